@@ -1,0 +1,176 @@
+"""Framing of timeline records: bytes in, records out, and back (sans-io).
+
+A reply to ``GET /v1/timeline`` is a sequence of records::
+
+    type    1 byte   RecordType
+    length  4 bytes  big endian, of the body
+    body             unit: UNIT_HEAD and the payload; else JSON of the contract's model
+
+The order is fixed at the start only: ``format``, then ``anchor``, then units. While no session is
+on there is nothing but heartbeats.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+
+from pydantic import ValidationError
+
+from sluice_media.contract import (
+    Model,
+    TimelineAnchor,
+    TimelineEnd,
+    TimelineFormat,
+    TimelineGap,
+    TimelineHeartbeat,
+    TrackInfo,
+)
+from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
+
+__all__ = [
+    "CONTENT_TYPE",
+    "MAX_BODY_BYTES",
+    "FramingError",
+    "Record",
+    "RecordType",
+    "TimelineDecoder",
+    "encode",
+    "encode_unit",
+    "track_formats",
+    "track_infos",
+]
+
+CONTENT_TYPE = "application/vnd.sluice.timeline"
+MAX_BODY_BYTES = 16 << 20
+"""Larger than any picture an encoder sends; a longer record means that the peer is not ours."""
+
+_HEAD = struct.Struct("!BI")
+UNIT_HEAD = struct.Struct("!BBqqq")
+"""track, flags, dts, pts (90 kHz), utc (microseconds)"""
+
+
+class RecordType(IntEnum):
+    UNIT = 1
+    FORMAT = 2
+    GAP = 3
+    ANCHOR = 4
+    HEARTBEAT = 5
+    END = 6
+
+
+Record = (
+    AccessUnit | TimelineFormat | TimelineGap | TimelineAnchor | TimelineHeartbeat | TimelineEnd
+)
+
+_MODELS: dict[RecordType, type[Model]] = {
+    RecordType.FORMAT: TimelineFormat,
+    RecordType.GAP: TimelineGap,
+    RecordType.ANCHOR: TimelineAnchor,
+    RecordType.HEARTBEAT: TimelineHeartbeat,
+    RecordType.END: TimelineEnd,
+}
+_TYPES = {model: record_type for record_type, model in _MODELS.items()}
+
+
+class FramingError(ValueError):
+    """The bytes are not a timeline: the connection cannot be used any more."""
+
+
+def encode_unit(unit: AccessUnit) -> bytes:
+    head = UNIT_HEAD.pack(unit.track, unit.flags, unit.dts, unit.pts, unit.utc_us)
+    return b"".join(
+        (_HEAD.pack(RecordType.UNIT, len(head) + len(unit.payload)), head, unit.payload)
+    )
+
+
+def encode(record: Record) -> bytes:
+    """One record as bytes."""
+    if isinstance(record, AccessUnit):
+        return encode_unit(record)
+    body = record.to_json().encode()
+    return _HEAD.pack(_TYPES[type(record)], len(body)) + body
+
+
+class TimelineDecoder:
+    """Cuts a byte stream into records. ``feed()`` accepts any split of the stream."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Record]:
+        """Yields the records that are complete now.
+
+        Raises FramingError for an unknown type, a record over MAX_BODY_BYTES or a body that is
+        not what its type says."""
+        buffer = self._buffer
+        buffer += data
+        position = 0
+        try:
+            while len(buffer) - position >= _HEAD.size:
+                type_, length = _HEAD.unpack_from(buffer, position)
+                if length > MAX_BODY_BYTES:
+                    raise FramingError(f"a record of {length} bytes is larger than any picture")
+                end = position + _HEAD.size + length
+                if len(buffer) < end:
+                    break
+                body = bytes(memoryview(buffer)[position + _HEAD.size : end])
+                position = end
+                yield _decode(type_, body)
+        finally:
+            del buffer[:position]
+
+
+def _decode(type_: int, body: bytes) -> Record:
+    if type_ == RecordType.UNIT:
+        if len(body) < UNIT_HEAD.size:
+            raise FramingError("a unit shorter than its own head")
+        track, flags, dts, pts, utc_us = UNIT_HEAD.unpack_from(body)
+        return AccessUnit(track, dts, pts, UnitFlags(flags), utc_us, body[UNIT_HEAD.size :])
+    try:
+        model = _MODELS[RecordType(type_)]
+    except (ValueError, KeyError) as unknown:
+        raise FramingError(f"unknown record type {type_}") from unknown
+    try:
+        return model.model_validate_json(body)  # type: ignore[return-value]
+    except ValidationError as invalid:
+        raise FramingError(f"a {RecordType(type_).name} record that does not parse") from invalid
+
+
+def track_infos(formats: Sequence[TrackFormat]) -> list[TrackInfo]:
+    """Track formats as they stand in a ``format`` record."""
+    return [
+        TrackInfo(
+            track=f.track,
+            kind=f.kind,
+            codec=f.codec,
+            config=base64.b64encode(f.config).decode(),
+            width=f.width,
+            height=f.height,
+            sample_rate=f.sample_rate,
+            channels=f.channels,
+        )
+        for f in formats
+    ]
+
+
+def track_formats(infos: Sequence[TrackInfo]) -> tuple[TrackFormat, ...]:
+    """The reverse of :func:`track_infos`. Raises FramingError for a codec nobody here knows."""
+    try:
+        return tuple(
+            TrackFormat(
+                track=i.track,
+                kind=TrackKind(i.kind),
+                codec=Codec(i.codec),
+                config=base64.b64decode(i.config, validate=True),
+                width=i.width,
+                height=i.height,
+                sample_rate=i.sample_rate,
+                channels=i.channels,
+            )
+            for i in infos
+        )
+    except ValueError as unknown:
+        raise FramingError(f"a track that cannot be understood: {unknown}") from unknown

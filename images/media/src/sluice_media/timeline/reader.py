@@ -1,0 +1,194 @@
+"""The client of the timeline: one endless sequence of records, whatever happens to the hub.
+
+A reader asks the hub with ``from=`` its last position whenever a connection broke or went quiet,
+and drops what it already has, so that the sequence it yields has nothing twice. It never gives up
+and never decides that a session is over: only ``end`` does that. What it adds to the hub's own
+records is :class:`HubLost` and :class:`HubBack`, so that its user's clock can run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import aiohttp
+import structlog
+from pydantic import SecretStr
+
+from sluice_media.contract import TimelineAck, TimelineEnd, TimelineFormat
+from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
+from sluice_media.units import AccessUnit
+
+__all__ = ["HubBack", "HubLost", "Position", "TimelineReader"]
+
+HEARTBEAT_TIMEOUT_SECONDS = 2.0
+"""The hub sends a heartbeat every 0.5 s; four missing ones mean that it is dead or frozen."""
+_CONNECT_TIMEOUT_SECONDS = 3.0
+_RETRY_MIN_SECONDS = 0.1
+_RETRY_MAX_SECONDS = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class Position:
+    """A place on a timeline: what follows it is wanted, it is not."""
+
+    timeline: str
+    dts_by_track: dict[int, int]
+
+    @property
+    def dts(self) -> int:
+        """The DTS up to which *every* track is held."""
+        return min(self.dts_by_track.values())
+
+
+@dataclass(slots=True, frozen=True)
+class HubLost:
+    """The connection broke, was refused or went quiet; the reader goes on trying."""
+
+    monotonic: float
+    why: str
+
+
+@dataclass(slots=True, frozen=True)
+class HubBack:
+    """Connected again (or for the first time)."""
+
+    monotonic: float
+
+
+class TimelineReader:
+    """Reads one stream's timeline as one reader.
+
+    ``reader`` names it towards the hub and stays the same over restarts of a recorder, so that its
+    acknowledgements belong together. ``since`` asks for content from the last random access point
+    at or before that moment; ``start`` for what follows a position. ``url`` and ``token`` are
+    asked at each connect, since both can change.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        url: Callable[[], str],
+        token: Callable[[], SecretStr | None],
+        reader: str,
+        role: Literal["recorder", "pusher"],
+        since: datetime | None = None,
+        start: Position | None = None,
+    ) -> None:
+        self._session = session
+        self._url = url
+        self._token = token
+        self._reader = reader
+        self._role = role
+        self._since = since
+        self._timeline = start.timeline if start else None
+        self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
+
+    @property
+    def position(self) -> Position | None:
+        """What was yielded last; None before the first unit."""
+        if self._timeline is None or not self._taken:
+            return None
+        return Position(self._timeline, dict(self._taken))
+
+    async def records(self) -> AsyncIterator[Record | HubLost | HubBack]:
+        """Endless. Cancel the task that iterates to stop reading."""
+        lost = False
+        retry_seconds = _RETRY_MIN_SECONDS
+        while True:
+            started = time.monotonic()
+            try:
+                async for record in self._connection():
+                    if record is None:
+                        lost, retry_seconds = False, _RETRY_MIN_SECONDS
+                        yield HubBack(time.monotonic())
+                        continue
+                    if self._is_new(record):
+                        yield record
+                why = "the hub closed the connection"
+            except TimeoutError:
+                why = "the hub went quiet"
+            except (aiohttp.ClientError, OSError) as error:
+                why = f"{type(error).__name__}"
+            except FramingError as error:
+                why = str(error)
+            if not lost:
+                lost = True
+                _log.info("hub_lost", why=why)
+                yield HubLost(time.monotonic(), why)
+            if time.monotonic() - started < 5:
+                retry_seconds = min(retry_seconds * 2, _RETRY_MAX_SECONDS)
+            await asyncio.sleep(retry_seconds * random.uniform(0.5, 1.0))  # noqa: S311
+
+    async def acknowledge(self, dts: int) -> bool:
+        """Tells the hub that everything up to ``dts`` is durable. False: it did not hear it;
+        the next acknowledgement covers this one too."""
+        if self._timeline is None:
+            return False
+        body = TimelineAck(reader=self._reader, timeline=self._timeline, dts=dts)
+        try:
+            async with self._session.post(
+                f"{self._url()}/v1/timeline/ack",
+                data=body.to_json(),
+                headers=self._headers(),
+                timeout=aiohttp.ClientTimeout(total=_CONNECT_TIMEOUT_SECONDS),
+            ) as response:
+                return response.status < 300
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return False
+
+    async def _connection(self) -> AsyncIterator[Record | None]:
+        """One connection's records; first None, when it was accepted."""
+        timeout = aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=_CONNECT_TIMEOUT_SECONDS,
+            sock_read=HEARTBEAT_TIMEOUT_SECONDS,
+        )
+        async with self._session.get(
+            f"{self._url()}/v1/timeline",
+            params=self._query(),
+            headers=self._headers(),
+            timeout=timeout,
+        ) as response:
+            response.raise_for_status()
+            yield None
+            decoder = TimelineDecoder()
+            async for data in response.content.iter_any():
+                for record in decoder.feed(data):
+                    yield record
+
+    def _query(self) -> dict[str, str]:
+        query = {"reader": self._reader, "role": self._role}
+        position = self.position
+        if position is not None:
+            query["from"] = f"{position.timeline}:{position.dts}"
+        elif self._since is not None:
+            query["since"] = self._since.isoformat()
+        return query
+
+    def _headers(self) -> dict[str, str]:
+        token = self._token()
+        return {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+
+    def _is_new(self, record: Record) -> bool:
+        if isinstance(record, AccessUnit):
+            if record.dts <= self._taken.get(record.track, record.dts - 1):
+                return False
+            self._taken[record.track] = record.dts
+        elif isinstance(record, TimelineFormat) and record.timeline != self._timeline:
+            self._timeline = record.timeline
+            self._taken.clear()
+        elif isinstance(record, TimelineEnd):
+            # What comes next is another session: asking from here would find nothing.
+            self._timeline = None
+            self._taken.clear()
+            self._since = None
+        return True

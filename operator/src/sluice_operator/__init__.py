@@ -1,0 +1,1 @@
+"""The control plane of Sluice: reconciles live streams, recordings, restreams and stores."""

@@ -1,0 +1,128 @@
+"""The reader: nothing twice, nothing lost, whatever happens to the connection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import aiohttp
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+
+from sluice_media.contract import TimelineEnd, TimelineFormat, TimelineHeartbeat
+from sluice_media.timeline.framing import Record, encode
+from sluice_media.timeline.reader import HubBack, HubLost, Position, TimelineReader
+from sluice_media.units import AccessUnit, UnitFlags
+
+NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
+
+
+def unit(dts: int, track: int = 0) -> AccessUnit:
+    return AccessUnit(track, dts, dts, UnitFlags.NONE, 0, b"x")
+
+
+def fmt(timeline: str = "t1") -> TimelineFormat:
+    return TimelineFormat(
+        timeline=timeline, epoch=1, stream_uid="u", session_started_at=NOW, tracks=[]
+    )
+
+
+class Hub:
+    """Answers each connection with the next script and then closes it."""
+
+    def __init__(self) -> None:
+        self.scripts: list[list[Record]] = []
+        self.queries: list[dict[str, str]] = []
+        self.acks: list[str] = []
+        self.url = ""
+
+    async def timeline(self, request: web.Request) -> web.StreamResponse:
+        self.queries.append(dict(request.query))
+        assert request.headers["Authorization"] == "Bearer secret"
+        response = web.StreamResponse()
+        await response.prepare(request)
+        if not self.scripts:
+            await asyncio.sleep(30)
+        for record in self.scripts.pop(0):
+            await response.write(encode(record))
+        return response
+
+    async def ack(self, request: web.Request) -> web.Response:
+        self.acks.append(await request.text())
+        return web.Response()
+
+
+@pytest.fixture
+async def hub() -> AsyncIterator[Hub]:
+    hub = Hub()
+    app = web.Application()
+    app.router.add_get("/v1/timeline", hub.timeline)
+    app.router.add_post("/v1/timeline/ack", hub.ack)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    hub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield hub
+    await runner.cleanup()
+
+
+async def read(hub: Hub, count: int, **options: object) -> tuple[list[object], TimelineReader]:
+    async with aiohttp.ClientSession() as session:
+        reader = TimelineReader(
+            session,
+            url=lambda: hub.url,
+            token=lambda: SecretStr("secret"),
+            reader="r1",
+            role="recorder",
+            **options,  # type: ignore[arg-type]
+        )
+        found: list[object] = []
+        async with asyncio.timeout(20):
+            async for record in reader.records():
+                found.append(record)
+                if len(found) == count:
+                    break
+        await reader.acknowledge(1)
+        return found, reader
+
+
+async def test_a_broken_connection_is_resumed_without_a_unit_twice(hub: Hub) -> None:
+    hub.scripts = [
+        [fmt(), unit(1), unit(1, 1), unit(2), unit(3)],
+        [fmt(), unit(2), unit(3), unit(2, 1), unit(4)],
+    ]
+    found, _ = await read(hub, 11)
+    units = [(u.track, u.dts) for u in found if isinstance(u, AccessUnit)]
+    assert units == [(0, 1), (1, 1), (0, 2), (0, 3), (1, 2), (0, 4)]
+    # Track 1 is only held up to 1, so that is where the hub is asked to go on.
+    assert hub.queries[1]["from"] == "t1:1"
+    assert [type(r) for r in found if isinstance(r, HubLost | HubBack)] == [
+        HubBack,
+        HubLost,
+        HubBack,
+    ]
+
+
+async def test_after_an_end_the_reader_asks_for_whatever_comes_next(hub: Hub) -> None:
+    end = TimelineEnd(reason="WindowPassed", finished_at=NOW)
+    hub.scripts = [[fmt(), unit(1), end], [fmt("t2"), unit(1)]]
+    found, _ = await read(hub, 8, since=NOW)
+    assert hub.queries[0]["since"] == NOW.isoformat()
+    assert "from" not in hub.queries[1]
+    assert "since" not in hub.queries[1]
+    assert [u.dts for u in found if isinstance(u, AccessUnit)] == [1, 1]
+
+
+async def test_a_hub_without_heartbeat_is_left_alone_after_two_seconds(hub: Hub) -> None:
+    hub.scripts = []
+    found, _ = await read(hub, 2)
+    assert isinstance(found[1], HubLost)
+    assert found[1].why == "the hub went quiet"
+
+
+async def test_a_reader_starts_where_it_was_and_acknowledges(hub: Hub) -> None:
+    hub.scripts = [[fmt(), TimelineHeartbeat(session=True, delivering=True), unit(8)]]
+    _, reader = await read(hub, 4, start=Position("t1", {0: 7}))
+    assert hub.queries[0]["from"] == "t1:7"
+    assert reader.position == Position("t1", {0: 8})
+    assert '"dts":1' in hub.acks[0]
