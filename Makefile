@@ -1,0 +1,107 @@
+# Sluice: two commands matter to a newcomer, `make demo` and `make test`.
+# Everything is installed by the project's own pinned files; caches live in ~/.cache/sluice
+# (or $SLUICE_CACHE) and are keyed by version.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CLUSTER ?= auto
+NODES ?= 1
+PYTEST_ARGS ?=
+
+kube = python3 -m tests.kube
+bin = $$(python3 tests/venv.py)
+
+.PHONY: help
+help: ## what there is to make
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: packages ## a whole broadcast on a local cluster (CLUSTER=existing: on yours)
+	@$(bin)/python -m tests.demo up --cluster $(CLUSTER)
+
+.PHONY: demo-down
+demo-down: ## takes the demo off again (the local cluster stays; see cluster-down)
+	@$(bin)/python -m tests.demo down --cluster $(CLUSTER)
+
+.PHONY: test
+test: packages ## all tests: unit, media, cluster
+	@$(MAKE) verify-generated
+	$(MAKE) test-unit
+	$(MAKE) install
+	$(bin)/python -m pytest tests/cluster $(PYTEST_ARGS)
+
+.PHONY: test-unit
+test-unit: ## unit and media tests: no cluster needed
+	@$(bin)/python -m pytest tests/unit tests/media $(PYTEST_ARGS)
+
+.PHONY: test-cluster
+test-cluster: ## cluster tests on an installed cluster
+	@$(bin)/python -m pytest tests/cluster $(PYTEST_ARGS)
+
+.PHONY: packages
+packages:
+	@$(kube) packages
+
+.PHONY: cluster
+cluster: ## brings the local cluster up (NODES=1 or 2)
+	@$(kube) up --nodes $(NODES) --provider $(CLUSTER)
+
+.PHONY: cluster-down
+cluster-down: ## takes the local cluster down, with everything in it
+	@$(kube) down
+
+.PHONY: kubeconfig
+kubeconfig: ## prints the path of the local cluster's kubeconfig
+	@$(kube) kubeconfig
+
+.PHONY: images
+images: ## builds both images (what did not change is not built again)
+	@$(kube) images
+
+.PHONY: load
+load: images ## loads the images into the local cluster
+	@$(kube) load-images
+
+.PHONY: install
+install: cluster load crds ## installs or upgrades the chart on the local cluster
+	@$(bin)/python -m tests.demo install
+
+.PHONY: crds
+crds: ## writes crds/ and the chart's copy from the models
+	@PYTHONPATH=operator/src:images/media/src $(bin)/python -m sluice_operator crds crds
+	mkdir -p charts/sluice/files/crds
+	cp crds/*.yaml charts/sluice/files/crds/
+
+.PHONY: verify-generated
+verify-generated:
+	@fresh=$$(mktemp -d)
+	PYTHONPATH=operator/src:images/media/src $(bin)/python -m sluice_operator crds $$fresh
+	diff -r $$fresh crds && diff -r $$fresh charts/sluice/files/crds \
+	  || { echo "crds/ is not what the models say: run make crds"; exit 1; }
+	rm -r $$fresh
+
+.PHONY: verify
+verify: verify-generated ## generated files fresh, ruff, mypy strict, import-linter, chart lint
+	@$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy operator/src images/media/src tests
+	PYTHONPATH=operator/src:images/media/src $(bin)/lint-imports
+	$$($(kube) helm) lint --strict charts/sluice
+
+.PHONY: lock
+lock: ## renews the locked dependencies
+	@python3 -m venv $${TMPDIR:-/tmp}/sluice-uv
+	uv=$${TMPDIR:-/tmp}/sluice-uv/bin/uv
+	$${uv%uv}pip install --quiet uv
+	lock="$$uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header"
+	$$lock images/media/pyproject.toml --extra roles -o images/media/requirements.lock
+	$$lock operator/pyproject.toml -o operator/requirements.lock
+	$$lock tests/requirements.in operator/requirements.lock images/media/requirements.lock -o tests/requirements.lock
+
+.PHONY: bench
+bench: install ## benchmarks: prints figures, fails beyond their limits
+	@$(bin)/python -m tests.bench

@@ -1,0 +1,1 @@
+"""Benchmarks: they print their figures and fail beyond the limits that Sluice promises."""

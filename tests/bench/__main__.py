@@ -1,0 +1,46 @@
+"""``python -m tests.bench [NAME …]``: runs benchmarks on the installed cluster.
+
+Exit code 1 when a figure is beyond its limit."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench import latency
+from tests.bench.figures import Figure
+from tests.demo.environment import local
+from tests.support.frames import make_clip
+from tests.support.kubectl import Kubectl
+
+BENCHMARKS: dict[str, Callable[[Kubectl, Path], list[Figure]]] = {
+    "live": latency.publish_to_live,
+    "recording": latency.apply_to_recording,
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = set(names) - set(BENCHMARKS)
+    if unknown:
+        sys.exit(f"no such benchmark: {', '.join(sorted(unknown))}; there are {list(BENCHMARKS)}")
+    kubectl = local().kubectl
+    namespace = f"bench-{secrets.token_hex(3)}"
+    kubectl("create", "namespace", namespace)
+    figures: list[Figure] = []
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            clip = make_clip(Path(folder) / "a.flv", seconds=240)
+            for name in names or BENCHMARKS:
+                print(f"== {name}", flush=True)
+                for figure in BENCHMARKS[name](kubectl.within(namespace), clip):
+                    print(figure, flush=True)
+                    figures.append(figure)
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
+    return 1 if any(figure.beyond for figure in figures) else 0
+
+
+sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,102 @@
+"""A real cluster with Sluice installed, as `make install` leaves it, and a namespace a test."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.frames import make_clip
+from tests.support.kubectl import Kubectl
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SYSTEM_NAMESPACE = "sluice-system"
+
+
+@dataclass(slots=True, frozen=True)
+class Cluster:
+    kubectl: Kubectl
+    node_ip: str
+    audit_log: Path | None
+    """The API server's audit log, where the cluster is our own."""
+
+    @property
+    def system(self) -> Kubectl:
+        return self.kubectl.within(SYSTEM_NAMESPACE)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The running cluster; fails with what to do when there is none."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.kube", "env"], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.fail(f"no cluster: run `make install` first. {done.stderr.strip()}")
+    env = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    audit_log = Path(env["AUDIT_LOG"]) if env.get("AUDIT_LOG") else None
+    kubectl = Kubectl(env.get("KUBECTL", "kubectl"), env["KUBECONFIG"])
+    return Cluster(kubectl, env["NODE_IP"], audit_log)
+
+
+@pytest.fixture(scope="session")
+def sluice(cluster: Cluster) -> Cluster:
+    """The cluster, with Sluice's own pods ready."""
+    for deployment in ("sluice-operator", "sluice-gateway"):
+        cluster.system("rollout", "status", f"deployment/{deployment}", "--timeout=120s")
+    return cluster
+
+
+@pytest.fixture
+def kube(sluice: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """kubectl in a namespace of the test's own, in which only restricted pods may run."""
+    name = f"t-{secrets.token_hex(4)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    sluice.kubectl.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    )
+    kubectl = sluice.kubectl.within(name)
+    failed_before = request.session.testsfailed
+    yield kubectl
+    if request.session.testsfailed > failed_before:
+        _tell_all(kubectl)
+    sluice.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def _tell_all(kubectl: Kubectl) -> None:
+    """After a failure: what the namespace looked like."""
+    kinds = "livestreams,recordings,restreams,mediastores,pods,jobs,deployments"
+    print(kubectl("get", kinds, check=False))
+    print(kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)[-4000:])
+    for pod in kubectl.list("pods"):
+        name = pod["metadata"]["name"]
+        print(f"--- {name}\n", kubectl("logs", name, "--tail=40", check=False)[-5000:])
+    operator = kubectl.within(SYSTEM_NAMESPACE)
+    print("--- operator\n", operator("logs", "deploy/sluice-operator", "--tail=60", check=False))
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three minutes of moving picture and tone, each frame different."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "a.flv", seconds=180)
+
+
+def publish_url(kubectl: Kubectl, stream: str) -> str:
+    """What a producer pastes: the URL out of the stream's Secret."""
+    import base64
+
+    found = kubectl.wait(
+        "secret", f"{stream}-ingest", lambda s: "rtmpUrl" in s.get("data", {}), why="has an rtmpUrl"
+    )
+    return base64.b64decode(found["data"]["rtmpUrl"]).decode()
+
+
+def pod_names(kubectl: Kubectl, selector: str) -> list[str]:
+    text = kubectl("get", "pods", "-l", selector, "-o", "json")
+    return [pod["metadata"]["name"] for pod in json.loads(text)["items"]]

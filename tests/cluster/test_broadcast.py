@@ -1,0 +1,109 @@
+"""The main job, end to end: RTMP in, live, recorded, restreamed, stopped, and every frame there."""
+
+from __future__ import annotations
+
+import base64
+import time
+from pathlib import Path
+
+from tests.cluster.conftest import publish_url
+from tests.support.frames import decode_errors, probe, runs
+from tests.support.kubectl import Kubectl, condition
+from tests.support.objects import livestream, recording, restream, secret
+from tests.support.publish import Publisher
+from tests.support.recordings import download
+
+GATEWAY = "rtmp://sluice-gateway.sluice-system.svc.cluster.local:1935"
+
+
+def test_a_broadcast_is_live_recorded_and_restreamed(
+    kube: Kubectl, clip: Path, tmp_path: Path
+) -> None:
+    kube.apply(livestream("service", title="Sunday service"), livestream("overflow"))
+    kube.wait_condition("livestream", "service", "Ready")
+    kube.wait_condition("livestream", "overflow", "Ready")
+    assert condition(kube.get("livestream", "service"), "Live")["reason"] == "WaitingForPublisher"
+    url = publish_url(kube, "service")
+    key = base64.b64decode(kube.get("secret", "overflow-ingest")["data"]["streamKey"]).decode()
+    kube.apply(secret("overflow-key", key=key))
+    kube.apply(
+        recording("early", "service"),
+        restream(
+            "to-overflow",
+            "service",
+            uri=f"{GATEWAY}/{kube.namespace}",
+            streamKeySecretRef={"name": "overflow-key", "key": "key"},
+        ),
+    )
+    kube.wait_condition("recording", "early", "Ready")
+    assert kube.status("recording", "early")["phase"] == "Pending"
+
+    with Publisher(clip, url) as publisher:
+        kube.wait_condition("livestream", "service", "Live")
+        status = kube.wait(
+            "livestream", "service", lambda o: o["status"].get("recording"), why="recording: true"
+        )["status"]
+        assert status["live"] is True
+        assert status["activeSource"] == "Primary"
+        assert status["recordingName"] == "early"
+        kube.wait("restream", "to-overflow", lambda o: o["status"]["live"], why="pushes")
+        kube.wait_condition("livestream", "overflow", "Live")
+        kube.wait(
+            "livestream",
+            "service",
+            lambda o: o["status"].get("media", {}).get("width") == 320,
+            why="measures the picture",
+        )
+
+        kube.apply(recording("late", "service"))
+        kube.wait("recording", "late", lambda o: o["status"].get("recording"), why="records")
+        time.sleep(13)
+        for name in ("early", "late"):
+            kube.patch("recording", name, {"spec": {"desiredState": "Stopped"}})
+        for name in ("early", "late"):
+            kube.wait_condition("recording", name, "Succeeded", seconds=90)
+        assert publisher.running
+        publisher.stop()
+    ended = kube.wait(
+        "livestream", "service", lambda o: "finishedAt" in o["status"], why="ends", seconds=30
+    )
+    assert condition(ended, "Live")["status"] == "False"
+    kube.wait("restream", "to-overflow", lambda o: o["status"]["state"] == "Idle", why="is idle")
+
+    for name in ("early", "late"):
+        [file] = download(kube, name, tmp_path)
+        assert decode_errors(file) == ""
+        [run] = runs(file, {"A": clip})
+        assert run.first % 50 == 0, "a recording begins on a keyframe"
+        [entry] = kube.status("recording", name)["files"]
+        format_ = probe(file)["format"]
+        assert abs(float(format_["duration"]) - entry["durationSeconds"]) < 2.1
+        assert format_["tags"]["title"].startswith("Stream Record: Sunday service, ")
+        assert kube.status("recording", name)["phase"] == "Completed"
+    # The one made before the stream was live has it from its first frame.
+    assert runs(download(kube, "early", tmp_path)[0], {"A": clip})[0].first == 0
+
+
+def test_a_deleted_stream_leaves_no_child_and_its_recordings_stay(
+    kube: Kubectl, clip: Path, tmp_path: Path
+) -> None:
+    kube.apply(livestream("match"), recording("half", "match"))
+    with Publisher(clip, publish_url(kube, "match")):
+        kube.wait("recording", "half", lambda o: o["status"].get("recording"), why="records")
+        time.sleep(12)
+        kube.delete("livestream", "match", "--wait=true")
+        kube.wait_condition("recording", "half", "Succeeded", seconds=120)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        left = [
+            o["metadata"]["name"]
+            for o in kube.list("pods,services,secrets,deployments,configmaps")
+            if o["metadata"]["name"].startswith("match")
+        ]
+        if not left:
+            break
+        time.sleep(1)
+    assert not left
+    [file] = download(kube, "half", tmp_path)
+    assert decode_errors(file) == ""
+    assert len(runs(file, {"A": clip})) == 1

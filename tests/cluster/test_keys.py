@@ -1,0 +1,134 @@
+"""Keys: only the right one, only one publisher, and nowhere but where they belong."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from pathlib import Path
+
+from tests.cluster.conftest import SYSTEM_NAMESPACE, Cluster, publish_url
+from tests.support.kubectl import Kubectl
+from tests.support.objects import livestream, recording, restream, secret
+from tests.support.publish import Publisher
+
+
+def rejection(kube: Kubectl, name: str, reason: str) -> None:
+    kube.wait(
+        "livestream",
+        name,
+        lambda o: o["status"].get("lastRejection", {}).get("reason") == reason,
+        why=f"lastRejection {reason}",
+        seconds=20,
+    )
+
+
+def test_wrong_key_unknown_stream_and_second_publisher_are_refused(
+    kube: Kubectl, clip: Path
+) -> None:
+    kube.apply(livestream("door"))
+    kube.wait_condition("livestream", "door", "Ready")
+    url = publish_url(kube, "door")
+    server = url.rpartition("/")[0]
+    with Publisher(clip, f"{server}/door?wrong") as wrong:
+        assert "BadKey" in wrong.wait_refused()
+    rejection(kube, "door", "BadKey")
+    with Publisher(clip, f"{server}/nobody?wrong") as unknown:
+        assert "UnknownStream" in unknown.wait_refused()
+    with Publisher(clip, url) as first:
+        kube.wait_condition("livestream", "door", "Live")
+        with Publisher(clip, url) as second:
+            assert "Busy" in second.wait_refused()
+        rejection(kube, "door", "Busy")
+        assert first.running
+        assert kube.status("livestream", "door")["live"] is True
+
+
+def test_a_rotated_key_cuts_the_old_publisher_and_only_that(kube: Kubectl, clip: Path) -> None:
+    kube.apply(livestream("one"), livestream("two"))
+    urls = {name: publish_url(kube, name) for name in ("one", "two")}
+    with Publisher(clip, urls["one"]) as cut, Publisher(clip, urls["two"]) as untouched:
+        for name in urls:
+            kube.wait_condition("livestream", name, "Live")
+        kube("annotate", "livestream", "one", "sluice.video/rotate-key=now")
+        cut.wait_refused()
+        assert untouched.running
+    kube.wait(
+        "secret",
+        "one-ingest",
+        lambda s: base64.b64decode(s["data"]["rtmpUrl"]).decode() != urls["one"],
+        why="has a new URL",
+    )
+    with Publisher(clip, publish_url(kube, "one")):
+        kube.wait_condition("livestream", "one", "Live")
+
+
+def test_a_key_appears_nowhere_but_in_its_secret(
+    kube: Kubectl, sluice: Cluster, clip: Path
+) -> None:
+    canary = "canary5f0e7c3a9b"
+    target_canary = "targetcanary77d1e2"
+    kube.apply(secret("quiet-ingest-seed", token=canary))
+    kube.apply(livestream("quiet"), secret("target", key=f"stream?{target_canary}&a=b"))
+    publish_url(kube, "quiet")
+    token = {"data": {"token": base64.b64encode(canary.encode()).decode()}}
+    kube.patch("secret", "quiet-ingest", token)
+    kube.delete("secret", "quiet-ingest-seed")
+    kube.apply(
+        recording("quiet", "quiet"),
+        restream(
+            "quiet",
+            "quiet",
+            uri=f"rtmp://sluice-gateway.{SYSTEM_NAMESPACE}.svc.cluster.local:1935/nowhere",
+            streamKeySecretRef={"name": "target", "key": "key"},
+        ),
+    )
+    kube("annotate", "livestream", "quiet", "sluice.video/resync=1")
+    url = publish_url(kube, "quiet")
+    url = f"{url.rpartition('?')[0]}?{canary}"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        with Publisher(clip, url) as publisher:
+            time.sleep(3)
+            if publisher.running:
+                kube.wait_condition("livestream", "quiet", "Live")
+                kube.wait(
+                    "restream",
+                    "quiet",
+                    lambda o: o["status"].get("lastError"),
+                    why="is refused by its target",
+                )
+                found = places_with((canary, target_canary), kube, sluice)
+                break
+        with Publisher(clip, url.replace(canary, f"x{canary}")) as refused:
+            refused.wait_refused()
+    else:
+        raise AssertionError("the edited key never came into force")
+    assert found == []
+
+
+def places_with(canaries: tuple[str, ...], kube: Kubectl, sluice: Cluster) -> list[str]:
+    """Everything of ours that a person or a collector could read, where a canary is."""
+    texts: dict[str, str] = {}
+    kinds = "livestreams,recordings,restreams,mediastores,events,configmaps,pods,deployments,jobs"
+    texts["objects"] = kube("get", kinds, "-o", "json")
+    for namespace in (kube, sluice.system):
+        for pod in namespace.list("pods"):
+            name = pod["metadata"]["name"]
+            texts[f"log {name}"] = namespace("logs", name, "--all-containers", check=False)
+            texts[f"proc {name}"] = namespace(
+                "exec",
+                name,
+                "--",
+                "sh",
+                "-c",
+                "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ",
+                check=False,
+            )
+            port = {"operator": 8080}.get(name.split("-")[1], 9100)
+            path = f"/api/v1/namespaces/{namespace.namespace}/pods/{name}:{port}/proxy/metrics"
+            texts[f"metrics {name}"] = namespace("get", "--raw", path, check=False)
+    if sluice.audit_log is not None and sluice.audit_log.exists():
+        texts["audit log"] = sluice.audit_log.read_text(errors="replace")
+    assert json.loads(texts["objects"])["items"]
+    return [place for place, text in texts.items() for canary in canaries if canary in text]

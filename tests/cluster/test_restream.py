@@ -1,0 +1,118 @@
+"""Restreams tell the truth about their target, and one bad target harms no other."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.cluster.conftest import Cluster, publish_url
+from tests.support.frames import runs
+from tests.support.kubectl import Kubectl, condition
+from tests.support.objects import livestream, restream, secret
+from tests.support.publish import Publisher
+from tests.support.target import RtmpTarget, address_towards, free_port
+
+
+def push_to(target: RtmpTarget, name: str, stream: str) -> dict[str, object]:
+    return restream(
+        name, stream, uri=target.url, streamKeySecretRef={"name": "target-key", "key": "key"}
+    )
+
+
+def wait_state(kube: Kubectl, name: str, state: str, seconds: float = 30) -> dict[str, object]:
+    return kube.wait(
+        "restream",
+        name,
+        lambda o: o["status"].get("state") == state,
+        why=f"state {state}",
+        seconds=seconds,
+    )
+
+
+def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
+    kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
+) -> None:
+    host = address_towards(sluice.node_ip)
+    good = RtmpTarget(host, free_port(host), tmp_path / "good.flv")
+    bad = RtmpTarget(host, free_port(host), tmp_path / "bad.flv")
+    kube.apply(livestream("show"), secret("target-key", key="key"))
+    url = publish_url(kube, "show")
+    with good, bad:
+        kube.apply(push_to(good, "good", "show"), push_to(bad, "bad", "show"))
+        kube.wait("restream", "good", lambda o: o["status"].get("state") == "Idle", why="is idle")
+        kube.wait("restream", "bad", lambda o: o["status"].get("state") == "Idle", why="is idle")
+        assert condition(kube.get("restream", "bad"), "Ready")["status"] == "True"
+        with Publisher(clip, url) as publisher:
+            for name in ("good", "bad"):
+                wait_state(kube, name, "Live")
+            bad.wait_bytes()
+            bad.kill()
+            failed = kube.wait(
+                "restream", "bad", lambda o: not o["status"]["live"], why="is not live", seconds=10
+            )
+            assert failed["status"]["state"] in ("Backoff", "Connecting")
+            refused = kube.wait(
+                "restream",
+                "bad",
+                lambda o: o["status"].get("lastError", {}).get("class") == "Refused",
+                why="says that the target refuses connections",
+                seconds=20,
+            )
+            assert condition(refused, "Ready")["status"] == "True"
+            time.sleep(2)
+            bad.start()
+            again = wait_state(kube, "bad", "Live", 45)["status"]
+            assert again["reconnects"] >= 1  # type: ignore[index]
+            bad.wait_bytes()
+            # Lost source, held target: the window passes without a reconnect.
+            reconnects = kube.status("restream", "good")["reconnects"]
+            publisher.kill()
+        wait_state(kube, "good", "Waiting", 10)
+        with Publisher(clip, url, start_seconds=100) as publisher:
+            wait_state(kube, "good", "Live", 15)
+            time.sleep(4)
+            assert kube.status("restream", "good")["reconnects"] == reconnects
+            assert kube.status("livestream", "show")["restreams"] == {"total": 2, "live": 2}
+            publisher.stop()
+        wait_state(kube, "good", "Idle", 30)
+        good.finish()
+    found = runs(good.file, {"A": clip})
+    assert len(found) == 2, found
+    assert found[0].first == 0
+
+
+def test_a_frozen_target_is_stalled_not_live(
+    kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
+) -> None:
+    host = address_towards(sluice.node_ip)
+    kube.apply(livestream("ice"), secret("target-key", key="key"))
+    with (
+        RtmpTarget(host, free_port(host), tmp_path / "ice.flv") as target,
+        Publisher(clip, publish_url(kube, "ice")),
+    ):
+        kube.apply(push_to(target, "ice", "ice"))
+        wait_state(kube, "ice", "Live")
+        target.freeze()
+        wait_state(kube, "ice", "Stalled", 15)
+        assert kube.status("restream", "ice")["live"] is False
+
+
+def test_a_name_that_does_not_resolve_is_said_so(kube: Kubectl, clip: Path) -> None:
+    kube.apply(livestream("lost"), secret("target-key", key="key"))
+    kube.apply(
+        restream(
+            "lost",
+            "lost",
+            uri="rtmp://no-such-platform.invalid/live",
+            streamKeySecretRef={"name": "target-key", "key": "key"},
+        )
+    )
+    with Publisher(clip, publish_url(kube, "lost")):
+        kube.wait(
+            "restream",
+            "lost",
+            lambda o: o["status"].get("lastError", {}).get("class") == "Dns",
+            why="says that the name does not resolve",
+        )
+        assert condition(kube.get("restream", "lost"), "Ready")["status"] == "True"
+        assert condition(kube.get("restream", "lost"), "Live")["reason"] == "Retrying"

@@ -1,0 +1,87 @@
+"""Which cluster the demo works on, and which images it uses there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.demo.console import DemoError
+from tests.support.kubectl import Kubectl
+
+__all__ = ["REPOSITORY", "Environment", "existing", "local", "run_tool"]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(slots=True, frozen=True)
+class Environment:
+    kubectl: Kubectl
+    helm: str
+    public_host: str | None
+    """Address of a node, for a gateway of type NodePort; None: the load balancer says it."""
+    images: dict[str, str]
+    """``operator`` and ``media`` -> image reference"""
+
+
+def run_tool(*args: str, capture: bool = True) -> str:
+    """Runs the cluster tool; its progress goes to the terminal. Raises DemoError."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.kube", *args],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE if capture else None,
+        text=True,
+    )
+    if done.returncode:
+        raise DemoError(f"`python3 -m tests.kube {' '.join(args)}` failed; see above")
+    return done.stdout or ""
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def local() -> Environment:
+    """The local cluster, which must be up, with the images loaded."""
+    env = _pairs(run_tool("env"))
+    return Environment(
+        kubectl=Kubectl(env["KUBECTL"], env["KUBECONFIG"]),
+        helm=env["HELM"],
+        public_host=env["NODE_IP"],
+        images=_pairs(run_tool("images", "--print")),
+    )
+
+
+def existing() -> Environment:
+    """The cluster that KUBECONFIG names, with images from the registry that REGISTRY names."""
+    kubeconfig = os.environ.get("KUBECONFIG")
+    if not kubeconfig:
+        raise DemoError("set KUBECONFIG to the cluster that the demo shall use")
+    registry = os.environ.get("REGISTRY")
+    if not registry:
+        raise DemoError(
+            "set REGISTRY to where your cluster pulls images from, e.g. REGISTRY=example.org/me; "
+            "the demo pushes both images there with your Docker login"
+        )
+    tools = {name: shutil.which(name) for name in ("kubectl", "helm", "docker")}
+    missing = [name for name, path in tools.items() if path is None]
+    if missing:
+        raise DemoError(f"install {' and '.join(missing)} first")
+    images = {}
+    for role, reference in _pairs(run_tool("images", "--print")).items():
+        images[role] = f"{registry.rstrip('/')}/{reference.rsplit('/', 1)[1]}"
+        for command in (
+            ["docker", "tag", reference, images[role]],
+            ["docker", "push", images[role]],
+        ):
+            if subprocess.run(command).returncode:
+                raise DemoError(f"`{' '.join(command)}` failed; see above")
+    return Environment(
+        kubectl=Kubectl(str(tools["kubectl"]), kubeconfig),
+        helm=str(tools["helm"]),
+        public_host=None,
+        images=images,
+    )

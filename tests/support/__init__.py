@@ -1,0 +1,1 @@
+"""What the media, cluster and bench tests share: kubectl, publishers, frame comparison."""

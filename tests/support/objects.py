@@ -1,0 +1,42 @@
+"""Manifests of our kinds, as a user would write them."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+__all__ = ["livestream", "recording", "restream", "secret"]
+
+API_VERSION = "sluice.video/v1alpha1"
+
+
+def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": {key: value for key, value in spec.items() if value is not None},
+    }
+
+
+def livestream(name: str, *, title: str | None = None, **spec: Any) -> dict[str, Any]:
+    return _object(
+        "LiveStream", name, {"title": title or f"Stream {name}", "source": {"push": {}}, **spec}
+    )
+
+
+def recording(name: str, stream: str, **spec: Any) -> dict[str, Any]:
+    return _object("Recording", name, {"streamRef": {"name": stream}, **spec})
+
+
+def restream(name: str, stream: str, **spec: Any) -> dict[str, Any]:
+    return _object("Restream", name, {"streamRef": {"name": stream}, **spec})
+
+
+def secret(name: str, **data: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name},
+        "data": {k: base64.b64encode(v.encode()).decode() for k, v in data.items()},
+    }

@@ -1,0 +1,85 @@
+"""A publisher as an encoder is one: FFmpeg, in real time, over RTMP."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+__all__ = ["Publisher"]
+
+
+class Publisher:
+    """Publishes a clip without re-encoding, so that its frames can be told apart downstream.
+
+    ``kill()`` is a crashed encoder, ``freeze()`` a pulled cable, ``stop()`` a producer's click."""
+
+    def __init__(
+        self, clip: Path, url: str, *, start_seconds: float = 0, loop: bool = False
+    ) -> None:
+        args = ["ffmpeg", "-v", "warning", "-nostdin", "-re"]
+        if loop:
+            args += ["-stream_loop", "-1"]
+        if start_seconds:
+            args += ["-ss", str(start_seconds)]
+        args += ["-i", str(clip), "-c", "copy", "-f", "flv", url]
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+        self.started_at = time.time()
+        self._process = subprocess.Popen(
+            args, stdout=subprocess.DEVNULL, stderr=self._stderr, stdin=subprocess.DEVNULL
+        )
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stop(self) -> None:
+        """As a producer ends a broadcast: the encoder says goodbye."""
+        if self.running:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def kill(self) -> None:
+        """As an encoder crashes: the kernel closes its socket."""
+        if self.running:
+            self._process.kill()
+        self._process.wait(10)
+
+    def freeze(self) -> None:
+        """As a network goes silent: the socket stays open, nothing comes."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def wait_refused(self, seconds: float = 15) -> str:
+        """Waits until the encoder gave up; what it said."""
+        self._process.wait(seconds)
+        return self.said()
+
+    def said(self) -> str:
+        self._stderr.seek(0)
+        return self._stderr.read().decode("utf-8", "replace")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+        self._stderr.close()

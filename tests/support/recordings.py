@@ -1,0 +1,29 @@
+"""Getting at a Recording's files the way the documentation tells a user to."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.support.kubectl import Kubectl
+
+__all__ = ["download"]
+
+STORE_FOLDER = "/var/lib/sluice/store"
+
+
+def download(kubectl: Kubectl, recording: str, folder: Path) -> list[Path]:
+    """Fetches all files of the Recording, in order, out of the store's pod."""
+    status = kubectl.status("recording", recording)
+    uid = kubectl.get("recording", recording)["metadata"]["uid"]
+    store = status.get("storeName", "default")
+    found = []
+    for file in status.get("files", []):
+        target = folder / file["name"]
+        command = [kubectl.binary, f"--kubeconfig={kubectl.kubeconfig}", "-n", kubectl.namespace]
+        command += ["exec", f"deploy/{store}-store", "--"]
+        command += ["cat", f"{STORE_FOLDER}/recordings/{uid}/{file['name']}"]
+        with target.open("wb") as out:
+            subprocess.run(command, stdout=out, check=True, timeout=120)
+        found.append(target)
+    return found
