@@ -13,7 +13,7 @@ NODES ?= 1
 PYTEST_ARGS ?=
 
 kube = python3 -m tests.kube
-bin = $$(python3 tests/venv.py)
+bin = $$(python3 tests/environment.py)
 
 .PHONY: help
 help: ## what there is to make
@@ -90,7 +90,7 @@ verify: verify-generated ## generated files fresh, ruff, mypy strict, import-lin
 	$(bin)/ruff format --check .
 	$(bin)/mypy operator/src images/media/src tests
 	PYTHONPATH=operator/src:images/media/src $(bin)/lint-imports
-	$$($(kube) helm) lint --strict charts/sluice
+	$$($(kube) binaries --only helm) lint --strict charts/sluice
 
 .PHONY: lock
 lock: ## renews the locked dependencies

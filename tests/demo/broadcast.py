@@ -32,7 +32,6 @@ def run(env: Environment, folder: Path) -> None:
         kube("apply", "-f", str(EXAMPLES / "demo" / "target.yaml"))
         for name in ("sunday-service", "demo-target"):
             kube.wait_condition("livestream", name, "Ready", seconds=120)
-        _hand_over_the_key(kube)
     with step("starting an encoder pod: a test picture with a clock and a tone, over RTMP"):
         manifest = (EXAMPLES / "demo" / "encoder.yaml").read_text()
         kube("apply", "-f", "-", stdin=manifest.replace("sluice/media:demo", env.images["media"]))
@@ -64,24 +63,6 @@ def run(env: Environment, folder: Path) -> None:
 
 def remove(env: Environment) -> None:
     env.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true")
-
-
-def _hand_over_the_key(kube: Kubectl) -> None:
-    """As a producer copies a platform's stream key into a Secret."""
-    found = kube.wait(
-        "secret",
-        "demo-target-ingest",
-        lambda s: "streamKey" in s.get("data", {}),
-        why="has a stream key",
-    )
-    kube.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "demo-target-key"},
-            "data": {"key": found["data"]["streamKey"]},
-        }
-    )
 
 
 def _prove(file: Path) -> None:

@@ -35,6 +35,9 @@ INGEST_TOKEN_FILE = "ingest/token"
 """Below KEYS_DIR: the publisher's key of the primary leg."""
 HUB_TOKEN_FILE = "hub/token"
 """Below KEYS_DIR: what readers of the timeline and of /v1/status present as a bearer token."""
+STORE_TOKEN_FILE = "store/token"
+"""Below KEYS_DIR: what a store's ``/v1/recordings`` wants as a bearer token; without this file
+HUB_TOKEN_FILE counts there too."""
 TARGET_URI_FILE = "target/uri"
 """Below KEYS_DIR: a Restream's whole URI, when it comes from a Secret."""
 STREAM_KEY_FILE = "streamkey/key"
@@ -46,6 +49,10 @@ SPOOL_DIR = "/var/lib/sluice/spool"
 
 CONFIG_ANNOTATION = "sluice.video/config"
 """On a pod: a new value makes the kubelet refresh its mounts at once."""
+
+TOKEN_HEADER = "Sluice-Authorization"
+"""Carries the bearer token in place of ``Authorization`` when a request comes through the API
+server's pod proxy, which consumes ``Authorization`` itself. Either header opens a pod's API."""
 
 HELLO_HEADER = "Sluice-Leg"
 """Request header of a leg: a :class:`LegHello` as JSON."""
@@ -139,7 +146,8 @@ class PusherConfig(PodConfig):
 
 
 class StoreConfig(PodConfig):
-    pass
+    uri_base: str = ""
+    """What stands before a key in ``files[].uri``, e.g. ``pvc://<claim>/``; empty: the key alone."""
 
 
 class StoredRecording(Model):
@@ -148,6 +156,9 @@ class StoredRecording(Model):
     uid: str
     name: str
     prefix: str
+    recorder_gone: bool = False
+    """True: no recorder will ever write again. What is in the store is all there will be, also
+    when its journal is not marked as done."""
 
 
 # --------------------------------------------------------------------------- the wire
@@ -367,6 +378,8 @@ class RecorderPhase(StrEnum):
     RECORDING = "Recording"
     INTERRUPTED = "Interrupted"
     WAITING_FOR_RETURN = "WaitingForReturn"
+    CLOSING = "Closing"
+    """Nothing more is taken; the last chunks are on their way into the store."""
     DONE = "Done"
     """Terminal: every chunk is closed and in the store, the journal says so."""
 
@@ -379,6 +392,8 @@ class RecorderStatus(PodStatus):
     recording_started_at: datetime | None = None
     recording_duration: float = 0.0
     """Seconds over all files."""
+    transitions: int = 0
+    """Grows when a file begins or ends and when a gap was noted."""
     current_file_duration: float = 0.0
     files: list[RecordedFile] = []
     pending_bytes: int = 0

@@ -1,4 +1,9 @@
-"""Pure decisions: what is observed of an object comes in, what to do about it goes out.
+"""The pure half of the operator: ``decide(observed, now) -> Decision`` for each kind.
 
-Nothing here does I/O, reads a clock or knows asyncio; see :mod:`sluice_operator.domain.decision`.
+* `names` and `observed`, `decision`: the joint with the engine.
+* `livestream`, `recording`, `restream`, `mediastore`: one ``decide`` each.
+* `readiness`, `rollout`, `samples`, `ticks`: rules that hold for every kind.
+* `manifests`: from spec to plain objects.
+
+Nothing here does I/O, reads a clock or makes a random number.
 """

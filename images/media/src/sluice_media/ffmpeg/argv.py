@@ -1,0 +1,79 @@
+"""Argument lists for FFmpeg, built with ffmpeg-python; pure.
+
+Option sets and their reasons were measured: ``aac_adtstoasc`` is needed from TS to MP4, probing
+must reach past the first unit of every track (audio that began 12 s late gave "sample rate not
+set" and a file of 0 bytes), and only tracks that have units may be mapped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import ffmpeg
+
+from sluice_media.units import Codec
+
+__all__ = ["Mp4Spec", "mp4_argv", "probe_argv"]
+
+_GLOBAL = ("-hide_banner", "-nostdin", "-loglevel", "warning", "-y")
+_PROBE_MARGIN_BYTES = 1 << 20
+_PROBE_MARGIN_US = 2_000_000
+
+
+@dataclass(slots=True, frozen=True)
+class Mp4Spec:
+    """One MP4 to be made of MPEG-TS bytes that arrive on standard input."""
+
+    output: Path
+    video: Codec | None
+    audio: Codec | None
+    """None: no unit of such a track exists; it must not be mapped."""
+    title: str
+    created_at: datetime
+    probe_bytes: int
+    """Bytes up to and including the first unit of every track."""
+    probe_us: int
+    """Media time up to that unit, microseconds."""
+
+
+def mp4_argv(spec: Mp4Spec) -> list[str]:
+    """The argument list that copies TS from ``pipe:0`` into one MP4 with its index in front.
+
+    Raises ValueError when there is neither a video nor an audio track."""
+    source = ffmpeg.input(
+        "pipe:0",
+        format="mpegts",
+        probesize=spec.probe_bytes + _PROBE_MARGIN_BYTES,
+        analyzeduration=spec.probe_us + _PROBE_MARGIN_US,
+    )
+    tracks = []
+    options: dict[str, object] = {
+        "format": "mp4",
+        "c": "copy",
+        "movflags": "+faststart",
+        # Two spellings of one option: ffmpeg-python gives an option once.
+        "metadata": f"title={spec.title}",
+        "metadata:g": f"creation_time={spec.created_at:%Y-%m-%dT%H:%M:%S.%fZ}",
+    }
+    if spec.video is not None:
+        tracks.append(source["v:0"])
+        if spec.video is Codec.HEVC:
+            options["tag:v"] = "hvc1"  # Apple's players refuse hev1
+    if spec.audio is not None:
+        tracks.append(source["a:0"])
+        if spec.audio is Codec.AAC:
+            options["bsf:a"] = "aac_adtstoasc"
+    if not tracks:
+        raise ValueError("a file needs at least one track that has units")
+    output = ffmpeg.output(*tracks, str(spec.output), **options).global_args(*_GLOBAL)
+    return [str(argument) for argument in ffmpeg.compile(output)]
+
+
+def probe_argv(path: Path) -> list[str]:
+    """The argument list that makes ffprobe describe a local file as JSON."""
+    return [
+        "ffprobe", "-v", "error", "-print_format", "json",
+        "-show_format", "-show_streams", "-protocol_whitelist", "file", str(path),
+    ]  # fmt: skip

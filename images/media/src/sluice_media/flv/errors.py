@@ -1,0 +1,16 @@
+"""The errors of this package."""
+
+from __future__ import annotations
+
+__all__ = ["FlvError", "UnsupportedCodec"]
+
+
+class FlvError(ValueError):
+    """The bytes are no FLV, or a decoder configuration in them is broken.
+
+    The message is a sentence for the publisher.
+    """
+
+
+class UnsupportedCodec(FlvError):  # noqa: N818  the word is that of the API
+    """The publisher sends a codec that Sluice does not carry."""

@@ -1,0 +1,242 @@
+"""Keeps one publisher's leg alive: finds the hub, posts, replays, posts again.
+
+While no hub takes the leg the publisher is held, up to 10 s when it is new and up to 60 s once it
+was accepted; what it sends meanwhile goes into the :class:`Retention`. The next hub gets the last
+map of the one before, so that it can adopt the timeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+
+from sluice_media.contract import LegAck, LegEnd, LegHello
+from sluice_media.flv.demux import TICKS_PER_MS
+from sluice_media.gateway.leg import (
+    Finished,
+    LegBody,
+    LegOutcome,
+    LegRequest,
+    Lost,
+    Refused,
+    run_leg,
+)
+from sluice_media.gateway.locate import HubNotReachable, Locate, StreamNotFound
+from sluice_media.gateway.metrics import GatewayMetrics
+from sluice_media.gateway.path import PublishPath
+from sluice_media.gateway.retention import Retention
+from sluice_media.gateway.settings import GatewaySettings
+
+__all__ = ["Ending", "GaveUp", "Hubs", "LegKeeper", "Over", "Refused"]
+
+_RETRY_SECONDS = (0.25, 0.5, 1.0)
+_DRAINING = "Draining"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class GaveUp:
+    """No hub came in time."""
+
+    why: str
+
+
+@dataclass(slots=True, frozen=True)
+class Over:
+    """The publisher had ended, and the hub has what it sent."""
+
+
+Ending = Refused | GaveUp | Over
+
+
+@dataclass(slots=True, frozen=True)
+class Hubs:
+    """How hubs are reached, the same for all publishers."""
+
+    http: aiohttp.ClientSession
+    locate: Locate
+    settings: GatewaySettings
+    metrics: GatewayMetrics
+
+
+class LegKeeper:
+    def __init__(
+        self,
+        hubs: Hubs,
+        path: PublishPath,
+        retention: Retention,
+        *,
+        remote: str,
+        on_accepted: Callable[[], None],
+    ) -> None:
+        self._hubs = hubs
+        self._path = path
+        self._retention = retention
+        self._remote = remote
+        self._on_accepted = on_accepted
+        self._connection = uuid.uuid4().hex
+        self._log = _log.bind(namespace=path.namespace, stream=path.stream, address=remote)
+        self._body: LegBody | None = None
+        self._finished = False
+        self._map: LegAck | None = None
+        self._wrap_ms = 0
+        self._up = False
+        self._lost_at: float | None = None
+        self._dropped_before = 0
+        self.accepted = asyncio.Event()
+        """Set once a hub has accepted the publisher."""
+
+    def put(self, tags: list[bytes]) -> None:
+        """Sends tags (which are in the retention already) if there is a leg."""
+        if self._body is not None:
+            self._body.put(tags)
+
+    def finish(self) -> None:
+        """The publisher has ended."""
+        self._finished = True
+        if self._body is not None:
+            self._body.finish()
+
+    async def run(self) -> Ending:
+        """Stays until the publisher's stream is over, one way or the other."""
+        loop = asyncio.get_running_loop()
+        settings = self._hubs.settings
+        deadline = loop.time() + settings.hold_new_seconds
+        tries = 0
+        missing = 0
+        while True:
+            try:
+                url = await self._hubs.locate(self._path.namespace, self._path.stream)
+                missing = 0
+                outcome = await self._one_leg(url)
+            except HubNotReachable as error:
+                missing = 0
+                outcome = Lost(str(error))
+            except StreamNotFound:
+                missing += 1
+                if missing > 1:
+                    return Refused("UnknownStream", "there is no such stream")
+                await asyncio.sleep(settings.unknown_stream_seconds)
+                continue
+            if self._up:
+                self._leg_lost(outcome)
+                deadline = loop.time() + settings.hold_accepted_seconds
+                tries = 0
+                if self._finished and isinstance(outcome, Lost):
+                    # It had been told everything; posting the tail again could only look like a
+                    # publisher who came back.
+                    return Over()
+            ending = self._ending(outcome)
+            if ending is not None:
+                return ending
+            wait = _RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)]
+            tries += 1
+            if loop.time() + wait > deadline:
+                return GaveUp(_words(outcome))
+            await asyncio.sleep(wait)
+
+    def _ending(self, outcome: LegOutcome) -> Ending | None:
+        """What an outcome means for the publisher; None: try again."""
+        match outcome:
+            case Refused():
+                return outcome
+            case Finished():
+                return Over()
+            case LegEnd(reason=reason, message=message) if reason != _DRAINING:
+                return Refused(reason, message)
+            case _:
+                return None
+
+    async def _one_leg(self, url: str) -> LegOutcome:
+        settings = self._hubs.settings
+        # A whole replay and as much again.
+        body = self._body = LegBody(2 * settings.retain_bytes)
+        resume = self._resume()
+        body.put(self._retention.replay())
+        if self._finished:
+            body.finish()
+        replayed = body.pending
+        request = LegRequest(
+            base_url=url,
+            key=self._path.key,
+            hello=LegHello(
+                protocol="RTMP",
+                container="flv",
+                remote=self._remote,
+                connection=self._connection,
+                resume=resume,
+            ),
+            answer_seconds=settings.leg_answer_seconds,
+            silence_seconds=settings.leg_silence_seconds,
+        )
+        try:
+            return await run_leg(
+                self._hubs.http,
+                request,
+                body,
+                on_accepted=lambda: self._leg_accepted(replayed),
+                on_ack=self._acknowledged,
+            )
+        finally:
+            self._body = None
+            if self._up:
+                self._hubs.metrics.legs.dec()
+
+    def _resume(self) -> LegAck | None:
+        """The last map, in the source times that the next hub will see."""
+        before, self._wrap_ms = self._wrap_ms, self._retention.wrap_ms
+        shift = (before - self._wrap_ms) * TICKS_PER_MS
+        if self._map is not None and shift:
+            acked = self._map.acked_dts
+            self._map = self._map.model_copy(
+                update={
+                    "out_offset": self._map.out_offset - shift,
+                    "acked_dts": None if acked is None else acked + shift,
+                }
+            )
+        return self._map
+
+    def _acknowledged(self, ack: LegAck) -> None:
+        self._map = ack
+        if ack.acked_dts is not None:
+            self._retention.acknowledge(ack.acked_dts + self._wrap_ms * TICKS_PER_MS)
+
+    def _leg_accepted(self, replayed: int) -> None:
+        self._up = True
+        self._hubs.metrics.legs.inc()
+        if self._lost_at is None:
+            self.accepted.set()
+            self._on_accepted()
+            return
+        dropped = self._retention.dropped_groups - self._dropped_before
+        self._hubs.metrics.dropped_groups.inc(dropped)
+        self._hubs.metrics.legs_resumed.inc()
+        self._log.info(
+            "leg_resumed",
+            held_seconds=round(asyncio.get_running_loop().time() - self._lost_at, 3),
+            replayed_bytes=replayed,
+            dropped_groups=dropped,
+        )
+
+    def _leg_lost(self, outcome: LegOutcome) -> None:
+        self._up = False
+        self._lost_at = asyncio.get_running_loop().time()
+        self._dropped_before = self._retention.dropped_groups
+        if self._ending(outcome) is None and not self._finished:
+            self._hubs.metrics.legs_lost.inc()
+            self._log.warning("leg_lost", why=_words(outcome))
+
+
+def _words(outcome: LegOutcome) -> str:
+    match outcome:
+        case Lost(why=why):
+            return why
+        case LegEnd(reason=reason):
+            return reason
+        case _:
+            return type(outcome).__name__

@@ -1,0 +1,197 @@
+"""One leg: ``POST /v1/legs`` to a hub, FLV up, acknowledgements down.
+
+The body starts with the FLV header at once: aiohttp holds the request's headers back until there
+is a first byte of body, and a publisher sends none before it was accepted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+
+import aiohttp
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError
+
+from sluice_media.contract import HELLO_HEADER, LegAck, LegEnd, LegHello, Refusal
+from sluice_media.flv.tags import FILE_HEADER
+
+__all__ = ["Finished", "LegBody", "LegOutcome", "LegRequest", "Lost", "Refused", "run_leg"]
+
+_WRITE_BYTES = 256 << 10
+_MAX_REFUSAL_BYTES = 4_096
+_REASONS = {
+    HTTPStatus.UNAUTHORIZED: ("BadKey", "the stream key is wrong"),
+    HTTPStatus.FORBIDDEN: ("Disabled", "the stream does not take publishers"),
+    HTTPStatus.CONFLICT: ("Busy", "somebody else publishes to this stream"),
+}
+_LINE: TypeAdapter[LegAck | LegEnd] = TypeAdapter(
+    Annotated[LegAck | LegEnd, Field(discriminator="type")]
+)
+
+
+@dataclass(slots=True, frozen=True)
+class Refused:
+    """The hub said no, with 401, 403 or 409."""
+
+    reason: str
+    message: str
+
+
+@dataclass(slots=True, frozen=True)
+class Lost:
+    """The hub is not there, or is no more; another try may succeed."""
+
+    why: str
+
+
+@dataclass(slots=True, frozen=True)
+class Finished:
+    """The body was sent to its end and the hub has closed the leg."""
+
+
+LegOutcome = Refused | Lost | Finished | LegEnd
+
+
+class LegBody:
+    """What is to be sent up one leg; bytes are put in and aiohttp takes them out."""
+
+    def __init__(self, max_pending: int) -> None:
+        self._max_pending = max_pending
+        self._parts: deque[bytes] = deque((FILE_HEADER,))
+        self._more = asyncio.Event()
+        self.pending = len(FILE_HEADER)
+        """Bytes that were not handed to the socket yet."""
+        self.finished = False
+        self.overflowed = False
+        """More is pending than may be: the hub answers, but it does not read."""
+
+    def put(self, parts: Iterable[bytes]) -> None:
+        self.overflowed = self.overflowed or self.pending > self._max_pending
+        if self.overflowed:
+            return
+        for part in parts:
+            self._parts.append(part)
+            self.pending += len(part)
+        self._more.set()
+
+    def finish(self) -> None:
+        """What was put in is all."""
+        self.finished = True
+        self._more.set()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            while self._parts:
+                yield self._take()
+            if self.finished:
+                return
+            self._more.clear()
+            await self._more.wait()
+
+    def _take(self) -> bytes:
+        taken = []
+        size = 0
+        while self._parts and size < _WRITE_BYTES:
+            taken.append(self._parts.popleft())
+            size += len(taken[-1])
+        self.pending -= size
+        return b"".join(taken)
+
+
+@dataclass(slots=True, frozen=True)
+class LegRequest:
+    base_url: str
+    key: SecretStr
+    hello: LegHello
+    answer_seconds: float
+    silence_seconds: float
+
+
+async def run_leg(
+    http: aiohttp.ClientSession,
+    request: LegRequest,
+    body: LegBody,
+    *,
+    on_accepted: Callable[[], None],
+    on_ack: Callable[[LegAck], None],
+) -> LegOutcome:
+    """Posts one leg and stays with it until it ends. No exception of the network escapes."""
+    headers = {
+        "Authorization": f"Bearer {request.key.get_secret_value()}",
+        "Content-Type": "video/x-flv",
+        HELLO_HEADER: request.hello.to_json(),
+    }
+    try:
+        async with asyncio.timeout(request.answer_seconds):
+            response = await http.post(
+                f"{request.base_url}/v1/legs",
+                data=aiter(body),
+                headers=headers,
+                allow_redirects=False,
+            )
+    except TimeoutError:
+        return Lost("the hub does not answer")
+    except (aiohttp.ClientError, OSError) as error:
+        return Lost(_network_words(error))
+    try:
+        if response.status == HTTPStatus.OK:
+            on_accepted()
+            return await _read_lines(response, request.silence_seconds, body, on_ack)
+        return await _read_refusal(response, request.answer_seconds)
+    except TimeoutError:
+        return Lost("the hub has fallen silent")
+    except (aiohttp.ClientError, OSError) as error:
+        return Lost(_network_words(error))
+    finally:
+        response.close()
+
+
+async def _read_lines(
+    response: aiohttp.ClientResponse,
+    silence_seconds: float,
+    body: LegBody,
+    on_ack: Callable[[LegAck], None],
+) -> LegOutcome:
+    while True:
+        try:
+            async with asyncio.timeout(silence_seconds):
+                line = await response.content.readline()
+            if not line:
+                return Finished() if body.finished else Lost("the hub has closed the leg")
+            if not line.strip():
+                continue
+            message = _LINE.validate_json(line)
+        except ValueError as invalid:  # not our protocol, or a line without end
+            word = "does not parse" if isinstance(invalid, ValidationError) else "is too long"
+            return Lost(f"a line of the hub {word}")
+        if isinstance(message, LegEnd):
+            return message
+        on_ack(message)
+        if body.overflowed:
+            return Lost("the hub does not read fast enough")
+
+
+async def _read_refusal(response: aiohttp.ClientResponse, seconds: float) -> LegOutcome:
+    async with asyncio.timeout(seconds):
+        raw = await response.content.read(_MAX_REFUSAL_BYTES)
+    refusal: Refusal | None = None
+    with contextlib.suppress(ValidationError):  # a proxy's page: the status has to do
+        refusal = Refusal.model_validate_json(raw)
+    if response.status not in _REASONS:
+        return Lost(refusal.reason if refusal else f"the hub answers {response.status}")
+    reason, message = _REASONS[HTTPStatus(response.status)]
+    if refusal:
+        reason, message = refusal.reason, refusal.message
+    return Refused(reason, message)
+
+
+def _network_words(error: BaseException) -> str:
+    """The kind of a network error; its own text may quote the request."""
+    cause = getattr(error, "os_error", error)
+    errno_words = getattr(cause, "strerror", None)
+    return f"{type(error).__name__}: {errno_words}" if errno_words else type(error).__name__

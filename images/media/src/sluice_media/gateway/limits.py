@@ -1,0 +1,71 @@
+"""What one address may do: connections at a time, and wrong keys in a row."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sluice_media.gateway.settings import GatewaySettings
+
+__all__ = ["AddressLimits", "TooManyConnections"]
+
+_MAX_ADDRESSES = 20_000
+"""Addresses remembered for their failures; the oldest are forgotten first."""
+
+
+class TooManyConnections(Exception):  # noqa: N818  says what it is
+    """One connection more than the gateway, or this address, may have."""
+
+
+class AddressLimits:
+    def __init__(self, settings: GatewaySettings, clock: Callable[[], float]) -> None:
+        """``clock`` gives monotonic seconds."""
+        self._settings = settings
+        self._clock = clock
+        self._open: Counter[str] = Counter()
+        self._failures: dict[str, deque[float]] = {}
+        self._blocked_until: dict[str, float] = {}
+
+    @contextmanager
+    def connection(self, address: str) -> Iterator[None]:
+        """Counts a connection while the context lasts. Raises TooManyConnections."""
+        per_address = self._settings.max_connections_per_address
+        if self._open.total() >= self._settings.max_connections:
+            raise TooManyConnections("the gateway has all the connections it may have")
+        if per_address and self._open[address] >= per_address:
+            raise TooManyConnections("the address has all the connections it may have")
+        self._open[address] += 1
+        try:
+            yield
+        finally:
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
+
+    def is_blocked(self, address: str) -> bool:
+        """Whether the address sent too many wrong keys lately."""
+        until = self._blocked_until.get(address)
+        if until is None:
+            return False
+        if self._clock() < until:
+            return True
+        del self._blocked_until[address]
+        return False
+
+    def failed(self, address: str) -> None:
+        """Counts a wrong key."""
+        if not self._settings.max_failures:
+            return
+        now = self._clock()
+        failures = self._failures.pop(address, None) or deque()
+        self._failures[address] = failures  # newest last, so that the first is the oldest
+        failures.append(now)
+        while failures[0] < now - self._settings.failure_window_seconds:
+            failures.popleft()
+        if len(failures) >= self._settings.max_failures:
+            del self._failures[address]
+            self._blocked_until[address] = now + self._settings.failure_penalty_seconds
+        for table in (self._failures, self._blocked_until):
+            if len(table) > _MAX_ADDRESSES:
+                del table[next(iter(table))]

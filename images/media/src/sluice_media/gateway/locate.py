@@ -1,0 +1,47 @@
+"""Where a stream's hub is."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+
+__all__ = ["HubNotReachable", "Locate", "StreamNotFound", "service_locator"]
+
+
+class StreamNotFound(Exception):  # noqa: N818  says what it is
+    """There is no Service of that name (NXDOMAIN)."""
+
+
+class HubNotReachable(Exception):  # noqa: N818  says what it is
+    """The name could not be looked up, or has no address at the moment."""
+
+
+Locate = Callable[[str, str], Awaitable[str]]
+"""(namespace, stream) -> base URL of its hub; raises StreamNotFound or HubNotReachable."""
+
+
+def service_locator(cluster_domain: str, port: int) -> Locate:
+    """Looks up ``<stream>-ingest.<namespace>.svc.<cluster_domain>.``
+
+    The trailing dot keeps the resolver from trying the pod's search domains first.
+    """
+
+    async def locate(namespace: str, stream: str) -> str:
+        host = f"{stream}-ingest.{namespace}.svc.{cluster_domain}."
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            if error.errno == socket.EAI_NONAME:
+                raise StreamNotFound from error
+            raise HubNotReachable("the cluster's DNS does not answer") from error
+        except OSError as error:
+            raise HubNotReachable("the name cannot be looked up") from error
+        if not found:
+            raise HubNotReachable("the Service has no address")
+        family, *_, address = found[0]
+        ip = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
+        return f"http://{ip}:{port}"
+
+    return locate

@@ -1,0 +1,54 @@
+"""The gateway's metrics. No label holds a name that a stranger could choose."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+__all__ = ["GatewayMetrics"]
+
+_REASONS = frozenset(
+    {
+        "BadKey",
+        "BadPath",
+        "Busy",
+        "Disabled",
+        "ProtocolNotAllowed",
+        "TooManyFailures",
+        "UnknownStream",
+        "UnsupportedCodec",
+    }
+)
+
+
+class GatewayMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"sluice_gateway_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"sluice_gateway_{name}", text, registry=registry)
+
+        self.connections = gauge("connections", "Open connections of publishers.")
+        self.publishers = gauge("publishers", "Publishers that were accepted and are connected.")
+        self.legs = gauge("legs", "Legs that a hub has accepted and answers.")
+        self.retained_bytes = gauge("retained_bytes", "Bytes kept until hubs acknowledge them.")
+        self.received_bytes = counter("received_bytes", "Bytes received from publishers.")
+        self.accepted = counter("publishes_accepted", "Publishers accepted.")
+        self._refused = counter("publishes_refused", "Publishers refused, by reason.", "reason")
+        self.connections_refused = counter(
+            "connections_refused", "Connections over the limits, closed at once."
+        )
+        self.protocol_errors = counter(
+            "protocol_errors", "Connections that broke the protocol or its time limits."
+        )
+        self.legs_lost = counter("legs_lost", "Legs that a hub did not end itself.")
+        self.legs_resumed = counter("legs_resumed", "Legs posted again with success.")
+        self.held_out = counter(
+            "publishers_given_up", "Publishers closed because no hub came in time."
+        )
+        self.dropped_groups = counter(
+            "dropped_groups", "Groups of pictures dropped while no hub took them."
+        )
+
+    def refused(self, reason: str) -> None:
+        self._refused.labels(reason if reason in _REASONS else "Other").inc()

@@ -1,0 +1,45 @@
+"""The role ``gateway``: composition, signals, health."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from sluice_media.gateway.locate import Locate, service_locator
+from sluice_media.gateway.server import running_gateway
+from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.status import serve_status
+
+__all__ = ["GatewaySettings", "serve"]
+
+_log = structlog.get_logger(__name__)
+
+
+async def serve(settings: GatewaySettings, locate: Locate | None = None) -> None:
+    """Runs until SIGTERM or SIGINT, then until the last publisher has left or grace is over.
+
+    ``locate`` finds hubs; by default through the cluster's DNS.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    registry = CollectorRegistry()
+    find = locate or service_locator(settings.cluster_domain, settings.hub_port)
+    async with (
+        running_gateway(settings, find, registry) as gateway,
+        serve_status(
+            board=None,
+            token=lambda: None,
+            ready=lambda: gateway.ready,
+            registry=registry,
+            host=settings.bind,
+            port=settings.status_port,
+        ),
+    ):
+        _log.info("gateway_ready", rtmp_port=gateway.port)
+        await stop.wait()
+        await gateway.drain(settings.grace_seconds)

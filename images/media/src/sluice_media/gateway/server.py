@@ -1,0 +1,131 @@
+"""The listening side of the gateway: sockets, limits, and the end of the process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import structlog
+from prometheus_client import CollectorRegistry
+
+from sluice_media.gateway.keeper import Hubs
+from sluice_media.gateway.limits import AddressLimits, TooManyConnections
+from sluice_media.gateway.locate import Locate
+from sluice_media.gateway.metrics import GatewayMetrics
+from sluice_media.gateway.publisher import Publisher
+from sluice_media.gateway.settings import GatewaySettings
+
+__all__ = ["Gateway", "running_gateway"]
+
+_STREAM_LIMIT_BYTES = 256 << 10
+_CONNECT_SECONDS = 2.0
+_DEAD_PEER_SECONDS = 30
+_log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """Made by :func:`running_gateway`."""
+
+    def __init__(self, hubs: Hubs, tasks: asyncio.TaskGroup) -> None:
+        self._hubs = hubs
+        self._tasks = tasks
+        self._limits = AddressLimits(hubs.settings, time.monotonic)
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Task[None]] = set()
+
+    @property
+    def ready(self) -> bool:
+        """Whether new publishers are taken."""
+        return self._server is not None and self._server.is_serving()
+
+    @property
+    def port(self) -> int:
+        if self._server is None:
+            raise RuntimeError("the gateway does not listen yet")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        return len(self._open)
+
+    async def listen(self) -> None:
+        settings = self._hubs.settings
+        self._server = await asyncio.start_server(
+            self._on_connection, settings.bind, settings.rtmp_port, limit=_STREAM_LIMIT_BYTES
+        )
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Takes no new publisher and waits until the last one has left, or the time is over."""
+        if self._server is not None:
+            self._server.close()
+        _log.info("draining", connections=len(self._open))
+        if self._open:
+            await asyncio.wait(set(self._open), timeout=grace_seconds)
+
+    def close(self) -> None:
+        """Ends everything at once."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._open:
+            task.cancel()
+
+    def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._tasks.create_task(self._serve(reader, writer))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        metrics = self._hubs.metrics
+        publisher = Publisher(self._hubs, self._limits, reader, writer)
+        try:
+            with self._limits.connection(publisher.address):
+                _watch_for_dead_peers(writer.get_extra_info("socket"))
+                with metrics.connections.track_inprogress():
+                    await publisher.run()
+        except TooManyConnections as refused:
+            metrics.connections_refused.inc()
+            _log.warning("connection_refused", address=publisher.address, why=str(refused))
+        except Exception as bug:
+            # One publisher's connection must not take the others down. Its text is left out,
+            # because nobody knows what is in it.
+            _log.exception("publisher_failed", error=type(bug).__name__, exc_info=False)
+        finally:
+            writer.transport.abort()
+
+
+def _watch_for_dead_peers(sock: socket.socket) -> None:
+    """Lets half-open connections end: nobody says goodbye when a cable is pulled."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (
+        ("TCP_KEEPIDLE", 10),
+        ("TCP_KEEPINTVL", 5),
+        ("TCP_KEEPCNT", 3),
+        ("TCP_USER_TIMEOUT", _DEAD_PEER_SECONDS * 1000),
+    ):
+        if hasattr(socket, name):  # Linux; developers have other machines
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+@asynccontextmanager
+async def running_gateway(
+    settings: GatewaySettings, locate: Locate, registry: CollectorRegistry
+) -> AsyncIterator[Gateway]:
+    """A gateway that listens while the context lasts; then every connection is cut."""
+    metrics = GatewayMetrics(registry)
+    # A leg has no end in time, and a connection of its own.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as http,
+        asyncio.TaskGroup() as tasks,
+    ):
+        gateway = Gateway(Hubs(http, locate, settings, metrics), tasks)
+        await gateway.listen()
+        try:
+            yield gateway
+        finally:
+            gateway.close()

@@ -1,0 +1,39 @@
+"""Time, as the hub's core is told it: it never reads a clock itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["Clock", "Moment", "datetime_of", "system_clock", "us_of"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(slots=True, frozen=True)
+class Moment:
+    """One instant on two clocks."""
+
+    monotonic: float
+    """Seconds; for durations."""
+    utc_us: int
+    """Microseconds since the Unix epoch; for people and for wall-clock requests."""
+
+
+Clock = Callable[[], Moment]
+
+
+def system_clock() -> Moment:
+    return Moment(time.monotonic(), time.time_ns() // 1_000)
+
+
+def datetime_of(utc_us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=utc_us)
+
+
+def us_of(moment: datetime) -> int:
+    """Exact, unlike a float timestamp. ``moment`` must be aware."""
+    return (moment - _EPOCH) // _MICROSECOND

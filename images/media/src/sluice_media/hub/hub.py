@@ -1,0 +1,227 @@
+"""The hub of one stream: legs, selector and output. Pure: every call brings the present moment,
+nothing here waits, reads a clock or touches a socket.
+
+In: legs asking to be admitted, their formats and units, configuration, ticks.
+Out: ``output`` (what readers get), status words, and ``revision``, which grows with every change
+that status or a heartbeat shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sluice_media.contract import IngestConfig, LegAck, LegEnd, LegHello, Rejection
+from sluice_media.hub.admission import LegRefusedError, judge
+from sluice_media.hub.clock import Moment, datetime_of
+from sluice_media.hub.leg import Leg, LegName, LegState
+from sluice_media.hub.output import Output
+from sluice_media.hub.readers import Readers
+from sluice_media.hub.selector import entry_point, select
+from sluice_media.units import AccessUnit, TrackFormat
+
+__all__ = ["Hub"]
+
+NO_RANDOM_ACCESS_SECONDS = 10.0
+REJECTION_SECONDS = 5.0
+"""A refusal of the same kind shows anew this often at most: a flood of wrong keys must not
+become a flood of status updates."""
+
+
+class Hub:
+    def __init__(self, config: IngestConfig) -> None:
+        self.config = config
+        self.readers = Readers()
+        self.output = Output()
+        self.stopping = False
+        """The pod is going away: no new legs."""
+        self.revision = 0
+        self.last_rejection: Rejection | None = None
+        self.no_random_access = False
+        self._legs: dict[LegName, Leg] = {}
+        self._active: Leg | None = None
+        self._words: tuple[object, ...] = ()
+
+    @property
+    def delivering(self) -> bool:
+        """The output advances."""
+        has_session = self.output.timeline is not None
+        return has_session and self._active is not None and self._active.delivers
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """Connected legs, in order of preference."""
+        return tuple(self._legs[name] for name in LegName if name in self._legs)
+
+    def leg(self, name: LegName) -> Leg | None:
+        return self._legs.get(name)
+
+    def ack(self, leg: Leg) -> LegAck:
+        """What the leg's gateway is told now. ``timeline`` is empty while the leg feeds none."""
+        timeline = self.output.timeline if self._active is leg else None
+        if timeline is None:
+            return LegAck(
+                stream_uid=self.config.uid,
+                timeline="",
+                epoch=0,
+                leg=leg.name,
+                out_offset=0,
+                last_out_dts=0,
+            )
+        offset = self.output.splicer.offset
+        acked = self.readers.acked_dts(timeline.id)
+        return LegAck(
+            stream_uid=self.config.uid,
+            timeline=timeline.id,
+            epoch=timeline.epoch,
+            leg=leg.name,
+            out_offset=offset,
+            acked_dts=None if acked is None else acked - offset,
+            last_out_dts=timeline.last_dts,
+            last_out_utc=datetime_of(timeline.last_us),
+            session_started_at=datetime_of(timeline.started_us),
+        )
+
+    def admit(self, name: LegName | None, hello: LegHello, now: Moment) -> Leg:
+        """Takes a publisher in. ``name`` is the leg that its key stands for, None for a key that
+        stands for none. Raises :class:`LegRefusedError`."""
+        running = self._legs.get(name) if name is not None else None
+        try:
+            name = judge(self.config, name, hello, running, now, stopping=self.stopping)
+        except LegRefusedError as refused:
+            if refused.reason != "Draining":
+                self._rejected(refused.reason, now)
+            raise
+        if running is not None:
+            self.end_leg(running, LegEnd(reason="TakenOver", message="its publisher is back"), now)
+        leg = Leg(name, hello, now)
+        self._legs[name] = leg
+        self._settle()
+        return leg
+
+    def take_formats(self, leg: Leg, formats: Sequence[TrackFormat]) -> None:
+        """The leg's tracks, all of them, whenever its headers say something new."""
+        if leg.connected:
+            leg.take_formats(formats)
+
+    def take_unit(self, leg: Leg, unit: AccessUnit, now: Moment) -> None:
+        """The leg's next unit, in its own times."""
+        if not leg.has_track(unit.track) or not leg.connected:
+            return
+        output = self.output
+        if leg is self._active:
+            after_silence = leg.state is LegState.SILENT
+            if output.splicer.in_step(unit, after_silence=after_silence):
+                if leg.arrived(unit, now):
+                    output.emit(leg, unit, now)
+                if after_silence:
+                    self._settle()
+                return
+            if unit.track != leg.reference:
+                output.splicer.dropped += 1
+                return
+            # Its clock jumped, or it left media out: it has to be entered anew.
+            leg.restart()
+            self._active = None
+        leg.hold(unit, now)
+        self._choose(now)
+        self._settle()
+
+    def reject_media(self, leg: Leg, reason: str, message: str, now: Moment) -> None:
+        """The leg sends what cannot be used: ``UnsupportedCodec`` or ``BadMedia``."""
+        self._rejected(reason, now)
+        self.end_leg(leg, LegEnd(reason=reason, message=message), now)
+
+    def end_leg(self, leg: Leg, end: LegEnd | None, now: Moment) -> None:
+        """The leg is over: by itself (``end`` is None) or because the hub says so."""
+        leg.finish(end)
+        if self._legs.get(leg.name) is leg:
+            del self._legs[leg.name]
+        if self._active is leg:
+            self._active = None
+        self._choose(now)
+        self._settle()
+
+    def tick(self, now: Moment) -> None:
+        """Lets time pass; called several times a second."""
+        for leg in self.legs:
+            leg.tick(now)
+        self._choose(now)
+        session = self.output.sessions.current
+        if (
+            session is not None
+            and not self.delivering
+            and session.window_passed(now, self.config.resume_window_seconds)
+        ):
+            self._finish("WindowPassed", now)
+        self.no_random_access = any(_lacks_random_access(leg, now) for leg in self.legs)
+        self.readers.tick(now)
+        self.output.keep(self.config.pins, self.readers, now)
+        self._settle()
+
+    def configure(self, config: IngestConfig, now: Moment) -> None:
+        """Takes a new configuration; ``active: false`` ends legs and session at once."""
+        self.config = config
+        if not config.active:
+            for leg in self.legs:
+                self.end_leg(leg, LegEnd(reason="Disabled", message="the stream is off"), now)
+            self._finish("Disabled", now)
+        self.output.keep(config.pins, self.readers, now)
+        self._settle()
+
+    def _choose(self, now: Moment) -> None:
+        chosen = select(self.legs, self._active)
+        if chosen is None or chosen is self._active:
+            return
+        entry = entry_point(chosen, self.output.stopped_us)
+        if entry is None:
+            return
+        units = chosen.look_back.from_(entry)
+        chosen.look_back.clear()
+        self._active = chosen
+        self.output.enter(chosen, entry, self.config, now)
+        for unit in units:
+            self.output.emit(chosen, unit, now)
+
+    def _finish(self, reason: str, now: Moment) -> None:
+        if self.output.finish(reason, now):
+            self._active = None
+            for leg in self.legs:
+                leg.restart()
+
+    def _rejected(self, reason: str, now: Moment) -> None:
+        at = datetime_of(now.utc_us)
+        last = self.last_rejection
+        if (
+            last is not None
+            and last.reason == reason
+            and (at - last.at).total_seconds() < REJECTION_SECONDS
+        ):
+            return
+        self.last_rejection = Rejection(reason=reason, at=at)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Counts a revision when a word of status or heartbeat has changed."""
+        timeline = self.output.timeline
+        words = (
+            timeline.id if timeline else None,
+            timeline.formats if timeline else None,
+            self.delivering,
+            tuple((leg.hello.connection, leg.state) for leg in self.legs),
+            self.last_rejection,
+            self.no_random_access,
+            len(self.output.sessions.past),
+        )
+        if words != self._words:
+            self._words = words
+            self.revision += 1
+
+
+def _lacks_random_access(leg: Leg, now: Moment) -> bool:
+    """Pictures come, but for long none that decoding can start at."""
+    return (
+        leg.reference is not None
+        and leg.reference == leg.video_track
+        and now.monotonic - leg.last_picture_at < NO_RANDOM_ACCESS_SECONDS
+        and now.monotonic - leg.last_random_access_at > NO_RANDOM_ACCESS_SECONDS
+    )

@@ -1,0 +1,226 @@
+"""A leg: one connected source, and whether it delivers.
+
+In: its formats, its units and the passing of time. Out: its state, the reference track, and
+(while it does not feed the output) the units from which it can be entered.
+
+A leg delivers from its first random access point until it ends or its reference track was silent
+for 2 s. The reference track is video; it is audio when the headers declare no video, or when no
+picture came for 2 s.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sluice_media.contract import LegAck, LegEnd, LegHello
+from sluice_media.hub.clock import Moment
+from sluice_media.units import AccessUnit, TrackFormat, TrackKind
+
+__all__ = ["Leg", "LegName", "LegState", "LookBack"]
+
+SILENCE_SECONDS = 2.0
+"""A reference track without units for this long does not deliver."""
+VIDEO_WAIT_SECONDS = 2.0
+"""How long audio waits for a picture that the headers did not rule out."""
+LOOK_BACK_SECONDS = 12.0
+LOOK_BACK_BYTES = 32 << 20
+
+
+class LegName(StrEnum):
+    PRIMARY = "primary"
+    BACKUP = "backup"
+
+
+class LegState(StrEnum):
+    WAITING = "waiting"
+    """Connected; no random access point yet."""
+    DELIVERING = "delivering"
+    SILENT = "silent"
+    """It delivered, and its reference track has stopped; the connection is still there."""
+    ENDED = "ended"
+
+
+class LookBack:
+    """The units of a leg that does not feed the output, bounded in time and bytes."""
+
+    def __init__(
+        self, max_seconds: float = LOOK_BACK_SECONDS, max_bytes: int = LOOK_BACK_BYTES
+    ) -> None:
+        self._max_us = int(max_seconds * 1_000_000)
+        self._max_bytes = max_bytes
+        self._units: deque[AccessUnit] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    def add(self, unit: AccessUnit) -> None:
+        self._units.append(unit)
+        self._bytes += len(unit.payload)
+        oldest_us = unit.utc_us - self._max_us
+        while self._bytes > self._max_bytes or self._units[0].utc_us < oldest_us:
+            self._bytes -= len(self._units.popleft().payload)
+            if not self._units:
+                break
+
+    def entries(self, track: int, *, is_video: bool) -> list[AccessUnit]:
+        """The random access points of a track, oldest first; every unit of an audio track is."""
+        return [
+            unit
+            for unit in self._units
+            if unit.track == track and (unit.is_random_access or not is_video)
+        ]
+
+    def from_(self, first: AccessUnit) -> list[AccessUnit]:
+        """``first`` and everything that belongs behind it, other tracks' earlier arrivals too."""
+        units: list[AccessUnit] = []
+        seen = False
+        for unit in self._units:
+            seen = seen or unit is first
+            if seen or (unit.track != first.track and unit.dts >= first.dts):
+                units.append(unit)
+        # The entry itself leads, so that whoever takes them starts on a random access point.
+        units.sort(key=lambda unit: unit is not first)
+        return units
+
+    def clear(self) -> None:
+        self._units.clear()
+        self._bytes = 0
+
+
+@dataclass(slots=True)
+class Leg:
+    """State of one connection. The hub calls it; nobody else changes it."""
+
+    name: LegName
+    hello: LegHello
+    connected_at: Moment
+    state: LegState = LegState.WAITING
+    formats: tuple[TrackFormat, ...] = ()
+    reference: int | None = None
+    """The track that decides; None until it is known."""
+    end: LegEnd | None = None
+    """Why the hub ended the leg; the connection sends it and closes."""
+    look_back: LookBack = field(default_factory=LookBack)
+    last_byte_at: float = 0.0
+    """Monotonic seconds: the byte clock."""
+    last_reference_at: float = 0.0
+    """Monotonic seconds of the last unit of the reference track (or of the connection)."""
+    last_random_access_at: float = 0.0
+    last_picture_at: float = 0.0
+    bytes_in: int = 0
+    resume: LegAck | None = None
+    """The map of another hub, until it has been used."""
+    _declares_video: bool | None = None
+    _first_media_at: float | None = None
+    _video_seen: bool = False
+
+    def __post_init__(self) -> None:
+        now = self.connected_at.monotonic
+        self.last_byte_at = self.last_reference_at = self.last_random_access_at = now
+        self.resume = self.hello.resume
+
+    @property
+    def connected(self) -> bool:
+        return self.state is not LegState.ENDED
+
+    @property
+    def delivers(self) -> bool:
+        return self.state is LegState.DELIVERING
+
+    @property
+    def video_track(self) -> int | None:
+        return next((f.track for f in self.formats if f.kind is TrackKind.VIDEO), None)
+
+    def silent_seconds(self, now: Moment) -> float:
+        """By the byte clock: what tells a half-open socket from a publisher."""
+        return now.monotonic - self.last_byte_at
+
+    def bytes_arrived(self, count: int, now: Moment) -> None:
+        self.bytes_in += count
+        self.last_byte_at = now.monotonic
+
+    def declare(self, *, has_video: bool) -> None:
+        """What the container's header says; without it, 2 s without a picture decide."""
+        self._declares_video = has_video
+
+    def take_formats(self, formats: Sequence[TrackFormat]) -> None:
+        if tuple(formats) != self.formats:
+            self.formats = tuple(formats)
+
+    def has_track(self, track: int) -> bool:
+        return any(known.track == track for known in self.formats)
+
+    def arrived(self, unit: AccessUnit, now: Moment) -> bool:
+        """Notes a unit. False: it cannot be decoded (no random access point came before it)."""
+        if self._first_media_at is None:
+            self._first_media_at = now.monotonic
+        if unit.track == self.video_track:
+            self.last_picture_at = now.monotonic
+            if not self._video_seen and not unit.is_random_access:
+                self._first_picture_came()
+                return False
+            self._video_seen = True
+            self.reference = unit.track
+        elif self._audio_may_lead(now):
+            self.reference = unit.track
+        if unit.track == self.reference:
+            self._reference_came(unit, now)
+        return True
+
+    def hold(self, unit: AccessUnit, now: Moment) -> None:
+        """Notes a unit and keeps it for the moment at which this leg is entered."""
+        if self.arrived(unit, now):
+            self.look_back.add(unit)
+
+    def tick(self, now: Moment) -> None:
+        """Lets time pass: a reference track without units falls silent."""
+        if self.delivers and now.monotonic - self.last_reference_at >= SILENCE_SECONDS:
+            self.state = LegState.SILENT
+
+    def restart(self) -> None:
+        """Back to waiting for a random access point: its media was interrupted."""
+        self.look_back.clear()
+        self.reference = None
+        self._video_seen = False
+        self._first_media_at = None
+        if self.connected:
+            self.state = LegState.WAITING
+
+    def entries(self) -> list[AccessUnit]:
+        """Where this leg can be entered, oldest first."""
+        if self.reference is None:
+            return []
+        return self.look_back.entries(self.reference, is_video=self.reference == self.video_track)
+
+    def finish(self, end: LegEnd | None = None) -> None:
+        self.state = LegState.ENDED
+        self.end = self.end or end
+        self.look_back.clear()
+
+    def _reference_came(self, unit: AccessUnit, now: Moment) -> None:
+        self.last_reference_at = now.monotonic
+        is_video = unit.track == self.video_track
+        if unit.is_random_access or not is_video:
+            self.last_random_access_at = now.monotonic
+        elif self.state is LegState.WAITING:
+            return
+        if self.connected:
+            self.state = LegState.DELIVERING
+
+    def _first_picture_came(self) -> None:
+        """A picture, though not one to start at: this is no audio-only stream."""
+        self._declares_video = True
+        if self.state is LegState.WAITING:
+            self.reference = self.video_track
+
+    def _audio_may_lead(self, now: Moment) -> bool:
+        if self._video_seen or self.reference is not None:
+            return False
+        if self._declares_video is False and self.video_track is None:
+            return True
+        waited = now.monotonic - (self._first_media_at or now.monotonic)
+        return waited >= VIDEO_WAIT_SECONDS

@@ -1,0 +1,226 @@
+"""``POST /v1/legs``: a gateway brings a publisher's media.
+
+The answer comes before the body does: 200 and then, for as long as the leg lasts, one
+acknowledgement every 200 ms as a line of JSON; or a refusal with its reason. What the hub ends on
+purpose ends with a :class:`~sluice_media.contract.LegEnd`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import ClientError, web
+from pydantic import SecretStr, ValidationError
+
+from sluice_media.contract import HELLO_HEADER, LegEnd, LegHello, Refusal
+from sluice_media.flv import FlvError, UnsupportedCodec
+from sluice_media.hub.admission import LegRefusedError
+from sluice_media.hub.clock import Clock
+from sluice_media.hub.feed import FlvFeed
+from sluice_media.hub.hub import Hub
+from sluice_media.hub.leg import Leg, LegName
+from sluice_media.hub.metrics import HubMetrics
+
+__all__ = ["LegEndpoint"]
+
+ACK_SECONDS = 0.2
+CLOSE_SECONDS = 1.0
+"""How long a half-open socket may delay the last line before it is cut."""
+MAX_HELLO_BYTES = 4096
+
+_BROKEN = (OSError, ClientError, web.RequestPayloadError)
+"""What a body that breaks off, or is no chunked body, ends with."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    leg: Leg
+    key: SecretStr
+    ended: asyncio.Event
+
+
+class LegEndpoint:
+    """``keys`` are asked at each request, so that a rotated key counts at once; ``changed`` is
+    called after everything that may have moved the hub."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        clock: Clock,
+        keys: Callable[[], Mapping[LegName, SecretStr]],
+        changed: Callable[[], None],
+        metrics: HubMetrics,
+    ) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._keys = keys
+        self._changed = changed
+        self._metrics = metrics
+        self._connections: set[_Connection] = set()
+
+    def keys_changed(self) -> None:
+        """Cuts the publishers whose key is not their leg's any more. A key that is missing
+        altogether cuts nobody: a Secret being replaced must not end a broadcast."""
+        keys = self._keys()
+        for connection in tuple(self._connections):
+            current = keys.get(connection.leg.name)
+            if current is not None and not _same(current, connection.key):
+                end = LegEnd(reason="KeyRotated", message="the stream key has been changed")
+                self._end(connection, end)
+
+    def drain(self) -> None:
+        """Sends the gateways on to the next hub."""
+        for connection in tuple(self._connections):
+            end = LegEnd(reason="Draining", message="another hub is on its way: post again")
+            self._end(connection, end)
+
+    async def expect(self, request: web.Request) -> None:
+        """``Expect: 100-continue`` is answered once the leg is admitted, not before."""
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        hello = _hello(request)
+        key = _bearer(request)
+        try:
+            leg = self._hub.admit(self._leg_of(key), hello, self._clock())
+        except LegRefusedError as refused:
+            self._metrics.rejections.labels(refused.reason).inc()
+            _log.info("leg_refused", reason=refused.reason, protocol=hello.protocol)
+            self._changed()
+            return _refusal(refused)
+        self._metrics.legs.labels(hello.protocol).inc()
+        _log.info("leg_admitted", leg=leg.name, protocol=hello.protocol, remote=hello.remote)
+        connection = _Connection(leg, key, asyncio.Event())
+        self._connections.add(connection)
+        self.wake_ended()
+        try:
+            return await self._serve(request, connection)
+        finally:
+            self._connections.discard(connection)
+            self._hub.end_leg(leg, None, self._clock())
+            reason = leg.end.reason if leg.end else "Closed"
+            _log.info("leg_ended", leg=leg.name, reason=reason, bytes=leg.bytes_in)
+            self._changed()
+
+    def wake_ended(self) -> None:
+        """Lets connections notice that the hub has ended their legs."""
+        for connection in self._connections:
+            if connection.leg.end is not None:
+                connection.ended.set()
+
+    async def _serve(self, request: web.Request, connection: _Connection) -> web.StreamResponse:
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        response.force_close()
+        await response.prepare(request)
+        self._changed()
+        body = asyncio.create_task(self._read(request, connection), name="leg-body")
+        acks = asyncio.create_task(self._acknowledge(response, connection), name="leg-acks")
+        try:
+            await asyncio.wait((body, acks), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (body, acks):
+                task.cancel()
+            await asyncio.gather(body, acks, return_exceptions=True)
+        for task in (body, acks):
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+        if connection.leg.end is not None:
+            await _close(request, response, connection.leg.end)
+        return response
+
+    async def _read(self, request: web.Request, connection: _Connection) -> None:
+        """The body, until it ends, breaks or turns out to be no media."""
+        leg = connection.leg
+        feed = FlvFeed(self._hub, leg)
+        try:
+            async for data in request.content.iter_any():
+                if leg.end is not None:
+                    return
+                self._metrics.bytes_in.inc(len(data))
+                feed.feed(data, self._clock())
+                self._changed()
+        except FlvError as error:
+            reason = "UnsupportedCodec" if isinstance(error, UnsupportedCodec) else "BadMedia"
+            self._metrics.rejections.labels(reason).inc()
+            self._hub.reject_media(leg, reason, str(error), self._clock())
+        except _BROKEN as error:
+            _log.info("leg_broken", leg=leg.name, error=type(error).__name__)
+
+    async def _acknowledge(self, response: web.StreamResponse, connection: _Connection) -> None:
+        """A line every 200 ms until the hub ends the leg or the connection breaks."""
+        try:
+            while connection.leg.end is None:
+                await response.write(self._hub.ack(connection.leg).to_json().encode() + b"\n")
+                try:
+                    await asyncio.wait_for(connection.ended.wait(), ACK_SECONDS)
+                except TimeoutError:
+                    continue
+        except _BROKEN as error:
+            _log.info("leg_broken", leg=connection.leg.name, error=type(error).__name__)
+
+    def _end(self, connection: _Connection, end: LegEnd) -> None:
+        self._hub.end_leg(connection.leg, end, self._clock())
+        self.wake_ended()
+        self._changed()
+
+    def _leg_of(self, key: SecretStr) -> LegName | None:
+        """The leg that a key stands for. Every key is compared, in constant time."""
+        found = None
+        for name, expected in self._keys().items():
+            if _same(expected, key):
+                found = name
+        return found
+
+
+def _same(a: SecretStr, b: SecretStr) -> bool:
+    return hmac.compare_digest(a.get_secret_value().encode(), b.get_secret_value().encode())
+
+
+def _bearer(request: web.Request) -> SecretStr:
+    """The key, empty when there is none; an empty one never matches."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return SecretStr(given.strip() if scheme.lower() == "bearer" else "")
+
+
+def _hello(request: web.Request) -> LegHello:
+    raw = request.headers.get(HELLO_HEADER, "")
+    if len(raw) <= MAX_HELLO_BYTES:
+        try:
+            return LegHello.model_validate_json(raw)
+        except ValidationError:
+            pass
+    response = web.HTTPBadRequest(text=f"the header {HELLO_HEADER} is not a LegHello")
+    response.force_close()
+    raise response
+
+
+def _refusal(refused: LegRefusedError) -> web.Response:
+    body = Refusal(reason=refused.reason, message=refused.message).to_json()
+    response = web.Response(status=refused.status, text=body, content_type="application/json")
+    # The body of the request was not read and never will be.
+    response.force_close()
+    return response
+
+
+async def _close(request: web.Request, response: web.StreamResponse, end: LegEnd) -> None:
+    """Says why, and cuts a peer that does not take it."""
+    transport = request.transport
+    if transport is None:
+        return
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await response.write(end.to_json().encode() + b"\n")
+            await response.write_eof()
+    except (TimeoutError, *_BROKEN):
+        transport.abort()
+        return
+    # Else aiohttp would go on reading the body that nobody wants, for politeness.
+    transport.close()

@@ -1,0 +1,72 @@
+"""The hub's figures for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from sluice_media.hub.hub import Hub
+from sluice_media.hub.ring import Ring
+
+__all__ = ["HubMetrics"]
+
+
+class HubMetrics:
+    """What is counted as it happens; the rest is read from the hub when somebody asks."""
+
+    def __init__(self, registry: CollectorRegistry, hub: Hub) -> None:
+        self.legs = Counter(
+            "sluice_hub_legs", "Publishers admitted.", ["protocol"], registry=registry
+        )
+        self.rejections = Counter(
+            "sluice_hub_rejections", "Publishers refused.", ["reason"], registry=registry
+        )
+        self.bytes_in = Counter(
+            "sluice_hub_received_bytes", "Bytes received from publishers.", registry=registry
+        )
+        self.bytes_out = Counter(
+            "sluice_hub_sent_bytes", "Bytes sent to readers of the timeline.", registry=registry
+        )
+        registry.register(_HubCollector(hub))
+
+
+class _HubCollector(Collector):
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def collect(self) -> Iterator[Metric]:
+        hub, output = self._hub, self._hub.output
+        ring = output.timeline.ring if output.timeline else None
+        media = output.meter.measured()
+        gauges: tuple[tuple[str, str, float], ...] = (
+            ("on_air", "1 while the output timeline advances.", hub.delivering),
+            ("connected_legs", "Publishers connected.", len(hub.legs)),
+            ("readers", "Readers of the timeline connected.", len(hub.readers)),
+            ("ring_seconds", "Media time that readers can go back.", _seconds(ring)),
+            ("ring_bytes", "Bytes held for it.", ring.bytes_held if ring else 0),
+            ("frame_rate", "Pictures per second over the last 5 s.", media.frame_rate or 0),
+            (
+                "media_bits_per_second",
+                "Payload bit rate over the last 5 s.",
+                (media.bitrate_kbps or 0) * 1_000,
+            ),
+        )
+        for name, text, value in gauges:
+            yield GaugeMetricFamily(f"sluice_hub_{name}", text, value=value)
+        counters: tuple[tuple[str, str, float], ...] = (
+            ("gaps", "Gaps that were collapsed.", output.gaps),
+            ("units", "Access units put out.", output.units),
+            ("reader_drops", "Readers dropped because they were too slow.", hub.readers.dropped),
+            ("clamped_units", "Units whose DTS did not grow.", output.clamped_units),
+            ("dropped_units", "Units outside their splice.", output.dropped_units),
+            ("broken_pins", "Pinned content lost to the limit in bytes.", output.pins_broken),
+        )
+        for name, text, value in counters:
+            yield CounterMetricFamily(f"sluice_hub_{name}", text, value=value)
+
+
+def _seconds(ring: Ring | None) -> float:
+    return ring.seconds_held if ring else 0.0

@@ -1,0 +1,152 @@
+"""The readers of a hub: how far each has read, what recorders hold durably, who is too slow.
+
+A reader is a place in a ring. What it has not read yet is its queue, bounded in bytes and seconds;
+one that stays beyond the bound is dropped alone, and may come back with ``from=``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sluice_media.contract import TimelineAck
+from sluice_media.hub.clock import Moment
+from sluice_media.hub.timeline import OutputTimeline, Request
+
+__all__ = ["Reader", "Readers"]
+
+MAX_BEHIND_BYTES = 16 << 20
+MAX_BEHIND_SECONDS = 20.0
+GRACE_SECONDS = 2.0
+"""A burst (a switch, a replay) may pass the bound for a moment."""
+MAX_STUCK_SECONDS = 20.0
+"""While it catches up with the past, a reader is not slow as long as it gets on."""
+LINGER_SECONDS = 30.0
+"""A recorder that broke off still counts for so long: it is about to come back."""
+RECORDER = "recorder"
+
+
+@dataclass(slots=True, eq=False)
+class Reader:
+    """One connection."""
+
+    id: str
+    role: str
+    request: Request
+    attached_at: Moment
+    timeline: OutputTimeline | None = None
+    """None: it waits for a session."""
+    seq: int = 0
+    """The next record it gets."""
+    _caught_up: bool = False
+    _progress_at: float = 0.0
+    _over_since: float | None = None
+
+    def __post_init__(self) -> None:
+        self._progress_at = self.attached_at.monotonic
+
+    @property
+    def behind_bytes(self) -> int:
+        if self.timeline is None or self.seq < self.timeline.ring.first:
+            return 0
+        return self.timeline.ring.bytes_behind(self.seq)
+
+    @property
+    def at_head(self) -> bool:
+        return self.timeline is None or self.seq >= self.timeline.ring.head
+
+    def begin(self, timeline: OutputTimeline) -> bytes:
+        """Takes its place on a timeline; returns the records at the head of the reply."""
+        start = timeline.start(self.request)
+        self.timeline, self.seq = timeline, start.seq
+        return start.head
+
+    def advanced(self, seq: int, now: Moment) -> None:
+        self.seq = seq
+        self._progress_at = now.monotonic
+
+    def too_slow(self, now: Moment) -> bool:
+        """Whether it is to be dropped; asked regularly."""
+        if self.timeline is None or self.at_head:
+            self._caught_up, self._over_since = True, None
+            return False
+        ring = self.timeline.ring
+        if self.seq < ring.first:
+            return True
+        within = (
+            ring.bytes_behind(self.seq) <= MAX_BEHIND_BYTES
+            and ring.seconds_behind(self.seq) <= MAX_BEHIND_SECONDS
+        )
+        stuck = now.monotonic - self._progress_at >= MAX_STUCK_SECONDS
+        if within:
+            self._caught_up, self._over_since = True, None
+            return stuck
+        if not self._caught_up:
+            return stuck
+        if self._over_since is None:
+            self._over_since = now.monotonic
+        return now.monotonic - self._over_since >= GRACE_SECONDS
+
+
+@dataclass(slots=True)
+class _Held:
+    timeline: str
+    dts: int
+    detached_at: float | None = None
+
+
+class Readers:
+    """Who is attached, and what recorders have acknowledged."""
+
+    def __init__(self) -> None:
+        self._attached: list[Reader] = []
+        self._held: dict[str, _Held] = {}
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._attached)
+
+    def __iter__(self) -> Iterator[Reader]:
+        return iter(tuple(self._attached))
+
+    def attach(self, reader: Reader) -> None:
+        self._attached.append(reader)
+        if reader.role == RECORDER:
+            held = self._held.setdefault(reader.id, _Held("", 0))
+            held.detached_at = None
+
+    def detach(self, reader: Reader, now: Moment) -> None:
+        if reader not in self._attached:
+            return
+        self._attached.remove(reader)
+        same = any(other.id == reader.id for other in self._attached)
+        if reader.id in self._held and not same:
+            self._held[reader.id].detached_at = now.monotonic
+
+    def acknowledge(self, ack: TimelineAck) -> bool:
+        """Notes what a recorder holds. False: no recorder of that name was seen lately."""
+        held = self._held.get(ack.reader)
+        if held is None:
+            return False
+        if held.timeline == ack.timeline:
+            held.dts = max(held.dts, ack.dts)
+        else:
+            held.timeline, held.dts = ack.timeline, ack.dts
+        return True
+
+    def acked_dts(self, timeline: str) -> int | None:
+        """Output DTS up to which *every* recorder holds the timeline; None: no recorder, or one
+        that holds nothing yet."""
+        held = [h.dts if h.timeline == timeline else None for h in self._held.values()]
+        known = [dts for dts in held if dts is not None]
+        return min(known) if known and len(known) == len(held) else None
+
+    def acked_by(self, reader: str, timeline: str) -> int | None:
+        held = self._held.get(reader)
+        return held.dts if held is not None and held.timeline == timeline else None
+
+    def tick(self, now: Moment) -> None:
+        """Forgets recorders that have been away for long."""
+        for name, held in list(self._held.items()):
+            if held.detached_at is not None and now.monotonic - held.detached_at > LINGER_SECONDS:
+                del self._held[name]

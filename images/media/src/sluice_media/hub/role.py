@@ -1,0 +1,126 @@
+"""The ingest role: configuration, status and the hub's server, joined and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import structlog
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from sluice_media.config import ConfigWatch
+from sluice_media.contract import (
+    HUB_TOKEN_FILE,
+    INGEST_TOKEN_FILE,
+    IngestConfig,
+    IngestStatus,
+)
+from sluice_media.hub.clock import system_clock
+from sluice_media.hub.hub import Hub
+from sluice_media.hub.leg import LegName
+from sluice_media.hub.metrics import HubMetrics
+from sluice_media.hub.server import HubServer
+from sluice_media.hub.words import TICKING, status_words
+from sluice_media.settings import PodSettings
+from sluice_media.status import StatusBoard, serve_status
+
+__all__ = ["serve"]
+
+DRAIN_SECONDS = 25.0
+"""From SIGTERM to the end of a running leg: within a pod's usual grace of 30 s."""
+_DRAIN_POLL_SECONDS = 0.1
+
+_log = structlog.get_logger(__name__)
+
+
+class _Role:
+    """One process's hub with all that surrounds it."""
+
+    def __init__(self, settings: PodSettings) -> None:
+        self.settings = settings
+        self.watch = ConfigWatch(IngestConfig, settings.config_file, settings.keys_dir)
+        self.registry = CollectorRegistry()
+        self.hub = Hub(self.watch.config)
+        first = IngestStatus(pod_uid=settings.pod_uid, version=0, observed_at=datetime.now(UTC))
+        self.board = StatusBoard(first, ticking=TICKING)
+        self.keys: Mapping[LegName, SecretStr] = {}
+        self.server = HubServer(
+            self.hub,
+            keys=lambda: self.keys,
+            token=self.hub_token,
+            metrics=HubMetrics(self.registry, self.hub),
+            on_change=self.publish,
+        )
+        self.listening = False
+
+    def hub_token(self) -> SecretStr | None:
+        return self.watch.key(HUB_TOKEN_FILE)
+
+    def publish(self) -> None:
+        self.board.update(**status_words(self.hub, system_clock()))
+
+    def configured(self) -> None:
+        """Takes configuration and keys as they are now, and echoes that."""
+        key = self.watch.key(INGEST_TOKEN_FILE)
+        self.keys = {LegName.PRIMARY: key} if key is not None else {}
+        self.server.configure(self.watch.config)
+        error = None
+        if key is None:
+            error = ("SecretKeyMissing", "The ingest Secret has no key 'token'.")
+        self.publish()
+        self.board.configured(self.watch.config, error)
+
+    async def follow_configuration(self) -> None:
+        async for _ in self.watch.changes():
+            self.configured()
+
+    async def drain(self) -> None:
+        """After SIGTERM: lets what is on air run on for as long as the pod may live.
+
+        New publishers are sent on (503). Nothing to wait for, or time is up: the rest is told to
+        post again, and readers are cut without an end, so that they look for the next hub."""
+        self.hub.stopping = True
+        deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
+        _log.info("draining", legs=len(self.hub.legs))
+        while self.hub.legs or self.hub.output.timeline is not None:
+            if asyncio.get_running_loop().time() >= deadline:
+                break
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        self.server.legs.drain()
+        await asyncio.sleep(_DRAIN_POLL_SECONDS)
+
+
+async def serve(settings: PodSettings) -> None:
+    """Runs until SIGTERM or SIGINT, and then until the stream may be left."""
+    role = _Role(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    role.configured()
+    async with (
+        serve_status(
+            board=role.board,
+            token=role.hub_token,
+            ready=lambda: role.listening,
+            registry=role.registry,
+            host=settings.bind,
+            port=settings.status_port,
+        ),
+        role.server.listen(settings.bind, settings.hub_port) as port,
+        asyncio.TaskGroup() as group,
+    ):
+        role.listening = True
+        _log.info("listening", port=port, stream=role.watch.config.name)
+        tasks = [
+            group.create_task(role.server.run(), name="hub-tick"),
+            group.create_task(role.follow_configuration(), name="hub-config"),
+        ]
+        await stop.wait()
+        await role.drain()
+        role.listening = False
+        for task in tasks:
+            task.cancel()

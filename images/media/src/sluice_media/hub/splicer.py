@@ -1,0 +1,176 @@
+"""The splicer: from a leg's own times to the times of the one timeline.
+
+In: units of the active leg. Out: the same units with DTS and PTS of the output, or nothing for a
+unit that does not belong there. DTS grows strictly per track, whatever the sources do; video and
+audio share one offset, so lip sync is the source's own. A gap is collapsed: after it, media time
+goes on one frame behind the last unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind, UnitFlags
+
+__all__ = ["FIRST_DTS", "Splicer"]
+
+FIRST_DTS = TICKS_PER_SECOND
+"""Where a new timeline begins: room for clock references and decoding delay before it."""
+
+_BACKWARDS = TICKS_PER_SECOND
+"""A source that steps back by more has restarted its clock; by less, it jitters."""
+_FORWARDS = 10 * TICKS_PER_SECOND
+"""A step ahead by more, of all tracks, is another clock; by less, the source left something out."""
+_FORWARDS_AFTER_SILENCE = TICKS_PER_SECOND
+"""After 2 s of silence: a smaller step means that nothing is missing, it only came late."""
+_LONGEST_FRAME = TICKS_PER_SECOND
+_DEFAULT_VIDEO_FRAME = 3_600
+_AAC_SAMPLES_PER_FRAME = 1_024
+_DEFAULT_AUDIO_FRAME = 1_920
+
+
+@dataclass(slots=True)
+class _Track:
+    last_out: int
+    last_pts: int
+    frame: int
+    """Duration of one frame, as last seen."""
+    last_source: int | None = None
+    """Source DTS since the last splice."""
+    fresh: bool = False
+    """The next unit is the track's first after a discontinuity."""
+    replaying: bool = False
+    """A resumed leg sends units again; those that went out already are dropped."""
+
+
+class Splicer:
+    """State of the output clock over one session."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        """Output DTS minus source DTS."""
+        self.reference: int | None = None
+        self.clamped = 0
+        """Units whose DTS had to be moved to stay behind the one before."""
+        self.dropped = 0
+        """Units older than their splice, or out of step with their stream."""
+        self._tracks: dict[int, _Track] = {}
+        self._formats: dict[int, TrackFormat] = {}
+        self._entry_dts = 0
+        self._entry_pts = 0
+
+    @property
+    def started(self) -> bool:
+        return bool(self._tracks)
+
+    @property
+    def last_dts(self) -> int:
+        """The last DTS that went out; FIRST_DTS before the first unit."""
+        return max((t.last_out for t in self._tracks.values()), default=FIRST_DTS)
+
+    def take_formats(self, formats: tuple[TrackFormat, ...]) -> None:
+        self._formats = {f.track: f for f in formats}
+
+    def enter(self, first: AccessUnit) -> int:
+        """Goes on with a leg at ``first``, a random access point of its reference track.
+
+        Returns the output DTS of ``first``: one frame behind everything that went out."""
+        reorder = max(0, first.pts - first.dts)
+        start = FIRST_DTS
+        for number, track in self._tracks.items():
+            start = max(start, track.last_out + track.frame)
+            if number == first.track:
+                # Pictures that were shown ahead of their turn must not be shown again behind it.
+                start = max(start, track.last_pts + track.frame - reorder)
+        self._begin(first, start - first.dts)
+        for track in self._tracks.values():
+            track.fresh = True
+        return start
+
+    def resume(self, first: AccessUnit, offset: int) -> int:
+        """Goes on with a leg whose offset is known: the same connection at another hub, or again.
+
+        What went out already is dropped as it comes. Returns the number of ticks that are missing
+        between the last unit and ``first`` (0: nothing)."""
+        self._begin(first, offset)
+        missing = 0
+        for number, track in self._tracks.items():
+            track.replaying = True
+            if number == first.track:
+                missing = first.dts + offset - track.last_out - track.frame
+        if missing <= _FORWARDS_AFTER_SILENCE:
+            return 0
+        for track in self._tracks.values():
+            track.fresh = True
+        return missing
+
+    def in_step(self, unit: AccessUnit, *, after_silence: bool = False) -> bool:
+        """Whether a unit continues its source's clock. False for a unit of the reference track:
+        the source must be entered anew."""
+        track = self._tracks.get(unit.track)
+        own = track.last_source if track else None
+        if own is not None and unit.dts < own - _BACKWARDS:
+            return False
+        latest = self._latest_source()
+        if latest is None:
+            return True
+        limit = _FORWARDS_AFTER_SILENCE if after_silence else _FORWARDS
+        if unit.dts > latest + limit:
+            return False
+        return own is not None or unit.dts > latest - _FORWARDS
+
+    def map(self, unit: AccessUnit) -> AccessUnit | None:
+        """The unit as it goes out, or None."""
+        is_reference = unit.track == self.reference
+        if unit.dts < self._entry_dts or (is_reference and unit.pts < self._entry_pts):
+            # Audio older than the picture entered at, or a picture that leads it and refers to
+            # pictures nobody has.
+            self.dropped += 1
+            return None
+        dts = unit.dts + self.offset
+        track = self._tracks.get(unit.track)
+        if track is None:
+            track = self._tracks[unit.track] = _Track(dts, dts, self._default_frame(unit.track))
+        elif track.replaying and dts <= track.last_out + track.frame // 2:
+            # Half a frame: a demuxer that starts anew may round a unit's time differently.
+            track.last_source = unit.dts
+            return None
+        elif dts <= track.last_out:
+            self.clamped += 1
+            dts = track.last_out + 1
+        elif dts - track.last_out <= _LONGEST_FRAME and not track.fresh:
+            track.frame = dts - track.last_out
+        pts = max(unit.pts + self.offset, dts)
+        flags = unit.flags & UnitFlags.DISCONTINUITY
+        if is_reference and (unit.is_random_access or not self._is_video(unit.track)):
+            flags |= UnitFlags.RANDOM_ACCESS
+        if track.fresh:
+            flags |= UnitFlags.DISCONTINUITY
+        track.last_out, track.last_source = dts, unit.dts
+        track.last_pts = max(track.last_pts, pts)
+        track.fresh = track.replaying = False
+        return replace(unit, dts=dts, pts=pts, flags=flags)
+
+    def _begin(self, first: AccessUnit, offset: int) -> None:
+        self.offset = offset
+        self.reference = first.track
+        self._entry_dts, self._entry_pts = first.dts, first.pts
+        for track in self._tracks.values():
+            track.last_source = None
+            track.replaying = False
+
+    def _latest_source(self) -> int | None:
+        seen = [t.last_source for t in self._tracks.values() if t.last_source is not None]
+        return max(seen, default=None)
+
+    def _is_video(self, track: int) -> bool:
+        known = self._formats.get(track)
+        return known is not None and known.kind is TrackKind.VIDEO
+
+    def _default_frame(self, track: int) -> int:
+        known = self._formats.get(track)
+        if known is None or known.kind is TrackKind.VIDEO:
+            return _DEFAULT_VIDEO_FRAME
+        if not known.sample_rate:
+            return _DEFAULT_AUDIO_FRAME
+        return _AAC_SAMPLES_PER_FRAME * TICKS_PER_SECOND // known.sample_rate

@@ -1,0 +1,205 @@
+"""``GET /v1/timeline``: readers; ``POST /v1/timeline/ack``: what recorders hold durably.
+
+A reader's reply is framed records from the place it asked for, heartbeats every 500 ms, and the
+end of the session, after which the reply ends as well. Before a session there is nothing but
+heartbeats. With ``format=ts`` it is a plain transport stream for people and foreign tools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+from aiohttp import ClientError, web
+from pydantic import SecretStr, ValidationError
+
+from sluice_media.contract import TimelineAck, TimelineHeartbeat
+from sluice_media.hub.clock import Clock, us_of
+from sluice_media.hub.hub import Hub
+from sluice_media.hub.metrics import HubMetrics
+from sluice_media.hub.readers import RECORDER, Reader
+from sluice_media.hub.timeline import Request
+from sluice_media.hub.ts_view import TsView
+from sluice_media.hub.wakeup import Wakeup
+from sluice_media.status import bearer_matches
+from sluice_media.timeline.framing import CONTENT_TYPE, encode
+
+__all__ = ["TimelineEndpoint"]
+
+HEARTBEAT_SECONDS = 0.5
+BATCH_BYTES = 256 << 10
+MAX_READERS = 500
+MAX_NAME = 128
+MAX_ACK_BYTES = 4096
+
+_log = structlog.get_logger(__name__)
+
+
+class TimelineEndpoint:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        clock: Clock,
+        token: Callable[[], SecretStr | None],
+        wakeup: Wakeup,
+        metrics: HubMetrics,
+    ) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._token = token
+        self._wakeup = wakeup
+        self._metrics = metrics
+        self._transports: dict[Reader, asyncio.Transport] = {}
+
+    def drop_slow(self) -> None:
+        """Drops readers that are too slow, and nobody else; called regularly."""
+        now = self._clock()
+        for reader in self._hub.readers:
+            if not reader.too_slow(now):
+                continue
+            _log.warning(
+                "reader_dropped", reader=reader.id, role=reader.role, behind=reader.behind_bytes
+            )
+            self._hub.readers.dropped += 1
+            self._cut(reader)
+
+    def cut_all(self) -> None:
+        """Breaks every connection, without ``end``: this hub goes, the session does not."""
+        for reader in self._hub.readers:
+            self._cut(reader)
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        if not bearer_matches(request, self._token()):
+            raise web.HTTPUnauthorized(text="a bearer token is needed")
+        if len(self._hub.readers) >= MAX_READERS:
+            raise web.HTTPServiceUnavailable(text="too many readers")
+        reader = Reader(*_identity(request), _request(request), self._clock())
+        view = TsView() if request.query.get("format") == "ts" else None
+        content_type = CONTENT_TYPE if view is None else "video/mp2t"
+        response = web.StreamResponse(headers={"Content-Type": content_type})
+        response.force_close()
+        await response.prepare(request)
+        if isinstance(request.transport, asyncio.Transport):
+            self._transports[reader] = request.transport
+        self._hub.readers.attach(reader)
+        _log.info("reader_attached", reader=reader.id, role=reader.role)
+        try:
+            await self._stream(reader, response, view)
+        except (OSError, ClientError) as error:
+            _log.info("reader_broken", reader=reader.id, error=type(error).__name__)
+        finally:
+            self._transports.pop(reader, None)
+            self._hub.readers.detach(reader, self._clock())
+        return response
+
+    async def acknowledge(self, request: web.Request) -> web.Response:
+        if not bearer_matches(request, self._token()):
+            raise web.HTTPUnauthorized(text="a bearer token is needed")
+        if (request.content_length or 0) > MAX_ACK_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MAX_ACK_BYTES, request.content_length or 0)
+        try:
+            ack = TimelineAck.model_validate_json(await request.read())
+        except ValidationError:
+            raise web.HTTPBadRequest(text="the body is not a TimelineAck") from None
+        if not self._hub.readers.acknowledge(ack):
+            raise web.HTTPNotFound(text="no recorder of that name reads here")
+        return web.Response(status=204)
+
+    async def _stream(
+        self, reader: Reader, response: web.StreamResponse, view: TsView | None
+    ) -> None:
+        """Writes until the session ends or the connection breaks."""
+        said: bytes | None = None
+        said_at = 0.0
+        while True:
+            seen = self._wakeup.generation
+            parts: list[bytes] = []
+            ended = self._collect(reader, parts)
+            beat = self._heartbeat(reader)
+            now = time.monotonic()
+            if not ended and (beat != said or now - said_at >= HEARTBEAT_SECONDS * 0.9):
+                parts.append(beat)
+                said, said_at = beat, now
+            if parts:
+                data = b"".join(parts) if len(parts) > 1 else parts[0]
+                data = view.feed(data) if view is not None else data
+                if data:
+                    await response.write(data)
+                    self._metrics.bytes_out.inc(len(data))
+            if ended:
+                return
+            if reader.at_head:
+                await self._wakeup.wait(seen)
+
+    def _collect(self, reader: Reader, parts: list[bytes]) -> bool:
+        """The next records, if there are any. True: they are the last ones."""
+        if reader.timeline is None:
+            timeline = self._hub.output.find(reader.request)
+            if timeline is None:
+                return False
+            parts.append(reader.begin(timeline))
+        timeline = reader.timeline
+        if timeline is None:
+            return False
+        try:
+            data, seq = timeline.ring.read(reader.seq, BATCH_BYTES)
+        except IndexError:
+            raise ConnectionResetError("the reader has fallen out of the ring") from None
+        if data:
+            parts.append(data)
+            reader.advanced(seq, self._clock())
+        return timeline.ended and reader.at_head
+
+    def _heartbeat(self, reader: Reader) -> bytes:
+        """A reader that is still behind hears of what it reads, not of what comes later."""
+        if not reader.at_head:
+            return _BEATS[True, True]
+        return _BEATS[self._hub.output.timeline is not None, self._hub.delivering]
+
+    def _cut(self, reader: Reader) -> None:
+        transport = self._transports.pop(reader, None)
+        if transport is not None:
+            transport.abort()
+
+
+_BEATS = {
+    (session, delivering): encode(TimelineHeartbeat(session=session, delivering=delivering))
+    for session in (True, False)
+    for delivering in (True, False)
+}
+
+
+def _identity(request: web.Request) -> tuple[str, str]:
+    name = request.query.get("reader", "")[:MAX_NAME] or f"anonymous {request.remote}"
+    role = request.query.get("role", "viewer")
+    return name, role if role in (RECORDER, "pusher") else "viewer"
+
+
+def _request(request: web.Request) -> Request:
+    """Raises HTTPBadRequest for a ``from`` or ``since`` that cannot be understood."""
+    whole = request.query.get("role") == RECORDER
+    since = request.query.get("since")
+    start = request.query.get("from")
+    try:
+        since_us = _moment(since) if since else None
+        if not start:
+            return Request(since_us=since_us, whole=whole)
+        timeline, _, dts = start.rpartition(":")
+        if not timeline:
+            raise ValueError("a position is <timeline>:<dts>")
+        return Request(timeline=timeline, dts=int(dts), since_us=since_us, whole=whole)
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"from or since cannot be understood: {error}") from None
+
+
+def _moment(text: str) -> int:
+    """Microseconds UTC, from a number of them or from RFC 3339."""
+    if text.isdigit():
+        return int(text)
+    # A plus sign in a query that was not escaped has become a space.
+    moment = datetime.fromisoformat(text.replace(" ", "+"))
+    return us_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -1,0 +1,313 @@
+"""The pusher put together: configuration and timeline in, one connection at a time out.
+
+Everything that happens becomes an event of :class:`PushMachine`; what the machine answers is done
+here, and what it shows is published as the status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import aiohttp
+import structlog
+from pydantic import SecretStr
+
+from sluice_media.config import ConfigWatch
+from sluice_media.contract import (
+    HUB_TOKEN_FILE,
+    STREAM_KEY_FILE,
+    TARGET_URI_FILE,
+    PusherConfig,
+    PusherStatus,
+    StreamRef,
+    TargetError,
+    TimelineFormat,
+)
+from sluice_media.push.connection import Connection
+from sluice_media.push.feeder import Feeder
+from sluice_media.push.machine import (
+    Action,
+    CodecsChecked,
+    Configured,
+    Dial,
+    Ended,
+    Event,
+    HangUp,
+    Moment,
+    PushMachine,
+    RetryPolicy,
+    SourceChanged,
+)
+from sluice_media.push.metrics import PushMetrics
+from sluice_media.push.source import SourceTracker
+from sluice_media.push.target import InvalidTargetError, Target, parse_target, target_digest
+from sluice_media.status import StatusBoard
+from sluice_media.timeline.framing import FramingError, track_formats
+from sluice_media.timeline.reader import TimelineReader
+from sluice_media.units import AccessUnit, Codec, TrackFormat
+
+__all__ = ["TICKING", "Pusher"]
+
+TICKING = frozenset({"bytes_sent"})
+"""Status fields that change all the time."""
+_TICK_SECONDS = 1.0
+_log = structlog.get_logger(__name__)
+
+
+class Pusher:
+    """Pushes until told to stop; see :meth:`run`."""
+
+    def __init__(
+        self,
+        watch: ConfigWatch[PusherConfig],
+        board: StatusBoard[PusherStatus],
+        metrics: PushMetrics,
+        *,
+        hub_port: int,
+    ) -> None:
+        self._watch = watch
+        self._board = board
+        self._metrics = metrics
+        self._hub_port = hub_port
+        self._machine = PushMachine(random.uniform)
+        self._source = SourceTracker()
+        self._feeder = Feeder()
+        self._target: Target | None = None
+        self._restart = watch.config.restart
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._read_from: StreamRef | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._touched = asyncio.Event()
+        self._sent_bytes = 0
+        metrics.gauge(
+            "sluice_push_queue_bytes",
+            "Bytes on their way to the target, in our queue and in the kernel.",
+            lambda: self._connection.waiting_bytes if self._connection else 0,
+        )
+        metrics.gauge(
+            "sluice_push_queue_seconds",
+            "Seconds of media in our own queue.",
+            lambda: self._feeder.queued_seconds,
+        )
+        metrics.gauge(
+            "sluice_push_dropped_units",
+            "Access units that the target did not get because it was too slow.",
+            lambda: self._feeder.dropped_units,
+        )
+
+    async def run(self, terminate: asyncio.Event) -> None:
+        """Pushes until ``terminate`` is set, then unpublishes and returns."""
+        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._http = http
+            self._apply_config(self._watch.config)
+            workers = [
+                tasks.create_task(self._follow_config()),
+                tasks.create_task(self._keep_time()),
+                tasks.create_task(self._tick()),
+            ]
+            await terminate.wait()
+            for worker in workers:
+                worker.cancel()
+            self._stop_reading()
+            self._handle(Configured(RetryPolicy(), obstacle="Terminating"))
+            if self._connecting is not None:
+                await self._connecting
+
+    # ------------------------------------------------------------------ tasks
+
+    async def _follow_config(self) -> None:
+        async for config in self._watch.changes():
+            self._apply_config(config)
+
+    async def _keep_time(self) -> None:
+        """Tells machine and source that time has passed when it matters to them."""
+        while True:
+            self._touched.clear()
+            due = [d for d in (self._machine.deadline(), self._source.deadline()) if d is not None]
+            wait = max(0.0, min(due) - time.monotonic()) if due else None
+            try:
+                async with asyncio.timeout(wait):
+                    await self._touched.wait()
+            except TimeoutError:
+                self._source_changed(self._source.tick(time.monotonic()))
+                self._do(self._machine.tick(_now()))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self._board.update(bytes_sent=self._sent_bytes)
+
+    async def _read(self, stream: StreamRef) -> None:
+        reader = TimelineReader(
+            self._http,
+            url=lambda: f"http://{stream.host}:{self._hub_port}",
+            token=lambda: self._watch.key(HUB_TOKEN_FILE),
+            reader=self._watch.config.uid,
+            role="pusher",
+        )
+        async for record in reader.records():
+            if isinstance(record, AccessUnit):
+                self._feeder.add(record)
+                if self._connection is not None:
+                    self._connection.wake()
+                continue
+            if isinstance(record, TimelineFormat):
+                # Before the session is known of: what cannot be carried is not even dialled for.
+                self._take_formats(record)
+            self._source_changed(self._source.record(record, time.monotonic()))
+
+    # ------------------------------------------------------------------ what happens
+
+    def _source_changed(self, changes: Sequence[SourceChanged]) -> None:
+        for change in changes:
+            self._handle(change)
+            if not change.session:
+                # The connection took what was left of the session when it was told to hang up.
+                self._feeder.clear()
+        self._touched.set()
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Ended):
+            self._connection = None
+            if event.failure is not None:
+                self._metrics.failures.labels(event.failure.class_.value).inc()
+        self._do(self._machine.handle(event, _now()))
+
+    def _do(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case Dial() if self._target is not None:  # without one there is an obstacle
+                    self._dial(self._target)
+                case HangUp(clean) if self._connection is not None:
+                    self._connection.hang_up(clean=clean)
+        self._touched.set()
+        self._publish()
+
+    def _dial(self, target: Target) -> None:
+        self._metrics.attempts.inc()
+        self._connection = Connection(
+            target, self._feeder, report=self._handle, sent=self._count_sent
+        )
+        self._connecting = self._tasks.create_task(self._connection.run())
+
+    def _count_sent(self, count: int) -> None:
+        self._sent_bytes += count
+        self._metrics.sent_bytes.inc(count)
+
+    def _take_formats(self, record: TimelineFormat) -> None:
+        try:
+            formats = track_formats(record.tracks)
+        except FramingError as unknown:
+            problem: str | None = f"The stream holds {unknown}."
+        else:
+            self._feeder.set_formats(formats)
+            problem = _codec_problem(formats)
+        self._handle(CodecsChecked(problem))
+
+    # ------------------------------------------------------------------ configuration
+
+    def _apply_config(self, config: PusherConfig) -> None:
+        error: tuple[str, str] | None = None
+        target: Target | None = None
+        try:
+            target = self._read_target(config)
+        except InvalidTargetError as invalid:
+            error = (invalid.reason, str(invalid))
+        fresh = target != self._target or config.restart != self._restart
+        self._target, self._restart = target, config.restart
+        obstacle = error[0] if error else None
+        if config.stream is None:
+            obstacle = obstacle or "StreamNotFound"
+        if not config.active:
+            obstacle = "Disabled"
+        retry = RetryPolicy(
+            config.retry_min_seconds, config.retry_max_seconds, config.give_up_seconds
+        )
+        self._follow_stream(config.stream if config.active else None)
+        self._board.configured(config, error)
+        self._board.update(
+            target=target.redacted if target else "",
+            target_digest=target_digest(target, config.namespace) if target else "",
+        )
+        self._handle(Configured(retry, obstacle, fresh))
+
+    def _read_target(self, config: PusherConfig) -> Target:
+        uri = SecretStr(config.uri) if config.uri else self._watch.key(TARGET_URI_FILE)
+        if uri is None:
+            raise InvalidTargetError("SecretKeyMissing", "The Secret with the URI has no such key.")
+        key = self._watch.key(STREAM_KEY_FILE) if config.has_stream_key else None
+        if config.has_stream_key and key is None:
+            raise InvalidTargetError(
+                "SecretKeyMissing", "The Secret with the stream key has no such key."
+            )
+        return parse_target(uri, key)
+
+    def _follow_stream(self, stream: StreamRef | None) -> None:
+        if stream is not None:
+            self._source.resume_window_seconds = stream.resume_window_seconds
+        where = (stream.uid, stream.host) if stream else None
+        if where == ((self._read_from.uid, self._read_from.host) if self._read_from else None):
+            return
+        self._stop_reading()
+        self._read_from = stream
+        if stream is not None:
+            self._reading = self._tasks.create_task(self._read(stream))
+
+    def _stop_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+        self._source_changed(self._source.stop())
+
+    # ------------------------------------------------------------------ status
+
+    def _publish(self) -> None:
+        view = self._machine.view()
+        before = self._board.status.state
+        failure = view.last_failure
+        error = None
+        if failure is not None and view.last_failure_at is not None:
+            error = TargetError(
+                class_=failure.class_.value, message=failure.message, at=view.last_failure_at
+            )
+        self._board.update(
+            state=view.state,
+            idle_reason=view.idle_reason,
+            message=view.message,
+            started_at=view.started_at,
+            attempts=view.attempts,
+            reconnects=view.reconnects,
+            last_error=error,
+            bytes_sent=self._sent_bytes,
+        )
+        self._metrics.state(view.state)
+        if view.state is not before:
+            _log.info(
+                "push_state",
+                state=view.state.value,
+                before=before.value,
+                target=self._target.redacted if self._target else "",
+                error=failure.message if failure else None,
+            )
+
+
+def _codec_problem(formats: Sequence[TrackFormat]) -> str | None:
+    """Why RTMP cannot carry these tracks, and what to change; None when it can."""
+    if not formats:
+        return "The stream has no track that can be pushed."
+    if any(track.codec is Codec.HEVC for track in formats):
+        return (
+            "RTMP targets take H.264 video with AAC audio, and the stream is HEVC: "
+            "set the encoder to H.264."
+        )
+    return None
+
+
+def _now() -> Moment:
+    return Moment(time.monotonic(), datetime.now(UTC))

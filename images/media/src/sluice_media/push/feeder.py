@@ -1,0 +1,190 @@
+"""What waits to be sent: a bounded queue of units that always starts a target at a random access.
+
+Besides the queue of the present connection it keeps everything since the last random access, so
+that a new connection starts at once and not with the next key picture. When a target is too slow,
+whole groups of pictures are left out, never single units.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
+
+__all__ = ["Feeder", "QueuedUnit"]
+
+MAX_QUEUE_BYTES = 32 << 20
+MAX_QUEUE_SECONDS = 20.0
+MIN_GROUP_SECONDS = 1.0
+"""Where every unit is a random access (audio alone, intra-only video) a connection still starts
+with what came since it was asked for."""
+_RATE_WINDOW_TICKS = 5 * TICKS_PER_SECOND
+
+
+@dataclass(slots=True, frozen=True)
+class QueuedUnit:
+    unit: AccessUnit
+    formats: tuple[TrackFormat, ...]
+    """The tracks as they are from this unit on; the same object as long as nothing changed."""
+
+
+class _Group:
+    """Units in order, with their size."""
+
+    __slots__ = ("bytes", "items")
+
+    def __init__(self, items: Collection[QueuedUnit] = ()) -> None:
+        self.items = deque(items)
+        self.bytes = sum(len(item.unit.payload) for item in items)
+
+    def append(self, item: QueuedUnit) -> None:
+        self.items.append(item)
+        self.bytes += len(item.unit.payload)
+
+    def popleft(self) -> QueuedUnit:
+        item = self.items.popleft()
+        self.bytes -= len(item.unit.payload)
+        return item
+
+    @property
+    def seconds(self) -> float:
+        if not self.items:
+            return 0.0
+        return (self.items[-1].unit.dts - self.items[0].unit.dts) / TICKS_PER_SECOND
+
+
+class Feeder:
+    """The queue between the timeline and a connection."""
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int = MAX_QUEUE_BYTES,
+        max_seconds: float = MAX_QUEUE_SECONDS,
+        min_group_seconds: float = MIN_GROUP_SECONDS,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._max_seconds = max_seconds
+        self._min_group_seconds = min_group_seconds
+        self._formats: tuple[TrackFormat, ...] = ()
+        self._reference_track = 0
+        self._group: _Group | None = None
+        """Everything since the last random access; None: it was too long, or none came yet."""
+        self._queue: _Group | None = None
+        """What the present connection has not taken yet; None: no connection."""
+        self._skipping = False
+        """The queue waits for a random access."""
+        self._rate: deque[tuple[int, int]] = deque()
+        self._rate_bytes = 0
+        self.handed_bytes = 0
+        """Payload bytes that were ever queued for the present connection."""
+        self.dropped_units = 0
+        """Units that a connection did not get because it was too slow."""
+
+    @property
+    def formats(self) -> tuple[TrackFormat, ...]:
+        return self._formats
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._queue.bytes if self._queue is not None else 0
+
+    @property
+    def queued_seconds(self) -> float:
+        return self._queue.seconds if self._queue is not None else 0.0
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Of the media, over the last five seconds of it; 0 when there is too little to tell."""
+        if len(self._rate) < 2:
+            return 0.0
+        ticks = self._rate[-1][0] - self._rate[0][0]
+        return self._rate_bytes * TICKS_PER_SECOND / ticks if ticks > 0 else 0.0
+
+    def set_formats(self, formats: Sequence[TrackFormat]) -> None:
+        """The tracks from the next unit on. What is queued keeps its own."""
+        if tuple(formats) == self._formats:
+            return
+        self._formats = tuple(formats)
+        video = [f.track for f in formats if f.kind is TrackKind.VIDEO]
+        self._reference_track = video[0] if video else min((f.track for f in formats), default=0)
+
+    def add(self, unit: AccessUnit) -> None:
+        item = QueuedUnit(unit, self._formats)
+        self._measure(unit)
+        starts = unit.track == self._reference_track and unit.is_random_access
+        if starts:
+            self._skipping = False
+            if self._group is None or self._group.seconds >= self._min_group_seconds:
+                self._group = _Group()
+        if self._group is not None:
+            self._group.append(item)
+            if self._is_over(self._group):
+                self._group = None
+        if self._queue is None:
+            return
+        if self._skipping:
+            self.dropped_units += 1
+            return
+        self._queue.append(item)
+        self.handed_bytes += len(unit.payload)
+        if self._is_over(self._queue):
+            self._drop(self._queue)
+
+    def attach(self) -> None:
+        """A connection begins: it gets everything since the last random access, and what comes."""
+        self._queue = _Group(self._group.items if self._group is not None else ())
+        self._skipping = self._group is None
+        self.handed_bytes = self._queue.bytes
+
+    def detach(self) -> None:
+        """The connection is gone; what it did not take is forgotten."""
+        self._queue = None
+        self.handed_bytes = 0
+
+    def take(self, max_bytes: int) -> list[QueuedUnit]:
+        """The next units for the connection: at least one when there is any, and no more after
+        ``max_bytes`` of payload."""
+        taken: list[QueuedUnit] = []
+        size = 0
+        queue = self._queue
+        while queue is not None and queue.items and size < max_bytes:
+            item = queue.popleft()
+            size += len(item.unit.payload)
+            taken.append(item)
+        return taken
+
+    def clear(self) -> None:
+        """Another timeline follows: nothing of this one is of use."""
+        self._group = None
+        self._rate.clear()
+        self._rate_bytes = 0
+        if self._queue is not None:
+            self._queue = _Group()
+            self._skipping = True
+
+    def _is_over(self, group: _Group) -> bool:
+        return group.bytes > self._max_bytes or group.seconds > self._max_seconds
+
+    def _drop(self, queue: _Group) -> None:
+        """Goes on at the last random access when the connection has not reached it yet, else at
+        the next one."""
+        rest = _Group()
+        if self._group is not None and len(self._group.items) < len(queue.items):
+            rest = _Group(self._group.items)
+        self._skipping = not rest.items
+        self.dropped_units += len(queue.items) - len(rest.items)
+        self.handed_bytes -= queue.bytes - rest.bytes
+        self._queue = rest
+
+    def _measure(self, unit: AccessUnit) -> None:
+        size = len(unit.payload)
+        if self._rate and unit.dts < self._rate[-1][0] - _RATE_WINDOW_TICKS:
+            self._rate.clear()
+            self._rate_bytes = 0
+        self._rate.append((unit.dts, size))
+        self._rate_bytes += size
+        while unit.dts - self._rate[0][0] > _RATE_WINDOW_TICKS:
+            self._rate_bytes -= self._rate.popleft()[1]

@@ -1,0 +1,382 @@
+"""The states of a push, as a pure machine: facts in, actions and a view out.
+
+It knows no socket and no clock: every event comes with the :class:`Moment` it happened at, and
+:meth:`PushMachine.deadline` says when to call :meth:`PushMachine.tick` although nothing happened.
+States and reasons are those of the Restream table in the life cycle:
+
+==========  ================================================================================
+Idle        nothing to push, or not allowed to (``idle_reason`` says which)
+Connecting  dialling, or the publish is not accepted yet, or the first bytes do not drain yet
+Live        accepted, and the send queue drains
+Waiting     the source is interrupted; the connection is held
+Stalled     the send queue grows; after :data:`STALL_LIMIT_SECONDS` the connection is given up
+Backoff     lost; tried again soon
+Rejected    the target said no; tried again slowly, and when a session begins
+GaveUp      no success for ``give_up_seconds``; tried again when a session begins
+==========  ================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from sluice_media.contract import PushState
+from sluice_media.push.failures import Failure, FailureClass
+
+__all__ = [
+    "Accepted",
+    "Action",
+    "CodecsChecked",
+    "Configured",
+    "Dial",
+    "Ended",
+    "Event",
+    "Flow",
+    "FlowMeasured",
+    "HangUp",
+    "Moment",
+    "PushMachine",
+    "RetryPolicy",
+    "SourceChanged",
+    "View",
+]
+
+STALL_LIMIT_SECONDS = 10.0
+PROVEN_SECONDS = 10.0
+"""A connection that was Live for so long ends the series of failures before it."""
+REJECTED_MIN_SECONDS = 60.0
+REJECTED_MAX_SECONDS = 600.0
+_MAX_DOUBLINGS = 20
+
+
+@dataclass(slots=True, frozen=True)
+class Moment:
+    monotonic: float
+    """Seconds, for durations."""
+    utc: datetime
+    """For people."""
+
+
+@dataclass(slots=True, frozen=True)
+class RetryPolicy:
+    """The wait after the n-th failure in a row lies between ``min_seconds`` and
+    ``min_seconds * 2**n``, at random, and never above ``max_seconds``."""
+
+    min_seconds: float = 1.0
+    max_seconds: float = 30.0
+    give_up_seconds: float = 0.0
+    """0: never."""
+
+
+class Flow(Enum):
+    FILLING = auto()
+    """More than a second of media is on its way out."""
+    FLOWING = auto()
+    STALLED = auto()
+    """The send queue grows."""
+
+
+# ----------------------------------------------------------------------------- events
+
+
+@dataclass(slots=True, frozen=True)
+class Configured:
+    """Configuration is in force. ``obstacle`` is why nothing may be pushed (a reason word)."""
+
+    retry: RetryPolicy
+    obstacle: str | None = None
+    fresh: bool = False
+    """The target or its key changed, or a restart is asked for: connect anew."""
+
+
+@dataclass(slots=True, frozen=True)
+class SourceChanged:
+    session: bool
+    delivering: bool
+
+
+@dataclass(slots=True, frozen=True)
+class CodecsChecked:
+    """``problem``: why the target's protocol cannot carry the tracks, and what to change."""
+
+    problem: str | None
+
+
+@dataclass(slots=True, frozen=True)
+class Accepted:
+    """The target accepted the publish."""
+
+
+@dataclass(slots=True, frozen=True)
+class FlowMeasured:
+    flow: Flow
+
+
+@dataclass(slots=True, frozen=True)
+class Ended:
+    """The connection is gone. ``failure`` is None when we closed it."""
+
+    failure: Failure | None
+
+
+Event = Configured | SourceChanged | CodecsChecked | Accepted | FlowMeasured | Ended
+
+# ----------------------------------------------------------------------------- actions
+
+
+@dataclass(slots=True, frozen=True)
+class Dial:
+    """Open a connection. Ends with :class:`Ended` whatever comes of it."""
+
+
+@dataclass(slots=True, frozen=True)
+class HangUp:
+    """Close the connection; ``clean``: send what is queued and unpublish first."""
+
+    clean: bool
+
+
+Action = Dial | HangUp
+
+
+@dataclass(slots=True, frozen=True)
+class View:
+    """What a status shows."""
+
+    state: PushState
+    idle_reason: str | None
+    message: str | None
+    started_at: datetime | None
+    """When the present connection became Live."""
+    attempts: int
+    reconnects: int
+    last_failure: Failure | None
+    last_failure_at: datetime | None
+
+
+class _Link(Enum):
+    NONE = auto()
+    DIALLING = auto()
+    ACCEPTED = auto()
+    CLOSING = auto()
+
+
+class PushMachine:
+    """See the module. ``between(low, high)`` draws the jitter."""
+
+    def __init__(self, between: Callable[[float, float], float]) -> None:
+        self._between = between
+        # Facts, as told by events.
+        self._retry = RetryPolicy()
+        self._obstacle: str | None = "WaitingForStream"
+        self._session = False
+        self._delivering = False
+        self._codec_problem: str | None = None
+        self._flow = Flow.FILLING
+        # The connection.
+        self._link = _Link.NONE
+        self._hang_up = False
+        self._stalled_since: float | None = None
+        self._live_since: float | None = None
+        self._started_at: datetime | None = None
+        # The series of failures.
+        self._failures = 0
+        self._rejections = 0
+        self._failed: Failure | None = None
+        self._retry_at: float | None = None
+        self._trouble_since: float | None = None
+        self._gave_up = False
+        # For the view.
+        self._attempts = 0
+        self._reconnects = 0
+        self._was_live_in_session = False
+        self._last_failure: Failure | None = None
+        self._last_failure_at: datetime | None = None
+
+    # ------------------------------------------------------------------------- in
+
+    def handle(self, event: Event, now: Moment) -> list[Action]:
+        match event:
+            case Configured(retry, obstacle, fresh):
+                self._retry, self._obstacle = retry, obstacle
+                if fresh:
+                    self._hang_up = True
+                    self._forgive()
+            case SourceChanged(session, delivering):
+                if session and not self._session:
+                    self._was_live_in_session = False
+                    self._forgive()
+                self._session, self._delivering = session, delivering
+            case CodecsChecked(problem):
+                self._codec_problem = problem
+            case Accepted():
+                if self._link is _Link.DIALLING:
+                    self._link = _Link.ACCEPTED
+            case FlowMeasured(flow):
+                self._measured(flow, now)
+            case Ended(failure):
+                self._ended(failure, now)
+        return self._decide(now)
+
+    def tick(self, now: Moment) -> list[Action]:
+        return self._decide(now)
+
+    def deadline(self) -> float | None:
+        """The monotonic time at which :meth:`tick` is due; None when only an event can matter."""
+        due = []
+        if self._link is _Link.NONE and self._may_dial and self._retry_at is not None:
+            due.append(self._retry_at)
+        if self._stalled_since is not None:
+            due.append(self._stalled_since + STALL_LIMIT_SECONDS)
+        if self._trouble_since is not None and self._retry.give_up_seconds > 0:
+            due.append(self._trouble_since + self._retry.give_up_seconds)
+        return min(due, default=None)
+
+    # ------------------------------------------------------------------------- out
+
+    @property
+    def state(self) -> PushState:
+        if not self._is_wanted:
+            return PushState.GAVE_UP if self._gave_up and self._is_possible else PushState.IDLE
+        if self._link is _Link.ACCEPTED:
+            if not self._delivering:
+                return PushState.WAITING
+            if self._flow is Flow.STALLED:
+                return PushState.STALLED
+            # Once Live, a full second in the queue (a large picture, a slow moment) is not yet
+            # a change of state; only growth is.
+            return PushState.LIVE if self._live_since is not None else PushState.CONNECTING
+        if self._link is not _Link.DIALLING and self._failed is not None:
+            return PushState.REJECTED if self._failed.is_rejection else PushState.BACKOFF
+        return PushState.CONNECTING if self._delivering else PushState.WAITING
+
+    def view(self) -> View:
+        state = self.state
+        return View(
+            state=state,
+            idle_reason=self._idle_reason if state is PushState.IDLE else None,
+            message=self._codec_problem if self._idle_reason == "CodecMismatch" else None,
+            started_at=self._started_at,
+            attempts=self._attempts,
+            reconnects=self._reconnects,
+            last_failure=self._last_failure,
+            last_failure_at=self._last_failure_at,
+        )
+
+    @property
+    def _idle_reason(self) -> str | None:
+        if self._obstacle is not None:
+            return self._obstacle
+        if not self._session:
+            return "WaitingForStream"
+        return "CodecMismatch" if self._codec_problem is not None else None
+
+    @property
+    def _is_possible(self) -> bool:
+        return self._idle_reason is None
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self._is_possible and not self._gave_up
+
+    @property
+    def _may_dial(self) -> bool:
+        # Without media a publish would only time out at the target.
+        return self._is_wanted and self._delivering
+
+    # ------------------------------------------------------------------------- inside
+
+    def _decide(self, now: Moment) -> list[Action]:
+        actions: list[Action] = []
+        self._watch_for_giving_up(now)
+        if self._link in (_Link.DIALLING, _Link.ACCEPTED):
+            if not self._is_wanted or self._hang_up:
+                self._link = _Link.CLOSING
+                self._connection_is_over()
+                actions.append(HangUp(clean=True))
+            elif (
+                self._stalled_since is not None
+                and now.monotonic >= self._stalled_since + STALL_LIMIT_SECONDS
+            ):
+                self._fail(Failure(FailureClass.TIMEOUT, "the target stopped taking data"), now)
+                self._link = _Link.CLOSING
+                actions.append(HangUp(clean=False))
+        if self._link is _Link.NONE:
+            self._hang_up = False
+            if self._may_dial and (self._retry_at is None or now.monotonic >= self._retry_at):
+                self._link = _Link.DIALLING
+                self._flow = Flow.FILLING
+                self._retry_at = None
+                self._failed = None
+                self._attempts += 1
+                actions.append(Dial())
+        return actions
+
+    def _watch_for_giving_up(self, now: Moment) -> None:
+        if not self._may_dial or self.state is PushState.LIVE:
+            self._trouble_since = None
+            return
+        if self._trouble_since is None:
+            self._trouble_since = now.monotonic
+        limit = self._retry.give_up_seconds
+        if limit > 0 and now.monotonic >= self._trouble_since + limit:
+            self._gave_up = True
+            self._trouble_since = None
+
+    def _measured(self, flow: Flow, now: Moment) -> None:
+        if self._link is not _Link.ACCEPTED:
+            return
+        self._flow = flow
+        if flow is not Flow.STALLED:
+            self._stalled_since = None
+        elif self._stalled_since is None:
+            self._stalled_since = now.monotonic
+        if flow is Flow.FLOWING and self._live_since is None:
+            self._live_since = now.monotonic
+            self._started_at = now.utc
+            self._reconnects += self._was_live_in_session
+            self._was_live_in_session = True
+
+    def _ended(self, failure: Failure | None, now: Moment) -> None:
+        was_closing = self._link is _Link.CLOSING
+        self._link = _Link.NONE
+        # A failure of a connection that we were closing is no news.
+        if failure is not None and not was_closing:
+            self._fail(failure, now)
+        else:
+            self._connection_is_over()
+
+    def _fail(self, failure: Failure, now: Moment) -> None:
+        if self._live_since is not None and now.monotonic - self._live_since >= PROVEN_SECONDS:
+            self._forgive()
+        self._connection_is_over()
+        self._failed = self._last_failure = failure
+        self._last_failure_at = now.utc
+        if failure.is_rejection:
+            self._rejections += 1
+            wait = self._wait(REJECTED_MIN_SECONDS, REJECTED_MAX_SECONDS, self._rejections)
+        else:
+            self._failures += 1
+            wait = self._wait(self._retry.min_seconds, self._retry.max_seconds, self._failures)
+        self._retry_at = now.monotonic + wait
+
+    def _wait(self, low: float, high: float, failures: int) -> float:
+        top = min(high, low * 2.0 ** min(failures, _MAX_DOUBLINGS))
+        return self._between(min(low, high), max(top, min(low, high)))
+
+    def _forgive(self) -> None:
+        """What failed before does not count any more: the next try is due now."""
+        self._failures = self._rejections = 0
+        self._retry_at = None
+        self._failed = None
+        self._gave_up = False
+        self._trouble_since = None
+
+    def _connection_is_over(self) -> None:
+        self._stalled_since = None
+        self._live_since = None
+        self._started_at = None
+        self._flow = Flow.FILLING

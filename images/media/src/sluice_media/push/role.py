@@ -1,0 +1,47 @@
+"""Role ``push``: one pod for one Restream."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import UTC, datetime
+
+import structlog
+
+from sluice_media.config import ConfigWatch
+from sluice_media.contract import HUB_TOKEN_FILE, PusherConfig, PusherStatus
+from sluice_media.push.app import TICKING, Pusher
+from sluice_media.push.metrics import PushMetrics
+from sluice_media.settings import PodSettings
+from sluice_media.status import StatusBoard, serve_status
+
+__all__ = ["serve"]
+
+
+async def serve(settings: PodSettings) -> None:
+    """Pushes until SIGTERM or SIGINT, then unpublishes and returns.
+
+    Raises ConfigError when there is no usable configuration to begin with.
+    """
+    terminate = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, terminate.set)
+    watch = ConfigWatch(PusherConfig, settings.config_file, settings.keys_dir)
+    structlog.contextvars.bind_contextvars(
+        namespace=watch.config.namespace, restream=watch.config.name
+    )
+    board = StatusBoard(
+        PusherStatus(pod_uid=settings.pod_uid, version=0, observed_at=datetime.now(UTC)),
+        ticking=TICKING,
+    )
+    metrics = PushMetrics()
+    async with serve_status(
+        board=board,
+        token=lambda: watch.key(HUB_TOKEN_FILE),
+        ready=lambda: True,
+        registry=metrics.registry,
+        host=settings.bind,
+        port=settings.status_port,
+    ):
+        await Pusher(watch, board, metrics, hub_port=settings.hub_port).run(terminate)

@@ -1,0 +1,235 @@
+"""Chunk files: units in, closed transport stream files of at most 6 s out.
+
+While a chunk is open it is a file of the spool, written through at least every 200 ms, with an
+index beside it: one JSON line per written batch, telling how far the chunk is whole. Whoever finds
+the pair after a crash cuts the file there, and has every unit that was ever flushed.
+
+Files are cut on any unit; a random access that comes in the last third is preferred, because a
+chunk that begins with one can be played on its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from sluice_media.codecs import CodecError
+from sluice_media.contract import TrackInfo
+from sluice_media.mpegts.mux import TsMuxer
+from sluice_media.record.journal import ChunkEntry, FileEntry, TrackSpan
+from sluice_media.record.plan import PlannedFile, utc_of
+from sluice_media.store.keys import chunk_name
+from sluice_media.timeline.framing import track_formats
+from sluice_media.units import TICKS_PER_SECOND, AccessUnit, UnitFlags
+
+__all__ = ["ChunkCutter", "ClosedChunk", "index_path", "read_spooled"]
+
+CHUNK_SECONDS = 6
+CHUNK_PREFERRED_SECONDS = 4
+FLUSH_BYTES = 256 << 10
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class ClosedChunk:
+    """A chunk in the spool that is complete; the file is deleted once the store has it."""
+
+    path: Path
+    file: FileEntry
+    """The file it belongs to, as known when the chunk was closed; without chunks."""
+    entry: ChunkEntry
+
+
+def index_path(chunk: Path) -> Path:
+    return chunk.with_suffix(".idx")
+
+
+class _Muxer:
+    """The multiplexer of one file in this attempt. What it writes follows, in the finished file,
+    bytes of another multiplexer: the first unit of each track is marked, so that a jump of the
+    continuity counters is no error."""
+
+    def __init__(self, tracks: Sequence[TrackInfo]) -> None:
+        self.formats = track_formats(tracks)
+        self._ts = TsMuxer(self.formats)
+        self._begun: set[int] = set()
+
+    def write(self, unit: AccessUnit, *, with_psi: bool) -> bytes:
+        if all(unit.track != f.track for f in self.formats):
+            raise CodecError("the unit belongs to a track that the format does not name")
+        if unit.track not in self._begun:
+            self._begun.add(unit.track)
+            unit = replace(unit, flags=unit.flags | UnitFlags.DISCONTINUITY)
+        return self._ts.write(unit, with_psi=with_psi)
+
+
+class _OpenChunk:
+    def __init__(self, path: Path, first: AccessUnit, file: FileEntry, now: datetime) -> None:
+        self.path = path
+        self.opened_at = now
+        self.first_dts = first.dts
+        self.independent = first.is_random_access
+        self.last_utc = utc_of(first)
+        self.size = 0
+        self.spans: dict[int, TrackSpan] = {}
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self._sha = hashlib.sha256()
+        self._data = path.open("xb", buffering=0)
+        self._index = index_path(path).open("xb", buffering=0)
+        self.note_file(file)
+
+    def note_file(self, file: FileEntry) -> None:
+        """Writes what is known of the file into the index."""
+        self._index.write(b'{"file":' + file.to_json().encode() + b"}\n")
+
+    def add(self, unit: AccessUnit, data: bytes) -> None:
+        self._batch.append(data)
+        self._batch_bytes += len(data)
+        span = self.spans.get(unit.track)
+        if span is None:
+            span = TrackSpan(units=1, first_dts=unit.dts, last_dts=unit.dts, end_dts=unit.dts)
+        else:
+            span = TrackSpan(
+                units=span.units + 1,
+                first_dts=span.first_dts,
+                last_dts=unit.dts,
+                end_dts=unit.dts + min(unit.dts - span.last_dts, TICKS_PER_SECOND),
+            )
+        self.spans[unit.track] = span
+        self.last_utc = utc_of(unit)
+        if self._batch_bytes >= FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hands everything to the kernel: a crash of this process loses nothing of it."""
+        if not self._batch:
+            return
+        batch = memoryview(b"".join(self._batch))
+        self._sha.update(batch)
+        written = 0
+        while written < len(batch):
+            written += self._data.write(batch[written:]) or 0
+        self.size += len(batch)
+        self._batch.clear()
+        self._batch_bytes = 0
+        self._index.write(b'{"chunk":' + self.entry().to_json().encode() + b"}\n")
+
+    def entry(self) -> ChunkEntry:
+        return ChunkEntry(
+            name=self.path.name,
+            first_dts=min(span.first_dts for span in self.spans.values()),
+            end_dts=max(span.end_dts for span in self.spans.values()),
+            size_bytes=self.size,
+            sha256=self._sha.copy().hexdigest(),
+            independent=self.independent,
+            last_utc=self.last_utc,
+            tracks=dict(self.spans),
+        )
+
+    def close(self) -> None:
+        self.flush()
+        self._data.close()
+        self._index.close()
+
+
+class ChunkCutter:
+    """Writes the units of one file after another into chunks of at most 6 s.
+
+    Raises OSError when the spool cannot be written."""
+
+    def __init__(self, folder: Path, first_sequence: int = 1) -> None:
+        self._folder = folder
+        self._sequence = first_sequence
+        self._muxer: _Muxer | None = None
+        self._muxer_file: PlannedFile | None = None
+        self._open: _OpenChunk | None = None
+        self._file: PlannedFile | None = None
+        self.unusable_units = 0
+
+    @property
+    def open_bytes(self) -> int:
+        return self._open.size if self._open is not None else 0
+
+    def write(self, file: PlannedFile, unit: AccessUnit, now: datetime) -> list[ClosedChunk]:
+        """Takes a unit; returns the chunk that it ended, if it did."""
+        closed = []
+        if self._open is not None and (self._file is not file or self._is_full(unit)):
+            closed = self.close()
+        if self._muxer is None or self._muxer_file is not file:
+            self._muxer, self._muxer_file = _Muxer(file.tracks), file
+        try:
+            data = self._muxer.write(unit, with_psi=self._open is None)
+        except CodecError as broken:
+            self.unusable_units += 1
+            _log.warning("unit_not_usable", track=unit.track, dts=unit.dts, error=str(broken))
+            return closed
+        if self._open is None:
+            self._file = file
+            path = self._folder / chunk_name(file.index, self._sequence)
+            self._sequence += 1
+            self._open = _OpenChunk(path, unit, file.entry(), now)
+        self._open.add(unit, data)
+        return closed
+
+    def changed(self, file: PlannedFile, *, tracks: bool) -> None:
+        """The file's gaps, anchors or tracks are other than before."""
+        if tracks and self._muxer_file is file:
+            self._muxer = None
+        if self._open is not None and self._file is file:
+            self._open.note_file(file.entry())
+
+    def flush(self, now: datetime) -> list[ClosedChunk]:
+        """To be called every 200 ms; also ends a chunk whose source fell silent."""
+        if self._open is None:
+            return []
+        if (now - self._open.opened_at).total_seconds() >= CHUNK_SECONDS + 1:
+            return self.close()
+        self._open.flush()
+        return []
+
+    def close(self) -> list[ClosedChunk]:
+        """Ends the open chunk, if there is one."""
+        chunk, file = self._open, self._file
+        self._open = None
+        if chunk is None or file is None:
+            return []
+        chunk.close()
+        return [ClosedChunk(chunk.path, file.entry(), chunk.entry())]
+
+    def _is_full(self, unit: AccessUnit) -> bool:
+        assert self._open is not None
+        length = unit.dts - self._open.first_dts
+        limit = CHUNK_PREFERRED_SECONDS if unit.is_random_access else CHUNK_SECONDS
+        return length >= limit * TICKS_PER_SECOND
+
+
+def read_spooled(chunk: Path) -> ClosedChunk | None:
+    """What a process that died left of a chunk, cut to its last whole batch.
+
+    None when nothing of it had been flushed. Raises OSError."""
+    file: FileEntry | None = None
+    entry: ChunkEntry | None = None
+    size = chunk.stat().st_size
+    for line in index_path(chunk).read_bytes().split(b"\n")[:-1]:
+        record = json.loads(line)
+        if "file" in record:
+            file = FileEntry.model_validate(record["file"])
+        else:
+            found = ChunkEntry.model_validate(record["chunk"])
+            if found.size_bytes > size:
+                break
+            entry = found
+    if file is None or entry is None:
+        return None
+    if entry.size_bytes < size:
+        os.truncate(chunk, entry.size_bytes)
+    return ClosedChunk(chunk, file, entry)

@@ -1,0 +1,149 @@
+"""What a recorder writes down beside its chunks, and how the store reads it back.
+
+Each attempt (one start of the recorder's process) keeps one journal of its own, rewritten as a
+whole whenever a chunk has arrived in the store: so what a journal names is there. All times of
+media are ticks of 90 kHz on the hub's unwrapped timeline, all moments are UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import Field
+
+from sluice_media.contract import Gap, Model, RecorderConfig, TimelineAnchor, TrackInfo
+
+__all__ = [
+    "ChunkEntry",
+    "Completion",
+    "FileEntry",
+    "GapEntry",
+    "Journal",
+    "RecordingHead",
+    "TrackSpan",
+    "recording_head",
+]
+
+
+class TrackSpan(Model):
+    """The units of one track in one chunk."""
+
+    units: int
+    first_dts: int
+    last_dts: int
+    end_dts: int
+    """``last_dts`` and the duration of that unit, as far as it is known."""
+
+
+class ChunkEntry(Model):
+    """One chunk: a whole number of units as MPEG-TS, tables in front."""
+
+    name: str
+    """File name below the attempt's folder."""
+    first_dts: int
+    """The smallest DTS in it."""
+    end_dts: int
+    size_bytes: int
+    sha256: str
+    independent: bool
+    """It begins with a random access point."""
+    last_utc: datetime
+    """When its last unit reached Sluice."""
+    tracks: dict[int, TrackSpan]
+
+
+class GapEntry(Model):
+    """Media is missing before ``dts``."""
+
+    dts: int
+    at_seconds: float
+    """Position in the file."""
+    wall_seconds: float
+
+    def public(self) -> Gap:
+        return Gap(at_seconds=self.at_seconds, wall_seconds=self.wall_seconds)
+
+
+class FileEntry(Model):
+    """One file of a Recording, as one attempt saw it. ``timeline`` and ``first_dts`` identify it:
+    an attempt that continues a file copies its head."""
+
+    index: int
+    """From 1; part of the file's name."""
+    timeline: str
+    first_dts: int
+    started_at: datetime
+    session_started_at: datetime
+    tracks: list[TrackInfo]
+    chunks: list[ChunkEntry] = Field(default_factory=list)
+    gaps: list[GapEntry] = Field(default_factory=list)
+    anchors: list[TimelineAnchor] = Field(default_factory=list)
+    closed: bool = False
+    ended_at: datetime | None = None
+    end_reason: str | None = None
+
+
+class Journal(Model):
+    """``<prefix>/<attempt>/journal.json``"""
+
+    attempt: str
+    recording_uid: str
+    started_at: datetime
+    """When the attempt began."""
+    files: list[FileEntry] = Field(default_factory=list)
+    stop_requested_at: datetime | None = None
+
+
+class RecordingHead(Model):
+    """``<prefix>/recording.json``: all that the store needs to finish without anybody."""
+
+    uid: str
+    name: str
+    namespace: str
+    stream_name: str = ""
+    stream_uid: str = ""
+    stream_title: str = ""
+    created_at: datetime
+    minimum_seconds: int
+    rearm_seconds: int
+    desired_state: str
+
+
+class Completion(Model):
+    """``<prefix>/done.json``: the recorder's last word. Written after everything else."""
+
+    end_reason: str
+    """Stopped, StreamEnded or TooShort."""
+    at: datetime
+    recording_started_at: datetime | None = None
+    duration_seconds: float = 0.0
+    files: int = 0
+
+
+def recording_head(config: RecorderConfig, before: RecordingHead | None) -> RecordingHead:
+    """The head as the configuration has it; a stream that is gone keeps its former name."""
+    stream = config.stream
+    head = RecordingHead(
+        uid=config.uid,
+        name=config.name,
+        namespace=config.namespace,
+        created_at=config.created_at,
+        minimum_seconds=config.minimum_seconds,
+        rearm_seconds=config.rearm_seconds,
+        desired_state=config.desired_state.value,
+    )
+    if stream is not None:
+        named = {
+            "stream_name": stream.name,
+            "stream_uid": stream.uid,
+            "stream_title": stream.title,
+        }
+    elif before is not None:
+        named = {
+            "stream_name": before.stream_name,
+            "stream_uid": before.stream_uid,
+            "stream_title": before.stream_title,
+        }
+    else:
+        return head
+    return head.model_copy(update=named)

@@ -1,0 +1,149 @@
+"""The files of a Recording while it runs: what was taken, how long it is, what is known of it.
+
+Pure bookkeeping for :mod:`.machine`; the clock is passed in.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sluice_media.contract import TimelineAnchor, TimelineGap, TrackInfo
+from sluice_media.record.journal import FileEntry, GapEntry
+from sluice_media.record.merge import MergedFile
+from sluice_media.units import TICKS_PER_SECOND, AccessUnit
+
+__all__ = ["PlannedFile", "Restored", "grows", "restore", "utc_of"]
+
+_ANCHOR_TOLERANCE_SECONDS = 0.5
+
+
+def utc_of(unit: AccessUnit) -> datetime:
+    return datetime.fromtimestamp(unit.utc_us / 1e6, UTC)
+
+
+def grows(before: list[TrackInfo], after: list[TrackInfo]) -> bool:
+    """Whether ``after`` holds every track of ``before``, unchanged, and more."""
+    kept = {t.track: t for t in after}
+    return len(after) > len(before) and all(kept.get(t.track) == t for t in before)
+
+
+@dataclass(slots=True)
+class PlannedFile:
+    index: int
+    timeline: str
+    first_dts: int
+    started_at: datetime
+    session_started_at: datetime
+    tracks: list[TrackInfo]
+    last_dts: dict[int, int] = field(default_factory=dict)
+    """Track -> DTS of the last unit taken."""
+    end_dts: int = 0
+    last_utc: datetime | None = None
+    gaps: list[GapEntry] = field(default_factory=list)
+    anchors: list[TimelineAnchor] = field(default_factory=list)
+    ended_at: datetime | None = None
+    end_reason: str | None = None
+
+    @property
+    def duration_seconds(self) -> float:
+        return max(0, self.end_dts - self.first_dts) / TICKS_PER_SECOND
+
+    def take(self, unit: AccessUnit) -> None:
+        before = self.last_dts.get(unit.track)
+        step = 0 if before is None else unit.dts - before
+        # A step over a hole is no frame's duration.
+        step = step if step < TICKS_PER_SECOND else 0
+        self.last_dts[unit.track] = unit.dts
+        self.end_dts = max(self.end_dts, unit.dts + step)
+        self.last_utc = utc_of(unit)
+
+    def note_gap(self, gap: TimelineGap) -> bool:
+        """False when it is known already, or lies before the file."""
+        if gap.dts <= self.first_dts or any(g.dts == gap.dts for g in self.gaps):
+            return False
+        at_seconds = (gap.dts - self.first_dts) / TICKS_PER_SECOND
+        self.gaps.append(
+            GapEntry(dts=gap.dts, at_seconds=round(at_seconds, 3), wall_seconds=gap.wall_seconds)
+        )
+        return True
+
+    def note_anchor(self, anchor: TimelineAnchor) -> bool:
+        """False when the last anchor says the same already (each reconnect brings one)."""
+        if self.anchors:
+            last = self.anchors[-1]
+            media = (anchor.dts - last.dts) / TICKS_PER_SECOND
+            wall = (anchor.utc - last.utc).total_seconds()
+            if anchor.dts <= last.dts or abs(media - wall) < _ANCHOR_TOLERANCE_SECONDS:
+                return False
+        self.anchors.append(anchor)
+        return True
+
+    def entry(self) -> FileEntry:
+        """As it stands in a journal, without chunks."""
+        return FileEntry(
+            index=self.index,
+            timeline=self.timeline,
+            first_dts=self.first_dts,
+            started_at=self.started_at,
+            session_started_at=self.session_started_at,
+            tracks=self.tracks,
+            gaps=list(self.gaps),
+            anchors=list(self.anchors),
+            closed=self.end_reason is not None,
+            ended_at=self.ended_at,
+            end_reason=self.end_reason,
+        )
+
+
+@dataclass(slots=True)
+class Restored:
+    """What earlier attempts left."""
+
+    files: list[PlannedFile] = field(default_factory=list)
+    """Closed ones, and the one to be continued last."""
+    unclosed: list[PlannedFile] = field(default_factory=list)
+    """Those whose end is certain now but stands in no journal yet."""
+    stop_requested_at: datetime | None = None
+
+    @property
+    def open_file(self) -> PlannedFile | None:
+        return self.files[-1] if self.files and self.files[-1].end_reason is None else None
+
+
+def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) -> Restored:
+    """Only the newest file can be open: what stands open before it was ended by its successor."""
+    files = []
+    for file in merged:
+        planned = PlannedFile(
+            index=file.index,
+            timeline=file.timeline,
+            first_dts=file.first_dts,
+            started_at=file.started_at,
+            session_started_at=file.session_started_at,
+            tracks=list(file.tracks),
+            last_dts=dict(file.taken),
+            end_dts=file.end_dts,
+            last_utc=file.last_utc,
+            gaps=list(file.gaps),
+            anchors=list(file.anchors),
+        )
+        if file.closed:
+            planned.ended_at = file.ended_at or file.last_utc
+            planned.end_reason = file.end_reason or "SessionEnded"
+        files.append(planned)
+    unclosed = []
+    for before, after in itertools.pairwise(files):
+        if before.end_reason is None:
+            before.ended_at = before.last_utc
+            before.end_reason = _reason_between(before, after)
+            unclosed.append(before)
+    return Restored(files, unclosed, stop_requested_at)
+
+
+def _reason_between(before: PlannedFile, after: PlannedFile) -> str:
+    if before.session_started_at != after.session_started_at:
+        return "SessionEnded"
+    return "ParametersChanged" if before.timeline == after.timeline else "TimelineLost"

@@ -1,0 +1,130 @@
+"""What earlier attempts left: their journals in the store, and chunks in this pod's spool.
+
+A recorder that crashed leaves its open chunk, and those not yet stored, in the spool. The next
+attempt adopts them into its own folder and journal; nobody ever writes into the folder of another
+attempt, that is what keeps two recorders of one Recording apart.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from sluice_media.record.chunks import ClosedChunk, index_path, read_spooled
+from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Journal, RecordingHead
+from sluice_media.record.merge import MergedFile, merge
+from sluice_media.store.keys import chunk_name, done_key, head_key, is_id, journal_key
+from sluice_media.store.target import MissingObjectError, Target
+
+__all__ = ["Recovered", "adopt", "load_journals", "recover"]
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Recovered:
+    head: RecordingHead | None = None
+    done: Completion | None = None
+    merged: list[MergedFile] = field(default_factory=list)
+    """Files as they are in the store and the spool together."""
+    adopted: list[ClosedChunk] = field(default_factory=list)
+    """Chunks to be stored by this attempt, in order; they lie in its own spool folder."""
+    stop_requested_at: datetime | None = None
+
+
+async def load_journals(target: Target, prefix: str) -> list[Journal]:
+    """The journals of all attempts. One that cannot be read is logged and left out.
+
+    Raises TargetError."""
+    journals = []
+    for attempt in await target.folders(prefix):
+        if not is_id(attempt):
+            continue
+        try:
+            raw = await target.get(journal_key(prefix, attempt))
+            journals.append(Journal.model_validate_json(raw))
+        except MissingObjectError:
+            continue
+        except ValidationError as broken:
+            _log.error("journal_not_usable", attempt=attempt, errors=broken.error_count())
+    return journals
+
+
+async def recover(target: Target, prefix: str, spool: Path, attempt: str) -> Recovered:
+    """Reads everything and moves left chunks into ``spool/<attempt>``.
+
+    Raises TargetError and OSError."""
+    found = Recovered()
+    try:
+        found.done = Completion.model_validate_json(await target.get(done_key(prefix)))
+    except MissingObjectError:
+        found.done = None
+    try:
+        found.head = RecordingHead.model_validate_json(await target.get(head_key(prefix)))
+    except MissingObjectError:
+        found.head = None
+    journals = await load_journals(target, prefix)
+    stored = {(j.attempt, c.name) for j in journals for f in j.files for c in f.chunks}
+    found.adopted = adopt(spool, attempt, stored)
+    found.merged = merge([*journals, *_as_journals(found.adopted, attempt, journals)])
+    stops = [j.stop_requested_at for j in journals if j.stop_requested_at is not None]
+    found.stop_requested_at = min(stops, default=None)
+    return found
+
+
+def adopt(spool: Path, attempt: str, stored: set[tuple[str, str]]) -> list[ClosedChunk]:
+    """Moves the chunks that other attempts of this pod left over into this attempt's folder.
+
+    ``stored`` names, as (attempt, chunk), what the store has already: that is deleted here.
+    Raises OSError."""
+    own = spool / attempt
+    own.mkdir(parents=True, exist_ok=True)
+    adopted: list[ClosedChunk] = []
+    for folder in sorted(spool.iterdir(), key=lambda f: (f.stat().st_mtime_ns, f.name)):
+        if folder == own or not folder.is_dir():
+            continue
+        for chunk in sorted(folder.glob("*.ts"), key=lambda c: c.name.partition("-")[2]):
+            if (folder.name, chunk.name) in stored:
+                continue
+            left = _read(chunk)
+            if left is None:
+                continue
+            name = chunk_name(left.file.index, len(adopted) + 1)
+            # The index is copied first, so that there is no moment at which the chunk has none.
+            path = own / name
+            shutil.copyfile(index_path(chunk), index_path(path))
+            chunk.rename(path)
+            entry = left.entry.model_copy(update={"name": name})
+            adopted.append(ClosedChunk(path, left.file, entry))
+        shutil.rmtree(folder)
+    return adopted
+
+
+def _read(chunk: Path) -> ClosedChunk | None:
+    try:
+        return read_spooled(chunk)
+    except (FileNotFoundError, ValidationError, json.JSONDecodeError) as broken:
+        _log.error("spooled_chunk_not_usable", chunk=chunk.name, error=type(broken).__name__)
+        return None
+
+
+def _as_journals(
+    adopted: list[ClosedChunk], attempt: str, journals: list[Journal]
+) -> list[Journal]:
+    """Adopted chunks in the form of a journal, so that they are merged like all others."""
+    if not adopted:
+        return []
+    files: dict[tuple[str, int], tuple[FileEntry, list[ChunkEntry]]] = {}
+    for chunk in adopted:
+        key = (chunk.file.timeline, chunk.file.first_dts)
+        chunks = files[key][1] if key in files else []
+        files[key] = (chunk.file, [*chunks, chunk.entry])
+    began = max([j.started_at for j in journals] + [c.file.started_at for c in adopted])
+    entries = [f.model_copy(update={"chunks": chunks}) for f, chunks in files.values()]
+    return [Journal(attempt=attempt, recording_uid="", started_at=began, files=entries)]

@@ -1,0 +1,154 @@
+"""What a store knows of a recording: journals, results and requests, read from the storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import structlog
+from pydantic import ValidationError
+
+from sluice_media.contract import Model, RecordedFile, StoredRecording, StoredResult
+from sluice_media.record.journal import Completion, Journal, RecordingHead
+from sluice_media.record.merge import MergedFile, merge
+from sluice_media.record.recover import load_journals
+from sluice_media.store import keys
+from sluice_media.store.finalize import end_of
+from sluice_media.store.target import MissingObjectError, Target
+
+__all__ = ["RecordingView", "load", "load_request", "load_settled", "load_view", "recording_uids"]
+
+State = Literal["Unknown", "Open", "Finalizing", "Done", "Failed"]
+M = TypeVar("M", bound=Model)
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class RecordingView:
+    uid: str
+    prefix: str
+    request: StoredRecording | None = None
+    head: RecordingHead | None = None
+    done: Completion | None = None
+    journals: list[Journal] = field(default_factory=list)
+    files: list[MergedFile] = field(default_factory=list)
+    results: dict[int, RecordedFile] = field(default_factory=dict)
+    """Index of the file -> what became of it."""
+
+    @property
+    def is_over(self) -> bool:
+        """No recorder will write any more."""
+        return self.done is not None or (self.request is not None and self.request.recorder_gone)
+
+    @property
+    def is_discarded(self) -> bool:
+        return self.done is not None and self.done.end_reason == "TooShort"
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing is left to do."""
+        return self.is_over and all(map(self._is_final, self.recorded_files()))
+
+    def recorded_files(self) -> list[MergedFile]:
+        """Files that have any content in the store."""
+        return [file for file in self.files if file.chunks]
+
+    def unfinished_files(self) -> list[MergedFile]:
+        """Files to be finalised, or discarded, now."""
+        return [
+            file
+            for file in self.recorded_files()
+            if (file.closed or self.is_over) and not self._is_final(file)
+        ]
+
+    def state(self) -> State:
+        if self.head is None and not self.journals:
+            return "Done" if self.is_over else "Unknown"
+        if not self.is_over:
+            return "Open"
+        if self.is_settled:
+            return "Done"
+        failed = any(result.state == "Failed" for result in self.results.values())
+        return "Failed" if failed else "Finalizing"
+
+    def result(self) -> StoredResult:
+        files = [self._file(file) for file in self.recorded_files()]
+        failed = [file.message for file in files if file.state == "Failed"]
+        end_reason = self.done.end_reason if self.done else None
+        if end_reason is None and self.is_over:
+            end_reason = "RecorderLost"
+        return StoredResult(
+            uid=self.uid,
+            state=self.state(),
+            files=files,
+            end_reason=end_reason,
+            recording_started_at=self.files[0].started_at if self.files else None,
+            message=failed[0] if failed else None,
+        )
+
+    def _is_final(self, file: MergedFile) -> bool:
+        result = self.results.get(file.index)
+        return result is not None and result.state == (
+            "Discarded" if self.is_discarded else "Ready"
+        )
+
+    def _file(self, file: MergedFile) -> RecordedFile:
+        if file.index in self.results:
+            return self.results[file.index]
+        over = file.closed or self.is_over
+        return RecordedFile(
+            index=file.index,
+            name=keys.mp4_name(self.uid, file.index),
+            state="Finalizing" if over else "Recording",
+            started_at=file.started_at,
+            ended_at=end_of(file) if over else None,
+            duration_seconds=round(file.duration_seconds, 3),
+            gaps=[gap.public() for gap in file.gaps],
+            end_reason=file.end_reason,
+        )
+
+
+async def recording_uids(target: Target) -> list[str]:
+    """Every recording that the store has heard of. Raises TargetError."""
+    return [uid for uid in await target.folders(keys.RECORDINGS) if keys.is_id(uid)]
+
+
+async def load(target: Target, key: str, model: type[M]) -> M | None:
+    """One JSON object; None when there is none, or none that can be read. Raises TargetError."""
+    try:
+        return model.model_validate_json(await target.get(key))
+    except MissingObjectError:
+        return None
+    except ValidationError as broken:
+        _log.error("object_not_usable", key=key, errors=broken.error_count())
+        return None
+
+
+async def load_request(target: Target, uid: str) -> StoredRecording | None:
+    return await load(target, keys.request_key(uid), StoredRecording)
+
+
+async def load_settled(target: Target, uid: str) -> StoredResult | None:
+    """The result of a recording that is finished for good."""
+    return await load(target, keys.settled_key(uid), StoredResult)
+
+
+async def load_view(target: Target, uid: str) -> RecordingView:
+    """Everything of one recording. Raises TargetError."""
+    request = await load_request(target, uid)
+    prefix = request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"
+    journals = await load_journals(target, prefix)
+    view = RecordingView(
+        uid=uid,
+        prefix=prefix,
+        request=request,
+        head=await load(target, keys.head_key(prefix), RecordingHead),
+        done=await load(target, keys.done_key(prefix), Completion),
+        journals=journals,
+        files=merge(journals),
+    )
+    for file in view.files:
+        result = await load(target, keys.result_key(prefix, file.index), RecordedFile)
+        if result is not None:
+            view.results[file.index] = result
+    return view

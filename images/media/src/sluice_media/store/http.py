@@ -1,0 +1,160 @@
+"""The store's HTTP side: be told of recordings, say what became of them, hand files out.
+
+``PUT /v1/recordings/<uid>`` (StoredRecording) and ``GET /v1/recordings/<uid>`` answer with a
+StoredResult; ``GET /v1/recordings/<uid>/files/<name>`` streams a file, with ranges (RFC 9110,
+clause 14). Everything wants the store's token as a bearer token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+from pydantic import SecretStr, ValidationError
+
+from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
+from sluice_media.status import bearer_matches
+from sluice_media.store import keys
+from sluice_media.store.catalog import load_request, load_settled, load_view
+from sluice_media.store.target import MissingObjectError, Target, TargetError
+
+__all__ = ["StoreApi", "serve_store"]
+
+_MAX_BODY_BYTES = 64 << 10
+_log = structlog.get_logger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class StoreApi:
+    def __init__(
+        self,
+        target: Target,
+        *,
+        token: Callable[[], SecretStr | None],
+        on_told: Callable[[str], None],
+    ) -> None:
+        """``on_told`` hears the uid of every recording that somebody PUT."""
+        self._target = target
+        self._token = token
+        self._on_told = on_told
+
+    def application(self) -> web.Application:
+        app = web.Application(
+            middlewares=[self._authorize, self._explain], client_max_size=_MAX_BODY_BYTES
+        )
+        app.router.add_put("/v1/recordings/{uid}", self.put)
+        app.router.add_get("/v1/recordings/{uid}", self.get)
+        app.router.add_get("/v1/recordings/{uid}/files/{name}", self.download)
+        return app
+
+    @web.middleware
+    async def _authorize(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not bearer_matches(request, self._token()):
+            raise web.HTTPUnauthorized(text="a bearer token is needed")
+        uid = request.match_info.get("uid")
+        if uid is not None and not keys.is_id(uid):
+            raise web.HTTPNotFound(text="that is no uid of a recording")
+        return await handler(request)
+
+    @web.middleware
+    async def _explain(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except MissingObjectError:
+            raise web.HTTPNotFound(text="there is no such file") from None
+        except TargetError as error:
+            raise web.HTTPServiceUnavailable(text=str(error)) from error
+
+    async def put(self, request: web.Request) -> web.Response:
+        uid = request.match_info["uid"]
+        try:
+            told = StoredRecording.model_validate_json(await request.read())
+        except ValidationError:
+            raise web.HTTPUnprocessableEntity(text="that is no StoredRecording") from None
+        if told.uid != uid or not all(keys.is_id(part) for part in told.prefix.split("/")):
+            raise web.HTTPUnprocessableEntity(text="uid or prefix is not what it should be")
+        before = await load_request(self._target, uid)
+        if before is not None and before.recorder_gone and not told.recorder_gone:
+            # A recorder that is gone does not come back; a late repetition changes nothing.
+            told = told.model_copy(update={"recorder_gone": True})
+        if told != before:
+            await self._target.put(keys.request_key(uid), told.to_json().encode())
+        self._on_told(uid)
+        return _json(await self._result(uid))
+
+    async def get(self, request: web.Request) -> web.Response:
+        return _json(await self._result(request.match_info["uid"]))
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        uid, name = request.match_info["uid"], request.match_info["name"]
+        file = _find((await self._result(uid)).files, name)
+        if file is None:
+            raise web.HTTPNotFound(text="there is no such file")
+        view_prefix = await self._prefix(uid)
+        key = keys.mp4_key(view_prefix, uid, file.index)
+        size = await self._target.size(key)
+        start, end, partial = _range(request, size)
+        response = web.StreamResponse(status=206 if partial else 200)
+        response.content_type = "video/mp4"
+        response.content_length = end - start
+        response.headers["Accept-Ranges"] = "bytes"
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        if file.sha256:
+            response.headers["ETag"] = f'"{file.sha256}"'
+        if partial:
+            response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        await response.prepare(request)
+        if request.method != "HEAD" and end > start:
+            async for part in self._target.stream(key, start=start, end=end):
+                await response.write(part)
+        await response.write_eof()
+        return response
+
+    async def _result(self, uid: str) -> StoredResult:
+        settled = await load_settled(self._target, uid)
+        return settled or (await load_view(self._target, uid)).result()
+
+    async def _prefix(self, uid: str) -> str:
+        request = await load_request(self._target, uid)
+        return request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"
+
+
+def _find(files: list[RecordedFile], name: str) -> RecordedFile | None:
+    return next((f for f in files if f.name == name and f.state == "Ready"), None)
+
+
+def _range(request: web.Request, size: int) -> tuple[int, int, bool]:
+    """First byte, byte after the last one, and whether that is a part."""
+    try:
+        wanted = request.http_range
+    except ValueError:
+        raise web.HTTPRequestRangeNotSatisfiable(
+            headers={"Content-Range": f"bytes */{size}"}
+        ) from None
+    if wanted.start is None and wanted.stop is None:
+        return 0, size, False
+    start = wanted.start or 0
+    if start < 0:
+        return max(0, size + start), size, True
+    end = min(size, wanted.stop) if wanted.stop is not None else size
+    if start >= end:
+        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
+    return start, end, True
+
+
+def _json(result: StoredResult) -> web.Response:
+    return web.Response(text=result.to_json(), content_type="application/json")
+
+
+@asynccontextmanager
+async def serve_store(api: StoreApi, host: str, port: int) -> AsyncIterator[int]:
+    """Serves while the context lasts; yields the port."""
+    runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=5.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()

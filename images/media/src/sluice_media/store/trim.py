@@ -1,0 +1,77 @@
+"""Takes the head of a chunk away where another attempt has the same units already (pure).
+
+Comes in: the bytes of a chunk made by our own multiplexer, and per track the DTS up to which its
+units are dropped. Goes out: the same packets without those of the dropped units; tables and
+packets without payload stay. Source: ISO/IEC 13818-1:2019, clauses 2.4.3.2, 2.4.3.4 and 2.4.3.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sluice_media.contract import TrackInfo
+from sluice_media.mpegts.mux import AUDIO_PID, VIDEO_PID
+from sluice_media.mpegts.packets import PACKET_BYTES
+from sluice_media.units import TrackKind
+
+__all__ = ["TrackCut", "track_pids", "trim"]
+
+_WRAP = 1 << 33
+
+
+@dataclass(slots=True, frozen=True)
+class TrackCut:
+    """One track of the chunk to be trimmed."""
+
+    first_dts: int
+    """Of the chunk; it tells which 2^33 the coded times belong to."""
+    skip_through: int | None
+    """Units with a DTS up to this are dropped; None: none of them."""
+
+
+def track_pids(tracks: Sequence[TrackInfo]) -> dict[int, int]:
+    """PID -> track, as our multiplexer gives them out."""
+    pids: dict[int, int] = {}
+    audio = AUDIO_PID
+    for track in tracks:
+        if track.kind == TrackKind.VIDEO:
+            pids[VIDEO_PID] = track.track
+        else:
+            pids[audio] = track.track
+            audio += 1
+    return pids
+
+
+def trim(data: bytes, pids: Mapping[int, int], cuts: Mapping[int, TrackCut]) -> bytes:
+    """The chunk without the dropped units. A track without a cut is kept whole."""
+    kept: list[bytes] = []
+    keeps: dict[int, bool] = {}
+    for at in range(0, len(data) - PACKET_BYTES + 1, PACKET_BYTES):
+        packet = data[at : at + PACKET_BYTES]
+        pid = (packet[1] & 0x1F) << 8 | packet[2]
+        cut = cuts.get(pids[pid]) if pid in pids else None
+        has_payload = bool(packet[3] & 0x10)
+        if cut is None or cut.skip_through is None or not has_payload:
+            kept.append(packet)
+            continue
+        if packet[1] & 0x40:
+            keeps[pid] = _dts(packet, cut.first_dts) > cut.skip_through
+        if keeps.get(pid, False):
+            kept.append(packet)
+    return b"".join(kept)
+
+
+def _dts(packet: bytes, near: int) -> int:
+    """The DTS of the PES packet that begins here, unwrapped to the 2^33 around ``near``."""
+    start = 4 + (1 + packet[4] if packet[3] & 0x20 else 0)
+    flags = packet[start + 7] >> 6
+    field = packet[start + 9 : start + 14] if flags == 2 else packet[start + 14 : start + 19]
+    coded = (
+        (field[0] >> 1 & 0x07) << 30
+        | field[1] << 22
+        | (field[2] >> 1) << 15
+        | field[3] << 7
+        | field[4] >> 1
+    )
+    return near + (coded - near + _WRAP // 2) % _WRAP - _WRAP // 2

@@ -1,0 +1,1 @@
+"""The API group ``sluice.video`` as pydantic models, one package per version."""

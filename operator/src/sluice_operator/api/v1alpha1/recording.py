@@ -1,0 +1,177 @@
+"""Recording: keep what a LiveStream sends."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from sluice_operator.api.v1alpha1.common import (
+    ApiModel,
+    Column,
+    CrdNames,
+    LocalRef,
+    Resource,
+    dns_label_rule,
+    frozen,
+    list_map,
+    rules,
+)
+from sluice_operator.api.v1alpha1.conditions import Conditions
+
+__all__ = ["DEFAULT_STORE", "Recording", "RecordingSpec", "RecordingStatus"]
+
+DEFAULT_STORE = "default"
+"""Name of the MediaStore that an absent storeRef means."""
+
+_NEW = "make a new Recording"
+
+
+class RecordingSpec(ApiModel):
+    """What to record. Only desiredState can be changed later."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            frozen("streamRef", "Recording", _NEW),
+            frozen("storeRef", "Recording", _NEW),
+            frozen("rearmSeconds", "Recording", _NEW),
+            frozen("minimumSeconds", "Recording", _NEW),
+        )
+    )
+
+    stream_ref: LocalRef
+    """The LiveStream to record. It may be off air or not even exist yet: then it is waited for."""
+    desired_state: Literal["Recording", "Stopped"] = "Recording"
+    """Stopped ends the recording for good; setting it back later changes nothing."""
+    rearm_seconds: Annotated[int, Field(ge=0, le=604_800)] = 3_600
+    """After the stream went off air its return is waited for so long, and opens the next file."""
+    minimum_seconds: Annotated[int, Field(ge=0, le=3_600)] = 10
+    """Stopped by desiredState with less than this in all files: nothing is kept (TooShort)."""
+    store_ref: LocalRef | None = None
+    """The MediaStore that keeps the files; absent: the one named default."""
+
+
+class FileGap(ApiModel):
+    """Media that is missing in a file."""
+
+    at_seconds: Annotated[float, Field(ge=0)]
+    """Position in the file."""
+    wall_seconds: Annotated[float, Field(ge=0)]
+    """How long the source was away."""
+
+
+class RecordingFile(ApiModel):
+    """One file of a Recording."""
+
+    index: Annotated[int, Field(ge=0)]
+    """Position among the files of this Recording, from 0."""
+    name: Annotated[str, Field(max_length=253)]
+    """File name, made of ids."""
+    title: Annotated[str, Field(max_length=512)] | None = None
+    """Stream Record: {title of the stream}, {end time UTC}."""
+    state: Literal["Recording", "Interrupted", "Finalizing", "Ready", "Failed", "Discarded"]
+    """Recording and Interrupted: being written. Finalizing: the MP4 is being made. Ready: there."""
+    started_at: datetime
+    """Wall clock at its first frame (UTC)."""
+    ended_at: datetime | None = None
+    """Wall clock at its last frame (UTC)."""
+    duration_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Seconds of media in it."""
+    size_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Size of the MP4."""
+    sha256: Annotated[str, Field(max_length=64)] | None = None
+    """SHA-256 of the MP4, in hex."""
+    uri: Annotated[str, Field(max_length=2_048)] | None = None
+    """Where the MP4 is."""
+    gaps: (
+        Annotated[
+            list[FileGap],
+            Field(max_length=100, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+        ]
+        | None
+    ) = None
+    """Where media is missing; the first hundred."""
+    end_reason: Annotated[str, Field(max_length=64)] | None = None
+    """Why the file was closed: SessionEnded, ParametersChanged, TimelineLost or Stopped."""
+    message: Annotated[str, Field(max_length=1_024)] | None = None
+    """Why it failed, in words."""
+
+
+class RecordingStatus(ApiModel):
+    """What the recorder and the store measure."""
+
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    """The generation of the spec that this status was decided about."""
+    recording: bool | None = None
+    """A file is open; also during an interruption within the resume window."""
+    recording_duration: Annotated[float, Field(ge=0)] | None = None
+    """Seconds of media over all files, at observedAt."""
+    observed_at: datetime | None = None
+    """When recordingDuration was measured (UTC)."""
+    recording_started_at: datetime | None = None
+    """Wall clock at the first frame of the first file (UTC)."""
+    phase: (
+        Literal[
+            "Pending", "Recording", "Interrupted", "Finalizing", "Completed", "Failed", "Discarded"
+        ]
+        | None
+    ) = None
+    """For people; programs read the conditions."""
+    end_reason: Annotated[str, Field(max_length=64)] | None = None
+    """Why it ended: Stopped, StreamEnded, TooShort or RecorderLost. Absent until then."""
+    stream_uid: Annotated[str, Field(max_length=64)] | None = None
+    """Uid of the LiveStream that is recorded; the Recording outlives it."""
+    store_name: Annotated[str, Field(max_length=253)] | None = None
+    """The MediaStore that keeps the files."""
+    size_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Size of all finished files."""
+    file_count: Annotated[int, Field(ge=0)] | None = None
+    """How many files there are."""
+    files: (
+        Annotated[list[RecordingFile], Field(max_length=200, json_schema_extra=list_map("index"))]
+        | None
+    ) = None
+    """The files, oldest first; the last two hundred."""
+    conditions: Conditions | None = None
+    """Ready: the recorder is in place (waiting counts) or has done its work. Succeeded: the files
+    are in the store. StopLatched: it was stopped, which is final. Reconciling, Stalled: only while
+    true."""
+
+
+class Recording(Resource):
+    """A recording of a LiveStream. Creating it starts it."""
+
+    crd: ClassVar[CrdNames] = CrdNames(
+        kind="Recording",
+        plural="recordings",
+        singular="recording",
+        short_name="rec",
+        columns=(
+            Column("Stream", "string", ".spec.streamRef.name", "The LiveStream."),
+            Column("Phase", "string", ".status.phase", "What it does."),
+            Column(
+                "Recording_Duration",
+                "number",
+                ".status.recordingDuration",
+                "Seconds over all files.",
+            ),
+            Column("Size", "integer", ".status.sizeBytes", "Bytes of all finished files."),
+            Column("Files", "integer", ".status.fileCount", "How many files there are."),
+            Column("Age", "date", ".metadata.creationTimestamp", "Time since creation."),
+            Column(
+                "Reason",
+                "string",
+                '.status.conditions[?(@.type=="Succeeded")].reason',
+                "Why it is in this phase.",
+                priority=1,
+            ),
+        ),
+        selectable_fields=(".spec.streamRef.name", ".spec.storeRef.name"),
+        name_rules=dns_label_rule("Recording", 56, letter_first=False),
+    )
+
+    spec: RecordingSpec
+    """What to record."""
+    status: RecordingStatus | None = None
+    """What is measured; written by the operator."""

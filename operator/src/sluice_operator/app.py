@@ -1,0 +1,244 @@
+"""The composition root: what is made of what, in which order it starts, and how it ends.
+
+Start: probes -> login -> wait for our kinds -> one list of everything -> watch -> Lease -> workers.
+End: begin nothing new -> let passes finish -> post what is to be posted -> give the Lease back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from sluice_operator.domain.names import FINALIZER, GROUP, MANAGED_BY, MANAGED_BY_LABEL
+from sluice_operator.engine.cache import Cache, Manifest, uid_of, version_of
+from sluice_operator.engine.children import Children
+from sluice_operator.engine.clock import Clock, SystemClock
+from sluice_operator.engine.events import EventRecorder
+from sluice_operator.engine.leader import Leader
+from sluice_operator.engine.lookup import Lookup
+from sluice_operator.engine.loop import Loop
+from sluice_operator.engine.queue import WorkQueue
+from sluice_operator.engine.reconcile import Reconciler
+from sluice_operator.engine.resync import Resync, Watched, list_everything, missing_crds
+from sluice_operator.gather.common import INDICES, Context, slim_object
+from sluice_operator.gather.livestream import GatewayRef, LiveStreamController
+from sluice_operator.gather.mediastore import MediaStoreController
+from sluice_operator.gather.recording import RecordingController
+from sluice_operator.gather.restream import RestreamController
+from sluice_operator.gather.store import StoreClient
+from sluice_operator.gather.wakeups import Wakeups, is_current
+from sluice_operator.handlers.watch import watch
+from sluice_operator.kube.client import KubeClient
+from sluice_operator.kube.errors import ApiError
+from sluice_operator.kube.resources import (
+    DEPLOYMENTS,
+    JOBS,
+    LIVE_STREAMS,
+    MEDIA_STORES,
+    PODS,
+    RECORDINGS,
+    RESTREAMS,
+    SERVICES,
+)
+from sluice_operator.observe.http import DirectHttp, PodHttp, ProxyHttp
+from sluice_operator.observe.observer import StatusObserver
+from sluice_operator.observe.samples import Samples
+from sluice_operator.settings import Settings
+from sluice_operator.telemetry.metrics import Metrics
+from sluice_operator.telemetry.probes import serve_probes
+
+__all__ = ["run"]
+
+_OURS = (MEDIA_STORES, LIVE_STREAMS, RECORDINGS, RESTREAMS)
+_CHILDREN = (PODS, DEPLOYMENTS, JOBS, SERVICES)
+_RETRY_SECONDS = 2.0
+_DRAIN_SECONDS = 5.0
+_EVENTS_SECONDS = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+def watched_resources(namespaces: tuple[str, ...]) -> tuple[Watched, ...]:
+    """All kinds we watch; of what is not a kind of ours only what bears our label."""
+    selector = f"{MANAGED_BY_LABEL}={MANAGED_BY}"
+    ours = (Watched(r, namespaces=namespaces) for r in _OURS)
+    children = (Watched(r, selector, namespaces) for r in _CHILDREN)
+    return (*ours, *children)
+
+
+@dataclass(slots=True)
+class _Parts:
+    cache: Cache
+    observer: StatusObserver
+    wakeups: Wakeups
+    context: Context
+    events: EventRecorder
+    loop: Loop
+    resync: Resync
+    leader: Leader
+
+
+async def run(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT, or until something fails that a new process may overcome."""
+    operator = _Operator(settings)
+    async with serve_probes(
+        settings.bind, settings.port, registry=operator.metrics.registry, ready=operator.is_ready
+    ) as port:
+        _log.info("probes_up", port=port)
+        await operator.serve()
+
+
+class _Operator:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._clock: Clock = SystemClock()
+        self._watched = watched_resources(settings.watch_namespaces)
+        self._stop = asyncio.Event()
+        self._ready = False
+        self.metrics = Metrics()
+
+    def is_ready(self) -> bool:
+        """The cache is filled and the watch is on, leading or not."""
+        return self._ready
+
+    async def serve(self) -> None:
+        self._listen_to_signals()
+        async with KubeClient.connect(self.metrics.count_request) as api, self._http(api) as http:
+            parts = self._assemble(api, http)
+            if await self._prepare(api, parts.cache):
+                await self._work(parts)
+
+    async def _prepare(self, api: KubeClient, cache: Cache) -> bool:
+        """Waits for our kinds and fills the cache; False when told to stop meanwhile."""
+        while not self._stop.is_set():
+            try:
+                missing = await missing_crds(api, self._watched, GROUP)
+                if not missing:
+                    await list_everything(api, cache, self._watched)
+                    return True
+                _log.warning("waiting_for_crds", missing=sorted(missing))
+            except ApiError as error:
+                _log.warning("api_server_not_usable", error=str(error))
+            try:
+                async with asyncio.timeout(_RETRY_SECONDS):
+                    await self._stop.wait()
+            except TimeoutError:
+                continue
+        return False
+
+    async def _work(self, parts: _Parts) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watch(parts), name="watch")
+            resyncing = tasks.create_task(parts.resync.run(), name="resync")
+            leading = tasks.create_task(self._lead(parts), name="lead")
+            await self._stop.wait()
+            _log.info("stopping")
+            await parts.loop.drain(_DRAIN_SECONDS)
+            await parts.events.flush(_EVENTS_SECONDS)
+            leading.cancel()
+            await asyncio.wait([leading])
+            resyncing.cancel()
+            watching.cancel()
+
+    async def _watch(self, parts: _Parts) -> None:
+        def on_gone(obj: Manifest) -> None:
+            parts.cache.remove(uid_of(obj), version_of(obj))
+
+        def on_started() -> None:
+            self._listen_to_signals()
+            self._ready = True
+
+        await watch(
+            self._watched,
+            namespaces=self._settings.watch_namespaces,
+            on_seen=parts.cache.update,
+            on_gone=on_gone,
+            on_started=on_started,
+        )
+
+    async def _lead(self, parts: _Parts) -> None:
+        """Everything that writes happens in here."""
+        async with parts.leader.leading(), asyncio.TaskGroup() as tasks:
+            self.metrics.leading.set(1)
+            parts.context.started_at = self._clock.monotonic()
+            tasks.create_task(parts.observer.run(), name="observer")
+            tasks.create_task(parts.events.run(), name="events")
+            tasks.create_task(parts.loop.run(), name="loop")
+            parts.wakeups.look_at_all()
+
+    def _assemble(self, api: KubeClient, http: PodHttp) -> _Parts:
+        settings, clock, metrics = self._settings, self._clock, self.metrics
+        cache = Cache(slim_object, INDICES)
+        queue = WorkQueue(clock)
+        metrics.cached_objects.set_function(cache.__len__)
+        metrics.queue_depth.set_function(queue.__len__)
+        watched = {entry.resource.kind for entry in self._watched}
+        lookup = Lookup(api, cache, clock, watched=watched)
+        samples = Samples(clock)
+        context = Context(cache, lookup, samples, clock, settings.domain(), clock.monotonic())
+        observer = StatusObserver(
+            http,
+            samples,
+            clock,
+            metrics,
+            token_of=context.status_token,
+            is_current=partial(is_current, cache),
+            on_answer=lambda owner, former, status: wakeups.on_answer(owner, former, status),
+            on_liveness=queue.add,
+        )
+        wakeups = Wakeups(cache, queue, observer)
+        stores = StoreClient(context, http)
+        events = EventRecorder(api, clock, metrics, instance=settings.identity)
+        reconciler = Reconciler(
+            api, cache, Children(api, lookup), events, stores, clock, finalizer=FINALIZER
+        )
+        controllers = (
+            LiveStreamController(context, self._gateway()),
+            RecordingController(context, stores),
+            RestreamController(context),
+            MediaStoreController(context),
+        )
+        loop = Loop(queue, reconciler, controllers, clock, metrics, workers=settings.workers)
+        resync = Resync(
+            api,
+            cache,
+            lookup,
+            clock,
+            self._watched,
+            group=GROUP,
+            look_at_all=wakeups.look_at_all,
+        )
+        leader = Leader(
+            api,
+            clock,
+            namespace=settings.namespace,
+            name=settings.lease_name,
+            identity=settings.identity,
+        )
+        return _Parts(cache, observer, wakeups, context, events, loop, resync, leader)
+
+    def _gateway(self) -> GatewayRef | None:
+        settings = self._settings
+        if not settings.gateway_service:
+            return None
+        namespace = settings.gateway_namespace or settings.namespace
+        return GatewayRef(namespace, settings.gateway_service)
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+
+    @asynccontextmanager
+    async def _http(self, api: KubeClient) -> AsyncIterator[PodHttp]:
+        if self._settings.observe_mode == "proxy":
+            yield ProxyHttp(api)
+            return
+        async with DirectHttp() as direct:
+            yield direct

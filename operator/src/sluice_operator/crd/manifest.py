@@ -1,0 +1,76 @@
+"""A kind's CustomResourceDefinition as a plain dict."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from sluice_operator.api.v1alpha1.common import Column, Resource
+from sluice_operator.crd.schema import structural_schema
+from sluice_operator.domain.names import GROUP, VERSION
+
+__all__ = ["crd_manifest"]
+
+
+def crd_manifest(model: type[Resource]) -> dict[str, Any]:
+    """The CustomResourceDefinition (apiextensions.k8s.io/v1) of a kind."""
+    names = model.crd
+    version: dict[str, Any] = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": _root_schema(model)},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [_column(column) for column in names.columns],
+    }
+    if names.selectable_fields:
+        version["selectableFields"] = [{"jsonPath": path} for path in names.selectable_fields]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{names.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": names.kind,
+                "listKind": f"{names.kind}List",
+                "plural": names.plural,
+                "singular": names.singular,
+                "shortNames": [names.short_name],
+                "categories": ["sluice"],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def _root_schema(model: type[Resource]) -> dict[str, Any]:
+    schema = structural_schema(model)
+    own = {
+        "apiVersion": {
+            "type": "string",
+            "description": "Group and version: sluice.video/v1alpha1.",
+        },
+        "kind": {"type": "string", "description": f"{model.crd.kind}."},
+        "metadata": {"type": "object"},
+    }
+    root: dict[str, Any] = {
+        "type": "object",
+        "description": inspect.getdoc(model),
+        "required": ["spec"],
+        "properties": {**own, **schema["properties"]},
+    }
+    if model.crd.name_rules:
+        root["x-kubernetes-validations"] = [rule.as_schema() for rule in model.crd.name_rules]
+    return root
+
+
+def _column(column: Column) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "name": column.name,
+        "type": column.type,
+        "jsonPath": column.json_path,
+        "description": column.description,
+    }
+    return out | ({"priority": column.priority} if column.priority else {})

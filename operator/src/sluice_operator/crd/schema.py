@@ -1,0 +1,102 @@
+"""A pydantic model as a structural OpenAPI v3 schema.
+
+Kubernetes takes a subset of JSON schema ("structural", in the documentation of
+CustomResourceDefinitions): no ``$ref``, no ``null`` alternatives, no ``const``, a ``type``
+everywhere. pydantic writes the full language; this module rewrites it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+__all__ = ["SchemaError", "structural_schema"]
+
+Schema = dict[str, Any]
+
+_KEPT = frozenset(
+    {
+        "default",
+        "enum",
+        "format",
+        "items",
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "maximum",
+        "minItems",
+        "minLength",
+        "minProperties",
+        "minimum",
+        "pattern",
+        "required",
+        "type",
+    }
+)
+_REF = "#/$defs/"
+
+
+class SchemaError(ValueError):
+    """A model uses something that a CustomResourceDefinition cannot say."""
+
+
+def structural_schema(model: type[BaseModel]) -> Schema:
+    """The schema of the model by its aliases, as the API server takes it."""
+    whole = model.model_json_schema(by_alias=True, mode="validation")
+    return _structural(whole, whole.get("$defs", {}), model.__name__)
+
+
+def _structural(node: Mapping[str, Any], defs: Mapping[str, Any], where: str) -> Schema:
+    node = _resolved(node, defs, where)
+    if node.get("x-kubernetes-int-or-string"):
+        return dict(node)
+    out: Schema = {}
+    for key, value in node.items():
+        if key == "description":
+            out[key] = " ".join(value.split())
+        elif key in _KEPT or key.startswith("x-kubernetes-"):
+            out[key] = value
+        elif key == "properties":
+            out[key] = {
+                name: _structural(child, defs, f"{where}.{name}") for name, child in value.items()
+            }
+        elif key == "additionalProperties":
+            if isinstance(value, Mapping):
+                out[key] = _structural(value, defs, f"{where}.*")
+        elif key == "const":
+            out["enum"] = [value]
+        elif key not in {"title", "$defs"}:
+            raise SchemaError(f"{where}: {key} is not part of a structural schema")
+    if "items" in out:
+        out["items"] = _structural(out["items"], defs, f"{where}[]")
+    if out.get("type") == "object" and "additionalProperties" in out:
+        _rename_length_to_properties(out)
+    return out
+
+
+def _resolved(node: Mapping[str, Any], defs: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Without ``$ref`` and ``null``; what stands beside a reference wins over its target."""
+    if "$ref" in node:
+        target = defs[node["$ref"].removeprefix(_REF)]
+        beside = {key: value for key, value in node.items() if key != "$ref"}
+        return _resolved({**target, **beside}, defs, where)
+    alternatives = node.get("anyOf")
+    if alternatives is None or node.get("x-kubernetes-int-or-string"):
+        return node
+    real = [a for a in alternatives if a.get("type") != "null"]
+    if len(real) != 1:
+        raise SchemaError(f"{where}: a union of types cannot be told in a structural schema")
+    beside = {
+        key: value
+        for key, value in node.items()
+        if key != "anyOf" and not (key == "default" and value is None)
+    }
+    return _resolved({**real[0], **beside}, defs, where)
+
+
+def _rename_length_to_properties(schema: Schema) -> None:
+    for ours, theirs in (("minLength", "minProperties"), ("maxLength", "maxProperties")):
+        if ours in schema:
+            schema[theirs] = schema.pop(ours)

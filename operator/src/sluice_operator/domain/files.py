@@ -1,0 +1,75 @@
+"""A Recording's ``files[]``: what the recorder says of them, then what the store made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sluice_media.contract import RecordedFile
+from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.times import utc_text
+
+__all__ = ["file_count", "file_entry", "merged_files", "total_bytes", "total_seconds"]
+
+_MAX_FILES = 200
+_MAX_GAPS = 100
+_FINISHED = frozenset({"Ready", "Failed", "Discarded"})
+
+
+def file_entry(file: RecordedFile) -> dict[str, Any]:
+    """One file as it stands in a status."""
+    entry: dict[str, Any] = {
+        "index": file.index,
+        "name": file.name,
+        "title": file.title or None,
+        "state": file.state,
+        "startedAt": utc_text(file.started_at),
+        "endedAt": utc_text(file.ended_at) if file.ended_at else None,
+        "durationSeconds": round(file.duration_seconds, 3),
+        "sizeBytes": file.size_bytes,
+        "sha256": file.sha256,
+        "uri": file.uri,
+        "gaps": [
+            {"atSeconds": round(gap.at_seconds, 3), "wallSeconds": round(gap.wall_seconds, 3)}
+            for gap in file.gaps[:_MAX_GAPS]
+        ]
+        or None,
+        "endReason": file.end_reason,
+        "message": file.message,
+    }
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def merged_files(
+    stored: Iterable[Raw], recorder: Iterable[RecordedFile], store: Iterable[RecordedFile]
+) -> list[dict[str, Any]]:
+    """The files of all sources by index: a later source wins, but nothing unfinishes a file."""
+    by_index: dict[int, dict[str, Any]] = {entry["index"]: dict(entry) for entry in stored}
+    for source in (recorder, store):
+        for file in source:
+            _take(by_index, file_entry(file))
+    return [by_index[index] for index in sorted(by_index)][-_MAX_FILES:]
+
+
+def _take(by_index: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
+    known = by_index.get(entry["index"], {})
+    if known.get("state") in _FINISHED and entry["state"] not in _FINISHED:
+        return
+    # The store knows nothing of gaps or reasons that only the recorder saw.
+    inherited = {key: known[key] for key in ("title", "gaps", "endReason") if key in known}
+    by_index[entry["index"]] = inherited | entry
+
+
+def total_seconds(files: Iterable[Mapping[str, Any]]) -> float:
+    seconds = [float(f.get("durationSeconds", 0)) for f in files if f["state"] != "Discarded"]
+    return round(sum(seconds), 3)
+
+
+def file_count(files: Sequence[Mapping[str, Any]]) -> int:
+    """How many files there ever were; the list itself holds the last two hundred."""
+    return int(files[-1]["index"]) + 1 if files else 0
+
+
+def total_bytes(files: Iterable[Mapping[str, Any]]) -> int:
+    """Size of the finished files."""
+    return sum(f.get("sizeBytes", 0) for f in files if f["state"] == "Ready")

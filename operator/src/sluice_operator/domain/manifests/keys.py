@@ -1,0 +1,40 @@
+"""Which keys each role finds where: the file names of `sluice_media.contract`, as mounts."""
+
+from __future__ import annotations
+
+from sluice_media.contract import (
+    HUB_TOKEN_FILE,
+    INGEST_TOKEN_FILE,
+    STREAM_KEY_FILE,
+    TARGET_URI_FILE,
+)
+from sluice_operator.api.v1alpha1.common import SecretKeyRef
+from sluice_operator.domain.manifests.pod import KeyMount
+from sluice_operator.domain.manifests.secret import TOKEN_KEY
+from sluice_operator.domain.names import STATUS_SECRET, child_name
+from sluice_operator.domain.owner import Owner
+
+__all__ = ["own_token", "publisher_key", "stream_key", "target_uri"]
+
+
+def _mount(path: str, secret: str, key: str, *, optional: bool = False) -> KeyMount:
+    folder, _, file = path.partition("/")
+    return KeyMount(folder, file, secret, key, optional)
+
+
+def own_token(owner: Owner) -> KeyMount:
+    """What opens this pod's status, and the hub's timeline."""
+    secret = child_name(owner.name, STATUS_SECRET[owner.kind])
+    return _mount(HUB_TOKEN_FILE, secret, TOKEN_KEY)
+
+
+def publisher_key(owner: Owner) -> KeyMount:
+    return _mount(INGEST_TOKEN_FILE, child_name(owner.name, "ingest"), TOKEN_KEY)
+
+
+def target_uri(ref: SecretKeyRef) -> KeyMount:
+    return _mount(TARGET_URI_FILE, ref.name, ref.key, optional=True)
+
+
+def stream_key(ref: SecretKeyRef) -> KeyMount:
+    return _mount(STREAM_KEY_FILE, ref.name, ref.key, optional=True)

@@ -1,0 +1,246 @@
+"""The pod template that all roles share: restricted, without a service account, keys as files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sluice_media.contract import (
+    CONFIG_DIR,
+    KEYS_DIR,
+    SPOOL_DIR,
+    STATUS_PORT,
+    STORE_DIR,
+)
+from sluice_operator.api.v1alpha1.common import ApiModel, ContainerResources, Workload
+from sluice_operator.domain.manifests.config import CONFIG_KEY
+from sluice_operator.domain.manifests.meta import labels, selector
+from sluice_operator.domain.names import TEMPLATE_ANNOTATION
+from sluice_operator.domain.observed import DomainSettings
+from sluice_operator.domain.owner import Owner
+
+__all__ = ["KeyMount", "PodShape", "deployment", "pod_template", "template_hash"]
+
+_UID = 65532
+_KEY_FILE_MODE = 0o440
+_UNREACHABLE_SECONDS = 30
+"""After so long on a node that nobody hears of, a pod is replaced (Kubernetes' default: 300)."""
+
+
+@dataclass(slots=True, frozen=True)
+class KeyMount:
+    """A key of a Secret as the file ``<folder>/<file>`` below KEYS_DIR."""
+
+    folder: str
+    file: str
+    secret: str
+    key: str
+    optional: bool = False
+    """True for a user's Secret: the pod says itself that it is missing, instead of not starting."""
+
+
+@dataclass(slots=True, frozen=True)
+class PodShape:
+    """What is different from role to role."""
+
+    keys: Sequence[KeyMount]
+    ports: Sequence[tuple[str, int]] = ()
+    """(name, port) beside the status port."""
+    claim: str | None = None
+    """PersistentVolumeClaim to be mounted at STORE_DIR."""
+    grace_seconds: int = 15
+    restart_policy: str = "Always"
+    workload: Workload | None = field(default=None)
+    own_resources: bool = False
+    """Whether ``workload.resources`` is meant for this pod."""
+
+
+def deployment(
+    owner: Owner, template: dict[str, Any], *, replicas: int = 1, paused: bool = False
+) -> dict[str, Any]:
+    """One pod, replaced without surge, so that there are never two by our own doing.
+
+    Never ``Recreate``: after the loss of a node the next change of the template would leave no pod
+    at all, because the lost one stays Terminating."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": owner.workload_name,
+            "namespace": owner.namespace,
+            "labels": labels(owner),
+        },
+        "spec": {
+            "replicas": replicas,
+            "paused": paused,
+            "revisionHistoryLimit": 1,
+            "selector": {"matchLabels": selector(owner)},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
+            },
+            "template": template,
+        },
+    }
+
+
+def template_hash(template: dict[str, Any]) -> str:
+    """The digest that the template carries as an annotation."""
+    digest: str = template["metadata"]["annotations"][TEMPLATE_ANNOTATION]
+    return digest
+
+
+def pod_template(owner: Owner, settings: DomainSettings, shape: PodShape) -> dict[str, Any]:
+    """The template, annotated with its own digest.
+
+    The digest leaves out which Secrets of the user are mounted: who names another Secret means it
+    to be used now, and does not want to wait until the stream is idle."""
+    workload = shape.workload or Workload()
+    spec: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "restartPolicy": shape.restart_policy,
+        "terminationGracePeriodSeconds": shape.grace_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _UID,
+            "runAsGroup": _UID,
+            "fsGroup": _UID,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "tolerations": [*_tolerations(), *_plain(workload.tolerations)],
+        "containers": [_container(owner, settings, shape, workload)],
+        "volumes": _volumes(owner, shape),
+    }
+    secrets = [*settings.image_pull_secrets, *(s.name for s in workload.image_pull_secrets or ())]
+    if secrets:
+        spec["imagePullSecrets"] = [{"name": name} for name in dict.fromkeys(secrets)]
+    if workload.node_selector:
+        spec["nodeSelector"] = dict(workload.node_selector)
+    if workload.priority_class_name:
+        spec["priorityClassName"] = workload.priority_class_name
+    users = {_volume_name(key) for key in shape.keys if key.optional}
+    waiting_for_idle = {**spec, "volumes": [v for v in spec["volumes"] if v["name"] not in users]}
+    canonical = json.dumps(waiting_for_idle, sort_keys=True, separators=(",", ":")).encode()
+    digest = hashlib.sha256(canonical).hexdigest()[:16]
+    return {
+        "metadata": {"labels": labels(owner), "annotations": {TEMPLATE_ANNOTATION: digest}},
+        "spec": spec,
+    }
+
+
+def _container(
+    owner: Owner, settings: DomainSettings, shape: PodShape, workload: Workload
+) -> dict[str, Any]:
+    ports = [*shape.ports, ("status", STATUS_PORT)]
+    return {
+        "name": owner.role,
+        "image": settings.media_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "args": [owner.role],
+        "env": [
+            _from_field("POD_UID", "metadata.uid"),
+            _from_field("POD_NAME", "metadata.name"),
+            _from_field("POD_NAMESPACE", "metadata.namespace"),
+            {"name": "SLUICE_LOG_LEVEL", "value": settings.log_level},
+        ],
+        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports],
+        # Ready within a second or two of its start, without asking that often for ever.
+        "startupProbe": _probe("/healthz", period=1, failures=60),
+        "readinessProbe": _probe("/readyz", period=3, failures=2),
+        "livenessProbe": _probe("/healthz", period=10, failures=3),
+        "resources": _resources(owner.role, settings, shape, workload),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": _mounts(shape),
+    }
+
+
+def _from_field(name: str, path: str) -> dict[str, Any]:
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+
+def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "status", "scheme": "HTTP"},
+        "periodSeconds": period,
+        "failureThreshold": failures,
+        "timeoutSeconds": 5,
+    }
+
+
+def _resources(
+    role: str, settings: DomainSettings, shape: PodShape, workload: Workload
+) -> dict[str, Any]:
+    if shape.own_resources and workload.resources is not None:
+        return _dump(workload.resources)
+    return {part: dict(values) for part, values in settings.resources.get(role, {}).items()}
+
+
+def _tolerations() -> list[dict[str, Any]]:
+    return [
+        {
+            "key": f"node.kubernetes.io/{state}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": _UNREACHABLE_SECONDS,
+        }
+        for state in ("unreachable", "not-ready")
+    ]
+
+
+def _plain(models: Sequence[ApiModel] | None) -> list[dict[str, Any]]:
+    return [_dump(model) for model in models or ()]
+
+
+def _dump(model: ApiModel | ContainerResources) -> dict[str, Any]:
+    return model.model_dump(by_alias=True, exclude_none=True, mode="json")
+
+
+def _volume_name(key: KeyMount) -> str:
+    return f"key-{key.folder}"
+
+
+def _volumes(owner: Owner, shape: PodShape) -> list[dict[str, Any]]:
+    volumes: list[dict[str, Any]] = [
+        {
+            "name": "config",
+            "configMap": {
+                "name": owner.workload_name,
+                "items": [{"key": CONFIG_KEY, "path": CONFIG_KEY}],
+            },
+        }
+    ]
+    for key in shape.keys:
+        source: dict[str, Any] = {
+            "secretName": key.secret,
+            "defaultMode": _KEY_FILE_MODE,
+            "items": [{"key": key.key, "path": key.file}],
+        }
+        if key.optional:
+            source["optional"] = True
+        volumes.append({"name": _volume_name(key), "secret": source})
+    volumes += [{"name": "spool", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
+    if shape.claim:
+        volumes.append({"name": "store", "persistentVolumeClaim": {"claimName": shape.claim}})
+    return volumes
+
+
+def _mounts(shape: PodShape) -> list[dict[str, Any]]:
+    mounts: list[dict[str, Any]] = [{"name": "config", "mountPath": CONFIG_DIR, "readOnly": True}]
+    mounts += [
+        {"name": _volume_name(key), "mountPath": f"{KEYS_DIR}/{key.folder}", "readOnly": True}
+        for key in shape.keys
+    ]
+    mounts += [{"name": "spool", "mountPath": SPOOL_DIR}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+    if shape.claim:
+        mounts.append({"name": "store", "mountPath": STORE_DIR})
+    return mounts

@@ -1,0 +1,184 @@
+"""MediaStore: its claim, its store pod, and what its status says."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sluice_media.contract import STORE_PORT, StoreStatus
+from sluice_operator.api.v1alpha1 import MediaStoreSpec
+from sluice_operator.domain.decision import Child, Decision
+from sluice_operator.domain.manifests.config import configuration
+from sluice_operator.domain.manifests.pod import deployment
+from sluice_operator.domain.manifests.secret import token_secret
+from sluice_operator.domain.manifests.service import service
+from sluice_operator.domain.manifests.store import (
+    claim_manifest,
+    claim_name,
+    store_config,
+    store_template,
+)
+from sluice_operator.domain.names import (
+    MANAGED_BY,
+    MANAGED_BY_LABEL,
+    NAME_LABEL,
+    STATUS_SECRET,
+)
+from sluice_operator.domain.observed import ObservedMediaStore
+from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.readiness import (
+    Readiness,
+    conflict_readiness,
+    pod_readiness,
+    ready,
+    stalled,
+)
+from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
+from sluice_operator.domain.ticks import hold_ticks
+from sluice_operator.domain.times import soonest, utc_text
+from sluice_operator.domain.transitions import events_for
+
+__all__ = ["claim_name", "decide"]
+
+_AVAILABLE_STEP_BYTES = 64 * 1024 * 1024
+"""Free space changes with every neighbour on the volume; the status follows in coarse steps."""
+
+
+def decide(observed: ObservedMediaStore, now: datetime) -> Decision:
+    """The complete wish for one MediaStore. Pure."""
+    owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
+    if owner.deleted_at is not None:
+        return keep_everything(observed.raw)
+    spec = MediaStoreSpec.model_validate(observed.raw["spec"])
+    claim = claim_name(observed.raw)
+    conflict = conflict_readiness(owner, observed.conflicts) or _claim_of_others(
+        observed, owner, spec
+    )
+    obstacle = conflict or _claim_missing(observed, owner, spec, claim)
+    readiness = obstacle or _readiness(observed, owner, stored, now)
+    config = configuration(owner, store_config(owner, claim))
+    status, held = hold_ticks(_status(observed, owner, stored, claim), stored.status, now)
+    conditions = readiness.conditions()
+    return Decision(
+        status=status,
+        conditions=conditions,
+        children=() if conflict else _children(observed, owner, spec, claim, config.manifest),
+        pod_config_hashes=() if conflict else nudges(observed.pods, observed.sample, config.hash),
+        requeue_after_seconds=soonest(
+            held,
+            readiness.look_again_seconds,
+            seconds_to_stale(observed.sample, observed.operator_uptime_seconds),
+        ),
+        event_reasons=events_for(stored, conditions, {"Ready": "Normal", "Stalled": "Warning"}),
+    )
+
+
+# --------------------------------------------------------------------------- the claim
+
+
+def _claim_of_others(
+    observed: ObservedMediaStore, owner: Owner, spec: MediaStoreSpec
+) -> Readiness | None:
+    """Where a claim is to be made, somebody else's stands. (A named claim may be anybody's.)"""
+    if spec.persistent_volume_claim.template is None or observed.claim is None:
+        return None
+    labels = observed.claim["metadata"].get("labels") or {}
+    if labels.get(MANAGED_BY_LABEL) == MANAGED_BY and labels.get(NAME_LABEL) == owner.name:
+        return None
+    name = observed.claim["metadata"]["name"]
+    return stalled(
+        "NameConflict",
+        f"The PersistentVolumeClaim {name} exists already and was not made for this MediaStore; to "
+        f"use it, name it in claimName.",
+    )
+
+
+def _claim_missing(
+    observed: ObservedMediaStore, owner: Owner, spec: MediaStoreSpec, claim: str
+) -> Readiness | None:
+    if observed.claim is None and spec.persistent_volume_claim.template is None:
+        return stalled(
+            "ClaimNotFound",
+            f"There is no PersistentVolumeClaim {claim} in namespace {owner.namespace}; create it, "
+            "or let a MediaStore make one with persistentVolumeClaim.template.",
+        )
+    if observed.claim is not None:
+        phase = (observed.claim.get("status") or {}).get("phase")
+        if phase == "Lost":
+            words = f"The volume of PersistentVolumeClaim {claim} is lost."
+            return stalled("ClaimLost", words)
+    return None
+
+
+# --------------------------------------------------------------------------- the rest
+
+
+def _children(
+    observed: ObservedMediaStore,
+    owner: Owner,
+    spec: MediaStoreSpec,
+    claim: str,
+    config_map: dict[str, Any],
+) -> tuple[Child, ...]:
+    """Also while the claim is missing: the pod waits for it and starts by itself."""
+    template = store_template(owner, observed.settings, claim)
+    suffix = STATUS_SECRET["MediaStore"]
+    children = [
+        Child(token_secret(owner, suffix, observed.fresh_token), create_only=True),
+        Child(config_map),
+        Child(service(owner, "store", STORE_PORT)),
+        Child(deployment(owner, template)),
+    ]
+    made = spec.persistent_volume_claim.template
+    if made is not None:
+        claim_child = Child(claim_manifest(owner, made), create_only=True, owned=False)
+        children.insert(0, claim_child)
+    return tuple(children)
+
+
+def _readiness(
+    observed: ObservedMediaStore, owner: Owner, stored: Stored, now: datetime
+) -> Readiness:
+    found = pod_readiness(
+        owner,
+        stored,
+        what="store pod",
+        pods=observed.pods,
+        sample=observed.sample,
+        workload=observed.children.get(("Deployment", owner.workload_name)),
+        operator_uptime_seconds=observed.operator_uptime_seconds,
+        now=now,
+        when_ready=ready("Configured", "Recordings can be written."),
+    )
+    status = fresh(observed.sample)
+    if found.status == "True" and status is not None and not status.writable:
+        words = status.message or "Nothing can be written into the store."
+        return stalled(status.reason or "NotWritable", words)
+    return found
+
+
+def _status(
+    observed: ObservedMediaStore, owner: Owner, stored: Stored, claim: str
+) -> dict[str, Any]:
+    status = fresh(observed.sample)
+    status_fields: dict[str, Any] = {
+        "observedGeneration": owner.generation,
+        "claimName": claim,
+        **(
+            _usage(status)
+            if status is not None
+            else {key: stored.get(key) for key in ("usedBytes", "availableBytes", "observedAt")}
+        ),
+    }
+    return {key: value for key, value in status_fields.items() if value is not None}
+
+
+def _usage(status: StoreStatus) -> dict[str, Any]:
+    available = status.available_bytes
+    return {
+        "usedBytes": status.used_bytes,
+        "availableBytes": None
+        if available is None
+        else available // _AVAILABLE_STEP_BYTES * _AVAILABLE_STEP_BYTES,
+        "observedAt": utc_text(status.observed_at),
+    }

@@ -1,0 +1,296 @@
+"""What a ``decide()`` is given: everything it may look at, as plain data, gathered beforehand.
+
+The engine gathers (all the I/O), hands one of the ``Observed…`` objects and the present time to
+the kind's ``decide(observed, now)``, and acts on the `Decision` that comes back.
+
+What the gatherer promises
+    * ``raw`` is the object as the API server returns it (``metadata``, ``spec``, ``status``).
+    * ``children`` holds the raw children that exist *and* are controlled by ``raw``'s uid, keyed
+      by (kind, name); Secrets are in it without ``data``. Names to look for: `names.CHILDREN`.
+    * ``conflicts`` holds the children's names that exist and are not controlled by our uid.
+    * ``pods`` are the pods with our `names.UID_LABEL`, as `pod_view` makes them.
+    * ``sample`` is the last answer of the newest pod that ever answered for this uid since the
+      operator started, even when that pod is gone: ``age_seconds`` says how long ago its last sign
+      of life (answer or heartbeat) was. The object is queued when a pod has been silent for 6 s.
+
+What a decision means to the engine
+    * A child that a decision does not name is left alone; only ``deletions`` deletes.
+    * ``create_only`` children are created when missing and never patched.
+    * ``owned=False`` children get no owner reference and are exempt from the conflict check.
+    * Related objects wake each other: a Recording or Restream wakes its LiveStream and the other
+      way round, a MediaStore wakes the Recordings that use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from sluice_media.contract import (
+    IngestStatus,
+    PodStatus,
+    PusherStatus,
+    RecorderStatus,
+    StoredResult,
+    StoreStatus,
+)
+from sluice_operator.domain.names import CONFIG_ANNOTATION, TEMPLATE_ANNOTATION
+
+__all__ = [
+    "Conflict",
+    "DefaultStore",
+    "DomainSettings",
+    "GatewayService",
+    "IngestSecret",
+    "ObservedLiveStream",
+    "ObservedMediaStore",
+    "ObservedRecording",
+    "ObservedRestream",
+    "PodView",
+    "Raw",
+    "Sample",
+    "pod_view",
+]
+
+Raw = Mapping[str, Any]
+"""An API object as JSON."""
+ChildKey = tuple[str, str]
+"""(kind, name)"""
+
+S_co = TypeVar("S_co", bound=PodStatus, covariant=True)
+
+
+# --------------------------------------------------------------------------- settings
+
+
+@dataclass(slots=True, frozen=True)
+class DefaultStore:
+    """The MediaStore ``default`` that a namespace gets at its first Recording."""
+
+    size: str = "20Gi"
+    """A Kubernetes quantity."""
+    storage_class_name: str | None = None
+    """None: the cluster's default class."""
+
+
+def _default_resources() -> dict[str, dict[str, dict[str, str]]]:
+    return {
+        "ingest": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "768Mi"}},
+        "record": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "384Mi"}},
+        "push": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "store": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+    }
+
+
+@dataclass(slots=True, frozen=True)
+class DomainSettings:
+    """Settings of the installation that end up in children or addresses."""
+
+    media_image: str
+    image_pull_policy: str = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
+    """Names of Secrets in each stream's namespace, added to those of the object."""
+    cluster_domain: str = "cluster.local"
+    default_store: DefaultStore | None = field(default_factory=DefaultStore)
+    """None: switched off; a Recording without a MediaStore is then Stalled/StoreNotFound."""
+    gateway_public_host: str = ""
+    """What publishers dial; empty: the address of the gateway's LoadBalancer."""
+    gateway_public_rtmp_port: int | None = None
+    """None: the Service's node port (NodePort) or port (LoadBalancer)."""
+    resources: Mapping[str, Mapping[str, Mapping[str, str]]] = field(
+        default_factory=_default_resources
+    )
+    """Role -> Kubernetes resource requirements."""
+    log_level: str = "INFO"
+    """Of the media pods."""
+
+
+# --------------------------------------------------------------------------- parts
+
+
+@dataclass(slots=True, frozen=True)
+class Conflict:
+    """A child's name that is taken by an object we do not control."""
+
+    kind: str
+    name: str
+    held_by: str = ""
+    """Its controller as ``Kind/name``, or empty when nobody controls it."""
+    leaving: bool = False
+    """True: it is being deleted, or it belongs to an earlier object of our kind and name, so that
+    it goes by itself; nobody has to do anything."""
+
+
+@dataclass(slots=True, frozen=True)
+class GatewayService:
+    """The gateway's Service, as far as publishers' addresses follow from it."""
+
+    type: str
+    """NodePort or LoadBalancer."""
+    rtmp_port: int = 1935
+    rtmp_node_port: int | None = None
+    load_balancer_host: str | None = None
+    """First IP or host name of ``status.loadBalancer.ingress``."""
+
+
+@dataclass(slots=True, frozen=True)
+class IngestSecret:
+    """What the existing Secret ``<name>-ingest`` says; read live, never from a cache of guesses."""
+
+    token: str | None = field(repr=False)
+    """The publisher's key; None when the Secret lacks it."""
+    rotation: str | None = None
+    """Its annotation `names.ROTATED_ANNOTATION`."""
+
+
+@dataclass(slots=True, frozen=True)
+class PodView:
+    """A pod, as far as a decision depends on it."""
+
+    name: str
+    uid: str
+    created_at: datetime
+    ip: str | None = None
+    phase: str = "Pending"
+    ready: bool = False
+    terminating: bool = False
+    waiting_reason: str | None = None
+    """The container's, e.g. ImagePullBackOff."""
+    waiting_message: str | None = None
+    unschedulable_message: str | None = None
+    """The scheduler's words, while it finds no node."""
+    since: datetime | None = None
+    """Since when it is unschedulable or waiting; None when it is neither."""
+    config_annotation: str | None = None
+    template_hash: str | None = None
+    """Which template the pod was made from."""
+
+
+@dataclass(slots=True, frozen=True)
+class Sample(Generic[S_co]):
+    """The last answer of a media pod."""
+
+    status: S_co
+    age_seconds: float
+    """Since the pod's last sign of life, answer or heartbeat."""
+
+
+# --------------------------------------------------------------------------- one per kind
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ObservedLiveStream:
+    raw: Raw
+    settings: DomainSettings
+    fresh_token: str = field(repr=False)
+    """128 bit in hex, made anew for each pass; used only when a publishing key is needed."""
+    fresh_hub_token: str = field(repr=False)
+    """The same for readers of the hub."""
+    operator_uptime_seconds: float = 3600.0
+    """Since the operator began to poll media pods."""
+    children: Mapping[ChildKey, Raw] = field(default_factory=dict)
+    conflicts: tuple[Conflict, ...] = ()
+    ingest_secret: IngestSecret | None = None
+    """None: the Secret does not exist."""
+    gateway: GatewayService | None = None
+    pods: tuple[PodView, ...] = ()
+    sample: Sample[IngestStatus] | None = None
+    recordings: tuple[Raw, ...] = ()
+    """Recordings of the namespace whose streamRef names this stream."""
+    restreams: tuple[Raw, ...] = ()
+    """Restreams of the namespace whose streamRef names this stream."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ObservedRecording:
+    raw: Raw
+    settings: DomainSettings
+    operator_uptime_seconds: float = 3600.0
+    children: Mapping[ChildKey, Raw] = field(default_factory=dict)
+    conflicts: tuple[Conflict, ...] = ()
+    stream: Raw | None = None
+    """The LiveStream that streamRef names."""
+    hub_token: str | None = field(default=None, repr=False)
+    """``token`` of Secret ``<stream>-hub``; None: not there (yet)."""
+    store: Raw | None = None
+    """The MediaStore that storeRef (or ``default``) names."""
+    pods: tuple[PodView, ...] = ()
+    sample: Sample[RecorderStatus] | None = None
+    stored: StoredResult | None = None
+    """The store's answer to ``GET /v1/recordings/<uid>``; None: not asked or no answer."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ObservedRestream:
+    raw: Raw
+    settings: DomainSettings
+    operator_uptime_seconds: float = 3600.0
+    children: Mapping[ChildKey, Raw] = field(default_factory=dict)
+    conflicts: tuple[Conflict, ...] = ()
+    stream: Raw | None = None
+    hub_token: str | None = field(default=None, repr=False)
+    pods: tuple[PodView, ...] = ()
+    sample: Sample[PusherStatus] | None = None
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ObservedMediaStore:
+    raw: Raw
+    settings: DomainSettings
+    fresh_token: str = field(repr=False)
+    operator_uptime_seconds: float = 3600.0
+    children: Mapping[ChildKey, Raw] = field(default_factory=dict)
+    conflicts: tuple[Conflict, ...] = ()
+    claim: Raw | None = None
+    """The PersistentVolumeClaim ``mediastore.claim_name(raw)``; None: it does not exist."""
+    pods: tuple[PodView, ...] = ()
+    sample: Sample[StoreStatus] | None = None
+
+
+# --------------------------------------------------------------------------- pods
+
+
+def pod_view(pod: Raw) -> PodView:
+    """The view of a raw pod (v1)."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    annotations = metadata.get("annotations") or {}
+    created = _time(metadata["creationTimestamp"])
+    waiting = _waiting(status)
+    scheduled = conditions.get("PodScheduled", {})
+    unschedulable = scheduled.get("reason") == "Unschedulable"
+    since: datetime | None = None
+    if unschedulable:
+        since = _time(scheduled.get("lastTransitionTime")) or created
+    elif waiting:
+        ready = conditions.get("ContainersReady", {})
+        since = _time(ready.get("lastTransitionTime")) or created
+    return PodView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        created_at=created or datetime.min.replace(tzinfo=UTC),
+        ip=status.get("podIP"),
+        phase=status.get("phase", "Pending"),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        terminating="deletionTimestamp" in metadata,
+        waiting_reason=waiting.get("reason"),
+        waiting_message=waiting.get("message"),
+        unschedulable_message=scheduled.get("message") if unschedulable else None,
+        since=since,
+        config_annotation=annotations.get(CONFIG_ANNOTATION),
+        template_hash=annotations.get(TEMPLATE_ANNOTATION),
+    )
+
+
+def _waiting(status: Raw) -> Raw:
+    for container in status.get("containerStatuses") or ():
+        found: Raw | None = (container.get("state") or {}).get("waiting")
+        if found:
+            return found
+    return {}
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,109 @@
+"""The object that is decided about, as far as every kind has the same: identity and past."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sluice_operator.domain.decision import Condition, Decision
+from sluice_operator.domain.names import ROLE, child_name
+from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.times import parse_time
+
+__all__ = ["Owner", "Stored", "keep_everything"]
+
+
+@dataclass(slots=True, frozen=True)
+class Owner:
+    """Identity of the object; children are made from it."""
+
+    kind: str
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    created_at: datetime
+    deleted_at: datetime | None
+    annotations: Raw
+
+    @classmethod
+    def of(cls, raw: Raw) -> Owner:
+        metadata = raw["metadata"]
+        created = parse_time(metadata["creationTimestamp"])
+        if created is None:
+            raise ValueError(f"{metadata['name']} has no creationTimestamp")
+        return cls(
+            kind=raw["kind"],
+            name=metadata["name"],
+            namespace=metadata["namespace"],
+            uid=metadata["uid"],
+            generation=metadata.get("generation", 0),
+            created_at=created,
+            deleted_at=parse_time(metadata.get("deletionTimestamp")),
+            annotations=metadata.get("annotations") or {},
+        )
+
+    @property
+    def role(self) -> str:
+        """Role of its pods: ingest, record, push or store."""
+        return ROLE[self.kind]
+
+    @property
+    def workload_name(self) -> str:
+        """Name of its Deployment or Job, its ConfigMap and its Service."""
+        return child_name(self.name, self.role)
+
+
+@dataclass(slots=True, frozen=True)
+class Stored:
+    """The status that the last pass wrote."""
+
+    status: Raw
+
+    @classmethod
+    def of(cls, raw: Raw) -> Stored:
+        return cls(raw.get("status") or {})
+
+    def get(self, field: str) -> Any:
+        return self.status.get(field)
+
+    def time(self, field: str) -> datetime | None:
+        return parse_time(self.status.get(field))
+
+    def condition(self, type_: str) -> Raw | None:
+        for condition in self.status.get("conditions") or ():
+            if condition["type"] == type_:
+                found: Raw = condition
+                return found
+        return None
+
+    def is_true(self, type_: str) -> bool:
+        condition = self.condition(type_)
+        return condition is not None and condition["status"] == "True"
+
+    def as_condition(self, type_: str) -> Condition | None:
+        """The stored condition as one to be kept."""
+        raw = self.condition(type_)
+        if raw is None:
+            return None
+        return Condition(type_, raw["status"], raw["reason"], raw.get("message", ""))
+
+    def since(self, type_: str, status: str, *reasons: str) -> datetime | None:
+        """When the condition got this status, if it (still) has it for one of these reasons."""
+        raw = self.condition(type_)
+        if raw is None or raw["status"] != status or (reasons and raw["reason"] not in reasons):
+            return None
+        return parse_time(raw.get("lastTransitionTime"))
+
+    def without_conditions(self) -> dict[str, Any]:
+        return {key: value for key, value in self.status.items() if key != "conditions"}
+
+
+def keep_everything(raw: Raw) -> Decision:
+    """Nothing to do and nothing to say: for an object that is being deleted."""
+    stored = Stored.of(raw)
+    kept = (stored.as_condition(c["type"]) for c in stored.get("conditions") or ())
+    return Decision(
+        status=stored.without_conditions(), conditions=tuple(c for c in kept if c is not None)
+    )

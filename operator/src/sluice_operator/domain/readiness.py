@@ -1,0 +1,221 @@
+"""Ready, Reconciling and Stalled, as kstatus reads them, computed once for every kind.
+
+* Ready=True: set up as asked for (waiting for media counts).
+* Ready=Unknown with Reconciling=True: on its way, nobody has to do anything.
+* Ready=False with Stalled=True: the user must do something, the message says what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sluice_media.contract import PodStatus
+from sluice_operator.domain.decision import Condition
+from sluice_operator.domain.observed import Conflict, PodView, Raw, Sample
+from sluice_operator.domain.owner import Owner, Stored
+from sluice_operator.domain.samples import fresh, in_start_grace
+from sluice_operator.domain.times import parse_time, seconds_until
+
+__all__ = [
+    "POD_TROUBLE_SECONDS",
+    "REFERENCE_GRACE_SECONDS",
+    "Readiness",
+    "conflict_readiness",
+    "missing_reference",
+    "pod_readiness",
+    "ready",
+    "reconciling",
+    "stalled",
+]
+
+POD_TROUBLE_SECONDS = 120.0
+"""A pod that cannot be scheduled or pulled for so long needs a person."""
+REFERENCE_GRACE_SECONDS = 60.0
+"""Manifests are applied in any order: so long a missing reference is no mistake."""
+
+_IMAGE_REASONS = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+)
+_CONFIG_REASONS = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+)
+
+
+@dataclass(slots=True, frozen=True)
+class Readiness:
+    """The verdict, from which the three conditions follow."""
+
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+    stalled: bool = False
+    reconciling: str = ""
+    """What is still going on, in words; empty: nothing."""
+    look_again_seconds: float | None = None
+
+    def conditions(self) -> tuple[Condition, ...]:
+        found = [Condition("Ready", self.status, self.reason, self.message)]
+        if self.reconciling:
+            reason = "Progressing" if self.status == "True" else self.reason
+            found.append(Condition("Reconciling", "True", reason, self.reconciling))
+        if self.stalled:
+            found.append(Condition("Stalled", "True", self.reason, self.message))
+        return tuple(found)
+
+
+def ready(reason: str, message: str) -> Readiness:
+    return Readiness("True", reason, message)
+
+
+def stalled(reason: str, message: str) -> Readiness:
+    return Readiness("False", reason, message, stalled=True)
+
+
+def reconciling(reason: str, message: str, look_again_seconds: float | None = None) -> Readiness:
+    return Readiness(
+        "Unknown", reason, message, reconciling=message, look_again_seconds=look_again_seconds
+    )
+
+
+# --------------------------------------------------------------------------- causes
+
+
+def conflict_readiness(owner: Owner, conflicts: Sequence[Conflict]) -> Readiness | None:
+    """An object that we would make exists already, and is not ours."""
+    for conflict in conflicts:
+        if not conflict.leaving:
+            whose = f"belongs to {conflict.held_by}" if conflict.held_by else "was made by others"
+            return stalled(
+                "NameConflict",
+                f"The {conflict.kind} {conflict.name} exists already and {whose}; delete or rename "
+                f"it, or give this {owner.kind} another name.",
+            )
+    for conflict in conflicts:
+        return reconciling(
+            "Replacing",
+            f"The {conflict.kind} {conflict.name} of an earlier object is still being deleted.",
+            look_again_seconds=1.0,
+        )
+    return None
+
+
+def missing_reference(
+    owner: Owner, stored: Stored, reason: str, what: str, now: datetime
+) -> Readiness:
+    """Something that is referred to is not there (yet): patience first, then Stalled."""
+    message = f"There is no {what} in namespace {owner.namespace}."
+    if stored.since("Stalled", "True", reason):
+        return stalled(reason, message)
+    waiting_since = stored.since("Reconciling", "True", reason)
+    if waiting_since is None and stored.condition("Ready") is None:
+        waiting_since = owner.created_at
+    left = seconds_until(waiting_since or now, REFERENCE_GRACE_SECONDS, now)
+    if left <= 0:
+        return stalled(reason, message)
+    return reconciling(reason, message, look_again_seconds=left)
+
+
+def pod_readiness(
+    owner: Owner,
+    stored: Stored,
+    *,
+    what: str,
+    pods: Sequence[PodView],
+    sample: Sample[PodStatus] | None,
+    workload: Raw | None,
+    operator_uptime_seconds: float,
+    now: datetime,
+    when_ready: Readiness,
+) -> Readiness:
+    """Whether the pod is there and works with the present configuration.
+
+    ``what`` names the pod for people ("ingest pod"); ``workload`` is its Deployment or Job.
+    """
+    status = fresh(sample)
+    if status is not None:
+        return _answering(owner, stored, what, status, when_ready)
+    if in_start_grace(sample, operator_uptime_seconds):
+        kept = _kept(stored)
+        if kept is not None:
+            return kept
+    trouble = _pod_trouble(what, pods, now) or _no_pod_trouble(what, pods, workload, now)
+    if trouble is not None:
+        return trouble
+    if sample is None:
+        return reconciling("Starting", f"The {what} is starting.")
+    return reconciling("NotAnswering", f"The {what} has not answered for more than 10 s.")
+
+
+def _answering(
+    owner: Owner, stored: Stored, what: str, status: PodStatus, when_ready: Readiness
+) -> Readiness:
+    if status.config_error:
+        return stalled(status.config_error_reason or "InvalidConfiguration", status.config_error)
+    if status.config_generation >= owner.generation:
+        return when_ready
+    words = f"The {what} does not work with generation {owner.generation} yet."
+    if stored.is_true("Ready"):
+        return Readiness("True", when_ready.reason, when_ready.message, reconciling=words)
+    return reconciling("Starting", words)
+
+
+def _kept(stored: Stored) -> Readiness | None:
+    condition = stored.as_condition("Ready")
+    if condition is None:
+        return None
+    going_on = stored.as_condition("Reconciling")
+    return Readiness(
+        condition.status,
+        condition.reason,
+        condition.message,
+        stalled=stored.is_true("Stalled"),
+        reconciling=going_on.message if going_on else "",
+    )
+
+
+def _pod_trouble(what: str, pods: Sequence[PodView], now: datetime) -> Readiness | None:
+    for pod in pods:
+        if pod.terminating or pod.since is None:
+            continue
+        cause = _cause(what, pod)
+        if cause is not None:
+            reason, message = cause
+            left = seconds_until(pod.since, POD_TROUBLE_SECONDS, now)
+            if left <= 0:
+                return stalled(reason, message)
+            return reconciling("Starting", message, look_again_seconds=left)
+    return None
+
+
+def _cause(what: str, pod: PodView) -> tuple[str, str] | None:
+    if pod.unschedulable_message is not None:
+        return "Unschedulable", f"No node can run the {what}: {pod.unschedulable_message}"
+    detail = pod.waiting_message or pod.waiting_reason
+    if pod.waiting_reason in _IMAGE_REASONS:
+        return "ImagePullFailed", f"The image of the {what} cannot be pulled: {detail}"
+    if pod.waiting_reason in _CONFIG_REASONS:
+        return "PodNotStarting", f"The {what} cannot be started: {detail}"
+    if pod.waiting_reason == "CrashLoopBackOff":
+        return "PodCrashing", f"The {what} ends again and again; its log says why: {detail}"
+    return None
+
+
+def _no_pod_trouble(
+    what: str, pods: Sequence[PodView], workload: Raw | None, now: datetime
+) -> Readiness | None:
+    """A quota or an admission policy keeps the pod from being made at all."""
+    if any(not pod.terminating for pod in pods):
+        return None
+    for condition in ((workload or {}).get("status") or {}).get("conditions") or ():
+        if condition["type"] != "ReplicaFailure" or condition["status"] != "True":
+            continue
+        message = f"The {what} may not be made: {condition.get('message', '')}"
+        since = parse_time(condition.get("lastTransitionTime")) or now
+        left = seconds_until(since, POD_TROUBLE_SECONDS, now)
+        if left <= 0:
+            return stalled("PodForbidden", message)
+        return reconciling("Starting", message, look_again_seconds=left)
+    return None

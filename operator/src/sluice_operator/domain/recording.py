@@ -1,0 +1,296 @@
+"""Recording: its recorder, its end, and what its status says.
+
+A Recording runs in three stretches: the recorder works (a Job); the recorder is done and the store
+makes the files; it is over, and only the status is left. ``endReason`` in the status separates the
+first from the second, condition Succeeded the second from the third.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sluice_operator.api.v1alpha1 import DEFAULT_STORE, RecordingSpec
+from sluice_operator.domain.decision import Child, Decision, Deletion
+from sluice_operator.domain.manifests.config import Configuration
+from sluice_operator.domain.manifests.recorder import (
+    recorder_job,
+)
+from sluice_operator.domain.manifests.secret import token_secret
+from sluice_operator.domain.manifests.store import claim_name, default_store_manifest
+from sluice_operator.domain.names import STATUS_SECRET
+from sluice_operator.domain.observed import ObservedRecording
+from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.readiness import (
+    Readiness,
+    conflict_readiness,
+    missing_reference,
+    pod_readiness,
+    ready,
+    reconciling,
+    stalled,
+)
+from sluice_operator.domain.recording_course import (
+    Course,
+    StreamPresence,
+    course_of,
+    presence_of,
+)
+from sluice_operator.domain.recording_parts import (
+    conditions_of,
+    events_of,
+    job_of,
+    recorder_configuration,
+    status_of,
+    store_calls,
+    store_name,
+)
+from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
+from sluice_operator.domain.streams import stream_workload
+from sluice_operator.domain.ticks import TICK_SECONDS, hold_ticks
+from sluice_operator.domain.times import seconds_until, soonest
+
+__all__ = ["decide", "store_name"]
+
+_DELETION_DEADLINE_SECONDS = 60.0
+"""A Recording that is being deleted waits at most so long for its chunks to be closed."""
+_GIVE_UP_SECONDS = 55.0
+"""From then on the store is told that no recorder will write again."""
+_TOKEN_WAIT_SECONDS = 1.0
+
+
+def decide(observed: ObservedRecording, now: datetime) -> Decision:
+    """The complete wish for one Recording. Pure."""
+    owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
+    spec = RecordingSpec.model_validate(observed.raw["spec"])
+    presence = presence_of(observed, stored)
+    course = course_of(observed, spec, stored, presence)
+    if owner.deleted_at is not None:
+        return _deleted(observed, owner, spec, stored, course, now)
+    if course.end_reason is not None:
+        return _after_the_end(observed, owner, spec, stored, presence, course, now)
+    return _at_work(observed, owner, spec, stored, presence, course, now)
+
+
+# --------------------------------------------------------------------------- at work
+
+
+def _at_work(
+    observed: ObservedRecording,
+    owner: Owner,
+    spec: RecordingSpec,
+    stored: Stored,
+    presence: StreamPresence,
+    course: Course,
+    now: datetime,
+) -> Decision:
+    conflict = conflict_readiness(owner, observed.conflicts)
+    obstacle = (
+        conflict
+        or _stream_missing(owner, spec, stored, presence, now)
+        or _store_missing(observed, owner, stored, now)
+        or _token_missing(observed, owner)
+    )
+    readiness = obstacle or _readiness(observed, owner, stored, now)
+    config = recorder_configuration(observed, owner, spec, stored, presence)
+    # A recorder that is there hears of a stop whatever else is missing.
+    reachable = conflict is None and (obstacle is None or job_of(observed, owner) is not None)
+    children: tuple[Child, ...] = ()
+    if conflict is None:
+        children = _default_store(observed, owner)
+    if reachable:
+        children += _children(observed, owner, config)
+    status, held = hold_ticks(
+        status_of(observed, owner, stored, presence, course), stored.status, now
+    )
+    conditions = conditions_of(readiness, course, spec, stored)
+    return Decision(
+        status=status,
+        conditions=conditions,
+        children=children,
+        pod_config_hashes=nudges(observed.pods, observed.sample, config.hash) if reachable else (),
+        store_calls=store_calls(observed, owner, course),
+        finalizer=reachable or job_of(observed, owner) is not None,
+        requeue_after_seconds=soonest(
+            held,
+            TICK_SECONDS if course.recording else None,
+            readiness.look_again_seconds,
+            seconds_to_stale(observed.sample, observed.operator_uptime_seconds),
+        ),
+        event_reasons=events_of(stored, conditions, course),
+    )
+
+
+def _stream_missing(
+    owner: Owner,
+    spec: RecordingSpec,
+    stored: Stored,
+    presence: StreamPresence,
+    now: datetime,
+) -> Readiness | None:
+    """Only a stream that never was there is missing; one that went ends the Recording."""
+    if presence != "NeverSeen":
+        return None
+    what = f"LiveStream {spec.stream_ref.name}"
+    return missing_reference(owner, stored, "StreamNotFound", what, now)
+
+
+def _store_missing(
+    observed: ObservedRecording, owner: Owner, stored: Stored, now: datetime
+) -> Readiness | None:
+    if observed.store is not None:
+        return None
+    if _default_store(observed, owner):
+        return reconciling("Starting", "The MediaStore default is being made.")
+    what = f"MediaStore {store_name(observed.raw)}"
+    return missing_reference(owner, stored, "StoreNotFound", what, now)
+
+
+def _token_missing(observed: ObservedRecording, owner: Owner) -> Readiness | None:
+    if observed.hub_token or ("Secret", owner.workload_name) in observed.children:
+        return None
+    words = "The stream is being set up."
+    return reconciling("Starting", words, look_again_seconds=_TOKEN_WAIT_SECONDS)
+
+
+def _default_store(observed: ObservedRecording, owner: Owner) -> tuple[Child, ...]:
+    """A namespace without the MediaStore ``default`` gets one at its first Recording."""
+    template = observed.settings.default_store
+    if observed.store is not None or template is None:
+        return ()
+    if store_name(observed.raw) != DEFAULT_STORE:
+        return ()
+    manifest = default_store_manifest(owner.namespace, template)
+    return (Child(manifest, create_only=True, owned=False),)
+
+
+def _children(
+    observed: ObservedRecording, owner: Owner, config: Configuration
+) -> tuple[Child, ...]:
+    children = [Child(config.manifest)]
+    if observed.hub_token:
+        secret = token_secret(owner, STATUS_SECRET["Recording"], observed.hub_token)
+        children.insert(0, Child(secret))
+    if observed.store is not None:
+        workload = stream_workload(observed.stream)
+        claim = claim_name(observed.store)
+        job = recorder_job(owner, observed.settings, claim, workload)
+        children.append(Child(job, create_only=True))
+    return tuple(children)
+
+
+def _readiness(
+    observed: ObservedRecording, owner: Owner, stored: Stored, now: datetime
+) -> Readiness:
+    found = pod_readiness(
+        owner,
+        stored,
+        what="recorder",
+        pods=observed.pods,
+        sample=observed.sample,
+        workload=job_of(observed, owner),
+        operator_uptime_seconds=observed.operator_uptime_seconds,
+        now=now,
+        when_ready=ready("Configured", "The recorder is in place."),
+    )
+    if found.status != "True" and fresh(observed.sample) is None and observed.store is not None:
+        trouble = Stored.of(observed.store).as_condition("Stalled")
+        if trouble is not None:
+            name = observed.store["metadata"]["name"]
+            return stalled("StoreNotReady", f"MediaStore {name}: {trouble.message}")
+    return found
+
+
+# --------------------------------------------------------------------------- after the end
+
+
+def _after_the_end(
+    observed: ObservedRecording,
+    owner: Owner,
+    spec: RecordingSpec,
+    stored: Stored,
+    presence: StreamPresence,
+    course: Course,
+    now: datetime,
+) -> Decision:
+    readiness = ready("Finished", "The recorder has done its work.")
+    if not course.terminal and observed.store is None:
+        what = f"MediaStore {store_name(observed.raw)}"
+        readiness = missing_reference(owner, stored, "StoreNotFound", what, now)
+    status = status_of(observed, owner, stored, presence, course)
+    conditions = conditions_of(readiness, course, spec, stored)
+    return Decision(
+        status=status,
+        conditions=conditions,
+        # Only once the end stands in the status: until then the recorder is the only witness.
+        deletions=_deletions(observed, owner) if stored.get("endReason") else (),
+        store_calls=store_calls(observed, owner, course),
+        finalizer=False,
+        requeue_after_seconds=soonest(readiness.look_again_seconds),
+        event_reasons=events_of(stored, conditions, course),
+    )
+
+
+def _deletions(observed: ObservedRecording, owner: Owner) -> tuple[Deletion, ...]:
+    """The Job and what only it needed."""
+    found = []
+    for (kind, name), child in sorted(observed.children.items()):
+        if kind not in {"Job", "ConfigMap", "Secret"} or name != owner.workload_name:
+            continue
+        found.append(
+            Deletion(
+                api_version="batch/v1" if kind == "Job" else "v1",
+                kind=kind,
+                name=name,
+                uid=child["metadata"]["uid"],
+                reason="RecorderFinished",
+                text="The recorder has done its work and is taken away.",
+            )
+        )
+    return tuple(found)
+
+
+# --------------------------------------------------------------------------- deletion
+
+
+def _deleted(
+    observed: ObservedRecording,
+    owner: Owner,
+    spec: RecordingSpec,
+    stored: Stored,
+    course: Course,
+    now: datetime,
+) -> Decision:
+    """The recorder is told to stop and to keep everything; the finalizer waits for that."""
+    kept = keep_everything(observed.raw)
+    began = owner.deleted_at or now
+    left = seconds_until(began, _DELETION_DEADLINE_SECONDS, now)
+    if left <= 0 or (course.end_reason is None and _never_ran(observed, owner, stored, course)):
+        return Decision(status=kept.status, conditions=kept.conditions)
+    if course.end_reason is not None:
+        return Decision(
+            status=kept.status,
+            conditions=kept.conditions,
+            store_calls=store_calls(observed, owner, course),
+        )
+    config = recorder_configuration(observed, owner, spec, stored, presence_of(observed, stored))
+    give_up = seconds_until(began, _GIVE_UP_SECONDS, now)
+    gone = give_up <= 0
+    return Decision(
+        status=kept.status,
+        conditions=kept.conditions,
+        children=(Child(config.manifest),),
+        pod_config_hashes=nudges(observed.pods, observed.sample, config.hash),
+        store_calls=store_calls(observed, owner, course, recorder_gone=True) if gone else (),
+        finalizer=True,
+        requeue_after_seconds=soonest(left if gone else give_up),
+    )
+
+
+def _never_ran(observed: ObservedRecording, owner: Owner, stored: Stored, course: Course) -> bool:
+    """No recorder can have written anything."""
+    if job_of(observed, owner) is None:
+        return True
+    if course.from_recorder is not None or stored.get("recordingStartedAt"):
+        return False
+    not_asked_yet = in_start_grace(observed.sample, observed.operator_uptime_seconds)
+    return not (not_asked_yet and any(pod.phase == "Running" for pod in observed.pods))

@@ -1,0 +1,293 @@
+"""Restream: its pusher, and what its status says."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from sluice_media.contract import PusherStatus, PushState
+from sluice_operator.api.v1alpha1 import RestreamSpec
+from sluice_operator.domain.decision import Child, Condition, Decision
+from sluice_operator.domain.manifests.config import Configuration, configuration
+from sluice_operator.domain.manifests.pod import deployment, template_hash
+from sluice_operator.domain.manifests.pusher import pusher_config, pusher_template
+from sluice_operator.domain.manifests.secret import token_secret
+from sluice_operator.domain.names import STATUS_SECRET
+from sluice_operator.domain.observed import ObservedRestream, Raw
+from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.readiness import (
+    Readiness,
+    conflict_readiness,
+    missing_reference,
+    pod_readiness,
+    ready,
+    reconciling,
+)
+from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
+from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
+from sluice_operator.domain.streams import is_there, stream_ref, stream_spec, stream_workload
+from sluice_operator.domain.times import soonest, utc_text
+from sluice_operator.domain.transitions import events_for
+
+__all__ = ["decide"]
+
+_TOKEN_WAIT_SECONDS = 1.0
+_IDLE_WORDS = {
+    "WaitingForStream": "Waiting for the stream to go on air.",
+    "Disabled": "Switched off (spec.active).",
+    "StreamNotFound": "There is no such stream.",
+    "CodecMismatch": "The target cannot carry this codec.",
+}
+_PUSH_FIELDS = ("target", "startedAt", "attempts", "reconnects", "lastError")
+
+
+def decide(observed: ObservedRestream, now: datetime) -> Decision:
+    """The complete wish for one Restream. Pure."""
+    owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
+    if owner.deleted_at is not None:
+        return keep_everything(observed.raw)
+    spec = RestreamSpec.model_validate(observed.raw["spec"])
+    conflict = conflict_readiness(owner, observed.conflicts)
+    obstacle = conflict or _stream_missing(observed, owner, spec, stored, now)
+    wanted = obstacle is None and spec.active
+    template = pusher_template(owner, spec, observed.settings, stream_workload(observed.stream))
+    config = _configuration(observed, owner, spec)
+    rollout = _rollout(observed, owner, template_hash(template))
+    readiness = obstacle or _token_missing(observed, owner, wanted)
+    token_is_there = readiness is obstacle
+    if readiness is None:
+        readiness = _readiness(observed, owner, stored, spec, now)
+    children: tuple[Child, ...] = ()
+    if conflict is None and token_is_there and (wanted or _deployment(observed, owner)):
+        children = _children(observed, owner, template, config, rollout, replicas=int(wanted))
+    live = _live(observed, stored, spec, readiness)
+    conditions = _conditions(readiness, live, rollout)
+    return Decision(
+        status=_status(observed, owner, stored, spec, readiness),
+        conditions=conditions,
+        children=children,
+        pod_config_hashes=nudges(
+            observed.pods,
+            observed.sample,
+            config.hash,
+            skip_template_other_than=template_hash(template) if rollout.rolling else None,
+        )
+        if children
+        else (),
+        requeue_after_seconds=soonest(
+            readiness.look_again_seconds,
+            seconds_to_stale(observed.sample, observed.operator_uptime_seconds),
+        ),
+        event_reasons=events_for(stored, conditions, _event_types(live)),
+    )
+
+
+# --------------------------------------------------------------------------- obstacles
+
+
+def _stream_missing(
+    observed: ObservedRestream, owner: Owner, spec: RestreamSpec, stored: Stored, now: datetime
+) -> Readiness | None:
+    if is_there(observed.stream):
+        return None
+    what = f"LiveStream {spec.stream_ref.name}"
+    return missing_reference(owner, stored, "StreamNotFound", what, now)
+
+
+def _token_missing(observed: ObservedRestream, owner: Owner, wanted: bool) -> Readiness | None:
+    known = observed.hub_token or ("Secret", owner.workload_name) in observed.children
+    if known or not wanted:
+        return None
+    words = "The stream is being set up."
+    return reconciling("Starting", words, look_again_seconds=_TOKEN_WAIT_SECONDS)
+
+
+def _readiness(
+    observed: ObservedRestream,
+    owner: Owner,
+    stored: Stored,
+    spec: RestreamSpec,
+    now: datetime,
+) -> Readiness:
+    if not spec.active and _pusher_is_gone(observed):
+        return ready("Disabled", "Switched off (spec.active).")
+    return pod_readiness(
+        owner,
+        stored,
+        what="pusher",
+        pods=observed.pods,
+        sample=observed.sample,
+        workload=_deployment(observed, owner),
+        operator_uptime_seconds=observed.operator_uptime_seconds,
+        now=now,
+        when_ready=ready("Configured", "Set up as asked for."),
+    )
+
+
+# --------------------------------------------------------------------------- children
+
+
+def _deployment(observed: ObservedRestream, owner: Owner) -> Raw | None:
+    return observed.children.get(("Deployment", owner.workload_name))
+
+
+def _configuration(observed: ObservedRestream, owner: Owner, spec: RestreamSpec) -> Configuration:
+    stream = None
+    if is_there(observed.stream) and observed.stream is not None:
+        stream = stream_ref(observed.stream, observed.settings)
+    return configuration(owner, pusher_config(owner, spec, stream))
+
+
+def _rollout(observed: ObservedRestream, owner: Owner, template: str) -> Rollout:
+    status = fresh(observed.sample)
+    at_rest = {PushState.IDLE, PushState.BACKOFF, PushState.REJECTED, PushState.GAVE_UP}
+    immediate = observed.stream is not None and (
+        stream_spec(observed.stream).update_policy == "Immediate"
+    )
+    return plan_rollout(
+        deployment=_deployment(observed, owner),
+        pods=observed.pods,
+        template_hash=template,
+        immediate=immediate,
+        use=Use(known=status is not None, busy=status is not None and status.state not in at_rest),
+    )
+
+
+def _children(
+    observed: ObservedRestream,
+    owner: Owner,
+    template: dict[str, Any],
+    config: Configuration,
+    rollout: Rollout,
+    *,
+    replicas: int,
+) -> tuple[Child, ...]:
+    """Switched off, or without a stream, the Deployment stays with no pod."""
+    children = [
+        Child(config.manifest),
+        Child(deployment(owner, template, replicas=replicas, paused=rollout.paused)),
+    ]
+    if observed.hub_token:
+        secret = token_secret(owner, STATUS_SECRET["Restream"], observed.hub_token)
+        children.insert(0, Child(secret))
+    return tuple(children)
+
+
+# --------------------------------------------------------------------------- status
+
+
+def _pusher_is_gone(observed: ObservedRestream) -> bool:
+    return not observed.pods
+
+
+def _told(observed: ObservedRestream) -> PusherStatus | None:
+    """What the pusher says, while there is one."""
+    return None if _pusher_is_gone(observed) else fresh(observed.sample)
+
+
+def _believes_what_is_stored(observed: ObservedRestream, stored: Stored) -> bool:
+    recent = in_start_grace(observed.sample, observed.operator_uptime_seconds)
+    return recent and stored.condition("Live") is not None and not _pusher_is_gone(observed)
+
+
+def _status(
+    observed: ObservedRestream,
+    owner: Owner,
+    stored: Stored,
+    spec: RestreamSpec,
+    readiness: Readiness,
+) -> dict[str, Any]:
+    told = _told(observed)
+    fields = {key: stored.get(key) for key in _PUSH_FIELDS}
+    state, live = PushState.IDLE.value, False
+    if told is not None and not readiness.stalled:
+        state, live = told.state.value, told.state is PushState.LIVE
+    elif _believes_what_is_stored(observed, stored):
+        state, live = stored.get("state") or state, bool(stored.get("live"))
+    if told is not None:
+        fields |= _push_fields(told)
+    elif state == PushState.IDLE:
+        fields["startedAt"] = None
+    fields["target"] = fields["target"] or spec.uri
+    status: dict[str, Any] = {
+        "observedGeneration": owner.generation,
+        "live": live,
+        "state": state,
+        **fields,
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def _push_fields(told: PusherStatus) -> dict[str, Any]:
+    error = told.last_error
+    return {
+        "target": told.target or None,
+        "startedAt": utc_text(told.started_at) if told.started_at else None,
+        "attempts": told.attempts,
+        "reconnects": told.reconnects,
+        "lastError": {"class": error.class_, "message": error.message, "at": utc_text(error.at)}
+        if error
+        else None,
+    }
+
+
+def _live(
+    observed: ObservedRestream, stored: Stored, spec: RestreamSpec, readiness: Readiness
+) -> Condition:
+    if readiness.stalled:
+        return Condition("Live", "False", readiness.reason, readiness.message)
+    told = _told(observed)
+    if told is not None:
+        return _from_state(told)
+    known = stored.as_condition("Live")
+    if known is not None and _believes_what_is_stored(observed, stored):
+        return known
+    if not spec.active and _pusher_is_gone(observed):
+        return Condition("Live", "False", "Disabled", _IDLE_WORDS["Disabled"])
+    if readiness.reason == "StreamNotFound":
+        return Condition("Live", "False", "StreamNotFound", readiness.message)
+    if observed.sample is None and (known is None or known.reason in {"Starting", "Disabled"}):
+        return Condition("Live", "Unknown", "Starting", "The pusher is starting.")
+    words = "The pusher has not been heard of for more than 10 s."
+    return Condition("Live", "Unknown", "Stale", words)
+
+
+def _from_state(told: PusherStatus) -> Condition:
+    error = told.last_error
+    cause = f" {error.message}" if error else ""
+    words: tuple[Literal["True", "False"], str, str]
+    match told.state:
+        case PushState.IDLE:
+            reason = told.idle_reason or "WaitingForStream"
+            words = "False", reason, told.message or _IDLE_WORDS.get(reason, "Idle.")
+        case PushState.CONNECTING:
+            words = "False", "Connecting", "Dialling the target."
+        case PushState.LIVE:
+            words = "True", "Publishing", "The target takes the stream."
+        case PushState.WAITING:
+            words = "False", "SourceInterrupted", "The source is gone; the connection is held."
+        case PushState.STALLED:
+            words = "False", "TargetStalled", "The target takes too little; data piles up."
+        case PushState.BACKOFF:
+            words = "False", "Retrying", f"The target was lost and is dialled again.{cause}"
+        case PushState.REJECTED:
+            reason = error.class_ if error else "Rejected"
+            words = "False", reason, f"The target refuses the stream.{cause}"
+        case PushState.GAVE_UP:
+            words = "False", "GaveUp", f"No success for retry.giveUpSeconds.{cause}"
+    return Condition("Live", *words)
+
+
+def _conditions(readiness: Readiness, live: Condition, rollout: Rollout) -> tuple[Condition, ...]:
+    first, *rest = readiness.conditions()
+    pending = (rollout.condition(),) if rollout.pending else ()
+    return (first, live, *pending, *rest)
+
+
+def _event_types(live: Condition) -> dict[str, str]:
+    quiet = {"OnAir", "Publishing", "WaitingForStream", "Disabled", "Connecting"}
+    return {
+        "Live": "Normal" if live.reason in quiet else "Warning",
+        "Stalled": "Warning",
+        "UpdatePending": "Normal",
+    }

@@ -1,0 +1,138 @@
+"""Kubernetes events: what ``kubectl describe`` and ``kubectl get events`` tell people.
+
+Posted in the background, so that a slow API server does not hold a pass up. The same event about
+the same object is counted up instead of posted again (core/v1 ``count``, ``lastTimestamp``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from sluice_operator.engine.cache import Manifest, uid_of
+from sluice_operator.engine.clock import Clock
+from sluice_operator.engine.conditions import timestamp
+from sluice_operator.engine.controller import Api
+from sluice_operator.kube.errors import ApiError, NotFoundError
+from sluice_operator.kube.resources import EVENTS
+from sluice_operator.telemetry.metrics import Metrics
+
+__all__ = ["COMPONENT", "EventRecorder"]
+
+COMPONENT = "sluice-operator"
+_PENDING = 1_000
+_REMEMBERED = 4_096
+_MESSAGE_LENGTH = 1_024
+"""What the API server takes."""
+
+_log = structlog.get_logger(__name__)
+_Fingerprint = tuple[str, str, str, str]
+
+
+@dataclass(slots=True, frozen=True)
+class _Event:
+    about: Manifest
+    type: str
+    reason: str
+    message: str
+
+    @property
+    def fingerprint(self) -> _Fingerprint:
+        return uid_of(self.about), self.type, self.reason, self.message
+
+
+@dataclass(slots=True)
+class _Posted:
+    name: str
+    count: int
+
+
+class EventRecorder:
+    def __init__(self, api: Api, clock: Clock, metrics: Metrics, *, instance: str) -> None:
+        self._api = api
+        self._clock = clock
+        self._metrics = metrics
+        self._instance = instance
+        self._pending: asyncio.Queue[_Event] = asyncio.Queue(_PENDING)
+        self._posted: OrderedDict[_Fingerprint, _Posted] = OrderedDict()
+        self._serial = 0
+
+    def record(self, about: Manifest, event_type: str, reason: str, text: str) -> None:
+        """Has an event posted; drops it (and counts that) when too many wait."""
+        try:
+            self._pending.put_nowait(_Event(about, event_type, reason, text[:_MESSAGE_LENGTH]))
+        except asyncio.QueueFull:
+            self._metrics.events_dropped.inc()
+
+    async def run(self) -> None:
+        """Posts until cancelled. An event that is refused is logged and dropped."""
+        while True:
+            event = await self._pending.get()
+            try:
+                await self._post(event)
+            except ApiError as error:
+                self._metrics.events_dropped.inc()
+                _log.warning("event_not_posted", reason=event.reason, error=str(error))
+            finally:
+                self._pending.task_done()
+
+    async def flush(self, timeout_seconds: float) -> None:
+        """Waits until everything recorded so far was posted; only while `run` runs."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._pending.join()
+        except TimeoutError:
+            self._metrics.events_dropped.inc(self._pending.qsize())
+
+    async def _post(self, event: _Event) -> None:
+        posted = self._posted.get(event.fingerprint)
+        if posted is not None:
+            self._posted.move_to_end(event.fingerprint)
+            posted.count += 1
+            patch = {"count": posted.count, "lastTimestamp": timestamp(self._clock.now())}
+            namespace = event.about["metadata"]["namespace"]
+            try:
+                await self._api.merge_patch(EVENTS, namespace, posted.name, patch)
+            except NotFoundError:  # events live for an hour
+                del self._posted[event.fingerprint]
+            else:
+                return
+        document = self._document(event)
+        await self._api.create(document)
+        self._posted[event.fingerprint] = _Posted(document["metadata"]["name"], 1)
+        if len(self._posted) > _REMEMBERED:
+            self._posted.popitem(last=False)
+
+    def _document(self, event: _Event) -> dict[str, Any]:
+        now, meta = self._clock.now(), event.about["metadata"]
+        self._serial = (self._serial + 1) % 1_000
+        nanoseconds = int(now.timestamp() * 1e6) * 1_000 + self._serial
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                # As client-go names them: the object and the moment in nanoseconds.
+                "name": f"{meta['name']}.{nanoseconds:x}",
+                "namespace": meta["namespace"],
+            },
+            "involvedObject": {
+                "apiVersion": event.about["apiVersion"],
+                "kind": event.about["kind"],
+                "namespace": meta["namespace"],
+                "name": meta["name"],
+                "uid": meta["uid"],
+            },
+            "type": event.type,
+            "reason": event.reason,
+            "message": event.message,
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": self._instance,
+            "firstTimestamp": timestamp(now),
+            "lastTimestamp": timestamp(now),
+            "count": 1,
+        }

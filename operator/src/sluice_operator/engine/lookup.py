@@ -1,0 +1,103 @@
+"""Finds objects by name: in the cache when the kind is watched, else by a remembered GET.
+
+Secrets, ConfigMaps and the like are not watched (no list right on Secrets). What was read or
+written is remembered for a while, so that a pass that only ticks costs no request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+from sluice_operator.domain.names import MANAGED_BY, MANAGED_BY_LABEL
+from sluice_operator.engine.cache import Cache, Manifest, key_of, slim, uid_of
+from sluice_operator.engine.clock import Clock
+from sluice_operator.engine.controller import Api
+from sluice_operator.engine.queue import Key
+from sluice_operator.kube.client import FIELD_MANAGER
+from sluice_operator.kube.errors import NotFoundError
+from sluice_operator.kube.resources import Resource
+
+__all__ = ["Lookup"]
+
+_MAX_AGE_SECONDS = 15.0
+_ABSENT_MAX_AGE_SECONDS = 1.0
+_FORGET_SECONDS = 900.0
+
+
+@dataclass(slots=True)
+class _Remembered:
+    at: float
+    obj: Manifest | None
+    """None: there was none."""
+
+
+class Lookup:
+    """``watched`` names the kinds whose objects with our label the watch keeps in the cache."""
+
+    def __init__(self, api: Api, cache: Cache, clock: Clock, *, watched: Set[str]) -> None:
+        self._api = api
+        self._cache = cache
+        self._clock = clock
+        self._watched = watched
+        self._memory: dict[Key, _Remembered] = {}
+
+    async def find(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        max_age_seconds: float = _MAX_AGE_SECONDS,
+    ) -> Manifest | None:
+        """The object as far as we know; raises ApiError when it has to be asked for in vain.
+
+        That there is none is never believed for more than a second: we may be about to make it.
+        """
+        key = Key(resource.kind, namespace, name)
+        if resource.kind in self._watched and (cached := self._cache.find(key)) is not None:
+            return cached
+        known = self._memory.get(key)
+        if known is not None:
+            limit = max_age_seconds if known.obj is not None else _ABSENT_MAX_AGE_SECONDS
+            if self._clock.monotonic() - known.at < limit:
+                return known.obj
+        return await self.ask(resource, namespace, name)
+
+    async def ask(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        """The object as it is now. Raises ApiError."""
+        try:
+            obj = await self._api.get(resource, namespace, name)
+        except NotFoundError:
+            self.gone(Key(resource.kind, namespace, name))
+            return None
+        return self.learn(obj)
+
+    def learn(self, obj: Manifest) -> Manifest:
+        """Takes an answer of the API server in; returns what is kept of it."""
+        key = key_of(obj)
+        labels = obj["metadata"].get("labels") or {}
+        if key.kind in self._watched and labels.get(MANAGED_BY_LABEL) == MANAGED_BY:
+            self._memory.pop(key, None)
+            self._cache.update(obj)
+            cached = self._cache.by_uid(uid_of(obj))
+            return cached if cached is not None else obj
+        small = slim(obj, FIELD_MANAGER)
+        self._memory[key] = _Remembered(self._clock.monotonic(), small)
+        return small
+
+    def gone(self, key: Key) -> None:
+        """The API server says that there is no such object."""
+        cached = self._cache.find(key) if key.kind in self._watched else None
+        if cached is not None:
+            self._cache.remove(uid_of(cached))
+        self._memory[key] = _Remembered(self._clock.monotonic(), None)
+
+    def doubt(self, key: Key) -> None:
+        """Has an unwatched object asked for again at the next occasion."""
+        self._memory.pop(key, None)
+
+    def sweep(self) -> None:
+        """Drops what was not asked for in a long time."""
+        oldest = self._clock.monotonic() - _FORGET_SECONDS
+        self._memory = {key: known for key, known in self._memory.items() if known.at > oldest}

@@ -1,0 +1,235 @@
+"""One pass over one object: gather -> decide -> act, and what comes out of it.
+
+The order of acting is: our finalizer (before there is anything to clean up), children, pod
+annotations, deletions, store calls, the finalizer's removal, and at the very end one status write,
+which is skipped when it would say what stands there already. Whatever does not match what was
+gathered (409) has everything gathered again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from sluice_operator.domain.decision import Decision
+from sluice_operator.domain.names import CONFIG_ANNOTATION
+from sluice_operator.engine.cache import Cache, Manifest, uid_of
+from sluice_operator.engine.children import Children
+from sluice_operator.engine.clock import Clock
+from sluice_operator.engine.conditions import blocked, status_of, transitions
+from sluice_operator.engine.controller import Api, Controller, StoreCaller
+from sluice_operator.engine.events import EventRecorder
+from sluice_operator.engine.queue import Key
+from sluice_operator.kube.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
+from sluice_operator.kube.resources import PODS, resource_of
+
+__all__ = ["Outcome", "Reconciler", "Result"]
+
+_TRIES = 4
+"""Passes within one call, when the world changes under our feet."""
+_REFUSED_RETRY_SECONDS = 30.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Outcome(StrEnum):
+    SETTLED = "settled"
+    """As decided; nothing to do until something changes."""
+    WAITING = "waiting"
+    """As decided; to be looked at again after a while."""
+    STALLED = "stalled"
+    """The user must act; whatever is changed wakes it."""
+    GONE = "gone"
+    """There is no such object any more."""
+
+
+@dataclass(slots=True, frozen=True)
+class Result:
+    outcome: Outcome
+    requeue_after_seconds: float | None = None
+
+
+class Reconciler:
+    """Reconciles objects of all kinds that a controller was given for.
+
+    ``finalizer`` is the name of ours.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        cache: Cache,
+        children: Children,
+        events: EventRecorder,
+        store: StoreCaller,
+        clock: Clock,
+        *,
+        finalizer: str,
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._children = children
+        self._events = events
+        self._store = store
+        self._clock = clock
+        self._finalizer = finalizer
+
+    async def run(self, controller: Controller[Any], key: Key) -> Result:
+        """One pass, or several when a 409 says that it was made on old facts. Raises ApiError."""
+        for attempt in range(_TRIES):
+            obj = self._cache.find(key)
+            if obj is None:
+                return Result(Outcome.GONE)
+            try:
+                return await self._pass(controller, obj)
+            except ConflictError as conflict:
+                _log.debug("gather_again", object=str(key), cause=str(conflict))
+                if attempt == _TRIES - 1:
+                    raise
+                await self._refresh(controller, obj)
+        raise AssertionError("unreachable")
+
+    async def _pass(self, controller: Controller[Any], obj: Manifest) -> Result:
+        observed = await controller.gather(obj)
+        decision = controller.decide(observed, self._clock.now())
+        refused: ForbiddenError | InvalidError | None = None
+        unavailable: UnavailableError | None = None
+        if decision.finalizer:
+            obj = await self._set_finalizer(controller, obj, present=True)
+        try:
+            await self._act(obj, decision)
+        except (ForbiddenError, InvalidError) as error:
+            refused = error
+            reason = "NotAllowed" if isinstance(error, ForbiddenError) else "Refused"
+            decision = blocked(decision, reason, f"The API server refuses an object: {error}")
+        except (
+            UnavailableError
+        ) as error:  # a store, or the API server: the status can be written still
+            unavailable = error
+        if not decision.finalizer and refused is None and unavailable is None:
+            obj = await self._set_finalizer(controller, obj, present=False)
+        if not _is_vanishing(obj):
+            await self._write_status(obj, decision)
+        if unavailable is not None:
+            raise unavailable
+        if refused is not None:
+            return Result(Outcome.STALLED, _REFUSED_RETRY_SECONDS)
+        return _result(decision)
+
+    async def _act(self, obj: Manifest, decision: Decision) -> None:
+        namespace = obj["metadata"]["namespace"]
+        await self._children.make(obj, decision.children)
+        for wish in decision.pod_config_hashes:
+            await self._annotate(namespace, wish.pod_name, wish.pod_uid, wish.value)
+        for deletion in decision.deletions:
+            manifest = {"apiVersion": deletion.api_version, "kind": deletion.kind}
+            resource = resource_of(manifest)
+            try:
+                await self._api.delete(resource, namespace, deletion.name, uid=deletion.uid)
+            except NotFoundError:
+                continue
+            self._events.record(obj, "Normal", deletion.reason, deletion.text)
+        for call in decision.store_calls:
+            await self._store.call(namespace, call)
+
+    async def _annotate(self, namespace: str, name: str, uid: str, value: str) -> None:
+        """Makes the kubelet refresh the pod's mounts (0.2 s instead of 40 to 80)."""
+        pod = self._cache.by_uid(uid)
+        annotations = (pod["metadata"].get("annotations") or {}) if pod is not None else {}
+        if annotations.get(CONFIG_ANNOTATION) == value:
+            return
+        patch = {"metadata": {"uid": uid, "annotations": {CONFIG_ANNOTATION: value}}}
+        try:
+            self._cache.update(await self._api.merge_patch(PODS, namespace, name, patch))
+        except (NotFoundError, ConflictError):
+            _log.info("pod_gone_before_annotation", namespace=namespace, pod=name)
+
+    async def _set_finalizer(
+        self, controller: Controller[Any], obj: Manifest, *, present: bool
+    ) -> Manifest:
+        """Puts our finalizer on or takes it off; returns the object as it is then."""
+        meta = obj["metadata"]
+        finalizers = list(meta.get("finalizers") or ())
+        if (self._finalizer in finalizers) == present:
+            return obj
+        if present and "deletionTimestamp" in meta:
+            return obj  # the API server takes no new ones by then
+        changed = (
+            [*finalizers, self._finalizer]
+            if present
+            else [f for f in finalizers if f != self._finalizer]
+        )
+        patch = {
+            "metadata": {
+                "uid": uid_of(obj),
+                "resourceVersion": meta["resourceVersion"],
+                "finalizers": changed,
+            }
+        }
+        try:
+            answer = await self._api.merge_patch(
+                controller.resource, meta["namespace"], meta["name"], patch
+            )
+        except NotFoundError as gone:
+            raise ConflictError("the object is gone") from gone
+        self._cache.update(answer)
+        return answer
+
+    async def _write_status(self, obj: Manifest, decision: Decision) -> None:
+        status = status_of(obj, decision, self._clock.now())
+        if status == (obj.get("status") or {}):
+            return
+        meta = obj["metadata"]
+        document: Mapping[str, Any] = {
+            "apiVersion": obj["apiVersion"],
+            "kind": obj["kind"],
+            "metadata": {
+                "name": meta["name"],
+                "namespace": meta["namespace"],
+                "uid": meta["uid"],
+                "resourceVersion": meta["resourceVersion"],
+            },
+            "status": status,
+        }
+        try:
+            answer = await self._api.replace(document, "status")
+        except NotFoundError as gone:
+            raise ConflictError("the object is gone") from gone
+        self._cache.update(answer)
+        if answer.get("status") != status:
+            _log.error("status_not_kept_as_written", object=f"{obj['kind']} {meta['name']}")
+        for condition, event_type in transitions(obj, decision):
+            self._events.record(obj, event_type, condition.reason, condition.message)
+
+    async def _refresh(self, controller: Controller[Any], obj: Manifest) -> None:
+        """Has the cache hold what is there now, without waiting for the watch."""
+        meta = obj["metadata"]
+        try:
+            live = await self._api.get(controller.resource, meta["namespace"], meta["name"])
+        except NotFoundError:
+            self._cache.remove(uid_of(obj))
+            return
+        self._cache.update(live)
+
+
+def _is_vanishing(obj: Manifest) -> bool:
+    """Being deleted, and nobody holds it: there is nothing left to write a status on."""
+    meta = obj["metadata"]
+    return "deletionTimestamp" in meta and not meta.get("finalizers")
+
+
+def _result(decision: Decision) -> Result:
+    after = decision.requeue_after_seconds
+    if any(c.type == "Stalled" and c.status == "True" for c in decision.conditions):
+        return Result(Outcome.STALLED, after)
+    return Result(Outcome.SETTLED if after is None else Outcome.WAITING, after)

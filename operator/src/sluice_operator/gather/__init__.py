@@ -1,0 +1,1 @@
+"""From the cluster to ``Observed…``: all the reading that a decision needs, one module per kind."""

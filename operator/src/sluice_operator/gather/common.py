@@ -1,0 +1,196 @@
+"""What the gathering of every kind has in common: children, pods, samples, tokens."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import SecretStr
+
+from sluice_media.contract import PodStatus
+from sluice_operator.domain.names import CHILDREN, STATUS_SECRET, UID_LABEL, child_name
+from sluice_operator.domain.observed import Conflict, DomainSettings, PodView, Sample, pod_view
+from sluice_operator.engine.cache import Cache, Manifest, slim, uid_of
+from sluice_operator.engine.children import controller_of
+from sluice_operator.engine.clock import Clock
+from sluice_operator.engine.lookup import Lookup
+from sluice_operator.engine.queue import Key
+from sluice_operator.kube.client import FIELD_MANAGER
+from sluice_operator.kube.resources import SECRETS, resource_of
+from sluice_operator.observe.samples import Samples
+
+__all__ = [
+    "INDICES",
+    "POD_INDEX",
+    "STORE_INDEX",
+    "STREAM_INDEX",
+    "Context",
+    "fresh_token",
+    "secret_value",
+    "slim_object",
+    "store_name",
+]
+
+STREAM_INDEX = "stream"
+"""(namespace, LiveStream) -> Recordings and Restreams that refer to it."""
+STORE_INDEX = "store"
+"""(namespace, MediaStore) -> Recordings that refer to it."""
+POD_INDEX = "pod-of"
+"""uid of an object -> the pods that work for it."""
+DEFAULT_STORE = "default"
+"""What an absent storeRef means."""
+
+S = TypeVar("S", bound=PodStatus)
+
+
+def _streams(obj: Manifest) -> list[tuple[str, str]]:
+    if obj["kind"] not in ("Recording", "Restream"):
+        return []
+    return [(obj["metadata"]["namespace"], obj["spec"]["streamRef"]["name"])]
+
+
+def store_name(recording: Manifest) -> str:
+    reference = recording["spec"].get("storeRef") or {}
+    return str(reference.get("name", DEFAULT_STORE))
+
+
+def _stores(obj: Manifest) -> list[tuple[str, str]]:
+    if obj["kind"] != "Recording":
+        return []
+    return [(obj["metadata"]["namespace"], store_name(obj))]
+
+
+def _pods(obj: Manifest) -> list[str]:
+    if obj["kind"] != "Pod":
+        return []
+    uid = (obj["metadata"].get("labels") or {}).get(UID_LABEL)
+    return [uid] if uid else []
+
+
+INDICES: Mapping[str, Callable[[Manifest], Iterable[Hashable]]] = {
+    STREAM_INDEX: _streams,
+    STORE_INDEX: _stores,
+    POD_INDEX: _pods,
+}
+
+
+def slim_object(obj: Manifest) -> Manifest:
+    """What the cache keeps of an object: of pods, which are most and biggest, no spec."""
+    small = slim(obj, FIELD_MANAGER)
+    return {k: v for k, v in small.items() if k != "spec"} if obj["kind"] == "Pod" else small
+
+
+def fresh_token() -> str:
+    """128 random bits in hex."""
+    return secrets.token_hex(16)
+
+
+def secret_value(secret: Manifest | None, key: str) -> str | None:
+    """A value of a Secret as text; None when it is missing, empty or no text."""
+    encoded = ((secret or {}).get("data") or {}).get(key)
+    if not encoded:
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True).decode().strip() or None
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+@dataclass(slots=True)
+class Context:
+    """What all gatherers work with."""
+
+    cache: Cache
+    lookup: Lookup
+    samples: Samples
+    clock: Clock
+    settings: DomainSettings
+    started_at: float
+    """Monotonic seconds at which the polling of pods began."""
+
+    @property
+    def uptime_seconds(self) -> float:
+        return self.clock.monotonic() - self.started_at
+
+    async def children(
+        self, owner: Manifest
+    ) -> tuple[dict[tuple[str, str], Manifest], tuple[Conflict, ...]]:
+        """(children that are ours by (kind, name), names that are taken). Raises ApiError."""
+        meta = owner["metadata"]
+        found: dict[tuple[str, str], Manifest] = {}
+        conflicts: list[Conflict] = []
+        for api_version, kind, suffix in CHILDREN[owner["kind"]]:
+            resource = resource_of({"apiVersion": api_version, "kind": kind})
+            name = child_name(meta["name"], suffix)
+            obj = await self.lookup.find(resource, meta["namespace"], name)
+            if obj is None:
+                continue
+            if _is_controlled_by(obj, owner):
+                found[kind, name] = _without_data(obj)
+            else:
+                conflicts.append(_conflict(obj, owner))
+        return found, tuple(conflicts)
+
+    def pods(self, owner: Manifest) -> tuple[PodView, ...]:
+        found = self.cache.select(POD_INDEX, uid_of(owner))
+        namespace = owner["metadata"]["namespace"]
+        return tuple(pod_view(pod) for pod in found if pod["metadata"]["namespace"] == namespace)
+
+    def sample(self, owner: Manifest, model: type[S]) -> Sample[S] | None:
+        last = self.samples.last(uid_of(owner))
+        if last is None or not isinstance(last[0], model):
+            return None
+        return Sample(status=last[0], age_seconds=last[1])
+
+    def referred(self, kind: str, owner: Manifest, name: str) -> Manifest | None:
+        """An object of ours in the same namespace."""
+        return self.cache.find(Key(kind, owner["metadata"]["namespace"], name))
+
+    async def status_token(self, owner: Key) -> SecretStr | None:
+        """What opens the API of an object's pods. Raises ApiError."""
+        name = child_name(owner.name, STATUS_SECRET[owner.kind])
+        secret = await self.lookup.find(SECRETS, owner.namespace, name)
+        value = secret_value(secret, "token")
+        return SecretStr(value) if value else None
+
+    async def hub_token(self, stream: Manifest | None) -> str | None:
+        """The token of a stream's hub, when the stream is there and has one. Raises ApiError."""
+        if stream is None:
+            return None
+        meta = stream["metadata"]
+        name = child_name(meta["name"], STATUS_SECRET["LiveStream"])
+        secret = await self.lookup.find(SECRETS, meta["namespace"], name)
+        # A user's Secret under that name is no token of ours.
+        if secret is None or not _is_controlled_by(secret, stream):
+            return None
+        return secret_value(secret, "token")
+
+
+def _is_controlled_by(obj: Manifest, owner: Manifest) -> bool:
+    controller = controller_of(obj)
+    return controller is not None and controller["uid"] == uid_of(owner)
+
+
+def _conflict(obj: Manifest, owner: Manifest) -> Conflict:
+    meta, controller = obj["metadata"], controller_of(obj)
+    former_self = controller is not None and (controller["kind"], controller["name"]) == (
+        owner["kind"],
+        owner["metadata"]["name"],
+    )
+    return Conflict(
+        kind=obj["kind"],
+        name=meta["name"],
+        held_by=f"{controller['kind']}/{controller['name']}" if controller else "",
+        leaving=former_self or "deletionTimestamp" in meta,
+    )
+
+
+def _without_data(obj: Manifest) -> Manifest:
+    if obj["kind"] != "Secret":
+        return obj
+    kept: Mapping[str, Any] = {k: v for k, v in obj.items() if k not in ("data", "stringData")}
+    return kept

@@ -1,0 +1,63 @@
+"""Recording: its recorder, its stream, and what the store made of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sluice_media.contract import RecorderPhase, RecorderStatus, StoredResult
+from sluice_operator.domain.decision import Decision
+from sluice_operator.domain.observed import ObservedRecording, Sample
+from sluice_operator.domain.recording import decide
+from sluice_operator.engine.cache import Manifest, uid_of
+from sluice_operator.gather.common import Context, store_name
+from sluice_operator.gather.store import StoreClient
+from sluice_operator.kube.resources import RECORDINGS, Resource
+
+__all__ = ["RecordingController"]
+
+_TERMINAL_PHASES = frozenset({"Completed", "Failed", "Discarded"})
+_WRITING = frozenset({RecorderPhase.RECORDING, RecorderPhase.INTERRUPTED})
+
+
+class RecordingController:
+    resource: Resource = RECORDINGS
+
+    def __init__(self, context: Context, stores: StoreClient) -> None:
+        self._context = context
+        self._stores = stores
+
+    async def gather(self, obj: Manifest) -> ObservedRecording:
+        context = self._context
+        children, conflicts = await context.children(obj)
+        stream = context.referred("LiveStream", obj, obj["spec"]["streamRef"]["name"])
+        store = context.referred("MediaStore", obj, store_name(obj))
+        sample = context.sample(obj, RecorderStatus)
+        return ObservedRecording(
+            raw=obj,
+            settings=context.settings,
+            operator_uptime_seconds=context.uptime_seconds,
+            children=children,
+            conflicts=conflicts,
+            stream=stream,
+            hub_token=await context.hub_token(stream),
+            store=store,
+            pods=context.pods(obj),
+            sample=sample,
+            stored=await self._stored(obj, store, sample),
+        )
+
+    def decide(self, observed: ObservedRecording, now: datetime) -> Decision:
+        return decide(observed, now)
+
+    async def _stored(
+        self, obj: Manifest, store: Manifest | None, sample: Sample[RecorderStatus] | None
+    ) -> StoredResult | None:
+        """The store's word, once there may be something of it that the recorder does not know."""
+        status = obj.get("status") or {}
+        began = status.get("recordingStartedAt") or (sample is not None and sample.status.files)
+        writing = sample is not None and sample.status.phase in _WRITING
+        over = status.get("phase") in _TERMINAL_PHASES
+        done = sample is not None and sample.status.phase is RecorderPhase.DONE
+        if store is None or over or writing or not (began or done):
+            return None
+        return await self._stores.result(store, uid_of(obj))

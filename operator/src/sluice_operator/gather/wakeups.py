@@ -1,0 +1,137 @@
+"""Which change makes which object be looked at again.
+
+Listens to the cache, so that it does not matter whether the watch, the resync or our own write
+brought the news. Our own writes wake others (a Recording its LiveStream), but not the object
+that was just written: its own key only counts what a user changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sluice_media.contract import PodStatus, StoreStatus
+from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL
+from sluice_operator.engine.cache import Cache, Manifest, key_of, uid_of
+from sluice_operator.engine.children import controller_of
+from sluice_operator.engine.queue import Key, Lane, WorkQueue
+from sluice_operator.gather.common import POD_INDEX, STORE_INDEX, STREAM_INDEX, store_name
+from sluice_operator.observe.observer import StatusObserver, Target
+
+__all__ = ["KINDS", "Wakeups", "is_current"]
+
+KINDS = ("MediaStore", "LiveStream", "Recording", "Restream")
+"""Of ours, in the order in which they are looked at after a start."""
+
+
+def is_current(cache: Cache, target: Target) -> bool:
+    """Whether the object that a pod claims to work for exists, in the pod's own namespace."""
+    owner = cache.by_uid(target.owner_uid)
+    return owner is not None and key_of(owner) == target.owner
+
+
+class Wakeups:
+    def __init__(self, cache: Cache, queue: WorkQueue, observer: StatusObserver) -> None:
+        self._cache = cache
+        self._queue = queue
+        self._observer = observer
+        cache.subscribe(self._on_change)
+
+    def look_at_all(self) -> None:
+        """Has every object of ours looked at, when there is nothing better to do."""
+        for kind in KINDS:
+            for obj in self._cache.of_kind(kind):
+                self._queue.add(key_of(obj), Lane.TICK)
+
+    def on_answer(self, owner: Key, former: PodStatus | None, status: PodStatus) -> None:
+        """A media pod has something new to say."""
+        self._queue.add(owner)
+        if isinstance(status, StoreStatus):
+            before = former.changed if isinstance(former, StoreStatus) else {}
+            for uid, version in status.changed.items():
+                recording = self._cache.by_uid(uid)
+                if recording is not None and before.get(uid) != version:
+                    self._queue.add(key_of(recording))
+
+    def _on_change(self, former: Manifest | None, present: Manifest | None) -> None:
+        obj = present if present is not None else former
+        if obj is None:
+            return
+        if obj["kind"] in KINDS:
+            self._on_own(former, present, obj)
+            return
+        if obj["kind"] == "Pod":
+            self._on_pod(present, obj)
+        owner = _owner_key(obj)
+        if owner is not None:
+            self._queue.add(owner)
+
+    def _on_own(self, former: Manifest | None, present: Manifest | None, obj: Manifest) -> None:
+        if present is None:
+            self._observer.forget(uid_of(obj))
+        elif former is None:
+            for pod in self._cache.select(POD_INDEX, uid_of(obj)):
+                self._observer.see(pod)
+        if _wish(former) != _wish(present):
+            self._queue.add(key_of(obj))
+        if _said(former) == _said(present):
+            return
+        ticked = _conditions(former) == _conditions(present) and _wish(former) == _wish(present)
+        for other in self._related(obj, ticked=ticked):
+            self._queue.add(key_of(other), Lane.TICK if ticked else Lane.CHANGE)
+
+    def _on_pod(self, present: Manifest | None, obj: Manifest) -> None:
+        if present is None:
+            self._observer.lose(uid_of(obj))
+        else:
+            self._observer.see(present)
+
+    def _related(self, obj: Manifest, *, ticked: bool) -> Iterable[Manifest]:
+        """Who depends on this object. Numbers that tick only matter upwards, to the stream."""
+        meta = obj["metadata"]
+        here = (meta["namespace"], meta["name"])
+        if obj["kind"] in ("Recording", "Restream"):
+            names = [("LiveStream", obj["spec"]["streamRef"]["name"])]
+            if obj["kind"] == "Recording" and not ticked:
+                names.append(("MediaStore", store_name(obj)))
+            found = (self._cache.find(Key(kind, meta["namespace"], name)) for kind, name in names)
+            return [other for other in found if other is not None]
+        if ticked:
+            return []
+        index = STREAM_INDEX if obj["kind"] == "LiveStream" else STORE_INDEX
+        return self._cache.select(index, here)
+
+
+def _owner_key(obj: Manifest) -> Key | None:
+    """The object of ours that a child or a pod belongs to."""
+    meta = obj["metadata"]
+    labels = meta.get("labels") or {}
+    if obj["kind"] == "Pod":
+        kind, name = labels.get(KIND_LABEL), labels.get(NAME_LABEL)
+    else:
+        controller = controller_of(obj) or {}
+        kind, name = controller.get("kind"), controller.get("name")
+    return Key(kind, meta["namespace"], name) if kind in KINDS and name else None
+
+
+def _wish(obj: Manifest | None) -> Any:
+    """What a user changes."""
+    if obj is None:
+        return None
+    meta = obj["metadata"]
+    return (
+        meta.get("generation"),
+        meta.get("deletionTimestamp"),
+        meta.get("annotations"),
+        meta.get("labels"),
+    )
+
+
+def _said(obj: Manifest | None) -> Any:
+    """What others may depend on."""
+    return None if obj is None else (_wish(obj), obj.get("status"))
+
+
+def _conditions(obj: Manifest | None) -> Any:
+    conditions = ((obj or {}).get("status") or {}).get("conditions") or ()
+    return [(c["type"], c["status"], c.get("reason")) for c in conditions]

@@ -1,0 +1,1 @@
+"""kopf as a watch engine: the only place that imports it."""

@@ -1,0 +1,107 @@
+"""Runs kopf's watch streams and hands each object on; kopf writes nothing to any object.
+
+Only ``on.event``: handlers for create, update and resume would keep annotations on every object,
+daemons and timers would put finalizers on them, and indices make the start quadratic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from sluice_operator.engine.cache import Manifest
+from sluice_operator.engine.resync import Watched
+from sluice_operator.kube.login import authorization, load_configuration
+
+__all__ = ["watch"]
+
+Sink = Callable[[Manifest], object]
+
+
+class _Endless:
+    """Waits between retries: 1, 2, 4 … 30 s, and 30 s for ever."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((1.0, 2.0, 4.0, 8.0, 16.0), itertools.repeat(30.0))
+
+
+def watch_settings(watched: Collection[Watched]) -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.queueing.worker_limit = None
+    settings.posting.enabled = False
+    settings.watching.chunk_size = 500
+    settings.watching.initial_streaming = False
+    settings.networking.error_backoffs = _Endless()
+    for entry in watched:
+        if entry.label_selector:
+            resource = (entry.resource.group, entry.resource.version, entry.resource.plural)
+            settings.watching.label_selectors[resource] = entry.label_selector
+    return settings
+
+
+def watch_registry(
+    watched: Collection[Watched],
+    on_seen: Sink,
+    on_gone: Sink,
+) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    async def on_event(event: kopf.RawEvent, **_: Any) -> None:
+        (on_gone if event["type"] == "DELETED" else on_seen)(event["object"])
+
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await _connection(await load_configuration())
+
+    for entry in watched:
+        resource = entry.resource
+        kopf.on.event(resource.group, resource.version, resource.plural, registry=registry)(
+            on_event
+        )
+    kopf.on.login(registry=registry)(login)
+    return registry
+
+
+async def watch(
+    watched: Collection[Watched],
+    *,
+    namespaces: tuple[str, ...],
+    on_seen: Sink,
+    on_gone: Sink,
+    on_started: Callable[[], None],
+) -> None:
+    """Watches until cancelled; raises when kopf cannot go on (a CRD vanished, say).
+
+    ``on_started`` is called when kopf's tasks exist: its signal handlers have just replaced ours.
+    """
+    existing = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=watch_registry(watched, on_seen, on_gone),
+        settings=watch_settings(watched),
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+    )
+    on_started()
+    await kopf.run_tasks(tasks, ignored=existing)
+    raise RuntimeError("the watch has ended")
+
+
+async def _connection(configuration: Configuration) -> kopf.ConnectionInfo:
+    """The same login as our own client's; kopf asks for a new one after a 401."""
+    scheme, _, token = (await authorization(configuration)).get("Authorization", "").partition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        scheme=scheme or None,
+        token=token or None,
+        proxy_url=configuration.proxy,
+    )

@@ -1,0 +1,97 @@
+"""Which kinds we speak of, and where they live in the API's tree of paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sluice_operator.domain.names import GROUP, VERSION
+
+__all__ = [
+    "CONFIG_MAPS",
+    "DEPLOYMENTS",
+    "EVENTS",
+    "JOBS",
+    "LEASES",
+    "LIVE_STREAMS",
+    "MEDIA_STORES",
+    "NETWORK_POLICIES",
+    "PERSISTENT_VOLUME_CLAIMS",
+    "PODS",
+    "RECORDINGS",
+    "RESTREAMS",
+    "SECRETS",
+    "SERVICES",
+    "Resource",
+    "resource_of",
+]
+
+
+@dataclass(slots=True, frozen=True)
+class Resource:
+    group: str
+    """Empty for the core API."""
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(
+        self, namespace: str | None = None, name: str | None = None, subresource: str | None = None
+    ) -> str:
+        """The URL path of the collection, of an object in it, or of an object's subresource."""
+        parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
+        if namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        if name:
+            parts.append(name)
+        if subresource:
+            parts.append(subresource)
+        return "/".join(parts)
+
+
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+EVENTS = Resource("", "v1", "events", "Event")
+PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+PODS = Resource("", "v1", "pods", "Pod")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+SERVICES = Resource("", "v1", "services", "Service")
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+JOBS = Resource("batch", "v1", "jobs", "Job")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+
+LIVE_STREAMS = Resource(GROUP, VERSION, "livestreams", "LiveStream")
+RECORDINGS = Resource(GROUP, VERSION, "recordings", "Recording")
+RESTREAMS = Resource(GROUP, VERSION, "restreams", "Restream")
+MEDIA_STORES = Resource(GROUP, VERSION, "mediastores", "MediaStore")
+
+_KNOWN = {
+    (r.api_version, r.kind): r
+    for r in (
+        CONFIG_MAPS,
+        EVENTS,
+        PERSISTENT_VOLUME_CLAIMS,
+        PODS,
+        SECRETS,
+        SERVICES,
+        DEPLOYMENTS,
+        JOBS,
+        LEASES,
+        NETWORK_POLICIES,
+        LIVE_STREAMS,
+        RECORDINGS,
+        RESTREAMS,
+        MEDIA_STORES,
+    )
+}
+
+
+def resource_of(manifest: Mapping[str, Any]) -> Resource:
+    """The resource of an object by its ``apiVersion`` and ``kind``; KeyError for a foreign one."""
+    return _KNOWN[manifest["apiVersion"], manifest["kind"]]

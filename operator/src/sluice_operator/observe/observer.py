@@ -1,0 +1,309 @@
+"""Polls every media pod's ``/v1/status`` and tells when a word of it changed or it fell silent.
+
+One long poll for each pod that is Running, not terminating, and works for an object that exists
+(by uid). The pod answers at once when something changed, else sends a space every 2 s; without a
+sign of life for 6 s its word is stale. The answer must carry the pod's own uid: a Succeeded pod
+keeps its podIP after the address was given away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+import structlog
+from pydantic import SecretStr, ValidationError
+
+from sluice_media.contract import (
+    STATUS_PORT,
+    IngestStatus,
+    PodStatus,
+    PusherStatus,
+    RecorderPhase,
+    RecorderStatus,
+    StoreStatus,
+)
+from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL, ROLE_LABEL, UID_LABEL
+from sluice_operator.engine.cache import Manifest, uid_of
+from sluice_operator.engine.clock import Clock, Timer
+from sluice_operator.engine.queue import Key
+from sluice_operator.kube.errors import ApiError
+from sluice_operator.observe.http import PodAddress, PodHttp
+from sluice_operator.observe.samples import Samples
+from sluice_operator.telemetry.metrics import Metrics
+
+__all__ = ["ObserverTimes", "StatusObserver", "Target", "target_of"]
+
+_MAX_BODY_BYTES = 256 * 1024
+_MODELS: dict[str, type[PodStatus]] = {
+    "ingest": IngestStatus,
+    "record": RecorderStatus,
+    "push": PusherStatus,
+    "store": StoreStatus,
+}
+
+_log = structlog.get_logger(__name__)
+
+
+class PollError(Exception):
+    """A poll brought no answer; ``result`` is the word for the metric."""
+
+    def __init__(self, result: str) -> None:
+        super().__init__(result)
+        self.result = result
+
+
+@dataclass(slots=True, frozen=True)
+class ObserverTimes:
+    wait_seconds: float = 25.0
+    """How long a pod may hold a poll."""
+    ticking_wait_seconds: float = 10.0
+    """The same while a duration grows that status shows."""
+    silence_seconds: float = 6.0
+    connect_seconds: float = 3.0
+    first_retry_seconds: float = 0.1
+    last_retry_seconds: float = 5.0
+    pause_seconds: float = 0.05
+    """Between two polls, so that a status that changes all the time costs 20 polls a second."""
+
+
+@dataclass(slots=True, frozen=True)
+class Target:
+    """A pod to be asked."""
+
+    pod_uid: str
+    created: str
+    address: PodAddress
+    role: str
+    owner: Key
+    owner_uid: str
+    ready: bool = field(compare=False, default=False)
+
+
+@dataclass(slots=True)
+class _Poll:
+    target: Target
+    nudge: asyncio.Event
+    task: asyncio.Task[None] | None = None
+    silence: Timer | None = None
+    fresh: bool = False
+
+
+def target_of(pod: Manifest) -> Target | None:
+    """The target that this pod is, or None when it is not to be asked."""
+    meta, status = pod["metadata"], pod.get("status") or {}
+    labels = meta.get("labels") or {}
+    running = status.get("phase") == "Running" and "deletionTimestamp" not in meta
+    named = all(label in labels for label in (ROLE_LABEL, KIND_LABEL, NAME_LABEL, UID_LABEL))
+    if not running or not named or not status.get("podIP") or labels[ROLE_LABEL] not in _MODELS:
+        return None
+    return Target(
+        pod_uid=meta["uid"],
+        created=meta["creationTimestamp"],
+        address=PodAddress(meta["namespace"], meta["name"], status["podIP"]),
+        role=labels[ROLE_LABEL],
+        owner=Key(labels[KIND_LABEL], meta["namespace"], labels[NAME_LABEL]),
+        owner_uid=labels[UID_LABEL],
+        ready=any(
+            c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()
+        ),
+    )
+
+
+class StatusObserver:
+    """``token_of(owner)`` reads the bearer token (ApiError), ``on_answer(owner, former, status)``
+    is called when the version changed, ``on_liveness(owner)`` when a pod fell silent or is heard
+    again."""
+
+    def __init__(
+        self,
+        http: PodHttp,
+        samples: Samples,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        token_of: Callable[[Key], Awaitable[SecretStr | None]],
+        is_current: Callable[[Target], bool],
+        on_answer: Callable[[Key, PodStatus | None, PodStatus], None],
+        on_liveness: Callable[[Key], None],
+        times: ObserverTimes | None = None,
+    ) -> None:
+        self._http = http
+        self._samples = samples
+        self._clock = clock
+        self._metrics = metrics
+        self._token_of = token_of
+        self._is_current = is_current
+        self._on_answer = on_answer
+        self._on_liveness = on_liveness
+        self._times = times or ObserverTimes()
+        self._polls: dict[str, _Poll] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Owns the polls; runs until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            for poll in self._polls.values():
+                self._start(poll)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None
+
+    def see(self, pod: Manifest) -> None:
+        """Takes note of a pod as it is now: begins, goes on, or ends to ask it."""
+        target = target_of(pod)
+        if target is None or not self._is_current(target):
+            self.lose(uid_of(pod))
+            return
+        known = self._polls.get(target.pod_uid)
+        if known is not None and known.target == target:
+            if target.ready and not known.target.ready:
+                known.nudge.set()
+            known.target = target
+            return
+        self.lose(target.pod_uid)
+        poll = self._polls[target.pod_uid] = _Poll(target, asyncio.Event())
+        self._start(poll)
+
+    def lose(self, pod_uid: str) -> None:
+        """The pod is gone, or not to be asked any more."""
+        poll = self._polls.pop(pod_uid, None)
+        if poll is None:
+            return
+        if poll.silence is not None:
+            poll.silence.cancel()
+        if poll.task is not None:
+            poll.task.cancel()
+        if poll.fresh:
+            # Its word ages from now on; whoever relies on it is to look again when it is stale.
+            owner = poll.target.owner
+            self._clock.call_later(self._times.silence_seconds, lambda: self._on_liveness(owner))
+        self._count()
+
+    def forget(self, owner_uid: str) -> None:
+        """The object is gone: neither its pods nor their words count any longer."""
+        for uid, poll in tuple(self._polls.items()):
+            if poll.target.owner_uid == owner_uid:
+                self.lose(uid)
+        self._samples.forget(owner_uid)
+
+    def _start(self, poll: _Poll) -> None:
+        if self._tasks is not None and poll.task is None:
+            name = f"poll-{poll.target.address.name}"
+            poll.task = self._tasks.create_task(self._run(poll), name=name)
+            self._count()
+
+    async def _run(self, poll: _Poll) -> None:
+        version, failures = -1, 0
+        wait = self._times.wait_seconds
+        while True:
+            try:
+                status = await self._ask(poll, version, wait)
+            except PollError as error:
+                self._metrics.poll_answers.labels(error.result).inc()
+                _log.debug("poll_failed", pod=poll.target.address.name, result=error.result)
+                failures += 1
+                await self._pause(poll, failures)
+                continue
+            failures = 0
+            self._metrics.poll_answers.labels("answer").inc()
+            if status.version != version:
+                self._take(poll, status)
+            else:
+                self._refresh(poll, status)
+            version, wait = status.version, self._wait_for(status)
+            await asyncio.sleep(self._times.pause_seconds)
+
+    def _take(self, poll: _Poll, status: PodStatus) -> None:
+        former = self._refresh(poll, status)
+        self._on_answer(poll.target.owner, former, status)
+
+    def _refresh(self, poll: _Poll, status: PodStatus) -> PodStatus | None:
+        target = poll.target
+        self._alive(poll)
+        return self._samples.answered(target.owner_uid, target.pod_uid, target.created, status)
+
+    async def _ask(self, poll: _Poll, version: int, wait: float) -> PodStatus:
+        """One poll. Raises PollError."""
+        target = poll.target
+        path = f"/v1/status?version={version}&wait={wait:g}"
+        timeout = aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=self._times.connect_seconds,
+            sock_read=self._times.silence_seconds,
+        )
+        try:
+            token = await self._token_of(target.owner)
+            async with self._http.open(
+                "GET", target.address, STATUS_PORT, path, token, timeout
+            ) as response:
+                if response.status != 200:
+                    raise PollError(f"http_{response.status}")
+                body = await self._read(poll, response, version)
+        except ApiError as error:
+            raise PollError("unreachable") from error
+        except TimeoutError as error:
+            raise PollError("silent") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise PollError("broken") from error
+        try:
+            status = _MODELS[target.role].model_validate_json(body)
+        except ValidationError as error:
+            raise PollError("not_a_status") from error
+        if status.pod_uid != target.pod_uid:
+            raise PollError("other_pod")
+        return status
+
+    async def _read(self, poll: _Poll, response: aiohttp.ClientResponse, version: int) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            if version >= 0 and not body:  # proven by an earlier answer to be this pod
+                self._alive(poll)
+                self._samples.heartbeat(poll.target.owner_uid, poll.target.pod_uid)
+            body += chunk if body else chunk.lstrip()
+            if len(body) > _MAX_BODY_BYTES:
+                raise PollError("too_large")
+        return bytes(body)
+
+    def _wait_for(self, status: PodStatus) -> float:
+        """A status that only ticks is fetched as often as it is to be mirrored."""
+        ticks = isinstance(status, RecorderStatus) and status.phase is RecorderPhase.RECORDING
+        return self._times.ticking_wait_seconds if ticks else self._times.wait_seconds
+
+    def _alive(self, poll: _Poll) -> None:
+        if poll.silence is not None:
+            poll.silence.cancel()
+        poll.silence = self._clock.call_later(
+            self._times.silence_seconds, lambda: self._silent(poll)
+        )
+        if not poll.fresh:
+            poll.fresh = True
+            self._count()
+            self._on_liveness(poll.target.owner)
+
+    def _silent(self, poll: _Poll) -> None:
+        poll.fresh, poll.silence = False, None
+        _log.info("pod_silent", pod=poll.target.address.name)
+        self._count()
+        self._on_liveness(poll.target.owner)
+
+    async def _pause(self, poll: _Poll, failures: int) -> None:
+        """Backs off, unless the pod becomes ready meanwhile."""
+        longest = self._times.last_retry_seconds
+        base = min(self._times.first_retry_seconds * 1.6 ** min(failures - 1, 20), longest)
+        poll.nudge.clear()
+        try:
+            async with asyncio.timeout(base * random.uniform(0.8, 1.0)):  # noqa: S311  jitter
+                await poll.nudge.wait()
+        except TimeoutError:
+            return
+
+    def _count(self) -> None:
+        fresh = sum(poll.fresh for poll in self._polls.values())
+        self._metrics.polled_pods.labels("fresh").set(fresh)
+        self._metrics.polled_pods.labels("stale").set(len(self._polls) - fresh)

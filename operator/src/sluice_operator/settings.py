@@ -1,0 +1,109 @@
+"""The operator's settings: environment variables with the prefix ``SLUICE_``. Never a key."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from sluice_operator.domain.observed import DefaultStore, DomainSettings
+
+__all__ = ["Settings"]
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_Names = Annotated[tuple[str, ...], NoDecode]
+"""Comma-separated in the environment."""
+_Resources = dict[str, dict[str, dict[str, str]]]
+
+
+def _own_namespace() -> str:
+    return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.is_file() else "sluice-system"
+
+
+def _identity() -> str:
+    """A container that restarts in its pod keeps the identity, and with it the Lease."""
+    return os.environ.get("POD_UID") or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True)
+
+    # --- where and as whom
+    namespace: str = Field(default_factory=_own_namespace)
+    """Namespace of the operator itself: its Lease is there."""
+    lease_name: str = "sluice-operator"
+    identity: str = Field(default_factory=_identity)
+    """Holder name in the Lease; default: POD_UID, else the host's name and a random number."""
+    watch_namespaces: _Names = ()
+    """Comma-separated; empty: all namespaces."""
+
+    # --- media pods
+    media_image: str
+    """Image of the media pods."""
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    image_pull_secrets: _Names = ()
+    """Comma-separated names of Secrets in the streams' namespaces."""
+    cluster_domain: str = "cluster.local"
+    media_resources: _Resources = Field(default_factory=dict)
+    """JSON, role (ingest, record, push, store) -> Kubernetes resource requirements; a role that is
+    missing here has its default."""
+    media_log_level: str = "INFO"
+
+    # --- the gateway's address
+    gateway_service: str = ""
+    """Name of the gateway's Service; empty: none."""
+    gateway_namespace: str = ""
+    """Its namespace; empty: the operator's."""
+    gateway_public_host: str = ""
+    """What publishers dial; empty: the address of the gateway's LoadBalancer."""
+    gateway_public_rtmp_port: int | None = Field(default=None, ge=1, le=65_535)
+    """None: the Service's node port (NodePort) or port (LoadBalancer)."""
+
+    # --- the MediaStore `default` of a namespace that has none
+    default_store: bool = True
+    default_store_size: str = "20Gi"
+    default_store_storage_class: str = ""
+    """Empty: the cluster's default class."""
+
+    # --- this process
+    observe_mode: Literal["direct", "proxy"] = "direct"
+    """How media pods are asked: by their address, or through the API server (from outside)."""
+    workers: int = Field(default=8, ge=1, le=64)
+    """Objects that are reconciled at the same time."""
+    bind: str = "0.0.0.0"  # noqa: S104  a pod's own address is not known beforehand
+    port: int = Field(default=8080, ge=0, le=65_535)
+    """Of /healthz, /readyz and /metrics; 0: any free one."""
+    log_level: str = "INFO"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """auto: text on a terminal, else json."""
+
+    @field_validator("watch_namespaces", "image_pull_secrets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    def domain(self) -> DomainSettings:
+        """What decisions depend on."""
+        defaults = DomainSettings(media_image=self.media_image)
+        store = DefaultStore(
+            size=self.default_store_size,
+            storage_class_name=self.default_store_storage_class or None,
+        )
+        return DomainSettings(
+            media_image=self.media_image,
+            image_pull_policy=self.image_pull_policy,
+            image_pull_secrets=self.image_pull_secrets,
+            cluster_domain=self.cluster_domain,
+            default_store=store if self.default_store else None,
+            gateway_public_host=self.gateway_public_host,
+            gateway_public_rtmp_port=self.gateway_public_rtmp_port,
+            resources={**defaults.resources, **self.media_resources},
+            log_level=self.media_log_level,
+        )

@@ -1,0 +1,77 @@
+"""The operator's Prometheus metrics. No label ever names an object: their number is not bounded."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+
+__all__ = ["Metrics"]
+
+_PASS_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+
+
+class Metrics:
+    """All of them in one place; one instance for the process, others for tests."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry or CollectorRegistry()
+        self.reconciles = Counter(
+            "sluice_reconcile_total",
+            "Passes over one object, by kind and outcome",
+            ("kind", "outcome"),
+            registry=self.registry,
+        )
+        self.reconcile_seconds = Histogram(
+            "sluice_reconcile_seconds",
+            "Duration of a pass",
+            ("kind",),
+            buckets=_PASS_SECONDS,
+            registry=self.registry,
+        )
+        self.reconcile_errors = Counter(
+            "sluice_reconcile_errors_total",
+            "Passes that failed, by kind and error",
+            ("kind", "error"),
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge(
+            "sluice_queue_depth", "Objects that wait to be looked at", registry=self.registry
+        )
+        self.cached_objects = Gauge(
+            "sluice_cached_objects", "Objects in the cache", registry=self.registry
+        )
+        self.api_requests = Counter(
+            "sluice_api_requests_total",
+            "Requests to the API server that were answered, by verb and kind",
+            ("verb", "kind"),
+            registry=self.registry,
+        )
+        self.polled_pods = Gauge(
+            "sluice_polled_pods",
+            "Media pods that are asked for their status, by state (fresh, stale)",
+            ("state",),
+            registry=self.registry,
+        )
+        self.poll_answers = Counter(
+            "sluice_poll_answers_total",
+            "Ends of status polls, by result",
+            ("result",),
+            registry=self.registry,
+        )
+        self.events_dropped = Counter(
+            "sluice_events_dropped_total",
+            "Kubernetes events that could not be posted",
+            registry=self.registry,
+        )
+        self.leading = Gauge(
+            "sluice_leading", "1 while this process holds the lease", registry=self.registry
+        )
+
+    def count_request(self, verb: str, kind: str) -> None:
+        self.api_requests.labels(verb, kind).inc()

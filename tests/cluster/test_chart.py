@@ -1,0 +1,222 @@
+"""The chart on a real API server: every shape of it is admitted, and a second install changes
+nothing. The release of these tests has names of its own and images that do not exist, so that no
+second operator ever runs beside the installed one."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.conftest import REPOSITORY, SYSTEM_NAMESPACE, Cluster
+from tests.support.kubectl import Kubectl
+from tests.unit.chart.helm import CHART, VALUES_FILES, helm_binary
+
+ABSENT = {"image": {"repository": "localhost/sluice-absent", "tag": "1", "pullPolicy": "Never"}}
+RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+@dataclass(slots=True, frozen=True)
+class Release:
+    """A release of the chart in a namespace of its own."""
+
+    kubectl: Kubectl
+    name: str
+    folder: Path
+
+    def helm(self, *args: str) -> str:
+        done = subprocess.run(
+            [helm_binary(), f"--kubeconfig={self.kubectl.kubeconfig}", *args],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def upgrade(self, values: dict[str, Any] | None = None) -> None:
+        file = self.folder / "values.yaml"
+        own = {
+            "fullnameOverride": self.name,
+            "crds": {"enabled": False},
+            "operator": ABSENT,
+            "media": ABSENT,
+            "gateway": {"service": {"type": "ClusterIP"}},
+        }
+        file.write_text(yaml.safe_dump(own | (values or {})), encoding="utf-8")
+        namespace = f"--namespace={self.kubectl.namespace}"
+        self.helm("upgrade", "--install", self.name, str(CHART), namespace, f"--values={file}")
+
+    def generations(self) -> dict[str, int]:
+        """Each object that counts its changes -> how often its spec was changed."""
+        kinds = "deployments,services,networkpolicies,roles,rolebindings,serviceaccounts"
+        found = self.kubectl.list(kinds, "-l", f"app.kubernetes.io/instance={self.name}")
+        assert len(found) >= 9
+        return {
+            f"{o['kind']}/{o['metadata']['name']}": int(o["metadata"].get("generation", 0))
+            for o in found
+        }
+
+    def resource_versions(self) -> dict[str, str]:
+        """The same for whatever nobody but Helm writes to."""
+        kinds = "services,networkpolicies,roles,rolebindings,serviceaccounts"
+        found = self.kubectl.list(kinds, "-l", f"app.kubernetes.io/instance={self.name}")
+        return {
+            f"{o['kind']}/{o['metadata']['name']}": o["metadata"]["resourceVersion"] for o in found
+        }
+
+
+@pytest.fixture
+def release(cluster: Cluster, tmp_path: Path) -> Iterator[Release]:
+    name = f"chart-{secrets.token_hex(3)}"
+    namespace = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": RESTRICTED},
+    }
+    cluster.kubectl.apply(namespace)
+    made = Release(cluster.kubectl.within(name), name, tmp_path)
+    yield made
+    made.helm("uninstall", name, f"--namespace={name}", "--ignore-not-found")
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.mark.parametrize("file", VALUES_FILES, ids=lambda f: f.stem)
+def test_the_api_server_accepts_every_shape(release: Release, file: Path) -> None:
+    """Strictly: a field that the server does not know is an error, not a warning."""
+    own = ["--set=crds.enabled=false", f"--set=fullnameOverride={release.name}"]
+    # A port that is taken by the installed gateway is no fault of the chart.
+    if "nodePort" in file.read_text(encoding="utf-8"):
+        own.append("--set=gateway.service.nodePorts.rtmp=0")
+    rendered = release.helm(
+        "template",
+        release.name,
+        str(CHART),
+        f"--namespace={release.name}",
+        f"--values={file}",
+        *own,
+    )
+    accepted = release.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=rendered
+    )
+    assert "deployment.apps/" in accepted
+
+
+def test_a_second_install_changes_nothing(release: Release) -> None:
+    release.upgrade()
+    # Pods are admitted by Pod Security "restricted": their image is missing, nothing else.
+    for component in ("operator", "gateway"):
+        selector = (
+            f"app.kubernetes.io/instance={release.name},app.kubernetes.io/component={component}"
+        )
+        release.kubectl.wait(
+            "deployment",
+            f"{release.name}-{component}",
+            lambda o: o.get("status", {}).get("replicas") == 1,
+            why="makes its pod",
+            seconds=30,
+        )
+        [pod] = release.kubectl.list("pods", "-l", selector)
+        release.kubectl.wait(
+            "pod", pod["metadata"]["name"], _waits_for_its_image, why="is admitted", seconds=30
+        )
+    before = release.generations(), release.resource_versions()
+    release.upgrade()
+    assert (release.generations(), release.resource_versions()) == before
+
+
+def _waits_for_its_image(pod: dict[str, Any]) -> bool:
+    states = [s["state"].get("waiting", {}) for s in pod["status"].get("containerStatuses", [])]
+    return any(s.get("reason") in {"ErrImageNeverPull", "CreateContainerError"} for s in states)
+
+
+def test_an_upgrade_changes_what_was_asked_for_and_nothing_else(release: Release) -> None:
+    release.upgrade()
+    before = release.generations()
+    release.upgrade({"gateway": {"service": {"type": "ClusterIP"}, "replicas": 2}})
+    after = release.generations()
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {f"Deployment/{release.name}-gateway"}
+
+
+def test_uninstalling_leaves_nothing_behind(release: Release, cluster: Cluster) -> None:
+    release.upgrade()
+    release.helm("uninstall", release.name, f"--namespace={release.name}", "--wait")
+    everything = "deployments,services,networkpolicies,roles,rolebindings,clusterroles"
+    selector = f"app.kubernetes.io/instance={release.name}"
+    assert not release.kubectl.list(everything, "-l", selector)
+    assert not cluster.kubectl.list("clusterrolebindings", "-l", selector)
+
+
+def _may(kubectl: Kubectl, who: str, verb: str, resource: str, *args: str) -> bool:
+    answer = kubectl(
+        "auth",
+        "can-i",
+        verb,
+        resource,
+        f"--as=system:serviceaccount:{SYSTEM_NAMESPACE}:{who}",
+        *args,
+        check=False,
+    )
+    return answer.strip().splitlines()[-1] == "yes"
+
+
+def test_the_installed_operator_reads_secrets_by_name_only(sluice: Cluster) -> None:
+    kubectl = sluice.kubectl
+    assert _may(kubectl, "sluice-operator", "get", "secrets/some-stream-ingest")
+    for verb in ("list", "watch", "deletecollection"):
+        assert not _may(kubectl, "sluice-operator", verb, "secrets", "--all-namespaces")
+    assert not _may(kubectl, "sluice-operator", "create", "pods/exec")
+    assert not _may(kubectl, "sluice-operator", "delete", "recordings.sluice.video")
+    assert not _may(kubectl, "sluice-operator", "create", "clusterrolebindings")
+    assert not _may(kubectl, "sluice-gateway", "get", "pods")
+
+
+def test_edit_may_make_streams_and_view_may_look(sluice: Cluster) -> None:
+    """The API server aggregates our rules into the cluster's own roles."""
+    for role, verb in (("view", "watch"), ("edit", "create"), ("admin", "patch")):
+        sluice.kubectl.wait(
+            "clusterrole",
+            role,
+            partial(_allows, verb),
+            why=f"allows to {verb} livestreams",
+            seconds=30,
+        )
+
+
+def _allows(verb: str, role: dict[str, Any]) -> bool:
+    rules = [r for r in role["rules"] if "sluice.video" in r.get("apiGroups", [])]
+    return any(verb in r["verbs"] and "livestreams" in r["resources"] for r in rules)
+
+
+EXAMPLES = sorted((REPOSITORY / "examples").rglob("*.yaml"))
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda f: f.name)
+def test_every_example_is_accepted(kube: Kubectl, file: Path) -> None:
+    kube("apply", "--dry-run=server", "--validate=strict", "-f", str(file))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda f: f.name)
+def test_every_manifest_in_the_documentation_is_accepted(kube: Kubectl, page: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    for block in blocks:
+        for document in yaml.safe_load_all(block):
+            kube(
+                "apply",
+                "--dry-run=server",
+                "--validate=strict",
+                "-f",
+                "-",
+                stdin=json.dumps(document),
+            )

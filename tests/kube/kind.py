@@ -1,0 +1,232 @@
+"""The cluster where Docker runs: kind, with the same face as the bare one.
+
+This part is exercised on machines that have Docker; elsewhere only its configuration and command
+lines are tested. What differs from the bare cluster: claims of the default class bind when their
+first pod starts, there is no class ``sluice-sized``, and the tools image comes from its registry.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.kube import binaries
+from tests.kube.commands import run, succeeds
+from tests.kube.console import say, step
+from tests.kube.control_plane import AUDIT_FILE_MEGABYTES, AUDIT_FILES, audit_policy
+from tests.kube.errors import KubeToolError
+from tests.kube.layout import POD_NETWORK, SERVICE_NETWORK
+from tests.kube.paths import Paths
+
+__all__ = ["NODE_PORTS", "KindCluster", "audit_patches", "cluster_config", "load_command"]
+
+NAME = "sluice"
+TOOLS_IMAGE = "busybox:1.37"
+POLICY_FOLDER = "/etc/kubernetes/sluice-audit-policy"
+LOG_FOLDER = "/var/log/sluice-audit"
+#: Node ports forwarded from the host, for Docker machines whose containers it can not reach.
+NODE_PORTS: Sequence[tuple[int, str]] = (
+    (30080, "TCP"),
+    (31935, "TCP"),
+    (31936, "TCP"),
+    (31890, "UDP"),
+    (31980, "TCP"),
+)
+
+
+def audit_patches() -> list[dict[str, object]]:
+    """kubeadm patches that switch the audit log on, one per version of kubeadm's configuration.
+
+    kind applies the one whose version fits; flags are a map in the older and a list in the newer.
+    """
+    flags = {
+        "audit-policy-file": f"{POLICY_FOLDER}/audit-policy.json",
+        "audit-log-path": f"{LOG_FOLDER}/audit.log",
+        "audit-log-maxsize": str(AUDIT_FILE_MEGABYTES),
+        "audit-log-maxbackup": str(AUDIT_FILES),
+    }
+    volumes = [
+        {
+            "name": name,
+            "hostPath": folder,
+            "mountPath": folder,
+            "readOnly": read_only,
+            "pathType": "DirectoryOrCreate",
+        }
+        for name, folder, read_only in (
+            ("audit-policy", POLICY_FOLDER, True),
+            ("audit-log", LOG_FOLDER, False),
+        )
+    ]
+    by_version: dict[str, object] = {
+        "v1beta3": flags,
+        "v1beta4": [{"name": name, "value": value} for name, value in flags.items()],
+    }
+    return [
+        {
+            "apiVersion": f"kubeadm.k8s.io/{version}",
+            "kind": "ClusterConfiguration",
+            "apiServer": {"extraArgs": arguments, "extraVolumes": volumes},
+        }
+        for version, arguments in by_version.items()
+    ]
+
+
+def cluster_config(count: int, policy_folder: Path, log_folder: Path) -> dict[str, object]:
+    """kind's configuration: networks, node ports, audit log; workers from the second node on."""
+    control_plane: dict[str, object] = {
+        "role": "control-plane",
+        "extraPortMappings": [
+            {"containerPort": port, "hostPort": port, "protocol": protocol}
+            for port, protocol in NODE_PORTS
+        ],
+        "extraMounts": [
+            {"hostPath": str(policy_folder), "containerPath": POLICY_FOLDER, "readOnly": True},
+            {"hostPath": str(log_folder), "containerPath": LOG_FOLDER},
+        ],
+        "kubeadmConfigPatches": [json.dumps(patch) for patch in audit_patches()],
+    }
+    return {
+        "kind": "Cluster",
+        "apiVersion": "kind.x-k8s.io/v1alpha4",
+        "networking": {"podSubnet": POD_NETWORK, "serviceSubnet": SERVICE_NETWORK},
+        "nodes": [control_plane, *({"role": "worker"} for _ in range(count - 1))],
+    }
+
+
+def load_command(kind: str, what: str, subject: str) -> list[str]:
+    """``kind load docker-image`` or ``kind load image-archive``."""
+    return [kind, "load", what, subject, "--name", NAME]
+
+
+@dataclass(frozen=True, slots=True)
+class KindCluster:
+    """The kind cluster called ``sluice``."""
+
+    paths: Paths
+
+    def exists(self) -> bool:
+        """Whether ``up`` made the cluster (whatever became of its containers since)."""
+        return (self.paths.state / "kind.json").exists()
+
+    def up(self, count: int) -> None:
+        """Create the cluster unless it exists and answers.
+
+        Raises:
+            KubeToolError: Docker does not answer, kind failed, or the cluster that exists has
+                fewer nodes than asked for (kind can not add any).
+        """
+        kind, kubectl = self._tool("kind"), self._tool("kubectl")
+        self._tool("helm")
+        if NAME in run([kind, "get", "clusters"]).split():
+            if len(self._nodes()) < count:
+                raise KubeToolError(
+                    "kind adds no nodes to a cluster; run: python3 -m tests.kube down, then up"
+                )
+            words = [kubectl, "--kubeconfig", str(self.paths.kubeconfig), "wait", "nodes", "--all"]
+            run([*words, "--for=condition=Ready", "--timeout=90s"])
+            return
+        self.paths.config.mkdir(parents=True, exist_ok=True)
+        self.paths.audit_log.parent.mkdir(parents=True, exist_ok=True)
+        policy = self.paths.config / "audit-policy.json"
+        policy.write_text(json.dumps(audit_policy(), indent=2), encoding="utf-8")
+        config = cluster_config(count, self.paths.config, self.paths.audit_log.parent)
+        record = self.paths.state / "kind.json"
+        record.write_text(json.dumps(config, indent=2), encoding="utf-8")
+        with step(f"creating a kind cluster of {count}"):
+            words = [kind, "create", "cluster", "--name", NAME, "--config", str(record)]
+            run([*words, "--kubeconfig", str(self.paths.kubeconfig), "--wait", "180s"])
+
+    def down(self) -> None:
+        """Delete the cluster and the state folder."""
+        if not self.exists():
+            return
+        run([self._tool("kind"), "delete", "cluster", "--name", NAME])
+        shutil.rmtree(self.paths.state, ignore_errors=True)
+
+    def status(self) -> tuple[bool, list[str]]:
+        """kind's nodes as Kubernetes sees them."""
+        if not self.exists():
+            return False, ["no cluster; run: python3 -m tests.kube up"]
+        kubectl = [self._tool("kubectl"), "--kubeconfig", str(self.paths.kubeconfig)]
+        healthy = succeeds(
+            [*kubectl, "wait", "nodes", "--all", "--for=condition=Ready", "--timeout=2s"]
+        )
+        try:
+            lines = run([*kubectl, "get", "nodes"], timeout=10.0).splitlines()
+        except KubeToolError as error:
+            lines = [str(error)]
+        return healthy, [*lines, f"cluster: {'healthy' if healthy else 'NOT HEALTHY'}"]
+
+    def environment(self) -> dict[str, str]:
+        """The same names as the bare cluster's."""
+        if not self.exists():
+            raise KubeToolError("no cluster; run: python3 -m tests.kube up")
+        # Docker on a Mac hides its containers' addresses: there the mapped ports answer locally.
+        local = platform.system() == "Darwin"
+        return {
+            "KUBECONFIG": str(self.paths.kubeconfig),
+            "PROVIDER": "kind",
+            "NODES": ",".join(self._nodes()),
+            "NODE_IP": "127.0.0.1" if local else self._node_address(),
+            "HOST_IP": self._gateway(),
+            "AUDIT_LOG": str(self.paths.audit_log),
+            "KUBECTL": self._tool("kubectl"),
+            "HELM": self._tool("helm"),
+            "TOOLS_IMAGE": TOOLS_IMAGE,
+        }
+
+    def load_archives(self, archives: Sequence[Path]) -> None:
+        """Bring image archives to every node."""
+        for archive in archives:
+            run(load_command(self._tool("kind"), "image-archive", str(archive)))
+
+    def load_images(self, references: Sequence[str]) -> None:
+        """Bring images from the Docker daemon to every node; kind skips what is there."""
+        for reference in references:
+            with step(f"loading {reference}"):
+                run(load_command(self._tool("kind"), "docker-image", reference))
+
+    def stop_node(self, name: str, mode: str) -> None:
+        """Make a node fail, see ``BareCluster.stop_node``."""
+        words = {
+            "processes": ["exec", name, "systemctl", "stop", "kubelet", "containerd"],
+            "network": ["network", "disconnect", "kind", name],
+            "power": ["kill", name],
+        }
+        run(["docker", *words[mode]])
+        say(f"{name} is stopped ({mode})")
+
+    def start_node(self, name: str) -> None:
+        """Undo whatever ``stop_node`` did and wait until the node is Ready."""
+        run(["docker", "start", name])
+        # Connecting what is connected is an error, and just what was wanted.
+        succeeds(["docker", "network", "connect", "kind", name])
+        run(["docker", "exec", name, "systemctl", "start", "containerd", "kubelet"])
+        words = [self._tool("kubectl"), "--kubeconfig", str(self.paths.kubeconfig)]
+        run([*words, "wait", f"node/{name}", "--for=condition=Ready", "--timeout=90s"])
+
+    def _nodes(self) -> list[str]:
+        names = run([self._tool("kind"), "get", "nodes", "--name", NAME]).split()
+        # Control plane first, as callers expect of the first node.
+        return sorted(names, key=lambda name: ("control-plane" not in name, name))
+
+    def _node_address(self) -> str:
+        template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return run(["docker", "inspect", "-f", template, f"{NAME}-control-plane"]).strip()
+
+    def _gateway(self) -> str:
+        template = "{{range .IPAM.Config}}{{.Gateway}} {{end}}"
+        gateways = run(["docker", "network", "inspect", "kind", "-f", template]).split()
+        return next((gateway for gateway in gateways if "." in gateway), "")
+
+    def _tool(self, name: str) -> str:
+        """A tool from the PATH, else built into the cache."""
+        if found := shutil.which(name):
+            return found
+        binaries.build(self.paths, ["kubernetes" if name == "kubectl" else name], only={name})
+        return str(binaries.Binaries(self.paths).path(name))

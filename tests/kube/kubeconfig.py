@@ -1,0 +1,64 @@
+"""Kubeconfig files with everything inlined, so that one file can be handed around."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+from tests.kube.certs import Authority
+
+__all__ = ["build", "write"]
+
+
+def build(server: str, ca: bytes, certificate: bytes, key: bytes) -> dict[str, object]:
+    """A kubeconfig for one client certificate (PEM in, base64 inside)."""
+
+    def encoded(data: bytes) -> str:
+        return base64.b64encode(data).decode("ascii")
+
+    name = "sluice"
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "clusters": [
+            {
+                "name": name,
+                "cluster": {"server": server, "certificate-authority-data": encoded(ca)},
+            }
+        ],
+        "users": [
+            {
+                "name": name,
+                "user": {
+                    "client-certificate-data": encoded(certificate),
+                    "client-key-data": encoded(key),
+                },
+            }
+        ],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+    }
+
+
+def write(path: Path, authority: Authority, client: str, server: str) -> Path:
+    """Write the kubeconfig of a client certificate; JSON is YAML, and readable by its owner only.
+
+    Args:
+        path: the file to write.
+        authority: where the certificates lie.
+        client: the certificate's file name without ending.
+        server: the API server's URL.
+    """
+    config = build(
+        server,
+        authority.certificate("ca").read_bytes(),
+        authority.certificate(client).read_bytes(),
+        authority.key(client).read_bytes(),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.touch(mode=0o600)
+    temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path

@@ -1,0 +1,92 @@
+"""The Debian packages the tests need: installs them where it may, else names them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.kube.console import say, step
+from tests.kube.errors import KubeToolError
+
+__all__ = ["ALWAYS", "BARE", "ensure", "missing"]
+
+#: Package → what shows that it is there: a program on the PATH, or a file.
+#: These are used on the host whichever way the cluster runs.
+ALWAYS = {"ffmpeg": "ffmpeg"}
+#: These make the cluster and the images where there is no Docker.
+BARE = {
+    "buildah": "buildah",
+    "busybox-static": "/bin/busybox",
+    "conntrack": "conntrack",
+    "containerd": "containerd",
+    "containernetworking-plugins": "/usr/lib/cni/bridge",
+    "ethtool": "ethtool",
+    "gcc": "gcc",
+    "iproute2": "ip",
+    "iptables": "iptables",
+    "kmod": "modprobe",
+    "libc6-dev": "/usr/include/stdlib.h",
+    "mmdebstrap": "mmdebstrap",
+    "openssl": "openssl",
+    "procps": "sysctl",
+    "runc": "runc",
+    "skopeo": "skopeo",
+    "socat": "socat",
+    "util-linux": "nsenter",
+}
+
+
+def missing(needed: Mapping[str, str]) -> list[str]:
+    """The packages out of these whose program or file is not on this machine."""
+    # Another user's PATH may lack the folders of system programs.
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    return [
+        package
+        for package, proof in needed.items()
+        if not (Path(proof).exists() if "/" in proof else shutil.which(proof, path=path))
+    ]
+
+
+def ensure(needed: Mapping[str, str], *, check_only: bool = False) -> None:
+    """Install what is missing.
+
+    Args:
+        needed: package → its program or file.
+        check_only: only say what is missing.
+
+    Raises:
+        KubeToolError: something is missing and may or can not be installed from here.
+    """
+    packages = missing(needed)
+    if not packages:
+        say("all packages are there")
+        return
+    command = f"apt-get install --no-install-recommends {' '.join(packages)}"
+    if check_only:
+        raise KubeToolError(f"missing: {', '.join(packages)}; on Debian, as root: {command}")
+    if shutil.which("apt-get") is None:
+        raise KubeToolError(
+            f"missing: {', '.join(packages)} (Debian's names); install them with your system's tool"
+        )
+    if os.geteuid() != 0:
+        raise KubeToolError(f"missing: {', '.join(packages)}; as root: {command}")
+    with step(f"installing {', '.join(packages)}"):
+        if not _apt(["install", "--no-install-recommends", *packages]):
+            # The lists may never have been fetched, or be older than the archive.
+            _apt(["update"])
+            if not _apt(["install", "--no-install-recommends", *packages]):
+                raise KubeToolError(f"apt-get could not install them; try by hand: {command}")
+
+
+def _apt(arguments: list[str]) -> bool:
+    result = subprocess.run(
+        ["apt-get", "-qq", "-y", *arguments],
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    return result.returncode == 0

@@ -1,0 +1,166 @@
+"""The smallest hub that a recorder can be tested against: a script of records, on a clock.
+
+Units leave at their own pace times ``speed``; ``from=`` and ``since=`` are honoured as the
+contract says. The test decides when the source falls silent, comes back and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from sluice_media.contract import (
+    TimelineAck,
+    TimelineAnchor,
+    TimelineEnd,
+    TimelineFormat,
+    TimelineGap,
+    TimelineHeartbeat,
+)
+from sluice_media.timeline.framing import CONTENT_TYPE, Record, encode, track_infos
+from sluice_media.units import AccessUnit, TrackFormat
+
+TOKEN = "hub-token"
+
+
+@dataclass
+class FakeHub:
+    """Append records; every reader gets them from where it asks."""
+
+    stream_uid: str = "stream-1"
+    timeline: str = "t1"
+    log: list[Record] = field(default_factory=list)
+    session: bool = False
+    delivering: bool = False
+    acks: list[TimelineAck] = field(default_factory=list)
+    requests: list[dict[str, str]] = field(default_factory=list)
+    port: int = 0
+    _format_at: int = 0
+
+    def begin(self, formats: Sequence[TrackFormat], timeline: str) -> None:
+        """A session begins, or its tracks change."""
+        self.timeline, self.session, self.delivering = timeline, True, True
+        self._format_at = len(self.log)
+        self.log.append(
+            TimelineFormat(
+                timeline=timeline,
+                epoch=1,
+                stream_uid=self.stream_uid,
+                title="A title",
+                session_started_at=datetime(2026, 1, 1, tzinfo=UTC),
+                tracks=track_infos(formats),
+            )
+        )
+
+    def anchor(self, dts: int) -> None:
+        self.log.append(TimelineAnchor(dts=dts, utc=datetime.now(UTC)))
+
+    def unit(self, unit: AccessUnit) -> None:
+        self.log.append(replace(unit, utc_us=time.time_ns() // 1000))
+
+    async def play(
+        self, units: Sequence[AccessUnit], *, speed: float = 1.0, shift: int = 0
+    ) -> None:
+        """Sends units at their own pace; ``shift`` is added to their times."""
+        began, first = time.monotonic(), units[0].dts
+        self.delivering = True
+        for unit in units:
+            ahead = (unit.dts - first) / 90_000 / speed - (time.monotonic() - began)
+            if ahead > 0.005:
+                await asyncio.sleep(ahead)
+            self.unit(replace(unit, dts=unit.dts + shift, pts=unit.pts + shift))
+
+    def silent(self) -> None:
+        self.delivering = False
+
+    def gap(self, dts: int, wall_seconds: float) -> None:
+        self.log.append(TimelineGap(dts=dts, wall_seconds=wall_seconds))
+
+    def end(self) -> None:
+        self.session = self.delivering = False
+        self.log.append(TimelineEnd(reason="WindowPassed", finished_at=datetime.now(UTC)))
+
+    async def serve_timeline(self, request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise web.HTTPUnauthorized
+        self.requests.append(dict(request.query))
+        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
+        await response.prepare(request)
+        at, head = self._start(request)
+        with contextlib.suppress(ConnectionError):
+            await self._send(response, at, head)
+        return response
+
+    async def _send(self, response: web.StreamResponse, at: int, head: list[Record]) -> None:
+        for record in head:
+            await response.write(encode(record))
+        beat_at, words = 0.0, (None, None)
+        while True:
+            batch = self.log[at : at + 200]
+            at += len(batch)
+            if batch:
+                await response.write(b"".join(map(encode, batch)))
+            now_words = (self.session, self.delivering)
+            if time.monotonic() - beat_at >= 0.5 or words != now_words:
+                beat_at, words = time.monotonic(), now_words
+                beat = TimelineHeartbeat(session=self.session, delivering=self.delivering)
+                await response.write(encode(beat))
+            if not batch:
+                await asyncio.sleep(0.02)
+
+    def _start(self, request: web.Request) -> tuple[int, list[Record]]:
+        wanted = request.query.get("from")
+        if wanted is not None and wanted.rpartition(":")[0] == self.timeline:
+            dts = int(wanted.rpartition(":")[2])
+            at = self._format_at
+            while at < len(self.log):
+                record = self.log[at]
+                if isinstance(record, AccessUnit) and record.dts > dts:
+                    break
+                at += 1
+            while at and not isinstance(self.log[at - 1], AccessUnit) and at > self._format_at + 1:
+                at -= 1
+            return at, [self.log[self._format_at]] if at > self._format_at else []
+        if not self.session:
+            return len(self.log), []
+        since = request.query.get("since")
+        if since is None:
+            return self._format_at, []
+        moment = datetime.fromisoformat(since).timestamp() * 1e6
+        at = first = self._format_at + 1
+        for place in range(first, len(self.log)):
+            record = self.log[place]
+            if isinstance(record, AccessUnit) and record.is_random_access:
+                if record.utc_us > moment and at != first:
+                    break
+                at = place
+                if record.utc_us > moment:
+                    break
+        return at, [self.log[self._format_at]]
+
+    async def serve_ack(self, request: web.Request) -> web.Response:
+        self.acks.append(TimelineAck.model_validate_json(await request.read()))
+        return web.Response()
+
+
+@asynccontextmanager
+async def running_hub(port: int = 0) -> AsyncIterator[FakeHub]:
+    hub = FakeHub()
+    app = web.Application()
+    app.router.add_get("/v1/timeline", hub.serve_timeline)
+    app.router.add_post("/v1/timeline/ack", hub.serve_ack)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    hub.port = int(runner.addresses[0][1])
+    try:
+        yield hub
+    finally:
+        await runner.cleanup()

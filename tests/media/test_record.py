@@ -1,0 +1,281 @@
+"""A recorder process against a hub: what was sent is in the file, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sluice_media.contract import DesiredState, RecorderPhase
+from sluice_media.ffmpeg.probe import probe
+from sluice_media.units import AccessUnit
+from tests.media.fake_hub import FakeHub, running_hub
+from tests.media.media_clips import Clip, frame_hashes, make_clip
+from tests.media.recorder_rig import RecorderRig, recorder_rig
+
+THREE_SECONDS_BEFORE_THE_WRAP = (1 << 33) - 3 * 90_000
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return make_clip(tmp_path_factory.mktemp("clip") / "av.flv", seconds=12, gop=50)
+
+
+def sent_hashes(clip: Clip, stream: str = "v:0") -> list[str]:
+    return frame_hashes(clip.path, stream)
+
+
+def has_index_in_front(path: Path) -> bool:
+    data = path.read_bytes()
+    return 0 < data.find(b"moov") < data.find(b"mdat")
+
+
+async def send(hub: FakeHub, units: Sequence[AccessUnit], **how: float) -> None:
+    await hub.play(units, speed=how.get("speed", 8.0), shift=int(how.get("shift", 0)))
+
+
+async def stop_and_finish(rig: RecorderRig) -> None:
+    await asyncio.sleep(0.6)
+    rig.configure(desired_state=DesiredState.STOPPED)
+    assert await rig.exit_code() == 0
+
+
+@pytest.mark.parametrize("shift", [0, THREE_SECONDS_BEFORE_THE_WRAP], ids=["", "over 2^33"])
+async def test_everything_sent_is_in_the_mp4(tmp_path: Path, clip: Clip, shift: int) -> None:
+    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        await send(hub, clip.units, shift=shift)
+        status = await rig.until(lambda s: s.recording_duration > 11.9)
+        assert status.phase is RecorderPhase.RECORDING
+        await stop_and_finish(rig)
+        result = await rig.finished()
+
+    (file,) = result.files
+    assert (result.state, result.end_reason, file.state) == ("Done", "Stopped", "Ready")
+    assert file.title.startswith("Stream Record: News at 9, 20")
+    assert file.title.endswith(" UTC")
+    assert file.uri == f"pvc://claim/recordings/{rig.config.uid}/{rig.config.uid}-001.mp4"
+    assert frame_hashes(rig.mp4()) == sent_hashes(clip)
+    assert frame_hashes(rig.mp4(), "a:0") == sent_hashes(clip, "a:0")
+    assert has_index_in_front(rig.mp4())
+    probed = await probe(rig.mp4())
+    assert probed.format.tags["title"] == file.title
+    assert abs(probed.format.duration - status.recording_duration) < 0.1
+    assert file.size_bytes == rig.mp4().stat().st_size
+    assert not list(rig.store_dir.rglob("*.ts"))
+    assert hub.acks, "what is durable was acknowledged"
+
+
+async def test_a_killed_recorder_goes_on_with_the_same_file(tmp_path: Path, clip: Clip) -> None:
+    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        playing = asyncio.create_task(send(hub, clip.units, speed=1.5))
+        for duration in (2.0, 5.0):
+            await rig.until(lambda s, d=duration: s.recording_duration > d)
+            rig.kill()
+            await rig.exit_code()
+            await asyncio.sleep(0.3)
+            await rig.start()
+        await playing
+        await stop_and_finish(rig)
+        result = await rig.finished()
+
+    (file,) = result.files
+    assert file.gaps == []
+    assert frame_hashes(rig.mp4()) == sent_hashes(clip)
+    assert frame_hashes(rig.mp4(), "a:0") == sent_hashes(clip, "a:0")
+
+
+async def test_a_terminated_recorder_leaves_everything_in_the_store(
+    tmp_path: Path, clip: Clip
+) -> None:
+    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        await send(hub, clip.units[:300])
+        await rig.until(lambda s: s.recording_duration > 2)
+        await asyncio.sleep(0.3)
+        rig.kill(signal.SIGTERM)
+        assert await rig.exit_code() != 0
+        assert not list((tmp_path / "spool").rglob("*.ts")), "the next pod has another spool"
+        await rig.start()
+        await send(hub, clip.units[300:])
+        await stop_and_finish(rig)
+        await rig.finished()
+    assert frame_hashes(rig.mp4()) == sent_hashes(clip)
+
+
+async def test_a_loss_inside_the_window_is_one_file_and_one_gap(tmp_path: Path, clip: Clip) -> None:
+    cut = next(i for i, u in enumerate(clip.units) if u.track == 0 and u.dts >= 4 * 90_000)
+    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        await send(hub, clip.units[:cut])
+        hub.silent()
+        await rig.until(lambda s: s.phase is RecorderPhase.INTERRUPTED)
+        hub.gap(clip.units[cut].dts, 6.0)
+        await send(hub, clip.units[cut:])
+        status = await rig.until(lambda s: s.phase is RecorderPhase.RECORDING)
+        assert [(g.at_seconds, g.wall_seconds) for g in status.files[0].gaps] == [(4.0, 6.0)]
+        await stop_and_finish(rig)
+        result = await rig.finished()
+    assert [len(file.gaps) for file in result.files] == [1]
+    assert frame_hashes(rig.mp4()) == sent_hashes(clip)
+
+
+async def test_each_session_is_a_file_and_is_finished_while_the_next_is_awaited(
+    tmp_path: Path, clip: Clip
+) -> None:
+    cut = next(i for i, u in enumerate(clip.units) if u.is_random_access and u.dts >= 6 * 90_000)
+    async with (
+        running_hub() as hub,
+        recorder_rig(tmp_path, hub.port, rearm_seconds=3) as rig,
+    ):
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        await send(hub, clip.units[:cut])
+        hub.end()
+        await rig.until(lambda s: s.phase is RecorderPhase.WAITING_FOR_RETURN)
+        hub.begin(clip.formats, "t2")
+        await send(hub, clip.units[cut:])
+        await rig.until(lambda s: len(s.files) == 2)
+        hub.end()
+        status = await rig.until(lambda s: s.phase is RecorderPhase.DONE)
+        assert status.end_reason == "StreamEnded"
+        assert await rig.exit_code() == 0
+        result = await rig.finished()
+    assert [file.end_reason for file in result.files] == ["SessionEnded", "SessionEnded"]
+    assert frame_hashes(rig.mp4(1)) + frame_hashes(rig.mp4(2)) == sent_hashes(clip)
+
+
+@pytest.mark.parametrize("kind", ["audio only", "video only"])
+async def test_streams_of_one_track_are_streams(tmp_path: Path, kind: str) -> None:
+    video, audio = (None, 44_100) if kind == "audio only" else ("320x180", None)
+    clip = make_clip(tmp_path / "one.flv", seconds=4, video=video, audio_hz=audio)
+    stream = "a:0" if kind == "audio only" else "v:0"
+    async with running_hub() as hub, recorder_rig(tmp_path / "rig", hub.port) as rig:
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        await send(hub, clip.units)
+        await rig.until(lambda s: s.recording_duration > 3.8)
+        await stop_and_finish(rig)
+        await rig.finished()
+    assert frame_hashes(rig.mp4(), stream) == sent_hashes(clip, stream)
+    assert has_index_in_front(rig.mp4())
+
+
+async def test_audio_that_begins_late_is_in_the_file(tmp_path: Path, clip: Clip) -> None:
+    late = [u for u in clip.units if u.track == 0 or u.dts >= 7 * 90_000]
+    first_audio = next(i for i, u in enumerate(late) if u.track == 1)
+    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
+        await rig.start()
+        hub.begin(clip.formats[:1], "t1")
+        await send(hub, late[:first_audio])
+        hub.begin(clip.formats, "t1")
+        await send(hub, late[first_audio:])
+        await rig.until(lambda s: s.recording_duration > 11.8)
+        await stop_and_finish(rig)
+        result = await rig.finished()
+    assert len(result.files) == 1
+    assert frame_hashes(rig.mp4()) == sent_hashes(clip)
+    kept = sum(u.track == 1 for u in late)
+    assert len(frame_hashes(rig.mp4(), "a:0")) == kept
+
+
+async def test_declared_audio_that_never_comes_does_no_harm(tmp_path: Path, clip: Clip) -> None:
+    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        await send(hub, [u for u in clip.units if u.track == 0])
+        await rig.until(lambda s: s.recording_duration > 11.8)
+        await stop_and_finish(rig)
+        await rig.finished()
+    assert frame_hashes(rig.mp4()) == sent_hashes(clip)
+
+
+async def test_other_parameters_open_another_file(tmp_path: Path, clip: Clip) -> None:
+    other = make_clip(tmp_path / "other.flv", seconds=3, video="320x180", audio_hz=44_100)
+    shift = clip.units[-1].dts + 9_000
+    async with running_hub() as hub, recorder_rig(tmp_path / "rig", hub.port) as rig:
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        await send(hub, clip.units)
+        hub.begin(other.formats, "t1")
+        await send(hub, other.units, shift=shift)
+        await rig.until(lambda s: len(s.files) == 2 and s.recording_duration > 14.8)
+        await stop_and_finish(rig)
+        result = await rig.finished()
+    assert [file.end_reason for file in result.files] == ["ParametersChanged", "Stopped"]
+    assert frame_hashes(rig.mp4(1)) == sent_hashes(clip)
+    assert frame_hashes(rig.mp4(2)) == sent_hashes(other)
+
+
+async def test_a_recording_begins_at_the_keyframe_before_it_was_made(
+    tmp_path: Path, clip: Clip
+) -> None:
+    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
+        hub.begin(clip.formats, "t1")
+        await send(hub, [u for u in clip.units if u.dts < 5 * 90_000])
+        rig.configure(created_at=datetime.now(UTC))
+        await rig.start()
+        await send(hub, [u for u in clip.units if u.dts >= 5 * 90_000])
+        await rig.until(lambda s: s.recording_duration > 7.8)
+        await stop_and_finish(rig)
+        await rig.finished()
+    assert frame_hashes(rig.mp4()) == sent_hashes(clip)[100:], "from the keyframe at 4 s on"
+
+
+async def test_too_short_a_recording_is_discarded(tmp_path: Path, clip: Clip) -> None:
+    async with (
+        running_hub() as hub,
+        recorder_rig(tmp_path, hub.port, minimum_seconds=10) as rig,
+    ):
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        await send(hub, clip.units[:200])
+        await rig.until(lambda s: s.recording_duration > 1)
+        await stop_and_finish(rig)
+        result = await rig.finished()
+    assert (result.end_reason, [file.state for file in result.files]) == ("TooShort", ["Discarded"])
+    assert not list(rig.store_dir.rglob("*.ts"))
+    assert not list(rig.store_dir.rglob("*.mp4"))
+
+
+async def test_the_supervisor_starts_a_killed_worker_again_and_ends_with_it(
+    tmp_path: Path, clip: Clip
+) -> None:
+    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
+        await rig.start(supervised=True)
+        hub.begin(clip.formats, "t1")
+        playing = asyncio.create_task(send(hub, clip.units, speed=3))
+        await rig.until(lambda s: s.recording_duration > 3)
+        (worker,) = rig.children()
+        os.kill(worker, signal.SIGKILL)
+        await playing
+        await rig.until(lambda s: s.recording_duration > 11.8)
+        assert rig.children() != [worker]
+        await stop_and_finish(rig)
+        await rig.finished()
+    assert frame_hashes(rig.mp4()) == sent_hashes(clip)
+
+
+async def test_a_pod_that_is_deleted_takes_its_worker_along(tmp_path: Path, clip: Clip) -> None:
+    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
+        await rig.start(supervised=True)
+        hub.begin(clip.formats, "t1")
+        await send(hub, clip.units[:300])
+        await rig.until(lambda s: s.recording_duration > 3)
+        (worker,) = rig.children()
+        rig.kill(signal.SIGTERM)
+        assert await rig.exit_code(20) == 143
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+        assert not (rig.store_dir / rig.config.prefix / "done.json").exists()
+        assert list(rig.store_dir.rglob("*.ts"))

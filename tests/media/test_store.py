@@ -1,0 +1,210 @@
+"""The store's pod at work on real media: overlapping attempts, its ports, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from sluice_media.contract import StoreConfig, StoredRecording, StoredResult, StoreStatus
+from sluice_media.record.chunks import ChunkCutter, ClosedChunk
+from sluice_media.record.journal import Completion, FileEntry, Journal, RecordingHead
+from sluice_media.record.plan import PlannedFile
+from sluice_media.settings import PodSettings
+from sluice_media.store import keys
+from sluice_media.store.catalog import load_view
+from sluice_media.store.role import StoreRole
+from sluice_media.store.target import Target, open_claim
+from sluice_media.timeline.framing import track_infos
+from sluice_media.units import AccessUnit
+from tests.media.media_clips import Clip, frame_hashes, make_clip
+from tests.media.recorder_rig import free_port
+
+UID = "rec-uid-1"
+PREFIX = f"recordings/{UID}"
+START = datetime(2026, 5, 1, 12, tzinfo=UTC)
+TOKEN = {"Authorization": "Bearer hub-token"}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return make_clip(tmp_path_factory.mktemp("clip") / "av.flv", seconds=20, gop=50)
+
+
+def record(folder: Path, clip: Clip, units: Sequence[AccessUnit]) -> FileEntry:
+    """What one attempt makes of these units."""
+    folder.mkdir(parents=True)
+    file = PlannedFile(1, "t1", clip.units[0].dts, START, START, track_infos(clip.formats))
+    cutter = ChunkCutter(folder)
+    closed: list[ClosedChunk] = []
+    for unit in units:
+        stamped = replace(unit, utc_us=round(START.timestamp() * 1e6) + unit.dts * 100 // 9)
+        file.take(stamped)
+        closed += cutter.write(file, stamped, START)
+    closed += cutter.close()
+    for chunk in closed:
+        chunk.path.with_suffix(".idx").unlink()
+    return file.entry().model_copy(update={"chunks": [chunk.entry for chunk in closed]})
+
+
+async def leave(target: Target, attempts: dict[str, FileEntry], *, done: bool = True) -> None:
+    for number, (attempt, file) in enumerate(attempts.items()):
+        journal = Journal(
+            attempt=attempt,
+            recording_uid=UID,
+            started_at=START + timedelta(seconds=number),
+            files=[file],
+        )
+        await target.put(keys.journal_key(PREFIX, attempt), journal.to_json().encode())
+    head = RecordingHead(
+        uid=UID,
+        name="rec",
+        namespace="default",
+        stream_title="Größe & mehr",
+        created_at=START,
+        minimum_seconds=10,
+        rearm_seconds=0,
+        desired_state="Recording",
+    )
+    await target.put(keys.head_key(PREFIX), head.to_json().encode())
+    if done:
+        completion = Completion(end_reason="StreamEnded", at=START)
+        await target.put(keys.done_key(PREFIX), completion.to_json().encode())
+
+
+class StorePod:
+    def __init__(self, folder: Path) -> None:
+        self.store_dir = folder / "store"
+        self.status_port, self.store_port = free_port(), free_port()
+        (folder / "keys/hub").mkdir(parents=True)
+        (folder / "keys/hub/token").write_text("hub-token")
+        config = StoreConfig(namespace="default", name="default", uid="u", uri_base="pvc://c/")
+        (folder / "config.json").write_text(config.to_json())
+        self.settings = PodSettings(
+            pod_uid="pod-1",
+            config_file=folder / "config.json",
+            keys_dir=folder / "keys",
+            store_dir=self.store_dir,
+            bind="127.0.0.1",
+            status_port=self.status_port,
+            store_port=self.store_port,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[aiohttp.ClientSession]:
+        terminate = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(StoreRole(self.settings).run(terminate))
+            url = f"http://127.0.0.1:{self.store_port}"
+            async with aiohttp.ClientSession(url, headers=TOKEN) as session:
+                await self.status()
+                yield session
+            terminate.set()
+
+    async def status(self) -> StoreStatus:
+        url = f"http://127.0.0.1:{self.status_port}/v1/status"
+        async with asyncio.timeout(10), aiohttp.ClientSession(headers=TOKEN) as session:
+            while True:
+                try:
+                    async with session.get(url) as answer:
+                        return StoreStatus.model_validate_json(await answer.read())
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.05)
+
+
+async def result(session: aiohttp.ClientSession, state: str) -> StoredResult:
+    async with asyncio.timeout(30):
+        while True:
+            async with session.get(f"/v1/recordings/{UID}") as answer:
+                found = StoredResult.model_validate_json(await answer.read())
+            if found.state == state:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_two_recorders_that_overlapped_give_one_file_with_every_frame_once(
+    tmp_path: Path, clip: Clip
+) -> None:
+    pod = StorePod(tmp_path)
+    folder = pod.store_dir / PREFIX
+    at = len(clip.units)
+    await leave(
+        open_claim(pod.store_dir),
+        {
+            "lost-node": record(folder / "lost-node", clip, clip.units[: at * 6 // 10]),
+            "successor": record(folder / "successor", clip, clip.units[at * 2 // 10 :]),
+        },
+    )
+    view = await load_view(open_claim(pod.store_dir), UID)
+    assert any(chunk.skip_through for chunk in view.files[0].chunks), "a chunk had to be trimmed"
+    async with pod.running() as session:
+        found = await result(session, "Done")
+    (file,) = found.files
+    mp4 = pod.store_dir / PREFIX / file.name
+    assert frame_hashes(mp4) == frame_hashes(clip.path)
+    assert frame_hashes(mp4, "a:0") == frame_hashes(clip.path, "a:0")
+
+
+async def test_a_vanished_recorders_file_is_made_told_counted_and_handed_out(
+    tmp_path: Path, clip: Clip
+) -> None:
+    pod = StorePod(tmp_path)
+    entry = record(pod.store_dir / PREFIX / "a", clip, clip.units)
+    await leave(open_claim(pod.store_dir), {"a": entry}, done=False)
+    async with pod.running() as session:
+        assert (await result(session, "Open")).files[0].state == "Recording"
+        before = await pod.status()
+        told = StoredRecording(uid=UID, name="rec", prefix=PREFIX, recorder_gone=True)
+        async with session.put(f"/v1/recordings/{UID}", data=told.to_json()) as answer:
+            assert answer.status == 200
+        (file,) = (await result(session, "Done")).files
+        url = f"/v1/recordings/{UID}/files/{file.name}"
+        async with session.get(url) as answer:
+            content = await answer.read()
+        async with session.get(url, headers={"Range": "bytes=1000-1999"}) as answer:
+            assert await answer.read() == content[1000:2000]
+        after = await pod.status()
+    assert hashlib.sha256(content).hexdigest() == file.sha256
+    assert len(content) == file.size_bytes
+    assert file.title == "Stream Record: Größe & mehr, 2026-05-01 12:00:20 UTC"
+    assert abs(file.duration_seconds - 20) < 0.1
+    assert file.uri == f"pvc://c/{PREFIX}/{file.name}"
+    assert (after.writable, after.finalizing) == (True, None)
+    assert after.version >= after.changed[UID] > before.version
+    assert after.used_bytes > 0
+    assert after.available_bytes
+
+
+async def test_a_file_that_cannot_be_made_says_why(tmp_path: Path, clip: Clip) -> None:
+    pod = StorePod(tmp_path)
+    entry = record(pod.store_dir / PREFIX / "a", clip, clip.units)
+    for chunk in (pod.store_dir / PREFIX / "a").glob("*.ts"):
+        chunk.write_bytes(b"\x00" * chunk.stat().st_size)
+    await leave(open_claim(pod.store_dir), {"a": entry})
+    async with pod.running() as session:
+        found = await result(session, "Failed")
+    assert found.message is not None
+    assert "ffmpeg ended with code 1" in found.message
+    assert list((pod.store_dir / PREFIX / "a").glob("*.ts")), "nothing is deleted"
+    assert not list((pod.store_dir / keys.SCRATCH).glob("*"))
+
+
+async def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    pod = StorePod(tmp_path)
+    role = StoreRole(pod.settings)
+    target = open_claim(pod.store_dir)
+    await role.probe(target)
+    assert role.board.status.writable
+    # A folder where the probe's object would lie: the write fails as on a sick disk.
+    (pod.store_dir / ".probe").rmdir()
+    (pod.store_dir / ".probe").write_text("in the way")
+    await role.probe(target)
+    assert not role.board.status.writable
+    assert role.board.status.message

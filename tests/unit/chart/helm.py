@@ -1,0 +1,91 @@
+"""The real Helm, for tests: renders the chart and says what it refuses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.kube.binaries import Binaries
+from tests.kube.errors import KubeToolError
+from tests.kube.paths import REPOSITORY, Paths
+
+__all__ = ["CHART", "RELEASE", "VALUES_FILES", "Helm", "Object", "helm_binary", "pod_specs"]
+
+CHART = REPOSITORY / "charts" / "sluice"
+VALUES_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
+RELEASE = "sluice"
+NAMESPACE = "sluice-system"
+
+Object = dict[str, Any]
+
+
+@cache
+def helm_binary() -> str:
+    """``$SLUICE_HELM``, the one the cluster tool built, or the one on PATH.
+
+    Fails the test, with what to do, when there is none.
+    """
+    if given := os.environ.get("SLUICE_HELM"):
+        return given
+    try:
+        return str(Binaries(Paths.from_environment()).path("helm"))
+    except KubeToolError:
+        found = shutil.which("helm")
+    if found is None:
+        pytest.fail("no helm: run `python3 -m tests.kube binaries`, or install Helm")
+    return found
+
+
+@dataclass(slots=True, frozen=True)
+class Helm:
+    """Helm on this chart. ``values`` are merged over the chart's own as a values file is."""
+
+    environment: Mapping[str, str]
+    folder: Path
+    """For values files and Helm's own state."""
+
+    def __call__(self, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [helm_binary(), *args],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def template(self, *files: Path, values: Mapping[str, Any] | None = None) -> list[Object]:
+        """The objects of a release; fails when Helm does."""
+        done = self._template(files, values or {})
+        assert done.returncode == 0, done.stderr
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    def refusal(self, values: Mapping[str, Any]) -> str:
+        """What Helm says when it must not accept ``values``."""
+        done = self._template((), values)
+        assert done.returncode != 0, f"Helm accepted {values}"
+        return done.stderr
+
+    def _template(
+        self, files: tuple[Path, ...], values: Mapping[str, Any]
+    ) -> subprocess.CompletedProcess[str]:
+        own = self.folder / "values.yaml"
+        own.write_text(yaml.safe_dump(dict(values)), encoding="utf-8")
+        options = [f"--values={file}" for file in (*files, own)]
+        return self("template", RELEASE, str(CHART), f"--namespace={NAMESPACE}", *options)
+
+
+def pod_specs(objects: list[Object]) -> Iterator[tuple[str, Object]]:
+    """(name, pod spec) of everything that makes pods."""
+    for document in objects:
+        template = document.get("spec", {}).get("template")
+        if document["kind"] != "CustomResourceDefinition" and template:
+            yield document["metadata"]["name"], template["spec"]

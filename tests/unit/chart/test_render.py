@@ -1,0 +1,242 @@
+"""What the chart makes of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+from pydantic_settings import BaseSettings
+
+from sluice_media.gateway.settings import GatewaySettings
+from sluice_operator.settings import Settings
+from tests.kube.paths import REPOSITORY
+from tests.unit.chart.helm import CHART, VALUES_FILES, Helm, Object, pod_specs
+
+S = TypeVar("S", bound=BaseSettings)
+CRDS = sorted((REPOSITORY / "crds").glob("*.yaml"))
+
+
+def one(objects: list[Object], kind: str, name: str) -> Object:
+    [found] = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name]
+    return found
+
+
+def environment(objects: list[Object], deployment: str) -> dict[str, Any]:
+    spec = one(objects, "Deployment", deployment)["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    return {entry["name"]: entry.get("value") for entry in container["env"]}
+
+
+def read_settings(
+    model: type[S], environment: Mapping[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> S:
+    """The settings as the pod reads them."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, "a-pod-uid" if value is None else value)
+    return model()
+
+
+def crds_of(objects: list[Object]) -> list[Object]:
+    return [o for o in objects if o["kind"] == "CustomResourceDefinition"]
+
+
+@pytest.mark.parametrize("file", [None, *VALUES_FILES], ids=lambda f: f.stem if f else "defaults")
+def test_lints_strictly(helm: Helm, file: Path | None) -> None:
+    values = [f"--values={file}"] if file else []
+    done = helm("lint", "--strict", str(CHART), *values)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("file", VALUES_FILES, ids=lambda f: f.stem)
+def test_every_object_is_named_and_labelled_and_there_once(helm: Helm, file: Path) -> None:
+    objects = helm.template(file)
+    identities = [
+        (o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in objects
+    ]
+    assert len(set(identities)) == len(identities)
+    for document in objects:
+        if document["kind"] == "CustomResourceDefinition":
+            continue
+        labels = document["metadata"]["labels"]
+        assert labels["app.kubernetes.io/part-of"] == "sluice"
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+        cluster_wide = document["kind"].startswith("ClusterRole")
+        assert ("namespace" in document["metadata"]) is not cluster_wide
+
+
+def test_selectors_find_the_pods_they_are_for(helm: Helm) -> None:
+    for document in (objects := helm.template()):
+        spec = document.get("spec", {})
+        if document["kind"] == "Deployment":
+            labels = spec["template"]["metadata"]["labels"]
+            assert spec["selector"]["matchLabels"].items() <= labels.items()
+    gateway = one(objects, "Deployment", "sluice-gateway")["spec"]["template"]["metadata"]["labels"]
+    service = one(objects, "Service", "sluice-gateway")["spec"]["selector"]
+    assert service.items() <= gateway.items()
+    operator = one(objects, "Deployment", "sluice-operator")["spec"]["template"]["metadata"]
+    assert not service.items() <= operator["labels"].items()
+    for name, labels in (("sluice-gateway", gateway), ("sluice-operator", operator["labels"])):
+        policy = one(objects, "NetworkPolicy", name)["spec"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+        assert policy["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_a_new_chart_version_alone_replaces_no_gateway(helm: Helm) -> None:
+    template = one(helm.template(), "Deployment", "sluice-gateway")["spec"]["template"]
+    assert "helm.sh/chart" not in template["metadata"]["labels"]
+    assert "app.kubernetes.io/version" not in template["metadata"]["labels"]
+
+
+def test_the_gateway_is_replaced_without_cutting_a_publisher(helm: Helm) -> None:
+    spec = one(helm.template(), "Deployment", "sluice-gateway")["spec"]
+    rolling = {"maxSurge": "100%", "maxUnavailable": 0}
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= 3600
+
+
+def test_crds_are_the_generated_ones_and_survive_an_uninstall(helm: Helm) -> None:
+    rendered = {crd["metadata"]["name"]: crd for crd in crds_of(helm.template())}
+    generated = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in CRDS]
+    assert generated, "crds/ is empty: run `make crds`"
+    assert set(rendered) == {crd["metadata"]["name"] for crd in generated}
+    for crd in generated:
+        found = rendered[crd["metadata"]["name"]]
+        assert found["spec"] == crd["spec"]
+        assert found["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_crds_can_go_with_the_release_or_stay_out_of_it(helm: Helm) -> None:
+    for crd in crds_of(helm.template(values={"crds": {"keep": False}})):
+        assert "helm.sh/resource-policy" not in crd["metadata"].get("annotations", {})
+    assert not crds_of(helm.template(values={"crds": {"enabled": False}}))
+
+
+def test_images_by_tag_and_by_digest(helm: Helm) -> None:
+    app_version = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
+    [defaults] = [s for n, s in pod_specs(helm.template()) if n == "sluice-gateway"]
+    assert defaults["containers"][0]["image"] == f"sluice/media:{app_version}"
+    digest = "sha256:" + "a" * 64
+    image = {"repository": "r.example/media", "tag": "9", "digest": digest}
+    objects = helm.template(values={"media": {"image": image}})
+    [spec] = [s for n, s in pod_specs(objects) if n == "sluice-gateway"]
+    assert spec["containers"][0]["image"] == f"r.example/media@{digest}"
+    assert environment(objects, "sluice-operator")["SLUICE_MEDIA_IMAGE"].endswith(digest)
+
+
+def test_the_operator_understands_its_environment(
+    helm: Helm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each variable is a setting of the operator, and arrives as it was meant."""
+    [file] = [file for file in VALUES_FILES if file.stem == "everything-values"]
+    given = environment(helm.template(file), "broadcast-operator")
+    assert set(given) - {"POD_UID"} <= {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
+    settings = read_settings(Settings, given, monkeypatch)
+    assert settings.watch_namespaces == ("default", "kube-public")
+    assert settings.lease_name == "broadcast-operator"
+    assert settings.observe_mode == "proxy"
+    assert settings.image_pull_secrets == ("registry", "mirror")
+    assert settings.gateway_service == "broadcast-gateway"
+    domain = settings.domain()
+    assert domain.media_image == "registry.example/sluice/media:7"
+    assert domain.default_store is not None
+    assert domain.default_store.size == "1Ti"
+    assert domain.default_store.storage_class_name == "fast"
+    assert (domain.gateway_public_host, domain.gateway_public_rtmp_port) == ("192.0.2.10", 1936)
+    ingest = {"requests": {"cpu": "200m"}, "limits": {"memory": "2Gi"}}
+    assert domain.resources["ingest"] == ingest
+    assert "push" in domain.resources, "a role that is not named has its default"
+
+
+def test_the_default_mediastore_can_be_switched_off(
+    helm: Helm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = helm.template(values={"defaultMediaStore": {"enabled": False}})
+    given = environment(objects, "sluice-operator")
+    assert read_settings(Settings, given, monkeypatch).domain().default_store is None
+
+
+def test_the_gateway_understands_its_environment(
+    helm: Helm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"clusterDomain": "c.example", "gateway": {"terminationGracePeriodSeconds": 60}}
+    given = environment(helm.template(values=values), "sluice-gateway")
+    fields = GatewaySettings.model_fields
+    assert set(given) - {"POD_UID"} <= {f"SLUICE_{name.upper()}" for name in fields}
+    settings = read_settings(GatewaySettings, given, monkeypatch)
+    assert settings.cluster_domain == "c.example"
+    assert settings.grace_seconds == 50, "it leaves before the kubelet kills it"
+    assert settings.max_failures == 10
+
+
+def test_no_limit_by_address_where_addresses_are_hidden(helm: Helm) -> None:
+    """With externalTrafficPolicy Cluster every publisher seems to come from a node: one of them
+    with a wrong key would lock all others out."""
+    service = {"type": "LoadBalancer", "externalTrafficPolicy": "Cluster"}
+    given = environment(helm.template(values={"gateway": {"service": service}}), "sluice-gateway")
+    assert given["SLUICE_MAX_FAILURES"] == given["SLUICE_MAX_CONNECTIONS_PER_ADDRESS"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "host", "port"),
+    [
+        pytest.param({"service": {"type": "LoadBalancer"}}, None, None, id="its-own-address"),
+        pytest.param({"publicHost": "live.example.org"}, "live.example.org", None, id="a-name"),
+        pytest.param(
+            {"publicHost": "192.0.2.1", "service": {"type": "NodePort"}},
+            "192.0.2.1",
+            None,
+            id="node-port-read-off-the-service",
+        ),
+        pytest.param(
+            {"publicHost": "h", "publicPorts": {"rtmp": 443}}, "h", "443", id="behind-a-mapping"
+        ),
+        pytest.param(
+            {"service": {"type": "ClusterIP", "ports": {"rtmp": 1940}}},
+            "sluice-gateway.sluice-system.svc.cluster.local",
+            "1940",
+            id="inside-the-cluster",
+        ),
+    ],
+)
+def test_where_publishers_are_sent(
+    helm: Helm, gateway: dict[str, Any], host: str | None, port: str | None
+) -> None:
+    given = environment(helm.template(values={"gateway": gateway}), "sluice-operator")
+    assert given.get("SLUICE_GATEWAY_PUBLIC_HOST") == host
+    assert given.get("SLUICE_GATEWAY_PUBLIC_RTMP_PORT") == port
+
+
+def test_the_service_has_the_ports_that_were_asked_for(helm: Helm) -> None:
+    def port(**service: Any) -> Object:
+        values = {"gateway": {"publicHost": "h", "service": service}}
+        [found] = one(helm.template(values=values), "Service", "sluice-gateway")["spec"]["ports"]
+        return dict(found)
+
+    assert port(type="NodePort", nodePorts={"rtmp": 31935})["nodePort"] == 31935
+    assert "nodePort" not in port(type="NodePort")
+    assert "nodePort" not in port(type="ClusterIP", nodePorts={"rtmp": 31935})
+    assert port(type="LoadBalancer", ports={"rtmp": 443})["port"] == 443
+    assert port(type="LoadBalancer")["targetPort"] == "rtmp"
+
+
+def test_some_namespaces_only(helm: Helm) -> None:
+    values = {"operator": {"watchNamespaces": ["sports", "news"]}}
+    objects = helm.template(values=values)
+    assert not [o for o in objects if o["kind"] == "ClusterRoleBinding"]
+    bound = {
+        o["metadata"]["namespace"]
+        for o in objects
+        if o["kind"] == "RoleBinding" and o["roleRef"]["kind"] == "ClusterRole"
+    }
+    assert bound == {"sports", "news"}
+
+
+def test_the_notes_say_what_to_do_next(helm: Helm) -> None:
+    done = helm("install", "sluice", str(CHART), "--dry-run=client", "--namespace=tv")
+    assert done.returncode == 0, done.stderr
+    notes = done.stdout.partition("NOTES:")[2]
+    for expected in ("kubectl -n tv", "my-stream-ingest", "rtmpServer", "streamKey", "EXTERNAL-IP"):
+        assert expected in notes

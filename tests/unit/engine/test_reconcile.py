@@ -1,0 +1,424 @@
+"""One pass over an object: what is written, in which order, and what is not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sluice_operator.domain.decision import Child, Condition, Deletion, PodConfigHash, StoreCall
+from sluice_operator.engine.reconcile import Outcome
+from sluice_operator.kube.errors import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    UnavailableError,
+)
+
+from tests.unit.engine.builders import (
+    FINALIZER,
+    KEY,
+    Engine,
+    FakeController,
+    decided,
+    make_deployment,
+    make_job,
+    make_livestream,
+    make_secret,
+    ready,
+)
+from tests.unit.engine.fakes import FakeApi, settle
+
+
+def make_engine(**meta: Any) -> Engine:
+    engine = Engine()
+    engine.api.put(make_livestream(**meta))
+    engine.watch()
+    return engine
+
+
+def stored(engine: Engine, kind: str = "LiveStream", name: str = "show") -> dict[str, Any]:
+    return engine.api.objects[kind, "ns", name]
+
+
+def conditions(engine: Engine) -> dict[str, dict[str, Any]]:
+    return {c["type"]: c for c in stored(engine)["status"]["conditions"]}
+
+
+async def test_children_first_then_one_status_write() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_secret()), Child(make_deployment())))
+    result = await engine.reconciler.run(controller, KEY)
+    assert result.outcome is Outcome.SETTLED
+    assert engine.api.writes() == [
+        ("apply", "Secret", "show-ingest"),
+        ("apply", "Deployment", "show-ingest"),
+        ("update-status", "LiveStream", "show"),
+    ]
+
+
+async def test_a_second_pass_over_the_same_facts_writes_nothing() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_secret()), Child(make_deployment())))
+    await engine.reconciler.run(controller, KEY)
+    engine.api.requests.clear()
+    await engine.reconciler.run(controller, KEY)
+    assert engine.api.requests == []
+
+
+async def test_a_new_process_reads_but_writes_nothing() -> None:
+    """The promise of `kill -9`: everything that was decided can be read off the cluster."""
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_secret()), Child(make_deployment())))
+    await engine.reconciler.run(controller, KEY)
+    engine.api.requests.clear()
+    reborn = Engine(engine.api)
+    reborn.watch()
+    await reborn.reconciler.run(controller, KEY)
+    assert reborn.api.writes() == []
+
+
+async def test_children_carry_owner_label_and_hash() -> None:
+    engine = make_engine()
+    await engine.reconciler.run(FakeController(decided(Child(make_deployment()))), KEY)
+    meta = stored(engine, "Deployment", "show-ingest")["metadata"]
+    assert meta["ownerReferences"] == [
+        {
+            "apiVersion": "sluice.video/v1alpha1",
+            "kind": "LiveStream",
+            "name": "show",
+            "uid": stored(engine)["metadata"]["uid"],
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]
+    assert meta["labels"] == {"app": "show", "app.kubernetes.io/managed-by": "sluice"}
+    assert len(meta["annotations"]["sluice.video/spec-hash"]) == 16
+
+
+@pytest.mark.parametrize("path", ["spec.replicas", "spec.paused", "metadata.labels.app"])
+async def test_a_field_that_somebody_changed_is_repaired(path: str) -> None:
+    """`kubectl scale` leaves our hash in place; ownership tells."""
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_deployment())))
+    await engine.reconciler.run(controller, KEY)
+    engine.api.set_value("Deployment", "show-ingest", path, 7)
+    engine.watch()
+    await engine.reconciler.run(controller, KEY)
+    deployment = stored(engine, "Deployment", "show-ingest")
+    assert deployment["spec"] == {"replicas": 1, "paused": False}
+    assert deployment["metadata"]["labels"]["app"] == "show"
+
+
+async def test_a_field_that_somebody_removed_is_put_back() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_deployment())))
+    await engine.reconciler.run(controller, KEY)
+    engine.api.set_value("Deployment", "show-ingest", "spec.paused", None)
+    engine.watch()
+    await engine.reconciler.run(controller, KEY)
+    assert stored(engine, "Deployment", "show-ingest")["spec"]["paused"] is False
+
+
+async def test_what_others_add_is_tolerated() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_deployment())))
+    await engine.reconciler.run(controller, KEY)
+    engine.api.set_value("Deployment", "show-ingest", "metadata.annotations.theirs", "1")
+    engine.watch()
+    engine.api.requests.clear()
+    await engine.reconciler.run(controller, KEY)
+    assert engine.api.writes() == []
+
+
+@pytest.mark.parametrize("child", [make_secret(), make_deployment()])
+async def test_an_object_of_somebody_else_is_never_touched(child: dict[str, Any]) -> None:
+    """Forced apply would take a user's Secret over, and our deletion would then delete it."""
+    engine = make_engine()
+    theirs = {**child, "metadata": {**child["metadata"], "namespace": "ns"}, "data": {"a": "b"}}
+    before = dict(engine.api.put(theirs))
+    other = make_job()
+    controller = FakeController(decided(Child(other, create_only=True), Child(child)))
+    with pytest.raises(ConflictError, match="exists already and is not made by Sluice"):
+        await engine.reconciler.run(controller, KEY)
+    assert engine.api.writes() == []
+    assert stored(engine, child["kind"], "show-ingest") == before
+
+
+async def test_a_child_of_the_former_object_of_that_name_is_never_touched() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_deployment())))
+    await engine.reconciler.run(controller, KEY)
+    engine.api.drop("LiveStream", "show")
+    engine.api.put(make_livestream(uid="reborn"))
+    engine.watch()
+    engine.api.requests.clear()
+    with pytest.raises(ConflictError, match="controlled by LiveStream show"):
+        await engine.reconciler.run(controller, KEY)
+    assert engine.api.writes() == []
+
+
+async def test_a_child_replaced_behind_our_back_is_not_written() -> None:
+    """Between our look and our write the Deployment became somebody else's."""
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_deployment())))
+    await engine.reconciler.run(controller, KEY)
+    controller.decision = decided(Child(make_deployment(replicas=2)))
+    theirs = {**make_deployment(), "spec": {"replicas": 9}}
+    theirs["metadata"] = {"name": "show-ingest", "namespace": "ns", "uid": "theirs"}
+
+    def swap(verb: str, kind: str, name: str) -> None:
+        if verb == "apply":
+            engine.api.objects.pop((kind, "ns", name), None)
+            engine.api.put(theirs)
+            engine.api.before = lambda verb, kind, name: None
+
+    engine.api.before = swap
+    with pytest.raises(ConflictError):
+        await engine.reconciler.run(controller, KEY)
+    assert stored(engine, "Deployment", "show-ingest")["spec"] == {"replicas": 9}
+
+
+async def test_create_only_children_are_made_once_and_never_again() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_job(), create_only=True)))
+    await engine.reconciler.run(controller, KEY)
+    controller.decision = decided(
+        Child({**make_job(), "spec": {"backoffLimit": 1}}, create_only=True)
+    )
+    await engine.reconciler.run(controller, KEY)
+    assert [w for w in engine.api.writes() if w[1] == "Job"] == [("create", "Job", "show-record")]
+
+
+async def test_children_without_an_owner_are_left_alone_once_they_exist() -> None:
+    engine = make_engine()
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "store", "namespace": "ns"},
+    }
+    engine.api.put(claim)
+    await engine.reconciler.run(FakeController(decided(Child(claim, owned=False))), KEY)
+    assert [w for w in engine.api.writes() if w[1] == "PersistentVolumeClaim"] == []
+
+
+async def test_status_is_not_written_when_it_says_the_same() -> None:
+    engine = make_engine()
+    controller = FakeController(decided())
+    await engine.reconciler.run(controller, KEY)
+    await engine.clock.advance(100)
+    await engine.reconciler.run(controller, KEY)
+    assert engine.api.writes() == [("update-status", "LiveStream", "show")]
+
+
+async def test_nulls_in_a_status_are_no_difference() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(status={"live": None, "media": {"width": None}}))
+    await engine.reconciler.run(controller, KEY)
+    await engine.reconciler.run(controller, KEY)
+    assert len(engine.api.writes()) == 1
+
+
+async def test_a_condition_keeps_its_transition_time_until_its_status_changes() -> None:
+    engine = make_engine()
+    controller = FakeController(decided())
+    await engine.reconciler.run(controller, KEY)
+    first = conditions(engine)["Ready"]["lastTransitionTime"]
+    await engine.clock.advance(60)
+    controller.decision = decided(conditions=(ready("Other"),))
+    await engine.reconciler.run(controller, KEY)
+    assert conditions(engine)["Ready"]["lastTransitionTime"] == first
+    controller.decision = decided(conditions=(ready("Broken", "False"),))
+    await engine.reconciler.run(controller, KEY)
+    assert conditions(engine)["Ready"]["lastTransitionTime"] == "2026-03-01T12:01:00Z"
+
+
+async def test_a_condition_that_is_not_decided_any_more_goes() -> None:
+    engine = make_engine()
+    stalled = Condition("Stalled", "True", "Why", "words")
+    controller = FakeController(decided(conditions=(ready(), stalled)))
+    assert (await engine.reconciler.run(controller, KEY)).outcome is Outcome.STALLED
+    controller.decision = decided()
+    await engine.reconciler.run(controller, KEY)
+    assert list(conditions(engine)) == ["Ready"]
+
+
+async def test_events_only_on_transitions() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(event_reasons={"Ready": "Normal"}))
+    posting = asyncio.ensure_future(engine.events.run())
+    for _ in range(3):
+        await engine.reconciler.run(controller, KEY)
+    controller.decision = decided(
+        conditions=(ready("Broken", "False"),), event_reasons={"Ready": "Warning"}
+    )
+    for _ in range(3):
+        await engine.reconciler.run(controller, KEY)
+    await settle()
+    posting.cancel()
+    events = [o for (kind, _, _), o in engine.api.objects.items() if kind == "Event"]
+    assert [(e["type"], e["reason"]) for e in events] == [
+        ("Normal", "Configured"),
+        ("Warning", "Broken"),
+    ]
+
+
+async def test_a_409_has_everything_gathered_again() -> None:
+    engine = make_engine()
+    controller = FakeController(decided())
+    engine.api.set_value("LiveStream", "show", "spec.title", "changed since")
+    await engine.reconciler.run(controller, KEY)
+    assert controller.gathered == 2
+    assert stored(engine)["status"]["live"] is False
+
+
+async def test_status_never_lands_on_the_next_object_of_that_name() -> None:
+    """Deleted and made anew between gather and write: the new one gets a status of its own."""
+    engine = make_engine(uid="first")
+    controller = FakeController(decided(status={"live": True}))
+
+    def reincarnate(verb: str, kind: str, name: str) -> None:
+        if verb == "update-status":
+            engine.api.before = lambda verb, kind, name: None
+            engine.api.drop("LiveStream", "show")
+            engine.api.put(make_livestream(uid="second"))
+            controller.decision = decided(status={"live": False})
+
+    engine.api.before = reincarnate
+    await engine.reconciler.run(controller, KEY)
+    assert controller.gathered == 2
+    assert stored(engine)["metadata"]["uid"] == "second"
+    assert stored(engine)["status"]["live"] is False
+
+
+async def test_an_object_deleted_meanwhile_is_gone() -> None:
+    engine = make_engine()
+    engine.api.drop("LiveStream", "show")
+    result = await engine.reconciler.run(FakeController(decided()), KEY)
+    assert result.outcome is Outcome.GONE
+    assert engine.cache.find(KEY) is None
+
+
+async def test_endless_conflicts_end_in_a_backoff() -> None:
+    engine = make_engine()
+    engine.api.fail = lambda verb, kind, name: (
+        ConflictError("no") if verb == "update-status" else None
+    )
+    controller = FakeController(decided())
+    with pytest.raises(ConflictError):
+        await engine.reconciler.run(controller, KEY)
+    assert controller.gathered == 4
+
+
+async def test_the_finalizer_comes_before_the_children_and_goes_last() -> None:
+    engine = make_engine(finalizers=["theirs"])
+    controller = FakeController(decided(Child(make_job(), create_only=True), finalizer=True))
+    await engine.reconciler.run(controller, KEY)
+    assert stored(engine)["metadata"]["finalizers"] == ["theirs", FINALIZER]
+    assert engine.api.writes()[0] == ("patch", "LiveStream", "show")
+    assert len([w for w in engine.api.writes() if w[0] == "update-status"]) == 1
+
+    job_uid = stored(engine, "Job", "show-record")["metadata"]["uid"]
+    deletion = Deletion("batch/v1", "Job", "show-record", job_uid, "Finished", "It is done.")
+    controller.decision = decided(deletions=(deletion,))
+    engine.api.requests.clear()
+    await engine.reconciler.run(controller, KEY)
+    assert [w[0] for w in engine.api.writes()] == ["delete", "patch"]
+    assert stored(engine)["metadata"]["finalizers"] == ["theirs"]
+
+
+async def test_an_object_released_for_deletion_gets_no_status() -> None:
+    engine = make_engine(finalizers=[FINALIZER], deletionTimestamp="2026-03-01T12:00:00Z")
+    result = await engine.reconciler.run(FakeController(decided(status={"live": True})), KEY)
+    assert result.outcome is Outcome.SETTLED
+    assert engine.api.writes() == [("patch", "LiveStream", "show")]
+    assert engine.api.objects == {}
+
+
+async def test_deletion_of_what_is_gone_already_is_fine() -> None:
+    engine = make_engine()
+    deletion = Deletion("batch/v1", "Job", "show-record", "x", "Finished", "It is done.")
+    await engine.reconciler.run(FakeController(decided(deletions=(deletion,))), KEY)
+
+
+async def test_only_the_very_object_is_deleted() -> None:
+    engine = make_engine()
+    job = make_job()
+    engine.api.put({**job, "metadata": {"name": "show-record", "uid": "new"}})
+    deletion = Deletion("batch/v1", "Job", "show-record", "old", "Finished", "It is done.")
+    with pytest.raises(ConflictError):
+        await engine.reconciler.run(FakeController(decided(deletions=(deletion,))), KEY)
+    assert ("Job", "ns", "show-record") in engine.api.objects
+
+
+async def test_a_pod_is_told_of_its_configuration_once() -> None:
+    engine = make_engine()
+    pod = engine.api.put({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}})
+    engine.watch()
+    wish = PodConfigHash("p", pod["metadata"]["uid"], "h1")
+    controller = FakeController(decided(pod_config_hashes=(wish,)))
+    for _ in range(3):
+        await engine.reconciler.run(controller, KEY)
+    assert engine.api.writes().count(("patch", "Pod", "p")) == 1
+    assert stored(engine, "Pod", "p")["metadata"]["annotations"] == {"sluice.video/config": "h1"}
+
+
+async def test_a_pod_that_is_gone_does_not_hold_the_pass_up() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(pod_config_hashes=(PodConfigHash("p", "u", "h"),)))
+    await engine.reconciler.run(controller, KEY)
+    assert stored(engine)["status"]["live"] is False
+
+
+async def test_a_store_that_does_not_answer_does_not_hold_the_status_up() -> None:
+    engine = make_engine(finalizers=[FINALIZER])
+    engine.store.error = UnavailableError("no pod")
+    controller = FakeController(decided(store_calls=(StoreCall("default", {"uid": "u"}),)))
+    with pytest.raises(UnavailableError):
+        await engine.reconciler.run(controller, KEY)
+    assert stored(engine)["status"]["live"] is False
+    # Nor is the object released before the store knows of it.
+    assert stored(engine)["metadata"]["finalizers"] == [FINALIZER]
+
+
+async def test_a_refused_child_is_told_to_the_user() -> None:
+    engine = make_engine()
+    engine.api.fail = lambda verb, kind, name: (
+        ForbiddenError("exceeded quota: pods") if kind == "Deployment" and verb == "apply" else None
+    )
+    controller = FakeController(decided(Child(make_deployment())))
+    result = await engine.reconciler.run(controller, KEY)
+    assert result.outcome is Outcome.STALLED
+    assert result.requeue_after_seconds
+    assert conditions(engine)["Stalled"]["reason"] == "NotAllowed"
+    assert "exceeded quota: pods" in conditions(engine)["Ready"]["message"]
+    assert conditions(engine)["Ready"]["status"] == "False"
+    engine.api.fail = lambda verb, kind, name: None
+    await engine.reconciler.run(controller, KEY)
+    assert list(conditions(engine)) == ["Ready"]
+
+
+async def test_an_api_server_that_is_away_changes_nothing() -> None:
+    engine = make_engine()
+
+    def away(verb: str, kind: str, name: str) -> ApiError | None:
+        return UnavailableError("away")
+
+    engine.api.fail = away
+    with pytest.raises(UnavailableError):
+        await engine.reconciler.run(FakeController(decided(Child(make_secret()))), KEY)
+    assert list(engine.api.objects) == [("LiveStream", "ns", "show")]
+
+
+async def test_requeue_is_handed_on() -> None:
+    engine = make_engine()
+    result = await engine.reconciler.run(FakeController(decided(requeue_after_seconds=10)), KEY)
+    assert (result.outcome, result.requeue_after_seconds) == (Outcome.WAITING, 10)
+
+
+def test_the_fake_api_makes_no_version_of_nothing() -> None:
+    api = FakeApi()
+    obj = api.put(make_livestream())
+    version = obj["metadata"]["resourceVersion"]
+    api.put({**make_livestream(), "metadata": dict(obj["metadata"])})
+    assert api.objects["LiveStream", "ns", "show"]["metadata"]["resourceVersion"] == version

@@ -1,0 +1,63 @@
+"""The argument lists, as FFmpeg gets them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sluice_media.ffmpeg.argv import Mp4Spec, mp4_argv
+from sluice_media.units import Codec
+
+SPEC = Mp4Spec(
+    output=Path("/scratch/r-001.mp4"),
+    video=Codec.H264,
+    audio=Codec.AAC,
+    title="Stream Record: -y; rm, 2026-05-01 12:00:00 UTC",
+    created_at=datetime(2026, 5, 1, 12, tzinfo=UTC),
+    probe_bytes=1000,
+    probe_us=12_000_000,
+)
+
+
+def pairs(argv: list[str]) -> list[tuple[str, str]]:
+    return list(itertools.pairwise(argv))
+
+
+def test_copies_into_an_mp4_with_its_index_in_front() -> None:
+    argv = mp4_argv(SPEC)
+    for pair in [
+        ("-f", "mpegts"), ("-i", "pipe:0"), ("-map", "0:v:0"), ("-map", "0:a:0"), ("-c", "copy"),
+        ("-movflags", "+faststart"), ("-bsf:a", "aac_adtstoasc"), ("-f", "mp4"),
+        ("-metadata", f"title={SPEC.title}"),
+        ("-metadata:g", "creation_time=2026-05-01T12:00:00.000000Z"),
+    ]:  # fmt: skip
+        assert pair in pairs(argv)
+    assert str(SPEC.output) in argv
+    assert "hvc1" not in argv
+
+
+def test_probes_beyond_the_first_unit_of_every_track() -> None:
+    options = dict(pairs(mp4_argv(SPEC)))
+    assert int(options["-probesize"]) > SPEC.probe_bytes
+    assert int(options["-analyzeduration"]) > SPEC.probe_us
+
+
+def test_hevc_is_tagged_as_players_want_it() -> None:
+    assert ("-tag:v", "hvc1") in pairs(mp4_argv(replace(SPEC, video=Codec.HEVC)))
+
+
+def test_a_track_without_units_is_not_mapped() -> None:
+    audio_only = mp4_argv(replace(SPEC, video=None))
+    assert "0:v:0" not in audio_only
+    video_only = mp4_argv(replace(SPEC, audio=None))
+    assert "0:a:0" not in video_only
+    assert "-bsf:a" not in video_only
+
+
+def test_no_track_at_all_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one track"):
+        mp4_argv(replace(SPEC, video=None, audio=None))

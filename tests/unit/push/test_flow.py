@@ -1,0 +1,114 @@
+"""The verdict on a send queue, over courses that targets really take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sluice_media.push.flow import FlowMeter
+from sluice_media.push.machine import Flow
+
+RATE = 200_000
+STEP = 0.2
+
+
+def course(waiting_at: Callable[[float], float], seconds: float) -> list[tuple[float, Flow]]:
+    """Verdicts for a queue of ``waiting_at(t)`` bytes while media comes at RATE."""
+    meter = FlowMeter()
+    found = []
+    for step in range(int(seconds / STEP)):
+        at = step * STEP
+        flow = meter.sample(
+            at,
+            handed_bytes=int(RATE * at) + 500_000,
+            waiting_bytes=int(waiting_at(at)),
+            bytes_per_second=RATE,
+        )
+        found.append((at, flow))
+    return found
+
+
+def first(verdicts: list[tuple[float, Flow]], flow: Flow) -> float | None:
+    return next((at for at, found in verdicts if found is flow), None)
+
+
+def test_a_target_that_takes_everything_flows() -> None:
+    assert {flow for _, flow in course(lambda t: 0, 20)} == {Flow.FLOWING}
+
+
+def test_key_pictures_that_need_half_a_second_are_no_stall() -> None:
+    saw = course(lambda t: 150_000 * max(0.0, 0.5 - t % 2) * 2, 30)
+    assert first(saw, Flow.STALLED) is None
+
+
+def test_a_long_way_is_no_stall() -> None:
+    """300 ms of media is always on its way, give or take."""
+    saw = course(lambda t: RATE * (0.3 + 0.05 * (int(t * 5) % 3)), 30)
+    assert {flow for _, flow in saw} == {Flow.FLOWING}
+
+
+def test_the_burst_at_the_start_is_filling_until_it_is_through() -> None:
+    saw = course(lambda t: max(0.0, 500_000 - 300_000 * t), 10)
+    assert saw[0][1] is Flow.FILLING
+    assert first(saw, Flow.STALLED) is None
+    flowing = first(saw, Flow.FLOWING)
+    assert flowing == pytest.approx(1.2, abs=0.3)
+
+
+def test_a_frozen_target_stalls_three_seconds_after_its_window_closed() -> None:
+    saw = course(lambda t: max(0.0, RATE * (t - 5)), 20)
+    stalled = first(saw, Flow.STALLED)
+    assert stalled is not None
+    assert 8 <= stalled <= 8.5
+
+
+def test_a_frozen_target_stalls_even_when_pictures_hardly_change() -> None:
+    """Between key pictures the queue grows by little, but nothing of it is taken."""
+    meter = FlowMeter()
+    handed = 1_000_000
+    verdicts = []
+    for step in range(30):
+        handed += 800
+        verdicts.append(
+            meter.sample(
+                step * STEP,
+                handed_bytes=handed,
+                waiting_bytes=handed - 990_000,
+                bytes_per_second=RATE,
+            )
+        )
+    assert verdicts[-1] is Flow.STALLED
+
+
+def test_a_target_at_half_the_rate_stalls() -> None:
+    stalled = first(course(lambda t: RATE * t / 2, 20), Flow.STALLED)
+    assert stalled is not None
+    assert stalled <= 4
+
+
+def test_a_target_at_nine_tenths_of_the_rate_stalls_once_it_is_far_behind() -> None:
+    stalled = first(course(lambda t: RATE * t / 10, 60), Flow.STALLED)
+    assert stalled is not None
+    assert 25 < stalled < 40
+
+
+def test_a_silent_source_is_no_stall() -> None:
+    """Nothing comes, and the last bytes stay unacknowledged: no growth, no verdict."""
+    meter = FlowMeter()
+    verdicts = {
+        meter.sample(s * STEP, handed_bytes=9_000, waiting_bytes=1_000, bytes_per_second=RATE)
+        for s in range(100)
+    }
+    assert verdicts == {Flow.FLOWING}
+
+
+def test_a_target_that_thaws_flows_again_when_the_queue_is_through() -> None:
+    def waiting(t: float) -> float:
+        return RATE * t if t < 6 else max(0.0, RATE * 6 - 400_000 * (t - 6))
+
+    saw = course(waiting, 15)
+    after = [flow for at, flow in saw if at > 6]
+    assert after[0] is Flow.STALLED
+    assert after[-1] is Flow.FLOWING
+    assert Flow.STALLED not in after[after.index(Flow.FLOWING) :]

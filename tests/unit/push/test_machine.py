@@ -1,0 +1,336 @@
+"""The states of a push, row by row of the Restream table of the life cycle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sluice_media.contract import PushState
+from sluice_media.push.failures import Failure, FailureClass
+from sluice_media.push.machine import (
+    Accepted,
+    Action,
+    CodecsChecked,
+    Configured,
+    Dial,
+    Ended,
+    Event,
+    Flow,
+    FlowMeasured,
+    HangUp,
+    Moment,
+    PushMachine,
+    RetryPolicy,
+    SourceChanged,
+)
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+ON_AIR = SourceChanged(session=True, delivering=True)
+INTERRUPTED = SourceChanged(session=True, delivering=False)
+OVER = SourceChanged(session=False, delivering=False)
+REFUSED = Ended(Failure(FailureClass.REFUSED, "nothing listens there"))
+BAD_NAME = Ended(Failure(FailureClass.BAD_NAME, "the key is wrong"))
+
+
+@dataclass
+class Push:
+    """A machine with a clock of its own, always at the upper end of the jitter."""
+
+    now: float = 1_000.0
+    machine: PushMachine = field(default_factory=lambda: PushMachine(lambda low, high: high))
+    actions: list[Action] = field(default_factory=list)
+
+    def tell(self, *events: Event) -> list[Action]:
+        done: list[Action] = []
+        for event in events:
+            done += self.machine.handle(event, self.moment)
+        self.actions += done
+        return done
+
+    def after(self, seconds: float) -> list[Action]:
+        """Lets time pass, ticking at each deadline as the real thing does."""
+        end = self.now + seconds
+        done: list[Action] = []
+        while (due := self.machine.deadline()) is not None and due <= end:
+            self.now = max(self.now, due)
+            done += self.machine.tick(self.moment)
+        self.now = end
+        self.actions += done
+        return done
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.now, EPOCH + timedelta(seconds=self.now))
+
+    def state(self) -> PushState:
+        return self.machine.state
+
+    @property
+    def idle_reason(self) -> str | None:
+        return self.machine.view().idle_reason
+
+
+@pytest.fixture
+def push() -> Push:
+    made = Push()
+    made.tell(Configured(RetryPolicy(1, 30)))
+    return made
+
+
+@pytest.fixture
+def live(push: Push) -> Push:
+    assert push.tell(ON_AIR) == [Dial()]
+    push.tell(Accepted(), FlowMeasured(Flow.FLOWING))
+    return push
+
+
+def test_stream_not_on_air_is_idle(push: Push) -> None:
+    assert (push.state(), push.idle_reason) == (PushState.IDLE, "WaitingForStream")
+    assert not push.actions
+
+
+@pytest.mark.parametrize("obstacle", ["Disabled", "StreamNotFound", "SecretKeyMissing"])
+def test_an_obstacle_is_idle_by_its_name_and_ends_a_running_push(live: Push, obstacle: str) -> None:
+    assert live.tell(Configured(RetryPolicy(), obstacle)) == [HangUp(clean=True)]
+    assert (live.state(), live.idle_reason) == (PushState.IDLE, obstacle)
+    live.tell(Ended(None))
+    assert live.tell(Configured(RetryPolicy(), fresh=True)) == [Dial()]
+
+
+def test_dialling_is_connecting_until_bytes_drain(push: Push) -> None:
+    assert push.tell(ON_AIR) == [Dial()]
+    assert push.state() is PushState.CONNECTING
+    push.tell(Accepted())
+    assert push.state() is PushState.CONNECTING
+    push.tell(FlowMeasured(Flow.FILLING))
+    assert push.state() is PushState.CONNECTING
+    push.tell(FlowMeasured(Flow.FLOWING))
+    assert push.state() is PushState.LIVE
+    assert push.machine.view().started_at == push.moment.utc
+
+
+def test_a_full_moment_does_not_end_live(live: Push) -> None:
+    live.tell(FlowMeasured(Flow.FILLING))
+    assert live.state() is PushState.LIVE
+
+
+def test_an_interrupted_source_holds_the_connection(live: Push) -> None:
+    assert live.tell(INTERRUPTED) == []
+    assert live.state() is PushState.WAITING
+    live.after(600)
+    assert live.tell(ON_AIR) == []
+    assert live.state() is PushState.LIVE
+    view = live.machine.view()
+    assert (view.attempts, view.reconnects) == (1, 0)
+
+
+def test_the_end_of_the_session_disconnects_in_order(live: Push) -> None:
+    assert live.tell(INTERRUPTED, OVER) == [HangUp(clean=True)]
+    assert (live.state(), live.idle_reason) == (PushState.IDLE, "WaitingForStream")
+    live.tell(Ended(None))
+    view = live.machine.view()
+    assert (view.started_at, view.last_failure) == (None, None)
+
+
+def test_a_session_that_begins_while_the_last_one_is_flushed_is_dialled_after_it(
+    live: Push,
+) -> None:
+    live.tell(OVER)
+    assert live.tell(ON_AIR) == []
+    assert live.state() is PushState.CONNECTING
+    assert live.tell(Ended(None)) == [Dial()]
+
+
+def test_a_growing_queue_is_stalled_and_then_given_up(live: Push) -> None:
+    live.tell(FlowMeasured(Flow.STALLED))
+    assert live.state() is PushState.STALLED
+    assert live.after(9.9) == []
+    assert live.after(0.1) == [HangUp(clean=False)]
+    assert live.state() is PushState.BACKOFF
+    failure = live.machine.view().last_failure
+    assert failure is not None
+    assert failure.class_ is FailureClass.TIMEOUT
+    live.tell(Ended(None))
+    assert live.state() is PushState.BACKOFF
+    assert live.after(2) == [Dial()]
+
+
+def test_a_stalled_target_that_takes_data_again_is_live(live: Push) -> None:
+    live.tell(FlowMeasured(Flow.STALLED))
+    live.after(5)
+    live.tell(FlowMeasured(Flow.FILLING), FlowMeasured(Flow.FLOWING))
+    assert live.state() is PushState.LIVE
+    assert live.after(60) == []
+
+
+def test_lost_is_backoff_with_its_cause(live: Push) -> None:
+    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
+    view = live.machine.view()
+    assert (view.state, view.started_at) == (PushState.BACKOFF, None)
+    assert view.last_failure == Failure(FailureClass.RESET, "reset")
+    assert view.last_failure_at == live.moment.utc
+    assert live.after(2) == [Dial()]
+    live.tell(Accepted(), FlowMeasured(Flow.FLOWING))
+    view = live.machine.view()
+    assert (view.state, view.attempts, view.reconnects) == (PushState.LIVE, 2, 1)
+    assert view.last_failure is not None  # stays to be read
+
+
+def waits(push: Push, event: Event, count: int) -> list[float]:
+    found = []
+    for _ in range(count):
+        push.tell(event)
+        due = push.machine.deadline()
+        assert due is not None
+        found.append(due - push.now)
+        assert push.after(due - push.now) == [Dial()]
+    return found
+
+
+def test_waits_double_up_to_the_maximum(push: Push) -> None:
+    push.tell(ON_AIR)
+    assert waits(push, REFUSED, 7) == [2, 4, 8, 16, 30, 30, 30]
+
+
+def test_waits_lie_between_the_minimum_and_the_doubled_minimum() -> None:
+    drawn: list[tuple[float, float]] = []
+
+    def between(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return high
+
+    push = Push(machine=PushMachine(between))
+    push.tell(Configured(RetryPolicy(0.5, 3)), ON_AIR)
+    waits(push, REFUSED, 4)
+    assert drawn == [(0.5, 1.0), (0.5, 2.0), (0.5, 3), (0.5, 3)]
+
+
+def test_ten_seconds_of_live_start_the_series_anew(push: Push) -> None:
+    push.tell(ON_AIR)
+    waits(push, REFUSED, 3)
+    push.tell(Accepted(), FlowMeasured(Flow.FLOWING))
+    push.after(9)
+    assert waits(push, REFUSED, 1) == [16]
+    push.tell(Accepted(), FlowMeasured(Flow.FLOWING))
+    push.after(10)
+    assert waits(push, REFUSED, 1) == [2]
+
+
+def test_a_no_is_rejected_and_tried_again_slowly(push: Push) -> None:
+    push.tell(ON_AIR)
+    assert waits(push, BAD_NAME, 5) == [120, 240, 480, 600, 600]
+    push.tell(BAD_NAME)
+    assert push.state() is PushState.REJECTED
+
+
+@pytest.mark.parametrize("event", [BAD_NAME, REFUSED])
+def test_each_session_is_tried_at_once(push: Push, event: Event) -> None:
+    push.tell(ON_AIR, event)
+    push.tell(OVER)
+    assert push.state() is PushState.IDLE
+    assert push.tell(ON_AIR) == [Dial()]
+
+
+def test_an_interruption_and_return_is_no_new_session_for_a_rejected_target(push: Push) -> None:
+    push.tell(ON_AIR, BAD_NAME, INTERRUPTED)
+    assert push.state() is PushState.REJECTED
+    assert push.tell(ON_AIR) == []
+
+
+def test_nothing_is_dialled_without_media(push: Push) -> None:
+    push.tell(INTERRUPTED)
+    assert (push.state(), push.actions) == (PushState.WAITING, [])
+    push.tell(ON_AIR, INTERRUPTED, REFUSED)
+    assert push.state() is PushState.BACKOFF
+    assert push.after(60) == []
+    assert push.tell(ON_AIR) == [Dial()]
+
+
+def test_a_codec_that_cannot_be_carried_is_idle_with_what_to_change(live: Push) -> None:
+    assert live.tell(CodecsChecked("set the encoder to H.264")) == [HangUp(clean=True)]
+    view = live.machine.view()
+    assert (view.state, view.idle_reason) == (PushState.IDLE, "CodecMismatch")
+    assert view.message == "set the encoder to H.264"
+    live.tell(Ended(None))
+    assert live.tell(CodecsChecked(None)) == [Dial()]
+    assert live.machine.view().message is None
+
+
+def test_no_success_for_so_long_gives_up() -> None:
+    push = Push()
+    push.tell(Configured(RetryPolicy(1, 2, give_up_seconds=60)), ON_AIR)
+    for _ in range(100):
+        push.tell(REFUSED)
+        push.after(2)
+    assert push.state() is PushState.GAVE_UP
+    assert push.machine.view().attempts == pytest.approx(30, abs=2)
+    assert push.machine.deadline() is None
+    push.tell(OVER)
+    assert push.tell(ON_AIR) == [Dial()]
+
+
+def test_giving_up_hangs_up_on_a_target_that_never_takes_anything() -> None:
+    push = Push()
+    push.tell(Configured(RetryPolicy(give_up_seconds=20)), ON_AIR, Accepted())
+    assert push.after(20) == [HangUp(clean=True)]
+    push.tell(Ended(None))
+    assert push.state() is PushState.GAVE_UP
+
+
+def test_time_without_media_does_not_count_towards_giving_up() -> None:
+    push = Push()
+    push.tell(Configured(RetryPolicy(give_up_seconds=60)), ON_AIR, Accepted())
+    push.after(30)
+    push.tell(INTERRUPTED)
+    push.after(300)
+    push.tell(ON_AIR)
+    push.after(59)
+    assert push.state() is not PushState.GAVE_UP
+
+
+def test_a_new_target_is_dialled_anew(live: Push) -> None:
+    assert live.tell(Configured(RetryPolicy(), fresh=True)) == [HangUp(clean=True)]
+    assert live.tell(Ended(None)) == [Dial()]
+
+
+def test_other_configuration_leaves_a_running_push_alone(live: Push) -> None:
+    assert live.tell(Configured(RetryPolicy(5, 50))) == []
+    assert live.state() is PushState.LIVE
+
+
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.sampled_from([ON_AIR, INTERRUPTED, OVER, Accepted(), REFUSED, BAD_NAME, Ended(None)]),
+    st.sampled_from([FlowMeasured(flow) for flow in Flow]),
+    st.sampled_from([CodecsChecked(None), CodecsChecked("HEVC")]),
+    st.sampled_from(
+        [
+            Configured(RetryPolicy(1, 30, 60)),
+            Configured(RetryPolicy(), "Disabled"),
+            Configured(RetryPolicy(3, 1), fresh=True),
+        ]
+    ),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(EVENTS, st.floats(0, 100)), max_size=40))
+def test_there_is_never_a_second_connection(story: list[tuple[Event, float]]) -> None:
+    """Whatever happens: Dial only without a connection, HangUp only with one, and no deadline
+    stays in the past."""
+    push = Push()
+    open_ = False
+    for event, seconds in story:
+        if isinstance(event, Ended) and not open_:
+            continue
+        if isinstance(event, Ended):
+            open_ = False
+        for action in [*push.tell(event), *push.after(seconds)]:
+            assert open_ is isinstance(action, HangUp)
+            open_ = True
+        push.machine.view()
+        due = push.machine.deadline()
+        assert due is None or due > push.now

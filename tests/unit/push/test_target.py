@@ -1,0 +1,101 @@
+"""Targets: read, redacted, scrubbed; a key is shown nowhere."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr
+
+from sluice_media.push.failures import FailureClass, from_status
+from sluice_media.push.target import InvalidTargetError, Target, parse_target, target_digest
+
+KEY = "abcd-1234-CANARY"
+
+
+def target(uri: str, key: str | None = None) -> Target:
+    return parse_target(SecretStr(uri), None if key is None else SecretStr(key))
+
+
+@pytest.mark.parametrize(
+    ("uri", "key", "want"),
+    [
+        ("rtmp://a.rtmp.youtube.com/live2", KEY, ("a.rtmp.youtube.com", 1935, "live2", KEY)),
+        (f"rtmp://host:1936/app/{KEY}", None, ("host", 1936, "app", KEY)),
+        (f"rtmp://host/app/inst/{KEY}?a=b/c", None, ("host", 1935, "app/inst", f"{KEY}?a=b/c")),
+        (
+            "rtmp://[fd00::1]:1935/app/",
+            f"{KEY}?x=1&y=2",
+            ("fd00::1", 1935, "app", f"{KEY}?x=1&y=2"),
+        ),
+    ],
+)
+def test_targets_are_read(uri: str, key: str | None, want: tuple[str, int, str, str]) -> None:
+    url = target(uri, key).url
+    assert (url.host, url.port, url.app, url.key) == want
+
+
+def test_no_text_of_a_target_shows_its_key() -> None:
+    made = target(f"rtmp://host/app?auth={KEY}2", f"{KEY}?token={KEY}3")
+    for text in (repr(made), str(made), made.redacted, made.place):
+        assert "CANARY" not in text
+    assert made.redacted == "rtmp://host/app"
+
+
+@pytest.mark.parametrize(
+    ("uri", "key", "says"),
+    [
+        ("srt://host:9000?mode=caller", None, "scheme srt"),
+        (f"rtmps://host/app/{KEY}", None, "scheme rtmps"),
+        (f"https://host/app/{KEY}", None, "scheme https"),
+        (f"host/app/{KEY}", None, "rtmp://"),
+        (f"rtmp://user:pass{KEY}@host/app", KEY, "user name"),
+        ("rtmp://host/app", None, "no application|no stream key"),
+        ("rtmp://host/", KEY, "no application"),
+        ("rtmp://host/app", f"{KEY} {KEY}", "space"),
+        (f"rtmp://host:99999/app/{KEY}", None, "port"),
+        (f"rtmp:///app/{KEY}", None, "host"),
+        ("", None, "rtmp://"),
+    ],
+)
+def test_what_is_wrong_is_said_without_the_key(uri: str, key: str | None, says: str) -> None:
+    with pytest.raises(InvalidTargetError, match=says) as caught:
+        target(uri, key)
+    assert caught.value.reason == "InvalidUri"
+    assert (
+        "CANARY" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+    )
+
+
+def test_what_a_target_says_is_scrubbed() -> None:
+    made = target("rtmp://host/app", f"{KEY}?token=s3cr3t-token&n=1")
+    said = f"stream {KEY} with s3cr3t-token\x1b[31m is busy" + "x" * 500
+    clean = made.scrub(said)
+    assert clean.startswith("stream *** with *** [31m is busy")
+    assert len(clean) == 200
+
+
+def test_a_digest_tells_equal_targets_and_nothing_else() -> None:
+    one = target_digest(target("rtmp://host/app", KEY), "ns")
+    assert one == target_digest(target(f"rtmp://HOST:1935/app/{KEY}"), "ns")
+    assert len({one, target_digest(target("rtmp://host/app", KEY + "x"), "ns")}) == 2
+    assert one != target_digest(target("rtmp://host/app", KEY), "other")
+    assert len(one) == 16
+
+
+@pytest.mark.parametrize(
+    ("code", "description", "want"),
+    [
+        ("NetStream.Publish.BadName", "Already publishing", FailureClass.BAD_NAME),
+        ("NetStream.Publish.Denied", "", FailureClass.UNAUTHORIZED),
+        ("NetConnection.Connect.Rejected", "code=403 need auth", FailureClass.UNAUTHORIZED),
+        ("NetConnection.Connect.Rejected", "no such application", FailureClass.BAD_NAME),
+        ("NetConnection.Connect.InvalidApp", "", FailureClass.BAD_NAME),
+        ("NetConnection.Connect.Closed", "", FailureClass.CLOSED),
+        ("NetStream.Failed", "", FailureClass.CLOSED),
+    ],
+)
+def test_refusals_are_read_from_the_protocol(
+    code: str, description: str, want: FailureClass
+) -> None:
+    failure = from_status(code, description)
+    assert failure.class_ is want
+    assert code in failure.message

@@ -1,0 +1,137 @@
+"""Chunk files: where they are cut, and what a crash leaves of them."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sluice_media.contract import TrackInfo
+from sluice_media.record.chunks import ChunkCutter, ClosedChunk, index_path
+from sluice_media.record.plan import PlannedFile
+from sluice_media.record.recover import adopt
+from sluice_media.units import AccessUnit, UnitFlags
+
+START = datetime(2026, 5, 1, tzinfo=UTC)
+AUDIO = TrackInfo(track=1, kind="audio", codec="aac", config="EZA=", sample_rate=48_000, channels=2)
+STEP = 1_920
+
+
+def planned(index: int = 1) -> PlannedFile:
+    return PlannedFile(index, "t1", 0, START, START, [AUDIO])
+
+
+def frame(number: int, *, key: bool = False, payload: bytes = b"\x21" * 150) -> AccessUnit:
+    at = number * STEP
+    flags = UnitFlags.RANDOM_ACCESS if key else UnitFlags.NONE
+    return AccessUnit(1, at, at, flags, round(START.timestamp() * 1e6), payload)
+
+
+def write(cutter: ChunkCutter, file: PlannedFile, first: int, last: int) -> list[ClosedChunk]:
+    closed = []
+    for number in range(first, last):
+        file.take(frame(number))
+        closed += cutter.write(file, frame(number), START)
+    return closed
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    (tmp_path / "old").mkdir()
+    return tmp_path
+
+
+def test_a_chunk_ends_after_six_seconds_on_any_unit(spool: Path) -> None:
+    closed = write(ChunkCutter(spool / "old"), planned(), 0, 1000)
+    assert [c.entry.tracks[1].units for c in closed] == [282, 282, 282]
+    assert [c.entry.name for c in closed] == [f"001-{n:06d}.ts" for n in (1, 2, 3)]
+    for chunk in closed:
+        data = chunk.path.read_bytes()
+        assert chunk.entry.size_bytes == len(data)
+        assert chunk.entry.sha256 == hashlib.sha256(data).hexdigest()
+        assert data[:3] == b"\x47\x40\x00", "a chunk begins with the tables"
+    assert [c.entry.first_dts for c in closed] == [0, 282 * STEP, 564 * STEP]
+    assert closed[0].entry.end_dts == closed[1].entry.first_dts
+
+
+def test_a_random_access_in_the_last_third_is_preferred(spool: Path) -> None:
+    cutter, file = ChunkCutter(spool / "old"), planned()
+    write(cutter, file, 0, 200)
+    (closed,) = cutter.write(file, frame(200, key=True), START)
+    assert (closed.entry.tracks[1].units, closed.entry.independent) == (200, False)
+    (closed,) = cutter.close()
+    assert closed.entry.independent
+
+
+def test_a_chunk_whose_source_fell_silent_is_closed_by_the_clock(spool: Path) -> None:
+    cutter = ChunkCutter(spool / "old")
+    write(cutter, planned(), 0, 10)
+    assert cutter.flush(START + timedelta(seconds=5)) == []
+    assert len(cutter.flush(START + timedelta(seconds=8))) == 1
+
+
+def test_a_broken_unit_is_left_out_and_counted(spool: Path) -> None:
+    cutter, file = ChunkCutter(spool / "old"), planned()
+    write(cutter, file, 0, 3)
+    cutter.write(file, frame(3, payload=b"x" * 9000), START)
+    write(cutter, file, 4, 6)
+    (closed,) = cutter.close()
+    assert (closed.entry.tracks[1].units, cutter.unusable_units) == (5, 1)
+
+
+def test_what_was_flushed_before_a_crash_is_adopted(spool: Path) -> None:
+    cutter = ChunkCutter(spool / "old")
+    write(cutter, planned(), 0, 100)
+    cutter.flush(START)
+    write(cutter, planned(), 100, 150)  # never flushed: the process dies here
+    (adopted,) = adopt(spool, "new", stored=set())
+    assert adopted.entry.tracks[1].units == 100
+    assert adopted.path == spool / "new/001-000001.ts"
+    assert adopted.path.stat().st_size == adopted.entry.size_bytes
+    assert not (spool / "old").exists()
+
+
+def test_a_batch_that_was_half_written_is_cut_off(spool: Path) -> None:
+    cutter = ChunkCutter(spool / "old")
+    write(cutter, planned(), 0, 50)
+    cutter.flush(START)
+    with (spool / "old/001-000001.ts").open("ab") as file:
+        file.write(b"\x47half a packet")
+    with index_path(spool / "old/001-000001.ts").open("ab") as file:
+        file.write(b'{"chunk":{"na')
+    (adopted,) = adopt(spool, "new", stored=set())
+    data = adopted.path.read_bytes()
+    assert len(data) % 188 == 0
+    assert hashlib.sha256(data).hexdigest() == adopted.entry.sha256
+
+
+def test_a_chunk_that_the_store_has_already_is_not_adopted(spool: Path) -> None:
+    cutter = ChunkCutter(spool / "old")
+    write(cutter, planned(), 0, 300)
+    cutter.close()
+    adopted = adopt(spool, "new", stored={("old", "001-000001.ts")})
+    assert [c.entry.first_dts for c in adopted] == [282 * STEP]
+
+
+def test_an_adopter_that_dies_is_adopted_itself(spool: Path) -> None:
+    cutter = ChunkCutter(spool / "old")
+    write(cutter, planned(), 0, 600)
+    cutter.close()
+    first = adopt(spool, "second", stored=set())
+    again = adopt(spool, "third", stored=set())
+    assert [c.entry.first_dts for c in again] == [c.entry.first_dts for c in first]
+    assert all(c.path.parent.name == "third" and c.path.exists() for c in again)
+
+
+def test_gaps_noted_while_a_chunk_was_open_survive_a_crash(spool: Path) -> None:
+    from sluice_media.contract import TimelineGap
+
+    cutter, file = ChunkCutter(spool / "old"), planned()
+    write(cutter, file, 0, 10)
+    file.note_gap(TimelineGap(dts=10 * STEP, wall_seconds=3))
+    cutter.changed(file, tracks=False)
+    cutter.flush(START)
+    (adopted,) = adopt(spool, "new", stored=set())
+    assert [g.wall_seconds for g in adopted.file.gaps] == [3]

@@ -1,0 +1,219 @@
+"""What the finaliser asks FFmpeg for, and what it does when that fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from sluice_media.contract import RecordedFile, StoredRecording
+from sluice_media.record.journal import FileEntry, Journal
+from sluice_media.record.merge import MergedFile, merge
+from sluice_media.store import finalize as finalize_module
+from sluice_media.store import keys, worker
+from sluice_media.store.catalog import load_view
+from sluice_media.store.finalize import FinalizeError, FinalizeJob, mp4_spec, recording_title
+from sluice_media.store.target import Target, TargetError, open_claim
+from sluice_media.store.worker import Finisher
+from sluice_media.units import Codec
+from tests.unit.store.records import PREFIX, UID, chunk, file_entry, leave, span
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return open_claim(tmp_path / "store")
+
+
+def merged(*files: FileEntry) -> MergedFile:
+    start = datetime(2026, 5, 1, tzinfo=UTC)
+    journal = Journal(attempt="a", recording_uid=UID, started_at=start, files=list(files))
+    return merge([journal])[0]
+
+
+def job(file: MergedFile) -> FinalizeJob:
+    return FinalizeJob(UID, PREFIX, "News at 9", "pvc://claim/", file)
+
+
+def test_the_title_tells_the_end_in_utc() -> None:
+    end = datetime(2026, 5, 1, 14, 0, 12, tzinfo=timezone(timedelta(hours=2)))
+    assert recording_title("News", end) == "Stream Record: News, 2026-05-01 12:00:12 UTC"
+
+
+def test_ffmpeg_probes_up_to_the_first_unit_of_the_track_that_came_last() -> None:
+    video = {0: span(0, 500_000)}
+    both = {0: span(540_000, 1_000_000), 1: span(900_000, 1_000_000)}
+    spec = mp4_spec(job(merged(file_entry(chunk(1, video), chunk(2, both)))), Path("x"))
+    assert (spec.probe_bytes, spec.probe_us) == (3760, 10_000_000)
+    assert (spec.video, spec.audio) == (Codec.H264, Codec.AAC)
+
+
+def test_a_declared_track_without_units_is_left_out() -> None:
+    spec = mp4_spec(job(merged(file_entry(chunk(1, {1: span(0, 9)})))), Path("x"))
+    assert (spec.video, spec.audio) == (None, Codec.AAC)
+
+
+async def test_an_mp4_that_would_not_fit_is_not_begun(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finalize_module, "_SCRATCH_MARGIN_BYTES", 1 << 60)
+    file = merged(file_entry(chunk(1, {0: span(0, 9)})))
+    with pytest.raises(TargetError, match="needs 0 MiB of free space, there are"):
+        await finalize_module.finalize(target, job(file), tmp_path / "scratch")
+
+
+# ---------------------------------------------------------------------- the worker
+
+
+class Kitchen:
+    """Stands in for :func:`finalize`: makes an 'MP4', or fails as often as told."""
+
+    def __init__(self) -> None:
+        self.fails = 0
+        self.made: list[int] = []
+
+    async def __call__(self, target: Target, job: FinalizeJob, scratch: Path) -> RecordedFile:
+        if self.fails:
+            self.fails -= 1
+            raise FinalizeError("ffmpeg ended with code 1: no such thing")
+        self.made.append(job.file.index)
+        name = keys.mp4_name(job.recording_uid, job.file.index)
+        await target.put(f"{job.prefix}/{name}", b"mp4")
+        return RecordedFile(
+            index=job.file.index, name=name, state="Ready", started_at=job.file.started_at
+        )
+
+
+@pytest.fixture
+def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
+    made = Kitchen()
+    monkeypatch.setattr(worker, "finalize", made)
+    return made
+
+
+@asynccontextmanager
+async def finishing(target: Target, tmp_path: Path) -> AsyncIterator[tuple[Finisher, list[str]]]:
+    changes: list[str] = []
+    finisher = Finisher(
+        target,
+        tmp_path / "scratch",
+        uri_base=str,
+        on_change=changes.append,
+        on_busy=lambda uid: None,
+        retry_seconds=0.05,
+    )
+    task = asyncio.create_task(finisher.run())
+    try:
+        yield finisher, changes
+    finally:
+        task.cancel()
+
+
+async def state(target: Target, wanted: str) -> None:
+    async with asyncio.timeout(5):
+        while (await load_view(target, UID)).state() != wanted:
+            await asyncio.sleep(0.01)
+
+
+async def chunks_left(target: Target) -> int:
+    return len([e async for e in target.list(PREFIX) if e.key.endswith(".ts")])
+
+
+def two_files(*, second_closed: bool = True) -> tuple[FileEntry, FileEntry]:
+    first = file_entry(chunk(1, {0: span(0, 9)}), index=1)
+    second = file_entry(chunk(2, {0: span(0, 9)}), index=2, closed=second_closed)
+    return first, second
+
+
+async def test_a_recording_is_finished_although_nobody_asks(
+    target: Target, tmp_path: Path, kitchen: Kitchen
+) -> None:
+    await leave(target, *two_files())
+    async with finishing(target, tmp_path) as (_, changes):
+        await state(target, "Done")
+        assert changes[0] == UID
+    assert kitchen.made == [1, 2]
+    assert await chunks_left(target) == 0
+
+
+async def test_a_closed_file_is_finished_while_its_recording_goes_on(
+    target: Target, tmp_path: Path, kitchen: Kitchen
+) -> None:
+    await leave(target, *two_files(second_closed=False), done=None)
+    async with finishing(target, tmp_path):
+        async with asyncio.timeout(5):
+            while not kitchen.made:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+    result = (await load_view(target, UID)).result()
+    assert (result.state, [f.state for f in result.files]) == ("Open", ["Ready", "Recording"])
+    assert await chunks_left(target) == 1
+
+
+async def test_what_a_vanished_recorder_left_is_finished_when_told(
+    target: Target, tmp_path: Path, kitchen: Kitchen
+) -> None:
+    await leave(target, *two_files(second_closed=False), done=None)
+    told = StoredRecording(uid=UID, name="rec", prefix=PREFIX, recorder_gone=True)
+    await target.put(keys.request_key(UID), told.to_json().encode())
+    async with finishing(target, tmp_path):
+        await state(target, "Done")
+    assert kitchen.made == [1, 2]
+    assert (await load_view(target, UID)).result().end_reason == "RecorderLost"
+
+
+async def test_a_failure_is_told_in_words_and_tried_again(
+    target: Target, tmp_path: Path, kitchen: Kitchen
+) -> None:
+    kitchen.fails = 2
+    await leave(target, two_files()[0])
+    async with finishing(target, tmp_path):
+        await state(target, "Failed")
+        assert (await load_view(target, UID)).result().message == (
+            "ffmpeg ended with code 1: no such thing"
+        )
+        assert await chunks_left(target) == 1
+        await state(target, "Done")
+    assert await chunks_left(target) == 0
+
+
+async def test_what_was_too_short_is_discarded_also_when_it_was_finished_before(
+    target: Target, tmp_path: Path, kitchen: Kitchen
+) -> None:
+    await leave(target, two_files()[0], done=None)
+    async with finishing(target, tmp_path) as (finisher, _):
+        async with asyncio.timeout(5):
+            while not kitchen.made:
+                await asyncio.sleep(0.01)
+        await leave(target, two_files()[0], done="TooShort")
+        finisher.wake(UID)
+        await state(target, "Done")
+    result = (await load_view(target, UID)).result()
+    assert (result.end_reason, [f.state for f in result.files]) == ("TooShort", ["Discarded"])
+    left = [e.key async for e in target.list(PREFIX)]
+    assert not [key for key in left if key.endswith((".mp4", ".ts"))]
+
+
+async def test_a_recording_without_content_is_done_at_once(
+    target: Target, tmp_path: Path, kitchen: Kitchen
+) -> None:
+    await leave(target)
+    async with finishing(target, tmp_path):
+        await state(target, "Done")
+    assert kitchen.made == []
+    assert (await load_view(target, UID)).result().files == []
+
+
+async def test_chunks_of_an_attempt_that_never_stood_in_a_journal_go_at_the_end(
+    target: Target, tmp_path: Path, kitchen: Kitchen
+) -> None:
+    await leave(target, two_files()[0])
+    await target.put(keys.chunk_key(PREFIX, "attempt0", "001-000009.ts"), b"x")
+    async with finishing(target, tmp_path):
+        await state(target, "Done")
+        async with asyncio.timeout(5):
+            while await chunks_left(target):
+                await asyncio.sleep(0.01)

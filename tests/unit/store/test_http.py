@@ -1,0 +1,141 @@
+"""The store's HTTP side, over a real socket and a real folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
+from sluice_media.store import keys
+from sluice_media.store.http import StoreApi, serve_store
+from sluice_media.store.target import Target, open_claim
+from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
+
+NAME = keys.mp4_name(UID, 1)
+CONTENT = bytes(range(256)) * 10
+AUTH = {"Authorization": "Bearer store-token"}
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return open_claim(tmp_path / "store")
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+async def client(target: Target, told: list[str]) -> AsyncIterator[aiohttp.ClientSession]:
+    api = StoreApi(target, token=lambda: SecretStr("store-token"), on_told=told.append)
+    async with (
+        serve_store(api, "127.0.0.1", 0) as port,
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=AUTH) as session,
+    ):
+        yield session
+
+
+async def leave_mp4(target: Target) -> None:
+    await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
+    file = RecordedFile(index=1, name=NAME, state="Ready", started_at=START, sha256="ab12")
+    await target.put(keys.result_key(PREFIX, 1), file.to_json().encode())
+    await target.put(keys.mp4_key(PREFIX, UID, 1), CONTENT)
+
+
+@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer other"}])
+async def test_without_the_token_nothing_is_said(
+    client: aiohttp.ClientSession, header: dict[str, str]
+) -> None:
+    url = client._base_url
+    assert url is not None
+    async with aiohttp.ClientSession(url) as other:
+        for path in (f"/v1/recordings/{UID}", f"/v1/recordings/{UID}/files/{NAME}"):
+            async with other.get(path, headers=header) as answer:
+                assert answer.status == 401
+
+
+async def test_a_recording_nobody_knows(client: aiohttp.ClientSession) -> None:
+    async with client.get(f"/v1/recordings/{UID}") as answer:
+        result = StoredResult.model_validate_json(await answer.read())
+    assert (result.state, result.files) == ("Unknown", [])
+
+
+async def test_a_put_is_remembered_and_repeatable(
+    client: aiohttp.ClientSession, target: Target, told: list[str]
+) -> None:
+    await leave(target, file_entry(chunk(1, {0: span(0, 9)}), closed=False), done=None)
+    gone = StoredRecording(uid=UID, name="rec", prefix=PREFIX, recorder_gone=True)
+    for body in (gone, gone, gone.model_copy(update={"recorder_gone": False})):
+        async with client.put(f"/v1/recordings/{UID}", data=body.to_json()) as answer:
+            result = StoredResult.model_validate_json(await answer.read())
+            assert (answer.status, result.state) == (200, "Finalizing")
+    assert told == [UID] * 3
+    stored = StoredRecording.model_validate_json(await target.get(keys.request_key(UID)))
+    assert stored == gone
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        StoredRecording(uid="other", name="rec", prefix=PREFIX).to_json().encode(),
+        StoredRecording(uid=UID, name="rec", prefix="a/../b").to_json().encode(),
+        StoredRecording(uid=UID, name="rec", prefix="/etc").to_json().encode(),
+    ],
+)
+async def test_a_put_that_makes_no_sense(client: aiohttp.ClientSession, body: bytes) -> None:
+    async with client.put(f"/v1/recordings/{UID}", data=body) as answer:
+        assert answer.status == 422
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "content", "content_range"),
+    [
+        (None, 200, CONTENT, None),
+        ("bytes=0-9", 206, CONTENT[:10], "bytes 0-9/2560"),
+        ("bytes=100-", 206, CONTENT[100:], "bytes 100-2559/2560"),
+        ("bytes=-10", 206, CONTENT[-10:], "bytes 2550-2559/2560"),
+        ("bytes=2559-9999", 206, CONTENT[-1:], "bytes 2559-2559/2560"),
+        ("bytes=2560-", 416, None, "bytes */2560"),
+        ("bytes=nonsense", 416, None, "bytes */2560"),
+    ],
+)
+async def test_a_file_is_handed_out_as_a_whole_and_in_parts(
+    client: aiohttp.ClientSession,
+    target: Target,
+    wanted: str | None,
+    status: int,
+    content: bytes | None,
+    content_range: str | None,
+) -> None:
+    await leave_mp4(target)
+    headers = {"Range": wanted} if wanted else {}
+    async with client.get(f"/v1/recordings/{UID}/files/{NAME}", headers=headers) as answer:
+        assert answer.status == status
+        assert answer.headers.get("Content-Range") == content_range
+        if content is not None:
+            assert await answer.read() == content
+            assert answer.headers["ETag"] == '"ab12"'
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/v1/recordings/{UID}/files/other.mp4",
+        f"/v1/recordings/{UID}/files/recording.json",
+        f"/v1/recordings/{UID}/files/..%2F..%2Fdone.json",
+        "/v1/recordings/..%2F..%2Fetc",
+        "/v1/recordings/.hidden",
+    ],
+)
+async def test_nothing_but_finished_files_is_handed_out(
+    client: aiohttp.ClientSession, target: Target, path: str
+) -> None:
+    await leave_mp4(target)
+    async with client.get(path) as answer:
+        assert answer.status == 404

@@ -1,0 +1,80 @@
+"""The storage behind one small interface: what arrives is verified, what fails is explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sluice_media.store.target import MissingObjectError, Target, TargetError, _explain, open_claim
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return open_claim(tmp_path / "store")
+
+
+async def test_objects_come_back_whole_and_in_ranges(target: Target) -> None:
+    await target.put("a/b/c", b"0123456789")
+    assert await target.get("a/b/c") == b"0123456789"
+    assert await target.size("a/b/c") == 10
+    parts = [bytes(p) async for p in target.stream("a/b/c", start=2, end=5)]
+    assert b"".join(parts) == b"234"
+    parts = [bytes(p) async for p in target.stream("a/b/c", start=7)]
+    assert b"".join(parts) == b"789"
+
+
+async def test_folders_and_lists(target: Target) -> None:
+    for key in ("r/one/x", "r/two/y", "r/file"):
+        await target.put(key, b"1")
+    assert await target.folders("r") == ("one", "two")
+    assert await target.folders("nothing") == ()
+    assert sorted([e.key async for e in target.list("r")]) == ["r/file", "r/one/x", "r/two/y"]
+
+
+async def test_what_is_not_there(target: Target) -> None:
+    for operation in (target.get("no"), target.size("no")):
+        with pytest.raises(MissingObjectError):
+            await operation
+    await target.delete("no")
+
+
+async def test_a_file_beside_the_objects_is_renamed_and_another_is_copied(
+    target: Target, tmp_path: Path
+) -> None:
+    assert target.root is not None
+    inside, outside = target.root / ".scratch/a", tmp_path / "b"
+    inside.parent.mkdir()
+    inside.write_bytes(b"a" * 100)
+    outside.write_bytes(b"b" * 100)
+    inode = inside.stat().st_ino
+    await target.move_in("k/a", inside)
+    await target.move_in("k/b", outside)
+    assert (target.root / "k/a").stat().st_ino == inode
+    assert await target.get("k/b") == b"b" * 100
+    assert not inside.exists()
+    assert not outside.exists()
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TargetError):
+        open_claim(tmp_path / "file" / "store")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "NoSpace"),
+        (PermissionError(13, "Permission denied"), "AccessDenied"),
+        (OSError("Unable to write: os error 30"), "ReadOnly"),
+        (OSError("<Code>NoSuchBucket</Code>"), "NoSuchBucket"),
+        (OSError("https://key:secret@host/?X-Amz-Signature=abc"), "StoreFailed"),
+    ],
+)
+def test_a_refusal_is_one_word_and_a_sentence_without_what_the_storage_said(
+    error: OSError, reason: str
+) -> None:
+    explained = _explain(error)
+    assert explained.reason == reason
+    assert "secret" not in str(explained)
