@@ -94,6 +94,8 @@ def release(cluster: Cluster, tmp_path: Path) -> Iterator[Release]:
 def test_the_api_server_accepts_every_shape(release: Release, file: Path) -> None:
     """Strictly: a field that the server does not know is an error, not a warning."""
     own = ["--set=crds.enabled=false", f"--set=fullnameOverride={release.name}"]
+    if "watchNamespaces" in file.read_text(encoding="utf-8"):
+        own.append(f"--set=operator.watchNamespaces={{{release.name}}}")
     # A port that is taken by the installed gateway is no fault of the chart.
     if "nodePort" in file.read_text(encoding="utf-8"):
         own.append("--set=gateway.service.nodePorts.rtmp=0")

@@ -34,6 +34,7 @@ from tests.kube.api import Api, ApiError
 from tests.kube.commands import run
 from tests.kube.console import say, step
 from tests.kube.errors import KubeToolError
+from tests.kube.files import write_if_changed
 from tests.kube.images import ImageBuilder
 from tests.kube.layout import HOST_ADDRESS, MAX_NODES, Node, node_named, nodes
 from tests.kube.paths import Paths
@@ -89,10 +90,8 @@ class BareCluster:
             return
         binaries.build(self.paths)
         archives = scratch_image.archives(self.paths)
-        self.paths.state.mkdir(parents=True, exist_ok=True)
         with step(f"starting {count} node{'s' if count > 1 else ''}"):
-            text = json.dumps({"nodes": count})
-            (self.paths.state / "cluster.json").write_text(text, encoding="utf-8")
+            write_if_changed(self.paths.state / "cluster.json", json.dumps({"nodes": count}))
             self._start(all_nodes, archives)
 
     def _start(self, all_nodes: Sequence[Node], archives: Sequence[os.PathLike[str]]) -> None:
@@ -118,8 +117,8 @@ class BareCluster:
             cgroups.create(each.cgroup)
             for daemon in node.daemons(self.paths, built, authority, each, server):
                 self.supervisor.ensure(daemon)
-        names = [f"kubelet-{each.name}" for each in all_nodes]
-        self._wait(lambda: self.healthy(all_nodes), "the nodes", [*names, dns.NAME])
+        names = self.daemon_names(all_nodes)
+        self._wait(lambda: self.healthy(all_nodes), "the cluster", list(reversed(names)))
 
     def _start_runtime(self, each: Node, archives: Sequence[os.PathLike[str]]) -> None:
         daemon = containerd.daemon(self.paths, each)

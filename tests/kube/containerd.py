@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.kube import netns
 from tests.kube.commands import run
 from tests.kube.errors import KubeToolError
+from tests.kube.files import write_if_changed
 from tests.kube.layout import Node
 from tests.kube.paths import Paths
 from tests.kube.processes import Daemon, kill_pids
@@ -110,11 +111,9 @@ def daemon(paths: Paths, node: Node) -> Daemon:
     if not (CNI_PLUGINS / "bridge").exists():
         raise KubeToolError(f"no CNI plugins in {CNI_PLUGINS}; run: python3 -m tests.kube packages")
     home = paths.node(node.name)
-    (home / "cni").mkdir(parents=True, exist_ok=True)
     network = json.dumps(network_config(paths, node), indent=2)
-    (home / "cni" / "10-sluice.conflist").write_text(network, encoding="utf-8")
-    config = home / "containerd.toml"
-    config.write_text(config_toml(paths, node), encoding="utf-8")
+    write_if_changed(home / "cni" / "10-sluice.conflist", network)
+    config = write_if_changed(home / "containerd.toml", config_toml(paths, node))
     return Daemon(
         f"containerd-{node.name}",
         [*netns.enter(node), "containerd", "--config", str(config), "--log-level", "warn"],
@@ -161,5 +160,7 @@ def _shims(address: str) -> Iterator[int]:
 
 def remove_cni_results(node: Node) -> None:
     """Remove the network plugins' notes about this node's pods."""
-    for path in CNI_RESULTS.glob(f"{node.netns}-*"):
+    for path in CNI_RESULTS.glob(f"{node.netns}-*-eth0"):
+        container = path.name.removeprefix(f"{node.netns}-").removesuffix("-eth0")
         path.unlink(missing_ok=True)
+        (CNI_RESULTS / f"cni-loopback-{container}-lo").unlink(missing_ok=True)

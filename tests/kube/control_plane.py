@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.kube import kubeconfig, netns
 from tests.kube.binaries import Binaries
 from tests.kube.certs import Authority
+from tests.kube.files import write_if_changed
 from tests.kube.layout import API_PORT, SERVICE_NETWORK, Node
 from tests.kube.paths import Paths
 from tests.kube.processes import Daemon
@@ -61,9 +62,9 @@ def audit_policy() -> dict[str, object]:
 
 def daemons(paths: Paths, binaries: Binaries, authority: Authority, node: Node) -> list[Daemon]:
     """The control plane, in starting order. Writes the configuration it refers to."""
-    paths.config.mkdir(parents=True, exist_ok=True)
-    policy = paths.config / "audit-policy.json"
-    policy.write_text(json.dumps(audit_policy(), indent=2), encoding="utf-8")
+    policy = write_if_changed(
+        paths.config / "audit-policy.json", json.dumps(audit_policy(), indent=2)
+    )
     paths.audit_log.parent.mkdir(parents=True, exist_ok=True)
     clients = {
         name: kubeconfig.write(

@@ -15,6 +15,7 @@ from tests.kube import kubeconfig, netns
 from tests.kube.api import Api
 from tests.kube.binaries import Binaries
 from tests.kube.certs import Authority
+from tests.kube.files import write_if_changed
 from tests.kube.layout import CLUSTER_DOMAIN, DNS_ADDRESS, Node
 from tests.kube.paths import Paths
 from tests.kube.processes import Daemon
@@ -53,8 +54,7 @@ def daemon(
 ) -> Daemon:
     """The CoreDNS process. Writes its configuration."""
     client = kubeconfig.write(paths.config / "coredns.kubeconfig", authority, NAME, server)
-    config = paths.config / "Corefile"
-    config.write_text(corefile(node, client), encoding="utf-8")
+    config = write_if_changed(paths.config / "Corefile", corefile(node, client))
     return Daemon(NAME, [*netns.enter(node), str(binaries.path(NAME)), "-conf", str(config)])
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.kube.errors import KubeToolError
+from tests.kube.files import replace
 
 __all__ = ["Layout", "prune_index"]
 
@@ -98,10 +99,7 @@ class Layout:
         index, forgotten = prune_index(self.index(), repository, keep)
         if not forgotten:
             return []
-        path = self.folder / "index.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(index), encoding="utf-8")
-        temporary.replace(path)
+        replace(self.folder / "index.json", json.dumps(index))
         needed = {digest for each in index["manifests"] for digest in self.blobs_of(each)}
         for blob in (self.folder / "blobs" / "sha256").iterdir():
             if f"sha256:{blob.name}" not in needed:

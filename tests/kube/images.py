@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.kube.commands import run, succeeds
 from tests.kube.console import say, step
 from tests.kube.errors import KubeToolError
+from tests.kube.files import replace
 from tests.kube.image_inputs import IMAGES, ImageSpec, content_hash, copy_inputs
 from tests.kube.image_store import Layout
 from tests.kube.locking import exclusive
@@ -124,6 +125,8 @@ class ImageBuilder:
         return reference in self.layout.references()
 
     def _buildah(self, spec: ImageSpec, reference: str, context: Path) -> None:
+        if os.geteuid() != 0:
+            raise KubeToolError("without Docker, images are built as root: run it as root")
         storage = self._storage()
         self._ensure_base(storage)
         run(buildah_command(storage, spec, reference, context, _bundle()))
@@ -162,6 +165,4 @@ class ImageBuilder:
     def _record(self, name: str, reference: str) -> None:
         say(f"{name}={reference}")
         record = {**self.recorded(), name: reference}
-        temporary = self.paths.images_json.with_suffix(".tmp")
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        temporary.replace(self.paths.images_json)
+        replace(self.paths.images_json, json.dumps(record, indent=2) + "\n")

@@ -19,6 +19,7 @@ from tests.kube.commands import run, succeeds
 from tests.kube.console import say, step
 from tests.kube.control_plane import AUDIT_FILE_MEGABYTES, AUDIT_FILES, audit_policy
 from tests.kube.errors import KubeToolError
+from tests.kube.files import write_if_changed
 from tests.kube.layout import POD_NETWORK, SERVICE_NETWORK
 from tests.kube.paths import Paths
 
@@ -130,13 +131,12 @@ class KindCluster:
             words = [kubectl, "--kubeconfig", str(self.paths.kubeconfig), "wait", "nodes", "--all"]
             run([*words, "--for=condition=Ready", "--timeout=90s"])
             return
-        self.paths.config.mkdir(parents=True, exist_ok=True)
         self.paths.audit_log.parent.mkdir(parents=True, exist_ok=True)
-        policy = self.paths.config / "audit-policy.json"
-        policy.write_text(json.dumps(audit_policy(), indent=2), encoding="utf-8")
+        policy = json.dumps(audit_policy(), indent=2)
+        write_if_changed(self.paths.config / "audit-policy.json", policy)
         config = cluster_config(count, self.paths.config, self.paths.audit_log.parent)
         record = self.paths.state / "kind.json"
-        record.write_text(json.dumps(config, indent=2), encoding="utf-8")
+        write_if_changed(record, json.dumps(config, indent=2))
         with step(f"creating a kind cluster of {count}"):
             words = [kind, "create", "cluster", "--name", NAME, "--config", str(record)]
             run([*words, "--kubeconfig", str(self.paths.kubeconfig), "--wait", "180s"])

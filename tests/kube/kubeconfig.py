@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from tests.kube.certs import Authority
+from tests.kube.files import write_if_changed
 
 __all__ = ["build", "write"]
 
@@ -56,9 +57,4 @@ def write(path: Path, authority: Authority, client: str, server: str) -> Path:
         authority.certificate(client).read_bytes(),
         authority.key(client).read_bytes(),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.touch(mode=0o600)
-    temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
-    return path
+    return write_if_changed(path, json.dumps(config, indent=2) + "\n", mode=0o600)

@@ -7,6 +7,7 @@ import json
 from tests.kube import cgroups, containerd, kubeconfig, netns
 from tests.kube.binaries import Binaries
 from tests.kube.certs import Authority
+from tests.kube.files import write_if_changed
 from tests.kube.layout import (
     CLUSTER_DOMAIN,
     DNS_ADDRESS,
@@ -90,8 +91,7 @@ def daemons(
 ) -> list[Daemon]:
     """containerd, kubelet and kube-proxy of a node. Writes the configuration they refer to."""
     home = paths.node(node.name)
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "resolv.conf").write_text(f"nameserver {DNS_ADDRESS}\n", encoding="ascii")
+    write_if_changed(home / "resolv.conf", f"nameserver {DNS_ADDRESS}\n")
     kubelet_client = kubeconfig.write(
         home / "kubelet.kubeconfig", authority, f"kubelet-{node.name}", server
     )
@@ -101,7 +101,7 @@ def daemons(
         "kube-proxy": proxy_config(str(proxy_client)),
     }
     for name, config in configs.items():
-        (home / f"{name}.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+        write_if_changed(home / f"{name}.json", json.dumps(config, indent=2))
     kubelet = [
         f"--config={home / 'kubelet.json'}",
         f"--kubeconfig={kubelet_client}",

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.kube.files import replace
+
 __all__ = ["Daemon", "Record", "Supervisor", "kill_pids", "parse_stat", "wait_gone"]
 
 LOG_LIMIT_BYTES = 32 * 1024 * 1024
@@ -95,7 +97,6 @@ class Supervisor:
         """Start the daemon unless it runs; returns whether it had to be started."""
         if self.running(daemon.name):
             return False
-        self.pids.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         log = self.log(daemon.name)
         if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
@@ -113,10 +114,7 @@ class Supervisor:
         # The process outlives this one on purpose; without this, Popen's destructor complains.
         process.returncode = 0
         record = Record(process.pid, _start_ticks(process.pid) or 0, _boot_id())
-        path = self.pids / f"{daemon.name}.json"
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(record)), encoding="utf-8")
-        temporary.replace(path)
+        replace(self.pids / f"{daemon.name}.json", json.dumps(asdict(record)))
         return True
 
     def stop(self, name: str, *, grace_seconds: float = 10.0, force: bool = False) -> None:

@@ -44,6 +44,11 @@ class FakeHub:
     port: int = 0
     _format_at: int = 0
 
+    async def has_reader(self) -> None:
+        """Waits until somebody reads."""
+        while not self.requests:
+            await asyncio.sleep(0.02)
+
     def begin(self, formats: Sequence[TrackFormat], timeline: str) -> None:
         """A session begins, or its tracks change."""
         self.timeline, self.session, self.delivering = timeline, True, True
@@ -101,7 +106,8 @@ class FakeHub:
     async def _send(self, response: web.StreamResponse, at: int, head: list[Record]) -> None:
         for record in head:
             await response.write(encode(record))
-        beat_at, words = 0.0, (None, None)
+        beat_at = 0.0
+        words: tuple[bool, bool] | None = None
         while True:
             batch = self.log[at : at + 200]
             at += len(batch)

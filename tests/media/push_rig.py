@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,10 +27,30 @@ from sluice_media.status import StatusBoard
 from sluice_media.units import AccessUnit, TrackFormat
 from tests.media.fake_hub import TOKEN, FakeHub
 from tests.media.media_clips import Clip
+from tests.support.target import RtmpTarget
 
-__all__ = ["Broadcast", "PushRig", "broadcast", "running_push", "serving"]
+__all__ = [
+    "Broadcast",
+    "PushRig",
+    "broadcast",
+    "class_of",
+    "finish",
+    "listening",
+    "running_push",
+    "serving",
+]
 
 FIRST_DTS = 900_000
+
+
+def class_of(status: PusherStatus) -> str | None:
+    """The class of the last error."""
+    return status.last_error.class_ if status.last_error is not None else None
+
+
+async def finish(target: RtmpTarget) -> None:
+    """Waits until the publisher has gone and the file is whole."""
+    await asyncio.to_thread(target.finish)
 
 
 class Broadcast:
@@ -77,6 +98,19 @@ class Broadcast:
         if self._player is not None:
             self._player.cancel()
             self._player = None
+
+
+@contextmanager
+def listening(target: RtmpTarget) -> Iterator[RtmpTarget]:
+    """The target, once it listens. Trying by a connection would be its only one."""
+    port = int(target.url.split(":")[2].partition("/")[0])
+    entry = re.compile(rf":{port:04X} 00000000:0000 0A ")
+    with target:
+        deadline = time.monotonic() + 10
+        while not entry.search(Path("/proc/net/tcp").read_text()):
+            assert time.monotonic() < deadline, "the target does not listen"
+            time.sleep(0.02)
+        yield target
 
 
 @asynccontextmanager

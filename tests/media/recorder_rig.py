@@ -109,6 +109,10 @@ class RecorderRig:
         except TimeoutError:
             raise AssertionError(f"never came: last status {last}") from None
 
+    async def recorded(self, seconds: float) -> RecorderStatus:
+        """Waits until so much was recorded."""
+        return await self.until(lambda status: status.recording_duration > seconds)
+
     async def finished(self, seconds: float = 60) -> StoredResult:
         """Lets the store's worker make the files; returns the result when it is final."""
         target = open_claim(self.store_dir)

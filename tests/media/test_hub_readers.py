@@ -165,9 +165,7 @@ async def test_a_place_that_cannot_be_understood_is_a_bad_request(
         assert response.status == 400
 
 
-async def test_a_slow_reader_is_dropped_alone(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_reader_is_dropped_alone(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_BEHIND_BYTES", 1 << 20)
     monkeypatch.setattr(limits, "GRACE_SECONDS", 0.3)
     port = int(rig.url.rpartition(":")[2])

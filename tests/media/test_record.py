@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     return make_clip(tmp_path_factory.mktemp("clip") / "av.flv", seconds=12, gop=50)
 
 
+@cache
 def sent_hashes(clip: Clip, stream: str = "v:0") -> list[str]:
     return frame_hashes(clip.path, stream)
 
@@ -78,7 +80,7 @@ async def test_a_killed_recorder_goes_on_with_the_same_file(tmp_path: Path, clip
         hub.begin(clip.formats, "t1")
         playing = asyncio.create_task(send(hub, clip.units, speed=1.5))
         for duration in (2.0, 5.0):
-            await rig.until(lambda s, d=duration: s.recording_duration > d)
+            await rig.recorded(duration)
             rig.kill()
             await rig.exit_code()
             await asyncio.sleep(0.3)
@@ -139,6 +141,7 @@ async def test_each_session_is_a_file_and_is_finished_while_the_next_is_awaited(
         recorder_rig(tmp_path, hub.port, rearm_seconds=3) as rig,
     ):
         await rig.start()
+        await hub.has_reader()
         hub.begin(clip.formats, "t1")
         await send(hub, clip.units[:cut])
         hub.end()
@@ -176,6 +179,7 @@ async def test_audio_that_begins_late_is_in_the_file(tmp_path: Path, clip: Clip)
     first_audio = next(i for i, u in enumerate(late) if u.track == 1)
     async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
         await rig.start()
+        await hub.has_reader()
         hub.begin(clip.formats[:1], "t1")
         await send(hub, late[:first_audio])
         hub.begin(clip.formats, "t1")
@@ -205,6 +209,7 @@ async def test_other_parameters_open_another_file(tmp_path: Path, clip: Clip) ->
     shift = clip.units[-1].dts + 9_000
     async with running_hub() as hub, recorder_rig(tmp_path / "rig", hub.port) as rig:
         await rig.start()
+        await hub.has_reader()
         hub.begin(clip.formats, "t1")
         await send(hub, clip.units)
         hub.begin(other.formats, "t1")

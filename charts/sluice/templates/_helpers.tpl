@@ -81,6 +81,14 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{/* externalTrafficPolicy of the gateway's Service; nothing with ClusterIP. */}}
+{{- define "sluice.gateway.trafficPolicy" -}}
+{{- $service := .Values.gateway.service -}}
+{{- if ne $service.type "ClusterIP" -}}
+{{- default (ternary "Local" "Cluster" (eq $service.type "LoadBalancer")) $service.externalTrafficPolicy -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Host in the URLs that people paste; empty: the operator reads the load balancer's address. */}}
 {{- define "sluice.gateway.publicHost" -}}
 {{- if .Values.gateway.publicHost -}}

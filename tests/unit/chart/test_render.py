@@ -171,12 +171,26 @@ def test_the_gateway_understands_its_environment(
     assert settings.max_failures == 10
 
 
-def test_no_limit_by_address_where_addresses_are_hidden(helm: Helm) -> None:
-    """With externalTrafficPolicy Cluster every publisher seems to come from a node: one of them
-    with a wrong key would lock all others out."""
-    service = {"type": "LoadBalancer", "externalTrafficPolicy": "Cluster"}
-    given = environment(helm.template(values={"gateway": {"service": service}}), "sluice-gateway")
-    assert given["SLUICE_MAX_FAILURES"] == given["SLUICE_MAX_CONNECTIONS_PER_ADDRESS"] == "0"
+@pytest.mark.parametrize(
+    ("service", "policy", "limit"),
+    [
+        ({"type": "LoadBalancer"}, "Local", "10"),
+        ({"type": "LoadBalancer", "externalTrafficPolicy": "Cluster"}, "Cluster", "0"),
+        ({"type": "NodePort"}, "Cluster", "0"),
+        ({"type": "NodePort", "externalTrafficPolicy": "Local"}, "Local", "10"),
+        ({"type": "ClusterIP"}, None, "10"),
+    ],
+)
+def test_limits_by_address_only_where_addresses_are_seen(
+    helm: Helm, service: dict[str, Any], policy: str | None, limit: str
+) -> None:
+    """Under Cluster every publisher seems to come from a node: one of them with a wrong key would
+    lock all others out."""
+    objects = helm.template(values={"gateway": {"publicHost": "h", "service": service}})
+    spec = one(objects, "Service", "sluice-gateway")["spec"]
+    assert spec.get("externalTrafficPolicy") == policy
+    given = environment(objects, "sluice-gateway")
+    assert given["SLUICE_MAX_FAILURES"] == limit
 
 
 @pytest.mark.parametrize(

@@ -22,15 +22,16 @@ def violations(schema: Mapping[str, Any], value: Any, where: str) -> list[str]:
     """Everything about ``value`` that the API server would refuse or silently drop."""
     if schema.get("x-kubernetes-int-or-string"):
         return [] if isinstance(value, int | str) else [f"{where}: neither integer nor string"]
-    kind = schema["type"]
+    kind: str = schema["type"]
+    given: Any = value
     if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"):
         return [f"{where}: {value!r} is no {kind}"]
     found = _bounds(schema, value, where)
     if kind == "array":
-        for index, item in enumerate(value):
+        for index, item in enumerate(given):
             found += violations(schema["items"], item, f"{where}[{index}]")
     if kind == "object":
-        found += _object(schema, value, where)
+        found += _object(schema, given, where)
     return found
 
 

@@ -67,6 +67,7 @@ class FakeClock:
 
     async def advance(self, seconds: float) -> None:
         """Lets time pass, and everything that waited for it run."""
+        await settle()
         end = self._elapsed + seconds
         while self._timers and self._timers[0].due <= end:
             timer = heapq.heappop(self._timers)

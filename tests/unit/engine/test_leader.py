@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from typing import Any
 
 import pytest
+
 from sluice_operator.engine.leader import Leader, LeadershipLostError, LeaseTimes
 from sluice_operator.kube.errors import ApiError, UnavailableError
-
 from tests.unit.engine.fakes import FakeApi, FakeClock, settle
 
 
@@ -54,28 +56,64 @@ async def test_the_second_one_takes_over_15_seconds_after_the_first_died() -> No
     assert api.objects["Lease", "ns", "lease"]["spec"]["leaseTransitions"] == 2
 
 
-async def test_a_leader_cut_off_stops_before_anybody_else_begins() -> None:
-    """The promise itself: at no moment do both believe that they lead."""
+class Link:
+    """A way to the API server that can be cut, and that may lose answers to what arrived."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self._api = api
+        self.is_up = True
+        self.loses_answers = False
+
+    def __getattr__(self, name: str) -> Any:
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            if not self.is_up:
+                raise UnavailableError("cut off")
+            answer = await getattr(self._api, name)(*args, **kwargs)
+            if self.loses_answers:
+                raise UnavailableError("the answer was lost")
+            return answer
+
+        return ask
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_at_no_moment_do_two_lead(seed: int) -> None:
+    """Links that come and go at random, answers lost at random; processes begin anew."""
+    dice = random.Random(seed)
     api, clock = FakeApi(), FakeClock()
-    first, second = make_leader(api, clock, "a"), make_leader(api, clock, "b")
-    await first.acquire()
-    holding = asyncio.ensure_future(first.hold())
-    waiting = asyncio.ensure_future(second.acquire())
-    await clock.advance(31)
-    cut_off_since = clock.monotonic()
-    # The first one's requests are lost from now on; the second one's are not.
-    real_try = first._try
-    first._try = lambda: _lost(real_try)  # type: ignore[method-assign,assignment]
-    while not waiting.done():
-        await clock.advance(0.25)
-        assert not (first.is_leading and second.is_leading)
-        assert clock.monotonic() - cut_off_since < 20
-    with pytest.raises(LeadershipLostError):
-        await holding
+    links = [Link(api), Link(api)]
+    leaders: list[Leader] = []
+    lives: list[asyncio.Future[None]] = []
 
+    async def live(leader: Leader) -> None:
+        await leader.acquire()
+        await leader.hold()
 
-async def _lost(real: object) -> bool:
-    return False
+    for link, name in zip(links, "ab", strict=True):
+        leader = Leader(link, clock, namespace="ns", name="lease", identity=name)
+        leaders.append(leader)
+        lives.append(asyncio.ensure_future(live(leader)))
+    led = set()
+    for _ in range(600):
+        for link in links:
+            if dice.random() < 0.03:
+                link.is_up = dice.random() < 0.5
+                link.loses_answers = dice.random() < 0.3
+        await clock.advance(dice.uniform(0.1, 1.0))
+        leading = [number for number, leader in enumerate(leaders) if leader.is_leading]
+        assert len(leading) < 2
+        led.update(leading)
+        for number, life in enumerate(lives):
+            if life.done():
+                assert isinstance(life.exception(), LeadershipLostError)
+                name = f"{number}-{clock.monotonic()}"
+                leaders[number] = Leader(
+                    links[number], clock, namespace="ns", name="lease", identity=name
+                )
+                lives[number] = asyncio.ensure_future(live(leaders[number]))
+    assert led
+    for life in lives:
+        life.cancel()
 
 
 async def test_a_renewal_that_hangs_ends_leadership_in_time() -> None:
@@ -182,7 +220,7 @@ async def test_a_deleted_lease_is_not_taken_from_a_holder_who_does_not_know() ->
     await first.acquire()
     waiting = asyncio.ensure_future(second.acquire())
     await clock.advance(3)
-    api.drop("Lease", "ns", "lease")
+    api.drop("Lease", "lease")
     await clock.advance(10)
     assert not waiting.done()
     await clock.advance(10)

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from sluice_operator.domain.decision import Child, Condition, Deletion, PodConfigHash, StoreCall
 from sluice_operator.engine.reconcile import Outcome
 from sluice_operator.kube.errors import (
@@ -14,7 +15,6 @@ from sluice_operator.kube.errors import (
     ForbiddenError,
     UnavailableError,
 )
-
 from tests.unit.engine.builders import (
     FINALIZER,
     KEY,

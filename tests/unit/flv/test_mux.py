@@ -14,9 +14,7 @@ from tests.unit.flv import samples as s
 
 H264 = TrackFormat(0, TrackKind.VIDEO, Codec.H264, s.AVCC, width=640, height=360)
 HEVC = TrackFormat(0, TrackKind.VIDEO, Codec.HEVC, s.hvcc(), width=640, height=362)
-AAC = TrackFormat(
-    1, TrackKind.AUDIO, Codec.AAC, s.ASC_44100_STEREO, sample_rate=44_100, channels=2
-)
+AAC = TrackFormat(1, TrackKind.AUDIO, Codec.AAC, s.ASC_44100_STEREO, sample_rate=44_100, channels=2)
 
 
 def picture(dts: int, pts: int, *, random_access: bool = False, hevc: bool = False) -> AccessUnit:

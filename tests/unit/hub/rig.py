@@ -23,8 +23,7 @@ from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFl
 from tests.unit.hub.world import config
 
 AVCC = bytes.fromhex(
-    "0164001effe1001a6764001eacd940a02ff97011000003000100000300320f162d96"
-    "01000668ebe3cb22c0fdf8f800"
+    "0164001effe1001a6764001eacd940a02ff97011000003000100000300320f162d9601000668ebe3cb22c0fdf8f800"
 )
 VIDEO = TrackFormat(0, TrackKind.VIDEO, Codec.H264, AVCC, width=640, height=360)
 AUDIO = TrackFormat(1, TrackKind.AUDIO, Codec.AAC, b"\x11\x90", sample_rate=48_000, channels=2)
@@ -184,9 +183,7 @@ class LegClient:
         started = loop.time()
         for index in range(round(seconds / PICTURE_SECONDS)):
             self.send(1, size)
-            await asyncio.sleep(
-                max(0.0, started + (index + 1) * PICTURE_SECONDS - loop.time())
-            )
+            await asyncio.sleep(max(0.0, started + (index + 1) * PICTURE_SECONDS - loop.time()))
 
     def close(self) -> None:
         self._queue.put_nowait(None)

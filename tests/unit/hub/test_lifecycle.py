@@ -345,7 +345,7 @@ def test_late_audio_is_a_new_format_and_nothing_else() -> None:
     world = World()
     reader = world.read()
     publisher = world.publish(formats=(VIDEO, AUDIO), audio_delay=3.0)
-    publisher.leg.formats = (VIDEO,)
+    publisher.leg.take_formats((VIDEO,))
     publisher.send(3)
     world.hub.take_formats(publisher.leg, (VIDEO, AUDIO))
     publisher.send(2)

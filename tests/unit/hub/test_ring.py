@@ -40,7 +40,9 @@ def test_the_limit_in_bytes_comes_first() -> None:
 def test_one_endless_gop_is_bounded_too() -> None:
     ring = Ring(max_bytes=1_000_000)
     for number in range(2_000):
-        ring.append(bytes(10_000), dts=number * PICTURE, utc_us=0, is_unit=True, is_entry=not number)
+        ring.append(
+            bytes(10_000), dts=number * PICTURE, utc_us=0, is_unit=True, is_entry=not number
+        )
     assert ring.bytes_held <= 1_000_000 + 64 * 10_000
 
 

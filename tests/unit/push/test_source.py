@@ -36,7 +36,7 @@ def format_of(timeline: str) -> TimelineFormat:
 def source() -> SourceTracker:
     made = SourceTracker()
     assert made.record(NO_SESSION, 0) == []
-    assert made.record(format_of("a"), 0) == [INTERRUPTED]
+    assert made.record(format_of("a"), 0) == []
     assert made.record(DELIVERS, 0) == [ON_AIR]
     return made
 
@@ -51,7 +51,8 @@ def test_heartbeats_say_whether_media_arrives(source: SourceTracker) -> None:
 def test_only_an_end_ends_a_session(source: SourceTracker) -> None:
     assert source.record(END, 1) == [OVER]
     assert source.record(NO_SESSION, 2) == []
-    assert source.record(format_of("b"), 3) == [INTERRUPTED]
+    assert source.record(format_of("b"), 3) == []
+    assert source.record(SILENT, 3) == [INTERRUPTED]
 
 
 def test_a_new_hub_that_knows_of_no_session_yet_interrupts_it(source: SourceTracker) -> None:
@@ -84,7 +85,7 @@ def test_a_hub_that_is_gone_interrupts_after_a_second_and_ends_after_a_minute_mo
 
 
 def test_another_timeline_without_an_end_is_another_session(source: SourceTracker) -> None:
-    assert source.record(format_of("b"), 1) == [OVER, INTERRUPTED]
+    assert source.record(format_of("b"), 1) == [OVER]
     assert source.record(DELIVERS, 1) == [ON_AIR]
 
 

@@ -28,7 +28,7 @@ def digest_position(block: bytes, base: int) -> int:
 
 def c1_with_digest(base: int) -> bytes:
     block = bytearray(b"\x00\x00\x00\x00\x80\x00\x07\x02" + os.urandom(1528))
-    at = digest_position(block, base)
+    at = digest_position(bytes(block), base)
     block[at : at + 32] = sha(_PLAYER, bytes(block[:at] + block[at + 32 :]))
     return bytes(block)
 

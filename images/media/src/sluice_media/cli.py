@@ -47,6 +47,15 @@ def ingest() -> None:
 
 
 @app.command()
+def record() -> None:
+    """Records one stream: supervises the process that does."""
+    from sluice_media.record.role import serve
+
+    settings = PodSettings()
+    _run("record", settings, serve(settings))
+
+
+@app.command()
 def push() -> None:
     """Pushes one stream to one target."""
     from sluice_media.push.role import serve

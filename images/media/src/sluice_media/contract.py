@@ -355,6 +355,7 @@ class RecordedFile(Model):
     """One file of a Recording; the recorder fills the first half, the store the rest."""
 
     index: int
+    """1 for the first file of a Recording."""
     name: str
     """File name, made of ids."""
     title: str = ""

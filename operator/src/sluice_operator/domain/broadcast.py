@@ -22,7 +22,8 @@ __all__ = ["Broadcast", "on_air", "session_is_on"]
 _ADOPTION_SECONDS = 10.0
 """A hub that came up empty may still adopt the session from its gateway or a reader."""
 _MAX_SESSIONS = 10
-_BITRATE_HYSTERESIS = 0.25
+_HYSTERESIS = {"bitrateKbps": 0.25, "frameRate": 0.02}
+"""Measured values that wobble: a change by less than this share is not worth a write."""
 
 _SESSION_FIELDS = ("live", "activeSource", "startedAt", "finishedAt", "media", "sessions")
 
@@ -194,10 +195,11 @@ def _media(stored: Stored, status: IngestStatus) -> dict[str, Any] | None:
     media = status.media.model_dump(by_alias=True, exclude_none=True)
     if "frameRate" in media:
         media["frameRate"] = round(media["frameRate"], 2)
-    known = (stored.get("media") or {}).get("bitrateKbps")
-    now = media.get("bitrateKbps")
-    if known and now and abs(now - known) <= known * _BITRATE_HYSTERESIS:
-        media["bitrateKbps"] = known
+    before = stored.get("media") or {}
+    for name, share in _HYSTERESIS.items():
+        known, measured = before.get(name), media.get(name)
+        if known and measured and abs(measured - known) <= known * share:
+            media[name] = known
     return media
 
 

@@ -67,7 +67,7 @@ def total_seconds(files: Iterable[Mapping[str, Any]]) -> float:
 
 def file_count(files: Sequence[Mapping[str, Any]]) -> int:
     """How many files there ever were; the list itself holds the last two hundred."""
-    return int(files[-1]["index"]) + 1 if files else 0
+    return int(files[-1]["index"]) if files else 0
 
 
 def total_bytes(files: Iterable[Mapping[str, Any]]) -> int:

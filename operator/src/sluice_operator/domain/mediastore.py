@@ -27,8 +27,10 @@ from sluice_operator.domain.names import (
 from sluice_operator.domain.observed import ObservedMediaStore
 from sluice_operator.domain.owner import Owner, Stored, keep_everything
 from sluice_operator.domain.readiness import (
+    CONFLICT_RETRY_SECONDS,
     Readiness,
     conflict_readiness,
+    name_conflict,
     pod_readiness,
     ready,
     stalled,
@@ -86,8 +88,7 @@ def _claim_of_others(
     if labels.get(MANAGED_BY_LABEL) == MANAGED_BY and labels.get(NAME_LABEL) == owner.name:
         return None
     name = observed.claim["metadata"]["name"]
-    return stalled(
-        "NameConflict",
+    return name_conflict(
         f"The PersistentVolumeClaim {name} exists already and was not made for this MediaStore; to "
         f"use it, name it in claimName.",
     )
@@ -101,6 +102,7 @@ def _claim_missing(
             "ClaimNotFound",
             f"There is no PersistentVolumeClaim {claim} in namespace {owner.namespace}; create it, "
             "or let a MediaStore make one with persistentVolumeClaim.template.",
+            look_again_seconds=CONFLICT_RETRY_SECONDS,
         )
     if observed.claim is not None:
         phase = (observed.claim.get("status") or {}).get("phase")

@@ -25,6 +25,7 @@ __all__ = [
     "Readiness",
     "conflict_readiness",
     "missing_reference",
+    "name_conflict",
     "pod_readiness",
     "ready",
     "reconciling",
@@ -33,6 +34,8 @@ __all__ = [
 
 POD_TROUBLE_SECONDS = 120.0
 """A pod that cannot be scheduled or pulled for so long needs a person."""
+CONFLICT_RETRY_SECONDS = 10.0
+"""Objects that are not ours are not watched, so what they block is looked at so often."""
 REFERENCE_GRACE_SECONDS = 60.0
 """Manifests are applied in any order: so long a missing reference is no mistake."""
 
@@ -70,8 +73,8 @@ def ready(reason: str, message: str) -> Readiness:
     return Readiness("True", reason, message)
 
 
-def stalled(reason: str, message: str) -> Readiness:
-    return Readiness("False", reason, message, stalled=True)
+def stalled(reason: str, message: str, look_again_seconds: float | None = None) -> Readiness:
+    return Readiness("False", reason, message, stalled=True, look_again_seconds=look_again_seconds)
 
 
 def reconciling(reason: str, message: str, look_again_seconds: float | None = None) -> Readiness:
@@ -83,13 +86,17 @@ def reconciling(reason: str, message: str, look_again_seconds: float | None = No
 # --------------------------------------------------------------------------- causes
 
 
+def name_conflict(message: str) -> Readiness:
+    """Looked at again and again, because objects that are not ours are not watched."""
+    return stalled("NameConflict", message, look_again_seconds=CONFLICT_RETRY_SECONDS)
+
+
 def conflict_readiness(owner: Owner, conflicts: Sequence[Conflict]) -> Readiness | None:
     """An object that we would make exists already, and is not ours."""
     for conflict in conflicts:
         if not conflict.leaving:
             whose = f"belongs to {conflict.held_by}" if conflict.held_by else "was made by others"
-            return stalled(
-                "NameConflict",
+            return name_conflict(
                 f"The {conflict.kind} {conflict.name} exists already and {whose}; delete or rename "
                 f"it, or give this {owner.kind} another name.",
             )

@@ -202,7 +202,8 @@ class LegKeeper:
         return self._map
 
     def _acknowledged(self, ack: LegAck) -> None:
-        self._map = ack
+        if ack.timeline:  # a hub without a session has none to hand on
+            self._map = ack
         if ack.acked_dts is not None:
             self._retention.acknowledge(ack.acked_dts + self._wrap_ms * TICKS_PER_MS)
 

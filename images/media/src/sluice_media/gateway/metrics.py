@@ -43,8 +43,8 @@ class GatewayMetrics:
         )
         self.legs_lost = counter("legs_lost", "Legs that a hub did not end itself.")
         self.legs_resumed = counter("legs_resumed", "Legs posted again with success.")
-        self.held_out = counter(
-            "publishers_given_up", "Publishers closed because no hub came in time."
+        self.given_up = counter(
+            "publishes_given_up", "Publishers closed because no hub came in time."
         )
         self.dropped_groups = counter(
             "dropped_groups", "Groups of pictures dropped while no hub took them."

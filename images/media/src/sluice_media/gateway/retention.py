@@ -121,7 +121,8 @@ class Retention:
 
     def _begins_group(self, kind: MessageClass) -> bool:
         if kind is MessageClass.RANDOM_ACCESS:
-            return True
+            # Headers alone are no group: they belong to the picture that follows.
+            return not self._groups or self._groups[-1].first_ms is not None
         if not self._groups and not self._skipping:
             return True
         if kind is not MessageClass.SOUND or self._headers.video:

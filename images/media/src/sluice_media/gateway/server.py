@@ -1,9 +1,8 @@
-"""The listening side of the gateway: sockets, limits, and the end of the process."""
+"""The listening side of the gateway: connections, their limits, and the end of the process."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,12 +17,11 @@ from sluice_media.gateway.locate import Locate
 from sluice_media.gateway.metrics import GatewayMetrics
 from sluice_media.gateway.publisher import Publisher
 from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.gateway.wire import Wire
 
 __all__ = ["Gateway", "running_gateway"]
 
-_STREAM_LIMIT_BYTES = 256 << 10
 _CONNECT_SECONDS = 2.0
-_DEAD_PEER_SECONDS = 30
 _log = structlog.get_logger(__name__)
 
 
@@ -54,8 +52,8 @@ class Gateway:
 
     async def listen(self) -> None:
         settings = self._hubs.settings
-        self._server = await asyncio.start_server(
-            self._on_connection, settings.bind, settings.rtmp_port, limit=_STREAM_LIMIT_BYTES
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Wire(self._on_connected), settings.bind, settings.rtmp_port
         )
 
     async def drain(self, grace_seconds: float) -> None:
@@ -73,41 +71,25 @@ class Gateway:
         for task in self._open:
             task.cancel()
 
-    def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = self._tasks.create_task(self._serve(reader, writer))
+    def _on_connected(self, wire: Wire) -> None:
+        task = self._tasks.create_task(self._serve(wire))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, wire: Wire) -> None:
         metrics = self._hubs.metrics
-        publisher = Publisher(self._hubs, self._limits, reader, writer)
         try:
-            with self._limits.connection(publisher.address):
-                _watch_for_dead_peers(writer.get_extra_info("socket"))
-                with metrics.connections.track_inprogress():
-                    await publisher.run()
+            with self._limits.connection(wire.address), metrics.connections.track_inprogress():
+                await Publisher(self._hubs, self._limits, wire).run()
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
-            _log.warning("connection_refused", address=publisher.address, why=str(refused))
+            _log.warning("connection_refused", address=wire.address, why=str(refused))
         except Exception as bug:
             # One publisher's connection must not take the others down. Its text is left out,
             # because nobody knows what is in it.
-            _log.exception("publisher_failed", error=type(bug).__name__, exc_info=False)
+            _log.error("publisher_failed", address=wire.address, error=type(bug).__name__)
         finally:
-            writer.transport.abort()
-
-
-def _watch_for_dead_peers(sock: socket.socket) -> None:
-    """Lets half-open connections end: nobody says goodbye when a cable is pulled."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", 10),
-        ("TCP_KEEPINTVL", 5),
-        ("TCP_KEEPCNT", 3),
-        ("TCP_USER_TIMEOUT", _DEAD_PEER_SECONDS * 1000),
-    ):
-        if hasattr(socket, name):  # Linux; developers have other machines
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+            wire.abort()
 
 
 @asynccontextmanager

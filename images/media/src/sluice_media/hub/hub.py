@@ -22,6 +22,8 @@ from sluice_media.units import AccessUnit, TrackFormat
 __all__ = ["Hub"]
 
 NO_RANDOM_ACCESS_SECONDS = 10.0
+KEEP_SECONDS = 1.0
+"""Between two looks at what old content may go."""
 REJECTION_SECONDS = 5.0
 """A refusal of the same kind shows anew this often at most: a flood of wrong keys must not
 become a flood of status updates."""
@@ -39,6 +41,7 @@ class Hub:
         self.no_random_access = False
         self._legs: dict[LegName, Leg] = {}
         self._active: Leg | None = None
+        self._kept_at = 0.0
         self._words: tuple[object, ...] = ()
 
     @property
@@ -154,8 +157,10 @@ class Hub:
         ):
             self._finish("WindowPassed", now)
         self.no_random_access = any(_lacks_random_access(leg, now) for leg in self.legs)
-        self.readers.tick(now)
-        self.output.keep(self.config.pins, self.readers, now)
+        if now.monotonic - self._kept_at >= KEEP_SECONDS:
+            self._kept_at = now.monotonic
+            self.readers.tick(now)
+            self.output.keep(self.config.pins, self.readers, now)
         self._settle()
 
     def configure(self, config: IngestConfig, now: Moment) -> None:
@@ -179,8 +184,12 @@ class Hub:
         chosen.look_back.clear()
         self._active = chosen
         self.output.enter(chosen, entry, self.config, now)
+        splicer = self.output.splicer
         for unit in units:
-            self.output.emit(chosen, unit, now)
+            if splicer.in_step(unit):
+                self.output.emit(chosen, unit, now)
+            else:
+                splicer.dropped += 1
 
     def _finish(self, reason: str, now: Moment) -> None:
         if self.output.finish(reason, now):

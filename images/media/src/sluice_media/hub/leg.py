@@ -17,7 +17,7 @@ from enum import StrEnum
 
 from sluice_media.contract import LegAck, LegEnd, LegHello
 from sluice_media.hub.clock import Moment
-from sluice_media.units import AccessUnit, TrackFormat, TrackKind
+from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 
 __all__ = ["Leg", "LegName", "LegState", "LookBack"]
 
@@ -25,6 +25,8 @@ SILENCE_SECONDS = 2.0
 """A reference track without units for this long does not deliver."""
 VIDEO_WAIT_SECONDS = 2.0
 """How long audio waits for a picture that the headers did not rule out."""
+CLOCK_JUMP = 2 * TICKS_PER_SECOND
+"""Of a leg that is held back; while it feeds the output, the splicer judges."""
 LOOK_BACK_SECONDS = 12.0
 LOOK_BACK_BYTES = 32 << 20
 
@@ -100,6 +102,7 @@ class Leg:
     connected_at: Moment
     state: LegState = LegState.WAITING
     formats: tuple[TrackFormat, ...] = ()
+    video_track: int | None = None
     reference: int | None = None
     """The track that decides; None until it is known."""
     end: LegEnd | None = None
@@ -114,6 +117,9 @@ class Leg:
     bytes_in: int = 0
     resume: LegAck | None = None
     """The map of another hub, until it has been used."""
+    _tracks: frozenset[int] = frozenset()
+    _held_dts: int | None = None
+    """Source DTS of the reference track, as last held."""
     _declares_video: bool | None = None
     _first_media_at: float | None = None
     _video_seen: bool = False
@@ -131,10 +137,6 @@ class Leg:
     def delivers(self) -> bool:
         return self.state is LegState.DELIVERING
 
-    @property
-    def video_track(self) -> int | None:
-        return next((f.track for f in self.formats if f.kind is TrackKind.VIDEO), None)
-
     def silent_seconds(self, now: Moment) -> float:
         """By the byte clock: what tells a half-open socket from a publisher."""
         return now.monotonic - self.last_byte_at
@@ -148,11 +150,14 @@ class Leg:
         self._declares_video = has_video
 
     def take_formats(self, formats: Sequence[TrackFormat]) -> None:
-        if tuple(formats) != self.formats:
-            self.formats = tuple(formats)
+        if tuple(formats) == self.formats:
+            return
+        self.formats = tuple(formats)
+        self.video_track = next((f.track for f in formats if f.kind is TrackKind.VIDEO), None)
+        self._tracks = frozenset(f.track for f in formats)
 
     def has_track(self, track: int) -> bool:
-        return any(known.track == track for known in self.formats)
+        return track in self._tracks
 
     def arrived(self, unit: AccessUnit, now: Moment) -> bool:
         """Notes a unit. False: it cannot be decoded (no random access point came before it)."""
@@ -173,8 +178,16 @@ class Leg:
 
     def hold(self, unit: AccessUnit, now: Moment) -> None:
         """Notes a unit and keeps it for the moment at which this leg is entered."""
-        if self.arrived(unit, now):
-            self.look_back.add(unit)
+        if not self.arrived(unit, now):
+            return
+        if unit.track == (self.reference if self.reference is not None else unit.track):
+            if self._held_dts is not None and abs(unit.dts - self._held_dts) > CLOCK_JUMP:
+                # The source restarted its clock: what was held belongs to another one.
+                self.restart()
+                if not self.arrived(unit, now):
+                    return
+            self._held_dts = unit.dts
+        self.look_back.add(unit)
 
     def tick(self, now: Moment) -> None:
         """Lets time pass: a reference track without units falls silent."""
@@ -185,6 +198,7 @@ class Leg:
         """Back to waiting for a random access point: its media was interrupted."""
         self.look_back.clear()
         self.reference = None
+        self._held_dts = None
         self._video_seen = False
         self._first_media_at = None
         if self.connected:

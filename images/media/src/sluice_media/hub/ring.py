@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Entry", "Ring", "RingRecord"]
 
@@ -19,8 +20,7 @@ _TRIM_EVERY = 64
 """Records between two looks at the tail: deleting one by one would move the rest each time."""
 
 
-@dataclass(slots=True, frozen=True)
-class RingRecord:
+class RingRecord(NamedTuple):
     data: bytes
     """As it goes over the wire."""
     offset: int

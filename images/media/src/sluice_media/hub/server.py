@@ -67,9 +67,9 @@ class HubServer:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             self._hub.tick(self._clock())
-            self.timeline.drop_slow()
             count += 1
             if count % ticks_per_beat == 0:
+                self.timeline.drop_slow()
                 self._wakeup.now()
                 self._on_change()
             else:

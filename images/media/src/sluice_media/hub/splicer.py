@@ -8,7 +8,7 @@ goes on one frame behind the last unit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind, UnitFlags
 
@@ -109,12 +109,16 @@ class Splicer:
         the source must be entered anew."""
         track = self._tracks.get(unit.track)
         own = track.last_source if track else None
-        if own is not None and unit.dts < own - _BACKWARDS:
-            return False
+        limit = _FORWARDS_AFTER_SILENCE if after_silence else _FORWARDS
+        if own is not None:
+            step = unit.dts - own
+            if step < -_BACKWARDS:
+                return False
+            if step <= limit:
+                return True
         latest = self._latest_source()
         if latest is None:
             return True
-        limit = _FORWARDS_AFTER_SILENCE if after_silence else _FORWARDS
         if unit.dts > latest + limit:
             return False
         return own is not None or unit.dts > latest - _FORWARDS
@@ -149,7 +153,7 @@ class Splicer:
         track.last_out, track.last_source = dts, unit.dts
         track.last_pts = max(track.last_pts, pts)
         track.fresh = track.replaying = False
-        return replace(unit, dts=dts, pts=pts, flags=flags)
+        return AccessUnit(unit.track, dts, pts, flags, unit.utc_us, unit.payload)
 
     def _begin(self, first: AccessUnit, offset: int) -> None:
         self.offset = offset

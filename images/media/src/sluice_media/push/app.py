@@ -23,6 +23,7 @@ from sluice_media.contract import (
     TARGET_URI_FILE,
     PusherConfig,
     PusherStatus,
+    PushState,
     StreamRef,
     TargetError,
     TimelineFormat,
@@ -55,6 +56,7 @@ __all__ = ["TICKING", "Pusher"]
 TICKING = frozenset({"bytes_sent"})
 """Status fields that change all the time."""
 _TICK_SECONDS = 1.0
+_FAILED_STATES = frozenset({PushState.BACKOFF, PushState.REJECTED, PushState.GAVE_UP})
 _log = structlog.get_logger(__name__)
 
 
@@ -293,7 +295,7 @@ class Pusher:
                 state=view.state.value,
                 before=before.value,
                 target=self._target.redacted if self._target else "",
-                error=failure.message if failure else None,
+                error=failure.message if failure and view.state in _FAILED_STATES else None,
             )
 
 

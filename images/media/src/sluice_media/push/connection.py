@@ -193,7 +193,9 @@ class Connection:
         if self._accepted.is_set():
             return Failure(FailureClass.CLOSED, "the target closed the connection")
         return Failure(
-            FailureClass.CLOSED, "the target closed the connection without accepting the stream"
+            FailureClass.CLOSED,
+            "the target closed the connection without accepting the stream; "
+            "are the server address and the stream key right?",
         )
 
     async def _write(self) -> Failure | None:

@@ -38,14 +38,12 @@ class SourceTracker:
         """What follows from one record; ``now`` in monotonic seconds."""
         match record:
             case TimelineFormat(timeline=timeline):
-                changes = []
-                if self._session and self._timeline not in (None, timeline):
-                    # Another timeline without an end: it needs a publish of its own.
-                    changes += self._become(False, False)
+                same = self._timeline in (None, timeline)
                 self._timeline = timeline
                 self._missing_since = None
-                # Whether media arrives now is said by the heartbeat.
-                return changes + self._become(True, self._delivering)
+                # Another timeline without an end needs a publish of its own. A session begins
+                # with the heartbeat that follows: it says whether media arrives now.
+                return [] if same else self._become(False, False)
             case TimelineHeartbeat(session=True, delivering=delivering):
                 self._missing_since = None
                 return self._become(self._timeline is not None, delivering)

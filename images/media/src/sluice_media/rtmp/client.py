@@ -35,8 +35,8 @@ _CSIDS = {MessageType.AUDIO: 4, MessageType.VIDEO: 6, MessageType.DATA: 5}
 _SET_DATA_FRAME = amf0.encode("@setDataFrame")
 _METADATA = amf0.encode("onMetaData")
 _MAX_DESCRIPTION_CHARS = 300
-_MIN_SECRET_CHARS = 6
-"""Shorter keys are words like ``live``, and taking those out would garble codes."""
+_MIN_SECRET_CHARS = 8
+"""Shorter parts are words like ``live``, and taking those out would garble codes."""
 
 
 class _State(Enum):

@@ -23,7 +23,7 @@ from sluice_media.ffmpeg.probe import probe
 from sluice_media.ffmpeg.process import ChildError, start_child
 from sluice_media.record.merge import MergedFile
 from sluice_media.store.keys import chunk_key, mp4_key, mp4_name
-from sluice_media.store.target import Target, TargetError
+from sluice_media.store.target import MissingObjectError, Target, TargetError
 from sluice_media.store.trim import TrackCut, track_pids, trim
 from sluice_media.units import TICKS_PER_SECOND, Codec, TrackKind
 
@@ -147,15 +147,18 @@ async def chunk_bytes(target: Target, job: FinalizeJob) -> AsyncIterator[bytes |
     for chunk in job.file.chunks:
         key = chunk_key(job.prefix, chunk.attempt, chunk.entry.name)
         skip = chunk.skip_through
-        if skip is None:
-            async for part in target.stream(key):
-                yield part
-            continue
-        cuts = {
-            track: TrackCut(span.first_dts, skip.get(track))
-            for track, span in chunk.entry.tracks.items()
-        }
-        yield trim(await target.get(key), pids, cuts)
+        try:
+            if skip is None:
+                async for part in target.stream(key):
+                    yield part
+                continue
+            cuts = {
+                track: TrackCut(span.first_dts, skip.get(track))
+                for track, span in chunk.entry.tracks.items()
+            }
+            yield trim(await target.get(key), pids, cuts)
+        except MissingObjectError:
+            raise FinalizeError(f"chunk {chunk.entry.name} of it is missing in the store") from None
 
 
 def _make_room(scratch: Path, size: int) -> None:

@@ -20,7 +20,7 @@ from obstore.store import LocalStore, ObjectStore
 
 __all__ = ["Entry", "MissingObjectError", "Target", "TargetError", "open_claim"]
 
-STREAM_BYTES = 1 << 20
+STREAM_BYTES = 8 << 20
 _PART_BYTES = 16 << 20
 """Size of a multipart part: 10,000 parts of it are 160 GB, far above any file of ours."""
 
@@ -93,12 +93,14 @@ class Target:
     async def put(self, key: str, data: bytes) -> None:
         """Writes an object as a whole: readers see the old one or the new one."""
         await _call(obstore.put_async(self._store, key, data))
+        await self._sync(key)
 
     async def put_file(self, key: str, path: Path) -> None:
         """Writes a file and verifies what arrived. Only after this may the file be deleted."""
         size = (await asyncio.to_thread(path.stat)).st_size
         await _call(obstore.put_async(self._store, key, path, chunk_size=_PART_BYTES))
         await self.verify(key, size)
+        await self._sync(key)
 
     async def move_in(self, key: str, path: Path) -> None:
         """The same for a file that is not needed any more: renamed where that is possible."""
@@ -130,20 +132,17 @@ class Target:
     async def stream(
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AsyncIterator[memoryview]:
-        """The bytes from ``start`` up to, not including, ``end`` (None: all)."""
-        options: obstore.GetOptions = {}
-        if end is not None:
-            options = {"range": (start, end)}
-        elif start:
-            options = {"range": {"offset": start}}
-        result = await _call(obstore.get_async(self._store, key, options=options))
-        parts = result.stream(min_chunk_size=STREAM_BYTES).__aiter__()
-        while True:
-            try:
-                part = await _call(parts.__anext__())
-            except StopAsyncIteration:
-                return
+        """The bytes from ``start`` up to, not including, ``end`` (None: all), in large parts.
+
+        Ranges instead of obstore's own stream: over a local folder that one reads 8 KiB at a time
+        (0.5 GB took 3.0 s of CPU)."""
+        if end is None:
+            end = await self.size(key)
+        while start < end:
+            stop = min(end, start + STREAM_BYTES)
+            part = await _call(obstore.get_range_async(self._store, key, start=start, end=stop))
             yield memoryview(part)
+            start = stop
 
     async def list(self, prefix: str) -> AsyncIterator[Entry]:
         """Every object whose key begins with the path segments of ``prefix``."""
@@ -171,12 +170,29 @@ class Target:
             except MissingObjectError:
                 continue
 
+    async def _sync(self, key: str) -> None:
+        """What a claim holds must outlive its node's power; obstore only renames."""
+        if self._root is not None:
+            try:
+                await asyncio.to_thread(_fsync, self._root / key)
+            except OSError as error:
+                raise _explain(error) from error
+
     def available_bytes(self) -> int | None:
         """Free space, where the storage has an end that can be seen."""
         if self._root is None:
             return None
         stat = os.statvfs(self._root)
         return stat.f_bavail * stat.f_frsize
+
+
+def _fsync(path: Path) -> None:
+    for place in (path, path.parent):
+        number = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def open_claim(folder: Path) -> Target:

@@ -1,0 +1,138 @@
+"""The socket of one publisher, as an asyncio protocol around the sans-io session.
+
+What the session makes of the bytes is handed on in the same call: a stream reader and a task in
+between cost more than all the parsing (measured: 1.3 instead of 0.9 % of a core at 6 Mb/s).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import cast
+
+import structlog
+
+from sluice_media.rtmp import RtmpError, ServerEvent, ServerSession
+
+__all__ = ["Wire"]
+
+_MAX_UNSENT_BYTES = 1 << 20
+_DEAD_PEER_SECONDS = 30
+_LINGER_SECONDS = 1.0
+_log = structlog.get_logger(__name__)
+
+
+class Wire(asyncio.Protocol):
+    """``on_connected`` is called once the socket is there, ``on_events`` for what comes in."""
+
+    def __init__(self, on_connected: Callable[[Wire], None]) -> None:
+        self._on_connected = on_connected
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._discarding = False
+        self._lost = asyncio.Event()
+        self.max_received: int | None = None
+        """More bytes than this end the connection; None: no limit."""
+        self.on_events: Callable[[list[ServerEvent]], None] = lambda events: None
+        self.session = ServerSession()
+        self.address = ""
+        self.received = 0
+        self.last_byte_at = self._loop.time()
+        self.broke_protocol = False
+        self.ended: asyncio.Future[str] = self._loop.create_future()
+        """How the publisher ended, in words."""
+
+    # ------------------------------------------------------------------ asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.address = peer[0] if peer else ""
+        _watch_for_dead_peers(transport.get_extra_info("socket"))
+        self._on_connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        self.last_byte_at = self._loop.time()
+        if self._discarding:
+            return
+        try:
+            events = self.session.feed(data)
+            self.flush()
+            if events:
+                self.on_events(events)
+            if self.max_received is not None and self.received > self.max_received:
+                raise RtmpError("too many bytes before publish")
+        except RtmpError as error:
+            self.broke_protocol = True
+            self.end(str(error))
+        except Exception as bug:
+            # Nothing of one publisher may reach the others. The text of the error is left out,
+            # because nobody knows what is in it.
+            _log.error("publisher_failed", address=self.address, error=type(bug).__name__)
+            self.end("an error of ours")
+
+    def eof_received(self) -> bool:
+        self.end("the publisher closed the connection")
+        self._lost.set()
+        return True  # we close, after our last words
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.end("the connection was reset" if exc else "the publisher closed the connection")
+        self._lost.set()
+
+    # ------------------------------------------------------------------ for the publisher
+
+    def end(self, how: str) -> None:
+        """Nothing is read from now on. The first reason counts."""
+        self._discarding = True
+        if not self.ended.done():
+            self.ended.set_result(how)
+
+    def flush(self) -> None:
+        """Sends what the session wants to say. Raises RtmpError when the peer does not read."""
+        data = self.session.take_output()
+        if not data or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
+            raise RtmpError("the peer asks, but does not read the answers")
+
+    def pause(self) -> None:
+        self._transport.pause_reading()
+
+    def resume(self) -> None:
+        self._transport.resume_reading()
+
+    async def linger(self) -> None:
+        """Sends what waits, then lets the peer close: a reset could overtake the last words."""
+        self._discarding = True
+        with contextlib.suppress(RtmpError, OSError, RuntimeError, TimeoutError):
+            self.flush()
+            self.resume()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            async with asyncio.timeout(_LINGER_SECONDS):
+                await self._lost.wait()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+def _watch_for_dead_peers(sock: socket.socket | None) -> None:
+    """Lets half-open connections end: nobody says goodbye when a cable is pulled."""
+    if sock is None:
+        return
+    options = [
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 10),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 5),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", _DEAD_PEER_SECONDS * 1000),
+    ]
+    with contextlib.suppress(OSError):  # it may be closed already
+        for level, name, value in options:
+            if hasattr(socket, name):  # Linux; developers have other machines
+                sock.setsockopt(level, getattr(socket, name), value)

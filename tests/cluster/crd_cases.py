@@ -1,0 +1,283 @@
+"""Objects that the API server refuses, with its sentence; objects that it takes; and changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["CHANGES", "CLAIM", "INVALID", "RTMP", "STREAM", "VALID", "Change", "Invalid", "Valid"]
+
+KEY = {"name": "platform", "key": "key"}
+RTMP = {"uri": "rtmp://platform.example/live", "streamKeySecretRef": KEY}
+STREAM = {"streamRef": {"name": "a"}}
+
+
+@dataclass(slots=True, frozen=True)
+class Invalid:
+    why: str
+    kind: str
+    want: str
+    spec: Any = field(default_factory=dict)
+    name: str = "a"
+
+
+INVALID = [
+    # LiveStream
+    Invalid("name too long", "LiveStream", "must have at most 40 characters", {}, "a" * 41),
+    Invalid("name with a dot", "LiveStream", "lower-case letters, digits and '-'", {}, "a.b"),
+    Invalid("name that begins with a digit", "LiveStream", "begin with a letter", {}, "1a"),
+    Invalid("no spec", "LiveStream", "spec: Required value", None),
+    Invalid(
+        "resume window too long",
+        "LiveStream",
+        "should be less than or equal to 1800",
+        {"resumeWindowSeconds": 1801},
+    ),
+    Invalid(
+        "resume window below zero",
+        "LiveStream",
+        "should be greater than or equal to 0",
+        {"resumeWindowSeconds": -1},
+    ),
+    Invalid(
+        "resume window in pieces",
+        "LiveStream",
+        "must be of type integer",
+        {"resumeWindowSeconds": 1.5},
+    ),
+    Invalid(
+        "a protocol that is not there yet",
+        "LiveStream",
+        'supported values: "RTMP"',
+        {"source": {"push": {"protocols": ["SRT"]}}},
+    ),
+    Invalid(
+        "no protocol at all",
+        "LiveStream",
+        "should have at least 1 items",
+        {"source": {"push": {"protocols": []}}},
+    ),
+    Invalid(
+        "the same protocol twice",
+        "LiveStream",
+        "Duplicate value",
+        {"source": {"push": {"protocols": ["RTMP", "RTMP"]}}},
+    ),
+    Invalid("no source", "LiveStream", "spec.source.push: Required value", {"source": {}}),
+    Invalid(
+        "stall time too short",
+        "LiveStream",
+        "should be greater than or equal to 200",
+        {"failover": {"stallMilliseconds": 10}},
+    ),
+    Invalid(
+        "an unknown update policy",
+        "LiveStream",
+        'supported values: "WhenIdle", "Immediate"',
+        {"updatePolicy": "Never"},
+    ),
+    Invalid("title too long", "LiveStream", "may not be more than 255", {"title": "x" * 256}),
+    Invalid(
+        "memory in words",
+        "LiveStream",
+        "spec.workload.resources.limits.memory",
+        {"workload": {"resources": {"limits": {"memory": "a lot"}}}},
+    ),
+    Invalid("a field that nothing honours", "LiveStream", "unknown field", {"autoRecord": True}),
+    # Recording
+    Invalid("no stream", "Recording", "spec.streamRef: Required value"),
+    Invalid(
+        "an unknown state",
+        "Recording",
+        'supported values: "Recording", "Stopped"',
+        STREAM | {"desiredState": "Paused"},
+    ),
+    Invalid(
+        "rearmed for ever",
+        "Recording",
+        "should be less than or equal to 604800",
+        STREAM | {"rearmSeconds": 604_801},
+    ),
+    Invalid("name too long for its Job", "Recording", "at most 56 characters", STREAM, "r" * 57),
+    Invalid("no name of a stream", "Recording", "spec.streamRef.name", {"streamRef": {"name": ""}}),
+    # Restream
+    Invalid("no target", "Restream", "exactly one of uri and uriSecretRef must be set", STREAM),
+    Invalid(
+        "two targets",
+        "Restream",
+        "exactly one of uri and uriSecretRef must be set",
+        STREAM | RTMP | {"uriSecretRef": KEY},
+    ),
+    Invalid(
+        "a target without a key",
+        "Restream",
+        "beside uri, streamKeySecretRef is required",
+        STREAM | {"uri": "rtmp://platform.example/live"},
+    ),
+    Invalid(
+        "a password in the open",
+        "Restream",
+        "must not carry a user or password",
+        STREAM | RTMP | {"uri": "rtmp://me:secret@platform.example/live"},
+    ),
+    Invalid(
+        "a key in the open",
+        "Restream",
+        "must not carry a query or fragment",
+        STREAM | RTMP | {"uri": "rtmp://platform.example/live?key=secret"},
+    ),
+    Invalid(
+        "no app",
+        "Restream",
+        "must be rtmp://SERVER/APP",
+        STREAM | RTMP | {"uri": "rtmp://platform.example"},
+    ),
+    Invalid(
+        "a scheme that is not there yet",
+        "Restream",
+        "srt:// and rtmps:// are not supported yet; use rtmp://",
+        STREAM | RTMP | {"uri": "rtmps://platform.example/live"},
+    ),
+    Invalid(
+        "an SRT listener",
+        "Restream",
+        "let the target listen and use mode=caller",
+        STREAM | RTMP | {"uri": "srt://0.0.0.0:9999?mode=listener"},
+    ),
+    Invalid(
+        "a web page",
+        "Restream",
+        "the uri must begin with rtmp://",
+        STREAM | RTMP | {"uri": "https://platform.example/live"},
+    ),
+    Invalid(
+        "a retry that is longer than its longest",
+        "Restream",
+        "minSeconds must not be greater than maxSeconds",
+        STREAM | RTMP | {"retry": {"minSeconds": 40, "maxSeconds": 30}},
+    ),
+    Invalid(
+        "a Secret without a key",
+        "Restream",
+        "spec.streamKeySecretRef.key: Required value",
+        STREAM | RTMP | {"streamKeySecretRef": {"name": "platform"}},
+    ),
+    # MediaStore
+    Invalid("nowhere", "MediaStore", "spec.persistentVolumeClaim: Required value"),
+    Invalid(
+        "neither claim nor template",
+        "MediaStore",
+        "exactly one of claimName and template must be set",
+        {"persistentVolumeClaim": {}},
+    ),
+    Invalid(
+        "claim and template",
+        "MediaStore",
+        "exactly one of claimName and template must be set",
+        {"persistentVolumeClaim": {"claimName": "x", "template": {"size": "1Gi"}}},
+    ),
+    Invalid(
+        "no room",
+        "MediaStore",
+        "size must be greater than 0",
+        {"persistentVolumeClaim": {"template": {"size": "0"}}},
+    ),
+    Invalid(
+        "a size that is no quantity",
+        "MediaStore",
+        "size must be a quantity such as 20Gi",
+        {"persistentVolumeClaim": {"template": {"size": "20Gigs"}}},
+    ),
+    Invalid(
+        "an unknown access mode",
+        "MediaStore",
+        'supported values: "ReadWriteOnce", "ReadWriteMany"',
+        {"persistentVolumeClaim": {"template": {"size": "1Gi", "accessModes": ["ReadOnlyMany"]}}},
+    ),
+]
+
+
+@dataclass(slots=True, frozen=True)
+class Valid:
+    why: str
+    kind: str
+    spec: Any
+    name: str = "a"
+
+
+VALID = [
+    Valid("an empty spec", "LiveStream", {}),
+    Valid("the longest name", "LiveStream", {}, "a" * 40),
+    Valid("a name that begins with a digit", "Recording", STREAM, "2026-05-04-show"),
+    Valid("an address", "Restream", STREAM | RTMP | {"uri": "rtmp://192.0.2.1:1935/live/x"}),
+    Valid("an IPv6 address", "Restream", STREAM | RTMP | {"uri": "rtmp://[2001:db8::1]:1935/live"}),
+    Valid("a secret target", "Restream", STREAM | {"uriSecretRef": KEY}),
+    Valid("a claim", "MediaStore", {"persistentVolumeClaim": {"claimName": "tapes"}}),
+    Valid(
+        "CPU as a number",
+        "LiveStream",
+        {"workload": {"resources": {"requests": {"cpu": 2, "memory": "64Mi"}}}},
+    ),
+]
+
+
+@dataclass(slots=True, frozen=True)
+class Change:
+    why: str
+    kind: str
+    before: Any
+    after: Any
+    want: str = ""
+    """What is said; empty: the change is taken."""
+
+
+CLAIM = {"persistentVolumeClaim": {"claimName": "tapes"}}
+CHANGES = [
+    Change("a stop", "Recording", STREAM, STREAM | {"desiredState": "Stopped"}),
+    Change(
+        "another stream",
+        "Recording",
+        STREAM,
+        {"streamRef": {"name": "b"}},
+        "streamRef of a Recording cannot be changed; make a new Recording",
+    ),
+    Change(
+        "a store that was not named before",
+        "Recording",
+        STREAM,
+        STREAM | {"storeRef": {"name": "x"}},
+        "storeRef of a Recording cannot be changed",
+    ),
+    Change(
+        "a store that is not named any more",
+        "Recording",
+        STREAM | {"storeRef": {"name": "x"}},
+        STREAM,
+        "storeRef of a Recording cannot be changed",
+    ),
+    Change(
+        "another minimum",
+        "Recording",
+        STREAM,
+        STREAM | {"minimumSeconds": 11},
+        "minimumSeconds of a Recording cannot be changed",
+    ),
+    Change(
+        "another rearm time",
+        "Recording",
+        STREAM,
+        STREAM | {"rearmSeconds": 1},
+        "rearmSeconds of a Recording cannot be changed",
+    ),
+    Change(
+        "another claim",
+        "MediaStore",
+        CLAIM,
+        {"persistentVolumeClaim": {"claimName": "other"}},
+        "persistentVolumeClaim of a MediaStore cannot be changed; make a new MediaStore",
+    ),
+    Change("another title", "LiveStream", {}, {"title": "x"}),
+    Change(
+        "another target", "Restream", STREAM | RTMP, STREAM | RTMP | {"uri": "rtmp://other/live"}
+    ),
+]

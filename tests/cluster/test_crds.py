@@ -1,0 +1,166 @@
+"""What the API server makes of the CustomResourceDefinitions: which objects it refuses, and with
+which sentence. Needs a cluster with the definitions installed, but none of Sluice's pods."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.conftest import REPOSITORY, Cluster
+from tests.cluster.crd_cases import (
+    CHANGES,
+    CLAIM,
+    INVALID,
+    RTMP,
+    STREAM,
+    VALID,
+    Change,
+    Invalid,
+    Valid,
+)
+from tests.support.kubectl import Kubectl, KubectlError
+
+CRDS = sorted((REPOSITORY / "crds").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def api(cluster: Cluster) -> Iterator[Kubectl]:
+    """kubectl in a namespace of these tests, with the definitions of this checkout installed."""
+    kubectl = cluster.kubectl
+    for path in CRDS:
+        kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
+        name = yaml.safe_load(path.read_text())["metadata"]["name"]
+        kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+    namespace = f"crds-{secrets.token_hex(4)}"
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    yield kubectl.within(namespace)
+    kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def manifest(kind: str, name: str, spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "sluice.video/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def refusal(api: Kubectl, obj: dict[str, Any], *, really: bool = False) -> str:
+    """What the API server says to the object; empty when it takes it."""
+    how = () if really else ("--dry-run=server",)
+    try:
+        api("apply", *how, "-f", "-", stdin=yaml.safe_dump(obj))
+    except KubectlError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("path", CRDS, ids=lambda path: path.name)
+def test_the_definitions_are_taken_by_the_api_server(api: Kubectl, path: Path) -> None:
+    printed = api(
+        "apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", str(path)
+    )
+    assert "serverside-applied" in printed
+
+
+@pytest.mark.parametrize("path", CRDS, ids=lambda path: path.name)
+def test_the_definitions_are_structural_and_accepted(api: Kubectl, path: Path) -> None:
+    name = yaml.safe_load(path.read_text())["metadata"]["name"]
+    conditions = {c["type"]: c["status"] for c in api.get("crd", name)["status"]["conditions"]}
+    assert conditions["NamesAccepted"] == "True"
+    assert conditions.get("NonStructuralSchema") is None
+
+
+# --------------------------------------------------------------------------- refused
+
+
+@pytest.mark.parametrize("case", INVALID, ids=lambda case: f"{case.kind}: {case.why}")
+def test_an_invalid_object_is_refused_with_a_sentence(api: Kubectl, case: Invalid) -> None:
+    obj = manifest(case.kind, case.name, case.spec)
+    if case.spec is None:
+        del obj["spec"]
+    assert case.want in refusal(api, obj)
+
+
+def test_a_target_that_is_wrong_in_one_way_is_told_in_one_sentence(api: Kubectl) -> None:
+    obj = manifest("Restream", "a", STREAM | RTMP | {"uri": "srt://h:1?mode=listener"})
+    assert refusal(api, obj).count("spec.uri: Invalid value") <= 1
+
+
+# --------------------------------------------------------------------------- taken
+
+
+@pytest.mark.parametrize("case", VALID, ids=lambda case: f"{case.kind}: {case.why}")
+def test_a_valid_object_is_taken(api: Kubectl, case: Valid) -> None:
+    assert refusal(api, manifest(case.kind, case.name, case.spec)) == ""
+
+
+def test_defaults_are_filled_in(api: Kubectl) -> None:
+    api.apply(manifest("LiveStream", "bare", {}))
+    assert api.get("lvs", "bare")["spec"] == {
+        "title": "",
+        "active": True,
+        "source": {"push": {"protocols": ["RTMP"]}},
+        "failover": {"stallMilliseconds": 800},
+        "resumeWindowSeconds": 10,
+        "updatePolicy": "WhenIdle",
+    }
+
+
+# --------------------------------------------------------------------------- changed
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change.kind}: {change.why}")
+def test_what_may_be_changed_later(api: Kubectl, change: Change) -> None:
+    name = f"change-{secrets.token_hex(3)}"
+    api.apply(manifest(change.kind, name, change.before))
+    said = refusal(api, manifest(change.kind, name, change.after), really=True)
+    assert change.want in said
+    assert bool(said) == bool(change.want)
+
+
+# --------------------------------------------------------------------------- for people
+
+
+def test_kubectl_explain_reads_like_documentation(api: Kubectl) -> None:
+    text = api("explain", "livestream.spec.resumeWindowSeconds")
+    assert "recordings go on in the same file" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("short", "columns"),
+    [
+        ("lvs", "NAME READY LIVE SOURCE RECORDING RECORDING_DURATION RESTREAMS AGE"),
+        ("rec", "NAME STREAM PHASE RECORDING_DURATION SIZE FILES AGE"),
+        ("rst", "NAME STREAM TARGET LIVE STATE AGE"),
+        ("mst", "NAME READY CLAIM USED AGE"),
+    ],
+)
+def test_the_columns_of_kubectl_get(api: Kubectl, short: str, columns: str) -> None:
+    api.apply(
+        manifest("LiveStream", "shown", {}),
+        manifest("Recording", "shown", STREAM),
+        manifest("Restream", "shown", STREAM | RTMP),
+        manifest("MediaStore", "shown", CLAIM),
+    )
+    assert api("get", short).splitlines()[0].split() == columns.split()
+
+
+def test_references_can_be_selected(api: Kubectl) -> None:
+    api.apply(
+        manifest("Recording", "of-one", {"streamRef": {"name": "one"}}),
+        manifest("Recording", "of-two", {"streamRef": {"name": "two"}}),
+    )
+    found = api.list("recordings", "--field-selector=spec.streamRef.name=one")
+    assert [item["metadata"]["name"] for item in found] == ["of-one"]
+
+
+def test_all_kinds_are_in_one_category(api: Kubectl) -> None:
+    api.apply(manifest("LiveStream", "listed", {}))
+    assert "livestream.sluice.video/listed" in api("get", "sluice", "-o", "name")

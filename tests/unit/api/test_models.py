@@ -1,0 +1,65 @@
+"""The models read what the API server stores: defaults, and fields of a newer version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from sluice_operator.api.v1alpha1 import (
+    LiveStreamSpec,
+    MediaStoreSpec,
+    RecordingSpec,
+    RestreamSpec,
+)
+
+
+def test_a_livestream_needs_nothing_but_its_name() -> None:
+    spec = LiveStreamSpec.model_validate({})
+    assert spec.active
+    assert spec.source.push.protocols == ["RTMP"]
+    assert spec.failover.stall_milliseconds == 800
+    assert spec.resume_window_seconds == 10
+    assert spec.update_policy == "WhenIdle"
+
+
+def test_a_recording_needs_nothing_but_its_stream() -> None:
+    spec = RecordingSpec.model_validate({"streamRef": {"name": "a"}})
+    assert spec.desired_state == "Recording"
+    assert (spec.rearm_seconds, spec.minimum_seconds, spec.store_ref) == (3600, 10, None)
+
+
+def test_a_restream_never_gives_up_by_default() -> None:
+    spec = RestreamSpec.model_validate({"streamRef": {"name": "a"}, "uri": "rtmp://h/app"})
+    assert spec.active
+    assert spec.retry.give_up_seconds == 0
+
+
+def test_fields_of_a_newer_version_are_tolerated() -> None:
+    spec = LiveStreamSpec.model_validate({"autoRecord": True, "title": "x"})
+    assert spec.title == "x"
+
+
+@pytest.mark.parametrize(
+    ("model", "value"),
+    [
+        (LiveStreamSpec, {"resumeWindowSeconds": 1801}),
+        (LiveStreamSpec, {"source": {"push": {"protocols": ["SRT"]}}}),
+        (RecordingSpec, {}),
+        (RestreamSpec, {"streamRef": {"name": "Not a name"}}),
+        (MediaStoreSpec, {"persistentVolumeClaim": {"template": {"size": "much"}}}),
+    ],
+)
+def test_what_the_schema_refuses_is_refused_here_too(model: Any, value: Any) -> None:
+    with pytest.raises(ValidationError):
+        model.model_validate(value)
+
+
+def test_quantities_are_kept_as_they_were_written() -> None:
+    spec = LiveStreamSpec.model_validate(
+        {"workload": {"resources": {"requests": {"cpu": 2, "memory": "64Mi"}}}}
+    )
+    assert spec.workload is not None
+    assert spec.workload.resources is not None
+    assert spec.workload.resources.requests == {"cpu": 2, "memory": "64Mi"}

@@ -1,0 +1,99 @@
+"""Whole objects: what a first pass over ``golden/<kind>.in.yaml`` wants in the cluster.
+
+After a change on purpose: ``SLUICE_UPDATE_GOLDEN=1 python -m pytest tests/unit/domain``, and read
+the difference.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sluice_operator.domain import livestream, mediastore, recording, restream
+from sluice_operator.domain.decision import Decision
+from sluice_operator.domain.observed import (
+    ObservedLiveStream,
+    ObservedMediaStore,
+    ObservedRecording,
+    ObservedRestream,
+)
+from tests.unit.domain.builders import NOW, SETTINGS
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def load(kind: str) -> Any:
+    return yaml.safe_load((GOLDEN / f"{kind}.in.yaml").read_text())
+
+
+def decided(kind: str) -> Decision:
+    raw = load(kind)
+    match kind:
+        case "livestream":
+            return livestream.decide(
+                ObservedLiveStream(
+                    raw=raw, settings=SETTINGS, fresh_token="11" * 16, fresh_hub_token="22" * 16
+                ),
+                NOW,
+            )
+        case "recording":
+            observed = ObservedRecording(
+                raw=raw,
+                settings=SETTINGS,
+                stream=load("livestream"),
+                hub_token="22" * 16,
+                store=load("mediastore"),
+            )
+            return recording.decide(observed, NOW)
+        case "restream":
+            return restream.decide(
+                ObservedRestream(
+                    raw=raw, settings=SETTINGS, stream=load("livestream"), hub_token="22" * 16
+                ),
+                NOW,
+            )
+        case _:
+            observed_store = ObservedMediaStore(raw=raw, settings=SETTINGS, fresh_token="33" * 16)
+            return mediastore.decide(observed_store, NOW)
+
+
+def readable(decision: Decision) -> str:
+    """Children, status and conditions as YAML; JSON configuration is unfolded."""
+    children = []
+    for child in decision.children:
+        manifest = json.loads(json.dumps(child.manifest))
+        if manifest["kind"] == "ConfigMap":
+            manifest["data"] = {k: json.loads(v) for k, v in manifest["data"].items()}
+        children.append(
+            {"createOnly": child.create_only, "owned": child.owned, "manifest": manifest}
+        )
+    conditions = [
+        {"type": c.type, "status": c.status, "reason": c.reason, "message": c.message}
+        for c in decision.conditions
+    ]
+    document = {
+        "children": children,
+        "finalizer": decision.finalizer,
+        "status": dict(decision.status),
+        "conditions": conditions,
+    }
+    return yaml.safe_dump(document, sort_keys=False, width=100)
+
+
+@pytest.mark.parametrize("kind", ["livestream", "recording", "restream", "mediastore"])
+def test_the_first_pass_makes_exactly_these_objects(kind: str) -> None:
+    want = GOLDEN / f"{kind}.out.yaml"
+    got = readable(decided(kind))
+    if os.environ.get("SLUICE_UPDATE_GOLDEN"):
+        want.write_text(got)
+    assert got == want.read_text()
+
+
+@pytest.mark.parametrize("kind", ["livestream", "recording", "restream", "mediastore"])
+def test_the_same_facts_give_the_same_wish(kind: str) -> None:
+    assert decided(kind) == decided(kind)

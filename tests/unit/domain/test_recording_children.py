@@ -1,0 +1,328 @@
+"""Recording: its recorder, its store, what may be missing, and how it is deleted."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sluice_media.contract import Gap, RecorderPhase
+from tests.unit.domain.builders import (
+    RecordingCase,
+    make_livestream,
+    make_mediastore,
+    make_recording,
+    recorded_file,
+    text,
+)
+
+WAITING, RECORDING = RecorderPhase.WAITING, RecorderPhase.RECORDING
+INTERRUPTED, RETURN = RecorderPhase.INTERRUPTED, RecorderPhase.WAITING_FOR_RETURN
+DONE = RecorderPhase.DONE
+
+
+def up() -> RecordingCase:
+    """Its recorder is there and waits for the stream."""
+    case = make_recording("r")
+    case.settled().recorder(WAITING).decide()
+    return case
+
+
+def running(seconds: float = 60.0) -> RecordingCase:
+    case = up()
+    case.recorder(RECORDING, recorded_file(seconds=seconds)).decide()
+    return case
+
+
+def done(reason: str, *files: Any) -> RecordingCase:
+    case = running()
+    files = files or (recorded_file(state="Finalizing", seconds=60),)
+    case.recorder(DONE, *files, end_reason=reason).decide()
+    return case
+
+
+def config(case: RecordingCase) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(case.child("ConfigMap")["data"]["config.json"])
+    return found
+
+
+# --------------------------------------------------------------------------- the recorder
+
+
+def test_waiting_for_the_stream_is_ready() -> None:
+    assert up().word("Ready") == "True/Configured"
+
+
+def test_the_recorder_is_told_where_and_since_when() -> None:
+    case = up()
+    told = config(case)
+    assert told["prefix"] == "recordings/uid-r"
+    assert told["createdAt"] == case.raw["metadata"]["creationTimestamp"]
+    assert told["desiredState"] == "Recording"
+    assert told["stream"]["host"] == "a-ingest.show.svc.cluster.local."
+    assert told["stream"]["uid"] == "uid-a"
+
+
+def test_a_job_is_made_once_and_never_applied_again() -> None:
+    decision = make_recording("r").decide()
+    job = next(c for c in decision.children if c.manifest["kind"] == "Job")
+    assert job.create_only
+    assert job.manifest["spec"]["podReplacementPolicy"] == "TerminatingOrFailed"
+    assert job.manifest["spec"]["backoffLimit"] == 2_147_483_647
+    assert decision.finalizer
+
+
+def test_a_stop_reaches_the_recorder_as_configuration_and_is_latched() -> None:
+    case = running().spec(desiredState="Stopped")
+    decision = case.decide()
+    assert config(case)["desiredState"] == "Stopped"
+    assert len(decision.pod_config_hashes) == 1
+    assert case.word("StopLatched") == "True/Stopped"
+    case.spec(desiredState="Recording").decide()
+    assert config(case)["desiredState"] == "Stopped"
+    latched = case.condition("StopLatched")
+    assert latched is not None
+    assert "make a new Recording" in latched.message
+
+
+def test_a_stop_does_not_wait_for_a_store_that_is_missing() -> None:
+    case = running()
+    case.facts["store"] = None
+    case.spec(storeRef={"name": "gone"}, desiredState="Stopped").decide()
+    assert config(case)["desiredState"] == "Stopped"
+
+
+def test_a_stream_that_goes_ends_the_recording_through_its_recorder() -> None:
+    case = running().stream_deleted()
+    decision = case.decide()
+    assert "stream" not in config(case)
+    assert decision.finalizer
+    assert case.status["streamUid"] == "uid-a"
+
+
+def test_a_stream_made_anew_under_the_name_is_another_stream() -> None:
+    case = running()
+    other = make_livestream("a")
+    other.raw["metadata"]["uid"] = "uid-of-another"
+    case.of(other).decide()
+    assert "stream" not in config(case)
+    assert case.status["streamUid"] == "uid-a"
+
+
+def test_a_stream_that_never_had_a_recorder_and_goes_ends_it_at_once() -> None:
+    case = make_recording("r")
+    case.facts["hub_token"] = None
+    case.decide()
+    case.stream_deleted().decide()
+    assert case.word("Succeeded") == "False/NothingRecorded"
+
+
+def test_the_end_is_written_before_the_witness_is_taken_away() -> None:
+    case = running().recorder(DONE, recorded_file(state="Finalizing"), end_reason="Stopped")
+    first = case.decide()
+    assert first.deletions == ()
+    second = case.decide()
+    assert {d.kind for d in second.deletions} == {"Job", "ConfigMap", "Secret"}
+    assert {d.uid for d in second.deletions} == {"uid-r-record"}
+    assert case.decide().deletions == ()
+
+
+def test_the_finalizer_is_there_until_the_chunks_are_closed() -> None:
+    case = running()
+    assert case.last is not None
+    assert case.last.finalizer
+    case.recorder(DONE, recorded_file(state="Finalizing"), end_reason="Stopped")
+    assert not case.decide().finalizer
+
+
+def test_a_finished_recording_says_the_same_for_ever() -> None:
+    case = done("Stopped").stored("Done", recorded_file(state="Ready", seconds=60, size_bytes=9))
+    case.decide()
+    before = case.raw["status"]
+    case.facts |= {"stored": None, "sample": None, "store": None, "stream": None}
+    case.no_pod().later(100_000).decide()
+    assert case.raw["status"] == before
+
+
+# --------------------------------------------------------------------------- the store
+
+
+def test_the_store_is_told_of_a_file_as_soon_as_it_is_closed() -> None:
+    case = running()
+    assert case.last is not None
+    assert case.last.store_calls == ()
+    case.recorder(RETURN, recorded_file(state="Finalizing", seconds=60))
+    (call,) = case.decide().store_calls
+    assert call.store_name == "default"
+    assert call.body == {
+        "uid": "uid-r",
+        "name": "r",
+        "prefix": "recordings/uid-r",
+        "recorderGone": False,
+    }
+
+
+def test_the_store_is_told_until_it_has_taken_the_recording_over() -> None:
+    case = done("Stopped")
+    assert len(case.decide().store_calls) == 1
+    case.stored("Finalizing", recorded_file(state="Finalizing", seconds=60))
+    assert case.decide().store_calls == ()
+
+
+def test_without_its_mediastore_a_finished_recording_is_stalled_after_a_minute() -> None:
+    case = done("Stopped")
+    case.facts["store"] = None
+    case.decide()
+    assert case.word("Ready") == "Unknown/StoreNotFound"
+    case.later(61).decide()
+    assert case.word("Stalled") == "True/StoreNotFound"
+
+
+def test_the_store_makes_the_files_final_and_keeps_the_gaps() -> None:
+    gap = Gap(at_seconds=60, wall_seconds=6.2)
+    case = running().recorder(
+        DONE, recorded_file(state="Finalizing", seconds=66, gaps=[gap]), end_reason="Stopped"
+    )
+    case.decide()
+    ready = recorded_file(state="Ready", seconds=66.01, size_bytes=5, sha256="ab", uri="pvc://c/x")
+    case.stored("Done", ready).decide()
+    (file,) = case.status["files"]
+    assert file["gaps"] == [{"atSeconds": 60, "wallSeconds": 6.2}]
+    assert (file["state"], file["sizeBytes"], file["uri"]) == ("Ready", 5, "pvc://c/x")
+
+
+# --------------------------------------------------------------------------- what may be missing
+
+
+def test_an_unknown_stream_is_waited_for_and_then_told() -> None:
+    case = make_recording("r").stream_deleted()
+    decision = case.decide()
+    assert case.word("Ready") == "Unknown/StreamNotFound"
+    assert decision.children == ()
+    assert not decision.finalizer
+    assert decision.requeue_after_seconds == pytest.approx(60)
+    case.later(61).decide()
+    assert case.word("Stalled") == "True/StreamNotFound"
+    case.of(make_livestream("a")).decide()
+    assert case.word("Stalled") == ""
+
+
+def test_a_namespace_without_a_mediastore_gets_one() -> None:
+    case = make_recording("r")
+    case.facts["store"] = None
+    (child,) = case.decide().children
+    assert (child.owned, child.create_only) == (False, True)
+    assert child.manifest["kind"] == "MediaStore"
+    assert child.manifest["metadata"] == {"name": "default", "namespace": "show"}
+    assert case.word("Ready") == "Unknown/Starting"
+
+
+@pytest.mark.parametrize("switched_off", [True, False])
+def test_a_mediastore_that_is_missing_is_told(switched_off: bool) -> None:
+    case = make_recording("r")
+    case.facts["store"] = None
+    if switched_off:
+        case.settings(default_store=None)
+    else:
+        case.spec(storeRef={"name": "archive"})
+    case.decide()
+    case.later(61).decide()
+    assert case.word("Stalled") == "True/StoreNotFound"
+
+
+def test_a_mediastore_that_is_stalled_is_the_cause_that_is_told() -> None:
+    store = make_mediastore("default").named_claim("tapes")
+    store.decide()
+    case = make_recording("r").into(store)
+    case.decide()
+    stalled = case.condition("Stalled")
+    assert stalled is not None
+    assert stalled.reason == "StoreNotReady"
+    assert "PersistentVolumeClaim tapes" in stalled.message
+
+
+def test_a_name_that_is_taken_is_told() -> None:
+    case = make_recording("r").conflict("Job", "record")
+    assert case.decide().children == ()
+    assert case.word("Stalled") == "True/NameConflict"
+
+
+# --------------------------------------------------------------------------- deletion
+
+
+def test_deleting_a_running_recording_closes_it_and_keeps_everything() -> None:
+    case = running(3).deleted()
+    decision = case.decide()
+    told = config(case)
+    assert (told["desiredState"], told["minimumSeconds"]) == ("Stopped", 0)
+    assert decision.finalizer
+    assert len(decision.pod_config_hashes) == 1
+    case.recorder(DONE, recorded_file(state="Finalizing", seconds=4), end_reason="Stopped")
+    after = case.decide()
+    assert not after.finalizer
+    assert len(after.store_calls) == 1
+
+
+def test_a_recorder_that_never_closes_is_waited_for_for_a_minute() -> None:
+    case = running().deleted()
+    assert case.decide().requeue_after_seconds == pytest.approx(55)
+    case.later(56)
+    warned = case.decide()
+    assert warned.finalizer
+    (call,) = warned.store_calls
+    assert call.body["recorderGone"] is True
+    case.later(4)
+    given_up = case.decide()
+    assert (given_up.finalizer, given_up.store_calls) == (False, ())
+
+
+def test_deleting_a_recording_that_never_ran_takes_no_time() -> None:
+    case = make_recording("r")
+    case.decide()
+    assert not case.deleted().decide().finalizer
+
+
+def test_a_recording_deleted_just_after_the_operator_started_is_not_let_go_unasked() -> None:
+    case = make_recording("r")
+    case.decide()
+    case.pod().operator_restarted().deleted()
+    assert case.decide().finalizer
+
+
+# --------------------------------------------------------------------------- ticks
+
+
+def test_a_duration_that_only_ticks_is_written_every_ten_seconds() -> None:
+    case = running(60)
+    case.later(4).recorder(RECORDING, recorded_file(seconds=64))
+    held = case.decide()
+    assert held.status["recordingDuration"] == 60
+    assert held.requeue_after_seconds == pytest.approx(6)
+    case.later(6).recorder(RECORDING, recorded_file(seconds=70))
+    assert case.decide().status["recordingDuration"] == 70
+    assert case.status["observedAt"] == text(10)
+
+
+def test_a_transition_brings_the_duration_up_to_date_at_once() -> None:
+    case = running(60).later(4)
+    case.recorder(INTERRUPTED, recorded_file(state="Interrupted", seconds=64)).decide()
+    assert case.status["recordingDuration"] == 64
+
+
+def test_a_duration_that_stands_is_not_written_again() -> None:
+    case = running(60)
+    case.recorder(INTERRUPTED, recorded_file(state="Interrupted", seconds=64)).decide()
+    before = case.raw["status"]
+    case.later(100).recorder(INTERRUPTED, recorded_file(state="Interrupted", seconds=64)).decide()
+    assert case.raw["status"] == before
+
+
+def test_events_tell_transitions_and_not_the_start() -> None:
+    case = make_recording("r")
+    assert case.decide().event_reasons == {}
+    case.pod().recorder(WAITING)
+    assert case.decide().event_reasons == {}
+    assert case.recorder(RECORDING, recorded_file()).decide().event_reasons == {
+        "Succeeded": "Normal"
+    }

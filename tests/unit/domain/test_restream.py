@@ -1,0 +1,194 @@
+"""Restream, row by row of the lifecycle table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from sluice_media.contract import PushState, TargetError
+from tests.unit.domain.builders import RestreamCase, at, make_livestream, make_restream, text
+
+
+def up() -> RestreamCase:
+    case = make_restream("x")
+    case.settled().pusher(PushState.IDLE, idle_reason="WaitingForStream").decide()
+    return case
+
+
+def error(class_: str, message: str) -> TargetError:
+    return TargetError(**{"class": class_, "message": message, "at": at(7)})
+
+
+def config(case: RestreamCase) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(case.child("ConfigMap")["data"]["config.json"])
+    return found
+
+
+@dataclass(slots=True, frozen=True)
+class Row:
+    state: PushState
+    facts: dict[str, Any]
+    want_live: str
+    live: bool = False
+
+
+ROWS = {
+    "the stream is off air": Row(
+        PushState.IDLE, {"idle_reason": "WaitingForStream"}, "False/WaitingForStream"
+    ),
+    "dialling": Row(PushState.CONNECTING, {}, "False/Connecting"),
+    "the target takes the stream": Row(PushState.LIVE, {}, "True/Publishing", live=True),
+    "the source is interrupted": Row(PushState.WAITING, {}, "False/SourceInterrupted"),
+    "the send queue grows": Row(PushState.STALLED, {}, "False/TargetStalled"),
+    "the connection was lost": Row(
+        PushState.BACKOFF, {"last_error": error("Reset", "reset by peer")}, "False/Retrying"
+    ),
+    "the target said no": Row(
+        PushState.REJECTED, {"last_error": error("BadName", "no such key")}, "False/BadName"
+    ),
+    "the codec does not fit": Row(
+        PushState.IDLE,
+        {"idle_reason": "CodecMismatch", "message": "Send H.264 instead of HEVC."},
+        "False/CodecMismatch",
+    ),
+    "it gave up": Row(PushState.GAVE_UP, {}, "False/GaveUp"),
+}
+
+
+@pytest.mark.parametrize("situation", ROWS)
+def test_each_row_of_the_lifecycle(situation: str) -> None:
+    row = ROWS[situation]
+    case = up().pusher(row.state, **row.facts)
+    case.decide()
+    assert case.status["state"] == row.state.value
+    assert case.status["live"] is row.live
+    assert case.word("Live") == row.want_live
+    assert case.word("Ready") == "True/Configured", "what the target does is no fault of ours"
+    assert case.word("Stalled") == ""
+
+
+def test_the_last_error_is_told_in_words() -> None:
+    case = up().pusher(PushState.BACKOFF, last_error=error("Dns", "no such host"), attempts=3)
+    case.decide()
+    assert case.status["lastError"] == {"class": "Dns", "message": "no such host", "at": text(7)}
+    assert case.status["attempts"] == 3
+    live = case.condition("Live")
+    assert live is not None
+    assert live.message.endswith("no such host")
+
+
+def test_a_key_that_is_missing_needs_a_person() -> None:
+    case = up().pusher(
+        PushState.IDLE,
+        config_error="Secret platform has no key stream-key.",
+        config_error_reason="SecretKeyMissing",
+    )
+    case.decide()
+    assert case.word("Ready") == "False/SecretKeyMissing"
+    assert case.word("Stalled") == "True/SecretKeyMissing"
+    assert case.word("Live") == "False/SecretKeyMissing"
+    assert (case.status["state"], case.status["live"]) == ("Idle", False)
+    case.pusher(PushState.CONNECTING).decide()
+    assert (case.word("Ready"), case.word("Stalled")) == ("True/Configured", "")
+
+
+def test_an_unknown_stream_is_waited_for_and_then_told() -> None:
+    case = make_restream("x").stream_deleted()
+    assert case.decide().children == ()
+    assert (case.word("Ready"), case.word("Live")) == (
+        "Unknown/StreamNotFound",
+        "False/StreamNotFound",
+    )
+    assert (case.status["state"], case.status["live"]) == ("Idle", False)
+    case.later(61).decide()
+    assert case.word("Stalled") == "True/StreamNotFound"
+    assert len(case.of(make_livestream("a")).decide().children) == 3
+
+
+def test_a_stream_that_goes_takes_the_pod_with_it() -> None:
+    case = up().pusher(PushState.LIVE)
+    case.decide()
+    case.stream_deleted().decide()
+    assert case.child("Deployment")["spec"]["replicas"] == 0
+    assert "stream" not in config(case)
+    assert case.word("Ready") == "Unknown/StreamNotFound", "again a minute of patience"
+    case.later(61).no_pod().decide()
+    assert case.word("Stalled") == "True/StreamNotFound"
+
+
+def test_switched_off_there_is_no_pod() -> None:
+    case = up().pusher(PushState.LIVE)
+    case.decide()
+    case.spec(active=False).decide()
+    assert case.child("Deployment")["spec"]["replicas"] == 0
+    assert case.word("Live") == "True/Publishing", "until the pusher has let go"
+    case.no_pod().decide()
+    assert (case.word("Live"), case.word("Ready")) == ("False/Disabled", "True/Disabled")
+    assert (case.status["state"], case.status["live"]) == ("Idle", False)
+    case.spec(active=True).decide()
+    assert case.child("Deployment")["spec"]["replicas"] == 1
+
+
+def test_switched_off_from_the_start_nothing_is_made() -> None:
+    case = make_restream("x")
+    case.raw["spec"]["active"] = False
+    assert case.decide().children == ()
+    assert case.word("Ready") == "True/Disabled"
+
+
+def test_a_pusher_that_is_not_heard_of_is_not_called_live() -> None:
+    case = up().pusher(PushState.LIVE)
+    case.decide()
+    case.later(11, in_touch=False).decide()
+    assert (case.word("Live"), case.status["live"]) == ("Unknown/Stale", False)
+
+
+def test_an_operator_that_just_started_believes_what_it_wrote() -> None:
+    case = up().pusher(PushState.LIVE, started_at=at(5))
+    case.decide()
+    before = case.raw["status"]
+    case.later(600).operator_restarted().decide()
+    assert case.raw["status"] == before
+
+
+def test_a_restart_request_reaches_the_pusher() -> None:
+    case = up().pusher(PushState.LIVE)
+    case.decide()
+    decision = case.annotated(restart="now").decide()
+    assert config(case)["restart"] == "now"
+    assert len(decision.pod_config_hashes) == 1
+
+
+def test_keys_are_mounted_and_may_be_missing() -> None:
+    case = make_restream("x")
+    case.raw["spec"] = {
+        "streamRef": {"name": "a"},
+        "uriSecretRef": {"name": "target", "key": "uri"},
+        "streamKeySecretRef": {"name": "platform", "key": "key"},
+    }
+    case.decide()
+    volumes = {
+        v["name"]: v["secret"]
+        for v in case.child("Deployment")["spec"]["template"]["spec"]["volumes"]
+        if "secret" in v
+    }
+    assert {name: v.get("optional", False) for name, v in volumes.items()} == {
+        "key-hub": False,
+        "key-target": True,
+        "key-streamkey": True,
+    }
+    assert volumes["key-target"]["items"] == [{"key": "uri", "path": "uri"}]
+    assert config(case)["hasStreamKey"] is True
+    assert "uri" not in config(case)
+
+
+def test_a_stream_that_is_still_being_set_up_is_waited_for() -> None:
+    case = make_restream("x")
+    case.facts["hub_token"] = None
+    decision = case.decide()
+    assert decision.children == ()
+    assert decision.requeue_after_seconds == 1
+    assert case.word("Reconciling") == "True/Starting"

@@ -1,0 +1,252 @@
+"""A gateway on real sockets of 127.0.0.1, a hub that does as it is told, and a small publisher."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from sluice_media.contract import HELLO_HEADER, LegAck, LegEnd, LegHello, Refusal
+from sluice_media.flv import FlvDemuxer, TagReader
+from sluice_media.gateway.locate import StreamNotFound
+from sluice_media.gateway.server import Gateway, running_gateway
+from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.rtmp import ClientEvent, ClientSession
+from sluice_media.units import AccessUnit
+from tests.unit.flv import samples as s
+
+KEY = "right-key"
+GOP = 5
+PICTURE_MS = 40
+
+
+async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@dataclass(slots=True, eq=False)
+class FakeLeg:
+    hello: LegHello
+    request: web.Request
+    units: list[AccessUnit] = field(default_factory=list)
+    acked_dts: int | None = None
+    end: LegEnd | None = None
+    ended: str = ""
+    """How the body ended: "eof" or "broken"."""
+
+    @property
+    def pictures(self) -> list[int]:
+        """DTS in ms of the pictures, in their order."""
+        return [u.dts // 90 for u in self.units if u.track == 0]
+
+
+class FakeHub:
+    """Speaks the leg protocol. What it does is decided by its attributes, at any moment."""
+
+    def __init__(self, name: str = "hub") -> None:
+        self.name = name
+        self.legs: list[FakeLeg] = []
+        self.refuse: tuple[int, Refusal | None] | None = None
+        self.frozen = False
+        self.reads = True
+        self.acks: Callable[[FakeLeg], int | None] = lambda leg: None
+        self.ack_seconds = 0.05
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_post("/v1/legs", self._leg)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """As a killed process: every connection is reset."""
+        for leg in self.legs:
+            if leg.request.transport is not None:
+                leg.request.transport.abort()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _leg(self, request: web.Request) -> web.StreamResponse:
+        if self.refuse is not None:
+            status, refusal = self.refuse
+            text = refusal.to_json() if refusal else "<html>no</html>"
+            return web.Response(status=status, text=text)
+        if request.headers["Authorization"] != f"Bearer {KEY}":
+            body = Refusal(reason="BadKey", message="the stream key is wrong")
+            return web.Response(status=401, text=body.to_json())
+        leg = FakeLeg(LegHello.model_validate_json(request.headers[HELLO_HEADER]), request)
+        self.legs.append(leg)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        reading = asyncio.create_task(self._read(leg))
+        try:
+            while not reading.done() and leg.end is None:
+                if not self.frozen:
+                    await response.write(self._ack(leg).to_json().encode() + b"\n")
+                await asyncio.wait((reading,), timeout=self.ack_seconds)
+            if leg.end is not None:
+                await response.write(leg.end.to_json().encode() + b"\n")
+        except OSError:
+            pass
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        return response
+
+    def _ack(self, leg: FakeLeg) -> LegAck:
+        leg.acked_dts = self.acks(leg)
+        return LegAck(
+            stream_uid="uid",
+            timeline=f"timeline-of-{self.name}",
+            epoch=1,
+            leg="primary",
+            out_offset=1_000,
+            acked_dts=leg.acked_dts,
+            last_out_dts=0,
+            last_out_utc=datetime.now(UTC),
+        )
+
+    async def _read(self, leg: FakeLeg) -> None:
+        tags, demuxer = TagReader(), FlvDemuxer()
+        try:
+            async for data in leg.request.content.iter_any():
+                while self.frozen or not self.reads:
+                    await asyncio.sleep(0.02)
+                for tag in tags.feed(data):
+                    events = demuxer.feed(tag.type_id, tag.timestamp_ms, tag.payload, 0)
+                    leg.units += (e for e in events if isinstance(e, AccessUnit))
+            leg.ended = "eof"
+        except Exception:  # what aiohttp raises depends on where it breaks
+            leg.ended = "broken"
+
+
+class RtmpPublisher:
+    """Publishes made-up pictures and sound over a real socket."""
+
+    def __init__(self, port: int, app: str, stream_key: str) -> None:
+        self._port = port
+        self.session = ClientSession(
+            app=app, tc_url=f"rtmp://127.0.0.1/{app}", stream_key=stream_key
+        )
+        self.events: list[ClientEvent] = []
+        self.closed = asyncio.Event()
+        self.pictures: list[int] = []
+        """Times of the pictures sent, ms."""
+        self._next = 0
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+        self._receiving: asyncio.Task[None]
+
+    async def __aenter__(self) -> RtmpPublisher:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._receiving = asyncio.create_task(self._receive())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._writer.transport.abort()
+        await self._receiving
+
+    async def _receive(self) -> None:
+        try:
+            self._writer.write(self.session.take_output())
+            while data := await self._reader.read(65_536):
+                self.events += self.session.feed(data)
+                self._writer.write(self.session.take_output())
+        except OSError:
+            pass
+        finally:
+            self.closed.set()
+
+    async def accepted(self, seconds: float = 5.0) -> None:
+        await until(lambda: self.session.accepted, seconds)
+        self._send(self.session.send_video(0, s.avc_config()))
+        self._send(self.session.send_audio(0, s.aac_config()))
+
+    async def answer(self, seconds: float = 5.0) -> ClientEvent:
+        await until(lambda: self.events, seconds)
+        return self.events[-1]
+
+    def play(self, pictures: int, *, size: int = 0) -> None:
+        """Sends so many pictures (an IDR every GOP) and the sound between them."""
+        for _ in range(pictures):
+            ms = self._next * PICTURE_MS
+            body = s.IDR if self._next % GOP == 0 else s.PICTURE
+            if size:
+                body += s.sample(b"\x0c" + bytes(size))
+            self._send(self.session.send_video(ms, s.avc(body)))
+            self._send(self.session.send_audio(ms, s.aac()))
+            self.pictures.append(ms)
+            self._next += 1
+
+    def end(self) -> None:
+        self._send(self.session.close())
+
+    def hang_up(self) -> None:
+        self._writer.close()
+
+    def _send(self, data: bytes) -> None:
+        self._writer.write(data)
+
+
+class Rig:
+    def __init__(self, **settings: object) -> None:
+        self.settings = GatewaySettings.model_validate(
+            {
+                "bind": "127.0.0.1",
+                "rtmp_port": 0,
+                "hold_new_seconds": 1.5,
+                "hold_accepted_seconds": 4,
+                "unknown_stream_seconds": 0.1,
+                "leg_silence_seconds": 0.6,
+                "leg_answer_seconds": 1,
+                **settings,
+            }
+        )
+        self.registry = CollectorRegistry()
+        self.hub = FakeHub()
+        self.missing = 0
+        """How many look-ups find no Service."""
+        self.asked: list[tuple[str, str]] = []
+        self.gateway: Gateway
+
+    async def locate(self, namespace: str, stream: str) -> str:
+        self.asked.append((namespace, stream))
+        if self.missing:
+            self.missing -= 1
+            raise StreamNotFound
+        return self.hub.url
+
+    def publisher(
+        self, stream_key: str = f"stream?{KEY}", *, app: str = "namespace"
+    ) -> RtmpPublisher:
+        return RtmpPublisher(self.gateway.port, app, stream_key)
+
+    def metric(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"sluice_gateway_{name}", labels) or 0.0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Rig]:
+        await self.hub.start()
+        try:
+            async with running_gateway(self.settings, self.locate, self.registry) as self.gateway:
+                yield self
+        finally:
+            with contextlib.suppress(OSError):
+                await self.hub.stop()
