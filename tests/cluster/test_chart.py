@@ -4,10 +4,12 @@ second operator ever runs beside the installed one."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +21,8 @@ import yaml
 
 from tests.cluster.conftest import REPOSITORY, SYSTEM_NAMESPACE, Cluster
 from tests.support.kubectl import Kubectl
+from tests.support.objects import livestream
+from tests.support.publish import Publisher
 from tests.unit.chart.helm import CHART, VALUES_FILES, helm_binary
 
 ABSENT = {"image": {"repository": "localhost/sluice-absent", "tag": "1", "pullPolicy": "Never"}}
@@ -55,6 +59,11 @@ class Release:
         file.write_text(yaml.safe_dump(own | (values or {})), encoding="utf-8")
         namespace = f"--namespace={self.kubectl.namespace}"
         self.helm("upgrade", "--install", self.name, str(CHART), namespace, f"--values={file}")
+
+    def pods(self, component: str) -> list[str]:
+        """The names of a component's pods."""
+        labels = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
+        return [pod["metadata"]["name"] for pod in self.kubectl.list("pods", "-l", labels)]
 
     def generations(self) -> dict[str, int]:
         """Each object that counts its changes -> how often its spec was changed."""
@@ -117,9 +126,6 @@ def test_a_second_install_changes_nothing(release: Release) -> None:
     release.upgrade()
     # Pods are admitted by Pod Security "restricted": their image is missing, nothing else.
     for component in ("operator", "gateway"):
-        selector = (
-            f"app.kubernetes.io/instance={release.name},app.kubernetes.io/component={component}"
-        )
         release.kubectl.wait(
             "deployment",
             f"{release.name}-{component}",
@@ -127,10 +133,8 @@ def test_a_second_install_changes_nothing(release: Release) -> None:
             why="makes its pod",
             seconds=30,
         )
-        [pod] = release.kubectl.list("pods", "-l", selector)
-        release.kubectl.wait(
-            "pod", pod["metadata"]["name"], _waits_for_its_image, why="is admitted", seconds=30
-        )
+        [pod] = release.pods(component)
+        release.kubectl.wait("pod", pod, _waits_for_its_image, why="is admitted", seconds=30)
     before = release.generations(), release.resource_versions()
     release.upgrade()
     assert (release.generations(), release.resource_versions()) == before
@@ -148,6 +152,43 @@ def test_an_upgrade_changes_what_was_asked_for_and_nothing_else(release: Release
     after = release.generations()
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {f"Deployment/{release.name}-gateway"}
+
+
+def test_upgrading_the_gateway_cuts_no_publisher(
+    sluice: Cluster, kube: Kubectl, release: Release, clip: Path
+) -> None:
+    """A gateway of this test's own, in front of a stream of the installed operator."""
+    image = sluice.system.get("deployment", "sluice-gateway")["spec"]["template"]["spec"][
+        "containers"
+    ][0]["image"]
+    repository, _, tag = image.rpartition(":")
+    values: dict[str, Any] = {
+        "media": {"image": {"repository": repository, "tag": tag}},
+        "gateway": {"publicHost": sluice.node_ip, "service": {"type": "NodePort"}},
+    }
+    release.upgrade(values)
+    gateway = f"{release.name}-gateway"
+    release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=60s")
+    [port] = release.kubectl.get("service", gateway)["spec"]["ports"]
+    kube.apply(livestream("match"))
+    kube.wait_condition("livestream", "match", "Ready")
+    data = kube.get("secret", "match-ingest")["data"]
+    key = base64.b64decode(data["streamKey"]).decode()
+    url = f"rtmp://{sluice.node_ip}:{port['nodePort']}/{kube.namespace}/{key}"
+    with Publisher(clip, url) as publisher:
+        kube.wait_condition("livestream", "match", "Live")
+        [old] = release.pods("gateway")
+        values["gateway"]["podAnnotations"] = {"example.org/changed": "yes"}
+        release.upgrade(values)
+        release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=60s")
+        assert len(release.pods("gateway")) == 2, "the old one stays for its publisher"
+        time.sleep(3)
+        assert publisher.running, publisher.said()
+        status = kube.status("livestream", "match")
+        assert status["live"]
+        assert len(status["sessions"]) == 1
+        publisher.stop()
+    release.kubectl("wait", f"pod/{old}", "--for=delete", "--timeout=30s")
 
 
 def test_uninstalling_leaves_nothing_behind(release: Release, cluster: Cluster) -> None:

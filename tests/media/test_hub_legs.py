@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 
-from sluice_media.contract import HELLO_HEADER, TimelineFormat, TimelineGap
-from tests.unit.hub.rig import Rig
+from sluice_media.contract import HELLO_HEADER, TimelineEnd, TimelineFormat, TimelineGap
+from sluice_media.timeline.reader import TimelineReader
+from sluice_media.units import AccessUnit
+from tests.unit.hub.rig import HUB_TOKEN, Rig, numbers
 
 
 @pytest.fixture
@@ -148,6 +151,54 @@ async def test_draining_refuses_with_503(rig: Rig) -> None:
     async with rig.publisher() as publisher:
         assert publisher.status == 503
         assert publisher.refusal["reason"] == "Draining"
+
+
+async def test_a_hub_that_leaves_sends_its_publisher_on_and_ends_no_session(rig: Rig) -> None:
+    async with rig.publisher() as publisher, rig.reading() as reader:
+        publisher.start()
+        publisher.send(10)
+        await until(lambda: len(reader.pictures) == 10)
+        rig.server.legs.drain()
+        await until(lambda: publisher.end_reason == "Draining")
+        assert not reader.of(TimelineEnd)
+
+
+async def test_the_next_hub_goes_on_with_timeline_and_session(rig: Rig) -> None:
+    reader = TimelineReader(
+        rig.client,
+        url=lambda: rig.url,
+        token=lambda: SecretStr(HUB_TOKEN),
+        reader="rec",
+        role="recorder",
+    )
+    records: list[object] = []
+
+    async def collect() -> None:
+        async for record in reader.records():
+            records.append(record)  # noqa: PERF401  they are looked at while it runs
+
+    collecting = asyncio.create_task(collect())
+    async with rig.publisher() as publisher:
+        publisher.start()
+        await publisher.play(1.5)
+        ack = publisher.last_ack
+        await until(lambda: len(pictures(records)) == 38)
+    async with Rig().running() as second, second.publisher(resume=ack) as again:
+        rig.url = second.url
+        rig.server.timeline.cut_all()
+        again.start()
+        again.send(65)  # all that it keeps, and then what is new
+        await until(lambda: len(pictures(records)) == 65)
+        collecting.cancel()
+    assert pictures(records) == list(range(65))
+    formats = [record for record in records if isinstance(record, TimelineFormat)]
+    assert [f.epoch for f in formats] == [1, 2]
+    assert len({(f.timeline, f.session_started_at) for f in formats}) == 1
+    assert not any(isinstance(record, TimelineGap | TimelineEnd) for record in records)
+
+
+def pictures(records: list[object]) -> list[int]:
+    return numbers([record for record in records if isinstance(record, AccessUnit)])
 
 
 async def test_garbage_ends_its_own_leg_with_a_reason(rig: Rig) -> None:

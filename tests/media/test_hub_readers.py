@@ -4,7 +4,6 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -96,14 +95,13 @@ async def test_the_reader_client_rides_over_a_loss_in_one_sequence(rig: Rig) -> 
     kinds: list[str] = []
 
     async def collect() -> None:
-        async with aclosing(client.records()) as records:
-            async for record in records:
-                if isinstance(record, AccessUnit):
-                    got.append(record)
-                elif not isinstance(record, TimelineHeartbeat | HubBack):
-                    kinds.append(type(record).__name__)
-                if isinstance(record, TimelineEnd):
-                    return
+        async for record in client.records():
+            if isinstance(record, AccessUnit):
+                got.append(record)
+            elif not isinstance(record, TimelineHeartbeat | HubBack):
+                kinds.append(type(record).__name__)
+            if isinstance(record, TimelineEnd):
+                return
 
     collecting = asyncio.create_task(collect())
     for first in (0, 100):
@@ -172,9 +170,8 @@ async def test_a_slow_reader_is_dropped_alone(rig: Rig, monkeypatch: pytest.Monk
     frozen = socket.socket()
     frozen.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     frozen.connect(("127.0.0.1", port))
-    frozen.sendall(
-        f"GET /v1/timeline HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {HUB_TOKEN}\r\n\r\n".encode()
-    )
+    request = f"GET /v1/timeline HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {HUB_TOKEN}\r\n\r\n"
+    frozen.sendall(request.encode())
     async with rig.publisher() as publisher, rig.reading() as healthy:
         publisher.start()
         await until(lambda: len(rig.hub.readers) == 2)

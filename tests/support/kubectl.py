@@ -90,14 +90,15 @@ class Kubectl:
         why: str,
         seconds: float = 60,
     ) -> Object:
-        """Waits until ``until(object)`` is true; the object as it then was.
+        """Waits until ``until(object)`` is true; the object as it then was. An object that has
+        no status yet is shown with an empty one.
 
         Fails with ``why`` and the last status otherwise."""
         deadline = time.monotonic() + seconds
         last: Object = {}
         while time.monotonic() < deadline:
             last = self.find(kind, name) or {}
-            if last and until(last):
+            if last and until(last | {"status": last.get("status", {})}):
                 return last
             time.sleep(0.2)
         status = json.dumps(last.get("status", last), indent=1)

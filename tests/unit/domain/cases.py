@@ -51,7 +51,7 @@ def recorded_file(
 ) -> RecordedFile:
     return RecordedFile(
         index=index,
-        name=f"file-{index}.mp4",
+        name=f"file-{index:03}.mp4",
         state=state,
         started_at=NOW,
         duration_seconds=seconds,

@@ -248,8 +248,8 @@ def test_a_stream_without_random_access_gets_advice() -> None:
     case = settled().on_air(no_random_access=True)
     case.decide()
     assert case.word("NoRandomAccess") == "True/NoKeyframe"
-    case.on_air().decide()
-    assert case.condition("NoRandomAccess") is None
+    case.interrupted().idle(interrupted=True, no_random_access=True).decide()
+    assert case.condition("NoRandomAccess") is None, "off air there is nothing to advise"
 
 
 def test_a_bit_rate_that_wobbles_is_not_written_again() -> None:

@@ -73,6 +73,12 @@ def test_a_store_that_cannot_write_is_told_with_its_own_words() -> None:
     assert case.word("Ready") == "True/Configured"
 
 
+def test_a_store_that_has_not_tried_its_volume_yet_is_on_its_way() -> None:
+    case = make_mediastore("default").own_claim()
+    case.settled().store(writable=False).decide()
+    assert (case.word("Ready"), case.word("Stalled")) == ("Unknown/Starting", "")
+
+
 def test_usage_is_written_every_ten_seconds_at_most() -> None:
     case = up()
     case.later(3).store(used_bytes=6, available_bytes=GIB)

@@ -7,7 +7,6 @@ from typing import Any
 
 from sluice_operator.engine.events import EventRecorder
 from sluice_operator.kube.errors import ForbiddenError
-
 from tests.unit.engine.builders import Engine, make_livestream
 from tests.unit.engine.fakes import FakeApi, settle
 

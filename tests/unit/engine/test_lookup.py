@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from sluice_operator.engine.queue import Key
 from sluice_operator.kube.resources import DEPLOYMENTS, SECRETS
-
 from tests.unit.engine.builders import Engine, make_deployment, make_secret
 
 
@@ -54,5 +52,4 @@ async def test_what_nobody_asked_for_in_a_long_time_is_forgotten() -> None:
     await engine.lookup.find(SECRETS, "ns", "show-ingest")
     await engine.clock.advance(901)
     engine.lookup.sweep()
-    engine.lookup.doubt(Key("Secret", "ns", "show-ingest"))
     assert engine.lookup._memory == {}

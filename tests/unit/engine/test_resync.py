@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from sluice_operator.domain.names import GROUP
 from sluice_operator.engine.queue import Key
 from sluice_operator.engine.resync import (
@@ -17,7 +18,6 @@ from sluice_operator.engine.resync import (
 )
 from sluice_operator.kube.errors import UnavailableError
 from sluice_operator.kube.resources import DEPLOYMENTS, LIVE_STREAMS
-
 from tests.unit.engine.builders import KEY, Engine, make_deployment, make_livestream
 
 WATCHED = (Watched(LIVE_STREAMS), Watched(DEPLOYMENTS, "app.kubernetes.io/managed-by=sluice"))

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from sluice_media.contract import RingPin, TimelineAck, TimelineEnd
-from sluice_media.hub.clock import datetime_of
+from sluice_media.hub.clock import datetime_of, us_of
 from sluice_media.hub.readers import Reader, Readers
 from sluice_media.hub.timeline import Request
 from sluice_media.units import AccessUnit
@@ -75,7 +75,7 @@ def test_a_recorder_that_came_too_late_for_a_short_session_still_gets_it() -> No
     publisher = world.publish()
     publisher.send(3)
     asked = world.now.utc_us
-    publisher.send(1)
+    publisher.send(2)
     publisher.end()
     world.pass_time(5)
     assert world.hub.output.timeline is None
@@ -84,6 +84,18 @@ def test_a_recorder_that_came_too_late_for_a_short_session_still_gets_it() -> No
     assert isinstance(late.records[-1], TimelineEnd)
     world.pass_time(60)
     assert world.read(since_us=asked).catch_up() == []
+
+
+def test_a_recorder_that_has_a_session_does_not_get_its_tail_again() -> None:
+    world = World(resume_window_seconds=1)
+    publisher = world.publish()
+    publisher.send(3)
+    publisher.end()
+    world.pass_time(2)
+    finished = world.hub.output.sessions.past[0].finished_at
+    assert finished is not None
+    again = world.read(since_us=us_of(finished))
+    assert again.catch_up() == []
 
 
 def test_a_pin_holds_a_session_that_ended_until_its_recorder_has_it() -> None:
@@ -95,13 +107,13 @@ def test_a_pin_holds_a_session_that_ended_until_its_recorder_has_it() -> None:
     world.hub.configure(config(resume_window_seconds=1, pins=pins), world.now)
     publisher.end()
     world.pass_time(300)
-    late = world.read(name="rec", since_us=world.now.utc_us - 304_000_000)
+    late = world.read(name="rec", since_us=world.now.utc_us - 302_000_000)
     assert late.end is not None
     world.hub.readers.acknowledge(
         TimelineAck(reader="rec", timeline=late.formats[0].timeline, dts=late.units[-1].dts)
     )
     world.pass_time(1)
-    assert world.read(since_us=world.now.utc_us - 305_000_000).catch_up() == []
+    assert world.read(since_us=world.now.utc_us - 303_000_000).catch_up() == []
 
 
 def test_a_pin_holds_the_ring_until_the_recorder_has_read_past_it() -> None:

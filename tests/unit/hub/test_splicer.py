@@ -243,7 +243,7 @@ class Story:
         self.world = World(resume_window_seconds=1800)
         self.reader = self.world.read()
         self.legs: dict[LegName, Publisher] = {}
-        self._source: dict[str, object] = {"reorder": reorder, "formats": formats}
+        self._reorder, self._formats = reorder, formats
 
     def play(self, what: str, name: LegName, value: float) -> None:
         world, leg = self.world, self.legs.get(name)
@@ -251,8 +251,12 @@ class Story:
             world.pass_time(value)
         elif what == "connect":
             if leg is None or leg.leg.silent_seconds(world.now) >= 0.8:
-                source = self._source
-                self.legs[name] = world.publish(name=name, first_dts=int(value), **source)
+                self.legs[name] = world.publish(
+                    name=name,
+                    first_dts=int(value),
+                    reorder=self._reorder,
+                    formats=self._formats,
+                )
         elif leg is None:
             return
         elif what == "send":

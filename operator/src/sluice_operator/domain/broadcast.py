@@ -132,7 +132,7 @@ def _measured(stored: Stored, status: IngestStatus, *, active: bool) -> Broadcas
         "lastRejection": _rejection(stored, status),
     }
     conditions = [_live(status, active=active)]
-    if status.no_random_access:
+    if status.no_random_access and status.on_air:
         conditions.append(
             Condition(
                 "NoRandomAccess",

@@ -66,8 +66,8 @@ def total_seconds(files: Iterable[Mapping[str, Any]]) -> float:
 
 
 def file_count(files: Sequence[Mapping[str, Any]]) -> int:
-    """How many files there ever were; the list itself holds the last two hundred."""
-    return int(files[-1]["index"]) if files else 0
+    """How many files there are, also when the list holds only the last two hundred of them."""
+    return int(files[-1]["index"]) if len(files) == _MAX_FILES else len(files)
 
 
 def total_bytes(files: Iterable[Mapping[str, Any]]) -> int:

@@ -33,6 +33,7 @@ from sluice_operator.domain.readiness import (
     name_conflict,
     pod_readiness,
     ready,
+    reconciling,
     stalled,
 )
 from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
@@ -154,6 +155,8 @@ def _readiness(
     )
     status = fresh(observed.sample)
     if found.status == "True" and status is not None and not status.writable:
+        if status.reason is None and status.message is None:
+            return reconciling("Starting", "The store pod tries the volume out.")
         words = status.message or "Nothing can be written into the store."
         return stalled(status.reason or "NotWritable", words)
     return found

@@ -93,10 +93,6 @@ class Lookup:
             self._cache.remove(uid_of(cached))
         self._memory[key] = _Remembered(self._clock.monotonic(), None)
 
-    def doubt(self, key: Key) -> None:
-        """Has an unwatched object asked for again at the next occasion."""
-        self._memory.pop(key, None)
-
     def sweep(self) -> None:
         """Drops what was not asked for in a long time."""
         oldest = self._clock.monotonic() - _FORGET_SECONDS

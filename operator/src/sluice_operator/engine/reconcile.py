@@ -25,11 +25,11 @@ from sluice_operator.engine.controller import Api, Controller, StoreCaller
 from sluice_operator.engine.events import EventRecorder
 from sluice_operator.engine.queue import Key
 from sluice_operator.kube.errors import (
+    ApiError,
     ConflictError,
     ForbiddenError,
     InvalidError,
     NotFoundError,
-    UnavailableError,
 )
 from sluice_operator.kube.resources import PODS, resource_of
 
@@ -38,6 +38,7 @@ __all__ = ["Outcome", "Reconciler", "Result"]
 _TRIES = 4
 """Passes within one call, when the world changes under our feet."""
 _REFUSED_RETRY_SECONDS = 30.0
+_STORE_RETRY_SECONDS = 3.0
 
 _log = structlog.get_logger(__name__)
 
@@ -103,28 +104,24 @@ class Reconciler:
         observed = await controller.gather(obj)
         decision = controller.decide(observed, self._clock.now())
         refused: ForbiddenError | InvalidError | None = None
-        unavailable: UnavailableError | None = None
+        told = True
         if decision.finalizer:
             obj = await self._set_finalizer(controller, obj, present=True)
         try:
             await self._act(obj, decision)
+            told = await self._tell_store(obj, decision)
         except (ForbiddenError, InvalidError) as error:
             refused = error
             reason = "NotAllowed" if isinstance(error, ForbiddenError) else "Refused"
             decision = blocked(decision, reason, f"The API server refuses an object: {error}")
-        except (
-            UnavailableError
-        ) as error:  # a store, or the API server: the status can be written still
-            unavailable = error
-        if not decision.finalizer and refused is None and unavailable is None:
+        # An object is not released before everything is done that it was held for.
+        if not decision.finalizer and refused is None and told:
             obj = await self._set_finalizer(controller, obj, present=False)
         if not _is_vanishing(obj):
             await self._write_status(obj, decision)
-        if unavailable is not None:
-            raise unavailable
         if refused is not None:
             return Result(Outcome.STALLED, _REFUSED_RETRY_SECONDS)
-        return _result(decision)
+        return _result(decision) if told else Result(Outcome.WAITING, _STORE_RETRY_SECONDS)
 
     async def _act(self, obj: Manifest, decision: Decision) -> None:
         namespace = obj["metadata"]["namespace"]
@@ -139,8 +136,16 @@ class Reconciler:
             except NotFoundError:
                 continue
             self._events.record(obj, "Normal", deletion.reason, deletion.text)
-        for call in decision.store_calls:
-            await self._store.call(namespace, call)
+
+    async def _tell_store(self, obj: Manifest, decision: Decision) -> bool:
+        """Whether everything was told. A store may still be starting: that is no failure."""
+        try:
+            for call in decision.store_calls:
+                await self._store.call(obj["metadata"]["namespace"], call)
+        except ApiError as error:
+            _log.info("store_not_told", object=obj["metadata"]["name"], cause=str(error))
+            return False
+        return True
 
     async def _annotate(self, namespace: str, name: str, uid: str, value: str) -> None:
         """Makes the kubelet refresh the pod's mounts (0.2 s instead of 40 to 80)."""

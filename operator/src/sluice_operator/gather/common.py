@@ -44,6 +44,8 @@ POD_INDEX = "pod-of"
 DEFAULT_STORE = "default"
 """What an absent storeRef means."""
 
+_TOKEN_MAX_AGE_SECONDS = 600.0
+
 S = TypeVar("S", bound=PodStatus)
 
 
@@ -150,10 +152,14 @@ class Context:
         """An object of ours in the same namespace."""
         return self.cache.find(Key(kind, owner["metadata"]["namespace"], name))
 
-    async def status_token(self, owner: Key) -> SecretStr | None:
-        """What opens the API of an object's pods. Raises ApiError."""
+    async def status_token(self, owner: Key, fresh: bool = False) -> SecretStr | None:
+        """What opens the API of an object's pods. Raises ApiError.
+
+        ``fresh``: what was known was refused.
+        """
         name = child_name(owner.name, STATUS_SECRET[owner.kind])
-        secret = await self.lookup.find(SECRETS, owner.namespace, name)
+        age = 0.0 if fresh else _TOKEN_MAX_AGE_SECONDS
+        secret = await self.lookup.find(SECRETS, owner.namespace, name, max_age_seconds=age)
         value = secret_value(secret, "token")
         return SecretStr(value) if value else None
 

@@ -77,7 +77,7 @@ def error_of(
     code: int, reason: str, message: str, retry_after_seconds: float | None = None
 ) -> ApiError:
     """The error for an HTTP status code and the ``reason`` of the Status object beside it."""
-    if code == 409 and reason == "AlreadyExistsError":
+    if code == 409 and reason == "AlreadyExists":
         return AlreadyExistsError(message)
     kind = _BY_CODE.get(code, UnavailableError)
     return kind(message, retry_after_seconds=retry_after_seconds)

@@ -114,9 +114,9 @@ def target_of(pod: Manifest) -> Target | None:
 
 
 class StatusObserver:
-    """``token_of(owner)`` reads the bearer token (ApiError), ``on_answer(owner, former, status)``
-    is called when the version changed, ``on_liveness(owner)`` when a pod fell silent or is heard
-    again."""
+    """``token_of(owner, fresh)`` reads the bearer token (ApiError); ``on_answer(owner, former,
+    status)`` is called when the version changed, ``on_liveness(owner)`` when a pod fell silent or
+    is heard again."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class StatusObserver:
         clock: Clock,
         metrics: Metrics,
         *,
-        token_of: Callable[[Key], Awaitable[SecretStr | None]],
+        token_of: Callable[[Key, bool], Awaitable[SecretStr | None]],
         is_current: Callable[[Target], bool],
         on_answer: Callable[[Key, PodStatus | None, PodStatus], None],
         on_liveness: Callable[[Key], None],
@@ -199,18 +199,18 @@ class StatusObserver:
             self._count()
 
     async def _run(self, poll: _Poll) -> None:
-        version, failures = -1, 0
+        version, failures, refused = -1, 0, False
         wait = self._times.wait_seconds
         while True:
             try:
-                status = await self._ask(poll, version, wait)
+                status = await self._ask(poll, version, wait, refused)
             except PollError as error:
                 self._metrics.poll_answers.labels(error.result).inc()
                 _log.debug("poll_failed", pod=poll.target.address.name, result=error.result)
-                failures += 1
+                failures, refused = failures + 1, error.result == "http_401"
                 await self._pause(poll, failures)
                 continue
-            failures = 0
+            failures, refused = 0, False
             self._metrics.poll_answers.labels("answer").inc()
             if status.version != version:
                 self._take(poll, status)
@@ -228,8 +228,8 @@ class StatusObserver:
         self._alive(poll)
         return self._samples.answered(target.owner_uid, target.pod_uid, target.created, status)
 
-    async def _ask(self, poll: _Poll, version: int, wait: float) -> PodStatus:
-        """One poll. Raises PollError."""
+    async def _ask(self, poll: _Poll, version: int, wait: float, refused: bool) -> PodStatus:
+        """One poll. Raises PollError. ``refused``: the token was, the last time."""
         target = poll.target
         path = f"/v1/status?version={version}&wait={wait:g}"
         timeout = aiohttp.ClientTimeout(
@@ -238,7 +238,7 @@ class StatusObserver:
             sock_read=self._times.silence_seconds,
         )
         try:
-            token = await self._token_of(target.owner)
+            token = await self._token_of(target.owner, refused)
             async with self._http.open(
                 "GET", target.address, STATUS_PORT, path, token, timeout
             ) as response:

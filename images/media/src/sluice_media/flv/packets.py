@@ -46,8 +46,10 @@ class PacketKind(Enum):
     """The body is a coded picture or audio frame in sample form."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Packet:
+    """Not frozen for the sake of speed: there is one for every frame."""
+
     kind: PacketKind
     codec: Codec
     composition_ms: int

@@ -72,15 +72,17 @@ class Gateway:
             task.cancel()
 
     def _on_connected(self, wire: Wire) -> None:
-        task = self._tasks.create_task(self._serve(wire))
+        # Made at once, not in the task: it has to hear the first event.
+        publisher = Publisher(self._hubs, self._limits, wire)
+        task = self._tasks.create_task(self._serve(wire, publisher))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
-    async def _serve(self, wire: Wire) -> None:
+    async def _serve(self, wire: Wire, publisher: Publisher) -> None:
         metrics = self._hubs.metrics
         try:
             with self._limits.connection(wire.address), metrics.connections.track_inprogress():
-                await Publisher(self._hubs, self._limits, wire).run()
+                await publisher.run()
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
             _log.warning("connection_refused", address=wire.address, why=str(refused))

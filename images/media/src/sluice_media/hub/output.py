@@ -13,6 +13,7 @@ from sluice_media.hub.clock import Moment, us_of
 from sluice_media.hub.leg import Leg
 from sluice_media.hub.media_info import MediaMeter, describe
 from sluice_media.hub.readers import Readers
+from sluice_media.hub.ring import MAX_BYTES
 from sluice_media.hub.session import LiveSession, SessionLog
 from sluice_media.hub.splicer import Splicer
 from sluice_media.hub.timeline import OutputTimeline, Request
@@ -23,7 +24,10 @@ __all__ = ["Output"]
 ADOPTION_SECONDS = 60.0
 """Readers hold out for the resume window and this much more without a hub; so does a map."""
 ARCHIVE_SECONDS = 60.0
-ARCHIVE_BYTES = 256 << 20
+MEMORY_BYTES = MAX_BYTES
+"""Of the timeline that is on and the ended ones together."""
+LATE_US = 1_000_000
+"""A recorder that has an ended session asks for what came after its last unit, give or take."""
 PIN_SECONDS = 900.0
 """How long a Recording's pin keeps what nobody has come for."""
 SHORTEST_GAP_SECONDS = 0.1
@@ -79,7 +83,7 @@ class Output:
             if (
                 request.timeline is None
                 and request.since_us is not None
-                and request.since_us <= ended.last_us
+                and request.since_us < ended.last_us - LATE_US
             ):
                 # It came too late for a session that it asked for.
                 return ended
@@ -134,7 +138,7 @@ class Output:
     def keep(self, pins: list[RingPin], readers: Readers, now: Moment) -> None:
         """Lets old content go, but for what Recordings asked for and do not hold yet."""
         kept: list[tuple[OutputTimeline, float]] = []
-        held = 0
+        held = self.timeline.ring.bytes_held if self.timeline else 0
         for timeline, ended_at in reversed(self._archive):
             wanted = any(
                 us_of(pin.since) <= timeline.last_us
@@ -143,7 +147,7 @@ class Output:
             )
             seconds = PIN_SECONDS if wanted else ARCHIVE_SECONDS
             held += timeline.ring.bytes_held
-            if now.monotonic - ended_at < seconds and held <= ARCHIVE_BYTES:
+            if now.monotonic - ended_at < seconds and held <= MEMORY_BYTES:
                 kept.append((timeline, ended_at))
         self._archive = kept[::-1]
         if self.timeline is not None:
@@ -166,8 +170,8 @@ class Output:
     ) -> None:
         """The session goes on: with the same connection's clock if it is known, else spliced."""
         if known:
-            missing = self.splicer.resume(entry, self.splicer.offset)
-            start = entry.dts + self.splicer.offset
+            start = _unwrap(entry.dts + self.splicer.offset, timeline.last_dts)
+            missing = self.splicer.resume(entry, start - entry.dts)
         else:
             start = self.splicer.enter(entry)
             missing = 1
@@ -185,9 +189,7 @@ class Output:
     ) -> None:
         """Another hub's timeline and session go on here, in the same times."""
         self._new_splicer()
-        # Source times are unwrapped from 32 bits of milliseconds, here anew.
-        turns = round((resume.last_out_dts - entry.dts - resume.out_offset) / _WRAP)
-        start = entry.dts + resume.out_offset + turns * _WRAP
+        start = _unwrap(entry.dts + resume.out_offset, resume.last_out_dts)
         self.splicer.resume(entry, start - entry.dts)
         started = resume.session_started_at
         started_us = us_of(started) if started else entry.utc_us
@@ -243,3 +245,9 @@ class Output:
         self.meter.take_formats(leg.formats)
         if self.sessions.current is not None:
             self.sessions.current.media = describe(leg.formats)
+
+
+def _unwrap(dts: int, near: int) -> int:
+    """An output DTS computed from a source clock that was unwrapped anew: whole turns of that
+    clock's 32 bits of milliseconds may be missing."""
+    return dts + round((near - dts) / _WRAP) * _WRAP

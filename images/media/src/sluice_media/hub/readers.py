@@ -59,11 +59,13 @@ class Reader:
         """Takes its place on a timeline; returns the records at the head of the reply."""
         start = timeline.start(self.request)
         self.timeline, self.seq = timeline, start.seq
+        self._caught_up = self.at_head
         return start.head
 
     def advanced(self, seq: int, now: Moment) -> None:
         self.seq = seq
         self._progress_at = now.monotonic
+        self._caught_up = self._caught_up or self.at_head
 
     def too_slow(self, now: Moment) -> bool:
         """Whether it is to be dropped; asked regularly."""

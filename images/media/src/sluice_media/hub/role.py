@@ -78,10 +78,8 @@ class _Role:
             self.configured()
 
     async def drain(self) -> None:
-        """After SIGTERM: lets what is on air run on for as long as the pod may live.
-
-        New publishers are sent on (503). Nothing to wait for, or time is up: the rest is told to
-        post again, and readers are cut without an end, so that they look for the next hub."""
+        """After SIGTERM: lets what is on air run on for as long as the pod may live; new
+        publishers are sent on (503)."""
         self.hub.stopping = True
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
         _log.info("draining", legs=len(self.hub.legs))
@@ -89,6 +87,10 @@ class _Role:
             if asyncio.get_running_loop().time() >= deadline:
                 break
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
+
+    async def leave(self) -> None:
+        """Tells publishers to post again. Time stands still by now: a session must not end
+        because its hub goes, and readers that find no end look for the next hub."""
         self.server.legs.drain()
         await asyncio.sleep(_DRAIN_POLL_SECONDS)
 
@@ -124,3 +126,4 @@ async def serve(settings: PodSettings) -> None:
         role.listening = False
         for task in tasks:
             task.cancel()
+        await role.leave()

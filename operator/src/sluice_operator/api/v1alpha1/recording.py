@@ -65,7 +65,7 @@ class RecordingFile(ApiModel):
     """One file of a Recording."""
 
     index: Annotated[int, Field(ge=0)]
-    """Position among the files of this Recording, from 0."""
+    """Position among the files of this Recording, from 1."""
     name: Annotated[str, Field(max_length=253)]
     """File name, made of ids."""
     title: Annotated[str, Field(max_length=512)] | None = None

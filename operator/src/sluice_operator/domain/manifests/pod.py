@@ -150,7 +150,7 @@ def _container(
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports],
         # Ready within a second or two of its start, without asking that often for ever.
-        "startupProbe": _probe("/healthz", period=1, failures=60),
+        "startupProbe": _probe("/healthz", period=1, failures=60) | {"initialDelaySeconds": 1},
         "readinessProbe": _probe("/readyz", period=3, failures=2),
         "livenessProbe": _probe("/healthz", period=10, failures=3),
         "resources": _resources(owner.role, settings, shape, workload),
