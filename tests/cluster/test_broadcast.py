@@ -68,7 +68,9 @@ def test_a_broadcast_is_live_recorded_and_restreamed(
         "livestream", "service", lambda o: "finishedAt" in o["status"], why="ends", seconds=30
     )
     assert condition(ended, "Live")["status"] == "False"
-    kube.wait("restream", "to-overflow", lambda o: o["status"].get("state") == "Idle", why="is idle")
+    kube.wait(
+        "restream", "to-overflow", lambda o: o["status"].get("state") == "Idle", why="is idle"
+    )
 
     for name in ("early", "late"):
         [file] = download(kube, name, tmp_path)

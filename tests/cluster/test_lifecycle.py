@@ -68,7 +68,9 @@ def test_a_loss_beyond_the_window_ends_the_session_and_the_return_opens_the_next
         first.kill()
     ended = live_reason(kube, "final", "WaitingForPublisher", 20)["status"]
     assert ended["finishedAt"] > ended["startedAt"]  # type: ignore[index]
-    kube.wait("recording", "match", lambda o: not o["status"].get("recording"), why="closed the file")
+    kube.wait(
+        "recording", "match", lambda o: not o["status"].get("recording"), why="closed the file"
+    )
     with Publisher(clip, url, start_seconds=60):
         again = live_reason(kube, "final", "OnAir")["status"]
         assert again["startedAt"] > before["startedAt"]  # type: ignore[index]

@@ -48,7 +48,11 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
             bad.wait_bytes()
             bad.kill()
             failed = kube.wait(
-                "restream", "bad", lambda o: not o["status"].get("live"), why="is not live", seconds=10
+                "restream",
+                "bad",
+                lambda o: not o["status"].get("live"),
+                why="is not live",
+                seconds=10,
             )
             assert failed["status"]["state"] in ("Backoff", "Connecting")
             refused = kube.wait(

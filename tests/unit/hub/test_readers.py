@@ -24,6 +24,15 @@ def test_a_recorder_starts_at_the_oldest_content_and_a_pusher_at_the_newest() ->
     assert world.read("pusher").payloads(0)[0].endswith(b"/0/125")
 
 
+def test_who_was_there_before_the_session_gets_it_from_its_beginning() -> None:
+    world = World()
+    early = world.read("pusher")
+    assert early.catch_up() == []
+    publisher = world.publish()
+    publisher.burst(list(publisher.units(5, in_real_time=False)))
+    assert early.payloads(0)[0].endswith(b"/0/0")
+
+
 def test_from_gives_every_unit_behind_the_position_and_what_was_said_in_between() -> None:
     world = World()
     first = world.publish()

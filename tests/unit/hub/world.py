@@ -193,6 +193,7 @@ class VirtualReader:
         if reader.timeline is None:
             timeline = hub.output.find(reader.request)
             if timeline is None:
+                reader.wait()
                 return []
             fresh += self._decoder.feed(reader.begin(timeline))
         assert reader.timeline is not None

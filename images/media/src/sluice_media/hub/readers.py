@@ -7,7 +7,7 @@ one that stays beyond the bound is dropped alone, and may come back with ``from=
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluice_media.contract import TimelineAck
 from sluice_media.hub.clock import Moment
@@ -54,6 +54,11 @@ class Reader:
     @property
     def at_head(self) -> bool:
         return self.timeline is None or self.seq >= self.timeline.ring.head
+
+    def wait(self) -> None:
+        """There is no session yet. Who was there before it gets it from its beginning."""
+        if not self.request.whole:
+            self.request = replace(self.request, whole=True)
 
     def begin(self, timeline: OutputTimeline) -> bytes:
         """Takes its place on a timeline; returns the records at the head of the reply."""

@@ -140,6 +140,7 @@ class TimelineEndpoint:
         if reader.timeline is None:
             timeline = self._hub.output.find(reader.request)
             if timeline is None:
+                reader.wait()
                 return False
             parts.append(reader.begin(timeline))
         timeline = reader.timeline

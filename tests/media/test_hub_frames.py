@@ -1,0 +1,86 @@
+"""Real media through a real hub, compared frame by frame: what goes in comes out, once."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from sluice_media.contract import TimelineEnd, TimelineFormat, TimelineGap
+from sluice_media.mpegts.mux import TsMuxer
+from sluice_media.timeline.framing import track_formats
+from sluice_media.units import AccessUnit, TrackKind
+from tests.media.media_clips import frame_hashes, make_clip
+from tests.media.test_hub_legs import until
+from tests.unit.hub.rig import RawReader, Rig
+
+
+async def post(rig: Rig, flv: bytes, connection: str) -> None:
+    """Sends a whole FLV file as one leg, as fast as it goes, until the hub has read it."""
+    async with rig.publisher(connection=connection) as publisher:
+        publisher.raw(flv[13:])  # the rig has sent the file's head
+        legs = rig.hub.legs
+        await until(lambda: legs[0].bytes_in >= len(flv))
+
+
+def write_ts(reader: RawReader, path: Path) -> None:
+    """One transport stream out of a reader's records, as a recorder makes it."""
+    muxer: TsMuxer | None = None
+    with path.open("wb") as out:
+        for record in reader.records:
+            if isinstance(record, TimelineFormat):
+                muxer = TsMuxer(track_formats(record.tracks))
+            elif isinstance(record, AccessUnit):
+                assert muxer is not None
+                out.write(muxer.write(record))
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        {"x264": "bframes=3:b-pyramid=2"},
+        {"x264": "bframes=0", "audio_hz": 44_100},
+        {"video": None},
+        {"audio_hz": None},
+    ],
+    ids=["b-frames", "44100 Hz", "audio only", "video only"],
+)
+async def test_two_publishers_one_after_the_other_come_out_whole(
+    tmp_path: Path, clip: dict[str, object]
+) -> None:
+    source = tmp_path / "clip.flv"
+    made = make_clip(source, seconds=3, **clip)  # type: ignore[arg-type]
+    flv = source.read_bytes()
+    async with Rig(resume_window_seconds=1).running() as rig, rig.reading() as reader:
+        for connection in ("c1", "c2"):
+            await post(rig, flv, connection)
+            await asyncio.sleep(0.3)
+        await until(reader.done.is_set, 5)
+    assert reader.clean_end
+    assert isinstance(reader.records[-1], TimelineEnd)
+    assert len(reader.of(TimelineFormat)) == len(reader.of(TimelineGap)) == 1
+    # Audio from before the first picture cannot be shown with it and is left out.
+    first = next(unit.dts for unit in made.units if unit.is_random_access)
+    for track in (0, 1):
+        sent = [u.payload for u in made.units if u.track == track and u.dts >= first]
+        assert [unit.payload for unit in reader.units if unit.track == track] == sent + sent
+    out = tmp_path / "out.ts"
+    write_ts(reader, out)
+    if made.formats[0].kind is TrackKind.VIDEO:
+        pictures = frame_hashes(source)
+        assert frame_hashes(out) == pictures + pictures
+
+
+async def test_a_player_gets_a_transport_stream_that_demuxes_without_an_error(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "clip.flv"
+    make_clip(source, seconds=3)
+    out = tmp_path / "out.ts"
+    async with Rig(resume_window_seconds=1).running() as rig:
+        headers = {"Authorization": "Bearer readers-token"}
+        url = f"{rig.url}/v1/timeline"
+        query = {"format": "ts", "role": "recorder"}
+        async with rig.client.get(url, params=query, headers=headers) as response:
+            await post(rig, source.read_bytes(), "c1")
+            out.write_bytes(await asyncio.wait_for(response.read(), 5))
+    assert frame_hashes(out) == frame_hashes(source)

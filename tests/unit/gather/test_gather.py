@@ -1,0 +1,265 @@
+"""What a decision is given: only what is ours, and never a key that it does not need."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sluice_media.contract import (
+    IngestStatus,
+    RecordedFile,
+    RecorderPhase,
+    RecorderStatus,
+    StoredResult,
+    StoreStatus,
+)
+from sluice_operator.domain.decision import StoreCall
+from sluice_operator.gather.common import secret_value
+from sluice_operator.gather.livestream import GatewayRef, LiveStreamController, gateway_service
+from sluice_operator.gather.mediastore import MediaStoreController
+from sluice_operator.gather.recording import RecordingController
+from sluice_operator.gather.restream import RestreamController
+from sluice_operator.gather.store import StoreClient
+from sluice_operator.kube.errors import InvalidError, UnavailableError
+from tests.unit.gather.world import (
+    World,
+    make,
+    make_child,
+    make_livestream,
+    make_pod,
+    make_recording,
+    make_restream,
+)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def make_token_secret(name: str, owner: dict[str, Any], token: str) -> dict[str, Any]:
+    return make_child("v1", "Secret", name, owner, data={"token": b64(token)})
+
+
+async def test_children_are_ours_or_in_the_way() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    world.put(make_token_secret("show-ingest", stream, "key"))
+    world.put(make_child("v1", "Secret", "show-hub", None, data={"token": b64("theirs")}))
+    children, conflicts = await world.context.children(stream)
+    assert list(children) == [("Secret", "show-ingest")]
+    assert "data" not in children["Secret", "show-ingest"]
+    (conflict,) = conflicts
+    assert (conflict.name, conflict.held_by, conflict.leaving) == ("show-hub", "", False)
+
+
+async def test_what_a_former_object_of_the_name_left_goes_by_itself() -> None:
+    world = World()
+    former = {"kind": "LiveStream", "metadata": {"name": "show", "uid": "former"}}
+    stream = world.put(make_livestream())
+    world.put(make_child("apps/v1", "Deployment", "show-ingest", former))
+    _, (conflict,) = await world.context.children(stream)
+    assert (conflict.held_by, conflict.leaving) == ("LiveStream/show", True)
+
+
+async def test_a_livestream_is_gathered_with_all_that_belongs_to_it() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    uid = stream["metadata"]["uid"]
+    world.put(make_token_secret("show-ingest", stream, "the-key"))
+    world.put(make_recording())
+    world.put(make_recording("other", stream="another"))
+    world.put(make_restream())
+    world.put(make_pod(stream))
+    status = IngestStatus(pod_uid="p", version=1, observed_at=NOW, on_air=True)
+    world.samples.answered(uid, "p", "2026", status)
+    await world.clock.advance(4)
+    observed = await LiveStreamController(world.context, None).gather(stream)
+    assert observed.ingest_secret is not None
+    assert observed.ingest_secret.token == "the-key"
+    assert [r["metadata"]["name"] for r in observed.recordings] == ["rec"]
+    assert [r["metadata"]["name"] for r in observed.restreams] == ["out"]
+    assert [pod.ip for pod in observed.pods] == ["10.1.2.3"]
+    assert observed.sample is not None
+    assert (observed.sample.status.on_air, observed.sample.age_seconds) == (True, 4)
+    assert observed.operator_uptime_seconds == 4
+    assert observed.gateway is None
+    for secret in ("the-key", observed.fresh_token, observed.fresh_hub_token):
+        assert secret not in repr(observed)
+
+
+async def test_fresh_tokens_are_128_bit_and_never_twice_the_same() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    controller = LiveStreamController(world.context, None)
+    one, two = [await controller.gather(stream) for _ in range(2)]
+    tokens = {one.fresh_token, one.fresh_hub_token, two.fresh_token, two.fresh_hub_token}
+    assert len(tokens) == 4
+    assert all(len(bytes.fromhex(token)) == 16 for token in tokens)
+
+
+async def test_the_gateways_service_is_read_by_name() -> None:
+    world = World()
+    service = make_child("v1", "Service", "gateway", None, spec={"type": "NodePort"})
+    service["metadata"]["namespace"] = "system"
+    service["spec"]["ports"] = [{"name": "rtmp", "port": 1935, "nodePort": 31935}]
+    world.api.put(service)
+    stream = world.put(make_livestream())
+    controller = LiveStreamController(world.context, GatewayRef("system", "gateway"))
+    observed = await controller.gather(stream)
+    assert observed.gateway is not None
+    assert (observed.gateway.type, observed.gateway.rtmp_node_port) == ("NodePort", 31935)
+
+
+@pytest.mark.parametrize(
+    ("ingress", "want"),
+    [([{"ip": "192.0.2.1"}], "192.0.2.1"), ([{"hostname": "a.example"}], "a.example"), ([], None)],
+)
+def test_an_address_comes_from_the_load_balancer(ingress: list[Any], want: str | None) -> None:
+    service = {
+        "spec": {"type": "LoadBalancer", "ports": [{"port": 8080}, {"port": 1935}]},
+        "status": {"loadBalancer": {"ingress": ingress}},
+    }
+    found = gateway_service(service)
+    assert (found.load_balancer_host, found.rtmp_port) == (want, 1935)
+
+
+async def test_a_restream_gets_its_streams_hub_token_but_no_users_secret_for_it() -> None:
+    world = World()
+    stream, restream = world.put(make_livestream()), world.put(make_restream())
+    world.put(make_token_secret("show-hub", stream, "hub"))
+    controller = RestreamController(world.context)
+    observed = await controller.gather(restream)
+    assert observed.stream == stream
+    assert observed.hub_token == "hub"
+    assert "'hub'" not in repr(observed)
+    world.api.drop("Secret", "show-hub")
+    world.put(make_child("v1", "Secret", "show-hub", None, data={"token": b64("theirs")}))
+    await world.clock.advance(20)
+    assert (await controller.gather(restream)).hub_token is None
+
+
+async def test_without_its_stream_a_restream_is_gathered_all_the_same() -> None:
+    world = World()
+    observed = await RestreamController(world.context).gather(world.put(make_restream()))
+    assert (observed.stream, observed.hub_token) == (None, None)
+
+
+async def test_a_media_store_knows_its_claim() -> None:
+    world = World()
+    spec = {"persistentVolumeClaim": {"claimName": "films"}}
+    store = world.put(make("MediaStore", "default", **spec))
+    world.api.put(make_child("v1", "PersistentVolumeClaim", "films", None))
+    observed = await MediaStoreController(world.context).gather(store)
+    assert observed.claim is not None
+
+
+class Recorded:
+    """A Recording whose recorder has finished, and the store pod that knows more."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.store = self.world.put(make("MediaStore", "default"))
+        self.world.put(make_token_secret("default-store", self.store, "store-token"))
+        self.world.put(make_pod(self.store, "store-pod"))
+        self.recording = self.world.put(make_recording())
+        self.uid = self.recording["metadata"]["uid"]
+        self.stores = StoreClient(self.world.context, self.world.http)
+        self.controller = RecordingController(self.world.context, self.stores)
+        result = StoredResult(uid=self.uid, state="Finalizing")
+        self.path = f"/v1/recordings/{self.uid}"
+        self.world.http.answers["GET", self.path] = (200, result.to_json().encode())
+        self.world.http.answers["PUT", self.path] = (200, b"{}")
+
+    def recorder_says(self, phase: RecorderPhase) -> None:
+        file = RecordedFile(index=0, name="f", state="Recording", started_at=NOW)
+        status = RecorderStatus(pod_uid="r", version=1, observed_at=NOW, phase=phase, files=[file])
+        self.world.samples.answered(self.uid, "r", "2026", status)
+
+    def store_says(self, version: int) -> None:
+        status = StoreStatus(
+            pod_uid="s", version=version, observed_at=NOW, changed={self.uid: version}
+        )
+        self.world.samples.answered(self.store["metadata"]["uid"], "s", "2026", status)
+
+
+@pytest.mark.parametrize("phase", [RecorderPhase.DONE, RecorderPhase.WAITING_FOR_RETURN])
+async def test_the_store_is_asked_once_the_recorder_has_closed_a_file(
+    phase: RecorderPhase,
+) -> None:
+    recorded = Recorded()
+    recorded.recorder_says(phase)
+    observed = await recorded.controller.gather(recorded.recording)
+    assert observed.stored is not None
+    assert observed.stored.state == "Finalizing"
+    assert recorded.world.http.asked == [("GET", "10.1.2.3", recorded.path, 9200, "store-token")]
+
+
+async def test_the_store_is_left_alone_while_the_recorder_writes_and_after_the_end() -> None:
+    recorded = Recorded()
+    recorded.recorder_says(RecorderPhase.RECORDING)
+    assert (await recorded.controller.gather(recorded.recording)).stored is None
+    recorded.recorder_says(RecorderPhase.DONE)
+    over = recorded.world.change(recorded.recording, status={"phase": "Completed"})
+    assert (await recorded.controller.gather(over)).stored is None
+    assert recorded.world.http.asked == []
+
+
+async def test_the_store_is_asked_again_when_it_says_that_something_changed() -> None:
+    recorded = Recorded()
+    recorded.recorder_says(RecorderPhase.DONE)
+    recorded.store_says(1)
+    for _ in range(3):
+        await recorded.controller.gather(recorded.recording)
+    assert len(recorded.world.http.asked) == 1
+    recorded.store_says(2)
+    await recorded.controller.gather(recorded.recording)
+    assert len(recorded.world.http.asked) == 2
+
+
+async def test_a_store_that_does_not_answer_is_no_answer() -> None:
+    recorded = Recorded()
+    recorded.recorder_says(RecorderPhase.DONE)
+    recorded.world.http.answers["GET", recorded.path] = (503, b"")
+    assert (await recorded.controller.gather(recorded.recording)).stored is None
+
+
+async def test_a_store_is_told_once_and_again_when_there_is_news() -> None:
+    recorded = Recorded()
+    body = {"uid": recorded.uid, "name": "rec", "prefix": "p"}
+    for _ in range(3):
+        await recorded.stores.call("ns", StoreCall("default", body))
+    await recorded.stores.call("ns", StoreCall("default", {**body, "recorderGone": True}))
+    assert [asked[0] for asked in recorded.world.http.asked] == ["PUT", "PUT"]
+
+
+@pytest.mark.parametrize(("code", "want"), [(503, UnavailableError), (422, InvalidError)])
+async def test_a_store_that_refuses_is_an_error(code: int, want: type[Exception]) -> None:
+    recorded = Recorded()
+    recorded.world.http.answers["PUT", recorded.path] = (code, b"")
+    with pytest.raises(want):
+        await recorded.stores.call("ns", StoreCall("default", {"uid": recorded.uid}))
+
+
+async def test_a_store_without_a_pod_is_unavailable() -> None:
+    world = World()
+    world.put(make("MediaStore", "default"))
+    with pytest.raises(UnavailableError, match="no running pod"):
+        await StoreClient(world.context, world.http).call("ns", StoreCall("default", {"uid": "u"}))
+
+
+@pytest.mark.parametrize("data", [None, {}, {"token": ""}, {"token": "%%"}, {"token": "/w=="}])
+def test_a_secret_without_a_usable_value_has_none(data: dict[str, str] | None) -> None:
+    assert secret_value({"data": data}, "token") is None
+
+
+def test_no_pods_spec_is_kept() -> None:
+    world = World()
+    pod = world.put(make_pod(world.put(make_livestream())))
+    cached = world.cache.by_uid(pod["metadata"]["uid"])
+    assert cached is not None
+    assert "spec" not in cached

@@ -1,0 +1,171 @@
+"""Which change makes which object be looked at again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sluice_media.contract import IngestStatus, StoreStatus
+from sluice_operator.engine.queue import Key
+from tests.unit.gather.world import (
+    World,
+    make,
+    make_child,
+    make_livestream,
+    make_pod,
+    make_recording,
+    make_restream,
+)
+
+SHOW = Key("LiveStream", "ns", "show")
+REC = Key("Recording", "ns", "rec")
+OUT = Key("Restream", "ns", "out")
+STORE = Key("MediaStore", "ns", "default")
+
+
+async def test_a_stream_that_arrives_wakes_those_who_wait_for_it() -> None:
+    world = World()
+    world.put(make_recording())
+    world.put(make_restream())
+    await world.woken()
+    world.put(make_livestream())
+    assert await world.woken() == {SHOW, REC, OUT}
+
+
+async def test_a_stream_that_goes_wakes_them_too() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    world.put(make_recording())
+    await world.woken()
+    world.cache.remove(stream["metadata"]["uid"])
+    assert await world.woken() == {SHOW, REC}
+
+
+async def test_other_namespaces_and_other_streams_sleep_on() -> None:
+    world = World()
+    world.put(make_recording(stream="another"))
+    await world.woken()
+    world.put(make_livestream())
+    assert await world.woken() == {SHOW}
+
+
+async def test_a_stream_that_goes_on_air_wakes_its_recordings() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    world.put(make_recording())
+    await world.woken()
+    live = [{"type": "Live", "status": "True", "reason": "OnAir"}]
+    world.change(stream, status={"conditions": live})
+    assert await world.woken() == {REC}
+
+
+async def test_numbers_of_a_stream_wake_nobody() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    world.put(make_recording())
+    await world.woken()
+    world.change(stream, status={"recordingDuration": 12.0})
+    assert await world.woken() == set()
+
+
+async def test_numbers_of_a_recording_wake_its_stream() -> None:
+    """The stream shows the duration of its recording."""
+    world = World()
+    world.put(make_livestream())
+    recording = world.put(make_recording())
+    await world.woken()
+    world.change(recording, status={"recordingDuration": 12.0})
+    assert await world.woken() == {SHOW}
+
+
+async def test_our_own_status_write_does_not_wake_the_object_itself() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    await world.woken()
+    world.change(stream, status={"live": True})
+    assert await world.woken() == set()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": {"generation": 2}},
+        {"metadata": {"annotations": {"sluice.video/rotate-key": "1"}}},
+        {"metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z"}},
+    ],
+)
+async def test_what_a_user_changes_wakes_the_object(change: dict[str, Any]) -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    await world.woken()
+    world.change(stream, **change)
+    assert await world.woken() == {SHOW}
+
+
+async def test_a_store_wakes_its_recordings_also_those_that_name_none() -> None:
+    world = World()
+    world.put(make_recording("implied"))
+    world.put(make_recording("named", storeRef={"name": "default"}))
+    world.put(make_recording("elsewhere", storeRef={"name": "other"}))
+    await world.woken()
+    world.put(make("MediaStore", "default"))
+    assert await world.woken() == {
+        STORE,
+        Key("Recording", "ns", "implied"),
+        Key("Recording", "ns", "named"),
+    }
+
+
+async def test_what_a_store_has_done_wakes_just_that_recording() -> None:
+    world = World()
+    store = world.put(make("MediaStore", "default"))
+    one, two = world.put(make_recording("one")), world.put(make_recording("two"))
+    await world.woken()
+    uids = [r["metadata"]["uid"] for r in (one, two)]
+    moment = datetime(2026, 3, 1, tzinfo=UTC)
+    before = StoreStatus(
+        pod_uid="p", version=1, observed_at=moment, changed={uids[0]: 1, uids[1]: 1}
+    )
+    after = before.model_copy(update={"changed": {uids[0]: 1, uids[1]: 2}})
+    assert store
+    world.wakeups.on_answer(STORE, before, after)
+    assert await world.woken() == {STORE, Key("Recording", "ns", "two")}
+
+
+async def test_a_pods_answer_wakes_its_owner() -> None:
+    world = World()
+    status = IngestStatus(pod_uid="p", version=1, observed_at=datetime(2026, 3, 1, tzinfo=UTC))
+    world.wakeups.on_answer(SHOW, None, status)
+    assert await world.woken() == {SHOW}
+
+
+async def test_children_and_pods_wake_their_owner() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    await world.woken()
+    world.put(make_child("apps/v1", "Deployment", "show-ingest", stream))
+    assert await world.woken() == {SHOW}
+    pod = world.put(make_pod(stream))
+    assert await world.woken() == {SHOW}
+    world.cache.remove(pod["metadata"]["uid"])
+    assert await world.woken() == {SHOW}
+
+
+async def test_objects_of_others_wake_nobody() -> None:
+    world = World()
+    world.put(make_child("apps/v1", "Deployment", "theirs", None))
+    foreign = make_child("apps/v1", "Deployment", "theirs-too", None)
+    reference = {"kind": "Fancy", "name": "f", "uid": "f", "controller": True}
+    world.put({**foreign, "metadata": {**foreign["metadata"], "ownerReferences": [reference]}})
+    assert await world.woken() == set()
+
+
+async def test_after_a_start_everything_is_looked_at() -> None:
+    world = World()
+    world.put(make_livestream())
+    world.put(make_recording())
+    await world.woken()
+    world.wakeups.look_at_all()
+    assert await world.woken() == {SHOW, REC}
