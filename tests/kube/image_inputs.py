@@ -47,7 +47,7 @@ IMAGES: Mapping[str, ImageSpec] = {
             [
                 "operator/requirements.lock",
                 f"{_MEDIA}/__init__.py",
-                f"{_MEDIA}/contract.py",
+                f"{_MEDIA}/contract",
                 "operator/src/sluice_operator",
             ],
         ),

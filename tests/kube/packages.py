@@ -5,17 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
-from tests.kube.console import say, step
+from tests.kube.console import step
 from tests.kube.errors import KubeToolError
 
 __all__ = ["ALWAYS", "BARE", "ensure", "missing"]
 
 #: Package → what shows that it is there: a program on the PATH, or a file.
 #: These are used on the host whichever way the cluster runs.
-ALWAYS = {"ffmpeg": "ffmpeg"}
+ALWAYS = {
+    "ffmpeg": "ffmpeg",
+    "nginx": "nginx",
+    "libnginx-mod-rtmp": "/usr/lib/nginx/modules/ngx_rtmp_module.so",
+}
+#: Debian's Python comes without what `python3 -m venv` needs.
+VENV = "python3-venv"
 #: These make the cluster and the images where there is no Docker.
 BARE = {
     "buildah": "buildah",
@@ -61,8 +69,9 @@ def ensure(needed: Mapping[str, str], *, check_only: bool = False) -> None:
         KubeToolError: something is missing and may or can not be installed from here.
     """
     packages = missing(needed)
+    if find_spec("ensurepip") is None:
+        packages.append(VENV)
     if not packages:
-        say("all packages are there")
         return
     command = f"apt-get install --no-install-recommends {' '.join(packages)}"
     if check_only:
@@ -73,12 +82,27 @@ def ensure(needed: Mapping[str, str], *, check_only: bool = False) -> None:
         )
     if os.geteuid() != 0:
         raise KubeToolError(f"missing: {', '.join(packages)}; as root: {command}")
-    with step(f"installing {', '.join(packages)}"):
+    with step(f"installing {', '.join(packages)}"), _no_services():
         if not _apt(["install", "--no-install-recommends", *packages]):
             # The lists may never have been fetched, or be older than the archive.
             _apt(["update"])
             if not _apt(["install", "--no-install-recommends", *packages]):
                 raise KubeToolError(f"apt-get could not install them; try by hand: {command}")
+
+
+@contextmanager
+def _no_services() -> Iterator[None]:
+    """Nothing that is installed starts by itself: invoke-rc.d asks this file (policy-rc.d(8))."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()
 
 
 def _apt(arguments: list[str]) -> bool:

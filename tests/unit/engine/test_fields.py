@@ -99,7 +99,7 @@ def test_a_path_that_somebody_took_away_is_missed(path: str, want_missing: str) 
 
 
 def test_sets_are_compared_by_value() -> None:
-    entry = {"f:metadata": {"f:finalizers": {'v:"ours"': {}}}}
+    entry: dict[str, Any] = {"f:metadata": {"f:finalizers": {'v:"ours"': {}}}}
     manifest = {"metadata": {"finalizers": ["ours", "other"]}}
     assert list(missing_paths(entry, manifest)) == [".metadata.finalizers[1]"]
 

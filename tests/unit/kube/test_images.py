@@ -71,7 +71,7 @@ def test_files_of_a_closed_checkout_are_readable_in_the_image(
 def test_the_operator_takes_only_the_contract_from_the_media_code() -> None:
     inputs = IMAGES["operator"].inputs
     media = [Path(name).name for name in inputs if "images/media" in name]
-    assert media == ["__init__.py", "contract.py"]
+    assert media == ["__init__.py", "contract"]
 
 
 def test_docker_builds_from_the_public_base() -> None:

@@ -88,14 +88,15 @@ async def read(hub: Hub, count: int, **options: object) -> tuple[list[object], T
 
 async def test_a_broken_connection_is_resumed_without_a_unit_twice(hub: Hub) -> None:
     hub.scripts = [
-        [fmt(), unit(1), unit(1, 1), unit(2), unit(3)],
-        [fmt(), unit(2), unit(3), unit(2, 1), unit(4)],
+        [fmt(), unit(1_000), unit(1_000, 1), unit(2_000), unit(3_000)],
+        # The audio frame comes from another hub, whose clock puts it 2 ms later.
+        [fmt(), unit(2_000), unit(1_180, 1), unit(3_000), unit(2_000, 1), unit(4_000)],
     ]
     found, _ = await read(hub, 11)
     units = [(u.track, u.dts) for u in found if isinstance(u, AccessUnit)]
-    assert units == [(0, 1), (1, 1), (0, 2), (0, 3), (1, 2), (0, 4)]
-    # Track 1 is only held up to 1, so that is where the hub is asked to go on.
-    assert hub.queries[1]["from"] == "t1:1"
+    assert units == [(0, 1_000), (1, 1_000), (0, 2_000), (0, 3_000), (1, 2_000), (0, 4_000)]
+    # Track 1 is only held up to 1000, so that is where the hub is asked to go on.
+    assert hub.queries[1]["from"] == "t1:1000"
     assert [type(r) for r in found if isinstance(r, HubLost | HubBack)] == [
         HubBack,
         HubLost,
@@ -121,8 +122,8 @@ async def test_a_hub_without_heartbeat_is_left_alone_after_two_seconds(hub: Hub)
 
 
 async def test_a_reader_starts_where_it_was_and_acknowledges(hub: Hub) -> None:
-    hub.scripts = [[fmt(), TimelineHeartbeat(session=True, delivering=True), unit(8)]]
+    hub.scripts = [[fmt(), TimelineHeartbeat(session=True, delivering=True), unit(8_000)]]
     _, reader = await read(hub, 4, start=Position("t1", {0: 7}))
     assert hub.queries[0]["from"] == "t1:7"
-    assert reader.position == Position("t1", {0: 8})
+    assert reader.position == Position("t1", {0: 8_000})
     assert '"dts":1' in hub.acks[0]

@@ -29,8 +29,8 @@ from sluice_media.status import StatusBoard, serve_status
 
 __all__ = ["serve"]
 
-DRAIN_SECONDS = 25.0
-"""From SIGTERM to the end of a running leg: within a pod's usual grace of 30 s."""
+DRAIN_SECONDS = 12.0
+"""From SIGTERM to the end of a running leg: within the ingest pod's grace of 15 s."""
 _DRAIN_POLL_SECONDS = 0.1
 
 _log = structlog.get_logger(__name__)

@@ -28,6 +28,8 @@ __all__ = ["HubBack", "HubLost", "Position", "TimelineReader"]
 
 HEARTBEAT_TIMEOUT_SECONDS = 2.0
 """The hub sends a heartbeat every 0.5 s; four missing ones mean that it is dead or frozen."""
+SAME_UNIT_TICKS = 225
+"""2.5 ms: another hub's demuxer may place the same audio frame so far off its first place."""
 _CONNECT_TIMEOUT_SECONDS = 3.0
 _RETRY_MIN_SECONDS = 0.1
 _RETRY_MAX_SECONDS = 1.0
@@ -91,6 +93,8 @@ class TimelineReader:
         self._since = since
         self._timeline = start.timeline if start else None
         self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
+        self._held_before: dict[int, int] = {}
+        """What was held when the present connection began."""
 
     @property
     def position(self) -> Position | None:
@@ -159,6 +163,7 @@ class TimelineReader:
             timeout=timeout,
         ) as response:
             response.raise_for_status()
+            self._held_before = dict(self._taken)
             yield None
             decoder = TimelineDecoder()
             async for data in response.content.iter_any():
@@ -182,13 +187,20 @@ class TimelineReader:
         if isinstance(record, AccessUnit):
             if record.dts <= self._taken.get(record.track, record.dts - 1):
                 return False
+            held = self._held_before.get(record.track)
+            if held is not None and record.dts <= held + SAME_UNIT_TICKS:
+                return False
             self._taken[record.track] = record.dts
         elif isinstance(record, TimelineFormat) and record.timeline != self._timeline:
             self._timeline = record.timeline
-            self._taken.clear()
+            self._forget()
         elif isinstance(record, TimelineEnd):
             # What comes next is another session: asking from here would find nothing.
             self._timeline = None
-            self._taken.clear()
+            self._forget()
             self._since = None
         return True
+
+    def _forget(self) -> None:
+        self._taken.clear()
+        self._held_before.clear()

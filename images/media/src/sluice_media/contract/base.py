@@ -1,0 +1,76 @@
+"""Ports, files in a pod, header names, and the model that everything here is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+__all__ = [
+    "CONFIG_ANNOTATION",
+    "CONFIG_DIR",
+    "CONFIG_FILE",
+    "HELLO_HEADER",
+    "HUB_PORT",
+    "HUB_TOKEN_FILE",
+    "INGEST_TOKEN_FILE",
+    "KEYS_DIR",
+    "RTMP_PORT",
+    "SPOOL_DIR",
+    "STATUS_PORT",
+    "STORE_DIR",
+    "STORE_PORT",
+    "STORE_TOKEN_FILE",
+    "STREAM_KEY_FILE",
+    "TARGET_URI_FILE",
+    "TOKEN_HEADER",
+    "Model",
+    "Seconds",
+]
+
+HUB_PORT = 9000
+STATUS_PORT = 9100
+STORE_PORT = 9200
+RTMP_PORT = 1935
+
+CONFIG_DIR = "/etc/sluice/config"
+CONFIG_FILE = f"{CONFIG_DIR}/config.json"
+KEYS_DIR = "/etc/sluice/keys"
+INGEST_TOKEN_FILE = "ingest/token"
+"""Below KEYS_DIR: the publisher's key of the primary leg."""
+HUB_TOKEN_FILE = "hub/token"
+"""Below KEYS_DIR: what readers of the timeline and of /v1/status present as a bearer token."""
+STORE_TOKEN_FILE = "store/token"
+"""Below KEYS_DIR: what a store's ``/v1/recordings`` wants as a bearer token; without this file
+HUB_TOKEN_FILE counts there too."""
+TARGET_URI_FILE = "target/uri"
+"""Below KEYS_DIR: a Restream's whole URI, when it comes from a Secret."""
+STREAM_KEY_FILE = "streamkey/key"
+"""Below KEYS_DIR: a Restream's stream key, when it has a Secret of its own."""
+STORE_DIR = "/var/lib/sluice/store"
+"""Where a claim-backed MediaStore is mounted, in recorders and in its store pod."""
+SPOOL_DIR = "/var/lib/sluice/spool"
+"""A pod's own scratch space (emptyDir)."""
+
+CONFIG_ANNOTATION = "sluice.video/config"
+"""On a pod: a new value makes the kubelet refresh its mounts at once."""
+
+TOKEN_HEADER = "Sluice-Authorization"
+"""Carries the bearer token in place of ``Authorization`` when a request comes through the API
+server's pod proxy, which consumes ``Authorization`` itself. Either header opens a pod's API."""
+
+HELLO_HEADER = "Sluice-Leg"
+"""Request header of a leg: a :class:`LegHello` as JSON."""
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+    )
+
+    def to_json(self) -> str:
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+Seconds = Annotated[float, Field(ge=0)]

@@ -1,0 +1,109 @@
+"""Configuration in: what the operator tells a pod, as the JSON of CONFIG_FILE."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from sluice_media.contract.base import Model, Seconds
+
+__all__ = [
+    "DesiredState",
+    "IngestConfig",
+    "PodConfig",
+    "PusherConfig",
+    "RecorderConfig",
+    "RingPin",
+    "StoreConfig",
+    "StoredRecording",
+    "StreamRef",
+]
+
+
+class PodConfig(Model):
+    """What every role is told of itself. ``generation`` and ``hash`` come back in its status."""
+
+    namespace: str
+    name: str
+    """Name of the object that the pod serves."""
+    uid: str
+    generation: int = 0
+    hash: str = ""
+    """Digest of the whole configuration, made by the operator."""
+
+
+class RingPin(Model):
+    """Content that a Recording will ask for: the ring keeps it until the recorder came."""
+
+    recording_uid: str
+    since: datetime
+
+
+class IngestConfig(PodConfig):
+    active: bool = True
+    title: str = ""
+    protocols: list[str] = ["RTMP"]
+    stall_milliseconds: int = 800
+    resume_window_seconds: int = 10
+    pins: list[RingPin] = []
+    drain: bool = False
+    """True: refuse new legs (503); the pod is about to be replaced."""
+
+
+class StreamRef(Model):
+    """Where a reader finds its stream."""
+
+    name: str
+    uid: str
+    title: str = ""
+    host: str
+    """DNS name of the hub's Service, fully qualified, with a trailing dot."""
+    resume_window_seconds: int = 10
+
+
+class DesiredState(StrEnum):
+    RECORDING = "Recording"
+    STOPPED = "Stopped"
+
+
+class RecorderConfig(PodConfig):
+    stream: StreamRef | None = None
+    """None: the stream is gone for good; what is there is all there will be."""
+    desired_state: DesiredState = DesiredState.RECORDING
+    created_at: datetime
+    """Content starts at the last random access point at or before this moment."""
+    prefix: str
+    """Key prefix inside the store, without slashes at its ends; attempts live below it."""
+    minimum_seconds: int = 10
+    """Stopped by the user with less than this in all files: nothing is kept."""
+    rearm_seconds: int = 3_600
+
+
+class PusherConfig(PodConfig):
+    stream: StreamRef | None = None
+    active: bool = True
+    uri: str | None = None
+    """The target when it is not a secret; else the file TARGET_URI_FILE holds it."""
+    has_stream_key: bool = False
+    """True: the stream key is in STREAM_KEY_FILE."""
+    restart: str = ""
+    """Any change of this value makes the pusher connect anew."""
+    retry_min_seconds: Seconds = 1
+    retry_max_seconds: Seconds = 30
+    give_up_seconds: Seconds = 0
+
+
+class StoreConfig(PodConfig):
+    uri_base: str = ""
+    """What stands before a key in ``files[].uri``, e.g. ``pvc://<claim>/``; may be empty."""
+
+
+class StoredRecording(Model):
+    """What the operator tells a store of one Recording: ``PUT /v1/recordings/<uid>``."""
+
+    uid: str
+    name: str
+    prefix: str
+    recorder_gone: bool = False
+    """True: no recorder will ever write again. What is in the store is all there will be, also
+    when its journal is not marked as done."""

@@ -1,0 +1,210 @@
+"""Status out: what a pod answers to ``GET /v1/status``, and a store of its recordings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from sluice_media.contract.base import Model
+
+__all__ = [
+    "Gap",
+    "IngestStatus",
+    "Media",
+    "PodStatus",
+    "PushState",
+    "PusherStatus",
+    "RecordedFile",
+    "RecorderPhase",
+    "RecorderStatus",
+    "Rejection",
+    "Session",
+    "StoreStatus",
+    "StoredResult",
+    "TargetError",
+]
+
+
+class PodStatus(Model):
+    """Head of every ``/v1/status`` answer."""
+
+    role: str
+    pod_uid: str
+    version: int
+    """Grows with every change; pass it as ``?version=`` to wait for the next."""
+    observed_at: datetime
+    config_generation: int = 0
+    config_hash: str = ""
+    config_error: str | None = None
+    """A sentence for the user: why the configuration cannot be honoured (a missing key, say)."""
+    config_error_reason: str | None = None
+    """The same in one word, e.g. SecretKeyMissing or InvalidUri."""
+
+
+class Session(Model):
+    started_at: datetime
+    finished_at: datetime | None = None
+    protocol: str = ""
+    media: str = ""
+    end_reason: str | None = None
+
+
+class Rejection(Model):
+    reason: str
+    at: datetime
+
+
+class Media(Model):
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    width: int | None = None
+    height: int | None = None
+    frame_rate: float | None = None
+    bitrate_kbps: int | None = None
+
+
+class IngestStatus(PodStatus):
+    role: Literal["ingest"] = "ingest"
+    on_air: bool = False
+    """The output timeline advances."""
+    primary_connected: bool = False
+    """A publisher was accepted."""
+    primary_delivers: bool = False
+    interrupted: bool = False
+    """A session is on, but no leg delivers."""
+    timeline: str | None = None
+    epoch: int = 0
+    session: Session | None = None
+    """The session that is on, or else the last one."""
+    past_sessions: list[Session] = []
+    """Ended sessions that this pod saw, newest first, at most ten."""
+    media: Media | None = None
+    last_rejection: Rejection | None = None
+    no_random_access: bool = False
+    """More than 10 s passed without a picture that decoding can start at."""
+    ring_start: datetime | None = None
+    readers: int = 0
+
+
+class Gap(Model):
+    at_seconds: float
+    wall_seconds: float
+
+
+class RecordedFile(Model):
+    """One file of a Recording; the recorder fills the first half, the store the rest."""
+
+    index: int
+    """1 for the first file of a Recording."""
+    name: str
+    """File name, made of ids."""
+    title: str = ""
+    state: Literal["Recording", "Interrupted", "Finalizing", "Ready", "Failed", "Discarded"]
+    started_at: datetime
+    ended_at: datetime | None = None
+    duration_seconds: float = 0.0
+    size_bytes: int | None = None
+    sha256: str | None = None
+    uri: str | None = None
+    gaps: list[Gap] = []
+    end_reason: str | None = None
+    """SessionEnded, ParametersChanged, TimelineLost, Stopped."""
+    message: str | None = None
+    """Why it failed, in words."""
+
+
+class RecorderPhase(StrEnum):
+    WAITING = "Waiting"
+    """Nothing recorded yet."""
+    RECORDING = "Recording"
+    INTERRUPTED = "Interrupted"
+    WAITING_FOR_RETURN = "WaitingForReturn"
+    CLOSING = "Closing"
+    """Nothing more is taken; the last chunks are on their way into the store."""
+    DONE = "Done"
+    """Terminal: every chunk is closed and in the store, the journal says so."""
+
+
+class RecorderStatus(PodStatus):
+    role: Literal["record"] = "record"
+    phase: RecorderPhase = RecorderPhase.WAITING
+    end_reason: str | None = None
+    """With Done: Stopped, StreamEnded or TooShort."""
+    recording_started_at: datetime | None = None
+    recording_duration: float = 0.0
+    """Seconds over all files."""
+    transitions: int = 0
+    """Grows when a file begins or ends and when a gap was noted."""
+    current_file_duration: float = 0.0
+    files: list[RecordedFile] = []
+    pending_bytes: int = 0
+    """Closed chunks that are not in the store yet."""
+    store_error: str | None = None
+    """Why chunks cannot be stored at the moment; None while they can."""
+
+
+class TargetError(Model):
+    class_: str = Field(alias="class")
+    """Dns, Refused, Reset, Timeout, BadName, Unauthorized, Tls, Unsupported or Closed."""
+    message: str
+    at: datetime
+
+
+class PushState(StrEnum):
+    IDLE = "Idle"
+    CONNECTING = "Connecting"
+    LIVE = "Live"
+    WAITING = "Waiting"
+    STALLED = "Stalled"
+    BACKOFF = "Backoff"
+    REJECTED = "Rejected"
+    GAVE_UP = "GaveUp"
+
+
+class PusherStatus(PodStatus):
+    role: Literal["push"] = "push"
+    state: PushState = PushState.IDLE
+    idle_reason: str | None = None
+    """With Idle: WaitingForStream, Disabled, CodecMismatch or StreamNotFound."""
+    target: str = ""
+    """Redacted: scheme, host, port and app, never a key."""
+    target_digest: str = ""
+    """Keyed digest of the URI and key (HMAC-SHA256, first 16 hex), to find duplicate targets
+    without knowing them."""
+    started_at: datetime | None = None
+    """When the present connection became Live."""
+    attempts: int = 0
+    reconnects: int = 0
+    bytes_sent: int = 0
+    last_error: TargetError | None = None
+    message: str | None = None
+    """CodecMismatch: what to change."""
+
+
+class StoredResult(Model):
+    """What a store knows of one Recording: ``GET /v1/recordings/<uid>``."""
+
+    uid: str
+    state: Literal["Unknown", "Open", "Finalizing", "Done", "Failed"]
+    """Unknown: nothing of it in the store. Open: a recorder still writes."""
+    files: list[RecordedFile] = []
+    end_reason: str | None = None
+    recording_started_at: datetime | None = None
+    message: str | None = None
+
+
+class StoreStatus(PodStatus):
+    role: Literal["store"] = "store"
+    writable: bool = False
+    message: str | None = None
+    """Why it is not writable, in words."""
+    reason: str | None = None
+    used_bytes: int = 0
+    available_bytes: int | None = None
+    finalizing: str | None = None
+    """Uid of the Recording being finalised."""
+    changed: dict[str, int] = {}
+    """Recording uid -> version at which its result changed last; the latest 200."""

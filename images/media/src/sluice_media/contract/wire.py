@@ -1,0 +1,140 @@
+"""What passes between the pods: the leg's and the timeline's records."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from sluice_media.contract.base import Model
+
+__all__ = [
+    "LegAck",
+    "LegEnd",
+    "LegHello",
+    "Refusal",
+    "TimelineAck",
+    "TimelineAnchor",
+    "TimelineEnd",
+    "TimelineFormat",
+    "TimelineGap",
+    "TimelineHeartbeat",
+    "TrackInfo",
+]
+
+
+class LegAck(Model):
+    """Sent down a leg's response every 200 ms, one JSON object a line."""
+
+    type: Literal["ack"] = "ack"
+    stream_uid: str
+    timeline: str
+    epoch: int
+    leg: str
+    out_offset: int
+    """Output DTS minus source DTS, 90 kHz."""
+    acked_dts: int | None = None
+    """Source DTS up to which attached recorders hold everything; None: no recorder attached, or
+    nothing held yet."""
+    last_out_dts: int
+    """Last DTS on the output timeline."""
+    last_out_utc: datetime | None = None
+    session_started_at: datetime | None = None
+
+
+class LegHello(Model):
+    """Head of ``POST /v1/legs``. The key travels beside it, as a bearer token."""
+
+    protocol: str
+    """RTMP, RTMPS, SRT, WHIP or Pull."""
+    container: Literal["flv", "mpegts"] = "flv"
+    remote: str = ""
+    """Address of the publisher, for people; may be empty."""
+    connection: str
+    """Made anew by the gateway for each publisher connection: a re-post of the same connection
+    takes its own leg over at once."""
+    resume: LegAck | None = None
+    """The last acknowledgement of this connection, when it goes on at another hub."""
+
+
+class LegEnd(Model):
+    """The last line of a leg's response when the hub ends it on purpose."""
+
+    type: Literal["end"] = "end"
+    reason: str
+    """TakenOver, Disabled, KeyRotated, UnsupportedCodec or BadMedia: do not come back by
+    yourself. Draining: post again, another hub is on its way."""
+    message: str = ""
+
+
+class Refusal(Model):
+    """Body of a 401, 403, 409 or 503 answer to a leg."""
+
+    reason: str
+    """BadKey, Busy, Disabled, ProtocolNotAllowed, UnsupportedCodec; Draining with 503."""
+    message: str
+
+
+class TrackInfo(Model):
+    track: int
+    kind: str
+    codec: str
+    config: str
+    """Base64 of the decoder configuration record."""
+    width: int = 0
+    height: int = 0
+    sample_rate: int = 0
+    channels: int = 0
+
+
+class TimelineFormat(Model):
+    """Record ``format``: first of every reply, and whenever the tracks change."""
+
+    timeline: str
+    epoch: int
+    stream_uid: str
+    title: str = ""
+    session_started_at: datetime
+    tracks: list[TrackInfo]
+
+
+class TimelineAnchor(Model):
+    """Record ``anchor``: from here on, media time and wall clock belong together like this."""
+
+    dts: int
+    utc: datetime
+
+
+class TimelineGap(Model):
+    """Record ``gap``: media is missing between the unit before and the unit after."""
+
+    dts: int
+    """DTS at which the timeline goes on."""
+    wall_seconds: float
+
+
+class TimelineHeartbeat(Model):
+    """Record ``heartbeat``: every 500 ms, and at once when one of its words changes.
+
+    Readers take *these* words for what the source does instead of timing units themselves, so
+    that a recorder, a pusher and the status never disagree."""
+
+    session: bool
+    """A session is on (it may be interrupted)."""
+    delivering: bool
+    """A leg delivers at this moment."""
+
+
+class TimelineAck(Model):
+    """Body of ``POST /v1/timeline/ack``: this reader holds everything up to ``dts`` durably."""
+
+    reader: str
+    timeline: str
+    dts: int
+
+
+class TimelineEnd(Model):
+    """Record ``end``: the session is over; nothing follows."""
+
+    reason: str
+    """WindowPassed, Disabled or KeyRotated."""
+    finished_at: datetime

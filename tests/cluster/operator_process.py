@@ -1,0 +1,182 @@
+"""The operator as a process on this machine, serving one namespace of a real API server.
+
+While it runs, an operator that is installed in the cluster is scaled to zero: both would
+reconcile the same objects.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.kubectl import Kubectl
+
+__all__ = ["AuditLog", "HostOperator", "Write", "installed_operator_paused"]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+USER_AGENT = "sluice-operator"
+_WRITING_VERBS = {"create", "update", "patch", "delete"}
+
+
+@dataclass(slots=True, frozen=True)
+class Write:
+    verb: str
+    resource: str
+    name: str
+    subresource: str
+    code: int
+
+
+class AuditLog:
+    """The API server's audit log from a moment on; only what the operator asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._start = path.stat().st_size
+
+    def restart(self) -> None:
+        """Forgets what was until now."""
+        self._start = self._path.stat().st_size
+
+    def writes(self, namespace: str) -> list[Write]:
+        """The operator's writes in a namespace but those of its Lease, oldest first."""
+        found = []
+        with self._path.open("rb") as log:
+            log.seek(self._start)
+            for line in log:
+                entry = json.loads(line)
+                where = entry.get("objectRef", {})
+                if (
+                    entry["stage"] == "ResponseComplete"
+                    and entry["verb"] in _WRITING_VERBS
+                    and entry.get("userAgent", "").startswith(USER_AGENT)
+                    and where.get("namespace") == namespace
+                    and where.get("resource") != "leases"
+                ):
+                    found.append(
+                        Write(
+                            entry["verb"],
+                            where["resource"],
+                            where.get("name", ""),
+                            where.get("subresource", ""),
+                            entry["responseStatus"]["code"],
+                        )
+                    )
+        return found
+
+
+@dataclass(slots=True)
+class HostOperator:
+    """One operator process; its settings are for a namespace of the test's own."""
+
+    kubectl: Kubectl
+    log_path: Path
+    env: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+    port: int = 0
+
+    def start(self, *, wait_seconds: float = 30) -> None:
+        """Starts it and waits until it is ready."""
+        self.port = _free_port()
+        settings = {
+            "KUBECONFIG": self.kubectl.kubeconfig,
+            "PYTHONPATH": f"{REPOSITORY / 'operator/src'}:{REPOSITORY / 'images/media/src'}",
+            "SLUICE_NAMESPACE": self.kubectl.namespace,
+            "SLUICE_WATCH_NAMESPACES": self.kubectl.namespace,
+            "SLUICE_MEDIA_IMAGE": "localhost/no-such-image:0",
+            "SLUICE_IMAGE_PULL_POLICY": "Never",
+            "SLUICE_BIND": "127.0.0.1",
+            "SLUICE_PORT": str(self.port),
+            **self.env,
+        }
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "sluice_operator", "run"],
+                env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **settings},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._await_ready(wait_seconds)
+
+    def _await_ready(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                break
+            try:
+                self.get("/readyz")
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.1)
+            else:
+                return
+        raise AssertionError(f"the operator is not ready:\n{self.log_path.read_text()[-4000:]}")
+
+    def get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    def is_leading(self) -> bool:
+        return "sluice_leading 1.0" in self.get("/metrics")
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ends it and returns its exit code."""
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=20)
+        self.process = None
+        return code
+
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+
+@contextmanager
+def installed_operator_paused(system: Kubectl) -> Iterator[None]:
+    """An operator that is installed rests meanwhile."""
+    found = system.find("deployment", "sluice-operator")
+    replicas = found["spec"].get("replicas", 1) if found else 0
+    if replicas:
+        system("scale", "deployment/sluice-operator", "--replicas=0")
+        system("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=operator")
+    try:
+        yield
+    finally:
+        if replicas:
+            system("scale", "deployment/sluice-operator", f"--replicas={replicas}")
+            system("rollout", "status", "deployment/sluice-operator", "--timeout=120s")
+
+
+@contextmanager
+def own_namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
+    """kubectl in a namespace that goes with the test."""
+    name = f"eng-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    try:
+        yield kubectl.within(name)
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
