@@ -54,7 +54,8 @@ def test_a_reference_to_nothing_is_waited_for_then_said_and_then_healed(kube: Ku
 def test_a_missing_key_in_a_secret_is_said_and_healed(kube: Kubectl) -> None:
     kube.apply(livestream("keyless"), secret("target", other="x"))
     kube.apply(restream("keyless", "keyless", uriSecretRef={"name": "target", "key": "uri"}))
-    assert "uri" in stalled(kube, "restream", "keyless", "SecretKeyMissing")
+    sentence = stalled(kube, "restream", "keyless", "SecretKeyMissing")
+    assert "key uri of Secret target" in sentence
     kube.apply(secret("target", uri="rtmp://198.51.100.1/live/key"))
     kube("annotate", "restream", "keyless", "sluice.video/restart=1")
     kube.wait_condition("restream", "keyless", "Ready", seconds=120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from datetime import datetime
 from pathlib import Path
 
 from tests.cluster.conftest import publish_url
@@ -56,6 +57,7 @@ def test_a_broadcast_is_live_recorded_and_restreamed(
         )
 
         kube.apply(recording("late", "service"))
+        created = kube.get("recording", "late")["metadata"]["creationTimestamp"]
         kube.wait("recording", "late", lambda o: o["status"].get("recording"), why="records")
         time.sleep(13)
         for name in ("early", "late"):
@@ -82,6 +84,10 @@ def test_a_broadcast_is_live_recorded_and_restreamed(
         assert abs(float(format_["duration"]) - entry["durationSeconds"]) < 2.1
         assert format_["tags"]["title"].startswith("Stream Record: Sunday service, ")
         assert kube.status("recording", name)["phase"] == "Completed"
+    # The one made on air begins at the last keyframe before it was made: GOPs of 2 s.
+    began = datetime.fromisoformat(kube.status("recording", "late")["recordingStartedAt"])
+    earlier = (datetime.fromisoformat(created) - began).total_seconds()
+    assert 0 <= earlier <= 2.2
     # The one made before the stream was live has it from its first frame.
     assert runs(download(kube, "early", tmp_path)[0], {"A": clip})[0].first == 0
 

@@ -39,9 +39,9 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
     url = publish_url(kube, "show")
     with good, bad:
         kube.apply(push_to(good, "good", "show"), push_to(bad, "bad", "show"))
-        kube.wait("restream", "good", lambda o: o["status"].get("state") == "Idle", why="is idle")
-        kube.wait("restream", "bad", lambda o: o["status"].get("state") == "Idle", why="is idle")
-        assert condition(kube.get("restream", "bad"), "Ready")["status"] == "True"
+        for name in ("good", "bad"):
+            kube.wait_condition("restream", name, "Ready")
+            assert kube.status("restream", name)["state"] == "Idle"
         with Publisher(clip, url) as publisher:
             for name in ("good", "bad"):
                 wait_state(kube, name, "Live")

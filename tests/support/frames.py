@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,12 @@ def make_clip(
     return path
 
 
+@cache
+def _source_hashes(path: Path, stream: str) -> list[str]:
+    """The same, once per source: sources do not change."""
+    return frame_hashes(path, stream)
+
+
 def frame_hashes(path: Path, stream: str = "v:0") -> list[str]:
     """MD5 of each decoded frame of that stream, in presentation order."""
     done = subprocess.run(
@@ -80,7 +87,7 @@ def runs(recording: Path, sources: dict[str, Path], stream: str = "v:0") -> list
     """The recording as runs of source frames."""
     known: dict[str, tuple[str, int]] = {}
     for name, source in sources.items():
-        for number, digest in enumerate(frame_hashes(source, stream)):
+        for number, digest in enumerate(_source_hashes(source, stream)):
             known.setdefault(digest, (name, number))
     found: list[Run] = []
     for digest in frame_hashes(recording, stream):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -111,7 +112,7 @@ def _readiness(
 ) -> Readiness:
     if not spec.active and _pusher_is_gone(observed):
         return ready("Disabled", "Switched off (spec.active).")
-    return pod_readiness(
+    found = pod_readiness(
         owner,
         stored,
         what="pusher",
@@ -122,6 +123,14 @@ def _readiness(
         now=now,
         when_ready=ready("Configured", "Set up as asked for."),
     )
+    return _with_names(found, spec) if found.reason == "SecretKeyMissing" else found
+
+
+def _with_names(missing: Readiness, spec: RestreamSpec) -> Readiness:
+    """The pod sees mounted files; which Secrets they come from is known here."""
+    refs = [ref for ref in (spec.uri_secret_ref, spec.stream_key_secret_ref) if ref is not None]
+    places = " and ".join(f"key {ref.key} of Secret {ref.name}" for ref in refs)
+    return replace(missing, message=f"{missing.message} Looked for: {places}.")
 
 
 # --------------------------------------------------------------------------- children
