@@ -32,15 +32,16 @@ test: packages ## all tests: unit, media, cluster
 	@$(MAKE) verify-generated
 	$(MAKE) test-unit
 	$(MAKE) install
-	$(bin)/python -m pytest tests/cluster $(PYTEST_ARGS)
+	$(MAKE) test-cluster
 
 .PHONY: test-unit
 test-unit: ## unit and media tests: no cluster needed
-	@$(bin)/python -m pytest tests/unit tests/media $(PYTEST_ARGS)
+	@$(bin)/python -m pytest tests/unit tests/media -n 4 --dist worksteal $(PYTEST_ARGS)
 
 .PHONY: test-cluster
-test-cluster: ## cluster tests on an installed cluster
-	@$(bin)/python -m pytest tests/cluster $(PYTEST_ARGS)
+test-cluster: ## cluster tests, on what `make install` left; some disturb others and run alone
+	@$(bin)/python -m pytest tests/cluster -m "not alone" -n 3 --dist worksteal $(PYTEST_ARGS)
+	$(bin)/python -m pytest tests/cluster -m alone $(PYTEST_ARGS)
 
 .PHONY: packages
 packages:

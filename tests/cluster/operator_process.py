@@ -1,6 +1,6 @@
 """The operator as a process on this machine, serving one namespace of a real API server.
 
-While it runs, an operator that is installed in the cluster is scaled to zero: both would
+While it runs, an operator that is installed for all namespaces is scaled to zero: both would
 reconcile the same objects.
 """
 
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support.kubectl import Kubectl
 
@@ -151,9 +152,9 @@ class HostOperator:
 
 @contextmanager
 def installed_operator_paused(system: Kubectl) -> Iterator[None]:
-    """An operator that is installed rests meanwhile."""
+    """An operator that is installed rests meanwhile, unless it minds other namespaces anyway."""
     found = system.find("deployment", "sluice-operator")
-    replicas = found["spec"].get("replicas", 1) if found else 0
+    replicas = found["spec"].get("replicas", 1) if found and _minds_all(found) else 0
     if replicas:
         system("scale", "deployment/sluice-operator", "--replicas=0")
         system("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=operator")
@@ -163,6 +164,12 @@ def installed_operator_paused(system: Kubectl) -> Iterator[None]:
         if replicas:
             system("scale", "deployment/sluice-operator", f"--replicas={replicas}")
             system("rollout", "status", "deployment/sluice-operator", "--timeout=120s")
+
+
+def _minds_all(deployment: dict[str, Any]) -> bool:
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    env = {e["name"]: e.get("value") for c in containers for e in c.get("env", ())}
+    return not env.get("SLUICE_WATCH_NAMESPACES")
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cluster.conftest import Cluster, publish_url
 from tests.support.frames import runs
 from tests.support.kubectl import Kubectl
@@ -14,6 +16,8 @@ from tests.support.objects import livestream, recording, restream, secret
 from tests.support.publish import Publisher
 from tests.support.recordings import download
 from tests.support.target import RtmpTarget, address_towards, free_port
+
+pytestmark = pytest.mark.alone
 
 OPERATOR = "system:serviceaccount:sluice-system:sluice-operator"
 WRITES = {"create", "update", "patch", "delete"}
@@ -84,7 +88,10 @@ def test_a_killed_operator_is_no_event_for_anything_on_air(
     assert run.first == 0
 
 
-def test_a_hundred_streams_applied_at_once_are_all_ready(kube: Kubectl, sluice: Cluster) -> None:
+@pytest.mark.timeout(900)
+def test_a_hundred_streams_applied_at_once_are_all_ready(
+    kube: Kubectl, sluice: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
     small = {"requests": {"cpu": "1m", "memory": "8Mi"}}
     names = [f"mass-{number:03d}" for number in range(100)]
     started = time.time()

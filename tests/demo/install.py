@@ -26,7 +26,7 @@ def install(env: Environment) -> None:
         values += ["--set-string", f"gateway.publicHost={env.public_host}"]
     command = [env.helm, "upgrade", "--install", "sluice", str(REPOSITORY / "charts" / "sluice")]
     command += ["--kubeconfig", env.kubectl.kubeconfig, "--namespace", SYSTEM_NAMESPACE]
-    command += ["--create-namespace", "--wait", "--timeout", "180s", *values]
+    command += ["--create-namespace", "--take-ownership", "--wait", "--timeout", "180s", *values]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         pods = env.kubectl.within(SYSTEM_NAMESPACE)("get", "pods", check=False)

@@ -159,6 +159,7 @@ class _Operator:
             namespaces=self._settings.watch_namespaces,
             on_seen=parts.cache.update,
             on_gone=on_gone,
+            on_listed=parts.resync.soon,
             on_started=on_started,
         )
 

@@ -21,6 +21,7 @@ from sluice_operator.kube.errors import (
     ExpiredError,
     ForbiddenError,
     InvalidError,
+    NamespaceTerminatingError,
     NotFoundError,
     UnauthorizedError,
     UnavailableError,
@@ -158,6 +159,16 @@ async def test_every_refusal_has_its_error(code: int, reason: str, want: type[Ap
         with pytest.raises(ApiError) as failure:
             await client.get(LIVE_STREAMS, "ns", "a")
     assert type(failure.value) is want
+
+
+async def test_a_namespace_that_is_being_deleted_is_told_from_a_missing_right() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        details = {"causes": [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}]}
+        return web.json_response({"reason": "Forbidden", "details": details}, status=403)
+
+    async with serving(Server(answer)) as client:
+        with pytest.raises(NamespaceTerminatingError):
+            await client.apply(SECRET)
 
 
 async def test_what_is_refused_of_a_secret_is_never_quoted() -> None:

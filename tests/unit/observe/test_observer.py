@@ -3,116 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media import status as media_status
-from sluice_media.contract import IngestStatus, PodStatus, RecorderPhase, RecorderStatus
+from sluice_media.contract import PodStatus, RecorderPhase, RecorderStatus
 from sluice_media.status import StatusBoard, serve_status
-from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL, ROLE_LABEL, UID_LABEL
+from sluice_operator.domain.names import UID_LABEL
 from sluice_operator.engine.clock import SystemClock
-from sluice_operator.engine.queue import Key
-from sluice_operator.observe.http import DirectHttp, PodAddress
 from sluice_operator.observe.observer import ObserverTimes, StatusObserver, target_of
-from sluice_operator.observe.samples import Samples
-from sluice_operator.telemetry.metrics import Metrics
-
-OWNER = Key("LiveStream", "ns", "show")
-TOKEN = SecretStr("a-token")
-TIMES = ObserverTimes(
-    wait_seconds=5, silence_seconds=0.5, connect_seconds=0.5, last_retry_seconds=0.2
+from tests.unit.observe.world import (
+    TOKEN,
+    LocalHttp,
+    World,
+    make_pod,
+    make_status,
+    polls,
+    raw_pod,
+    until,
 )
-
-
-def make_pod(uid: str = "pod-1", role: str = "ingest", **status: Any) -> dict[str, Any]:
-    labels = {ROLE_LABEL: role, KIND_LABEL: "LiveStream", NAME_LABEL: "show", UID_LABEL: "owner"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": f"show-{uid}",
-            "namespace": "ns",
-            "uid": uid,
-            "creationTimestamp": "2026-03-01T12:00:00Z",
-            "labels": labels,
-        },
-        "status": {"phase": "Running", "podIP": "127.0.0.1", **status},
-    }
-
-
-def make_status(uid: str = "pod-1", **more: Any) -> IngestStatus:
-    return IngestStatus(pod_uid=uid, version=0, observed_at=datetime.now(UTC), **more)
-
-
-class LocalHttp(DirectHttp):
-    """Pods by name at local ports instead of by address at 9100."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ports: dict[str, int] = {}
-
-    @asynccontextmanager
-    async def open(
-        self,
-        method: str,
-        pod: PodAddress,
-        port: int,
-        path: str,
-        token: SecretStr | None,
-        timeout: aiohttp.ClientTimeout,
-        body: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        local = self.ports.get(pod.name, 9)
-        async with super().open(method, pod, local, path, token, timeout, body) as response:
-            yield response
-
-
-class World:
-    """An observer with everything around it, and what it told."""
-
-    def __init__(self, http: LocalHttp) -> None:
-        self.http = http
-        self.metrics = Metrics()
-        self.samples = Samples(SystemClock())
-        self.answers: list[PodStatus] = []
-        self.liveness = 0
-        self.token: SecretStr | None = TOKEN
-        self.asked_fresh = 0
-        self.owners = {"owner"}
-        self.observer = StatusObserver(
-            http,
-            self.samples,
-            SystemClock(),
-            self.metrics,
-            token_of=self._token,
-            is_current=lambda target: target.owner_uid in self.owners,
-            on_answer=self._answer,
-            on_liveness=self._alive,
-            times=TIMES,
-        )
-
-    async def _token(self, owner: Key, fresh: bool) -> SecretStr | None:
-        assert owner == OWNER
-        self.asked_fresh += fresh
-        return self.token
-
-    def _answer(self, owner: Key, former: PodStatus | None, status: PodStatus) -> None:
-        assert owner == OWNER
-        self.answers.append(status)
-
-    def _alive(self, owner: Key) -> None:
-        self.liveness += 1
-
-    def results(self, result: str) -> float:
-        return float(self.metrics.poll_answers.labels(result)._value.get())
 
 
 @pytest.fixture
@@ -148,17 +64,6 @@ async def pods(world: World) -> AsyncIterator[Callable[..., Any]]:
             return board
 
         yield make
-
-
-def polls() -> list[str]:
-    names = (task.get_name() for task in asyncio.all_tasks())
-    return [name for name in names if name.startswith("poll-")]
-
-
-async def until(true: Callable[[], object], seconds: float = 3.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_change_is_told_at_once(world: World, pods: Any) -> None:
@@ -382,14 +287,16 @@ async def test_a_duration_that_ticks_is_fetched_more_often(
     assert waits[:3] == ["5", "10", "10"]
 
 
-@asynccontextmanager
-async def raw_pod(
-    handler: Callable[[web.Request], Any],
-) -> AsyncIterator[int]:
-    app = web.Application()
-    app.router.add_get("/v1/status", handler)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield int(runner.addresses[0][1])
-    await runner.cleanup()
+async def test_a_pod_that_does_not_wait_is_not_asked_in_a_rush(world: World) -> None:
+    asked = 0
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        asked += 1
+        return web.Response(body=make_status().to_json())
+
+    async with raw_pod(answer) as port:
+        world.http.ports["show-pod-1"] = port
+        world.observer.see(make_pod())
+        await asyncio.sleep(0.8)
+    assert asked == 2

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from sluice_media.contract import PodConfig, PusherStatus, PushState
+from sluice_media.contract import TOKEN_HEADER, PodConfig, PusherStatus, PushState
 from sluice_media.status import StatusBoard, serve_status
 
 AUTH = {"Authorization": "Bearer t0ken"}
@@ -73,6 +73,12 @@ async def test_the_configuration_is_echoed(board: StatusBoard[PusherStatus], url
         body = await (await session.get(f"{url}/v1/status")).json()
     assert (body["configGeneration"], body["configHash"]) == (3, "abc")
     assert body["configErrorReason"] == "SecretKeyMissing"
+
+
+async def test_the_token_may_come_in_the_header_that_the_pod_proxy_leaves_alone(url: str) -> None:
+    headers = {"Authorization": "Bearer of-the-api-server", TOKEN_HEADER: "Bearer t0ken"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        assert (await session.get(f"{url}/v1/status")).status == 200
 
 
 async def test_without_the_token_there_is_no_status_but_there_are_probes(url: str) -> None:

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import SecretStr
 
-from sluice_media.contract import PodConfig, PodStatus
+from sluice_media.contract import TOKEN_HEADER, PodConfig, PodStatus
 
 __all__ = ["StatusBoard", "bearer_matches", "serve_status"]
 
@@ -33,8 +33,12 @@ _HEAD_FIELDS = {"version", "observed_at", "pod_uid", "config_generation", "confi
 
 
 def bearer_matches(request: web.Request, token: SecretStr | None) -> bool:
-    """Whether the request carries this bearer token (RFC 6750); compared in constant time."""
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    """Whether the request carries this bearer token (RFC 6750); compared in constant time.
+
+    What comes through the API server's pod proxy has it in TOKEN_HEADER: the API server keeps
+    ``Authorization`` to itself."""
+    header = request.headers.get(TOKEN_HEADER) or request.headers.get("Authorization", "")
+    scheme, _, given = header.partition(" ")
     if token is None or scheme.lower() != "bearer":
         return False
     return hmac.compare_digest(given.strip().encode(), token.get_secret_value().encode())

@@ -17,7 +17,7 @@ from sluice_operator.engine.cache import Manifest, uid_of
 from sluice_operator.engine.clock import Clock
 from sluice_operator.engine.conditions import timestamp
 from sluice_operator.engine.controller import Api
-from sluice_operator.kube.errors import ApiError, NotFoundError
+from sluice_operator.kube.errors import ApiError, NamespaceTerminatingError, NotFoundError
 from sluice_operator.kube.resources import EVENTS
 from sluice_operator.telemetry.metrics import Metrics
 
@@ -74,6 +74,8 @@ class EventRecorder:
             event = await self._pending.get()
             try:
                 await self._post(event)
+            except NamespaceTerminatingError:
+                continue  # nobody will read it
             except ApiError as error:
                 self._metrics.events_dropped.inc()
                 _log.warning("event_not_posted", reason=event.reason, error=str(error))

@@ -29,6 +29,7 @@ from sluice_operator.kube.errors import (
     ConflictError,
     ForbiddenError,
     InvalidError,
+    NamespaceTerminatingError,
     NotFoundError,
 )
 from sluice_operator.kube.resources import PODS, resource_of
@@ -39,6 +40,7 @@ _TRIES = 4
 """Passes within one call, when the world changes under our feet."""
 _REFUSED_RETRY_SECONDS = 30.0
 _STORE_RETRY_SECONDS = 3.0
+_TERMINATING_RETRY_SECONDS = 10.0
 
 _log = structlog.get_logger(__name__)
 
@@ -93,6 +95,9 @@ class Reconciler:
                 return Result(Outcome.GONE)
             try:
                 return await self._pass(controller, obj)
+            except NamespaceTerminatingError:
+                # Our children went first; the object follows by itself.
+                return Result(Outcome.WAITING, _TERMINATING_RETRY_SECONDS)
             except ConflictError as conflict:
                 _log.debug("gather_again", object=str(key), cause=str(conflict))
                 if attempt == _TRIES - 1:

@@ -1,4 +1,4 @@
-"""Finds what the watch did not tell: once soon after the start, then every ten minutes.
+"""Finds what the watch did not tell: soon after a start or a new list, and every ten minutes.
 
 An object that is deleted between our own list and the watch's is reported by nobody and stays in
 the cache as a ghost; hence the first look after 15 s. It lists metadata only. Every object of
@@ -7,6 +7,7 @@ ours is looked at afterwards, so that what is not watched (Secrets, ConfigMaps) 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ __all__ = ["CrdVanishedError", "Resync", "Watched", "list_everything", "missing_
 
 _FIRST_SECONDS = 15.0
 _EVERY_SECONDS = 600.0
+_SOON_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
 
@@ -91,16 +93,29 @@ class Resync:
         self._watched = tuple(watched)
         self._group = group
         self._look_at_all = look_at_all
+        self._due = asyncio.Event()
+        self._is_soon = False
+
+    def soon(self) -> None:
+        """The watch began anew with a list: what was deleted meanwhile is in none of its events."""
+        if not self._is_soon:
+            self._is_soon = True
+            self._clock.call_later(_SOON_SECONDS, self._due.set)
 
     async def run(self) -> None:
         """Until cancelled. Raises CrdVanishedError; an API server that is away is waited for."""
         await self._clock.sleep(_FIRST_SECONDS)
         while True:
+            self._is_soon = False
+            self._due.clear()
             try:
                 await self.once()
             except ApiError as error:
                 _log.warning("resync_failed", error=str(error))
-            await self._clock.sleep(_EVERY_SECONDS)
+                self.soon()
+            timer = self._clock.call_later(_EVERY_SECONDS, self._due.set)
+            await self._due.wait()
+            timer.cancel()
 
     async def once(self) -> None:
         """One round. Raises CrdVanishedError or ApiError."""

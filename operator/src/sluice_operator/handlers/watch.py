@@ -47,14 +47,14 @@ def watch_settings(watched: Collection[Watched]) -> kopf.OperatorSettings:
 
 
 def watch_registry(
-    watched: Collection[Watched],
-    on_seen: Sink,
-    on_gone: Sink,
+    watched: Collection[Watched], on_seen: Sink, on_gone: Sink, on_listed: Callable[[], None]
 ) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     async def on_event(event: kopf.RawEvent, **_: Any) -> None:
         (on_gone if event["type"] == "DELETED" else on_seen)(event["object"])
+        if event["type"] is None:  # out of a list, not of a watch
+            on_listed()
 
     async def login(**_: Any) -> kopf.ConnectionInfo:
         return await _connection(await load_configuration())
@@ -74,15 +74,17 @@ async def watch(
     namespaces: tuple[str, ...],
     on_seen: Sink,
     on_gone: Sink,
+    on_listed: Callable[[], None],
     on_started: Callable[[], None],
 ) -> None:
     """Watches until cancelled; raises when kopf cannot go on (a CRD vanished, say).
 
+    ``on_listed`` is called for each object that came out of a list instead of an event.
     ``on_started`` is called when kopf's tasks exist: its signal handlers have just replaced ours.
     """
     existing = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=watch_registry(watched, on_seen, on_gone),
+        registry=watch_registry(watched, on_seen, on_gone, on_listed),
         settings=watch_settings(watched),
         clusterwide=not namespaces,
         namespaces=namespaces,

@@ -313,4 +313,5 @@ def _checked(code: int, raw: bytes, *, secret: bool) -> Manifest:
     reason = str(document.get("reason", ""))
     # A refused Secret is quoted in the message.
     message = reason if secret else str(document.get("message", "")) or f"HTTP {code}"
-    raise error_of(code, reason, message)
+    causes = {c.get("reason", "") for c in (document.get("details") or {}).get("causes") or ()}
+    raise error_of(code, reason, message, causes)

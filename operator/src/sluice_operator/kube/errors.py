@@ -5,6 +5,8 @@ Source: the ``Status`` object of the Kubernetes API conventions (its ``reason`` 
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 __all__ = [
     "AlreadyExistsError",
     "ApiError",
@@ -12,6 +14,7 @@ __all__ = [
     "ExpiredError",
     "ForbiddenError",
     "InvalidError",
+    "NamespaceTerminatingError",
     "NotFoundError",
     "UnauthorizedError",
     "UnavailableError",
@@ -44,6 +47,10 @@ class ForbiddenError(ApiError):
     """403: RBAC, a quota or an admission policy said no."""
 
 
+class NamespaceTerminatingError(ApiError):
+    """403: nothing new may be made in a namespace that is being deleted; it goes by itself."""
+
+
 class InvalidError(ApiError):
     """400 or 422: the object is refused as it stands; the same request will not succeed later."""
 
@@ -73,11 +80,11 @@ _BY_CODE: dict[int, type[ApiError]] = {
 }
 
 
-def error_of(
-    code: int, reason: str, message: str, retry_after_seconds: float | None = None
-) -> ApiError:
-    """The error for an HTTP status code and the ``reason`` of the Status object beside it."""
+def error_of(code: int, reason: str, message: str, causes: Set[str] = frozenset()) -> ApiError:
+    """The error for an HTTP status code and, out of the Status object beside it, the ``reason``
+    and the reasons of ``details.causes``."""
     if code == 409 and reason == "AlreadyExists":
         return AlreadyExistsError(message)
-    kind = _BY_CODE.get(code, UnavailableError)
-    return kind(message, retry_after_seconds=retry_after_seconds)
+    if code == 403 and "NamespaceTerminating" in causes:
+        return NamespaceTerminatingError(message)
+    return _BY_CODE.get(code, UnavailableError)(message)

@@ -68,6 +68,8 @@ class ObserverTimes:
     last_retry_seconds: float = 5.0
     pause_seconds: float = 0.05
     """Between two polls, so that a status that changes all the time costs 20 polls a second."""
+    unchanged_pause_seconds: float = 1.0
+    """After an answer that is no news: a pod that does not wait is not to be asked in a rush."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -212,21 +214,18 @@ class StatusObserver:
                 continue
             failures, refused = 0, False
             self._metrics.poll_answers.labels("answer").inc()
-            if status.version != version:
-                self._take(poll, status)
-            else:
-                self._refresh(poll, status)
+            is_news = status.version != version
             version, wait = status.version, self._wait_for(status)
-            await asyncio.sleep(self._times.pause_seconds)
+            self._take(poll, status, is_news=is_news)
+            pause = self._times.pause_seconds if is_news else self._times.unchanged_pause_seconds
+            await asyncio.sleep(pause)
 
-    def _take(self, poll: _Poll, status: PodStatus) -> None:
-        former = self._refresh(poll, status)
-        self._on_answer(poll.target.owner, former, status)
-
-    def _refresh(self, poll: _Poll, status: PodStatus) -> PodStatus | None:
+    def _take(self, poll: _Poll, status: PodStatus, *, is_news: bool) -> None:
         target = poll.target
         self._alive(poll)
-        return self._samples.answered(target.owner_uid, target.pod_uid, target.created, status)
+        former = self._samples.answered(target.owner_uid, target.pod_uid, target.created, status)
+        if is_news:
+            self._on_answer(target.owner, former, status)
 
     async def _ask(self, poll: _Poll, version: int, wait: float, refused: bool) -> PodStatus:
         """One poll. Raises PollError. ``refused``: the token was, the last time."""
