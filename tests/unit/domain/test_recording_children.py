@@ -163,10 +163,14 @@ def test_the_store_is_told_of_a_file_as_soon_as_it_is_closed() -> None:
     }
 
 
-def test_the_store_is_told_until_it_has_taken_the_recording_over() -> None:
+def test_the_store_is_told_of_the_end_even_if_it_has_looked_before() -> None:
     case = done("Stopped")
-    assert len(case.decide().store_calls) == 1
+    (call,) = case.decide().store_calls
+    # It was asked, and so it looked; told that the recording is over it was not.
     case.stored("Finalizing", recorded_file(state="Finalizing", seconds=60))
+    (again,) = case.decide().store_calls
+    assert again == call
+    case.stored("Done", recorded_file(state="Ready", seconds=60))
     assert case.decide().store_calls == ()
 
 

@@ -250,7 +250,9 @@ async def test_a_pod_that_is_gone_does_not_hold_the_pass_up() -> None:
 async def test_a_store_that_does_not_answer_does_not_hold_the_status_up() -> None:
     engine = make_engine(finalizers=[FINALIZER])
     engine.store.error = UnavailableError("no pod")
-    controller = FakeController(decided(store_calls=(StoreCall("default", {"uid": "u"}),)))
+    controller = FakeController(
+        decided(store_calls=(StoreCall("default", {"uid": "u"}, "closed"),))
+    )
     result = await engine.reconciler.run(controller, KEY)
     assert (result.outcome, result.requeue_after_seconds) == (Outcome.WAITING, 3)
     assert stored(engine)["status"]["live"] is False

@@ -232,8 +232,8 @@ async def test_a_store_is_told_once_and_again_when_there_is_news() -> None:
     recorded = Recorded()
     body = {"uid": recorded.uid, "name": "rec", "prefix": "p"}
     for _ in range(3):
-        await recorded.stores.call("ns", StoreCall("default", body))
-    await recorded.stores.call("ns", StoreCall("default", {**body, "recorderGone": True}))
+        await recorded.stores.call("ns", StoreCall("default", body, "closed"))
+    await recorded.stores.call("ns", StoreCall("default", {**body, "recorderGone": True}, "closed"))
     assert [asked[0] for asked in recorded.world.http.asked] == ["PUT", "PUT"]
 
 
@@ -242,14 +242,16 @@ async def test_a_store_that_refuses_is_an_error(code: int, want: type[Exception]
     recorded = Recorded()
     recorded.world.http.answers["PUT", recorded.path] = (code, b"")
     with pytest.raises(want):
-        await recorded.stores.call("ns", StoreCall("default", {"uid": recorded.uid}))
+        await recorded.stores.call("ns", StoreCall("default", {"uid": recorded.uid}, "closed"))
 
 
 async def test_a_store_without_a_pod_is_unavailable() -> None:
     world = World()
     world.put(make("MediaStore", "default"))
     with pytest.raises(UnavailableError, match="no running pod"):
-        await StoreClient(world.context, world.http).call("ns", StoreCall("default", {"uid": "u"}))
+        await StoreClient(world.context, world.http).call(
+            "ns", StoreCall("default", {"uid": "u"}, "closed")
+        )
 
 
 @pytest.mark.parametrize("data", [None, {}, {"token": ""}, {"token": "%%"}, {"token": "/w=="}])

@@ -40,6 +40,9 @@ class Child:
     """Made once and never applied again (Jobs)."""
     owned: bool = True
     """False: no owner reference, so that it outlives its maker (a MediaStore's claim)."""
+    over_version: str = ""
+    """The resource version that the manifest was made from, when it repeats values that a user may
+    change (a token): it is written over that version only, else everything is gathered again."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,9 +51,9 @@ class Deletion:
     kind: str
     name: str
     uid: str
-    reason: str
-    """One word for the event, e.g. RecorderFinished."""
-    text: str
+    reason: str = ""
+    """One word for the event, e.g. RecorderFinished; empty: no event, another one says it."""
+    text: str = ""
     """The sentence for the event."""
 
 
@@ -70,6 +73,8 @@ class StoreCall:
     store_name: str
     body: Mapping[str, Any]
     """A `sluice_media.contract.StoredRecording` as JSON."""
+    occasion: str
+    """What is new to the store: it is told once for each occasion."""
 
 
 @dataclass(slots=True, frozen=True)

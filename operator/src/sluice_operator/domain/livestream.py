@@ -103,8 +103,13 @@ def _children(
     address: tuple[str, int] | None,
 ) -> tuple[Child, ...]:
     token, rotation = _token(observed, owner)
+    known = observed.ingest_secret
     return (
-        Child(ingest_secret(owner, token, address, rotation)),
+        Child(
+            ingest_secret(owner, token, address, rotation),
+            # Else it would be written over the token that somebody has just put in.
+            over_version=known.version if known is not None else "",
+        ),
         Child(token_secret(owner, HUB_SECRET_SUFFIX, observed.fresh_hub_token), create_only=True),
         Child(config.manifest),
         Child(service(owner, "hub", HUB_PORT)),

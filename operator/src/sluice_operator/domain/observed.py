@@ -143,6 +143,8 @@ class IngestSecret:
     """The publisher's key; None when the Secret lacks it."""
     rotation: str | None = None
     """Its annotation `names.ROTATED_ANNOTATION`."""
+    version: str = ""
+    """The resource version that was read."""
 
 
 @dataclass(slots=True, frozen=True)

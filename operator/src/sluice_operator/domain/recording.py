@@ -33,6 +33,8 @@ from sluice_operator.domain.recording_course import (
     Course,
     StreamPresence,
     course_of,
+    is_stopped,
+    never_started,
     presence_of,
 )
 from sluice_operator.domain.recording_parts import (
@@ -46,7 +48,7 @@ from sluice_operator.domain.recording_parts import (
 )
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
 from sluice_operator.domain.streams import stream_workload
-from sluice_operator.domain.ticks import TICK_SECONDS, hold_ticks
+from sluice_operator.domain.ticks import hold_ticks
 from sluice_operator.domain.times import seconds_until, soonest
 
 __all__ = ["decide", "store_name"]
@@ -56,6 +58,8 @@ _DELETION_DEADLINE_SECONDS = 60.0
 _GIVE_UP_SECONDS = 55.0
 """From then on the store is told that no recorder will write again."""
 _TOKEN_WAIT_SECONDS = 1.0
+_CLEAN_UP_SECONDS = 0.1
+"""From the pass that writes the end to the one that may take the recorder away."""
 
 
 def decide(observed: ObservedRecording, now: datetime) -> Decision:
@@ -90,7 +94,12 @@ def _at_work(
         or _store_missing(observed, owner, stored, now)
         or _token_missing(observed, owner)
     )
-    readiness = obstacle or _readiness(observed, owner, stored, now)
+    recorder_state = _readiness(observed, owner, stored, now)
+    over = _given_up(observed, owner, spec, stored, presence, recorder_state)
+    if over is not None:
+        course = never_started(over, recorder_state.message)
+        return _after_the_end(observed, owner, spec, stored, presence, course, now)
+    readiness = obstacle or recorder_state
     config = recorder_configuration(observed, owner, spec, stored, presence)
     # A recorder that is there hears of a stop whatever else is missing.
     reachable = conflict is None and (obstacle is None or job_of(observed, owner) is not None)
@@ -112,12 +121,31 @@ def _at_work(
         finalizer=reachable or job_of(observed, owner) is not None,
         requeue_after_seconds=soonest(
             held,
-            TICK_SECONDS if course.recording else None,
             readiness.look_again_seconds,
             seconds_to_stale(observed.sample, observed.operator_uptime_seconds),
         ),
         event_reasons=events_of(stored, conditions, course),
     )
+
+
+def _given_up(
+    observed: ObservedRecording,
+    owner: Owner,
+    spec: RecordingSpec,
+    stored: Stored,
+    presence: StreamPresence,
+    recorder: Readiness,
+) -> str | None:
+    """Why it is over, when it was stopped or its stream went while no recorder could be started.
+
+    Nobody would ever end it else: a stop is carried out by the recorder."""
+    heard = observed.sample is not None or stored.get("recordingStartedAt") is not None
+    not_asked_yet = in_start_grace(observed.sample, observed.operator_uptime_seconds)
+    if heard or not_asked_yet or not recorder.stalled or job_of(observed, owner) is None:
+        return None
+    if is_stopped(spec, stored):
+        return "Stopped"
+    return "StreamEnded" if presence == "Gone" else None
 
 
 def _stream_missing(
@@ -212,7 +240,7 @@ def _after_the_end(
     course: Course,
     now: datetime,
 ) -> Decision:
-    readiness = ready("Finished", "The recorder has done its work.")
+    readiness = ready("Finished", "It is over; no recorder is needed any more.")
     if not course.terminal and observed.store is None:
         what = f"MediaStore {store_name(observed.raw)}"
         readiness = missing_reference(owner, stored, "StoreNotFound", what, now)
@@ -225,7 +253,11 @@ def _after_the_end(
         deletions=_deletions(observed, owner) if stored.get("endReason") else (),
         store_calls=store_calls(observed, owner, course),
         finalizer=False,
-        requeue_after_seconds=soonest(readiness.look_again_seconds),
+        # Nothing else may happen that has us look again: the recorder may be gone for long.
+        requeue_after_seconds=soonest(
+            readiness.look_again_seconds,
+            _CLEAN_UP_SECONDS if observed.children and not stored.get("endReason") else None,
+        ),
         event_reasons=events_of(stored, conditions, course),
     )
 
@@ -242,8 +274,9 @@ def _deletions(observed: ObservedRecording, owner: Owner) -> tuple[Deletion, ...
                 kind=kind,
                 name=name,
                 uid=child["metadata"]["uid"],
-                reason="RecorderFinished",
-                text="The recorder has done its work and is taken away.",
+                # One event for all three.
+                reason="RecorderFinished" if kind == "Job" else "",
+                text="The Recording is over; its recorder is taken away.",
             )
         )
     return tuple(found)

@@ -15,7 +15,18 @@ from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.samples import fresh, in_start_grace
 from sluice_operator.domain.streams import is_there
 
-__all__ = ["Course", "StreamPresence", "course_of", "is_stopped", "presence_of"]
+__all__ = [
+    "FINALIZE_FAILED",
+    "Course",
+    "StreamPresence",
+    "course_of",
+    "is_stopped",
+    "never_started",
+    "presence_of",
+]
+
+FINALIZE_FAILED = "FinalizeFailed"
+"""Reason of Succeeded=False that may still become True: the store tries again."""
 
 StreamPresence = Literal["There", "NeverSeen", "Gone"]
 
@@ -90,6 +101,13 @@ def _end_reason(
     return None
 
 
+def never_started(reason: str, cause: str) -> Course:
+    """The end of a Recording whose recorder could not be started until it was over."""
+    words = f"The recorder could not be started, so nothing was recorded. {cause}"
+    succeeded = Condition("Succeeded", "False", "NothingRecorded", words)
+    return Course("Failed", False, succeeded, reason, terminal=True, files=[])
+
+
 def _has_recorder(observed: ObservedRecording, stored: Stored) -> bool:
     """There is, or was, a recorder that may have written something."""
     job = any(kind == "Job" for kind, _ in observed.children)
@@ -131,7 +149,7 @@ def _already_said(stored: Stored, result: StoredResult | None) -> _Verdict | Non
     known = stored.as_condition("Succeeded")
     if known is None or known.status == "Unknown":
         return None
-    if known.reason == "FinalizeFailed" and result is not None:
+    if known.reason == FINALIZE_FAILED and result is not None:
         return None
     phase = stored.get("phase") or ("Completed" if known.status == "True" else "Failed")
     return _Verdict(phase, known.status, known.reason, known.message)
@@ -149,13 +167,13 @@ def _verdict(reason: str, files: Sequence[dict[str, Any]], result: StoredResult 
         return _Verdict("Failed", "False", "NothingRecorded", words)
     if result is not None and result.state == "Failed":
         words = result.message or "The store could not finish the recording."
-        return _Verdict("Failed", "False", "FinalizeFailed", words)
+        return _Verdict("Failed", "False", FINALIZE_FAILED, words)
     if result is not None and result.state == "Done":
         for file in files:
             if file["state"] == "Failed":
                 cause = file.get("message", "the store gave no cause")
                 words = f"{file['name']} could not be made: {cause}"
-                return _Verdict("Failed", "False", "FinalizeFailed", words)
+                return _Verdict("Failed", "False", FINALIZE_FAILED, words)
         return _Verdict("Completed", "True", reason, _count(files))
     return _Verdict("Finalizing", "Unknown", "Finalizing", "The store makes the files.")
 

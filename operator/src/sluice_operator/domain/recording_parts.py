@@ -66,15 +66,17 @@ def recorder_configuration(
 def store_calls(
     observed: ObservedRecording, owner: Owner, course: Course, *, recorder_gone: bool = False
 ) -> tuple[StoreCall, ...]:
-    """The store learns of a Recording when it has something to do that it has not begun."""
+    """The store learns of each file that is closed, and of the end.
+
+    Not of what its answers leave open: it can know a file, having looked, and yet not have been
+    told that it is time to finish it."""
     if observed.store is None or course.terminal:
         return ()
     result = observed.stored
-    taken = {f.index for f in result.files} if result else set()
-    closed = {f["index"] for f in course.files if f["state"] == "Finalizing"}
+    closed = sorted(f["index"] for f in course.files if f["state"] == "Finalizing")
     ended = course.end_reason is not None or recorder_gone
-    known_as_ended = result is not None and result.state in {"Finalizing", "Done", "Failed"}
-    if not (closed - taken) and not (ended and course.files and not known_as_ended):
+    is_over = result is not None and result.state in {"Done", "Failed"}
+    if not closed and not (ended and course.files and not is_over):
         return ()
     body = StoredRecording(
         uid=owner.uid,
@@ -83,7 +85,8 @@ def store_calls(
         recorder_gone=recorder_gone or (ended and job_of(observed, owner) is None),
     )
     name = store_name(observed.raw)
-    return (StoreCall(name, body.model_dump(by_alias=True, mode="json")),)
+    occasion = f"closed {closed}, ended {ended}"
+    return (StoreCall(name, body.model_dump(by_alias=True, mode="json"), occasion),)
 
 
 def status_of(

@@ -49,6 +49,7 @@ class _Plan:
     manifest: dict[str, Any]
     existing: Manifest | None
     create_only: bool
+    over_version: str
 
 
 class Children:
@@ -70,7 +71,8 @@ class Children:
         if existing is not None and child.owned:
             _check_ours(owner, existing)
         # What has no owner outlives us and may be somebody else's: made when missing, that is all.
-        return _Plan(manifest, existing, child.create_only or not child.owned)
+        create_only = child.create_only or not child.owned
+        return _Plan(manifest, existing, create_only, child.over_version)
 
     async def _carry_out(self, plan: _Plan) -> None:
         manifest, existing = plan.manifest, plan.existing
@@ -83,6 +85,8 @@ class Children:
                 return
             else:
                 manifest["metadata"]["uid"] = uid_of(existing)
+                if plan.over_version:
+                    manifest["metadata"]["resourceVersion"] = plan.over_version
                 made = await self._api.apply(manifest)
         except ConflictError:
             # It is not what we took it for.

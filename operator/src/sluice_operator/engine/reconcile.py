@@ -140,7 +140,8 @@ class Reconciler:
                 await self._api.delete(resource, namespace, deletion.name, uid=deletion.uid)
             except NotFoundError:
                 continue
-            self._events.record(obj, "Normal", deletion.reason, deletion.text)
+            if deletion.reason:
+                self._events.record(obj, "Normal", deletion.reason, deletion.text)
 
     async def _tell_store(self, obj: Manifest, decision: Decision) -> bool:
         """Whether everything was told. A store may still be starting: that is no failure."""

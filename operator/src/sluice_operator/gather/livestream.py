@@ -19,6 +19,8 @@ from sluice_operator.kube.resources import LIVE_STREAMS, SECRETS, SERVICES, Reso
 __all__ = ["GatewayRef", "LiveStreamController", "gateway_service"]
 
 _GATEWAY_MAX_AGE_SECONDS = 30.0
+_INGEST_SECRET_MAX_AGE_SECONDS = 1.0
+"""Nobody tells us of an edit but the ingest pod, which wakes us when its mounted key changed."""
 _RTMP_PORT_NAME = "rtmp"
 
 
@@ -38,6 +40,7 @@ class LiveStreamController:
 
     async def gather(self, obj: Manifest) -> ObservedLiveStream:
         context, meta = self._context, obj["metadata"]
+        ingest_secret = await self._ingest_secret(obj)
         children, conflicts = await context.children(obj)
         stream = (meta["namespace"], meta["name"])
         return ObservedLiveStream(
@@ -48,7 +51,7 @@ class LiveStreamController:
             operator_uptime_seconds=context.uptime_seconds,
             children=children,
             conflicts=conflicts,
-            ingest_secret=await self._ingest_secret(obj),
+            ingest_secret=ingest_secret,
             gateway=await self._gateway_service(),
             pods=context.pods(obj),
             sample=context.sample(obj, IngestStatus),
@@ -62,12 +65,16 @@ class LiveStreamController:
     async def _ingest_secret(self, obj: Manifest) -> IngestSecret | None:
         meta = obj["metadata"]
         name = child_name(meta["name"], "ingest")
-        secret = await self._context.lookup.find(SECRETS, meta["namespace"], name)
+        secret = await self._context.lookup.find(
+            SECRETS, meta["namespace"], name, max_age_seconds=_INGEST_SECRET_MAX_AGE_SECONDS
+        )
         if secret is None:
             return None
         annotations = secret["metadata"].get("annotations") or {}
         return IngestSecret(
-            token=secret_value(secret, "token"), rotation=annotations.get(ROTATED_ANNOTATION)
+            token=secret_value(secret, "token"),
+            rotation=annotations.get(ROTATED_ANNOTATION),
+            version=secret["metadata"]["resourceVersion"],
         )
 
     async def _gateway_service(self) -> GatewayService | None:

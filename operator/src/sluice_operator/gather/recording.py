@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sluice_media.contract import RecorderPhase, RecorderStatus, StoredResult
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.observed import ObservedRecording, Sample
 from sluice_operator.domain.recording import decide
+from sluice_operator.domain.recording_course import FINALIZE_FAILED
 from sluice_operator.engine.cache import Manifest, uid_of
 from sluice_operator.gather.common import Context, store_name
 from sluice_operator.gather.store import StoreClient
@@ -15,7 +18,7 @@ from sluice_operator.kube.resources import RECORDINGS, Resource
 
 __all__ = ["RecordingController"]
 
-_TERMINAL_PHASES = frozenset({"Completed", "Failed", "Discarded"})
+_FINAL_PHASES = frozenset({"Completed", "Failed", "Discarded"})
 _WRITING = frozenset({RecorderPhase.RECORDING, RecorderPhase.INTERRUPTED})
 
 
@@ -56,8 +59,16 @@ class RecordingController:
         status = obj.get("status") or {}
         began = status.get("recordingStartedAt") or (sample is not None and sample.status.files)
         writing = sample is not None and sample.status.phase in _WRITING
-        over = status.get("phase") in _TERMINAL_PHASES
+        over = status.get("phase") in _FINAL_PHASES and not _may_be_retried(status)
         done = sample is not None and sample.status.phase is RecorderPhase.DONE
         if store is None or over or writing or not (began or done):
             return None
         return await self._stores.result(store, uid_of(obj))
+
+
+def _may_be_retried(status: Mapping[str, Any]) -> bool:
+    """A file that could not be made is tried again by the store: the failure is not the end."""
+    return any(
+        c["type"] == "Succeeded" and c["reason"] == FINALIZE_FAILED
+        for c in status.get("conditions") or ()
+    )

@@ -53,7 +53,7 @@ class StoreClient:
         uid = str(call.body["uid"])
         if target is None:
             raise UnavailableError(f"MediaStore {call.store_name} has no running pod")
-        body = json.dumps(call.body, sort_keys=True)
+        body = f"{call.occasion} {json.dumps(call.body, sort_keys=True)}"
         now = self._context.clock.monotonic()
         told = self._told.get((target.pod_uid, uid))
         if told is not None and told[1] == body and now - told[0] < _TOLD_AGAIN_SECONDS:

@@ -44,8 +44,9 @@ class Wakeups:
                 self._queue.add(key_of(obj), Lane.TICK)
 
     def on_answer(self, owner: Key, former: PodStatus | None, status: PodStatus) -> None:
-        """A media pod has something new to say."""
-        self._queue.add(owner)
+        """A media pod answered; with an unchanged version only its numbers have moved on."""
+        ticked = former is not None and former.version == status.version
+        self._queue.add(owner, Lane.TICK if ticked else Lane.CHANGE)
         if isinstance(status, StoreStatus):
             before = former.changed if isinstance(former, StoreStatus) else {}
             for uid, version in status.changed.items():

@@ -147,8 +147,8 @@ class KubeClient:
     async def apply(self, manifest: Mapping[str, Any]) -> Manifest:
         """Server-side apply with our field manager, by force.
 
-        With ``metadata.uid`` in the manifest the object must exist and be that one, else
-        ConflictError.
+        With ``metadata.uid`` in the manifest the object must exist and be that one, and with
+        ``metadata.resourceVersion`` it must be in that version, else ConflictError.
         """
         resource, meta = resource_of(manifest), manifest["metadata"]
         return await self._request(

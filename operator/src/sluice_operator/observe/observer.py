@@ -60,12 +60,17 @@ class PollError(Exception):
 class ObserverTimes:
     wait_seconds: float = 25.0
     """How long a pod may hold a poll."""
-    ticking_wait_seconds: float = 10.0
-    """The same while a duration grows that status shows."""
+    ticking_wait_seconds: float = 9.0
+    """The same while a duration grows that status shows: with the pause that follows, 10 s from
+    one mirrored value to the next."""
     silence_seconds: float = 6.0
     connect_seconds: float = 3.0
     first_retry_seconds: float = 0.1
     last_retry_seconds: float = 5.0
+    starting_seconds: float = 10.0
+    """A pod that was seen Running for less, and never answered, is only about to listen …"""
+    starting_retry_seconds: float = 0.15
+    """… and is asked again so soon."""
     pause_seconds: float = 0.05
     """Between two polls, so that a status that changes all the time costs 20 polls a second."""
     unchanged_pause_seconds: float = 1.0
@@ -117,8 +122,8 @@ def target_of(pod: Manifest) -> Target | None:
 
 class StatusObserver:
     """``token_of(owner, fresh)`` reads the bearer token (ApiError); ``on_answer(owner, former,
-    status)`` is called when the version changed, ``on_liveness(owner)`` when a pod fell silent or
-    is heard again."""
+    status)`` is called when the version changed, and for each answer while a duration grows;
+    ``on_liveness(owner)`` when a pod fell silent or is heard again."""
 
     def __init__(
         self,
@@ -203,6 +208,7 @@ class StatusObserver:
     async def _run(self, poll: _Poll) -> None:
         version, failures, refused = -1, 0, False
         wait = self._times.wait_seconds
+        starting_until = self._clock.monotonic() + self._times.starting_seconds
         while True:
             try:
                 status = await self._ask(poll, version, wait, refused)
@@ -210,21 +216,24 @@ class StatusObserver:
                 self._metrics.poll_answers.labels(error.result).inc()
                 _log.debug("poll_failed", pod=poll.target.address.name, result=error.result)
                 failures, refused = failures + 1, error.result == "http_401"
-                await self._pause(poll, failures)
+                starting = version < 0 and self._clock.monotonic() < starting_until
+                await self._pause(poll, failures, starting=starting)
                 continue
             failures, refused = 0, False
             self._metrics.poll_answers.labels("answer").inc()
             is_news = status.version != version
-            version, wait = status.version, self._wait_for(status)
-            self._take(poll, status, is_news=is_news)
+            version, ticks = status.version, _ticks(status)
+            # A status that only ticks is fetched as often as it is to be mirrored.
+            wait = self._times.ticking_wait_seconds if ticks else self._times.wait_seconds
+            self._take(poll, status, tell=is_news or ticks)
             pause = self._times.pause_seconds if is_news else self._times.unchanged_pause_seconds
             await asyncio.sleep(pause)
 
-    def _take(self, poll: _Poll, status: PodStatus, *, is_news: bool) -> None:
+    def _take(self, poll: _Poll, status: PodStatus, *, tell: bool) -> None:
         target = poll.target
         self._alive(poll)
         former = self._samples.answered(target.owner_uid, target.pod_uid, target.created, status)
-        if is_news:
+        if tell:
             self._on_answer(target.owner, former, status)
 
     async def _ask(self, poll: _Poll, version: int, wait: float, refused: bool) -> PodStatus:
@@ -269,11 +278,6 @@ class StatusObserver:
                 raise PollError("too_large")
         return bytes(body)
 
-    def _wait_for(self, status: PodStatus) -> float:
-        """A status that only ticks is fetched as often as it is to be mirrored."""
-        ticks = isinstance(status, RecorderStatus) and status.phase is RecorderPhase.RECORDING
-        return self._times.ticking_wait_seconds if ticks else self._times.wait_seconds
-
     def _alive(self, poll: _Poll) -> None:
         if poll.silence is not None:
             poll.silence.cancel()
@@ -291,10 +295,11 @@ class StatusObserver:
         self._count()
         self._on_liveness(poll.target.owner)
 
-    async def _pause(self, poll: _Poll, failures: int) -> None:
+    async def _pause(self, poll: _Poll, failures: int, *, starting: bool) -> None:
         """Backs off, unless the pod becomes ready meanwhile."""
-        longest = self._times.last_retry_seconds
-        base = min(self._times.first_retry_seconds * 1.6 ** min(failures - 1, 20), longest)
+        times = self._times
+        longest = times.starting_retry_seconds if starting else times.last_retry_seconds
+        base = min(times.first_retry_seconds * 1.6 ** min(failures - 1, 20), longest)
         poll.nudge.clear()
         try:
             async with asyncio.timeout(base * random.uniform(0.8, 1.0)):  # noqa: S311  jitter
@@ -306,3 +311,7 @@ class StatusObserver:
         fresh = sum(poll.fresh for poll in self._polls.values())
         self._metrics.polled_pods.labels("fresh").set(fresh)
         self._metrics.polled_pods.labels("stale").set(len(self._polls) - fresh)
+
+
+def _ticks(status: PodStatus) -> bool:
+    return isinstance(status, RecorderStatus) and status.phase is RecorderPhase.RECORDING

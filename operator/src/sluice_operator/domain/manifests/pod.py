@@ -149,8 +149,8 @@ def _container(
             {"name": "SLUICE_LOG_LEVEL", "value": settings.log_level},
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports],
-        # Ready within a second or two of its start, without asking that often for ever.
-        "startupProbe": _probe("/healthz", period=1, failures=60) | {"initialDelaySeconds": 1},
+        # Ready within a second of listening, without asking that often for ever.
+        "startupProbe": _probe("/healthz", period=1, failures=60),
         "readinessProbe": _probe("/readyz", period=3, failures=2),
         "livenessProbe": _probe("/healthz", period=10, failures=3),
         "resources": _resources(owner.role, settings, shape, workload),
