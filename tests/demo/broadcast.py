@@ -25,8 +25,8 @@ def run(env: Environment, folder: Path) -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     env.kubectl.apply(namespace)
     # A recording is frozen once made: a second demo makes a new one.
-    for kind in ("recording", "pod"):
-        kube("delete", kind, "--all", "--wait=true")
+    kube.delete("recording", "sunday-service", "--wait=true")
+    kube.delete("pod", "encoder", "--wait=true")
     with step("applying a LiveStream, and another one as the platform to restream to"):
         kube("apply", "-f", str(EXAMPLES / "livestream.yaml"))
         kube("apply", "-f", str(EXAMPLES / "demo" / "target.yaml"))

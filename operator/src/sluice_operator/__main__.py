@@ -1,76 +1,18 @@
-"""``python -m sluice_operator run | crds DIR | version``"""
+"""``python -m sluice_operator``: see :mod:`sluice_operator.cli`."""
 
-from __future__ import annotations
-
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Annotated
-
-import structlog
-import typer
-import uvloop
-from pydantic import ValidationError
-
-__all__ = ["app"]
-
-app = typer.Typer(
-    name="sluice-operator",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+import signal
+import sys
+from types import FrameType
 
 
-@app.command()
-def run() -> None:
-    """Runs the operator; settings come from SLUICE_* variables, the cluster from KUBECONFIG."""
-    from sluice_operator.app import run as run_operator
-    from sluice_operator.settings import Settings
-    from sluice_operator.telemetry.logs import configure_logging
-
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            where = "_".join(str(part) for part in problem["loc"]).upper()
-            typer.echo(f"SLUICE_{where}: {problem['msg']}", err=True)
-        raise typer.Exit(2) from None
-    configure_logging(settings.log_level, settings.log_format)
-    log = structlog.get_logger(__name__)
-    try:
-        uvloop.run(run_operator(settings))
-    except Exception as failure:
-        for leaf in _leaves(failure):
-            log.error("ended", error=type(leaf).__name__, detail=str(leaf), exc_info=leaf)
-        raise typer.Exit(1) from None
-    log.info("stopped")
+def _leave(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
-@app.command()
-def crds(
-    directory: Annotated[Path, typer.Argument(help="Folder to write the YAML files to.")],
-) -> None:
-    """Writes the CustomResourceDefinitions, one file for each kind."""
-    from sluice_operator.crd.write import write_crds
+# The kernel takes no default action for process 1 of a container: a SIGTERM that arrives while
+# modules are imported would be lost, and the pod would live on until its grace period is over.
+signal.signal(signal.SIGTERM, _leave)
 
-    for path in write_crds(directory):
-        typer.echo(path)
+from sluice_operator.cli import app  # noqa: E402
 
-
-@app.command("version")
-def show_version() -> None:
-    """Prints the version."""
-    try:
-        typer.echo(version("sluice-operator"))
-    except PackageNotFoundError:
-        typer.echo("not installed")
-
-
-def _leaves(group: BaseException) -> list[BaseException]:
-    if isinstance(group, BaseExceptionGroup):
-        return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
-    return [group]
-
-
-if __name__ == "__main__":
-    app()
+app()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -52,6 +52,12 @@ def test_a_key_that_exists_is_kept_and_the_addresses_follow_from_it() -> None:
         "rtmpServer": "rtmp://live.example.org:1935/show",
         "rtmpUrl": "rtmp://live.example.org:1935/show/a?abc",
     }
+
+
+def test_the_secret_is_written_over_the_version_that_its_key_was_read_from() -> None:
+    case = make_livestream("a").key("abc")
+    case.facts["ingest_secret"] = replace(case.facts["ingest_secret"], version="77")
+    assert case.decide().children[0].over_version == "77"
 
 
 def test_a_stream_without_a_key_gets_a_fresh_one() -> None:

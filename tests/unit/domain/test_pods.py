@@ -128,3 +128,22 @@ def test_a_waiting_container_is_seen_with_its_cause() -> None:
     )
     assert (view.waiting_reason, view.waiting_message) == ("ErrImagePull", "no such image")
     assert view.since == at(5)
+
+
+@pytest.mark.parametrize(
+    ("terminated", "want"),
+    [
+        ({"reason": "Error", "exitCode": 3, "message": "the end of a log"}, "exit code 3"),
+        ({"reason": "OOMKilled", "exitCode": 137}, "it needed more memory than its limit"),
+    ],
+)
+def test_how_a_container_ended_is_seen_but_not_its_log(
+    terminated: dict[str, Any], want: str
+) -> None:
+    view = pod_view(
+        {
+            "metadata": {"name": "p", "uid": "u", "creationTimestamp": "2026-05-04T10:00:00Z"},
+            "status": {"containerStatuses": [{"lastState": {"terminated": terminated}}]},
+        }
+    )
+    assert view.last_exit == want

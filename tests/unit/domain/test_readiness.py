@@ -78,9 +78,13 @@ TROUBLES = {
         "No node can run the ingest pod: 0/1 nodes are available: 1 Insufficient memory.",
     ),
     "the image is not there": Trouble(
-        {"waiting_reason": "ImagePullBackOff", "waiting_message": 'Back-off pulling image "x:1"'},
+        {
+            "waiting_reason": "ImagePullBackOff",
+            "waiting_message": 'Back-off pulling image "x:1": ErrImagePull: rpc error: code = '
+            "NotFound desc = x:1: not found",
+        },
         "ImagePullFailed",
-        'The image of the ingest pod cannot be pulled: Back-off pulling image "x:1"',
+        "The image of the ingest pod cannot be pulled: x:1: not found",
     ),
     "the image has no name": Trouble(
         {"waiting_reason": "InvalidImageName"},
@@ -88,9 +92,13 @@ TROUBLES = {
         "The image of the ingest pod cannot be pulled: InvalidImageName",
     ),
     "the container ends again and again": Trouble(
-        {"waiting_reason": "CrashLoopBackOff", "waiting_message": "back-off 40s"},
+        {
+            "waiting_reason": "CrashLoopBackOff",
+            "waiting_message": "back-off 40s restarting failed container=ingest pod=a-ingest-x",
+            "last_exit": "exit code 1",
+        },
         "PodCrashing",
-        "The ingest pod ends again and again; its log says why: back-off 40s",
+        "The ingest pod ends again and again (last time: exit code 1); its log says why.",
     ),
     "a key is missing": Trouble(
         {"waiting_reason": "CreateContainerConfigError", "waiting_message": "no such Secret"},
@@ -117,6 +125,41 @@ def test_pod_trouble_needs_a_person_after_two_minutes(why: str) -> None:
     assert stalled.message == trouble.want_words
     assert case.last is not None
     assert case.last.event_reasons["Stalled"] == "Warning"
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("ErrImagePull", "rpc error: code = NotFound desc = x:1: not found"),
+        ("ErrImagePull", "x:1: not found"),
+        ("ImagePullBackOff", 'Back-off pulling image "x:1": ErrImagePull: x:1: not found'),
+    ],
+)
+def test_each_try_of_the_kubelet_has_the_same_words(reason: str, message: str) -> None:
+    """They take turns, and a status that follows them is written for ever."""
+    case = make_livestream("a")
+    case.decide()
+    case.pod(ready=False, phase="Pending", since=at(0), waiting_reason=reason)
+    case.pod(
+        ready=False, phase="Pending", since=at(0), waiting_reason=reason, waiting_message=message
+    )
+    case.later(130).decide()
+    ready = case.condition("Ready")
+    assert ready is not None
+    assert ready.message == "The image of the ingest pod cannot be pulled: x:1: not found"
+
+
+def test_between_two_crashes_nothing_is_said_to_be_better() -> None:
+    case = make_livestream("a")
+    case.decide()
+    crashed = {"ready": False, "since": at(0), "last_exit": "exit code 1"}
+    case.pod(waiting_reason="CrashLoopBackOff", **crashed).later(130).decide()
+    assert case.word("Stalled") == "True/PodCrashing"
+    before = case.raw["status"]
+    case.pod(ready=False, last_exit="exit code 1").later(2).decide()
+    assert case.raw["status"] == before
+    case.pod(last_exit="exit code 1").idle().decide()
+    assert (case.word("Ready"), case.word("Stalled")) == ("True/Configured", "")
 
 
 def test_put_right_it_recovers_by_itself() -> None:

@@ -167,10 +167,12 @@ class FakeApi:
     async def apply(self, manifest: Mapping[str, Any]) -> Obj:
         self._arrive("apply", manifest["kind"], manifest["metadata"]["name"])
         wanted = deepcopy(dict(manifest))
-        uid = wanted["metadata"].pop("uid", None)
+        preconditions = {k: wanted["metadata"].pop(k, None) for k in ("uid", "resourceVersion")}
         former = self.objects.get(_id(wanted))
-        if uid is not None and (former is None or former["metadata"]["uid"] != uid):
-            raise ConflictError("uid mismatch")
+        if former is not None:
+            _check(former, preconditions)
+        elif any(preconditions.values()):
+            raise ConflictError("there is no such object")
         if former is None:
             former = self.put(
                 {k: v for k, v in wanted.items() if k in ("apiVersion", "kind")}

@@ -138,6 +138,35 @@ async def test_a_child_replaced_behind_our_back_is_not_written() -> None:
     assert stored(engine, "Deployment", "show-ingest")["spec"] == {"replicas": 9}
 
 
+async def test_a_manifest_that_repeats_what_was_read_is_written_over_that_version_only() -> None:
+    """Somebody edits the token in a Secret between our look and our write."""
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_secret(token="b2xk"))))
+    await engine.reconciler.run(controller, KEY)
+    read = stored(engine, "Secret", "show-ingest")["metadata"]["resourceVersion"]
+    changed = make_secret(token="b2xk", rtmpUrl="bmV3")
+    controller.decision = decided(Child(changed, over_version=read))
+
+    def edit(verb: str, kind: str, name: str) -> None:
+        if verb == "apply":
+            engine.api.before = lambda verb, kind, name: None
+            engine.api.set_value("Secret", "show-ingest", "data.token", "dGhlaXJz")
+            # What was gathered again says so.
+            secret = stored(engine, "Secret", "show-ingest")
+            again = make_secret(token="dGhlaXJz", rtmpUrl="bmV3")
+            version = secret["metadata"]["resourceVersion"]
+            controller.decision = decided(Child(again, over_version=version))
+
+    engine.api.before = edit
+    gathered = controller.gathered
+    await engine.reconciler.run(controller, KEY)
+    assert controller.gathered == gathered + 2
+    assert stored(engine, "Secret", "show-ingest")["data"] == {
+        "token": "dGhlaXJz",
+        "rtmpUrl": "bmV3",
+    }
+
+
 async def test_create_only_children_are_made_once_and_never_again() -> None:
     engine = make_engine()
     controller = FakeController(decided(Child(make_job(), create_only=True)))

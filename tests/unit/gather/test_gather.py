@@ -149,6 +149,20 @@ async def test_without_its_stream_a_restream_is_gathered_all_the_same() -> None:
     assert (observed.stream, observed.hub_token) == (None, None)
 
 
+async def test_a_key_that_a_user_edits_is_seen_at_the_next_look() -> None:
+    """The ingest pod wakes us when the mounted key has changed; then it is read, not remembered."""
+    world = World()
+    stream = world.put(make_livestream())
+    world.put(make_token_secret("show-ingest", stream, "old"))
+    controller = LiveStreamController(world.context, None)
+    await controller.gather(stream)
+    edited = world.put(make_token_secret("show-ingest", stream, "theirs"))
+    await world.clock.advance(1)
+    secret = (await controller.gather(stream)).ingest_secret
+    assert secret is not None
+    assert (secret.token, secret.version) == ("theirs", edited["metadata"]["resourceVersion"])
+
+
 async def test_a_media_store_knows_its_claim() -> None:
     world = World()
     spec = {"persistentVolumeClaim": {"claimName": "films"}}
@@ -207,6 +221,19 @@ async def test_the_store_is_left_alone_while_the_recorder_writes_and_after_the_e
     over = recorded.world.change(recorded.recording, status={"phase": "Completed"})
     assert (await recorded.controller.gather(over)).stored is None
     assert recorded.world.http.asked == []
+
+
+@pytest.mark.parametrize(("reason", "asks"), [("FinalizeFailed", 1), ("NothingRecorded", 0)])
+async def test_a_file_that_could_not_be_made_is_asked_for_again(reason: str, asks: int) -> None:
+    """The store tries again; every other failure is the end."""
+    recorded = Recorded()
+    recorded.recorder_says(RecorderPhase.DONE)
+    conditions = [{"type": "Succeeded", "status": "False", "reason": reason}]
+    failed = recorded.world.change(
+        recorded.recording, status={"phase": "Failed", "conditions": conditions}
+    )
+    await recorded.controller.gather(failed)
+    assert len(recorded.world.http.asked) == asks
 
 
 async def test_the_store_is_asked_again_when_it_says_that_something_changed() -> None:

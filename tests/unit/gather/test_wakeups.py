@@ -141,6 +141,14 @@ async def test_a_pods_answer_wakes_its_owner() -> None:
     assert await world.woken() == {SHOW}
 
 
+async def test_numbers_that_have_moved_on_wait_behind_what_has_changed() -> None:
+    world = World()
+    status = IngestStatus(pod_uid="p", version=1, observed_at=datetime(2026, 3, 1, tzinfo=UTC))
+    world.wakeups.on_answer(REC, status, status)
+    world.wakeups.on_answer(SHOW, None, status)
+    assert [await world.queue.get() for _ in range(2)] == [SHOW, REC]
+
+
 async def test_children_and_pods_wake_their_owner() -> None:
     world = World()
     stream = world.put(make_livestream())

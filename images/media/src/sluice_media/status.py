@@ -37,7 +37,7 @@ def bearer_matches(request: web.Request, token: SecretStr | None) -> bool:
 
     What comes through the API server's pod proxy has it in TOKEN_HEADER: the API server keeps
     ``Authorization`` to itself."""
-    header = request.headers.get(TOKEN_HEADER) or request.headers.get("Authorization", "")
+    header = request.headers.get(TOKEN_HEADER) or request.headers.get("Authorization") or ""
     scheme, _, given = header.partition(" ")
     if token is None or scheme.lower() != "bearer":
         return False

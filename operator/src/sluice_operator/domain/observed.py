@@ -163,6 +163,8 @@ class PodView:
     waiting_message: str | None = None
     unschedulable_message: str | None = None
     """The scheduler's words, while it finds no node."""
+    last_exit: str | None = None
+    """How its container ended the last time, in words; None: it never did."""
     since: datetime | None = None
     """Since when it is unschedulable or waiting; None when it is neither."""
     config_annotation: str | None = None
@@ -280,6 +282,7 @@ def pod_view(pod: Raw) -> PodView:
         waiting_reason=waiting.get("reason"),
         waiting_message=waiting.get("message"),
         unschedulable_message=scheduled.get("message") if unschedulable else None,
+        last_exit=_last_exit(status),
         since=since,
         config_annotation=annotations.get(CONFIG_ANNOTATION),
         template_hash=annotations.get(TEMPLATE_ANNOTATION),
@@ -292,6 +295,16 @@ def _waiting(status: Raw) -> Raw:
         if found:
             return found
     return {}
+
+
+def _last_exit(status: Raw) -> str | None:
+    for container in status.get("containerStatuses") or ():
+        ended = (container.get("lastState") or {}).get("terminated")
+        if ended and ended.get("reason") == "OOMKilled":
+            return "it needed more memory than its limit"
+        if ended:
+            return f"exit code {ended.get('exitCode')}"
+    return None
 
 
 def _time(text: str | None) -> datetime | None:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,6 +43,15 @@ REFERENCE_GRACE_SECONDS = 60.0
 _IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 )
+_KUBELET_TALK = re.compile(
+    r"""
+    Back-off \ pulling \ image \ "[^"]*" (?: : \s* | $ )
+    | Err(?:ImagePull|ImageNeverPull) : \s*
+    | (?: rpc \ error: \s )? code \ = \ \w+ \ desc \ = \s*
+    """,
+    re.VERBOSE,
+)
+"""What the kubelet puts before the cause, in one of two tries: each change would cost a write."""
 _CONFIG_REASONS = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
@@ -148,7 +158,11 @@ def pod_readiness(
         kept = _kept(stored)
         if kept is not None:
             return kept
-    trouble = _pod_trouble(what, pods, now) or _no_pod_trouble(what, pods, workload, now)
+    trouble = (
+        _pod_trouble(what, pods, now)
+        or _no_pod_trouble(what, pods, workload, now)
+        or _still_crashing(stored, what, pods)
+    )
     if trouble is not None:
         return trouble
     if sample is None:
@@ -200,13 +214,29 @@ def _pod_trouble(what: str, pods: Sequence[PodView], now: datetime) -> Readiness
 def _cause(what: str, pod: PodView) -> tuple[str, str] | None:
     if pod.unschedulable_message is not None:
         return "Unschedulable", f"No node can run the {what}: {pod.unschedulable_message}"
-    detail = pod.waiting_message or pod.waiting_reason
+    detail = _KUBELET_TALK.sub("", pod.waiting_message or "").strip() or pod.waiting_reason
     if pod.waiting_reason in _IMAGE_REASONS:
         return "ImagePullFailed", f"The image of the {what} cannot be pulled: {detail}"
     if pod.waiting_reason in _CONFIG_REASONS:
         return "PodNotStarting", f"The {what} cannot be started: {detail}"
     if pod.waiting_reason == "CrashLoopBackOff":
-        return "PodCrashing", f"The {what} ends again and again; its log says why: {detail}"
+        return "PodCrashing", _crash_words(what, pod)
+    return None
+
+
+def _crash_words(what: str, pod: PodView) -> str:
+    """Without the kubelet's own words, which name another delay each time."""
+    last = f" (last time: {pod.last_exit})" if pod.last_exit else ""
+    return f"The {what} ends again and again{last}; its log says why."
+
+
+def _still_crashing(stored: Stored, what: str, pods: Sequence[PodView]) -> Readiness | None:
+    """Between two ends it runs for a moment, which is no recovery until it answers."""
+    if stored.since("Stalled", "True", "PodCrashing") is None:
+        return None
+    for pod in pods:
+        if not (pod.terminating or pod.ready) and pod.last_exit is not None:
+            return stalled("PodCrashing", _crash_words(what, pod))
     return None
 
 

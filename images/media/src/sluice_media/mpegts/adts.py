@@ -1,0 +1,84 @@
+"""ADTS frames out of a byte stream, and their times.
+
+Source: ISO/IEC 14496-3:2019, clause 1.A.3.2 (ADTS) and 1.6.2.1 (AudioSpecificConfig).
+"""
+
+from __future__ import annotations
+
+from sluice_media.codecs import CodecError, aac
+from sluice_media.units import TICKS_PER_SECOND
+
+__all__ = ["SampleClock", "adts_config", "adts_frame_bytes", "adts_header_bytes", "find_adts"]
+
+_RESYNC_TICKS = TICKS_PER_SECOND * 2 // 1000
+_CRC_BYTES = 2
+
+
+def adts_frame_bytes(data: bytes | bytearray, at: int) -> int:
+    """Size of the frame whose header is at ``at``, header included; 0 when there is no header.
+
+    There must be 7 bytes.
+    """
+    if data[at] != 0xFF or data[at + 1] & 0xF6 != 0xF0:  # syncword, layer 0
+        return 0
+    size = (data[at + 3] & 3) << 11 | data[at + 4] << 3 | data[at + 5] >> 5
+    return size if size > adts_header_bytes(data, at) else 0
+
+
+def adts_header_bytes(data: bytes | bytearray, at: int) -> int:
+    """7, or 9 with a CRC."""
+    crc = 0 if data[at + 1] & 1 else _CRC_BYTES
+    return aac.ADTS_HEADER_BYTES + crc
+
+
+def adts_config(data: bytes | bytearray, at: int) -> bytes:
+    """The AudioSpecificConfig that says what the header at ``at`` says.
+
+    Raises CodecError when one frame holds several raw data blocks, which cannot be told apart
+    without decoding them.
+    """
+    if data[at + 6] & 3:
+        raise CodecError("an ADTS frame with several raw data blocks")
+    object_type = (data[at + 2] >> 6) + 1
+    rate_index = data[at + 2] >> 2 & 0xF
+    channels = (data[at + 2] & 1) << 2 | data[at + 3] >> 6
+    return (object_type << 11 | rate_index << 7 | channels << 3).to_bytes(2, "big")
+
+
+def find_adts(data: bytes | bytearray, start: int) -> int:
+    """Where the next header might be, at or after ``start``; the end of ``data`` if nowhere."""
+    at = data.find(b"\xff", start)
+    while 0 <= at < len(data) - 1 and data[at + 1] & 0xF6 != 0xF0:
+        at = data.find(b"\xff", at + 1)
+    return at if at >= 0 else len(data)
+
+
+class SampleClock:
+    """Times of audio frames by their number of samples, set anew when more than 2 ms off.
+
+    Streams that came through FLV have times in whole milliseconds; others round down.
+    """
+
+    __slots__ = ("_base", "_frame_ticks", "_frames", "_rate")
+
+    def __init__(self, config: aac.AacConfig) -> None:
+        self._rate = config.sample_rate
+        self._frame_ticks = config.samples_per_frame * TICKS_PER_SECOND
+        self._base: int | None = None
+        self._frames = 0
+
+    def stamp(self, given: int | None) -> int | None:
+        """The time of the next frame, of which the stream says ``given`` (90 kHz; None: nothing).
+        None: not known."""
+        if self._base is not None:
+            counted = self._base + self._frames * self._frame_ticks // self._rate
+            if given is None or abs(given - counted) <= _RESYNC_TICKS:
+                self._frames += 1
+                return counted
+        self._base = given
+        self._frames = 1
+        return given
+
+    def reset(self) -> None:
+        """Frames are missing: the next one's time must be said."""
+        self._base = None

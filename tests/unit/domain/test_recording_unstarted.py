@@ -1,0 +1,69 @@
+"""Recording: its recorder cannot be started, and then it is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from sluice_media.contract import RecorderPhase
+from tests.unit.domain.builders import RecordingCase, at, make_recording, recorded_file
+
+
+
+def unschedulable(seconds: float = 130) -> RecordingCase:
+    """Its recorder finds no node."""
+    case = make_recording("r")
+    case.decide()
+    case.pod(phase="Pending", ready=False, ip=None, unschedulable_message="no node", since=at(0))
+    case.later(seconds).decide()
+    return case
+
+
+def test_a_stop_ends_a_recording_whose_recorder_could_not_be_started() -> None:
+    case = unschedulable()
+    assert case.word("Stalled") == "True/Unschedulable"
+    case.spec(desiredState="Stopped")
+    first = case.decide()
+    assert (case.status["phase"], case.status["endReason"]) == ("Failed", "Stopped")
+    assert case.word("Succeeded") == "False/NothingRecorded"
+    assert (case.word("Ready"), case.word("Stalled")) == ("True/Finished", "")
+    succeeded = case.condition("Succeeded")
+    assert succeeded is not None
+    assert succeeded.message.endswith("No node can run the recorder: no node")
+    assert first.event_reasons["Succeeded"] == "Warning"
+    assert (first.finalizer, first.deletions) == (False, ())
+    assert first.requeue_after_seconds == pytest.approx(0.1)
+    second = case.decide()
+    assert {d.kind for d in second.deletions} == {"Job", "ConfigMap", "Secret"}
+    before = case.raw["status"]
+    assert case.no_pod().decide().deletions == ()
+    assert case.raw["status"] == before
+
+
+def test_so_does_the_end_of_its_stream() -> None:
+    case = unschedulable().stream_deleted()
+    case.decide()
+    assert (case.status["phase"], case.status["endReason"]) == ("Failed", "StreamEnded")
+    assert case.word("Succeeded") == "False/NothingRecorded"
+
+
+def test_a_recorder_that_is_only_slow_to_start_gets_to_carry_the_stop_out() -> None:
+    """The ring holds what it was asked for."""
+    case = unschedulable(20).spec(desiredState="Stopped")
+    decision = case.decide()
+    assert (case.status["phase"], case.word("Stalled")) == ("Pending", "")
+    assert decision.requeue_after_seconds == pytest.approx(100)
+
+
+def test_an_operator_that_just_started_asks_the_recorder_first() -> None:
+    case = unschedulable().operator_restarted().spec(desiredState="Stopped")
+    case.pod().decide()
+    assert case.status["phase"] == "Pending"
+
+
+def test_a_recorder_that_was_heard_is_the_one_to_end_it() -> None:
+    case = make_recording("r")
+    case.settled().recorder(RecorderPhase.RECORDING, recorded_file(seconds=60)).decide()
+    case.pod(ready=False, last_exit="exit code 1", waiting_reason="CrashLoopBackOff", since=at(0))
+    case.spec(desiredState="Stopped").later(200, in_touch=False).decide()
+    assert case.word("Stalled") == "True/PodCrashing"
+    assert case.status.get("endReason") is None
