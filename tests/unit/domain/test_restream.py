@@ -77,7 +77,7 @@ def test_the_last_error_is_told_in_words() -> None:
     assert case.status["attempts"] == 3
     live = case.condition("Live")
     assert live is not None
-    assert live.message.endswith("no such host")
+    assert live.message.endswith("The cause: no such host.")
 
 
 def test_a_key_that_is_missing_needs_a_person() -> None:

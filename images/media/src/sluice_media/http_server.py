@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -48,11 +47,13 @@ async def serving(
     body_buffer_bytes: int = _BODY_BUFFER_BYTES,
 ) -> AsyncIterator[int]:
     """Serves ``app`` while the context lasts; yields the port (useful when ``port`` is 0)."""
-    asked: WeakSet[asyncio.BaseProtocol] = WeakSet()
+    waiting: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
+    """Connections that have asked nothing yet."""
 
     @web.middleware
     async def note(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        asked.add(request.protocol)
+        if (timer := waiting.pop(request.protocol, None)) is not None:
+            timer.cancel()
         return await handler(request)
 
     app.middlewares.insert(0, note)
@@ -61,6 +62,7 @@ async def serving(
         access_log=None,
         logger=_logger,
         keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=shutdown_seconds,
         read_bufsize=body_buffer_bytes,
     )
     await runner.setup()
@@ -70,17 +72,21 @@ async def serving(
 
     def connected() -> asyncio.Protocol:
         protocol = accept()
-        loop.call_later(FIRST_REQUEST_SECONDS, cut_if_silent, protocol)
+        waiting[protocol] = loop.call_later(FIRST_REQUEST_SECONDS, cut, protocol)
         return protocol
 
-    def cut_if_silent(protocol: web.RequestHandler[web.Request]) -> None:
-        if protocol not in asked and protocol.transport is not None:
+    def cut(protocol: web.RequestHandler[web.Request]) -> None:
+        del waiting[protocol]
+        if protocol.transport is not None:
             protocol.transport.abort()
 
-    listener = await loop.create_server(connected, host, port)
     try:
-        yield int(listener.sockets[0].getsockname()[1])
+        listener = await loop.create_server(connected, host, port)
+        try:
+            yield int(listener.sockets[0].getsockname()[1])
+        finally:
+            listener.close()
     finally:
-        listener.close()
-        await accept.shutdown(shutdown_seconds)
+        for timer in waiting.values():
+            timer.cancel()
         await runner.cleanup()

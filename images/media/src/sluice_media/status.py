@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import SecretStr
 
 from sluice_media.contract import TOKEN_HEADER, PodConfig, PodStatus
+from sluice_media.http_server import serving
 
 __all__ = ["StatusBoard", "bearer_matches", "serve_status"]
 
@@ -95,7 +97,7 @@ class StatusBoard(Generic[S]):
         stamp = {"version": self._version, "observed_at": datetime.now(UTC)}
         return self._status.model_copy(update=stamp).to_json()
 
-    async def wait(self, version: int, timeout_seconds: float) -> bool:
+    async def wait(self, version: float, timeout_seconds: float) -> bool:
         """Waits until the version differs from ``version``; False when time ran out."""
         deadline = time.monotonic() + timeout_seconds
         while self._version == version:
@@ -117,9 +119,12 @@ class StatusBoard(Generic[S]):
 
 def _number(request: web.Request, name: str, default: float) -> float:
     try:
-        return float(request.query.get(name, default))
+        number = float(request.query.get(name, default))
     except ValueError:
-        raise web.HTTPBadRequest(text=f"{name} is not a number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise web.HTTPBadRequest(text=f"{name} is not a number")
+    return number
 
 
 @asynccontextmanager
@@ -143,7 +148,7 @@ async def serve_status(
             raise web.HTTPNotFound(text="this role has no status; see /metrics")
         if not bearer_matches(request, token()):
             raise web.HTTPUnauthorized(text="a bearer token is needed")
-        version = int(_number(request, "version", -1))
+        version = _number(request, "version", -1)
         until = time.monotonic() + min(_number(request, "wait", 0.0), MAX_WAIT_SECONDS)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
@@ -171,11 +176,5 @@ async def serve_status(
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, host, port)
-        await site.start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+    async with serving(app, host, port) as bound:
+        yield bound

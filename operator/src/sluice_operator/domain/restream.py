@@ -263,7 +263,7 @@ def _live(
 
 def _from_state(told: PusherStatus) -> Condition:
     error = told.last_error
-    cause = f" {error.message}" if error else ""
+    cause = f" The cause: {error.message}." if error else ""
     words: tuple[Literal["True", "False"], str, str]
     match told.state:
         case PushState.IDLE:
@@ -281,7 +281,7 @@ def _from_state(told: PusherStatus) -> Condition:
             words = "False", "Retrying", f"The target was lost and is dialled again.{cause}"
         case PushState.REJECTED:
             reason = error.class_ if error else "Rejected"
-            words = "False", reason, f"The target refuses the stream.{cause}"
+            words = "False", reason, f"The target said no.{cause}"
         case PushState.GAVE_UP:
             words = "False", "GaveUp", f"No success for retry.giveUpSeconds.{cause}"
     return Condition("Live", *words)

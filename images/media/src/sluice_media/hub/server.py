@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from sluice_media.contract import IngestConfig
+from sluice_media.http_server import serving
 from sluice_media.hub.clock import Clock, system_clock
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import LegName
@@ -23,7 +24,6 @@ __all__ = ["HubServer"]
 TICK_SECONDS = 0.1
 BODY_BUFFER_BYTES = 128 << 10
 """Of one connection, not yet read: more only delays what the publisher learns of congestion."""
-SHUTDOWN_SECONDS = 1.0
 
 
 class HubServer:
@@ -82,19 +82,11 @@ class HubServer:
         app.router.add_post("/v1/legs", self.legs.post, expect_handler=self.legs.expect)
         app.router.add_get("/v1/timeline", self.timeline.get)
         app.router.add_post("/v1/timeline/ack", self.timeline.acknowledge)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            shutdown_timeout=SHUTDOWN_SECONDS,
-            read_bufsize=BODY_BUFFER_BYTES,
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
-            yield int(runner.addresses[0][1])
-        finally:
-            self.timeline.cut_all()
-            await runner.cleanup()
+        async with serving(app, host, port, body_buffer_bytes=BODY_BUFFER_BYTES) as bound:
+            try:
+                yield bound
+            finally:
+                self.timeline.cut_all()
 
     def _changed(self, *, output: bool = True) -> None:
         """After anything that may have moved the hub: wakes readers, tells of new words."""

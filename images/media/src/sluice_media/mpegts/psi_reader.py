@@ -126,10 +126,11 @@ def parse_pmt(section: bytes, program: int) -> ProgramMap | None:
         stream_type, pid = body[at], _pid(body, at + 1)
         end = at + 5 + _length(body, at + 3)
         codec = _codec(stream_type, body[at + 5 : end])
-        if isinstance(codec, Codec) and 0 < pid < _NULL_PID:
-            streams.append(ProgramStream(pid, codec))
-        elif isinstance(codec, str):
-            others.append(str(codec))
+        if isinstance(codec, Codec):
+            if 0 < pid < _NULL_PID:
+                streams.append(ProgramStream(pid, codec))
+        elif codec is not None:
+            others.append(codec)
         at = end
     return ProgramMap(tuple(streams), tuple(others))
 

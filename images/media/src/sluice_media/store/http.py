@@ -15,6 +15,7 @@ from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
+from sluice_media.http_server import serving
 from sluice_media.status import bearer_matches
 from sluice_media.store import keys
 from sluice_media.store.catalog import load_request, load_settled, load_view
@@ -151,10 +152,5 @@ def _json(result: StoredResult) -> web.Response:
 @asynccontextmanager
 async def serve_store(api: StoreApi, host: str, port: int) -> AsyncIterator[int]:
     """Serves while the context lasts; yields the port."""
-    runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=5.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+    async with serving(api.application(), host, port, shutdown_seconds=5.0) as bound:
+        yield bound
