@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from tests.support.publish import Publisher
 RUNS = 20
 LIVE_LIMIT_SECONDS = 1.5
 RECORDING_LIMIT_SECONDS = 3.0
+WATCH_SECONDS = 60
 
 
 @contextmanager
@@ -30,27 +33,27 @@ def watching(kube: Kubectl, kind: str, name: str) -> Iterator[Callable[[str], fl
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     lines = process.stdout
+    patience = threading.Timer(WATCH_SECONDS, process.kill)
+    patience.start()
 
     def objects() -> Iterator[dict[str, Any]]:
-        text = ""
         for line in lines:
-            text += line
-            if line.startswith("}"):
-                yield json.loads(text)["object"]
-                text = ""
+            yield json.loads(line)["object"]
 
-    found = objects()
-    next(found)
+    found: Iterator[dict[str, Any]] = objects()
+    # The first one says that the watch is on; it counts too.
+    found = itertools.chain([next(found)], found)
 
     def until(field: str) -> float:
         for obj in found:
             if obj.get("status", {}).get(field):
                 return time.time()
-        raise AssertionError("the watch ended")
+        raise AssertionError(f"{kind}/{name}: not {field} within {WATCH_SECONDS} s")
 
     try:
         yield until
     finally:
+        patience.cancel()
         process.kill()
         process.wait()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import time
@@ -202,6 +203,24 @@ def test_a_deleted_child_is_made_again(served: Kubectl) -> None:
     has_its_children(served, "robbed")
     served.delete("deployment", "robbed-ingest")
     served.wait("deployment", "robbed-ingest", bool, why="is there again", seconds=10)
+
+
+def test_a_key_that_a_user_puts_in_is_kept_and_what_follows_from_it_follows(
+    served: Kubectl,
+) -> None:
+    has_its_children(served, "keyed")
+    edited = {"data": {"token": base64.b64encode(b"their-own").decode()}}
+    served("patch", "secret", "keyed-ingest", "--type=merge", "-p", json.dumps(edited))
+    # With a pod at work, its answer wakes the operator; here a label does.
+    served("label", "livestream", "keyed", "theirs.example/team=red")
+    secret = served.wait(
+        "secret",
+        "keyed-ingest",
+        lambda s: base64.b64decode(s["data"]["streamKey"]) == b"keyed?their-own",
+        why="has a stream key made from their token",
+        seconds=10,
+    )
+    assert base64.b64decode(secret["data"]["token"]) == b"their-own"
 
 
 def test_what_others_add_to_our_children_is_tolerated(served: Kubectl, audit: AuditLog) -> None:

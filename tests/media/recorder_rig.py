@@ -38,6 +38,12 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+def samples(exposition: str) -> dict[str, float]:
+    """What ``/metrics`` says, by name and labels."""
+    lines = (line.rsplit(" ", 1) for line in exposition.splitlines() if line[:1] != "#")
+    return {name: float(value) for name, value in lines}
+
+
 @dataclass
 class RecorderRig:
     folder: Path
@@ -91,6 +97,11 @@ class RecorderRig:
         url = f"http://127.0.0.1:{self.status_port}/v1/status"
         async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
             return RecorderStatus.model_validate_json(await answer.read())
+
+    async def metrics(self) -> dict[str, float]:
+        url = f"http://127.0.0.1:{self.status_port}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            return samples(await answer.text())
 
     async def until(
         self, fits: Callable[[RecorderStatus], bool], seconds: float = 20

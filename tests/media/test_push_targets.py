@@ -20,6 +20,8 @@ import pytest
 
 from sluice_media.contract import PusherStatus, PushState
 from sluice_media.push import connection
+from sluice_media.rtmp.chunk import ChunkWriter
+from sluice_media.rtmp.messages import MessageType
 from sluice_media.units import Codec
 from tests.media.fake_hub import TOKEN
 from tests.media.media_clips import Clip, frame_hashes, make_clip
@@ -36,6 +38,7 @@ from tests.support.target import RtmpTarget, free_port
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).parents[2]
+NONSENSE_COMMAND = ChunkWriter().encode(3, MessageType.COMMAND, 0, 0, b"\x02\x00\xffcut short")
 CANARY = "canary-5f2e9c-stream-key"
 
 
@@ -74,8 +77,10 @@ async def test_a_name_that_does_not_resolve(short: Clip, tmp_path: Path) -> None
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", PushState.REJECTED, "Unsupported"),
         (b"", PushState.BACKOFF, "Timeout"),
+        (b"\x03" + bytes(3_072) + b"\xde\xad\xbe\xef" * 500, PushState.REJECTED, "Unsupported"),
+        (b"\x03" + bytes(3_072) + NONSENSE_COMMAND, PushState.REJECTED, "Unsupported"),
     ],
-    ids=["speaks HTTP", "says nothing"],
+    ids=["speaks HTTP", "says nothing", "garbage after the handshake", "nonsense in a command"],
 )
 async def test_a_peer_that_is_no_rtmp_server(
     answer: bytes,
@@ -100,6 +105,37 @@ async def test_a_peer_that_is_no_rtmp_server(
     ):
         await push.until_state(state, 5)
         assert class_of(push.status) == class_
+    server.close()
+
+
+async def test_a_session_that_ends_while_connecting_is_idle_at_once_and_the_next_one_dials_anew(
+    short: Clip, tmp_path: Path
+) -> None:
+    connected: list[asyncio.StreamWriter] = []
+    gone = asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(writer)
+        with contextlib.suppress(OSError):
+            await reader.read(-1)
+        gone.set()
+        writer.close()
+
+    server = await asyncio.start_server(mute, HOST, 0)
+    port = server.sockets[0].getsockname()[1]
+    async with (
+        broadcast(short) as source,
+        running_push(tmp_path / "p", source, f"rtmp://{HOST}:{port}/app") as push,
+    ):
+        await push.until(lambda status: bool(connected))
+        assert push.status.state is PushState.CONNECTING
+        source.end()
+        await push.until_state(PushState.IDLE, 2)
+        await asyncio.wait_for(gone.wait(), 2)
+        assert push.status.last_error is None
+        source.go_on_air()
+        await push.until(lambda status: status.attempts == 2 and len(connected) == 2, 5)
+        assert push.status.state is PushState.CONNECTING
     server.close()
 
 

@@ -55,6 +55,7 @@ async def test_everything_sent_is_in_the_mp4(tmp_path: Path, clip: Clip, shift: 
         await send(hub, clip.units, shift=shift)
         status = await rig.until(lambda s: s.recording_duration > 11.9)
         assert status.phase is RecorderPhase.RECORDING
+        metrics = await rig.metrics()
         await stop_and_finish(rig)
         result = await rig.finished()
 
@@ -72,6 +73,10 @@ async def test_everything_sent_is_in_the_mp4(tmp_path: Path, clip: Clip, shift: 
     assert file.size_bytes == rig.mp4().stat().st_size
     assert not list(rig.store_dir.rglob("*.ts"))
     assert hub.acks, "what is durable was acknowledged"
+    assert metrics["sluice_record_chunks_total"] >= 1
+    assert 0 < metrics["sluice_record_stored_bytes_total"] <= file.size_bytes * 1.2
+    assert metrics['sluice_record_phase{phase="Recording"}'] == 1
+    assert metrics["sluice_record_duration_seconds"] > 11.9
 
 
 async def test_a_killed_recorder_goes_on_with_the_same_file(tmp_path: Path, clip: Clip) -> None:

@@ -25,7 +25,7 @@ from sluice_media.store.target import Target, open_claim
 from sluice_media.timeline.framing import track_infos
 from sluice_media.units import AccessUnit
 from tests.media.media_clips import Clip, frame_hashes, make_clip
-from tests.media.recorder_rig import free_port
+from tests.media.recorder_rig import free_port, samples
 
 UID = "rec-uid-1"
 PREFIX = f"recordings/{UID}"
@@ -118,6 +118,11 @@ class StorePod:
                 except aiohttp.ClientError:
                     await asyncio.sleep(0.05)
 
+    async def metrics(self) -> dict[str, float]:
+        url = f"http://127.0.0.1:{self.status_port}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            return samples(await answer.text())
+
 
 async def result(session: aiohttp.ClientSession, state: str) -> StoredResult:
     async with asyncio.timeout(30):
@@ -171,6 +176,7 @@ async def test_a_vanished_recorders_file_is_made_told_counted_and_handed_out(
         async with session.get(url, headers={"Range": "bytes=1000-1999"}) as answer:
             assert await answer.read() == content[1000:2000]
         after = await pod.status()
+        metrics = await pod.metrics()
     assert hashlib.sha256(content).hexdigest() == file.sha256
     assert len(content) == file.size_bytes
     assert file.title == "Stream Record: Größe & mehr, 2026-05-01 12:00:20 UTC"
@@ -180,6 +186,10 @@ async def test_a_vanished_recorders_file_is_made_told_counted_and_handed_out(
     assert after.version >= after.changed[UID] > before.version
     assert after.used_bytes > 0
     assert after.available_bytes
+    assert metrics["sluice_store_finalize_seconds_count"] == 1
+    assert metrics["sluice_store_finalized_bytes_total"] == len(content)
+    assert metrics["sluice_store_writable"] == 1
+    assert metrics["sluice_store_used_bytes"] > 0
 
 
 async def test_a_file_that_cannot_be_made_says_why(tmp_path: Path, clip: Clip) -> None:

@@ -244,6 +244,19 @@ def test_the_last_rejection_outlives_the_hub_that_refused() -> None:
     assert case.status["lastRejection"] == {"reason": "BadKey", "at": text(5)}
 
 
+def test_an_encoder_that_tries_a_wrong_key_all_the_time_does_not_cost_a_write_each() -> None:
+    def refused(reason: str, seconds: float) -> str:
+        case.idle(last_rejection=Rejection(reason=reason, at=at(seconds))).decide()
+        shown: str = case.status["lastRejection"]["at"]
+        return shown
+
+    case = settled()
+    assert refused("BadKey", 5) == text(5)
+    assert refused("BadKey", 6) == text(5)
+    assert refused("BadKey", 15) == text(15)
+    assert refused("Busy", 15.5) == text(15.5), "another reason is news"
+
+
 def test_a_stream_without_random_access_gets_advice() -> None:
     case = settled().on_air(no_random_access=True)
     case.decide()

@@ -159,6 +159,8 @@ def test_the_address_that_publishers_dial(case: AddressCase) -> None:
     assert ("rtmpUrl" in secret(decision, "a-ingest")) == (case.want is not None)
     reason = "Configured" if case.want else "AddressPending"
     assert stream.word("Ready") == f"True/{reason}"
+    # Nobody tells when the address is there.
+    assert decision.requeue_after_seconds == (None if case.want else pytest.approx(15))
 
 
 # --------------------------------------------------------------------------- recordings, restreams

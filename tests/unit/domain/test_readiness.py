@@ -73,7 +73,10 @@ class Trouble:
 
 TROUBLES = {
     "no node is big enough": Trouble(
-        {"unschedulable_message": "0/1 nodes are available: 1 Insufficient memory."},
+        {
+            "unschedulable_message": "0/1 nodes are available: 1 Insufficient memory. no new "
+            "claims to deallocate, preemption: 0/1 nodes are available: 1 No victims."
+        },
         "Unschedulable",
         "No node can run the ingest pod: 0/1 nodes are available: 1 Insufficient memory.",
     ),
@@ -152,7 +155,7 @@ def test_each_try_of_the_kubelet_has_the_same_words(reason: str, message: str) -
 def test_between_two_crashes_nothing_is_said_to_be_better() -> None:
     case = make_livestream("a")
     case.decide()
-    crashed = {"ready": False, "since": at(0), "last_exit": "exit code 1"}
+    crashed: dict[str, Any] = {"ready": False, "since": at(0), "last_exit": "exit code 1"}
     case.pod(waiting_reason="CrashLoopBackOff", **crashed).later(130).decide()
     assert case.word("Stalled") == "True/PodCrashing"
     before = case.raw["status"]

@@ -334,3 +334,11 @@ def test_events_tell_transitions_and_not_the_start() -> None:
     assert case.recorder(RECORDING, recorded_file()).decide().event_reasons == {
         "Succeeded": "Normal"
     }
+
+
+@pytest.mark.parametrize(
+    ("state", "want"), [("Done", {"Succeeded": "Normal"}), ("Failed", {"Succeeded": "Warning"})]
+)
+def test_the_end_is_an_event_however_it_ends(state: str, want: dict[str, str]) -> None:
+    case = done("Stopped").stored(state, recorded_file(state="Ready", seconds=60))
+    assert case.decide().event_reasons == want

@@ -8,7 +8,6 @@ from sluice_media.contract import RecorderPhase
 from tests.unit.domain.builders import RecordingCase, at, make_recording, recorded_file
 
 
-
 def unschedulable(seconds: float = 130) -> RecordingCase:
     """Its recorder finds no node."""
     case = make_recording("r")
@@ -60,10 +59,36 @@ def test_an_operator_that_just_started_asks_the_recorder_first() -> None:
     assert case.status["phase"] == "Pending"
 
 
-def test_a_recorder_that_was_heard_is_the_one_to_end_it() -> None:
+def lost() -> RecordingCase:
+    """It recorded for a minute, and then its recorder found no node any more."""
     case = make_recording("r")
     case.settled().recorder(RecorderPhase.RECORDING, recorded_file(seconds=60)).decide()
-    case.pod(ready=False, last_exit="exit code 1", waiting_reason="CrashLoopBackOff", since=at(0))
-    case.spec(desiredState="Stopped").later(200, in_touch=False).decide()
-    assert case.word("Stalled") == "True/PodCrashing"
+    case.pod("pod-2", phase="Pending", ready=False, unschedulable_message="no node", since=at(0))
+    case.later(200, in_touch=False).decide()
+    assert case.word("Stalled") == "True/Unschedulable"
+    return case
+
+
+def test_what_a_lost_recorder_has_recorded_is_made_into_a_file_at_the_stop() -> None:
+    case = lost().spec(desiredState="Stopped")
+    first = case.decide()
+    assert (case.status["phase"], case.status["endReason"]) == ("Finalizing", "RecorderLost")
+    assert [call.body["recorderGone"] for call in first.store_calls] == [False]
+    assert case.decide().deletions != ()
+    (call,) = case.no_pod().decide().store_calls
+    assert call.body["recorderGone"] is True, "only once it is"
+    case.stored("Done", recorded_file(state="Ready", seconds=60)).decide()
+    assert (case.status["phase"], case.word("Succeeded")) == ("Completed", "True/RecorderLost")
+
+
+def test_until_the_stop_a_lost_recorder_is_waited_for() -> None:
+    assert lost().status.get("endReason") is None
+
+
+def test_a_recorder_that_answers_is_the_one_to_end_it() -> None:
+    case = make_recording("r")
+    case.settled().recorder(RecorderPhase.RECORDING, recorded_file(seconds=60)).decide()
+    case.recorder(RecorderPhase.RECORDING, recorded_file(seconds=60), config_error="unreadable")
+    case.spec(desiredState="Stopped").decide()
+    assert case.word("Stalled") == "True/InvalidConfiguration"
     assert case.status.get("endReason") is None

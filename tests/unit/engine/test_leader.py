@@ -56,6 +56,18 @@ async def test_the_second_one_takes_over_15_seconds_after_the_first_died() -> No
     assert api.objects["Lease", "ns", "lease"]["spec"]["leaseTransitions"] == 2
 
 
+async def test_the_next_one_leads_within_half_a_second_of_a_release() -> None:
+    """A rollout of the operator is a pause for everybody who waits for a status."""
+    api, clock = FakeApi(), FakeClock()
+    first = make_leader(api, clock, "a")
+    await first.acquire()
+    waiting = asyncio.ensure_future(make_leader(api, clock, "b").acquire())
+    await clock.advance(3.1)
+    await first.release()
+    await clock.advance(0.5)
+    assert waiting.done()
+
+
 class Link:
     """A way to the API server that can be cut, and that may lose answers to what arrived."""
 

@@ -223,6 +223,16 @@ async def test_the_store_is_left_alone_while_the_recorder_writes_and_after_the_e
     assert recorded.world.http.asked == []
 
 
+async def test_the_store_is_asked_when_the_recorder_has_fallen_silent() -> None:
+    recorded = Recorded()
+    recorded.recorder_says(RecorderPhase.RECORDING)
+    await recorded.world.clock.advance(11)
+    begun = recorded.world.change(
+        recorded.recording, status={"recordingStartedAt": "2026-03-01T12:00:00.000Z"}
+    )
+    assert (await recorded.controller.gather(begun)).stored is not None
+
+
 @pytest.mark.parametrize(("reason", "asks"), [("FinalizeFailed", 1), ("NothingRecorded", 0)])
 async def test_a_file_that_could_not_be_made_is_asked_for_again(reason: str, asks: int) -> None:
     """The store tries again; every other failure is the end."""

@@ -214,11 +214,41 @@ def test_a_map_that_is_not_ours_starts_a_new_timeline(why: str) -> None:
         new.pass_time(100 if why == "too old" else 2)
     if why == "another stream":
         ack = ack.model_copy(update={"stream_uid": "somebody else's"})
-    new.publish(connection="c", resume=ack).send(1)
+    new.publish(connection="c", resume=ack, first_dts=2 * 90_000).send(1)
     timeline = new.hub.output.timeline
     assert timeline is not None
     assert timeline.id != ack.timeline
     assert timeline.epoch == 1
+
+
+def test_what_a_session_that_is_over_had_put_out_is_not_played_again() -> None:
+    world = World()
+    first = world.publish(connection="c")
+    units = list(first.units(6, in_real_time=False))
+    first.burst(units[:250])
+    ack = world.hub.ack(first.leg)
+    first.end()
+    world.pass_time(11)
+    assert world.hub.output.timeline is None
+    # The gateway was out of reach for longer than the window, and has kept everything.
+    late = world.read(name="late")
+    again = world.publish(connection="c", resume=ack)
+    again.burst(units)
+    world.pass_time(0.1)
+    payloads = [u.payload for u in late.units]
+    expected = next(n for n, u in enumerate(units) if u.is_random_access and n >= 250)
+    assert payloads == [u.payload for u in units[expected:]]
+
+
+def test_an_encoder_that_restarted_its_clock_meanwhile_is_on_air_at_once() -> None:
+    world = World()
+    first = world.publish(connection="c", first_dts=2**40)
+    first.send(2)
+    ack = world.hub.ack(first.leg)
+    first.end()
+    world.pass_time(11)
+    world.publish(connection="c", resume=ack).send(0.2)
+    assert world.hub.delivering
 
 
 events = st.lists(

@@ -62,11 +62,22 @@ def test_content_of_another_stream_with_the_same_name_is_not_recorded() -> None:
 def test_a_silent_source_interrupts_and_its_return_goes_on_in_the_same_file() -> None:
     scene = on_air().silence(6)
     assert (scene.phase, scene.machine.duration_seconds) == ("Interrupted", 20)
-    scene.gap(6.0).play(2)
+    scene.beat().gap(6.0).play(2)
     assert scene.phase == "Recording"
     (file,) = scene.machine.files
     assert [(g.at_seconds, g.wall_seconds) for g in file.gaps] == [(20.0, 6.0)]
     assert len(scene.written) == 22 * 25
+
+
+def test_sound_that_goes_on_without_its_picture_does_not_make_the_phase_flap() -> None:
+    scene = Scene().format(VIDEO, AUDIO).beat().play(4).beat(delivering=False)
+    phases = set()
+    for number in range(100):
+        scene.unit(track=1, dts=scene.dts + number * 1_920)
+        phases.add(scene.phase)
+    assert phases == {"Interrupted"}
+    assert sum(unit.track == 1 for unit in scene.written) == 100
+    assert scene.beat().phase == "Recording"
 
 
 def test_a_gap_that_is_told_again_after_a_reconnect_counts_once() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sluice_media.contract import RecordedFile, StoredRecording
+from sluice_media.ffmpeg.probe import MediaProbe, ProbedFormat, ProbedStream
 from sluice_media.record.journal import FileEntry, Journal
 from sluice_media.record.merge import MergedFile, merge
 from sluice_media.store import finalize as finalize_module
@@ -62,6 +63,43 @@ async def test_an_mp4_that_would_not_fit_is_not_begun(
     monkeypatch.setattr(finalize_module, "_SCRATCH_MARGIN_BYTES", 1 << 60)
     file = merged(file_entry(chunk(1, {0: span(0, 9)})))
     with pytest.raises(TargetError, match="needs 0 MiB of free space, there are"):
+        await finalize_module.finalize(target, job(file), tmp_path / "scratch")
+
+
+@pytest.mark.parametrize(
+    ("frames", "length", "words"),
+    [
+        (900, 36.0, "holds 900 of 1000 video frames"),
+        (1000, 30.0, "holds 30 of 40 seconds"),
+    ],
+)
+async def test_an_mp4_that_holds_less_than_its_chunks_is_no_mp4(
+    target: Target,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    frames: int,
+    length: float,
+    words: str,
+) -> None:
+    async def remux(*_: object) -> None:
+        (tmp_path / "scratch" / keys.mp4_name(UID, 1)).write_bytes(b"mp4")
+
+    async def probe(_: Path) -> MediaProbe:
+        video = ProbedStream(codec_type="video", nb_frames=frames)
+        return MediaProbe(format=ProbedFormat(format_name="mp4", duration=length), streams=[video])
+
+    monkeypatch.setattr(finalize_module, "_remux", remux)
+    monkeypatch.setattr(finalize_module, "probe", probe)
+    file = merged(file_entry(chunk(1, {0: span(0, 40 * 90_000 - 3600, units=1000)})))
+    with pytest.raises(FinalizeError, match=words):
+        await finalize_module.finalize(target, job(file), tmp_path / "scratch")
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+async def test_a_scratch_folder_that_cannot_be_made_is_said(target: Target, tmp_path: Path) -> None:
+    (tmp_path / "scratch").write_text("in the way")
+    file = merged(file_entry(chunk(1, {0: span(0, 9)})))
+    with pytest.raises(FinalizeError, match="scratch folder cannot be used: File exists"):
         await finalize_module.finalize(target, job(file), tmp_path / "scratch")
 
 

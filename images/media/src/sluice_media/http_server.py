@@ -75,7 +75,7 @@ async def serving(
         waiting[protocol] = loop.call_later(FIRST_REQUEST_SECONDS, cut, protocol)
         return protocol
 
-    def cut(protocol: web.RequestHandler[web.Request]) -> None:
+    def cut(protocol: web.RequestHandler) -> None:
         del waiting[protocol]
         if protocol.transport is not None:
             protocol.transport.abort()

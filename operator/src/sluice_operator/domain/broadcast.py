@@ -22,6 +22,8 @@ __all__ = ["Broadcast", "on_air", "session_is_on"]
 _ADOPTION_SECONDS = 10.0
 """A hub that came up empty may still adopt the session from its gateway or a reader."""
 _MAX_SESSIONS = 10
+_REJECTIONS_APART_SECONDS = 10.0
+"""An encoder with a wrong key tries again all the time; the same refusal is told so often."""
 _HYSTERESIS = {"bitrateKbps": 0.25, "frameRate": 0.02}
 """Measured values that wobble: a change by less than this share is not worth a write."""
 
@@ -212,4 +214,7 @@ def _rejection(stored: Stored, status: IngestStatus) -> Any:
     if known is None:
         return told
     before = parse_time(known["at"])
-    return told if before is None or status.last_rejection.at >= before else known
+    if before is None:
+        return told
+    apart = 0.0 if told["reason"] != known["reason"] else _REJECTIONS_APART_SECONDS
+    return told if seconds_until(before, apart, status.last_rejection.at) <= 0 else known

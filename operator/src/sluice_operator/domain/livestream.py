@@ -33,6 +33,9 @@ from sluice_operator.domain.transitions import events_for
 
 __all__ = ["decide", "gateway_address"]
 
+_ADDRESS_RETRY_SECONDS = 15.0
+"""The gateway's Service is not watched."""
+
 
 def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     """The complete wish for one LiveStream. Pure."""
@@ -229,7 +232,8 @@ def _readiness(
     now: datetime,
 ) -> Readiness:
     if address is None:
-        when_ready = ready("AddressPending", "Set up; the gateway has no public address yet.")
+        words = "Set up; the gateway has no public address yet."
+        when_ready = ready("AddressPending", words, _ADDRESS_RETRY_SECONDS)
     else:
         when_ready = ready("Configured", "Set up as asked for.")
     return pod_readiness(

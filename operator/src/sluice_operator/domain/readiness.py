@@ -52,6 +52,8 @@ _KUBELET_TALK = re.compile(
     re.VERBOSE,
 )
 """What the kubelet puts before the cause, in one of two tries: each change would cost a write."""
+_SCHEDULER_TALK = re.compile(r" (?:no new claims to deallocate,? ?)?preemption: .*", re.DOTALL)
+"""What the scheduler tried beside: of no use to who has to find a node."""
 _CONFIG_REASONS = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
@@ -79,8 +81,8 @@ class Readiness:
         return tuple(found)
 
 
-def ready(reason: str, message: str) -> Readiness:
-    return Readiness("True", reason, message)
+def ready(reason: str, message: str, look_again_seconds: float | None = None) -> Readiness:
+    return Readiness("True", reason, message, look_again_seconds=look_again_seconds)
 
 
 def stalled(reason: str, message: str, look_again_seconds: float | None = None) -> Readiness:
@@ -213,7 +215,8 @@ def _pod_trouble(what: str, pods: Sequence[PodView], now: datetime) -> Readiness
 
 def _cause(what: str, pod: PodView) -> tuple[str, str] | None:
     if pod.unschedulable_message is not None:
-        return "Unschedulable", f"No node can run the {what}: {pod.unschedulable_message}"
+        told = _SCHEDULER_TALK.sub("", pod.unschedulable_message)
+        return "Unschedulable", f"No node can run the {what}: {told}"
     detail = _KUBELET_TALK.sub("", pod.waiting_message or "").strip() or pod.waiting_reason
     if pod.waiting_reason in _IMAGE_REASONS:
         return "ImagePullFailed", f"The image of the {what} cannot be pulled: {detail}"

@@ -36,6 +36,7 @@ from sluice_operator.domain.recording_course import (
     is_stopped,
     never_started,
     presence_of,
+    recorder_lost,
 )
 from sluice_operator.domain.recording_parts import (
     conditions_of,
@@ -97,8 +98,7 @@ def _at_work(
     recorder_state = _readiness(observed, owner, stored, now)
     over = _given_up(observed, owner, spec, stored, presence, recorder_state)
     if over is not None:
-        course = never_started(over, recorder_state.message)
-        return _after_the_end(observed, owner, spec, stored, presence, course, now)
+        return _after_the_end(observed, owner, spec, stored, presence, over, now)
     readiness = obstacle or recorder_state
     config = recorder_configuration(observed, owner, spec, stored, presence)
     # A recorder that is there hears of a stop whatever else is missing.
@@ -135,17 +135,20 @@ def _given_up(
     stored: Stored,
     presence: StreamPresence,
     recorder: Readiness,
-) -> str | None:
-    """Why it is over, when it was stopped or its stream went while no recorder could be started.
+) -> Course | None:
+    """The end, when it was stopped or its stream went while no recorder can be started.
 
     Nobody would ever end it else: a stop is carried out by the recorder."""
-    heard = observed.sample is not None or stored.get("recordingStartedAt") is not None
     not_asked_yet = in_start_grace(observed.sample, observed.operator_uptime_seconds)
-    if heard or not_asked_yet or not recorder.stalled or job_of(observed, owner) is None:
+    at_work = fresh(observed.sample) is not None or not_asked_yet or not recorder.stalled
+    if at_work or job_of(observed, owner) is None:
         return None
-    if is_stopped(spec, stored):
-        return "Stopped"
-    return "StreamEnded" if presence == "Gone" else None
+    if not is_stopped(spec, stored) and presence != "Gone":
+        return None
+    if stored.get("recordingStartedAt"):
+        return recorder_lost(observed, stored)
+    reason = "Stopped" if is_stopped(spec, stored) else "StreamEnded"
+    return never_started(reason, recorder.message)
 
 
 def _stream_missing(

@@ -23,6 +23,7 @@ __all__ = [
     "is_stopped",
     "never_started",
     "presence_of",
+    "recorder_lost",
 ]
 
 FINALIZE_FAILED = "FinalizeFailed"
@@ -106,6 +107,13 @@ def never_started(reason: str, cause: str) -> Course:
     words = f"The recorder could not be started, so nothing was recorded. {cause}"
     succeeded = Condition("Succeeded", "False", "NothingRecorded", words)
     return Course("Failed", False, succeeded, reason, terminal=True, files=[])
+
+
+def recorder_lost(observed: ObservedRecording, stored: Stored) -> Course:
+    """The end of a Recording whose recorder is not to be had back: the store has what there is."""
+    written = observed.stored.files if observed.stored else ()
+    files = merged_files(stored.get("files") or (), (), written)
+    return _ended("RecorderLost", files, observed.stored, None, stored)
 
 
 def _has_recorder(observed: ObservedRecording, stored: Stored) -> bool:

@@ -145,4 +145,5 @@ def events_of(stored: Stored, conditions: tuple[Condition, ...], course: Course)
     kind = "Warning" if course.succeeded.status == "False" else "Normal"
     types = {"Succeeded": kind, "Stalled": "Warning", "StopLatched": "Normal"}
     told = events_for(stored, conditions, types)
-    return told | ({"Succeeded": kind} if course.succeeded.reason in _TOLD else {})
+    tell = course.terminal or course.succeeded.reason in _TOLD
+    return told | ({"Succeeded": kind} if tell else {})

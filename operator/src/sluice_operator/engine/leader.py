@@ -41,7 +41,9 @@ class LeaseTimes:
     renew_deadline_seconds: float = 10.0
     """How long we go on leading after the last renewal that succeeded; less than lease_seconds."""
     retry_seconds: float = 2.0
-    """Between renewals, and between looks at somebody else's Lease."""
+    """Between renewals."""
+    look_seconds: float = 0.5
+    """Between looks at somebody else's Lease: after a rollout nobody leads for so long."""
 
     def __post_init__(self) -> None:
         if not self.retry_seconds < self.renew_deadline_seconds < self.lease_seconds:
@@ -87,7 +89,7 @@ class Leader:
             if holder and holder != waiting_for:
                 _log.info("waiting_for_lease", holder=holder)
                 waiting_for = holder
-            await self._clock.sleep(self._times.retry_seconds)
+            await self._clock.sleep(self._times.look_seconds)
         _log.info("leading", identity=self._identity)
 
     async def hold(self) -> None:

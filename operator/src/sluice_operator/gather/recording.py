@@ -11,6 +11,7 @@ from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.observed import ObservedRecording, Sample
 from sluice_operator.domain.recording import decide
 from sluice_operator.domain.recording_course import FINALIZE_FAILED
+from sluice_operator.domain.samples import fresh
 from sluice_operator.engine.cache import Manifest, uid_of
 from sluice_operator.gather.common import Context, store_name
 from sluice_operator.gather.store import StoreClient
@@ -58,7 +59,9 @@ class RecordingController:
         """The store's word, once there may be something of it that the recorder does not know."""
         status = obj.get("status") or {}
         began = status.get("recordingStartedAt") or (sample is not None and sample.status.files)
-        writing = sample is not None and sample.status.phase in _WRITING
+        # Only who is heard writes: what a lost recorder said last may be long over.
+        heard = fresh(sample)
+        writing = heard is not None and heard.phase in _WRITING
         over = status.get("phase") in _FINAL_PHASES and not _may_be_retried(status)
         done = sample is not None and sample.status.phase is RecorderPhase.DONE
         if store is None or over or writing or not (began or done):

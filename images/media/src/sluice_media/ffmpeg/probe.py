@@ -29,6 +29,8 @@ class ProbedStream(BaseModel):
     codec_tag_string: str = ""
     width: int = 0
     height: int = 0
+    nb_frames: int = 0
+    """Samples of the track, as the container's index counts them; 0 when it does not."""
 
 
 class MediaProbe(BaseModel):

@@ -27,6 +27,7 @@ KEEP_SECONDS = 1.0
 REJECTION_SECONDS = 5.0
 """A refusal of the same kind shows anew this often at most: a flood of wrong keys must not
 become a flood of status updates."""
+_PREFERENCE = tuple(LegName)
 
 
 class Hub:
@@ -53,7 +54,7 @@ class Hub:
     @property
     def legs(self) -> tuple[Leg, ...]:
         """Connected legs, in order of preference."""
-        return tuple(self._legs[name] for name in LegName if name in self._legs)
+        return tuple(self._legs[name] for name in _PREFERENCE if name in self._legs)
 
     def leg(self, name: LegName) -> Leg | None:
         return self._legs.get(name)
@@ -177,7 +178,8 @@ class Hub:
         chosen = select(self.legs, self._active)
         if chosen is None or chosen is self._active:
             return
-        entry = entry_point(chosen, self.output.stopped_us)
+        seen_dts = self.output.seen_dts(chosen, self.config, now)
+        entry = entry_point(chosen, self.output.stopped_us, seen_dts)
         if entry is None:
             return
         units = chosen.look_back.from_(entry)

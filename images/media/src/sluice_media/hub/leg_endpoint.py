@@ -144,7 +144,7 @@ class LegEndpoint:
             async for data in request.content.iter_any():
                 if leg.end is not None:
                     return
-                self._metrics.bytes_in.inc(len(data))
+                self._metrics.bytes_in += len(data)
                 feed.feed(data, self._clock())
                 self._changed()
         except FlvError as error:

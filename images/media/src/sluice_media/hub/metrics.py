@@ -24,18 +24,17 @@ class HubMetrics:
         self.rejections = Counter(
             "sluice_hub_rejections", "Publishers refused.", ["reason"], registry=registry
         )
-        self.bytes_in = Counter(
-            "sluice_hub_received_bytes", "Bytes received from publishers.", registry=registry
-        )
-        self.bytes_out = Counter(
-            "sluice_hub_sent_bytes", "Bytes sent to readers of the timeline.", registry=registry
-        )
-        registry.register(_HubCollector(hub))
+        self.bytes_in = 0
+        """Bytes received from publishers. A number: a Counter's lock for every read adds up."""
+        self.bytes_out = 0
+        """Bytes sent to readers of the timeline."""
+        registry.register(_HubCollector(hub, self))
 
 
 class _HubCollector(Collector):
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, counted: HubMetrics) -> None:
         self._hub = hub
+        self._counted = counted
 
     def collect(self) -> Iterator[Metric]:
         hub, output = self._hub, self._hub.output
@@ -57,6 +56,8 @@ class _HubCollector(Collector):
         for name, text, value in gauges:
             yield GaugeMetricFamily(f"sluice_hub_{name}", text, value=value)
         counters: tuple[tuple[str, str, float], ...] = (
+            ("received_bytes", "Bytes received from publishers.", self._counted.bytes_in),
+            ("sent_bytes", "Bytes sent to readers of the timeline.", self._counted.bytes_out),
             ("gaps", "Gaps that were collapsed.", output.gaps),
             ("units", "Access units put out.", output.units),
             ("reader_drops", "Readers dropped because they were too slow.", hub.readers.dropped),

@@ -90,6 +90,18 @@ class Output:
         current = self.timeline
         return current if current is not None and current.ring.newest is not None else None
 
+    def seen_dts(self, leg: Leg, config: IngestConfig, now: Moment) -> int | None:
+        """Source DTS up to which ``leg`` sends again what a session that is over has put out.
+
+        A gateway whose hub was out of reach for longer than the resume window still has up to a
+        minute of that session; played again, it would be old news, and late for good."""
+        resume = leg.resume
+        if self.timeline is not None or resume is None or resume.stream_uid != config.uid:
+            return None
+        if not resume.timeline or self._may_adopt(resume, config, now):
+            return None
+        return resume.last_out_dts - resume.out_offset
+
     def enter(self, leg: Leg, entry: AccessUnit, config: IngestConfig, now: Moment) -> None:
         """``leg`` feeds the output from now on, beginning with ``entry``, which is emitted next."""
         resume, leg.resume = leg.resume, None

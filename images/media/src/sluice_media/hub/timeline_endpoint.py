@@ -129,7 +129,7 @@ class TimelineEndpoint:
                 data = view.feed(data) if view is not None else data
                 if data:
                     await response.write(data)
-                    self._metrics.bytes_out.inc(len(data))
+                    self._metrics.bytes_out += len(data)
             if ended:
                 return
             if reader.at_head:

@@ -5,13 +5,24 @@ Source: ISO/IEC 14496-3:2019, clause 1.A.3.2 (ADTS) and 1.6.2.1 (AudioSpecificCo
 
 from __future__ import annotations
 
+import re
+
 from sluice_media.codecs import CodecError, aac
 from sluice_media.units import TICKS_PER_SECOND
 
-__all__ = ["SampleClock", "adts_config", "adts_frame_bytes", "adts_header_bytes", "find_adts"]
+__all__ = [
+    "SampleClock",
+    "adts_config",
+    "adts_frame_bytes",
+    "adts_header_bytes",
+    "find_adts",
+    "same_config",
+]
 
 _RESYNC_TICKS = TICKS_PER_SECOND * 2 // 1000
 _CRC_BYTES = 2
+_SYNC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
+"""Syncword and layer 0; MPEG-2 or 4, with or without CRC."""
 
 
 def adts_frame_bytes(data: bytes | bytearray, at: int) -> int:
@@ -39,6 +50,15 @@ def adts_config(data: bytes | bytearray, at: int) -> bytes:
     """
     if data[at + 6] & 3:
         raise CodecError("an ADTS frame with several raw data blocks")
+    return _config(data, at)
+
+
+def same_config(data: bytes | bytearray, at: int, config: bytes) -> bool:
+    """Whether the header at ``at`` says the same as ``config``."""
+    return _config(data, at) == config
+
+
+def _config(data: bytes | bytearray, at: int) -> bytes:
     object_type = (data[at + 2] >> 6) + 1
     rate_index = data[at + 2] >> 2 & 0xF
     channels = (data[at + 2] & 1) << 2 | data[at + 3] >> 6
@@ -47,10 +67,8 @@ def adts_config(data: bytes | bytearray, at: int) -> bytes:
 
 def find_adts(data: bytes | bytearray, start: int) -> int:
     """Where the next header might be, at or after ``start``; the end of ``data`` if nowhere."""
-    at = data.find(b"\xff", start)
-    while 0 <= at < len(data) - 1 and data[at + 1] & 0xF6 != 0xF0:
-        at = data.find(b"\xff", at + 1)
-    return at if at >= 0 else len(data)
+    found = _SYNC.search(data, start)
+    return found.start() if found else len(data)
 
 
 class SampleClock:

@@ -11,6 +11,7 @@ Read are packets of 188 bytes and the first program; one access unit of video in
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 
 from sluice_media.flv.demux import DemuxEvent, Metadata
@@ -97,6 +98,7 @@ class TsDemuxer:
         self._clock = TimestampClock()
         self._formats: dict[int, TrackFormat] = {}
         self._dropped_before = 0
+        self._ready: deque[DemuxEvent] = deque()
         self.continuity_errors = 0
         """Packets whose counter does not follow."""
         self.sync_losses = 0
@@ -134,11 +136,13 @@ class TsDemuxer:
         """The end of the stream: what still waits, the last picture above all."""
         yield from self._events(final=True)
         for stream in self._streams.values():
-            yield from self._end(stream)
+            self._end(stream)
+        yield from self._taken()
 
     # ------------------------------------------------------------------ packets
 
     def _events(self, *, final: bool) -> Iterator[DemuxEvent]:
+        yield from self._taken()
         while self._locked or self._lock(final=final):
             data, at = self._data, self._at
             last = len(data) - PACKET_BYTES
@@ -159,18 +163,24 @@ class TsDemuxer:
                     if len(stream.packet) < stream.limit:
                         continue
                     self._at = at
-                    yield from self._reached(stream)
+                    self._reached(stream)
                 else:
                     self._at = at
-                    yield from self._packet(data[start - 4 : at])
+                    self._packet(data[start - 4 : at])
+                yield from self._taken()
                 if self._data is not data or self._streams is not streams:
                     break
             else:
                 self._at = at
                 return
-            if self._data is data and data[at : at + 1] not in (b"", b"\x47"):
+            if self._data is data and at <= last and data[at] != _SYNC:
                 self._at = at
                 self._lose_sync()
+
+    def _taken(self) -> Iterator[DemuxEvent]:
+        ready = self._ready
+        while ready:
+            yield ready.popleft()
 
     def _lock(self, *, final: bool) -> bool:
         """Looks for the next packet; whether there is one, and all that is needed to know it."""
@@ -194,7 +204,7 @@ class TsDemuxer:
         for stream in self._streams.values():
             self._lose(stream)
 
-    def _packet(self, packet: bytes) -> Iterator[DemuxEvent]:
+    def _packet(self, packet: bytes) -> None:
         """Anything but a plain packet of an open PES packet."""
         flags, control = packet[1], packet[3]
         pid = (flags & 0x1F) << 8 | packet[2]
@@ -211,7 +221,7 @@ class TsDemuxer:
         stream = self._streams.get(pid)
         if stream is not None:
             if has_payload:
-                yield from self._media(stream, packet, start, discontinuity)
+                self._media(stream, packet, start, discontinuity)
             elif discontinuity:
                 stream.track.lose()
         elif has_payload and pid in (PAT_PID, self._pmt_pid):
@@ -223,11 +233,9 @@ class TsDemuxer:
                 if is_pat:
                     self._associate(section)
                 else:
-                    yield from self._remap(section)
+                    self._remap(section)
 
-    def _media(
-        self, stream: _Stream, packet: bytes, start: int, discontinuity: bool
-    ) -> Iterator[DemuxEvent]:
+    def _media(self, stream: _Stream, packet: bytes, start: int, discontinuity: bool) -> None:
         payload = packet[start:]
         unit_start = packet[1] & 0x40
         counter = packet[3] & 0xF
@@ -239,7 +247,7 @@ class TsDemuxer:
             self._lose(stream)
         stream.expected = _NEXT_CONTROL[counter]
         if unit_start:
-            yield from self._end(stream)
+            self._end(stream)
             stream.start()
         if discontinuity:
             stream.track.lose()
@@ -248,11 +256,11 @@ class TsDemuxer:
         stream.packet += payload
         stream.utc_us = self._utc_us
         if len(stream.packet) >= stream.limit:
-            yield from self._reached(stream)
+            self._reached(stream)
 
     # ------------------------------------------------------------------ PES packets
 
-    def _reached(self, stream: _Stream) -> Iterator[DemuxEvent]:
+    def _reached(self, stream: _Stream) -> None:
         """The PES packet has as many bytes as were waited for."""
         if not stream.headed:
             size = pes_bytes(stream.packet)
@@ -264,20 +272,20 @@ class TsDemuxer:
             if len(stream.packet) < stream.limit:
                 return
         if stream.bounded:
-            yield from self._whole(stream)
+            self._whole(stream)
         else:
             self._lose(stream)
 
-    def _end(self, stream: _Stream) -> Iterator[DemuxEvent]:
+    def _end(self, stream: _Stream) -> None:
         """No more bytes will come for the PES packet."""
         if not stream.open:
             return
         if stream.headed and not stream.bounded:
-            yield from self._whole(stream)
+            self._whole(stream)
         else:
             self._lose(stream)
 
-    def _whole(self, stream: _Stream) -> Iterator[DemuxEvent]:
+    def _whole(self, stream: _Stream) -> None:
         stream.open = False
         packet = stream.packet
         if stream.bounded and len(packet) > stream.limit:
@@ -292,7 +300,7 @@ class TsDemuxer:
                 if event == self._formats.get(event.track):
                     continue
                 self._formats[event.track] = event
-            yield event
+            self._ready.append(event)
 
     def _lose(self, stream: _Stream) -> None:
         """Bytes of this PID are missing."""
@@ -315,7 +323,7 @@ class TsDemuxer:
             self._pmt_pid = programs[self._program]
             self._pmt = SectionReader()
 
-    def _remap(self, section: bytes) -> Iterator[DemuxEvent]:
+    def _remap(self, section: bytes) -> None:
         found = parse_pmt(section, self._program)
         if found is None or found == self._map:
             return
@@ -331,12 +339,14 @@ class TsDemuxer:
         self._streams = streams
         for gone in before.values():
             if streams.get(gone.pid) is not gone:
-                yield from self._end(gone)
+                self._end(gone)
                 self._dropped_before += gone.track.dropped_units
         tracks = {stream.track_id for stream in streams.values()}
         self._formats = {t: known for t, known in self._formats.items() if t in tracks}
-        yield Metadata(
-            declares_video=VIDEO_TRACK in tracks, declares_audio=bool(tracks - {VIDEO_TRACK})
+        self._ready.append(
+            Metadata(
+                declares_video=VIDEO_TRACK in tracks, declares_audio=bool(tracks - {VIDEO_TRACK})
+            )
         )
 
     def _numbered(self, found: ProgramMap) -> Iterator[tuple[int, ProgramStream]]:

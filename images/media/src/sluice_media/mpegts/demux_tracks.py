@@ -156,6 +156,9 @@ class AudioTrack:
 
     def take(self, packet: bytearray, header: PesHeader, utc_us: int) -> list[_Event]:
         given = None if header.pts_90khz is None else self._clock.unwrap(header.pts_90khz)
+        if self._carry and self._begins_with_frame(packet, header.payload_start):
+            self.lose()  # what was carried has no end
+            self.dropped_units += 1
         carried = len(self._carry)
         data = self._carry + packet[header.payload_start :]
         events: list[_Event] = []
@@ -181,6 +184,13 @@ class AudioTrack:
             at = end
         self._carry = bytes(data[at : at + _MAX_CARRY_BYTES])
         return events
+
+    def _begins_with_frame(self, packet: bytearray, at: int) -> bool:
+        """Whether the payload begins with a header like the ones before: 28 bits, by chance never
+        the middle of a frame."""
+        if len(packet) < at + ADTS_HEADER_BYTES or not adts.adts_frame_bytes(packet, at):
+            return False
+        return adts.same_config(packet, at, self._config)
 
     def _frame(
         self,

@@ -58,12 +58,13 @@ class SectionReader:
 
     def __init__(self) -> None:
         self._partial: bytearray | None = None
-        self._counter = -1
+        self._packet = (-1, b"")
         self._latest = b""
 
     def feed(self, payload: bytes, *, unit_start: bool, counter: int) -> Iterator[bytes]:
         """Takes a packet's payload."""
-        duplicate, self._counter = counter == self._counter, counter
+        duplicate = self._packet == (counter, payload)
+        self._packet = (counter, payload)
         if duplicate or not payload:
             return
         if not unit_start:

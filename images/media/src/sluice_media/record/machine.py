@@ -122,7 +122,7 @@ class RecorderMachine:
         self._stop_at = restored.stop_requested_at
         self._stop_lag_seconds = 0.0
         self._rearm_at: datetime | None = None
-        self._interrupted = False
+        self._silent = self._hub_gone = False
         if self.files and self._file is None:
             self._rearm_at = self._rearm_from(self.files[-1].ended_at or now)
 
@@ -135,6 +135,11 @@ class RecorderMachine:
         if self._file is not None:
             return RecorderPhase.INTERRUPTED if self._interrupted else RecorderPhase.RECORDING
         return RecorderPhase.WAITING_FOR_RETURN if self.files else RecorderPhase.WAITING
+
+    @property
+    def _interrupted(self) -> bool:
+        # By the hub's word: sound may go on while the picture has stopped.
+        return self._silent or self._hub_gone
 
     @property
     def current(self) -> PlannedFile | None:
@@ -172,14 +177,11 @@ class RecorderMachine:
         if self.finished is not None:
             return
         lost_seconds = 0.0 if self._lost_at is None else (now - self._lost_at).total_seconds()
-        if self._file is not None and lost_seconds >= HUB_SILENCE_SECONDS:
-            self._interrupted = True
+        self._hub_gone = lost_seconds >= HUB_SILENCE_SECONDS
+        wait_seconds = self.rules.resume_window_seconds + HUB_GRACE_SECONDS
         if self._stop_at is not None and self._stop_is_due(now):
             yield from self._finish("Stopped", now)
-        elif (
-            self._file is not None
-            and lost_seconds >= self.rules.resume_window_seconds + HUB_GRACE_SECONDS
-        ):
+        elif self._file is not None and lost_seconds >= wait_seconds:
             yield from self._end_file("TimelineLost", self._file.last_utc or now)
         if self._rearm_is_over(now, lost_seconds):
             yield from self._finish("StreamEnded", now)
@@ -233,8 +235,7 @@ class RecorderMachine:
 
     def _on_heartbeat(self, beat: TimelineHeartbeat, now: datetime) -> Iterator[Effect]:
         self._lost_at, self._session = None, beat.session
-        if self._file is not None and not beat.delivering:
-            self._interrupted = True
+        self._silent = not beat.delivering
         if self._file is not None and not beat.session:
             # A hub that restarted knows of no session until it has adopted ours: only an `end`
             # ends one. But a session that ended while nobody listened will not be told again.
@@ -242,7 +243,7 @@ class RecorderMachine:
         yield from self.tick(now)
 
     def _on_format(self, form: TimelineFormat, now: datetime) -> Iterator[Effect]:
-        self._lost_at, self._session, self._format = None, True, form
+        self._lost_at, self._session, self._format, self._silent = None, True, form, False
         file = self._file
         if file is None or self._is_foreign(form):
             return
@@ -302,7 +303,6 @@ class RecorderMachine:
     def _write(self, file: PlannedFile, unit: AccessUnit) -> Write:
         file.take(unit)
         self._taken.setdefault(file.timeline, {})[unit.track] = unit.dts
-        self._interrupted = False
         return Write(file, unit)
 
     def _continues(self, unit: AccessUnit) -> bool:
@@ -324,7 +324,7 @@ class RecorderMachine:
         if file is None:
             return
         file.end_reason, file.ended_at = reason, at
-        self._file, self._continuing, self._interrupted = None, False, False
+        self._file, self._continuing = None, False
         self._held.clear()
         self.transitions += 1
         self._rearm_at = self._rearm_from(at)

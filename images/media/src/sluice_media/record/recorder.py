@@ -37,6 +37,7 @@ from sluice_media.record.machine import (
     StopNoted,
     Write,
 )
+from sluice_media.record.metrics import RecordMetrics
 from sluice_media.record.plan import PlannedFile, restore
 from sluice_media.record.recover import Recovered
 from sluice_media.record.uploader import FileClosed, StopRequested, Uploader
@@ -76,6 +77,7 @@ class Recorder:
         attempt: str,
         recovered: Recovered,
         hub_port: int,
+        metrics: RecordMetrics | None = None,
         spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
@@ -95,12 +97,23 @@ class Recorder:
             Journal(attempt=attempt, recording_uid=config.uid, started_at=clock()),
             spool_limit_bytes=spool_limit_bytes,
             on_durable=self._on_durable,
+            on_refused=lambda error: self._metrics.store_errors.labels(error.reason).inc(),
         )
         self._uploader.put(*recovered.adopted)
         self._uploader.put(*(FileClosed(file.entry()) for file in self._restored.unclosed))
+        self._metrics = metrics or RecordMetrics()
+        self._add_gauges()
         self._durable_dts: dict[str, dict[int, int]] = {}
         self._finished = asyncio.Event()
         self._reader: TimelineReader | None = None
+
+    def _add_gauges(self) -> None:
+        gauge = self._metrics.gauge
+        machine, uploader, cutter = self._machine, self._uploader, self._cutter
+        gauge("duration_seconds", "Media time in all files.", lambda: machine.duration_seconds)
+        gauge("pending_bytes", "Bytes of closed chunks not stored.", lambda: uploader.pending_bytes)
+        gauge("pending_chunks", "Closed chunks not stored.", lambda: uploader.pending_chunks)
+        gauge("unusable_units", "Units that were no media.", lambda: cutter.unusable_units)
 
     async def run(self, terminate: asyncio.Event) -> bool:
         """Records until the Recording is over (True) or ``terminate`` is set (False).
@@ -110,7 +123,7 @@ class Recorder:
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as outer:
             upload = outer.create_task(self._uploader.run())
             await self._record(session, terminate)
-            self._uploader.put(*self._cutter.close())
+            self._put(self._cutter.close())
             done = self._finished.is_set() and not terminate.is_set()
             if done:
                 done = await self._first(self._uploader.completed.wait(), terminate.wait())
@@ -169,7 +182,7 @@ class Recorder:
             await asyncio.sleep(TICK_SECONDS)
             now = self._clock()
             self._apply(self._machine.tick(now))
-            self._uploader.put(*self._cutter.flush(now))
+            self._put(self._cutter.flush(now))
             self._publish()
 
     async def _keep_head(self) -> None:
@@ -186,6 +199,7 @@ class Recorder:
             await asyncio.sleep(1.0)
 
     async def _on_durable(self, chunk: ClosedChunk) -> None:
+        self._metrics.stored_bytes.inc(chunk.entry.size_bytes)
         durable = self._durable_dts.setdefault(chunk.file.timeline, {})
         for track, span in chunk.entry.tracks.items():
             durable[track] = max(span.last_dts, durable.get(track, span.last_dts))
@@ -217,7 +231,7 @@ class Recorder:
         for effect in effects:
             match effect:
                 case Write(file=file, unit=unit):
-                    self._uploader.put(*self._cutter.write(file, unit, self._clock()))
+                    self._put(self._cutter.write(file, unit, self._clock()))
                 case BeginFile(file=file):
                     transition = True
                     _log.info("file_begins", index=file.index, timeline=file.timeline)
@@ -226,7 +240,8 @@ class Recorder:
                     self._cutter.changed(file, tracks=tracks)
                 case EndFile(file=file):
                     transition = True
-                    self._uploader.put(*self._cutter.close(), FileClosed(file.entry()))
+                    self._put(self._cutter.close())
+                    self._uploader.put(FileClosed(file.entry()))
                     _log.info("file_ends", index=file.index, reason=file.end_reason)
                 case StopNoted(at=at):
                     self._uploader.put(StopRequested(at))
@@ -234,7 +249,14 @@ class Recorder:
                     transition = True
                     self._finish(reason)
         if transition:
+            self._metrics.transitions.inc()
             self._publish()
+
+    def _put(self, chunks: list[ClosedChunk]) -> None:
+        for chunk in chunks:
+            self._metrics.chunks.inc()
+            self._metrics.written_bytes.inc(chunk.entry.size_bytes)
+            self._uploader.put(chunk)
 
     def _finish(self, reason: str) -> None:
         machine = self._machine
@@ -278,6 +300,7 @@ class Recorder:
         current = machine.current
         error = self._uploader.error
         phase = phase or machine.phase
+        self._metrics.phase(phase)
         self._board.update(
             phase=phase,
             end_reason=machine.finished if phase is RecorderPhase.DONE else None,

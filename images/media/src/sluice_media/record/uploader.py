@@ -56,12 +56,14 @@ class Uploader:
         *,
         spool_limit_bytes: int,
         on_durable: Callable[[ClosedChunk], Awaitable[None]],
+        on_refused: Callable[[TargetError], None] = lambda error: None,
     ) -> None:
         self._target = target
         self._prefix = prefix
         self._journal = journal
         self._limit = spool_limit_bytes
         self._on_durable = on_durable
+        self._on_refused = on_refused
         self._items: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -73,6 +75,10 @@ class Uploader:
         """Why the store takes nothing at the moment."""
         self.completed = asyncio.Event()
         """Set when a Completion is in the store."""
+
+    @property
+    def pending_chunks(self) -> int:
+        return sum(isinstance(item, ClosedChunk) for item in self._items)
 
     def put(self, *items: Item) -> None:
         """Queues items; they reach the store in this order."""
@@ -115,6 +121,7 @@ class Uploader:
             try:
                 await self._store(item)
             except TargetError as error:
+                self._on_refused(error)
                 if self.error is None or self.error.reason != error.reason:
                     _log.warning("store_refuses", reason=error.reason, error=str(error))
                 self.error = error

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import structlog
 import uvloop
-from prometheus_client import CollectorRegistry
 
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig, RecorderPhase, RecorderStatus
 from sluice_media.logs import configure_logging
 from sluice_media.record.journal import Completion
+from sluice_media.record.metrics import RecordMetrics
 from sluice_media.record.recorder import TICKING, Recorder
 from sluice_media.record.recover import Recovered, recover
 from sluice_media.settings import PodSettings
@@ -47,7 +47,8 @@ async def work(settings: PodSettings) -> int:
     attempt = uuid.uuid4().hex[:16]
     structlog.contextvars.bind_contextvars(recording=watch.config.name, attempt=attempt)
     board = _board(settings, watch)
-    async with _serve(settings, board, watch):
+    metrics = RecordMetrics()
+    async with _serve(settings, board, watch, metrics):
         target, recovered, spool = await _prepare(settings, watch, board, attempt, terminate)
         if target is None or recovered is None:
             return NOT_DONE
@@ -63,6 +64,7 @@ async def work(settings: PodSettings) -> int:
                 attempt=attempt,
                 recovered=recovered,
                 hub_port=settings.hub_port,
+                metrics=metrics,
             )
             done = await recorder.run(terminate)
         if done:
@@ -86,12 +88,13 @@ async def _serve(
     settings: PodSettings,
     board: StatusBoard[RecorderStatus],
     watch: ConfigWatch[RecorderConfig],
+    metrics: RecordMetrics,
 ) -> AsyncIterator[None]:
     async with serve_status(
         board=board,
         token=lambda: watch.key(HUB_TOKEN_FILE),
         ready=lambda: True,
-        registry=CollectorRegistry(),
+        registry=metrics.registry,
         host=settings.bind,
         port=settings.status_port,
     ):

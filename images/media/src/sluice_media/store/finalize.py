@@ -19,7 +19,7 @@ import structlog
 
 from sluice_media.contract import RecordedFile
 from sluice_media.ffmpeg.argv import Mp4Spec, mp4_argv
-from sluice_media.ffmpeg.probe import probe
+from sluice_media.ffmpeg.probe import MediaProbe, probe
 from sluice_media.ffmpeg.process import ChildError, start_child
 from sluice_media.record.merge import MergedFile
 from sluice_media.store.keys import chunk_key, mp4_key, mp4_name
@@ -32,6 +32,9 @@ __all__ = ["FinalizeError", "FinalizeJob", "end_of", "finalize", "mp4_spec", "re
 NICE = 10
 _STALL_SECONDS = 300.0
 _SCRATCH_MARGIN_BYTES = 64 << 20
+_COMPLETE_SHARE = 0.98
+"""Of the frames and of the seconds recorded an MP4 must hold so many. Not all: a decoder joins the
+two fields of an interlaced picture, and a demuxer drops what is damaged."""
 _log = structlog.get_logger(__name__)
 
 
@@ -99,18 +102,21 @@ async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedF
     file = job.file
     name = mp4_name(job.recording_uid, file.index)
     path = scratch / name
-    await asyncio.to_thread(_make_room, scratch, file.size_bytes)
     try:
+        await asyncio.to_thread(_make_room, scratch, file.size_bytes)
         spec = mp4_spec(job, path)
         await _remux(target, job, spec)
         sha256, size = await asyncio.to_thread(_settle, path)
         probed = await probe(path)
+        _verify(probed, job)
         key = mp4_key(job.prefix, job.recording_uid, file.index)
         await target.move_in(key, path)
     except ChildError as error:
         raise FinalizeError(str(error)) from error
+    except OSError as error:
+        raise FinalizeError(f"the scratch folder cannot be used: {error.strerror}") from error
     finally:
-        await asyncio.to_thread(path.unlink, missing_ok=True)
+        await asyncio.to_thread(_discard, path)
     return RecordedFile(
         index=file.index,
         name=name,
@@ -171,6 +177,30 @@ def _make_room(scratch: Path, size: int) -> None:
             "NoSpace",
             f"making the MP4 needs {size >> 20} MiB of free space, there are {available >> 20}",
         )
+
+
+def _verify(probed: MediaProbe, job: FinalizeJob) -> None:
+    """Raises FinalizeError when the MP4 does not hold what the chunks do, which are about to be
+    deleted. FFmpeg's exit code does not tell: it is 0 also when the disk was full at the end."""
+    for info in job.file.tracks:
+        units = job.file.units.get(info.track, 0)
+        found = sum(s.nb_frames for s in probed.streams if s.codec_type == info.kind)
+        # Where attempts overlapped, `units` counts some twice; durations below still hold.
+        is_exact = all(chunk.skip_through is None for chunk in job.file.chunks)
+        if is_exact and found < units * _COMPLETE_SHARE - 1:
+            raise FinalizeError(f"the MP4 holds {found} of {units} {info.kind} frames")
+    # FFmpeg closes holes of more than 10 s.
+    holes = sum(gap.wall_seconds for gap in job.file.gaps)
+    expected, found_seconds = job.file.duration_seconds - holes, probed.format.duration
+    if found_seconds < expected * _COMPLETE_SHARE - 1:
+        raise FinalizeError(f"the MP4 holds {found_seconds:.0f} of {expected:.0f} seconds")
+
+
+def _discard(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:  # the folder is emptied at the next start
+        _log.warning("scratch_not_deleted", error=error.strerror)
 
 
 def _settle(path: Path) -> tuple[str, int]:

@@ -9,7 +9,6 @@ import uuid
 from datetime import UTC, datetime
 
 import structlog
-from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.config import ConfigWatch
@@ -18,12 +17,15 @@ from sluice_media.settings import PodSettings
 from sluice_media.status import StatusBoard, serve_status
 from sluice_media.store.http import StoreApi, serve_store
 from sluice_media.store.keys import RECORDINGS, SCRATCH
+from sluice_media.store.metrics import StoreMetrics
 from sluice_media.store.target import Target, TargetError, open_claim
 from sluice_media.store.worker import Finisher
 
 __all__ = ["StoreRole", "serve"]
 
 PROBE_SECONDS = 30.0
+PROBE_AGAIN_SECONDS = 5.0
+"""While the store cannot be written."""
 USAGE_SECONDS = 60.0
 _MAX_CHANGED = 200
 _TICKING = frozenset({"used_bytes", "available_bytes"})
@@ -45,6 +47,7 @@ class StoreRole:
         self._watch = ConfigWatch(StoreConfig, settings.config_file, settings.keys_dir)
         first = StoreStatus(pod_uid=settings.pod_uid, version=0, observed_at=datetime.now(UTC))
         self.board = StatusBoard(first, ticking=_TICKING)
+        self.metrics = StoreMetrics()
         self._configured(self._watch.config)
         self._recount = asyncio.Event()
 
@@ -61,6 +64,7 @@ class StoreRole:
             uri_base=lambda: self._watch.config.uri_base,
             on_change=self._note_change,
             on_busy=self._note_busy,
+            metrics=self.metrics,
         )
         api = StoreApi(target, token=self._store_token, on_told=finisher.wake)
         settings = self._settings
@@ -69,7 +73,7 @@ class StoreRole:
                 board=self.board,
                 token=lambda: self._watch.key(HUB_TOKEN_FILE),
                 ready=lambda: self.board.status.writable,
-                registry=CollectorRegistry(),
+                registry=self.metrics.registry,
                 host=settings.bind,
                 port=settings.status_port,
             ),
@@ -100,7 +104,8 @@ class StoreRole:
     async def _probe_forever(self, target: Target) -> None:
         while True:
             await self.probe(target)
-            await asyncio.sleep(PROBE_SECONDS)
+            ok = self.board.status.writable
+            await asyncio.sleep(PROBE_SECONDS if ok else PROBE_AGAIN_SECONDS)
 
     async def probe(self, target: Target) -> None:
         """Writes, reads and deletes a small object: what a recorder will do."""
@@ -112,9 +117,11 @@ class StoreRole:
                 raise TargetError("Corrupt", "the store gave back other bytes than were written")
             await target.delete(key)
         except TargetError as error:
+            self.metrics.writable.set(0)
             if self.board.update(writable=False, reason=error.reason, message=str(error)):
                 _log.error("store_not_writable", reason=error.reason, error=str(error))
         else:
+            self.metrics.writable.set(1)
             self.board.update(writable=True, reason=None, message=None)
 
     async def _count_forever(self, target: Target) -> None:
@@ -126,6 +133,8 @@ class StoreRole:
                     used += entry.size_bytes
                 available = await asyncio.to_thread(target.available_bytes)
                 self.board.update(used_bytes=used, available_bytes=available)
+                self.metrics.used_bytes.set(used)
+                self.metrics.available_bytes.set(available or 0)
             except (TargetError, OSError) as error:
                 _log.warning("usage_not_counted", error=str(error))
             try:

@@ -109,6 +109,7 @@ class Target:
             source = path.relative_to(self._root).as_posix()
             await _call(obstore.rename_async(self._store, source, key))
             await self.verify(key, size)
+            await self._sync(key)
             return
         await self.put_file(key, path)
         await asyncio.to_thread(path.unlink)

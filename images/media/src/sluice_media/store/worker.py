@@ -25,6 +25,7 @@ from sluice_media.store.catalog import (
     recording_uids,
 )
 from sluice_media.store.finalize import FinalizeError, FinalizeJob, end_of, finalize
+from sluice_media.store.metrics import StoreMetrics
 from sluice_media.store.target import Target, TargetError
 
 __all__ = ["Finisher"]
@@ -54,6 +55,7 @@ class Finisher:
         uri_base: Callable[[], str],
         on_change: Callable[[str], None],
         on_busy: Callable[[str | None], None],
+        metrics: StoreMetrics | None = None,
         scan_seconds: float = SCAN_SECONDS,
         retry_seconds: float = _RETRY_MIN_SECONDS,
     ) -> None:
@@ -62,6 +64,8 @@ class Finisher:
         self._uri_base = uri_base
         self._on_change = on_change
         self._on_busy = on_busy
+        self._metrics = metrics or StoreMetrics()
+        self._metrics.pending.set_function(lambda: len(self._retries))
         self._scan_seconds = scan_seconds
         self._retry_seconds = retry_seconds
         self._told: dict[str, None] = {}
@@ -156,9 +160,12 @@ class Finisher:
         try:
             result = await finalize(self._target, job, self._scratch)
         except (FinalizeError, TargetError) as error:
+            self._metrics.finalize_failures.inc()
             _log.error("file_not_finalized", recording=view.uid, file=file.index, error=str(error))
             return _failed(view, file, str(error))
         seconds = round(time.monotonic() - began, 3)
+        self._metrics.finalize_seconds.observe(seconds)
+        self._metrics.finalized_bytes.inc(result.size_bytes or 0)
         _log.info("file_finalized", recording=view.uid, file=file.index, seconds=seconds)
         return result
 

@@ -1,0 +1,38 @@
+"""The recorder's Prometheus metrics. They count from the start of the attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from sluice_media.contract import RecorderPhase
+
+__all__ = ["RecordMetrics"]
+
+
+class RecordMetrics:
+    """Counters are incremented, gauges ask when they are read."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"sluice_record_{name}", text, labels, registry=self.registry)
+
+        self.written_bytes = counter("written_bytes", "Bytes of chunks closed in the spool.")
+        self.chunks = counter("chunks", "Chunks closed in the spool.")
+        self.stored_bytes = counter("stored_bytes", "Bytes of chunks that the store has.")
+        self.store_errors = counter("store_errors", "Refusals of the store, by reason.", "reason")
+        self.transitions = counter("transitions", "Files begun and ended, and gaps noted.")
+        self._phase = Gauge(
+            "sluice_record_phase", "1 for the present phase.", ["phase"], registry=self.registry
+        )
+
+    def phase(self, present: RecorderPhase) -> None:
+        for phase in RecorderPhase:
+            self._phase.labels(phase.value).set(phase is present)
+
+    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """A gauge whose value is asked for at each scrape."""
+        Gauge(f"sluice_record_{name}", text, registry=self.registry).set_function(value)

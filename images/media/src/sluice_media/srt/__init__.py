@@ -1,0 +1,48 @@
+"""SRT, both ends, on Debian's libsrt: one UDP port for all publishers, and a caller to push with.
+
+:func:`running_srt_listener` takes publishers in and :func:`connect` calls a server; what they
+share is :mod:`.library`, a binding of the few functions they need. :func:`parse_stream_id` is pure.
+"""
+
+from sluice_media.srt.admission import Admit, Refuse, Verdict
+from sluice_media.srt.caller import SrtCaller, SrtTarget, connect
+from sluice_media.srt.connection import SrtConnection
+from sluice_media.srt.errors import (
+    ConnectionLost,
+    ConnectRefused,
+    ConnectTimeout,
+    LibraryMissing,
+    SrtError,
+    StreamIdError,
+)
+from sluice_media.srt.listener import SrtListener, running_srt_listener
+from sluice_media.srt.pacing import MediaPacer
+from sluice_media.srt.reject import RejectCode, describe_rejection
+from sluice_media.srt.settings import SrtListenerSettings
+from sluice_media.srt.stats import SrtStats
+from sluice_media.srt.streamid import PublishRequest, parse_stream_id
+
+__all__ = [
+    "Admit",
+    "ConnectRefused",
+    "ConnectTimeout",
+    "ConnectionLost",
+    "LibraryMissing",
+    "MediaPacer",
+    "PublishRequest",
+    "Refuse",
+    "RejectCode",
+    "SrtCaller",
+    "SrtConnection",
+    "SrtError",
+    "SrtListener",
+    "SrtListenerSettings",
+    "SrtStats",
+    "SrtTarget",
+    "StreamIdError",
+    "Verdict",
+    "connect",
+    "describe_rejection",
+    "parse_stream_id",
+    "running_srt_listener",
+]

@@ -1,0 +1,150 @@
+"""Pushing over SRT: a caller that connects, sends paced, and says why it could not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+from sluice_media.srt.errors import CallError, ConnectionLost, ConnectRefused, ConnectTimeout
+from sluice_media.srt.library import (
+    Library,
+    Option,
+    SocketState,
+    load,
+    pack_address,
+)
+from sluice_media.srt.pacing import HEADROOM, MediaPacer
+from sluice_media.srt.stats import SrtStats
+
+__all__ = ["SrtCaller", "SrtTarget", "connect"]
+
+MESSAGE_BYTES = 1_316
+"""Seven transport packets."""
+_FULL_SECONDS = 0.005
+_SLICE_SECONDS = 0.010
+_DRAIN_POLL_SECONDS = 0.02
+_CONNECT_POLL_SECONDS = 0.010
+_REJ_TIMEOUT = 16
+
+
+@dataclass(slots=True, frozen=True)
+class SrtTarget:
+    """Neither ``repr`` nor any error shows the stream id or the passphrase."""
+
+    host: str
+    """An address, not a name: who looks names up also decides which addresses are allowed."""
+    port: int
+    stream_id: SecretStr = field(default_factory=lambda: SecretStr(""))
+    """At most 512 bytes."""
+    passphrase: SecretStr | None = None
+    """10 to 79 characters; AES-256."""
+    latency_ms: int = 120
+    peer_idle_ms: int = 5_000
+
+
+class SrtCaller:
+    """A connection that sends; made by :func:`connect`."""
+
+    def __init__(self, library: Library, handle: int, pacer: MediaPacer) -> None:
+        self._library = library
+        self._handle = handle
+        self._pacer = pacer
+        self.sent_bytes = 0
+
+    async def send(self, data: bytes, dts_90khz: int) -> None:
+        """Sends transport packets whose media time is ``dts_90khz`` (unwrapped), at most 1.25
+        times as fast as the media plays. Raises ConnectionLost."""
+        start = self._pacer.start_at(len(data), dts_90khz, time.monotonic())
+        rate = HEADROOM * self._pacer.bytes_per_second
+        for at in range(0, len(data), MESSAGE_BYTES):
+            wait = start + at / rate - time.monotonic()
+            # Less than a slice is not worth a timer: a few messages go together.
+            if wait >= _SLICE_SECONDS:
+                await asyncio.sleep(wait)
+            await self._send(data[at : at + MESSAGE_BYTES])
+
+    async def _send(self, message: bytes) -> None:
+        try:
+            while not self._library.send(self._handle, message):
+                await asyncio.sleep(_FULL_SECONDS)
+                if not self.connected:
+                    raise ConnectionLost("the server is not there any more")
+        except CallError:
+            raise ConnectionLost("the server is not there any more") from None
+        self.sent_bytes += len(message)
+
+    async def drain(self, timeout_seconds: float) -> bool:
+        """Waits until the server has acknowledged everything; whether it has."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while True:
+                    stats = self.stats()
+                    if stats is None or not stats.send_buffer_ms:
+                        return stats is not None
+                    await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        except TimeoutError:
+            return False
+
+    @property
+    def connected(self) -> bool:
+        return self._library.state(self._handle) == SocketState.CONNECTED
+
+    @property
+    def media_bytes_per_second(self) -> float:
+        """The media's rate over its last two seconds."""
+        return self._pacer.bytes_per_second
+
+    def stats(self) -> SrtStats | None:
+        """Counters of now; None when the connection is gone."""
+        try:
+            return self._library.stats(self._handle)
+        except CallError:
+            return None
+
+
+@asynccontextmanager
+async def connect(
+    target: SrtTarget, *, timeout_seconds: float = 3.0, pacer: MediaPacer | None = None
+) -> AsyncIterator[SrtCaller]:
+    """A connection that is closed with the context.
+
+    Raises LibraryMissing, ConnectTimeout when nobody answers, ConnectRefused with the reason, and
+    CallError for a target that libsrt does not take (a passphrase of 9 characters).
+    """
+    library = load()
+    address = pack_address(target.host, target.port)
+    handle = library.create()
+    try:
+        _configure(library, handle, target, timeout_seconds)
+        library.connect(handle, address)
+        # Non-blocking: a thread that waits in srt_connect cannot be called back.
+        while (state := library.state(handle)) != SocketState.CONNECTED:
+            if state != SocketState.CONNECTING:
+                reason = library.reject_reason(handle)
+                if reason == _REJ_TIMEOUT:
+                    raise ConnectTimeout("nobody answers there")
+                raise ConnectRefused(reason)
+            await asyncio.sleep(_CONNECT_POLL_SECONDS)
+        yield SrtCaller(library, handle, pacer or MediaPacer())
+    finally:
+        library.close(handle)
+
+
+def _configure(library: Library, handle: int, target: SrtTarget, timeout_seconds: float) -> None:
+    library.set_int(handle, Option.SEND_BLOCKING, 0)
+    library.set_int(handle, Option.RECEIVE_BLOCKING, 0)
+    library.set_int(handle, Option.CONNECT_TIMEOUT_MS, int(timeout_seconds * 1000))
+    library.set_int(handle, Option.PEER_LATENCY_MS, target.latency_ms)
+    library.set_int(handle, Option.RECEIVE_LATENCY_MS, target.latency_ms)
+    library.set_int(handle, Option.PEER_IDLE_MS, target.peer_idle_ms)
+    if stream_id := target.stream_id.get_secret_value().encode():
+        library.set_bytes(handle, Option.STREAM_ID, stream_id)
+    if target.passphrase is not None:
+        library.set_int(handle, Option.KEY_LENGTH, 32)
+        secret = target.passphrase.get_secret_value().encode()
+        library.set_bytes(handle, Option.PASSPHRASE, secret)

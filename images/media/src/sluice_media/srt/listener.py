@@ -1,0 +1,252 @@
+"""Publishers over SRT: one UDP port for all streams.
+
+libsrt asks before each accept, in its receiving thread; the answer comes from the
+:class:`~.admission.AdmissionTable`. What is not in the table is looked up in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from sluice_media.srt.admission import AdmissionTable, Admit, Refuse, Verdict
+from sluice_media.srt.connection import SrtConnection, _Owner
+from sluice_media.srt.errors import CallError, SrtError, StreamIdError
+from sluice_media.srt.library import Library, Option, load, pack_address, unpack_address
+from sluice_media.srt.receiver import Receiver
+from sluice_media.srt.reject import RejectCode
+from sluice_media.srt.settings import SrtListenerSettings
+from sluice_media.srt.streamid import PublishRequest, parse_stream_id
+
+__all__ = ["Lookup", "SrtListener", "running_srt_listener"]
+
+Lookup = Callable[[PublishRequest, str], Awaitable[Verdict]]
+"""(request, remote address) -> verdict. What it raises counts as UNAVAILABLE."""
+
+_BACKLOG = 64
+_PENDING_SECONDS = 5.0
+_KEY_BYTES = 32
+_SOCKADDR_BYTES = 28
+_HOUSEKEEPING_SECONDS = 5.0
+_log = structlog.get_logger(__name__)
+
+
+class SrtListener:
+    """Made by :func:`running_srt_listener`."""
+
+    def __init__(
+        self, library: Library, settings: SrtListenerSettings, lookup: Lookup,
+        tasks: asyncio.TaskGroup,
+    ) -> None:  # fmt: skip
+        self._library = library
+        self._settings = settings
+        self._lookup = lookup
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._table = AdmissionTable(
+            wait_seconds=settings.lookup_wait_ms / 1000,
+            clock=time.monotonic,
+        )
+        self._lookups: set[asyncio.Task[None]] = set()
+        self._pending: dict[int, tuple[PublishRequest, Admit, str, float]] = {}
+        self._live: dict[str, SrtConnection] = {}
+        self._accepted: deque[SrtConnection] = deque()
+        self._accepted_event = asyncio.Event()
+        self.rejections: Counter[RejectCode] = Counter()
+        """Refused handshakes by our code; wrong passphrases are refused by libsrt itself."""
+        self._handle = self._listen()
+        self._receiver = Receiver(
+            library, self._handle, self._accept_all, silence_seconds=settings.silence_ms / 1000
+        )
+        self._owner = _Owner(
+            library, self._receiver.resume, self._receiver.close, settings.queue_bytes
+        )
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def connections(self) -> tuple[SrtConnection, ...]:
+        return tuple(c for c in tuple(self._live.values()) if not c.ended)
+
+    async def accept(self) -> SrtConnection:
+        """The next publisher. Its handshake is done, media may be there already."""
+        while not self._accepted:
+            self._accepted_event.clear()
+            await self._accepted_event.wait()
+        return self._accepted.popleft()
+
+    def announce(self, request: PublishRequest, verdict: Verdict) -> None:
+        """Replaces what is known of a publisher, before it asks (again)."""
+        self._table.answer(request, verdict)
+
+    # ------------------------------------------------------------------ life
+
+    def _listen(self) -> int:
+        library, settings = self._library, self._settings
+        handle = library.create()
+        try:
+            library.set_int(handle, Option.RECEIVE_BLOCKING, 0)
+            library.set_int(handle, Option.RECEIVE_LATENCY_MS, settings.latency_ms)
+            library.set_int(handle, Option.PEER_IDLE_MS, settings.silence_ms)
+            library.set_int(handle, Option.ENFORCED_ENCRYPTION, 1)
+            if ":" in settings.bind:
+                library.set_int(handle, Option.IPV6_ONLY, 0)
+            library.bind(handle, pack_address(settings.bind, settings.port))
+            self._hook = library.hook(handle, self._on_handshake)
+            library.listen(handle, _BACKLOG)
+            self._port = library.local_port(handle)
+        except BaseException:
+            library.close(handle)
+            raise
+        return handle
+
+    async def _keep_house(self) -> None:
+        while not self._receiver.failed.done():
+            await asyncio.wait((self._receiver.failed,), timeout=_HOUSEKEEPING_SECONDS)
+            self._table.forget_expired()
+        raise SrtError("the SRT receiver has failed")
+
+    # ------------------------------------------------------------------ libsrt's thread
+
+    def _on_handshake(
+        self, handle: int, _version: int, peer: int | None, stream_id: bytes | None
+    ) -> int:
+        try:
+            remote = unpack_address(ctypes.string_at(peer, _SOCKADDR_BYTES))[0] if peer else ""
+            code = self._decide(handle, remote, stream_id or b"")
+        except Exception as bug:
+            # An exception must not pass through C. Its text might hold the stream id.
+            _log.error("srt_handshake_failed", error=type(bug).__name__)
+            code = RejectCode.INTERNAL
+        if code is None:
+            return 0
+        self.rejections[code] += 1
+        self._library.reject(handle, code)
+        return -1
+
+    def _decide(self, handle: int, remote: str, stream_id: bytes) -> RejectCode | None:
+        """Prepares the socket; or the code to refuse it with."""
+        try:
+            request = parse_stream_id(stream_id.decode("ascii", "replace"))
+        except StreamIdError as error:
+            return RejectCode(error.code)
+        if len(self._live) >= self._settings.max_connections:
+            return RejectCode.OVERLOAD
+        if len(self._accepted) >= self._settings.max_unaccepted:
+            return RejectCode.OVERLOAD
+        verdict = self._table.ask(request, lambda: self._start_lookup(request, remote))
+        if isinstance(verdict, Refuse):
+            return verdict.code
+        if self._is_busy(verdict.leg):
+            return RejectCode.CONFLICT
+        try:
+            if verdict.passphrase is not None:
+                secret = verdict.passphrase.get_secret_value().encode()
+                self._library.set_bytes(handle, Option.PASSPHRASE, secret)
+            if verdict.latency_ms is not None:
+                self._library.set_int(handle, Option.RECEIVE_LATENCY_MS, verdict.latency_ms)
+        except CallError as error:
+            _log.error("srt_handshake_failed", error=str(error))
+            return RejectCode.INTERNAL
+        now = time.monotonic()
+        for stale, entry in tuple(self._pending.items()):
+            if entry[3] < now - _PENDING_SECONDS:
+                self._pending.pop(stale, None)  # it failed after us: a wrong passphrase
+        self._pending[handle] = (request, verdict, remote, now)
+        return None
+
+    def _is_busy(self, leg: str) -> bool:
+        present = self._live.get(leg)
+        if present is None or present.ended:
+            return False
+        silent = time.monotonic() - present.last_received_at
+        return silent * 1000 < self._settings.takeover_ms
+
+    def _start_lookup(self, request: PublishRequest, remote: str) -> None:
+        def start() -> None:
+            task = self._tasks.create_task(self._look_up(request, remote))
+            self._lookups.add(task)
+            task.add_done_callback(self._lookups.discard)
+
+        self._loop.call_soon_threadsafe(start)
+
+    async def _look_up(self, request: PublishRequest, remote: str) -> None:
+        verdict: Verdict = Refuse(RejectCode.UNAVAILABLE, valid_seconds=0.1)
+        try:
+            verdict = await self._lookup(request, remote)
+        except Exception as error:
+            # Whatever went wrong, the publisher may try again, and the others must not notice.
+            _log.warning("srt_lookup_failed", error=type(error).__name__)
+        finally:
+            self._table.answer(request, verdict)
+
+    # ------------------------------------------------------------------ the receiver's thread
+
+    def _accept_all(self) -> None:
+        try:
+            while (handle := self._library.accept(self._handle)) is not None:
+                self._accept(handle)
+        except CallError as error:
+            _log.warning("srt_accept_failed", error=str(error))
+
+    def _accept(self, handle: int) -> None:
+        entry = self._pending.pop(handle, None)
+        if entry is None or self._is_busy(entry[1].leg):
+            # The second of two handshakes at the same time.
+            self._library.close(handle)
+            return
+        request, verdict, remote, _ = entry
+        try:
+            self._library.set_int(handle, Option.RECEIVE_BLOCKING, 0)
+            latency_ms = self._library.get_int(handle, Option.RECEIVE_LATENCY_MS)
+            connection = SrtConnection(
+                self._owner, handle, request=request, leg=verdict.leg, remote=remote,
+                latency_ms=latency_ms, encrypted=verdict.passphrase is not None,
+                now=time.monotonic(),
+            )  # fmt: skip
+            self._receiver.add(connection)
+        except CallError:
+            self._library.close(handle)  # it went at once
+            return
+        if (silent := self._live.pop(verdict.leg, None)) is not None:
+            self._receiver.drop(silent)
+        self._live[verdict.leg] = connection
+        for leg in [leg for leg, known in self._live.items() if known.ended]:
+            del self._live[leg]
+        with contextlib.suppress(RuntimeError):  # the loop is closed: we are ending
+            self._loop.call_soon_threadsafe(self._arrived, connection)
+
+    def _arrived(self, connection: SrtConnection) -> None:
+        self._accepted.append(connection)
+        self._accepted_event.set()
+
+
+@asynccontextmanager
+async def running_srt_listener(
+    settings: SrtListenerSettings, lookup: Lookup
+) -> AsyncIterator[SrtListener]:
+    """A listener that takes publishers while the context lasts; then every connection is cut.
+
+    Raises LibraryMissing, and CallError when the port cannot be had; an SrtError (in the group of
+    the context's tasks) when the receiving thread fails.
+    """
+    library = load()
+    async with asyncio.TaskGroup() as tasks:
+        listener = SrtListener(library, settings, lookup, tasks)
+        house = tasks.create_task(listener._keep_house())
+        listener._receiver.start()
+        try:
+            yield listener
+        finally:
+            for task in (house, *listener._lookups):
+                task.cancel()
+            await listener._receiver.stop()

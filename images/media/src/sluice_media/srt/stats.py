@@ -1,0 +1,33 @@
+"""What libsrt counts about one connection (``srt_bistats``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["SrtStats"]
+
+
+@dataclass(slots=True, frozen=True)
+class SrtStats:
+    """Counters since the connection was made; packets are data packets."""
+
+    rtt_ms: float
+    packets_sent: int
+    packets_received: int
+    bytes_received: int
+    send_losses: int
+    """Packets that the peer reported as lost."""
+    receive_losses: int
+    """Packets that were missing at first."""
+    retransmitted: int
+    """Packets that we sent again."""
+    receive_retransmitted: int
+    """Packets that came again."""
+    receive_dropped: int
+    """Packets that came too late, or never: holes in the stream."""
+    send_dropped: int
+    """Packets given up before they were delivered."""
+    undecrypted: int
+    send_buffer_ms: int
+    """What waits to be acknowledged, as a time span."""
+    receive_buffer_ms: int

@@ -1,0 +1,40 @@
+"""The store's Prometheus metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+__all__ = ["StoreMetrics"]
+
+_SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
+
+
+class StoreMetrics:
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.used_bytes = Gauge(
+            "sluice_store_used_bytes", "Bytes of all recordings.", registry=registry
+        )
+        self.available_bytes = Gauge(
+            "sluice_store_available_bytes",
+            "Free space, where the storage has an end that can be seen.",
+            registry=registry,
+        )
+        self.writable = Gauge(
+            "sluice_store_writable", "1 while a probe can be written and read.", registry=registry
+        )
+        self.pending = Gauge(
+            "sluice_store_retries", "Recordings that wait for another try.", registry=registry
+        )
+        self.finalize_seconds = Histogram(
+            "sluice_store_finalize_seconds",
+            "Time from the chunks to the MP4 in its place.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.finalized_bytes = Counter(
+            "sluice_store_finalized_bytes", "Bytes of the MP4s made.", registry=registry
+        )
+        self.finalize_failures = Counter(
+            "sluice_store_finalize_failures", "MP4s that could not be made.", registry=registry
+        )

@@ -1,0 +1,62 @@
+"""An RTMP encoder whose habits a test chooses; what it sends comes out of FLV files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sluice_media.flv import FlvTag, TagReader, TagType
+from sluice_media.rtmp import ClientSession
+
+__all__ = ["flv_tags", "later", "send_tags"]
+
+_AHEAD_MS = 200
+
+
+def flv_tags(path: Path) -> list[FlvTag]:
+    return TagReader().feed(path.read_bytes())
+
+
+def later(tags: Iterable[FlvTag], milliseconds: int) -> list[FlvTag]:
+    """The tags with their clock moved on, modulo 2^32."""
+    return [
+        replace(tag, timestamp_ms=(tag.timestamp_ms + milliseconds) & 0xFFFFFFFF) for tag in tags
+    ]
+
+
+async def send_tags(
+    port: int, key: str, tags: Sequence[FlvTag], *, chunk_bytes: int = 4_096, speed: float = 4
+) -> None:
+    """Publishes in the order of OBS's commands, ``speed`` times as fast as it plays."""
+    session = ClientSession(
+        app="ns", tc_url=f"rtmp://127.0.0.1:{port}/ns", stream_key=key, chunk_bytes=chunk_bytes
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(10):
+            while not session.accepted:
+                writer.write(session.take_output())
+                data = await reader.read(65_536)
+                assert data, "the gateway has hung up"
+                session.feed(data)
+        loop = asyncio.get_running_loop()
+        begun, first = loop.time(), tags[0].timestamp_ms
+        for tag in tags:
+            if tag.type_id not in (TagType.AUDIO, TagType.VIDEO, TagType.SCRIPT):
+                continue
+            played = ((tag.timestamp_ms - first) & 0xFFFFFFFF) / 1_000
+            ahead = played / speed - (loop.time() - begun)
+            if _AHEAD_MS / 1_000 < ahead < 3_600:
+                await writer.drain()
+                await asyncio.sleep(ahead)
+            writer.write(session.send_media(tag.type_id, tag.timestamp_ms, tag.payload))
+        writer.write(session.close())
+        await writer.drain()
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            while await reader.read(65_536):
+                pass
+    finally:
+        writer.close()

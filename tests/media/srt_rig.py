@@ -1,0 +1,170 @@
+"""An SRT listener for the tests, and the peers that real publishers are: FFmpeg and
+srt-live-transmit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from sluice_media.srt import (
+    Admit,
+    PublishRequest,
+    Refuse,
+    RejectCode,
+    SrtCaller,
+    SrtConnection,
+    SrtListener,
+    SrtListenerSettings,
+    SrtTarget,
+    Verdict,
+    connect,
+    running_srt_listener,
+)
+
+__all__ = ["KEY", "OTHER_KEY", "PASSPHRASE", "Peer", "Rig", "make_ts", "read_until_end"]
+
+KEY = "canary-key-5f0c2c6a"
+OTHER_KEY = "canary-key-other-77"
+PASSPHRASE = "canary-passphrase-1"
+
+
+class Peer:
+    """A publisher in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def ended(self, seconds: float = 8) -> str:
+        """What it had to say."""
+        async with asyncio.timeout(seconds):
+            words, more = await self.process.communicate()
+        return (words + more).decode()
+
+
+class Rig:
+    """``demo/open`` takes anything, ``demo/secret`` demands a passphrase."""
+
+    def __init__(self) -> None:
+        self.lookups: list[str] = []
+        self.lookup_seconds = 0.0
+        self.latency_ms: int | None = None
+        self.listener: SrtListener
+
+    @asynccontextmanager
+    async def running(self, **settings: int) -> AsyncIterator[Rig]:
+        chosen = SrtListenerSettings(bind="127.0.0.1", port=0, **settings)
+        async with running_srt_listener(chosen, self._look_up) as self.listener:
+            yield self
+
+    async def _look_up(self, request: PublishRequest, remote: str) -> Verdict:
+        assert remote == "127.0.0.1"
+        self.lookups.append(request.stream)
+        await asyncio.sleep(self.lookup_seconds)
+        if request.namespace != "demo":
+            return Refuse(RejectCode.NOT_FOUND)
+        if request.key.get_secret_value() not in (KEY, OTHER_KEY):
+            return Refuse(RejectCode.UNAUTHORIZED)
+        passphrase = SecretStr(PASSPHRASE) if request.stream == "secret" else None
+        return Admit(f"demo/{request.stream}/primary", passphrase, self.latency_ms)
+
+    async def accept(self, seconds: float = 5) -> SrtConnection:
+        async with asyncio.timeout(seconds):
+            return await self.listener.accept()
+
+    @asynccontextmanager
+    async def call(
+        self, stream_id: str, passphrase: str | None = None, latency_ms: int = 120
+    ) -> AsyncIterator[SrtCaller]:
+        """Our own caller."""
+        target = SrtTarget(
+            "127.0.0.1",
+            self.listener.port,
+            SecretStr(stream_id),
+            SecretStr(passphrase) if passphrase else None,
+            latency_ms,
+        )
+        async with connect(target) as caller:
+            yield caller
+
+    @asynccontextmanager
+    async def ffmpeg(
+        self, source: Path, stream_id: str, options: str = "", *, rate: float = 1
+    ) -> AsyncIterator[Peer]:
+        """FFmpeg publishing a clip as it is, ``rate`` times as fast as it plays."""
+        url = f"srt://127.0.0.1:{self.listener.port}?streamid={stream_id}&pkt_size=1316{options}"
+        async with _process(
+            *("ffmpeg", "-hide_banner", "-v", "error", "-readrate", str(rate), "-i", str(source)),
+            *("-map", "0", "-c", "copy", "-muxdelay", "0", "-f", "mpegts", url),
+        ) as process:
+            yield Peer(process)
+
+    @asynccontextmanager
+    async def live_transmit(
+        self, source: Path, stream_id: str, options: str = "", seconds: float = 3
+    ) -> AsyncIterator[Peer]:
+        """srt-live-transmit with the clip's bytes, evenly over so many seconds."""
+        url = f"srt://127.0.0.1:{self.listener.port}?mode=caller&streamid={stream_id}{options}"
+        command = ("srt-live-transmit", "-a", "no", "-q", "-chunk", "1316", "file://con", url)
+        async with _process(*command) as process:
+            feeding = asyncio.create_task(_feed(process, source.read_bytes(), seconds))
+            try:
+                yield Peer(process)
+            finally:
+                feeding.cancel()
+                await asyncio.gather(feeding, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _process(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _feed(process: asyncio.subprocess.Process, data: bytes, seconds: float) -> None:
+    assert process.stdin is not None
+    slice_bytes = 1_316 * max(1, round(len(data) / 1_316 / (seconds * 100)))
+    with contextlib.suppress(ConnectionError):
+        for at in range(0, len(data), slice_bytes):
+            process.stdin.write(data[at : at + slice_bytes])
+            await process.stdin.drain()
+            await asyncio.sleep(seconds * slice_bytes / len(data))
+        await asyncio.sleep(1)  # it forgets what it has not sent when its input ends
+        process.stdin.close()
+
+
+async def read_until_end(connection: SrtConnection, seconds: float = 10) -> bytes:
+    parts = []
+    async with asyncio.timeout(seconds):
+        while data := await connection.read():
+            parts.append(data)
+    return b"".join(parts)
+
+
+def make_ts(path: Path, *, seconds: float = 2, bits: str = "2M", color: bool = False) -> Path:
+    """H.264 with B-frames and AAC."""
+    source = "smptebars" if color else "testsrc2"
+    command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", f"{source}=size=640x360:rate=25"]
+    command += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]
+    command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25"]
+    command += ["-b:v", bits, "-minrate", bits, "-maxrate", bits, "-bufsize", bits]
+    command += ["-x264-params", "bframes=2:nal-hrd=cbr", "-c:a", "aac", "-ac", "2"]
+    subprocess.run(
+        [*command, "-t", str(seconds), "-f", "mpegts", str(path)], check=True, timeout=60
+    )
+    return path

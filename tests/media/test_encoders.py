@@ -1,0 +1,148 @@
+"""Encoders and their habits, at a real gateway before a real hub: every frame comes out once."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from sluice_media.flv import FlvTag, TagType, metadata_payload
+from sluice_media.units import Codec, TrackFormat, TrackKind
+from tests.media.broadcast_rig import KEY, BroadcastRig, Received, broadcast_rig
+from tests.media.media_clips import Clip, make_clip
+from tests.media.rtmp_encoder import flv_tags, later, send_tags
+from tests.unit.gateway.rig import until
+
+STREAM_KEY = f"news?{KEY}"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return make_clip(tmp_path_factory.mktemp("encoders") / "clip.flv", seconds=4, gop=25)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[BroadcastRig]:
+    async with broadcast_rig(tmp_path) as rig:
+        yield rig
+
+
+def sent(clip: Clip, track: int) -> list[bytes]:
+    return [u.payload for u in clip.units if u.track == track]
+
+
+async def has_all_of(received: Received, clip: Clip) -> None:
+    """Every picture, and all sound but what is older than the first picture."""
+    await until(lambda: len(received.payloads(0)) >= len(sent(clip, 0)), 10)
+    await until(lambda: received.payloads(1)[-1:] == sent(clip, 1)[-1:])
+    assert received.payloads(0) == sent(clip, 0)
+    sound = received.payloads(1)
+    assert sound == sent(clip, 1)[-len(sound) :]
+    assert len(sound) >= len(sent(clip, 1)) - 3
+
+
+@pytest.mark.parametrize("chunk_bytes", [128, 1_024, 4_096, 65_536])
+async def test_any_chunk_size_in_the_order_of_obs(
+    rig: BroadcastRig, clip: Clip, chunk_bytes: int
+) -> None:
+    async with rig.reading() as received:
+        tags = flv_tags(clip.path)
+        await send_tags(rig.rtmp_port, STREAM_KEY, tags, chunk_bytes=chunk_bytes)
+        await has_all_of(received, clip)
+
+
+async def test_ffmpeg(rig: BroadcastRig, clip: Clip) -> None:
+    source = ("-readrate", "4", "-i", str(clip.path), "-c", "copy", "-f", "flv")
+    async with rig.reading() as received:
+        assert await rig.publish("ffmpeg", "-v", "error", *source, rig.url) == (0, "")
+        await has_all_of(received, clip)
+    assert KEY not in rig.logs()
+
+
+def gstreamer_has(element: str) -> bool:
+    inspect = shutil.which("gst-inspect-1.0")
+    return inspect is not None and not subprocess.run([inspect, "--exists", element]).returncode
+
+
+@pytest.mark.parametrize("sink", ["rtmpsink", "rtmp2sink"])
+async def test_gstreamer(rig: BroadcastRig, clip: Clip, sink: str) -> None:
+    if not gstreamer_has(sink) or not gstreamer_has("flvdemux"):
+        pytest.skip(f"GStreamer's {sink} is not installed")
+    location = rig.url + " live=1" if sink == "rtmpsink" else rig.url
+    pipeline = (
+        f"filesrc location={clip.path} ! flvdemux name=d  "
+        "d.video ! queue ! h264parse ! video/x-h264,stream-format=avc ! m.  "
+        "d.audio ! queue ! aacparse ! m.  "
+        f'flvmux name=m streamable=true ! {sink} location="{location}" sync=true'
+    )
+    async with rig.reading() as received:
+        code, said = await rig.publish("sh", "-c", f"exec gst-launch-1.0 -q -e {pipeline}")
+        assert code == 0, said
+        await has_all_of(received, clip)
+
+
+async def test_metadata_that_comes_late_and_twice(rig: BroadcastRig, clip: Clip) -> None:
+    metadata, *media = flv_tags(clip.path)
+    tags = [*media[:60], metadata, *media[60:120], metadata, *media[120:]]
+    async with rig.reading() as received:
+        await send_tags(rig.rtmp_port, STREAM_KEY, tags)
+        await has_all_of(received, clip)
+        assert len(received.formats) <= 2
+
+
+async def test_no_metadata_at_all(rig: BroadcastRig, clip: Clip) -> None:
+    media = [tag for tag in flv_tags(clip.path) if tag.type_id != TagType.SCRIPT]
+    async with rig.reading() as received:
+        await send_tags(rig.rtmp_port, STREAM_KEY, media)
+        await has_all_of(received, clip)
+
+
+async def test_audio_that_is_declared_and_never_comes(rig: BroadcastRig, clip: Clip) -> None:
+    declared = (
+        TrackFormat(0, TrackKind.VIDEO, Codec.H264, b"", 640, 360),
+        TrackFormat(1, TrackKind.AUDIO, Codec.AAC, b"", sample_rate=48_000, channels=2),
+    )
+    pictures = [tag for tag in flv_tags(clip.path) if tag.type_id == TagType.VIDEO]
+    tags = [FlvTag(TagType.SCRIPT, 0, metadata_payload(declared)), *pictures]
+    async with rig.reading() as received:
+        await send_tags(rig.rtmp_port, STREAM_KEY, tags)
+        await until(lambda: len(received.payloads(0)) >= len(sent(clip, 0)))
+        assert received.payloads(0) == sent(clip, 0)
+
+
+async def test_sound_alone_after_metadata_that_declares_pictures(
+    rig: BroadcastRig, clip: Clip
+) -> None:
+    tags = [tag for tag in flv_tags(clip.path) if tag.type_id != TagType.VIDEO]
+    async with rig.reading() as received:
+        await send_tags(rig.rtmp_port, STREAM_KEY, tags, speed=1)
+        await until(lambda: len(received.payloads(1)) >= len(sent(clip, 1)))
+        assert received.payloads(1) == sent(clip, 1)
+
+
+async def test_another_picture_size_in_mid_stream(
+    rig: BroadcastRig, clip: Clip, tmp_path: Path
+) -> None:
+    small = make_clip(tmp_path / "small.flv", seconds=2, video="320x180", gop=25)
+    tags = [*flv_tags(clip.path), *later(flv_tags(small.path)[1:], 4_000)]
+    async with rig.reading() as received:
+        await send_tags(rig.rtmp_port, STREAM_KEY, tags)
+        whole = sent(clip, 0) + sent(small, 0)
+        await until(lambda: len(received.payloads(0)) >= len(whole))
+        assert received.payloads(0) == whole
+        widths = [form.tracks[0].width for form in received.formats if form.tracks]
+        assert (widths[0], widths[-1]) == (640, 320)
+        assert len({form.timeline for form in received.formats}) == 1
+
+
+async def test_a_clock_that_passes_2_to_the_32_milliseconds(rig: BroadcastRig, clip: Clip) -> None:
+    tags = later(flv_tags(clip.path), 2**32 - 2_000)
+    async with rig.reading() as received:
+        await send_tags(rig.rtmp_port, STREAM_KEY, tags)
+        await has_all_of(received, clip)
+        times = [u.dts for u in received.units if u.track == 0]
+        assert {b - a for a, b in pairwise(times)} == {3_600}

@@ -1,0 +1,334 @@
+"""Real SRT publishers at the listener: who is let in, what comes out, and what cannot hurt it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from sluice_media.mpegts import TsMuxer
+from sluice_media.mpegts.demux import TsDemuxer
+from sluice_media.srt import ConnectRefused, ConnectTimeout, RejectCode, SrtTarget, connect
+from sluice_media.units import AccessUnit
+from tests.media.media_clips import frame_hashes
+from tests.media.srt_rig import KEY, OTHER_KEY, PASSPHRASE, Rig, make_ts, read_until_end
+
+OPEN, SECRET = f"demo/open?{KEY}", f"demo/secret?{KEY}"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_ts(tmp_path_factory.mktemp("srt") / "clip.ts")
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    async with Rig().running() as rig:
+        yield rig
+
+
+def hashes(received: bytes, folder: Path, stream: str = "v:0") -> list[str]:
+    """Of the frames that our own demultiplexer and multiplexer bring through."""
+    demuxer = TsDemuxer()
+    events = [*demuxer.feed(received), *demuxer.flush()]
+    assert (demuxer.continuity_errors, demuxer.sync_losses) == (0, 0)
+    muxer = TsMuxer(demuxer.formats)
+    output = folder / "output.ts"
+    output.write_bytes(b"".join(muxer.write(e) for e in events if isinstance(e, AccessUnit)))
+    return frame_hashes(output, stream)
+
+
+# ---------------------------------------------------------------- who is let in
+
+
+async def test_ffmpeg_with_key_and_passphrase_brings_every_frame(
+    rig: Rig, clip: Path, tmp_path: Path
+) -> None:
+    async with rig.ffmpeg(clip, SECRET, f"&passphrase={PASSPHRASE}&pbkeylen=32") as encoder:
+        connection = await rig.accept()
+        received = await read_until_end(connection)
+        assert not await encoder.ended()
+    assert connection.encrypted
+    assert connection.request.stream == "secret"
+    assert hashes(received, tmp_path) == frame_hashes(clip)
+    assert rig.lookups == ["secret"]
+
+
+async def test_srt_live_transmit_with_the_long_form_brings_every_byte(rig: Rig, clip: Path) -> None:
+    stream_id = f"%23%21::r=demo/open?{KEY},m=publish".replace("?", "%3F").replace("=", "%3D")
+    async with rig.live_transmit(clip, stream_id, seconds=1.5):
+        connection = await rig.accept()
+        assert await read_until_end(connection) == clip.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("stream_id", "passphrase", "code"),
+    [
+        pytest.param("demo/open?wrong", None, RejectCode.UNAUTHORIZED, id="wrong key"),
+        pytest.param(f"other/open?{KEY}", None, RejectCode.NOT_FOUND, id="unknown stream"),
+        pytest.param("nonsense", None, RejectCode.BAD_REQUEST, id="no stream id of ours"),
+        pytest.param("", None, RejectCode.BAD_REQUEST, id="no stream id"),
+        pytest.param(f"#!::r=demo/open?{KEY},m=request", None, RejectCode.BAD_MODE, id="a viewer"),
+        pytest.param(SECRET, "canary-wrong-phrase", 10, id="wrong passphrase"),
+        pytest.param(SECRET, None, 11, id="no encryption when enforced"),
+        pytest.param(OPEN, PASSPHRASE, 11, id="encryption that nobody expects"),
+    ],
+)
+async def test_a_refusal_says_why(
+    rig: Rig, stream_id: str, passphrase: str | None, code: int
+) -> None:
+    with pytest.raises(ConnectRefused) as refused:
+        async with rig.call(stream_id, passphrase):
+            pass
+    assert refused.value.code == code
+    assert not rig.listener.connections
+
+
+async def test_foreign_peers_understand_a_refusal(rig: Rig, clip: Path) -> None:
+    async with rig.ffmpeg(clip, "demo/open?wrong") as encoder:
+        assert "REJECT reported" in await encoder.ended()
+    async with rig.live_transmit(clip, "demo/open%3Fwrong") as encoder:
+        assert "REJECT reported" in await encoder.ended()
+    assert rig.listener.rejections[RejectCode.UNAUTHORIZED] == 2
+
+
+async def test_busy_is_refused_and_the_first_one_untouched(
+    rig: Rig, clip: Path, tmp_path: Path
+) -> None:
+    async with rig.ffmpeg(clip, OPEN) as _:
+        connection = await rig.accept()
+        reading = asyncio.create_task(read_until_end(connection))
+        await asyncio.sleep(0.5)
+        for stream_id in (OPEN, f"demo/open?{OTHER_KEY}"):
+            with pytest.raises(ConnectRefused, match="somebody publishes there already"):
+                async with rig.call(stream_id):
+                    pass
+        received = await reading
+    assert hashes(received, tmp_path) == frame_hashes(clip)
+
+
+async def test_a_silent_publisher_is_taken_over(rig: Rig, clip: Path) -> None:
+    async with rig.ffmpeg(clip, OPEN) as frozen:
+        first = await rig.accept()
+        await first.read()
+        frozen.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(1.1)
+        async with rig.call(OPEN):
+            second = await rig.accept()
+            await read_until_end(first, 1)
+            assert rig.listener.connections == (second,)
+        frozen.process.send_signal(signal.SIGCONT)
+
+
+async def test_an_unknown_stream_may_come_again_when_its_lookup_takes_long(rig: Rig) -> None:
+    rig.lookup_seconds = 0.3
+    with pytest.raises(ConnectRefused) as refused:
+        async with rig.call(OPEN):
+            pass
+    assert refused.value.code == RejectCode.UNAVAILABLE
+    await asyncio.sleep(0.4)
+    async with rig.call(OPEN):
+        assert (await rig.accept()).leg == "demo/open/primary"
+    assert rig.lookups == ["open"]
+
+
+@pytest.mark.parametrize(
+    ("own", "senders", "want"), [(None, 500, 500), (None, 20, 120), (300, 20, 300)]
+)
+async def test_the_longer_latency_counts(
+    rig: Rig, own: int | None, senders: int, want: int
+) -> None:
+    rig.latency_ms = own
+    async with rig.call(OPEN, latency_ms=senders):
+        assert (await rig.accept()).latency_ms == want
+
+
+# ---------------------------------------------------------------- how it ends
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+async def test_a_publisher_that_is_gone_is_noticed_in_2_s(
+    rig: Rig, clip: Path, fault: signal.Signals
+) -> None:
+    async with rig.ffmpeg(clip, OPEN) as encoder:
+        connection = await rig.accept()
+        for _ in range(10):
+            assert await connection.read()
+        os.kill(encoder.process.pid, fault)
+        started = time.monotonic()
+        await read_until_end(connection, 4)
+        seconds = time.monotonic() - started
+    print(f"gone after {seconds:.2f} s")
+    assert 1.5 < seconds < 3
+    assert connection.stats() is None
+    assert not rig.listener.connections
+
+
+async def test_we_can_end_it(rig: Rig, clip: Path) -> None:
+    async with rig.ffmpeg(clip, OPEN) as encoder:
+        connection = await rig.accept()
+        await connection.read()
+        connection.close()
+        await read_until_end(connection, 1)
+        assert "error" in (await encoder.ended()).lower()
+
+
+# ---------------------------------------------------------------- one port for all
+
+
+async def test_two_streams_on_one_port_stay_apart(rig: Rig, clip: Path, tmp_path: Path) -> None:
+    other = make_ts(tmp_path / "other.ts", color=True)
+    async with (
+        rig.ffmpeg(clip, OPEN),
+        rig.ffmpeg(other, SECRET, f"&passphrase={PASSPHRASE}"),
+    ):
+        connections = [await rig.accept(), await rig.accept()]
+        received = await asyncio.gather(*map(read_until_end, connections))
+    by_stream = {c.request.stream: data for c, data in zip(connections, received, strict=True)}
+    assert hashes(by_stream["open"], tmp_path) == frame_hashes(clip)
+    assert hashes(by_stream["secret"], tmp_path) == frame_hashes(other)
+
+
+async def test_garbage_and_guesses_do_not_touch_a_running_stream(
+    rig: Rig, clip: Path, tmp_path: Path
+) -> None:
+    rig.lookup_seconds = 5  # the worst case for those who wait in the handshake thread
+    async with AsyncExitStack() as stack:
+        rig.lookup_seconds = 0
+        await stack.enter_async_context(rig.ffmpeg(clip, OPEN))
+        connection = await rig.accept()
+        reading = asyncio.create_task(read_until_end(connection))
+        rig.lookup_seconds = 5
+        sent = await asyncio.to_thread(_flood, rig.listener.port, 1.0)
+        with pytest.raises(ConnectRefused):
+            async with rig.call(f"demo/guess?{KEY}"):
+                pass
+        received = await reading
+    print(f"{sent} datagrams of garbage in 1 s")
+    assert sent > 1_000
+    assert hashes(received, tmp_path) == frame_hashes(clip)
+
+
+def _flood(port: int, seconds: float) -> int:
+    """Noise, headers of data and of control packets with any destination, empty datagrams."""
+    sent = 0
+    until = time.monotonic() + seconds
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", port))
+        while time.monotonic() < until:
+            for datagram in (
+                os.urandom(1_316),
+                b"",
+                b"\x80\x00\x00\x00" + bytes(12) + os.urandom(48),
+                b"\x80\x00\x00\x00" + bytes(12) + b"\x00\x00\x00\x04" + bytes(44),
+                os.urandom(12) + b"\x00\x00\x00\x00" + os.urandom(200),
+            ):
+                sock.send(datagram)
+                sent += 1
+            time.sleep(0.002)
+    return sent
+
+
+async def test_a_reader_that_stops_holds_no_more_than_its_queue(clip: Path) -> None:
+    async with Rig().running(queue_bytes=64_000) as rig, rig.ffmpeg(clip, OPEN, rate=1.5):
+        connection = await rig.accept()
+        await asyncio.sleep(1)
+        held = connection.received_bytes
+        assert held < 64_000 + 256 * 1_456
+        await read_until_end(connection)
+        assert connection.received_bytes > 2 * held
+
+
+async def test_keys_and_passphrases_are_shown_nowhere(
+    rig: Rig, clip: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    shown = []
+    with capture_logs() as logs:
+        for stream_id, passphrase in ((OPEN, PASSPHRASE), (f"demo/open/x?{KEY}", None)):
+            with pytest.raises(ConnectRefused) as refused:
+                async with rig.call(stream_id, passphrase):
+                    pass
+            shown.append(repr(refused.value))
+        async with rig.call(SECRET, PASSPHRASE) as caller:
+            connection = await rig.accept()
+            shown += [
+                repr(connection),
+                repr(connection.request),
+                repr(caller),
+                repr(connection.stats()),
+            ]
+    target = SrtTarget("127.0.0.1", 1, *(connection.request.key,))
+    shown += [repr(target), repr(logs), caplog.text, *capfd.readouterr()]
+    assert "canary" not in " ".join(shown)
+
+
+# ---------------------------------------------------------------- our own caller
+
+
+async def test_a_caller_sends_a_burst_in_the_media_s_time_and_nothing_is_lost(
+    rig: Rig, clip: Path
+) -> None:
+    demuxer = TsDemuxer()
+    data = clip.read_bytes()
+    units = [e for e in (*demuxer.feed(data), *demuxer.flush()) if isinstance(e, AccessUnit)]
+    muxer = TsMuxer(demuxer.formats)
+    async with rig.call(SECRET, PASSPHRASE) as caller:
+        connection = await rig.accept()
+        reading = asyncio.create_task(read_until_end(connection))
+        started = time.monotonic()
+        sent = b""
+        for unit in units:
+            packets = muxer.write(unit)
+            sent += packets
+            await caller.send(packets, unit.dts)
+        seconds = time.monotonic() - started
+        assert await caller.drain(2)
+        stats = caller.stats()
+        await asyncio.sleep(0.3)  # the receiver holds back what it has for the latency
+    assert stats is not None
+    print(f"2 s of media sent in {seconds:.2f} s, rtt {stats.rtt_ms:.2f} ms")
+    assert 1.3 < seconds < 2.2
+    assert (stats.send_losses, stats.send_dropped) == (0, 0)
+    assert await reading == sent
+
+
+async def test_a_caller_says_when_nobody_answers() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        target = SrtTarget("127.0.0.1", sock.getsockname()[1])
+        with pytest.raises(ConnectTimeout):
+            async with connect(target, timeout_seconds=0.5):
+                pass
+
+
+async def test_a_caller_that_is_cancelled_leaves_at_once() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        target = SrtTarget("127.0.0.1", sock.getsockname()[1])
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2), connect(target, timeout_seconds=10):
+                pass
+        assert time.monotonic() - started < 1.5
+
+
+async def test_what_receiving_costs(tmp_path: Path) -> None:
+    clip = make_ts(tmp_path / "clip.ts", seconds=3, bits="5800k")
+    async with Rig().running() as rig, rig.ffmpeg(clip, OPEN):
+        connection = await rig.accept()
+        started, cpu = time.monotonic(), time.process_time()
+        received = await read_until_end(connection)
+        seconds, cpu = time.monotonic() - started, time.process_time() - cpu
+    mbit = len(received) * 8 / 1e6 / seconds
+    print(f"SRT receive: {100 * cpu / seconds:.1f} % of a core at {mbit:.1f} Mb/s")
+    assert cpu / seconds < 0.2
