@@ -81,6 +81,13 @@ class StoreProcess:
                     pass
                 await asyncio.sleep(0.05)
 
+    async def done(self) -> None:
+        """The MP4 is there, and what it was made of is gone."""
+        await self.until(lambda result: result.state == "Done", 30)
+        async with asyncio.timeout(5):
+            while not (self._pod.store_dir / keys.settled_key(UID)).exists():
+                await asyncio.sleep(0.05)
+
 
 @asynccontextmanager
 async def running_store(pod: StorePod) -> AsyncIterator[StoreProcess]:
@@ -117,7 +124,7 @@ async def test_a_killed_finaliser_is_said_and_tried_again(tmp_path: Path, clip: 
         assert failed.files[0].message is not None
         assert failed.files[0].message.startswith("ffmpeg ")
         assert list(pod.store_dir.rglob("*.ts")), "nothing is deleted"
-        await store.until(lambda result: result.state == "Done")
+        await store.done()
     assert_whole(pod, clip)
 
 
@@ -131,7 +138,7 @@ async def test_a_store_killed_while_finalising_is_resumed_by_the_next(
         # In a pod the kernel ends it with its first process.
         os.kill(finaliser, signal.SIGKILL)
     async with running_store(pod) as store:
-        await store.until(lambda result: result.state == "Done")
+        await store.done()
     assert_whole(pod, clip)
 
 
@@ -174,7 +181,7 @@ async def test_too_little_space_for_the_mp4_is_said_and_waited_for(
         assert "of free space, there are" in str(failed.message)
         assert (await status(pod, lambda s: s.writable)).available_bytes
         ballast.unlink()
-        await store.until(lambda result: result.state == "Done")
+        await store.done()
         assert_whole(pod, clip)
 
 
@@ -189,7 +196,7 @@ async def test_a_disk_without_any_space_is_not_writable_and_costs_nothing(
         await store.until(lambda result: result.state in ("Finalizing", "Failed"))
         assert store.process.returncode is None
         ballast.unlink()
-        await store.until(lambda result: result.state == "Done", 30)
+        await store.done()
         assert_whole(pod, clip)
 
 
@@ -205,5 +212,5 @@ async def test_a_disk_that_fills_up_while_the_mp4_is_written(
         assert failed.files[0].message
         assert list(pod.store_dir.rglob("*.ts")), "nothing is deleted"
         ballast.unlink()
-        await store.until(lambda result: result.state == "Done", 30)
+        await store.done()
         assert_whole(pod, clip)

@@ -16,7 +16,7 @@ from sluice_media.record.journal import FileEntry, Journal
 from sluice_media.record.merge import MergedFile, merge
 from sluice_media.store import finalize as finalize_module
 from sluice_media.store import keys, worker
-from sluice_media.store.catalog import load_view
+from sluice_media.store.catalog import load_settled, load_view
 from sluice_media.store.finalize import FinalizeError, FinalizeJob, mp4_spec, recording_title
 from sluice_media.store.target import Target, TargetError, open_claim
 from sluice_media.store.worker import Finisher
@@ -153,6 +153,9 @@ async def finishing(target: Target, tmp_path: Path) -> AsyncIterator[tuple[Finis
 async def state(target: Target, wanted: str) -> None:
     async with asyncio.timeout(5):
         while (await load_view(target, UID)).state() != wanted:
+            await asyncio.sleep(0.01)
+        # The result is told first; only then the chunks go.
+        while wanted == "Done" and await load_settled(target, UID) is None:
             await asyncio.sleep(0.01)
 
 
