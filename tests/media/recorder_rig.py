@@ -25,11 +25,7 @@ ROOT = Path(__file__).parents[2]
 UID = "0c7f2f0e-1111-4222-8333-444455556666"
 
 _WORKER = ("-m", "sluice_media.record.worker")
-_SUPERVISED = (
-    "-c",
-    "import uvloop; from sluice_media.record.role import serve; "
-    "from sluice_media.settings import PodSettings; uvloop.run(serve(PodSettings()))",
-)
+_SUPERVISED = ("-m", "sluice_media", "record")
 
 
 def free_port() -> int:

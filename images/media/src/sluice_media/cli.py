@@ -49,10 +49,9 @@ def ingest() -> None:
 @app.command()
 def record() -> None:
     """Records one stream: supervises the process that does."""
-    from sluice_media.record.role import serve
+    from sluice_media.record.supervisor import main
 
-    settings = PodSettings()
-    _run("record", settings, serve(settings))
+    raise typer.Exit(main())
 
 
 @app.command()
