@@ -36,7 +36,8 @@ test: packages ## all tests: unit, media, cluster
 
 .PHONY: test-unit
 test-unit: ## unit and media tests: no cluster needed
-	@$(bin)/python -m pytest tests/unit tests/media -n 4 --dist worksteal $(PYTEST_ARGS)
+	@$(bin)/python -m pytest tests/unit tests/media -m "not alone" -n 4 --dist worksteal $(PYTEST_ARGS)
+	$(bin)/python -m pytest tests/media -m alone $(PYTEST_ARGS)
 
 .PHONY: test-cluster
 test-cluster: ## cluster tests, on what `make install` left; some disturb others and run alone

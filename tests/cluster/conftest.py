@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import subprocess
@@ -88,9 +89,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def publish_url(kubectl: Kubectl, stream: str) -> str:
-    """What a producer pastes: the URL out of the stream's Secret."""
-    import base64
-
+    """What a producer pastes, once the stream is ready: the URL out of its Secret."""
+    kubectl.wait_condition("livestream", stream, "Ready", seconds=120)
     found = kubectl.wait(
         "secret", f"{stream}-ingest", lambda s: "rtmpUrl" in s.get("data", {}), why="has an rtmpUrl"
     )

@@ -20,6 +20,7 @@ __all__ = ["ALWAYS", "BARE", "ensure", "missing"]
 ALWAYS = {
     "ffmpeg": "ffmpeg",
     "nginx": "nginx",
+    "srt-tools": "srt-live-transmit",
     "libnginx-mod-rtmp": "/usr/lib/nginx/modules/ngx_rtmp_module.so",
 }
 #: Debian's Python comes without what `python3 -m venv` needs.

@@ -46,6 +46,16 @@ class Peer:
             words, more = await self.process.communicate()
         return (words + more).decode()
 
+    async def says(self, words: str, seconds: float = 15) -> None:
+        """Waits until it has said so; some peers do not end by themselves after that."""
+        assert self.process.stderr is not None
+        said = b""
+        async with asyncio.timeout(seconds):
+            while words.encode() not in said:
+                more = await self.process.stderr.read(4_096)
+                assert more, said
+                said += more
+
 
 class Rig:
     """``demo/open`` takes anything, ``demo/secret`` demands a passphrase."""
@@ -96,17 +106,18 @@ class Rig:
     async def ffmpeg(
         self, source: Path, stream_id: str, options: str = "", *, rate: float = 1
     ) -> AsyncIterator[Peer]:
-        """FFmpeg publishing a clip as it is, ``rate`` times as fast as it plays."""
-        url = f"srt://127.0.0.1:{self.listener.port}?streamid={stream_id}&pkt_size=1316{options}"
+        """FFmpeg publishing a clip as it is, ``rate`` times as fast as it plays. Without ``linger``
+        it forgets what it has not sent when its input ends."""
+        url = f"srt://127.0.0.1:{self.listener.port}?streamid={stream_id}&pkt_size=1316&linger=2"
         async with _process(
             *("ffmpeg", "-hide_banner", "-v", "error", "-readrate", str(rate), "-i", str(source)),
-            *("-map", "0", "-c", "copy", "-muxdelay", "0", "-f", "mpegts", url),
+            *("-map", "0", "-c", "copy", "-muxdelay", "0", "-f", "mpegts", url + options),
         ) as process:
             yield Peer(process)
 
     @asynccontextmanager
     async def live_transmit(
-        self, source: Path, stream_id: str, options: str = "", seconds: float = 3
+        self, source: Path, stream_id: str, options: str = "", seconds: float = 1
     ) -> AsyncIterator[Peer]:
         """srt-live-transmit with the clip's bytes, evenly over so many seconds."""
         url = f"srt://127.0.0.1:{self.listener.port}?mode=caller&streamid={stream_id}{options}"
@@ -144,7 +155,7 @@ async def _feed(process: asyncio.subprocess.Process, data: bytes, seconds: float
             process.stdin.write(data[at : at + slice_bytes])
             await process.stdin.drain()
             await asyncio.sleep(seconds * slice_bytes / len(data))
-        await asyncio.sleep(1)  # it forgets what it has not sent when its input ends
+        await asyncio.sleep(0.5)  # it forgets what it has not sent when its input ends
         process.stdin.close()
 
 
@@ -156,7 +167,7 @@ async def read_until_end(connection: SrtConnection, seconds: float = 10) -> byte
     return b"".join(parts)
 
 
-def make_ts(path: Path, *, seconds: float = 2, bits: str = "2M", color: bool = False) -> Path:
+def make_ts(path: Path, *, seconds: float = 1.2, bits: str = "2M", color: bool = False) -> Path:
     """H.264 with B-frames and AAC."""
     source = "smptebars" if color else "testsrc2"
     command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", f"{source}=size=640x360:rate=25"]

@@ -1,4 +1,4 @@
-"""The demultiplexer against FFmpeg's multiplexer: what FFmpeg reads in a file, we read in it too."""
+"""The demultiplexer against FFmpeg's: what FFmpeg reads in a file, we read in it too."""
 
 from __future__ import annotations
 
@@ -43,9 +43,18 @@ def make_ts(
     command += _VIDEO if video else ()
     command += [word.format(hz=hz) for word in _SOUND] if hz else []
     command += ({"h264": _H264, "hevc": _HEVC}[video] + ("-pix_fmt", "yuv420p")) if video else ()
-    command += [*(_AAC if hz else ()), "-t", "3", *options, "-f", "mpegts", str(path)]
+    command += [*(_AAC if hz else ()), "-t", "2", *options, "-f", "mpegts", str(path)]
     subprocess.run(command, check=True, timeout=120)
     return path
+
+
+def without_indicators(path: Path) -> bytes:
+    """As of a multiplexer that does not set random_access_indicator."""
+    stream = bytearray(path.read_bytes())
+    for at in range(0, len(stream), 188):
+        if stream[at + 3] & 0x20 and stream[at + 4]:
+            stream[at + 5] &= ~0x40
+    return bytes(stream)
 
 
 def probe(path: Path, stream: str) -> list[dict[str, Any]]:
@@ -71,11 +80,9 @@ CLIPS: dict[str, dict[str, Any]] = {
     "video only": {"hz": None},
     "audio only": {"video": None},
     "audio only at 44.1 kHz": {"video": None, "hz": 44_100},
-    "no random access indicators": {
-        "options": ("-mpegts_flags", "nit", "-omit_video_pes_length", "0")
-    },
+    "pictures of known length": {"options": ("-omit_video_pes_length", "0")},
     "constant bit rate with null packets": {"options": ("-muxrate", "4M")},
-    "across the 33-bit wrap": {"options": ("-output_ts_offset", str(WRAP_SECONDS - 2.5))},
+    "across the 33-bit wrap": {"options": ("-output_ts_offset", str(WRAP_SECONDS - 2.4))},
 }
 
 
@@ -94,7 +101,7 @@ def test_a_file_of_ffmpeg(tmp_path: Path, options: dict[str, Any]) -> None:
         stream = "v:0" if is_video else "a:0"
         found = [unit for unit in units if unit.track == track_format.track]
         want = probe(source, stream)
-        assert len(found) == len(want) > 70
+        assert len(found) == len(want) > 45
         base = found[0].dts - want[0]["dts"] if base is None else base
         if is_video:
             assert [(u.dts - base, u.pts - base) for u in found] == [
@@ -107,6 +114,16 @@ def test_a_file_of_ffmpeg(tmp_path: Path, options: dict[str, Any]) -> None:
         assert frame_hashes(output, stream) == frame_hashes(source, stream)
 
 
+def test_random_access_does_not_need_the_indicator(tmp_path: Path) -> None:
+    source = make_ts(tmp_path / "source.ts")
+    want = [event for event in demux(source, TsDemuxer()) if isinstance(event, AccessUnit)]
+    stripped = without_indicators(source)
+    assert stripped != source.read_bytes()
+    demuxer = TsDemuxer()
+    events = [*demuxer.feed(stripped), *demuxer.flush()]
+    assert [event for event in events if isinstance(event, AccessUnit)] == want
+
+
 def test_6_mbit_take_little_of_a_core(tmp_path: Path) -> None:
     """Promised: 1 % of a core. Asserted with room for a busy machine; the figure is printed."""
     source = make_ts(
@@ -114,12 +131,12 @@ def test_6_mbit_take_little_of_a_core(tmp_path: Path) -> None:
         options=("-b:v", "5800k", "-minrate", "5800k", "-maxrate", "5800k", "-bufsize", "3M",
                  "-nal-hrd", "cbr"),
     )  # fmt: skip
-    seconds = 3.0
+    seconds = 2.0
     mbit = source.stat().st_size * 8 / 1e6 / seconds
     started = time.process_time()
     rounds = 5
     for _ in range(rounds):
-        assert sum(1 for _ in demux(source, TsDemuxer())) > 200
+        assert sum(1 for _ in demux(source, TsDemuxer())) > 130
     share = (time.process_time() - started) / rounds / seconds * 6 / mbit
     print(f"demux: {100 * share:.2f} % of a core at 6 Mb/s (clip of {mbit:.1f} Mb/s)")
     assert share < 0.02

@@ -3,7 +3,7 @@
 libsrt asks before each accept, in the thread that receives for *all* publishers: a callback of 3 s
 stalls every one of them for 3 s. So it reads this table and nothing else; what is not in it is
 looked up meanwhile by somebody else, and the publisher may wait a moment for that, but all of them
-together not more than a fifth of the time.
+together not more than a fifth of the time: who guesses names must not slow the others down.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ __all__ = ["AdmissionTable", "Admit", "Refuse", "Verdict"]
 
 _MAX_ENTRIES = 10_000
 _MAX_LOOKUPS = 64
-_WAITING_SHARE = 5
+_WAITING_SHARE = 0.2
+_WAITING_BURST = 2
+"""Waits of full length that may follow each other: ten encoders that start together, each with a
+lookup of 10 ms, are all let in at once."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,7 +71,8 @@ class AdmissionTable:
         self._lock = threading.Lock()
         self._verdicts: dict[bytes, tuple[Verdict, float]] = {}
         self._lookups: dict[bytes, _Lookup] = {}
-        self._no_wait_until = 0.0
+        self._max_credit = self._credit = _WAITING_BURST * wait_seconds
+        self._credited_at = clock()
 
     def ask(self, request: PublishRequest, start_lookup: Callable[[], None]) -> Verdict:
         """The verdict; UNAVAILABLE when there is none in time, which means: try again.
@@ -122,11 +126,11 @@ class AdmissionTable:
     def _wait(self, done: threading.Event) -> None:
         # Only the handshake thread comes here: nothing to be locked.
         started = self._clock()
-        if started < self._no_wait_until:
-            return
-        done.wait(self._wait_seconds)
-        ended = self._clock()
-        self._no_wait_until = ended + (ended - started) * (_WAITING_SHARE - 1)
+        earned = (started - self._credited_at) * _WAITING_SHARE
+        credit = min(self._max_credit, self._credit + earned)
+        done.wait(min(self._wait_seconds, credit))
+        self._credited_at = self._clock()
+        self._credit = max(0.0, credit - (self._credited_at - started))
 
 
 def _digest(request: PublishRequest) -> bytes:

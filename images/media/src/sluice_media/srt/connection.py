@@ -17,11 +17,11 @@ from sluice_media.srt.library import Library
 from sluice_media.srt.stats import SrtStats
 from sluice_media.srt.streamid import PublishRequest
 
-__all__ = ["SrtConnection"]
+__all__ = ["ConnectionOwner", "SrtConnection"]
 
 
 @dataclass(slots=True, frozen=True)
-class _Owner:
+class ConnectionOwner:
     """What a connection needs of its listener."""
 
     library: Library
@@ -34,9 +34,17 @@ class SrtConnection:
     """An accepted publisher. Used in the event loop, but for what is said to be the thread's."""
 
     def __init__(
-        self, owner: _Owner, handle: int, *, request: PublishRequest, leg: str, remote: str,
-        latency_ms: int, encrypted: bool, now: float,
-    ) -> None:  # fmt: skip
+        self,
+        owner: ConnectionOwner,
+        handle: int,
+        *,
+        request: PublishRequest,
+        leg: str,
+        remote: str,
+        latency_ms: int,
+        encrypted: bool,
+        now: float,
+    ) -> None:
         self._owner = owner
         self.handle = handle
         """libsrt's number of the socket."""

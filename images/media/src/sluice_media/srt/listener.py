@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from sluice_media.srt.admission import AdmissionTable, Admit, Refuse, Verdict
-from sluice_media.srt.connection import SrtConnection, _Owner
+from sluice_media.srt.connection import ConnectionOwner, SrtConnection
 from sluice_media.srt.errors import CallError, SrtError, StreamIdError
 from sluice_media.srt.library import Library, Option, load, pack_address, unpack_address
 from sluice_media.srt.receiver import Receiver
@@ -65,7 +65,7 @@ class SrtListener:
         self._receiver = Receiver(
             library, self._handle, self._accept_all, silence_seconds=settings.silence_ms / 1000
         )
-        self._owner = _Owner(
+        self._owner = ConnectionOwner(
             library, self._receiver.resume, self._receiver.close, settings.queue_bytes
         )
 

@@ -173,7 +173,8 @@ class Receiver:
         goes right after its last picture."""
         if connection not in self._draining:
             self._library.epoll_remove(self._epoll, connection.handle)
-            self._draining[connection] = time.monotonic() + connection.latency_ms / 1000
+            hold_back = connection.latency_ms / 1000 + _REST_SECONDS
+            self._draining[connection] = time.monotonic() + hold_back
 
     def _drain(self) -> None:
         now = time.monotonic()
