@@ -33,7 +33,7 @@ def test_a_loss_inside_the_window_is_the_same_session_and_the_same_file(
         kube.wait("recording", "whole", lambda o: o["status"].get("recording"), why="records")
         time.sleep(8)
         first.kill()
-    interrupted = live_reason(kube, "church", "Interrupted", 5)["status"]
+    interrupted = live_reason(kube, "church", "Interrupted", 10)["status"]
     assert interrupted["live"] is False  # type: ignore[index]
     assert kube.status("recording", "whole")["recording"] is True
     kube.wait(

@@ -19,7 +19,7 @@ def push_to(target: RtmpTarget, name: str, stream: str) -> dict[str, object]:
     )
 
 
-def wait_state(kube: Kubectl, name: str, state: str, seconds: float = 30) -> dict[str, object]:
+def wait_state(kube: Kubectl, name: str, state: str, seconds: float = 60) -> dict[str, object]:
     return kube.wait(
         "restream",
         name,
@@ -71,7 +71,7 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
             # Lost source, held target: the window passes without a reconnect.
             reconnects = kube.status("restream", "good")["reconnects"]
             publisher.kill()
-        wait_state(kube, "good", "Waiting", 10)
+        wait_state(kube, "good", "Waiting", 20)
         with Publisher(clip, url, start_seconds=100) as publisher:
             wait_state(kube, "good", "Live", 15)
             time.sleep(4)
