@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from sluice_media.codecs import CodecError, aac, h264, hevc
 from sluice_media.codecs.nal import iter_nal_units
+from sluice_media.codecs.sample_clock import SampleClock
 from sluice_media.flv.errors import FlvError
 from sluice_media.flv.packets import Packet, PacketKind, parse_audio, parse_video
 from sluice_media.flv.tags import TagType
@@ -36,7 +37,6 @@ __all__ = [
 VIDEO_TRACK = 0
 AUDIO_TRACK = 1
 TICKS_PER_MS = TICKS_PER_SECOND // 1000
-_RESYNC_TICKS = 2 * TICKS_PER_MS
 _HALF = 1 << 31
 _MASK = (1 << 32) - 1
 _MAX_TEXT = 128
@@ -76,27 +76,6 @@ class MillisecondClock:
         return self._last
 
 
-class _AudioClock:
-    """Times of audio frames from their number of samples."""
-
-    def __init__(self, config: aac.AacConfig) -> None:
-        self._rate = config.sample_rate
-        self._frame_ticks = config.samples_per_frame * TICKS_PER_SECOND
-        self._base: int | None = None
-        self._frames = 0
-
-    def stamp(self, given: int) -> int:
-        """The time of the next frame, of which the tag says ``given`` (90 kHz)."""
-        if self._base is not None:
-            counted = self._base + self._frames * self._frame_ticks // self._rate
-            if abs(given - counted) <= _RESYNC_TICKS:
-                self._frames += 1
-                return counted
-        self._base = given
-        self._frames = 1
-        return given
-
-
 class FlvDemuxer:
     """One source. Damaged units are left out, counted and flagged in their successor."""
 
@@ -105,7 +84,7 @@ class FlvDemuxer:
         self._formats: dict[int, TrackFormat] = {}
         self._nal_length_size = 4
         self._is_random_access: _RandomAccess = h264.is_random_access
-        self._audio_clock: _AudioClock | None = None
+        self._audio_clock: SampleClock | None = None
         self._damaged: set[int] = set()
         self.dropped_units = 0
         """Units without a configuration before them, or with a broken NAL structure."""
@@ -165,7 +144,7 @@ class FlvDemuxer:
         config = packet.body
         if packet.codec is Codec.AAC:
             audio = aac.parse_asc(config)
-            self._audio_clock = _AudioClock(audio)
+            self._audio_clock = SampleClock(audio)
             return TrackFormat(
                 AUDIO_TRACK,
                 TrackKind.AUDIO,

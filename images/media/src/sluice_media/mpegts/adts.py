@@ -1,4 +1,4 @@
-"""ADTS frames out of a byte stream, and their times.
+"""ADTS frames out of a byte stream.
 
 Source: ISO/IEC 14496-3:2019, clause 1.A.3.2 (ADTS) and 1.6.2.1 (AudioSpecificConfig).
 """
@@ -8,10 +8,8 @@ from __future__ import annotations
 import re
 
 from sluice_media.codecs import CodecError, aac
-from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = [
-    "SampleClock",
     "adts_config",
     "adts_frame_bytes",
     "adts_header_bytes",
@@ -19,7 +17,6 @@ __all__ = [
     "same_config",
 ]
 
-_RESYNC_TICKS = TICKS_PER_SECOND * 2 // 1000
 _CRC_BYTES = 2
 _SYNC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
 """Syncword and layer 0; MPEG-2 or 4, with or without CRC."""
@@ -69,34 +66,3 @@ def find_adts(data: bytes | bytearray, start: int) -> int:
     """Where the next header might be, at or after ``start``; the end of ``data`` if nowhere."""
     found = _SYNC.search(data, start)
     return found.start() if found else len(data)
-
-
-class SampleClock:
-    """Times of audio frames by their number of samples, set anew when more than 2 ms off.
-
-    Streams that came through FLV have times in whole milliseconds; others round down.
-    """
-
-    __slots__ = ("_base", "_frame_ticks", "_frames", "_rate")
-
-    def __init__(self, config: aac.AacConfig) -> None:
-        self._rate = config.sample_rate
-        self._frame_ticks = config.samples_per_frame * TICKS_PER_SECOND
-        self._base: int | None = None
-        self._frames = 0
-
-    def stamp(self, given: int | None) -> int | None:
-        """The time of the next frame, of which the stream says ``given`` (90 kHz; None: nothing).
-        None: not known."""
-        if self._base is not None:
-            counted = self._base + self._frames * self._frame_ticks // self._rate
-            if given is None or abs(given - counted) <= _RESYNC_TICKS:
-                self._frames += 1
-                return counted
-        self._base = given
-        self._frames = 1
-        return given
-
-    def reset(self) -> None:
-        """Frames are missing: the next one's time must be said."""
-        self._base = None

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from sluice_media.codecs import CodecError, aac, h264, hevc
 from sluice_media.codecs.aac import ADTS_HEADER_BYTES
+from sluice_media.codecs.sample_clock import SampleClock
 from sluice_media.mpegts import adts
 from sluice_media.mpegts.annexb import iter_annexb
 from sluice_media.mpegts.parameter_sets import AvcParameterSets, HevcParameterSets, ParameterSets
@@ -142,7 +143,7 @@ class AudioTrack:
         self._track = track
         self._clock = clock
         self._config = b""
-        self._samples: adts.SampleClock | None = None
+        self._samples: SampleClock | None = None
         self._carry = b""
         self._searching = False
         self.damaged = False
@@ -222,7 +223,7 @@ class AudioTrack:
     def _configure(self, config: bytes) -> TrackFormat:
         parsed = aac.parse_asc(config)
         self._config = config
-        self._samples = adts.SampleClock(parsed)
+        self._samples = SampleClock(parsed)
         return TrackFormat(
             self._track,
             TrackKind.AUDIO,
