@@ -9,6 +9,7 @@ Sources: ISO/IEC 14496-15 clause 5.3.3.1 (avcC) and 8.3.3.1 (hvcC); Rec. ITU-T H
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -40,7 +41,7 @@ class ParameterSets(Protocol):
         """The configuration record of the sets in force; None while one is missing."""
 
 
-class _Sets:
+class _Sets(ABC):
     """What both codecs have in common: sets by type and id."""
 
     def __init__(self, sequence_type: int) -> None:
@@ -73,8 +74,9 @@ class _Sets:
     def _of_type(self, nal_type: int) -> list[bytes]:
         return [nal for key, nal in sorted(self._sets.items()) if key[0] == nal_type]
 
+    @abstractmethod
     def _id_of(self, nal_type: int, nal: bytes) -> int:
-        raise NotImplementedError
+        """Number of the set in that unit; raises CodecError when it has none."""
 
 
 class AvcParameterSets(_Sets):
