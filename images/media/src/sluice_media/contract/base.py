@@ -14,10 +14,15 @@ __all__ = [
     "HELLO_HEADER",
     "HUB_PORT",
     "HUB_TOKEN_FILE",
+    "INGEST_BACKUP_TOKEN_FILE",
     "INGEST_TOKEN_FILE",
     "KEYS_DIR",
+    "PULL_DIR",
+    "RTMPS_PORT",
     "RTMP_PORT",
     "SPOOL_DIR",
+    "SRT_PASSPHRASE_FILE",
+    "SRT_PORT",
     "STATUS_PORT",
     "STORE_DIR",
     "STORE_PORT",
@@ -25,6 +30,8 @@ __all__ = [
     "STREAM_KEY_FILE",
     "TARGET_URI_FILE",
     "TOKEN_HEADER",
+    "WHIP_MEDIA_PORT",
+    "WHIP_PORT",
     "Model",
     "Seconds",
 ]
@@ -33,12 +40,24 @@ HUB_PORT = 9000
 STATUS_PORT = 9100
 STORE_PORT = 9200
 RTMP_PORT = 1935
+RTMPS_PORT = 1936
+SRT_PORT = 9710
+"""UDP."""
+WHIP_PORT = 8080
+WHIP_MEDIA_PORT = 8189
+"""UDP."""
 
 CONFIG_DIR = "/etc/sluice/config"
 CONFIG_FILE = f"{CONFIG_DIR}/config.json"
 KEYS_DIR = "/etc/sluice/keys"
 INGEST_TOKEN_FILE = "ingest/token"
 """Below KEYS_DIR: the publisher's key of the primary leg."""
+INGEST_BACKUP_TOKEN_FILE = "ingest/backupToken"
+"""Below KEYS_DIR: the publisher's key of the backup leg."""
+SRT_PASSPHRASE_FILE = "srt/passphrase"
+"""Below KEYS_DIR: 10 to 79 characters."""
+PULL_DIR = "pull"
+"""Below KEYS_DIR: ``pull/<index>`` is a URI to pull from that comes from a Secret."""
 HUB_TOKEN_FILE = "hub/token"
 """Below KEYS_DIR: what readers of the timeline and of /v1/status present as a bearer token."""
 STORE_TOKEN_FILE = "store/token"

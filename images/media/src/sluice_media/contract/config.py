@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from sluice_media.contract.base import Model, Seconds
 
 __all__ = [
+    "AddressGuard",
     "DesiredState",
     "IngestConfig",
     "PodConfig",
+    "PullConfig",
     "PusherConfig",
     "RecorderConfig",
     "RingPin",
@@ -39,10 +42,46 @@ class RingPin(Model):
     since: datetime
 
 
+class AddressGuard(Model):
+    """Which addresses a pod may dial on a user's behalf. Ranges are CIDRs, IPv4 or IPv6; a range
+    in ``allowed`` wins over one in ``denied``."""
+
+    denied: list[str] = []
+    allowed: list[str] = []
+    cluster_domain: str = "cluster.local"
+    """Names below it are the cluster's own and are refused like its ranges."""
+
+
+class PullConfig(Model):
+    """Sources to pull from, one after the other and round again. A URI that is None is in the
+    file ``PULL_DIR/<index>`` below KEYS_DIR."""
+
+    uris: list[str | None]
+    stall_seconds: Seconds = 3
+    """No byte for so long: the next one's turn."""
+    retry_seconds: Seconds = 3
+    """Between two rounds in which none delivered."""
+    inactivity_seconds: Seconds = 7_200
+    """None delivered for so long: no more tries until ``generation`` changes."""
+    standby: Literal["Cold", "Warm"] = "Cold"
+    """Warm: the next one is kept connected while another is on air."""
+    guard: AddressGuard = AddressGuard()
+
+
 class IngestConfig(PodConfig):
     active: bool = True
     title: str = ""
     protocols: list[str] = ["RTMP"]
+    backup: bool = False
+    """True: INGEST_BACKUP_TOKEN_FILE is the key of a second leg."""
+    failback: Literal["Never", "AfterStable"] = "Never"
+    failback_seconds: Seconds = 60
+    """AfterStable: back to the primary leg once it has delivered for so long without a break."""
+    srt_latency_milliseconds: int | None = None
+    srt_passphrase: bool = False
+    """True: the passphrase in SRT_PASSPHRASE_FILE is demanded of SRT publishers."""
+    pull: PullConfig | None = None
+    """None: publishers push."""
     stall_milliseconds: int = 800
     resume_window_seconds: int = 10
     pins: list[RingPin] = []

@@ -11,10 +11,13 @@ from pydantic import Field
 from sluice_media.contract.base import Model
 
 __all__ = [
+    "Failover",
+    "FormatChange",
     "Gap",
     "IngestStatus",
     "Media",
     "PodStatus",
+    "PullStatus",
     "PushState",
     "PusherStatus",
     "RecordedFile",
@@ -49,12 +52,45 @@ class Session(Model):
     finished_at: datetime | None = None
     protocol: str = ""
     media: str = ""
+    failovers: int = 0
     end_reason: str | None = None
 
 
 class Rejection(Model):
     reason: str
     at: datetime
+
+
+class Failover(Model):
+    """One switch of the output from a leg to another one."""
+
+    at: datetime
+    from_: str = Field(alias="from")
+    """Primary, Backup, or of a pulled stream ``Uri <index>``."""
+    to: str
+    gap_milliseconds: int
+    """For how long nothing went out."""
+
+
+class FormatChange(Model):
+    """Codec, decoder configuration, picture size or tracks changed within a session."""
+
+    at: datetime
+    before: str
+    after: str
+    """In words, e.g. ``h264 1280x720, aac 48000 Hz``."""
+
+
+class PullStatus(Model):
+    uri_index: int | None = None
+    """The URI that is tried or on air now."""
+    delivers: bool = False
+    standby_index: int | None = None
+    """The URI that is kept connected beside it."""
+    inactive: bool = False
+    """inactivitySeconds have passed: no more tries until the generation changes."""
+    message: str | None = None
+    """Why the last URI that failed did so; without the URI."""
 
 
 class Media(Model):
@@ -73,6 +109,17 @@ class IngestStatus(PodStatus):
     primary_connected: bool = False
     """A publisher was accepted."""
     primary_delivers: bool = False
+    backup_connected: bool = False
+    backup_delivers: bool = False
+    active_source: str | None = None
+    """What feeds the output: Primary, Backup or Pull; None off air."""
+    failovers: int = 0
+    """Since the process started."""
+    last_failover: Failover | None = None
+    format_changes: int = 0
+    """In this session and those before it."""
+    last_format_change: FormatChange | None = None
+    pull: PullStatus | None = None
     interrupted: bool = False
     """A session is on, but no leg delivers."""
     timeline: str | None = None

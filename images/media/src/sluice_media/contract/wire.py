@@ -10,6 +10,7 @@ from sluice_media.contract.base import Model
 __all__ = [
     "LegAck",
     "LegEnd",
+    "LegGrant",
     "LegHello",
     "Refusal",
     "TimelineAck",
@@ -46,7 +47,8 @@ class LegHello(Model):
 
     protocol: str
     """RTMP, RTMPS, SRT, WHIP or Pull."""
-    container: Literal["flv", "mpegts"] = "flv"
+    container: Literal["flv", "units"] = "flv"
+    """``units``: the framed records ``format`` and ``unit`` of the timeline, in source times."""
     remote: str = ""
     """Address of the publisher, for people; may be empty."""
     connection: str
@@ -54,6 +56,16 @@ class LegHello(Model):
     takes its own leg over at once."""
     resume: LegAck | None = None
     """The last acknowledgement of this connection, when it goes on at another hub."""
+
+
+class LegGrant(Model):
+    """Answer to ``POST /v1/legs/lookup``: the key is right and the leg could be had now. What a
+    gateway must know before the protocol's own handshake, and keeps for 30 s at most."""
+
+    leg: str
+    passphrase: str | None = None
+    """SRT's; None: without encryption."""
+    latency_milliseconds: int | None = None
 
 
 class LegEnd(Model):
