@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sluice_operator.domain.decision import Decision
-from sluice_operator.domain.observed import GatewayService
+from sluice_operator.domain.observed import PublicPorts, PublicService, ServicePort
 from tests.unit.domain.builders import (
     StreamCase,
     make_livestream,
@@ -45,12 +45,16 @@ def config(case: StreamCase) -> dict[str, Any]:
 
 
 def test_a_key_that_exists_is_kept_and_the_addresses_follow_from_it() -> None:
-    values = secret(make_livestream("a").key("abc").decide(), "a-ingest")
+    values = secret(make_livestream("a").key("abc", backup="xyz").decide(), "a-ingest")
     assert values == {
         "token": "abc",
+        "backupToken": "xyz",
         "streamKey": "a?abc",
         "rtmpServer": "rtmp://live.example.org:1935/show",
         "rtmpUrl": "rtmp://live.example.org:1935/show/a?abc",
+        "backupStreamKey": "a?xyz",
+        "backupRtmpServer": "rtmp://live.example.org:1935/show",
+        "backupRtmpUrl": "rtmp://live.example.org:1935/show/a?xyz",
     }
 
 
@@ -69,6 +73,7 @@ def test_a_new_rotation_request_makes_a_new_key_once_and_tells_the_pod() -> None
     case = settled().annotated(rotate_key="2026-05-04")
     decision = case.decide()
     assert secret(decision, "a-ingest")["token"] == "f" * 32
+    assert secret(decision, "a-ingest")["backupToken"] == "e" * 32, "both are changed"
     (nudge,) = decision.pod_config_hashes
     written: Any = decision.children[0].manifest
     rotation = written["metadata"]["annotations"]["sluice.video/rotated-key"]
@@ -99,15 +104,19 @@ def test_no_key_is_anywhere_but_in_secrets() -> None:
     decision = case.decide()
     elsewhere = [c.manifest for c in decision.children if c.manifest["kind"] != "Secret"]
     shown = json.dumps([elsewhere, decision.status, [str(c) for c in decision.conditions]])
-    for token in ("canary-canary", "f" * 32, "b" * 32):
+    for token in ("canary-canary", "s" * 32, "f" * 32, "e" * 32, "b" * 32):
         assert token not in shown
         assert token not in repr(case.observed())
+
+
+def gateway(type_: str, node_port: int | None = None, host: str | None = None) -> PublicService:
+    return PublicService(type_, {"rtmp": ServicePort(1935, node_port)}, host)
 
 
 @dataclass(slots=True, frozen=True)
 class AddressCase:
     why: str
-    gateway: GatewayService | None
+    gateway: PublicService | None
     host: str = ""
     port: int | None = None
     want: str | None = None
@@ -117,42 +126,44 @@ class AddressCase:
     "case",
     [
         AddressCase("no gateway at all", None),
-        AddressCase("a load balancer that has no address yet", GatewayService("LoadBalancer")),
+        AddressCase("a load balancer that has no address yet", gateway("LoadBalancer")),
         AddressCase(
             "a load balancer",
-            GatewayService("LoadBalancer", 1935, 30000, "198.51.100.7"),
+            gateway("LoadBalancer", 30000, "198.51.100.7"),
             want="rtmp://198.51.100.7:1935/show/a",
         ),
         AddressCase(
             "a load balancer with a name of its own",
-            GatewayService("LoadBalancer", 1935, 30000, "198.51.100.7"),
+            gateway("LoadBalancer", 30000, "198.51.100.7"),
             host="live.example.org",
             want="rtmp://live.example.org:1935/show/a",
         ),
-        AddressCase("node ports without a host", GatewayService("NodePort", 1935, 31935)),
+        AddressCase("node ports without a host", gateway("NodePort", 31935)),
         AddressCase(
             "node ports",
-            GatewayService("NodePort", 1935, 31935),
+            gateway("NodePort", 31935),
             host="10.0.0.9",
             want="rtmp://10.0.0.9:31935/show/a",
         ),
         AddressCase(
             "a port that is mapped somewhere else",
-            GatewayService("NodePort", 1935, 31935),
+            gateway("NodePort", 31935),
             host="live.example.org",
             port=1935,
             want="rtmp://live.example.org:1935/show/a",
         ),
         AddressCase(
             "an IPv6 address",
-            GatewayService("LoadBalancer", 1935, None, "2001:db8::7"),
+            gateway("LoadBalancer", None, "2001:db8::7"),
             want="rtmp://[2001:db8::7]:1935/show/a",
         ),
     ],
     ids=lambda case: case.why,
 )
 def test_the_address_that_publishers_dial(case: AddressCase) -> None:
-    stream = settled().settings(gateway_public_host=case.host, gateway_public_rtmp_port=case.port)
+    stream = settled().settings(
+        gateway_public_host=case.host, gateway_public_ports=PublicPorts(rtmp=case.port)
+    )
     stream.facts["gateway"] = case.gateway
     decision = stream.idle().decide()
     assert stream.status["ingest"].get("rtmp") == case.want
