@@ -164,6 +164,7 @@ rtmp{{ if .Values.gateway.rtmps.enabled }} rtmps{{ end }}{{ if .Values.gateway.s
 {{- if $given -}}
 {{- $given -}}
 {{- else if eq (include "sluice.whip.type" .) "NodePort" -}}
+{{- if eq .Values.gateway.service.type "NodePort" }}{{ include "sluice.gateway.publicHost" . }}{{ end -}}
 {{- fail "whip.publicHost is empty: with whip.service.type=NodePort, give the host name or address under which publishers reach your nodes, or set whip.enabled=false" -}}
 {{- else if eq (include "sluice.whip.type" .) "ClusterIP" -}}
 {{- printf "%s.%s.svc.%s" (include "sluice.whip.fullname" .) .Release.Namespace .Values.clusterDomain -}}
