@@ -42,10 +42,10 @@ def _operand(rule: str, at: int) -> int:
     """Where the operand of a ``!`` ends."""
     if rule[at] == "(":
         depth = 0
-        for found in re.finditer(r"'(?:[^'\\]|\\.)*'|[()]", rule[at:]):
-            depth += {"(": 1, ")": -1}.get(found.group(), 0)
+        for token in re.finditer(r"'(?:[^'\\]|\\.)*'|[()]", rule[at:]):
+            depth += {"(": 1, ")": -1}.get(token.group(), 0)
             if depth == 0:
-                return at + found.end()
+                return at + token.end()
     found = _TERM.match(rule, at)
     assert found is not None
     return found.end()

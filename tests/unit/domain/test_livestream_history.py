@@ -13,14 +13,7 @@ from sluice_media.contract import (
     Session,
 )
 from tests.unit.domain.builders import StreamCase, at, make_livestream, text
-
-
-def settled(name: str = "a") -> StreamCase:
-    """A stream whose pod is up, configured and idle."""
-    case = make_livestream(name).key("k" * 32)
-    case.settled().idle().decide()
-    return case
-
+from tests.unit.domain.lifecycle import settled
 
 # --------------------------------------------------------------------------- sessions
 
@@ -173,7 +166,7 @@ def test_a_change_of_the_format_is_told() -> None:
     assert case.status["lastFormatChange"] == want
 
 
-# --------------------------------------------------------------------------- the backup, the sources
+# --------------------------------------------------------------------------- backup and sources
 
 
 def test_started_at_backup_is_when_it_last_began() -> None:

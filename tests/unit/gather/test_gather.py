@@ -17,8 +17,8 @@ from sluice_media.contract import (
     StoreStatus,
 )
 from sluice_operator.domain.decision import StoreCall
-from sluice_operator.gather.common import secret_value
 from sluice_operator.domain.observed import PublicService, ServicePort
+from sluice_operator.gather.common import secret_value
 from sluice_operator.gather.livestream import LiveStreamController, ServiceRef, public_service
 from sluice_operator.gather.mediastore import MediaStoreController
 from sluice_operator.gather.recording import RecordingController
