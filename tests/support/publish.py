@@ -1,4 +1,4 @@
-"""A publisher as an encoder is one: FFmpeg, in real time, over RTMP."""
+"""A publisher as an encoder is one: FFmpeg, in real time, over RTMP, RTMPS or SRT."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Publisher:
             args += ["-stream_loop", "-1"]
         if start_seconds:
             args += ["-ss", str(start_seconds)]
-        args += ["-i", str(clip), "-c", "copy", "-f", "flv", url]
+        container = "mpegts" if url.startswith("srt:") else "flv"
+        args += ["-i", str(clip), "-c", "copy", "-f", container, url]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         self.started_at = time.time()
         self._process = subprocess.Popen(
