@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Publisher"]
+__all__ = ["HttpSource", "Publisher"]
 
 
 class Publisher:
@@ -84,3 +84,31 @@ class Publisher:
     ) -> None:
         self.kill()
         self._stderr.close()
+
+
+class HttpSource:
+    """A source to pull from: serves a clip as MPEG-TS in real time, to one client at a time."""
+
+    def __init__(self, clip: Path, url: str) -> None:
+        args = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip), "-c", "copy"]
+        self._args = [*args, "-f", "mpegts", "-listen", "1", url]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._args,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
