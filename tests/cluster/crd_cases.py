@@ -390,7 +390,7 @@ CHANGES = [
     Change(
         "pulled instead of pushed",
         "LiveStream",
-        {},
+        {"source": {"push": {}}},
         pull(PULLED),
         "a LiveStream that is pushed cannot become one that is pulled",
     ),
