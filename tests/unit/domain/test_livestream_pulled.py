@@ -142,3 +142,10 @@ ROWS = [
 @pytest.mark.parametrize("make_row", ROWS, ids=lambda make: make.__name__)
 def test_each_row_of_the_lifecycle(make_row: Callable[[], Row]) -> None:
     check(make_row())
+
+
+def test_that_nothing_is_tried_any_more_is_a_warning() -> None:
+    case = pulled().idle(pull=PullStatus(uri_index=0))
+    case.decide()
+    decision = case.later(7_200).idle(pull=PullStatus(inactive=True)).decide()
+    assert decision.event_reasons["Live"] == "Warning"

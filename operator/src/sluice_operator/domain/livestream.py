@@ -290,10 +290,11 @@ def _conditions(
 
 
 def _event_types(broadcast: Broadcast) -> dict[str, str]:
-    unknown = broadcast.conditions[0].status == "Unknown"
+    live = broadcast.conditions[0]
+    unknown = "Warning" if live.status == "Unknown" else "Normal"
     return {
-        "Live": "Warning" if unknown else "Normal",
-        "BackupLive": "Warning" if unknown else "Normal",
+        "Live": "Warning" if live.reason == "InactivityTimeout" else unknown,
+        "BackupLive": unknown,
         "NoRandomAccess": "Warning",
         "Recording": "Normal",
         "Stalled": "Warning",
