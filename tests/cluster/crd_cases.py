@@ -137,18 +137,6 @@ INVALID = [
         pull({"uri": "srt://0.0.0.0:9000?mode=listener"}),
     ),
     Invalid(
-        "an SRT source with a stream id",
-        "LiveStream",
-        "only mode and latency may stand here",
-        pull({"uri": "srt://a.example:9000?streamid=secret"}),
-    ),
-    Invalid(
-        "a file",
-        "LiveStream",
-        "the uri must begin with rtmp://",
-        pull({"uri": "file:///etc/passwd"}),
-    ),
-    Invalid(
         "two URIs in one",
         "LiveStream",
         "without spaces and without '|'",

@@ -207,11 +207,18 @@ def test_limits_by_address_only_where_addresses_are_seen(
 ) -> None:
     """Under Cluster every publisher seems to come from a node: one of them with a wrong key would
     lock all others out."""
-    objects = helm.template(values={"gateway": {"publicHost": "h", "service": service}})
+    policies = {k: v for k, v in service.items() if k == "externalTrafficPolicy"}
+    values = {
+        "gateway": {"publicHost": "h", "service": service},
+        "whip": {"service": policies},
+    }
+    objects = helm.template(values=values)
     spec = one(objects, "Service", "sluice-gateway")["spec"]
     assert spec.get("externalTrafficPolicy") == policy
-    given = environment(objects, "sluice-gateway")
-    assert given["SLUICE_MAX_FAILURES"] == limit
+    for deployment in ("sluice-gateway", "sluice-whip"):
+        given = environment(objects, deployment)
+        assert given["SLUICE_MAX_FAILURES"] == limit
+        assert (given["SLUICE_MAX_CONNECTIONS_PER_ADDRESS"] == "0") is (limit == "0")
 
 
 @pytest.mark.parametrize(
