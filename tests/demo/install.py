@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import subprocess
 from datetime import UTC, datetime
@@ -12,7 +11,6 @@ from tests.demo.certificate import fits, tls_secret
 from tests.demo.console import DemoError
 from tests.demo.environment import REPOSITORY, Environment
 from tests.kube.layout import POD_NETWORK, SERVICE_NETWORK
-from tests.support.target import address_towards
 
 __all__ = ["SYSTEM_NAMESPACE", "install", "uninstall"]
 
@@ -39,10 +37,7 @@ def install(env: Environment) -> None:
             "rtmps": {"enabled": True, "secretName": CERTIFICATE},
         }
         values["whip"] |= {"service": {"nodePorts": WHIP_NODE_PORTS}}
-        values["network"] = {
-            "clusterRanges": [POD_NETWORK, SERVICE_NETWORK],
-            "allowedRanges": _this_host(env.public_host),
-        }
+        values["network"] = {"clusterRanges": [POD_NETWORK, SERVICE_NETWORK]}
     command = [env.helm, "upgrade", "--install", "sluice", str(REPOSITORY / "charts" / "sluice")]
     command += ["--kubeconfig", env.kubectl.kubeconfig, "--namespace", SYSTEM_NAMESPACE]
     command += ["--create-namespace", "--take-ownership", "--wait", "--timeout", "180s"]
@@ -65,13 +60,6 @@ def _make_certificate(env: Environment, host: str) -> None:
     system, now = env.kubectl.within(SYSTEM_NAMESPACE), datetime.now(UTC)
     if not fits(system.find("secret", CERTIFICATE), host, now):
         system.apply(tls_secret(CERTIFICATE, host, now))
-
-
-def _this_host(node: str) -> list[str]:
-    """This machine as the nodes see it: the tests' sources are there, and private addresses are
-    refused otherwise."""
-    address = ipaddress.ip_address(address_towards(node))
-    return [] if address.is_loopback else [f"{address}/{address.max_prefixlen}"]
 
 
 def uninstall(env: Environment) -> None:

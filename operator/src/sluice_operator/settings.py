@@ -25,25 +25,22 @@ _Resources = dict[str, dict[str, dict[str, str]]]
 
 DENIED_RANGES = (
     "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
+    "100.100.100.200/32",
     "127.0.0.0/8",
     "169.254.0.0/16",
-    "172.16.0.0/12",
     "192.0.0.0/24",
-    "192.168.0.0/16",
-    "198.18.0.0/15",
     "224.0.0.0/4",
     "240.0.0.0/4",
     "::/128",
     "::1/128",
     "64:ff9b::/96",
-    "fc00::/7",
+    "fd00:ec2::254/128",
     "fe80::/10",
     "ff00::/8",
 )
-"""What is not the public Internet: this host, link-local (cloud metadata), private networks,
-multicast, reserved, and IPv4 behind NAT64 (IANA special-purpose registries)."""
+"""This host, link-local and the clouds' metadata addresses, multicast, reserved, and IPv4 behind
+NAT64 (IANA special-purpose registries). Private networks are not among them: cameras live there.
+The cluster's own ranges come beside these."""
 
 
 def _cidr(text: str) -> str:

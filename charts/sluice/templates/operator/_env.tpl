@@ -63,9 +63,9 @@
 {{- end }}
 - name: SLUICE_NETWORK_DENIED_RANGES
   value: {{ join "," .Values.network.deniedRanges | quote }}
-{{- with .Values.network.clusterRanges }}
+{{- with include "sluice.clusterRanges" . }}
 - name: SLUICE_NETWORK_CLUSTER_RANGES
-  value: {{ join "," . | quote }}
+  value: {{ . | quote }}
 {{- end }}
 {{- with .Values.network.allowedRanges }}
 - name: SLUICE_NETWORK_ALLOWED_RANGES
@@ -81,4 +81,18 @@
 - name: SLUICE_DEFAULT_STORE_STORAGE_CLASS
   value: {{ . | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* Comma-separated; what the cluster says of itself when the values say nothing. */}}
+{{- define "sluice.clusterRanges" -}}
+{{- $ranges := .Values.network.clusterRanges -}}
+{{- if not $ranges -}}
+{{- range (lookup "networking.k8s.io/v1" "ServiceCIDR" "" "").items -}}
+{{- $ranges = concat $ranges .spec.cidrs -}}
+{{- end -}}
+{{- range (lookup "v1" "Node" "" "").items -}}
+{{- $ranges = concat $ranges (.spec.podCIDRs | default list) -}}
+{{- end -}}
+{{- end -}}
+{{- join "," (uniq $ranges) -}}
 {{- end -}}
