@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -123,7 +124,7 @@ def test_what_the_gateway_rejects_arrives_with_its_reason_and_sentence() -> None
 def _events(data: bytes, cuts: Iterable[int]) -> list[LegEvent] | str:
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     try:
-        return decode(*(data[a:b] for a, b in zip(places, places[1:], strict=False)))
+        return decode(*(data[a:b] for a, b in pairwise(places)))
     except LegMediaRejected as rejected:
         return rejected.reason
 

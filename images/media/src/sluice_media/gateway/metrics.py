@@ -9,9 +9,13 @@ __all__ = ["GatewayMetrics"]
 _REASONS = frozenset(
     {
         "BadKey",
+        "BadMode",
         "BadPath",
         "Busy",
         "Disabled",
+        "HandshakeFailed",
+        "HubUnavailable",
+        "Overloaded",
         "ProtocolNotAllowed",
         "TooManyFailures",
         "UnknownStream",

@@ -12,9 +12,11 @@ import time
 
 import structlog
 
+from sluice_media.gateway.flv_parts import FLV, FlvParts
 from sluice_media.gateway.keeper import Ending, GaveUp, Hubs, LegKeeper, Over, Refused
 from sluice_media.gateway.limits import AddressLimits
 from sluice_media.gateway.path import BadPath, PublishPath, parse_publish_path
+from sluice_media.gateway.publication import TOO_MANY_FAILURES
 from sluice_media.gateway.retention import Retention
 from sluice_media.gateway.wire import Wire
 from sluice_media.rtmp import (
@@ -105,8 +107,7 @@ class Publisher:
             await self._refuse(Refused("BadPath", str(error)), None)
             return
         if self._limits.is_blocked(self._wire.address):
-            message = "too many wrong keys from this address; try again in a minute"
-            await self._refuse(Refused("TooManyFailures", message), path)
+            await self._refuse(TOO_MANY_FAILURES, path)
             return
         retention = Retention(
             self._settings.retain_seconds, self._settings.retain_bytes, time.monotonic
@@ -115,6 +116,8 @@ class Publisher:
             self._hubs,
             path,
             retention,
+            FLV,
+            protocol=self._wire.protocol,
             remote=self._wire.address,
             on_accepted=lambda: self._on_accepted(path),
         )
@@ -137,8 +140,15 @@ class Publisher:
     def _listen(self, keeper: LegKeeper, retention: Retention) -> None:
         """From now on media goes to the retention and to the hub as it comes."""
 
+        parts = FlvParts()
+
         def on_events(events: list[ServerEvent]) -> None:
-            tags = [retention.add(event) for event in events if isinstance(event, Media)]
+            tags = []
+            for event in events:
+                if isinstance(event, Media):
+                    part = parts.encode(event)
+                    retention.add(part)
+                    tags.append(part.data)
             if tags:
                 keeper.put(tags)
             if any(isinstance(event, PublishStopped) for event in events):

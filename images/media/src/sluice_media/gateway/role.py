@@ -40,6 +40,6 @@ async def serve(settings: GatewaySettings, locate: Locate | None = None) -> None
             port=settings.status_port,
         ),
     ):
-        _log.info("gateway_ready", rtmp_port=gateway.port)
+        _log.info("gateway_ready", rtmp_port=gateway.port, srt_port=settings.srt_port)
         await stop.wait()
         await gateway.drain(settings.grace_seconds)

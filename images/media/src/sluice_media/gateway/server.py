@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import structlog
@@ -17,6 +17,7 @@ from sluice_media.gateway.locate import Locate
 from sluice_media.gateway.metrics import GatewayMetrics
 from sluice_media.gateway.publisher import Publisher
 from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.gateway.srt import SrtIngest, running_srt
 from sluice_media.gateway.wire import Wire
 
 __all__ = ["Gateway", "running_gateway"]
@@ -31,7 +32,8 @@ class Gateway:
     def __init__(self, hubs: Hubs, tasks: asyncio.TaskGroup) -> None:
         self._hubs = hubs
         self._tasks = tasks
-        self._limits = AddressLimits(hubs.settings, time.monotonic)
+        self.limits = AddressLimits(hubs.settings, time.monotonic)
+        self.srt: SrtIngest | None = None
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -48,7 +50,11 @@ class Gateway:
 
     @property
     def connections(self) -> int:
-        return len(self._open)
+        return len(self._publishers)
+
+    @property
+    def _publishers(self) -> set[asyncio.Task[None]]:
+        return self._open | (self.srt.connections if self.srt else set())
 
     async def listen(self) -> None:
         settings = self._hubs.settings
@@ -60,9 +66,11 @@ class Gateway:
         """Takes no new publisher and waits until the last one has left, or the time is over."""
         if self._server is not None:
             self._server.close()
-        _log.info("draining", connections=len(self._open))
-        if self._open:
-            await asyncio.wait(set(self._open), timeout=grace_seconds)
+        if self.srt is not None:
+            self.srt.refuse_new()
+        _log.info("draining", connections=self.connections)
+        if self._publishers:
+            await asyncio.wait(self._publishers, timeout=grace_seconds)
 
     def close(self) -> None:
         """Ends everything at once."""
@@ -73,7 +81,7 @@ class Gateway:
 
     def _on_connected(self, wire: Wire) -> None:
         # Made at once, not in the task: it has to hear the first event.
-        publisher = Publisher(self._hubs, self._limits, wire)
+        publisher = Publisher(self._hubs, self.limits, wire)
         task = self._tasks.create_task(self._serve(wire, publisher))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
@@ -81,7 +89,7 @@ class Gateway:
     async def _serve(self, wire: Wire, publisher: Publisher) -> None:
         metrics = self._hubs.metrics
         try:
-            with self._limits.connection(wire.address), metrics.connections.track_inprogress():
+            with self.limits.connection(wire.address), metrics.connections.track_inprogress():
                 await publisher.run()
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
@@ -107,9 +115,14 @@ async def running_gateway(
         aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as http,
         asyncio.TaskGroup() as tasks,
     ):
-        gateway = Gateway(Hubs(http, locate, settings, metrics), tasks)
-        await gateway.listen()
-        try:
-            yield gateway
-        finally:
-            gateway.close()
+        hubs = Hubs(http, locate, settings, metrics)
+        gateway = Gateway(hubs, tasks)
+        async with AsyncExitStack() as others:
+            if settings.srt_port:
+                srt = running_srt(hubs, gateway.limits, registry)
+                gateway.srt = await others.enter_async_context(srt)
+            await gateway.listen()
+            try:
+                yield gateway
+            finally:
+                gateway.close()

@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 class Wire(asyncio.Protocol):
     """``on_connected`` is called once the socket is there, ``on_events`` for what comes in."""
 
-    def __init__(self, on_connected: Callable[[Wire], None]) -> None:
+    def __init__(self, on_connected: Callable[[Wire], None], protocol: str = "RTMP") -> None:
         self._on_connected = on_connected
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -37,6 +37,8 @@ class Wire(asyncio.Protocol):
         """More bytes than this end the connection; None: no limit."""
         self.on_events: Callable[[list[ServerEvent]], None] = lambda events: None
         self.session = ServerSession()
+        self.protocol = protocol
+        """RTMP or RTMPS."""
         self.address = ""
         self.received = 0
         self.last_byte_at = self._loop.time()
