@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
@@ -18,11 +19,13 @@ from sluice_media.gateway.metrics import GatewayMetrics
 from sluice_media.gateway.publisher import Publisher
 from sluice_media.gateway.settings import GatewaySettings
 from sluice_media.gateway.srt import SrtIngest, running_srt
+from sluice_media.gateway.tls import Certificate, TlsPort
 from sluice_media.gateway.wire import Wire
 
 __all__ = ["Gateway", "running_gateway"]
 
 _CONNECT_SECONDS = 2.0
+_TLS_SHUTDOWN_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -36,6 +39,9 @@ class Gateway:
         self.srt: SrtIngest | None = None
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
+        self._tls: TlsPort | None = None
+        self._certificate: Certificate | None = None
+        self._accepting: list[asyncio.Task[None]] = []
 
     @property
     def ready(self) -> bool:
@@ -47,6 +53,12 @@ class Gateway:
         if self._server is None:
             raise RuntimeError("the gateway does not listen yet")
         return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def rtmps_port(self) -> int:
+        if self._tls is None:
+            raise RuntimeError("there is no RTMPS")
+        return self._tls.port
 
     @property
     def connections(self) -> int:
@@ -61,11 +73,17 @@ class Gateway:
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Wire(self._on_connected), settings.bind, settings.rtmp_port
         )
+        if settings.tls_dir is not None:
+            self._certificate = Certificate(settings.tls_dir, self._hubs.metrics)
+            self._tls = TlsPort(settings.bind, settings.rtmps_port, self._on_tls_connection)
+            self._accepting = [
+                self._tasks.create_task(self._tls.run(), name="rtmps-accept"),
+                self._tasks.create_task(self._certificate.follow(), name="rtmps-certificate"),
+            ]
 
     async def drain(self, grace_seconds: float) -> None:
         """Takes no new publisher and waits until the last one has left, or the time is over."""
-        if self._server is not None:
-            self._server.close()
+        self._close_ports()
         if self.srt is not None:
             self.srt.refuse_new()
         _log.info("draining", connections=self.connections)
@@ -74,32 +92,74 @@ class Gateway:
 
     def close(self) -> None:
         """Ends everything at once."""
+        self._close_ports()
+        for task in self._open:
+            task.cancel()
+
+    def _close_ports(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._open:
+        for task in self._accepting:
             task.cancel()
 
     def _on_connected(self, wire: Wire) -> None:
         # Made at once, not in the task: it has to hear the first event.
         publisher = Publisher(self._hubs, self.limits, wire)
-        task = self._tasks.create_task(self._serve(wire, publisher))
+        self._start(self._serve(wire.address, lambda: self._run(publisher, wire), wire.abort))
+
+    def _on_tls_connection(self, sock: socket.socket, address: str) -> None:
+        self._start(self._serve(address, lambda: self._run_tls(sock, address), sock.close))
+
+    def _start(self, serving: Coroutine[None, None, None]) -> None:
+        task = self._tasks.create_task(serving)
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
-    async def _serve(self, wire: Wire, publisher: Publisher) -> None:
+    async def _run(self, publisher: Publisher, wire: Wire) -> None:
+        try:
+            await publisher.run()
+        finally:
+            wire.abort()
+
+    async def _run_tls(self, sock: socket.socket, address: str) -> None:
+        assert self._certificate is not None
+        publishers: list[Publisher] = []
+
+        def connected(wire: Wire) -> None:
+            publishers.append(Publisher(self._hubs, self.limits, wire))
+
+        try:
+            _, wire = await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Wire(connected, "RTMPS"),
+                sock,
+                ssl=self._certificate.context,
+                ssl_handshake_timeout=self._hubs.settings.handshake_seconds,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_SECONDS,
+            )
+        except OSError:  # SSLError too: scanners, old clients, nobody
+            self._hubs.metrics.tls_handshake_failures.inc()
+            return
+        await self._run(publishers[0], wire)
+
+    async def _serve(
+        self,
+        address: str,
+        run: Callable[[], Awaitable[None]],
+        turn_away: Callable[[], None],
+    ) -> None:
+        """Counts a connection and keeps its errors from the others."""
         metrics = self._hubs.metrics
         try:
-            with self.limits.connection(wire.address), metrics.connections.track_inprogress():
-                await publisher.run()
+            with self.limits.connection(address), metrics.connections.track_inprogress():
+                await run()
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
-            _log.warning("connection_refused", address=wire.address, why=str(refused))
+            _log.warning("connection_refused", address=address, why=str(refused))
+            turn_away()
         except Exception as bug:
             # One publisher's connection must not take the others down. Its text is left out,
             # because nobody knows what is in it.
-            _log.error("publisher_failed", address=wire.address, error=type(bug).__name__)
-        finally:
-            wire.abort()
+            _log.error("publisher_failed", address=address, error=type(bug).__name__)
 
 
 @asynccontextmanager

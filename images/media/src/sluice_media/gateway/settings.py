@@ -40,6 +40,7 @@ class GatewaySettings(PodSettings):
     failure_penalty_seconds: float = 60
 
     handshake_seconds: float = 5
+    """For RTMP's handshake, and for that of TLS before it."""
     publish_seconds: float = 10
     """From the end of the handshake to ``publish``."""
     idle_seconds: float = 30

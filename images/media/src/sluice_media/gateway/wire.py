@@ -79,7 +79,8 @@ class Wire(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.end("the publisher closed the connection")
         self._lost.set()
-        return True  # we close, after our last words
+        # We close, after our last words; TLS has no half-closed connections.
+        return not self._is_tls
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.end("the connection was reset" if exc else "the publisher closed the connection")
@@ -116,10 +117,16 @@ class Wire(asyncio.Protocol):
         with contextlib.suppress(RtmpError, OSError, RuntimeError, TimeoutError):
             self.flush()
             self.resume()
-            if self._transport.can_write_eof():
+            if self._is_tls:
+                self._transport.close()  # after what waits, with a farewell of its own
+            elif self._transport.can_write_eof():
                 self._transport.write_eof()
             async with asyncio.timeout(_LINGER_SECONDS):
                 await self._lost.wait()
+
+    @property
+    def _is_tls(self) -> bool:
+        return self._transport.get_extra_info("ssl_object") is not None
 
     def abort(self) -> None:
         self._transport.abort()
