@@ -8,9 +8,10 @@ map of the one before, so that it can adopt the timeline.
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 import structlog
@@ -29,6 +30,7 @@ from sluice_media.gateway.locate import HubNotReachable, Locate, StreamNotFound
 from sluice_media.gateway.metrics import GatewayMetrics
 from sluice_media.gateway.parts import LegForm
 from sluice_media.gateway.path import PublishPath
+from sluice_media.gateway.quiet import LogLimiter
 from sluice_media.gateway.retention import Retention
 from sluice_media.gateway.settings import GatewaySettings
 
@@ -62,6 +64,8 @@ class Hubs:
     locate: Locate
     settings: GatewaySettings
     metrics: GatewayMetrics
+    quiet: LogLimiter = field(default_factory=lambda: LogLimiter(time.monotonic))
+    """For lines that strangers cause."""
 
 
 class LegKeeper:

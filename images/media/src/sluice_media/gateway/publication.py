@@ -217,7 +217,15 @@ def publisher_for(protocol: str, hubs: Hubs, limits: AddressLimits) -> Publish:
             if refused.reason == "BadKey":
                 limits.failed(remote)
             hubs.metrics.refused(refused.reason)
-            _log.info("publish_refused", reason=refused.reason, protocol=protocol)
+            suppressed = hubs.quiet.may_say(remote)
+            if suppressed is not None:
+                _log.info(
+                    "publish_refused",
+                    address=remote,
+                    reason=refused.reason,
+                    protocol=protocol,
+                    suppressed=suppressed,
+                )
             raise
         return publication
 

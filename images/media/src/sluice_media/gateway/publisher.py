@@ -95,7 +95,9 @@ class Publisher:
             wire.end("no publish in time" if self._session.handshake_done else "no handshake")
         if wire.broke_protocol:  # else a port scan or a health check
             self._metrics.protocol_errors.inc()
-            self._log.info("connection_broken", why=wire.ended.result())
+            suppressed = self._hubs.quiet.may_say(wire.address)
+            if suppressed is not None:
+                self._log.info("connection_broken", why=wire.ended.result(), suppressed=suppressed)
         return None
 
     # ------------------------------------------------------------------ publishing
@@ -243,8 +245,10 @@ class Publisher:
 
     async def _refuse(self, refusal: Refused, path: PublishPath | None) -> None:
         self._metrics.refused(refusal.reason)
-        names = {"namespace": path.namespace, "stream": path.shown_stream} if path else {}
-        self._log.info("publish_refused", reason=refusal.reason, **names)
+        suppressed = self._hubs.quiet.may_say(self._wire.address)
+        if suppressed is not None:
+            names = {"namespace": path.namespace, "stream": path.shown_stream} if path else {}
+            self._log.info("publish_refused", reason=refusal.reason, suppressed=suppressed, **names)
         if self._session.publish_requested:
             # To the encoder a path that names nothing is a wrong key as well.
             reason = "BadKey" if refusal.reason == "BadPath" else refusal.reason

@@ -154,7 +154,11 @@ class Gateway:
                 await run()
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
-            _log.warning("connection_refused", address=address, why=str(refused))
+            suppressed = self._hubs.quiet.may_say(address)
+            if suppressed is not None:
+                _log.warning(
+                    "connection_refused", address=address, why=str(refused), suppressed=suppressed
+                )
             turn_away()
         except Exception as bug:
             # One publisher's connection must not take the others down. Its text is left out,

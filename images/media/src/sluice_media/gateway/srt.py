@@ -156,7 +156,14 @@ class SrtIngest:
                 await self._publish_from(connection)
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
-            _log.warning("connection_refused", address=connection.remote, why=str(refused))
+            suppressed = self._hubs.quiet.may_say(connection.remote)
+            if suppressed is not None:
+                _log.warning(
+                    "connection_refused",
+                    address=connection.remote,
+                    why=str(refused),
+                    suppressed=suppressed,
+                )
         except Exception as bug:
             # One publisher's connection must not take the others down. Its text is left out,
             # because nobody knows what is in it.
