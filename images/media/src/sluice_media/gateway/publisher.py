@@ -241,7 +241,7 @@ class Publisher:
                         why=why,
                     )
             case Over():
-                pass
+                await self._wire.until_peer_closes()
 
     async def _refuse(self, refusal: Refused, path: PublishPath | None) -> None:
         self._metrics.refused(refusal.reason)

@@ -124,6 +124,12 @@ class Wire(asyncio.Protocol):
             async with asyncio.timeout(_LINGER_SECONDS):
                 await self._lost.wait()
 
+    async def until_peer_closes(self) -> None:
+        """For a moment: to a peer that has just ended its stream our close would be an error."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                await self._lost.wait()
+
     @property
     def _is_tls(self) -> bool:
         return self._transport.get_extra_info("ssl_object") is not None
