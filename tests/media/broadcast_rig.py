@@ -31,7 +31,8 @@ from sluice_media.gateway.role import GatewaySettings, serve
 from sluice_media.logs import configure_logging
 
 async def locate(namespace, stream):
-    return "http://127.0.0.1:" + os.environ["SLUICE_HUB_PORT"]
+    port = os.environ["SLUICE_HUB_PORT" if stream == "news" else "OTHER_HUBS_PORT"]
+    return "http://127.0.0.1:" + port
 
 configure_logging()
 uvloop.run(serve(GatewaySettings(), locate))
@@ -57,9 +58,10 @@ class Received:
 
 
 class BroadcastRig:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sink_port: int | None = None) -> None:
         self._folder = folder
         self.rtmp_port, self.hub_port = free_port(), free_port()
+        self._other_hubs_port = sink_port or self.hub_port
         self.rtmps_port, self.srt_port = free_port(), free_port()
         self.hub_status_port, self.gateway_status_port = free_port(), free_port()
         self.hub: asyncio.subprocess.Process
@@ -118,6 +120,7 @@ class BroadcastRig:
             "SLUICE_CONFIG_FILE": str(self._folder / "config.json"),
             "SLUICE_KEYS_DIR": str(self._folder / "keys"),
             "SLUICE_HUB_PORT": str(self.hub_port),
+            "OTHER_HUBS_PORT": str(self._other_hubs_port),
             "SLUICE_RTMP_PORT": str(self.rtmp_port),
             "SLUICE_RTMPS_PORT": str(self.rtmps_port),
             "SLUICE_TLS_DIR": str(self._folder / "tls"),
@@ -198,8 +201,9 @@ async def _is_ready(session: aiohttp.ClientSession, port: int) -> bool:
 
 
 @asynccontextmanager
-async def broadcast_rig(folder: Path) -> AsyncIterator[BroadcastRig]:
-    rig = BroadcastRig(folder)
+async def broadcast_rig(folder: Path, sink_port: int | None = None) -> AsyncIterator[BroadcastRig]:
+    """The stream ``news`` has the real hub; all others have what listens at ``sink_port``."""
+    rig = BroadcastRig(folder, sink_port)
     try:
         await rig.start()
         yield rig

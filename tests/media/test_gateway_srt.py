@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -86,22 +86,33 @@ class Rig:
             yield self
 
     def call(
-        self, key: str = "right-key", passphrase: str | None = None, *, stream: str = "talk",
-        latency_ms: int = 120, stream_id: str | None = None,
-    ):  # type: ignore[no-untyped-def]  # fmt: skip
+        self,
+        key: str = "right-key",
+        passphrase: str | None = None,
+        *,
+        stream: str = "talk",
+        stream_id: str | None = None,
+        latency_ms: int = 120,
+    ) -> AbstractAsyncContextManager[SrtCaller]:
         wanted = SecretStr(stream_id or f"demo/{stream}?{key}")
         secret = SecretStr(passphrase) if passphrase else None
         return connect(SrtTarget("127.0.0.1", self.port, wanted, secret, latency_ms))
 
-    async def code(self, *args: str, **options: str) -> int:
+    async def code(
+        self,
+        key: str = "right-key",
+        passphrase: str | None = None,
+        *,
+        stream: str = "talk",
+        stream_id: str | None = None,
+    ) -> int:
+        """What a refused caller is told."""
         with pytest.raises(ConnectRefused) as refused:
-            async with self.call(*args, **options):
+            async with self.call(key, passphrase, stream=stream, stream_id=stream_id):
                 pass
         return refused.value.code
 
     def metric(self, name: str, **labels: str) -> float:
-        self.registry.collect()
-        list(self.registry.collect())
         return self.registry.get_sample_value(f"sluice_gateway_{name}", labels) or 0.0
 
 

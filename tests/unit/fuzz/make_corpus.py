@@ -18,7 +18,7 @@ from sluice_media.contract import (
 from sluice_media.flv import FILE_HEADER, FlvMuxer, encode_tag, metadata_payload
 from sluice_media.mpegts.mux import TsMuxer
 from sluice_media.rtmp import ClientSession, PublishRequested, ServerSession, amf0
-from sluice_media.timeline.framing import encode, encode_unit, track_infos
+from sluice_media.timeline.framing import Record, encode, encode_unit, track_infos
 from sluice_media.timeline.leg_framing import encode_formats, encode_rejection
 from sluice_media.units import AccessUnit, UnitFlags
 from tests.unit.flv import samples as s
@@ -84,7 +84,7 @@ def timeline() -> bytes:
     head = TimelineFormat(
         timeline="t", epoch=1, stream_uid="u", session_started_at=now, tracks=track_infos(_FORMATS)
     )
-    records = [
+    records: list[Record] = [
         head, TimelineAnchor(dts=0, utc=now), *units(), TimelineGap(dts=9, wall_seconds=1.5),
         TimelineHeartbeat(session=True, delivering=False),
         TimelineEnd(reason="WindowPassed", finished_at=now),

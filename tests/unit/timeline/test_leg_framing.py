@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -33,7 +33,7 @@ def decode(*parts: bytes) -> list[LegEvent]:
     return [event for part in parts for event in decoder.feed(part, utc_us=77)]
 
 
-def infos(*changes: dict[str, object]) -> bytes:
+def infos(*changes: Mapping[str, object]) -> bytes:
     tracks = [
         TrackInfo.model_validate(
             {"track": 0, "kind": "video", "codec": "h264", "config": "", **change}
