@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import (
     HUB_TOKEN_FILE,
+    INGEST_BACKUP_TOKEN_FILE,
     INGEST_TOKEN_FILE,
     IngestConfig,
     IngestStatus,
@@ -64,12 +65,17 @@ class _Role:
 
     def configured(self) -> None:
         """Takes configuration and keys as they are now, and echoes that."""
-        key = self.watch.key(INGEST_TOKEN_FILE)
-        self.keys = {LegName.PRIMARY: key} if key is not None else {}
+        files = {LegName.PRIMARY: INGEST_TOKEN_FILE}
+        if self.watch.config.backup:
+            files[LegName.BACKUP] = INGEST_BACKUP_TOKEN_FILE
+        found = {name: self.watch.key(file) for name, file in files.items()}
+        self.keys = {name: key for name, key in found.items() if key is not None}
         self.server.configure(self.watch.config)
         error = None
-        if key is None:
+        if LegName.PRIMARY not in self.keys:
             error = ("SecretKeyMissing", "The ingest Secret has no key 'token'.")
+        elif len(self.keys) < len(files):
+            error = ("SecretKeyMissing", "The ingest Secret has no key 'backupToken'.")
         self.publish()
         self.board.configured(self.watch.config, error)
 
