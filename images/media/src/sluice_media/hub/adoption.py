@@ -24,9 +24,9 @@ ADOPTION_SECONDS = 60.0
 MAP_WAIT_SECONDS = 2.0
 """A gateway posts again every second at least: so long a standby waits for the leg that has the
 map, before the timeline goes on with a gap instead."""
-READER_WAIT_SECONDS = 4.0
+READER_WAIT_SECONDS = 2.0
 """Of a hub's life: a source that the pod itself fetches has no map. Whether there was a timeline
-before it only readers can say, and they ask again every few seconds."""
+before it only readers can say, and they ask again every second."""
 MAX_READERS = 64
 
 

@@ -15,6 +15,8 @@ __all__ = ["ContentClock"]
 _CREEP_DIVISOR = 1_000
 """The measure ages by 1 ms per second of media: five times the drift of a poor quartz."""
 _LONGEST_STEP = 2 * TICKS_PER_SECOND
+_UNKNOWN_STEP = _LONGEST_STEP // 3
+"""Before there are two frames, a leg may be a slow one."""
 _STEP_DECAY = 8
 """A longer step than the present ones is forgotten over so many frames."""
 
@@ -26,11 +28,11 @@ class ContentClock:
         self._delay_us: int | None = None
         """Arrival minus media time of what came fastest, microseconds."""
         self._last_dts = 0
-        self._step = 0
+        self._step = _UNKNOWN_STEP
 
     @property
     def frame_seconds(self) -> float:
-        """The longest step between two frames lately; 0 before there were two."""
+        """The longest step between two frames lately."""
         return self._step / TICKS_PER_SECOND
 
     def add(self, dts: int, utc_us: int) -> None:
