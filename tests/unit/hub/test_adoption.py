@@ -6,7 +6,7 @@ import pytest
 
 from sluice_media.contract import LegAck, PullConfig
 from sluice_media.hub.leg import LegName
-from sluice_media.units import AccessUnit
+from sluice_media.units import AccessUnit, UnitFlags
 from tests.unit.hub.concert import Part, play
 from tests.unit.hub.world import Publisher, VirtualReader, World, assert_strictly_increasing
 
@@ -128,7 +128,7 @@ def test_a_standby_whose_feeder_never_comes_goes_on_with_the_timeline_after_two_
     assert form.session_started_at == before.reader.formats[0].session_started_at
     assert len(reader.gaps) == 1
     assert min(u.dts for u in reader.units) > before.position
-    assert reader.units[0].is_random_access
+    assert reader.units[0].flags == UnitFlags.RANDOM_ACCESS | UnitFlags.DISCONTINUITY
     assert_strictly_increasing(before.units + reader.units)
 
 

@@ -56,6 +56,8 @@ class Splicer:
         """Units older than their splice, or out of step with their stream."""
         self._tracks: dict[int, _Track] = {}
         self._formats: dict[int, TrackFormat] = {}
+        self._goes_on = False
+        """Somebody else began the timeline: a track's first unit follows others unseen here."""
         self._entry_dts: int | None = None
         self._entry_pts: int | None = None
         """Where the source was entered; None: anywhere, nothing before it is to be dropped."""
@@ -79,6 +81,7 @@ class Splicer:
         at least."""
         reorder = max(0, first.pts - first.dts)
         start = floor
+        self._goes_on = floor > FIRST_DTS
         for number, track in self._tracks.items():
             start = max(start, track.last_out + track.frame)
             if number == first.track:
@@ -150,7 +153,8 @@ class Splicer:
         dts = unit.dts + self.offset
         track = self._tracks.get(unit.track)
         if track is None:
-            track = self._tracks[unit.track] = _Track(dts, dts, self._default_frame(unit.track))
+            frame = self._default_frame(unit.track)
+            track = self._tracks[unit.track] = _Track(dts, dts, frame, fresh=self._goes_on)
         elif track.replaying and dts <= track.last_out + track.frame // 2:
             # Half a frame: a demuxer that starts anew may round a unit's time differently.
             track.last_source = unit.dts
