@@ -62,6 +62,7 @@ class World:
         *,
         name: LegName | None = LegName.PRIMARY,
         protocol: str = "RTMP",
+        remote: str = "",
         connection: str | None = None,
         resume: LegAck | None = None,
         **source: object,
@@ -69,6 +70,7 @@ class World:
         self._connections += 1
         hello = LegHello(
             protocol=protocol,
+            remote=remote,
             connection=connection or f"connection-{self._connections}",
             resume=resume,
         )
@@ -100,6 +102,8 @@ class Publisher:
     audio_delay: float = 0.0
     """Seconds until the first audio frame."""
     first_picture: int = 0
+    label: str = ""
+    """What its payloads begin with; publishers of the same label send the same bitstream."""
     sent: list[AccessUnit] = field(default_factory=list)
     _position: int = 0
     _audio_frames: int = 0
@@ -163,7 +167,7 @@ class Publisher:
             flags = UnitFlags.RANDOM_ACCESS if number % self.gop == 0 else UnitFlags.NONE
             pts = dts + self._delay(number)
             self._picture += 1
-        payload = f"{self.leg.hello.connection}/{track}/{number}".encode()
+        payload = f"{self.label or self.leg.hello.connection}/{track}/{number}".encode()
         shift = self.first_dts
         return AccessUnit(track, dts + shift, pts + shift, flags, self.world.now.utc_us, payload)
 
