@@ -85,7 +85,9 @@ def test_the_words_of_status_with_both_legs() -> None:
     play(world, 2, Part(primary), Part(backup))
     said = words(world)
     assert said["active_source"] == "Primary"
-    assert all(said[f"{leg}_{word}"] for leg in ("primary", "backup") for word in ("connected", "delivers"))
+    assert all(
+        said[f"{leg}_{word}"] for leg in ("primary", "backup") for word in ("connected", "delivers")
+    )
     assert said["failovers"] == 0
     assert said["last_failover"] is None
     primary.end()
@@ -398,9 +400,7 @@ def test_a_pulled_stream_names_its_uris() -> None:
     world.hub.config = world.hub.config.model_copy(update={"pull": object()})
     world.pass_time(5)
     first = world.publish(protocol="Pull", remote="uri/0", connection="p")
-    warm = world.publish(
-        name=LegName.BACKUP, protocol="Pull", remote="uri/2", connection="b"
-    )
+    warm = world.publish(name=LegName.BACKUP, protocol="Pull", remote="uri/2", connection="b")
     play(world, 4, Part(first, ends_at=2), Part(warm))
     said = words(world)
     assert said["active_source"] == "Pull"
