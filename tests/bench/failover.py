@@ -85,7 +85,7 @@ async def measure(fault: str, folder: Path, clips: dict[str, Path]) -> Outcome:
             await rig.until(lambda s: s.active_source == "Primary" and s.backup_delivers)
             async with rig.timed_reading() as timed, push.running():
                 await push.until_state(PushState.LIVE)
-                await asyncio.sleep(random.uniform(*BEFORE_SECONDS))  # noqa: S311
+                await asyncio.sleep(random.uniform(*BEFORE_SECONDS))
                 with _broken(fault, primary, rig):
                     await rig.until(lambda s: s.active_source == "Backup")
                     await asyncio.sleep(AFTER_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -37,7 +38,7 @@ pictures = st.sampled_from([{}, {"reorder": 2}, {"open_gop": True}])
 
 def jitter(seed: int, most: float) -> Callable[[float], float]:
     """Any delay up to ``most`` seconds, another one every half second."""
-    return lambda at: random.Random(seed * 1_000 + int(at * 2)).uniform(0, most)  # noqa: S311
+    return lambda at: random.Random(seed * 1_000 + int(at * 2)).uniform(0, most)
 
 
 faults = st.fixed_dictionaries(
@@ -71,7 +72,7 @@ scenes = st.lists(
 class Stage:
     """Legs that come and go; none of the scenes is long enough to end the session."""
 
-    def __init__(self, formats: tuple[TrackFormat, ...], kind: dict[str, object], **how: object):
+    def __init__(self, formats: tuple[TrackFormat, ...], kind: dict[str, Any], **how: Any):
         self.world = World(
             backup=True,
             resume_window_seconds=1800,
@@ -83,17 +84,17 @@ class Stage:
         self._legs: dict[LegName, Publisher] = {}
         self.made_at: dict[bytes, float] = {}
 
-    def play(self, scene: dict[object, object], base: int) -> None:
+    def play(self, scene: dict[Any, Any], base: int) -> None:
         parts = []
         for name in LegName:
             what = scene[name]
             if what is None:
                 continue
-            parts.append(Part(self._leg(name, base), **what))  # type: ignore[arg-type]
-        restarted = self._legs.get(scene["restart"])  # type: ignore[call-overload]
+            parts.append(Part(self._leg(name, base), **what))
+        restarted = self._legs.get(scene["restart"])
         if restarted is not None:
             restarted.first_dts = -restarted._position
-        play(self.world, scene["seconds"], *parts)  # type: ignore[arg-type]
+        play(self.world, scene["seconds"], *parts)
 
     def _leg(self, name: LegName, base: int) -> Publisher:
         leg = self._legs.get(name)
@@ -132,11 +133,11 @@ def _number(unit: AccessUnit) -> int:
 @settings(max_examples=200, deadline=None)
 @given(scenes, bases, bases, tracks, pictures)
 def test_whatever_two_legs_do_the_output_is_one_timeline(
-    story: list[dict[object, object]],
+    story: list[dict[Any, Any]],
     first_base: int,
     second_base: int,
     formats: tuple[TrackFormat, ...],
-    kind: dict[str, object],
+    kind: dict[str, Any],
 ) -> None:
     stage = Stage(formats, kind)
     for number, scene in enumerate(story):
@@ -159,7 +160,7 @@ def test_whatever_two_legs_do_the_output_is_one_timeline(
     st.floats(0, 0.4),
 )
 def test_identical_legs_never_repeat_a_unit(
-    story: list[tuple[str, float]], base: int, kind: dict[str, object], behind: float
+    story: list[tuple[str, float]], base: int, kind: dict[str, Any], behind: float
 ) -> None:
     world = World(backup=True, resume_window_seconds=1800)
     reader = world.read()
@@ -201,13 +202,13 @@ def test_identical_legs_never_repeat_a_unit(
 @pytest.mark.parametrize("seed", range(2))
 def test_every_hole_in_the_content_is_a_gap_in_the_timeline(seed: int) -> None:
     """A short soak: minutes of faults, with clocks that pass 2^33."""
-    dice = random.Random(seed)  # noqa: S311
+    dice = random.Random(seed)
     stage = Stage((VIDEO, AUDIO), dice.choice([{}, {"reorder": 2}]))
     for _ in range(60):
         seconds = dice.uniform(1, 6)
-        scene: dict[object, object] = {"seconds": seconds, "restart": None}
+        scene: dict[Any, Any] = {"seconds": seconds, "restart": None}
         for name in LegName:
-            fault: dict[str, object] = {}
+            fault: dict[str, Any] = {}
             start = dice.uniform(0, seconds)
             span = (start, min(seconds, start + dice.uniform(0.2, 3)))
             match dice.randrange(7):

@@ -106,6 +106,8 @@ class Publisher:
     first_picture: int = 0
     label: str = ""
     """What its payloads begin with; publishers of the same label send the same bitstream."""
+    still: bool = False
+    """Each group of pictures is coded like the one before."""
     made_at: dict[bytes, float] = field(default_factory=dict)
     """Payload of a picture -> monotonic second at which it was made."""
     sent: list[AccessUnit] = field(default_factory=list)
@@ -171,6 +173,8 @@ class Publisher:
             flags = UnitFlags.RANDOM_ACCESS if number % self.gop == 0 else UnitFlags.NONE
             pts = dts + self._delay(number)
             self._picture += 1
+        if self.still and track == 0:
+            number %= self.gop
         payload = f"{self.label or self.leg.hello.connection}/{track}/{number}".encode()
         shift = self.first_dts
         return AccessUnit(track, dts + shift, pts + shift, flags, self.world.now.utc_us, payload)
