@@ -4,7 +4,6 @@ when each unit came."""
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -116,7 +115,7 @@ def connection_dropped(pid: int, port: int) -> Iterator[None]:
 
 def _local_port(pid: int, port: int) -> int:
     """The local port of the process's connection to ``port``."""
-    links = (os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir())
+    links = (str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
     inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()

@@ -32,6 +32,8 @@ class Part:
     """Sent then, it arrives when the span ends, all at once."""
     silent_tracks: tuple[int, ...] = ()
     """Of these, nothing is sent."""
+    twice: float = 0.0
+    """So many seconds of what is sent, from the start, come twice."""
     pings: bool = False
     """Bytes that are no media come all the time."""
     ends_at: float | None = None
@@ -64,7 +66,10 @@ def _events(part: Part, seconds: float) -> Iterator[tuple[float, Callable[[], No
         at = held[1] if held else sent + part.delay + part.jitter(sent)
         earliest = max(earliest, at)
         # The unit is made when it arrives, so that it carries the right time.
-        yield earliest, _arrival(publisher, publisher._unit(track, dts))
+        unit = publisher._unit(track, dts)
+        publisher.made_at[unit.payload] = publisher.world.monotonic + sent
+        for _ in range(2 if sent < part.twice else 1):
+            yield earliest, _arrival(publisher, unit)
     if part.ends_at is not None:
         yield max(part.ends_at, earliest), publisher.end
     if part.pings:

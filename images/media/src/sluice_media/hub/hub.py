@@ -208,7 +208,9 @@ class Hub:
         if chosen is None or chosen is active:
             return
         failed = active is not None and not active.flows(now.monotonic, self._stall_seconds)
-        if not (self._join(chosen, now) or self._enter(chosen, now, repeat=active is None or failed)):
+        if not (
+            self._join(chosen, now) or self._enter(chosen, now, repeat=active is None or failed)
+        ):
             return
         if active is not None and failed:
             self._selector.lost(active, now.monotonic)

@@ -2,8 +2,8 @@
 
 A record's place is its sequence number, which only grows. A reader is nothing but such a number:
 it costs no memory here, and a slow one harms nobody. The ring reaches back at least 60 s of media
-and always starts at a random access point, with what was said of it; what a Recording has pinned stays longer. The limit in
-bytes goes before everything else, so that a pod's memory is bounded.
+and always starts at a random access point, with what was said of it; what a Recording has pinned
+stays longer. The limit in bytes goes before everything else, so that a pod's memory is bounded.
 """
 
 from __future__ import annotations
