@@ -18,6 +18,7 @@ __all__ = ["ALWAYS", "BARE", "ensure", "missing"]
 #: Package → what shows that it is there: a program on the PATH, or a file.
 #: These are used on the host whichever way the cluster runs.
 ALWAYS = {
+    "chromium": "chromium",
     "ffmpeg": "ffmpeg",
     "nginx": "nginx",
     "srt-tools": "srt-live-transmit",
