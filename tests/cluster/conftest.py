@@ -88,13 +88,13 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(tmp_path_factory.mktemp("clips") / "a.flv", seconds=180)
 
 
-def publish_url(kubectl: Kubectl, stream: str) -> str:
-    """What a producer pastes, once the stream is ready: the URL out of its Secret."""
+def publish_url(kubectl: Kubectl, stream: str, key: str = "rtmpUrl") -> str:
+    """What a producer pastes, once the stream is ready: a URL out of its Secret."""
     kubectl.wait_condition("livestream", stream, "Ready", seconds=120)
     found = kubectl.wait(
-        "secret", f"{stream}-ingest", lambda s: "rtmpUrl" in s.get("data", {}), why="has an rtmpUrl"
+        "secret", f"{stream}-ingest", lambda s: key in s.get("data", {}), why=f"has a {key}"
     )
-    return base64.b64decode(found["data"]["rtmpUrl"]).decode()
+    return base64.b64decode(found["data"][key]).decode()
 
 
 def pod_names(kubectl: Kubectl, selector: str) -> list[str]:

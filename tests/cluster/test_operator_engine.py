@@ -211,7 +211,9 @@ def test_a_key_that_a_user_puts_in_is_kept_and_what_follows_from_it_follows(
     has_its_children(served, "keyed")
     edited = {"data": {"token": base64.b64encode(b"their-own").decode()}}
     served("patch", "secret", "keyed-ingest", "--type=merge", "-p", json.dumps(edited))
-    # With a pod at work, its answer wakes the operator; here a label does.
+    # With a pod at work, its answer wakes the operator; here a label does, once the operator's
+    # last look at the Secret is too old to be believed.
+    time.sleep(1.2)
     served("label", "livestream", "keyed", "theirs.example/team=red")
     secret = served.wait(
         "secret",

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tests.cluster.conftest import Cluster, publish_url
-from tests.support.frames import runs
+from tests.support.frames import make_clip, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, restream, secret
 from tests.support.publish import Publisher
@@ -86,18 +86,21 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
 
 
 def test_a_frozen_target_is_stalled_not_live(
-    kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
+    kube: Kubectl, sluice: Cluster, tmp_path: Path
 ) -> None:
+    # The target's kernel takes up to some megabytes for a target that reads nothing: a thin
+    # stream would fill that for a minute.
+    clip = make_clip(tmp_path / "heavy.flv", seconds=60, heavy=True)
     host = address_towards(sluice.node_ip)
     kube.apply(livestream("ice"), secret("target-key", key="key"))
     with (
         RtmpTarget(host, free_port(host), tmp_path / "ice.flv") as target,
-        Publisher(clip, publish_url(kube, "ice")),
+        Publisher(clip, publish_url(kube, "ice"), loop=True),
     ):
         kube.apply(push_to(target, "ice", "ice"))
         wait_state(kube, "ice", "Live")
         target.freeze()
-        wait_state(kube, "ice", "Stalled", 15)
+        wait_state(kube, "ice", "Stalled", 30)
         assert kube.status("restream", "ice")["live"] is False
 
 

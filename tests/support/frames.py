@@ -37,13 +37,16 @@ def make_clip(
     b_frames: int = 0,
     audio: bool = True,
     video: bool = True,
+    heavy: bool = False,
 ) -> Path:
     """A 320x180 clip at 25 frames/s in FLV whose every frame looks different.
 
-    ``label`` gives two clips different pictures."""
+    ``label`` gives two clips different pictures; ``heavy`` is about 5 Mbit/s instead of 0.5."""
     if path.exists():
         return path
     picture = f"testsrc2=size=320x180:rate=25:duration={seconds}"
+    if heavy:
+        picture += ",noise=alls=40:allf=t"
     hue = {"A": "0", "B": "90", "C": "180"}[label]
     args = ["ffmpeg", "-v", "error", "-y"]
     if video:
@@ -51,7 +54,8 @@ def make_clip(
     if audio:
         args += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}"]
     if video:
-        args += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-b:v", "400k"]
+        args += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]
+        args += ["-b:v", "5M" if heavy else "400k"]
         args += ["-g", str(gop_frames), "-keyint_min", str(gop_frames), "-sc_threshold", "0"]
         args += ["-bf", str(b_frames)]
     if audio:

@@ -1,4 +1,4 @@
-"""A publisher as an encoder is one: FFmpeg, in real time, over RTMP."""
+"""A publisher as an encoder is one: FFmpeg, in real time, over RTMP, RTMPS or SRT."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Publisher"]
+__all__ = ["HttpSource", "Publisher"]
 
 
 class Publisher:
@@ -26,7 +26,8 @@ class Publisher:
             args += ["-stream_loop", "-1"]
         if start_seconds:
             args += ["-ss", str(start_seconds)]
-        args += ["-i", str(clip), "-c", "copy", "-f", "flv", url]
+        container = "mpegts" if url.startswith("srt:") else "flv"
+        args += ["-i", str(clip), "-c", "copy", "-f", container, url]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         self.started_at = time.time()
         self._process = subprocess.Popen(
@@ -83,3 +84,31 @@ class Publisher:
     ) -> None:
         self.kill()
         self._stderr.close()
+
+
+class HttpSource:
+    """A source to pull from: serves a clip as MPEG-TS in real time, to one client at a time."""
+
+    def __init__(self, clip: Path, url: str) -> None:
+        args = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip), "-c", "copy"]
+        self._args = [*args, "-f", "mpegts", "-listen", "1", url]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._args,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)

@@ -11,11 +11,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.mark.parametrize("module", ["sluice_media", "sluice_operator"])
-def test_a_sigterm_while_modules_are_imported_ends_the_process(module: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("module", "imports"), [("sluice_media", "argparse"), ("sluice_operator", "typer")]
+)
+def test_a_sigterm_while_modules_are_imported_ends_the_process(
+    module: str, imports: str, tmp_path: Path
+) -> None:
     # As process 1 of a container: a signal without a handler is ignored.
     ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
-    slow = tmp_path / "typer.py"
+    slow = tmp_path / f"{imports}.py"
     slow.write_text("print('importing', flush=True)\nimport time\ntime.sleep(20)\n")
     script = f"{ignore}\nimport runpy, sys\nsys.argv = ['x']\n"
     script += f"runpy.run_module('{module}', run_name='__main__')"

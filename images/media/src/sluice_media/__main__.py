@@ -14,12 +14,6 @@ def _leave(number: int, _frame: FrameType | None) -> None:
 # work, until its grace period is over.
 signal.signal(signal.SIGTERM, _leave)
 
-if sys.argv[1:] == ["record"]:
-    # Without the command line's library: see there.
-    from sluice_media.record.supervisor import main
+from sluice_media.cli import main  # noqa: E402
 
-    sys.exit(main())
-
-from sluice_media.cli import app  # noqa: E402
-
-app()
+sys.exit(main())

@@ -1,72 +1,82 @@
 """The roles of the media image, one subcommand each.
 
-A role's modules are imported when it runs, so that a pusher does not pay for what a gateway needs.
+A role's modules are imported when it runs, so that a pusher does not pay for what a gateway needs;
+and there is no option to parse, because settings come from the environment, so that no library for
+command lines is paid for either: a pod's start is what a producer waits for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import argparse
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-import structlog
-import typer
-import uvloop
-
-from sluice_media.logs import configure_logging
-from sluice_media.settings import PodSettings
-
-__all__ = ["app"]
-
-app = typer.Typer(
-    name="sluice-media", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
-)
+__all__ = ["main"]
 
 
-def _run(role: str, settings: PodSettings, main: Coroutine[Any, Any, None]) -> None:
-    configure_logging(settings.log_level, settings.log_format)
-    structlog.contextvars.bind_contextvars(role=role)
-    uvloop.run(main)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the role that the command line names, until it ends. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="sluice-media", description="Runs one role of the image.")
+    commands = parser.add_subparsers(dest="role", metavar="ROLE", required=True)
+    for role in _ROLES:
+        commands.add_parser(role.__name__, help=role.__doc__, description=role.__doc__)
+    name = parser.parse_args(argv).role
+    role = next(role for role in _ROLES if role.__name__ == name)
+    return role()
 
 
-@app.command()
-def gateway() -> None:
+def gateway() -> int:
     """Terminates publishers and hands their media to the hubs."""
     from sluice_media.gateway.role import GatewaySettings, serve
 
     settings = GatewaySettings()
-    _run("gateway", settings, serve(settings))
+    return _run("gateway", settings, serve(settings))
 
 
-@app.command()
-def ingest() -> None:
+def ingest() -> int:
     """Holds one stream's hub: legs in, one timeline out."""
     from sluice_media.hub.role import serve
+    from sluice_media.settings import PodSettings
 
     settings = PodSettings()
-    _run("ingest", settings, serve(settings))
+    return _run("ingest", settings, serve(settings))
 
 
-@app.command()
-def record() -> None:
+def record() -> int:
     """Records one stream: supervises the process that does."""
     from sluice_media.record.supervisor import main
 
-    raise typer.Exit(main())
+    return main()
 
 
-@app.command()
-def push() -> None:
+def push() -> int:
     """Pushes one stream to one target."""
     from sluice_media.push.role import serve
+    from sluice_media.settings import PodSettings
 
     settings = PodSettings()
-    _run("push", settings, serve(settings))
+    return _run("push", settings, serve(settings))
 
 
-@app.command()
-def store() -> None:
+def store() -> int:
     """Looks after one MediaStore: finalises, counts and serves recordings."""
+    from sluice_media.settings import PodSettings
     from sluice_media.store.role import serve
 
     settings = PodSettings()
-    _run("store", settings, serve(settings))
+    return _run("store", settings, serve(settings))
+
+
+_ROLES: tuple[Callable[[], int], ...] = (gateway, ingest, record, push, store)
+
+
+def _run(role: str, settings: Any, serving: Coroutine[Any, Any, None]) -> int:
+    import structlog
+    import uvloop
+
+    from sluice_media.logs import configure_logging
+
+    configure_logging(settings.log_level, settings.log_format)
+    structlog.contextvars.bind_contextvars(role=role)
+    uvloop.run(serving)
+    return 0

@@ -150,9 +150,10 @@ def _container(
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports],
         # Ready within a second of listening, without asking that often for ever.
-        "startupProbe": _probe("/healthz", period=1, failures=60),
+        # Patient: on a node that is overloaded, killing what is slow makes everything slower.
+        "startupProbe": _probe("/healthz", period=1, failures=300),
         "readinessProbe": _probe("/readyz", period=3, failures=2),
-        "livenessProbe": _probe("/healthz", period=10, failures=3),
+        "livenessProbe": _probe("/healthz", period=10, failures=6),
         "resources": _resources(owner.role, settings, shape, workload),
         "securityContext": {
             "allowPrivilegeEscalation": False,
