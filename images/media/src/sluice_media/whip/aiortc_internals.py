@@ -98,7 +98,9 @@ async def send_keyframe_request(receiver: RTCRtpReceiver) -> bool:
     return bool(sources)
 
 
-def share_port(receiver: RTCRtpReceiver, port: MediaPort, candidates: Sequence[tuple[str, int]]) -> None:
+def share_port(
+    receiver: RTCRtpReceiver, port: MediaPort, candidates: Sequence[tuple[str, int]]
+) -> None:
     """Makes the connection below a receiver use the shared port. To be called before candidates
     are gathered; they will be ``candidates``, (address, port) each, the best first."""
     inside: Any = receiver.transport.transport.iceGatherer

@@ -126,9 +126,7 @@ class Pipeline:
 
     def _sound_unit(self, output: _Output, at: int, data: bytes) -> bytes:
         pts = output.start + at * TICKS_PER_SECOND // SAMPLE_RATE
-        return encode_unit(
-            AccessUnit(AUDIO_TRACK, pts, pts, UnitFlags.NONE, self._utc(pts), data)
-        )
+        return encode_unit(AccessUnit(AUDIO_TRACK, pts, pts, UnitFlags.NONE, self._utc(pts), data))
 
     def _utc(self, pts: int) -> int:
         return round(pts / _TICKS_PER_MICROSECOND + self._utc_offset)
