@@ -68,7 +68,8 @@ def pass_frames(
     ``on_loss``: pictures are missing for good, and the sender was asked for a keyframe.
     ``on_end``: the sender said goodbye, or the connection was closed. All are called in the event
     loop."""
-    aiortc.rtcrtpreceiver.get_decoder = lambda _codec: _NoDecoder()  # type: ignore[assignment,return-value]
+    module: Any = aiortc.rtcrtpreceiver
+    module.get_decoder = lambda _codec: _NoDecoder()
     inside: Any = receiver
     inside._track._queue = _Sink(on_frame, on_end)
     inside._RTCRtpReceiver__timestamp_mapper = _RawTimestamps()

@@ -13,7 +13,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -148,8 +148,7 @@ class MediaPort(asyncio.DatagramProtocol):
     # ------------------------------------------------------------------ asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
         self.local_address = transport.get_extra_info("sockname")[:2]
         if (sock := transport.get_extra_info("socket")) is not None:
             with contextlib.suppress(OSError):  # the system's limit may be lower

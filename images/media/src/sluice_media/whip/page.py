@@ -12,7 +12,7 @@ _TYPES = {"live.css": "text/css", "live.js": "text/javascript"}
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "media-src 'self' blob: mediastream:; base-uri 'none'; form-action 'none'; "
+        "base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),
     "Permissions-Policy": "camera=(self), microphone=(self)",

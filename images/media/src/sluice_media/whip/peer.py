@@ -61,8 +61,11 @@ class Peer:
         connection = self._connection
         for kind, wanted in _CODECS.items():
             transceiver = connection.addTransceiver(kind, direction="recvonly")
-            codecs = RTCRtpReceiver.getCapabilities(kind).codecs
-            transceiver.setCodecPreferences([c for c in codecs if c.mimeType.lower() in wanted])
+            known = RTCRtpReceiver.getCapabilities(kind)
+            assert known is not None
+            transceiver.setCodecPreferences(
+                [codec for codec in known.codecs if codec.mimeType.lower() in wanted]
+            )
         try:
             await connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         except OperationError as error:

@@ -1,4 +1,4 @@
-"""What WHIP asks of whoever brings units to a hub."""
+"""What WHIP asks of whoever brings units to a hub; :mod:`sluice_media.gateway.publication` does."""
 
 from __future__ import annotations
 
@@ -8,50 +8,21 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
+from sluice_media.gateway.publication import HubUnavailable, PublishEnd, PublishRefused
 from sluice_media.units import AccessUnit, TrackFormat
 
 __all__ = ["HubUnavailable", "Publication", "Publish", "PublishEnd", "PublishRefused"]
 
 
-class PublishRefused(Exception):  # noqa: N818  says what it is
-    """The publisher is not taken. ``reason`` is BadKey, BadPath, Busy, Disabled,
-    ProtocolNotAllowed, UnknownStream, TooManyFailures or UnsupportedCodec; ``message`` a sentence
-    for people."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-
-
-class HubUnavailable(Exception):  # noqa: N818  says what it is
-    """No hub took the publisher in time; another try may succeed."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-class PublishEnd(Protocol):
-    """Why a publication is over."""
-
-    @property
-    def reason(self) -> str: ...
-    @property
-    def message(self) -> str: ...
-
-
 class Publication(Protocol):
     """A publisher that a hub has accepted."""
+
+    ended: asyncio.Future[PublishEnd]
+    """Done when nothing is taken any more."""
 
     @property
     def leg(self) -> str:
         """primary or backup, as the key said."""
-        ...
-
-    @property
-    def ended(self) -> asyncio.Future[PublishEnd]:
-        """Done when nothing is taken any more."""
         ...
 
     def take_formats(self, formats: Sequence[TrackFormat]) -> None:

@@ -12,6 +12,7 @@ import structlog
 from pydantic import SecretStr
 
 from sluice_media.gateway.limits import AddressLimits, TooManyConnections
+from sluice_media.gateway.quiet import LogLimiter
 from sluice_media.whip.address import NoAddress, PublicAddress
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.metrics import WhipMetrics
@@ -58,6 +59,7 @@ class WhipService:
         self._port = port
         self._tasks = tasks
         self._limits = AddressLimits(settings, time.monotonic)
+        self._quiet = LogLimiter(time.monotonic)
         self._address = PublicAddress(
             settings.public_host,
             settings.public_media_port or port.local_address[1],
@@ -88,7 +90,11 @@ class WhipService:
             return await self._begin(namespace, stream, key, remote, sdp, posted_at)
         except Problem as problem:
             self._metrics.refused(problem.reason)
-            _log.info("whip_refused", address=remote, reason=problem.reason)
+            suppressed = self._quiet.may_say(remote)
+            if suppressed is not None:
+                _log.info(
+                    "whip_refused", address=remote, reason=problem.reason, suppressed=suppressed
+                )
             raise
 
     async def end(self, namespace: str, stream: str, session_id: str) -> bool:

@@ -74,8 +74,8 @@ class Pipeline:
         output = self._output
         if output is not None and abs(unit.pts - output.pts_of(output.next)) > _MAX_GAP_TICKS:
             return
-        self._utc_offset = unit.utc_us - unit.pts / _TICKS_PER_MICROSECOND
         if unit.track == VIDEO_TRACK:
+            self._utc_offset = unit.utc_us - unit.pts / _TICKS_PER_MICROSECOND
             yield from self._video(unit)
         elif output is not None:
             yield from self._audio(unit, output)

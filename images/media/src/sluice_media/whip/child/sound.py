@@ -57,7 +57,7 @@ class Sound:
             frames = self._decoder.decode(av.Packet(packet))
         except av.FFmpegError:
             return []
-        units = []
+        units: list[tuple[int, bytes]] = []
         for frame in frames:
             if at + frame.samples > 0:
                 units += self._push(frame, at)
@@ -66,7 +66,7 @@ class Sound:
 
     def fill(self, until: int) -> list[tuple[int, bytes]]:
         """Silence up to a time, where no sound came."""
-        units = []
+        units: list[tuple[int, bytes]] = []
         while self.until + _SILENCE_SAMPLES <= until:
             frame = AudioFrame(format="s16", layout="stereo", samples=_SILENCE_SAMPLES)
             frame.planes[0].update(bytes(frame.planes[0].buffer_size))
@@ -78,7 +78,7 @@ class Sound:
         frame.pts, frame.time_base = at, _TIME_BASE
         self.until = max(self.until, at + frame.samples)
         self._graph.push(frame)
-        units = []
+        units: list[tuple[int, bytes]] = []
         while True:
             try:
                 steady = self._graph.pull()
