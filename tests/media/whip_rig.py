@@ -210,8 +210,8 @@ async def running_browser() -> AsyncIterator[Browser]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             "chromium",
-            *("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run").split(),
-            *("--disable-background-networking --disable-component-update --disable-sync").split(),
+            *["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+            *["--disable-background-networking", "--disable-component-update", "--disable-sync"],
             "--autoplay-policy=no-user-gesture-required",
             "--use-fake-device-for-media-stream",
             "--use-fake-ui-for-media-stream",

@@ -178,8 +178,9 @@ async function sentence(answer) {
   try {
     detail = (await answer.json()).detail || "";
   } catch { /* a proxy's own page: the status says enough */ }
-  const general = refusals[answer.status] || `The server refused (${answer.status}).`;
-  return detail ? `${general} It said: ${detail}.` : general;
+  const general = refusals[answer.status];
+  if (general && answer.status !== 403) return general;
+  return detail ? `The stream does not take this broadcast: ${detail}.` : general || `The server refused (${answer.status}).`;
 }
 
 function onState(mine) {
@@ -234,6 +235,7 @@ async function end(mine, why) {
 }
 
 $("stream").value = fixedStream;
+$("stream-hint").hidden = fixedStream !== "";
 $("stream").readOnly = fixedStream !== "";
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
