@@ -28,7 +28,18 @@ from sluice_media.whip.server import running_whip
 from sluice_media.whip.service import WhipService
 from sluice_media.whip.settings import WhipSettings
 
-__all__ = ["KEY", "Browser", "FakePublication", "Rig", "aiortc_publisher", "running_browser"]
+__all__ = [
+    "BACKUP_KEY",
+    "KEY",
+    "Browser",
+    "FakePublication",
+    "Rig",
+    "aiortc_publisher",
+    "decode_errors",
+    "is_running",
+    "running_browser",
+    "until",
+]
 
 KEY = "canary-key-5f0c2c6a"
 BACKUP_KEY = "canary-key-backup-77"
@@ -76,6 +87,20 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
             await asyncio.sleep(0.02)
 
 
+def decode_errors(path: Path) -> str:
+    """What FFmpeg has to complain of when it decodes all of it; empty: nothing."""
+    argv = ["ffmpeg", "-v", "error", "-xerror", "-i", str(path), "-f", "null", "-"]
+    result = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return result.stderr or ("" if result.returncode == 0 else f"exit code {result.returncode}")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 class Rig:
     """Takes ``KEY`` for ``demo/cam``."""
 
@@ -94,6 +119,15 @@ class Rig:
 
     def figure(self, name: str) -> float:
         return self.registry.get_sample_value(f"sluice_whip_{name}") or 0
+
+    def figure_of(self, name: str) -> dict[str, float]:
+        """Of a metric with one label: its values by that label."""
+        return {
+            next(iter(sample.labels.values())): sample.value
+            for metric in self.registry.collect()
+            for sample in metric.samples
+            if sample.name == f"sluice_whip_{name}"
+        }
 
     async def publish(
         self, namespace: str, stream: str, key: SecretStr, _remote: str

@@ -82,7 +82,9 @@ def _app(service: WhipService) -> web.Application:
             "Location": f"/whip/{namespace}/{stream}/{begun.id}",
             "ETag": f'"{begun.id[:8]}"',
         }
-        return web.Response(status=201, text=begun.answer, content_type=_SDP, headers=headers)
+        return web.Response(
+            status=201, body=begun.answer.encode(), content_type=_SDP, headers=headers
+        )
 
     async def delete(request: web.Request) -> web.Response:
         namespace, stream = _stream_of(request)
