@@ -44,4 +44,4 @@ class WhipSettings(GatewaySettings):
     """Address space of a session's transcoder."""
     transcoder_nice: int = Field(default=5, ge=0, le=19)
     transcoder_restarts: int = Field(default=3, ge=0)
-    """Crashes that one session survives."""
+    """Crashes within a minute each that one session survives."""

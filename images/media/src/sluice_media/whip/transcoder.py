@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import structlog
 
+import sluice_media
 from sluice_media.codecs.h264 import parse_avcc
 from sluice_media.contract import TimelineFormat
 from sluice_media.ffmpeg.redact import StderrTail
@@ -36,7 +39,11 @@ _MAX_BACKLOG_BYTES = 1 << 20
 """Unread by the process: about 2 s of media, and what comes in while it starts."""
 _READ_BYTES = 256 << 10
 _END_SECONDS = 1.0
+_STEADY_SECONDS = 60.0
+"""A process that ran for so long was no part of the crashes before it."""
 _VIDEO_TRACK = 0
+_ENVIRONMENT = {"PYTHONPATH": str(Path(sluice_media.__file__).parents[1])}
+"""Nothing of ours: whoever takes the process over finds nothing there."""
 _log = structlog.get_logger(__name__)
 
 
@@ -107,8 +114,9 @@ class Transcoder:
         """Runs processes, one after the other, until cancelled. Raises TranscoderFailed."""
         crashes = 0
         while True:
+            started_at = time.monotonic()
             words = await self._one_process()
-            crashes += 1
+            crashes = 1 if time.monotonic() - started_at > _STEADY_SECONDS else crashes + 1
             _log.warning("transcoder_crashed", words=words, crashes=crashes)
             if crashes > self._settings.transcoder_restarts:
                 raise TranscoderFailed(words)
@@ -124,6 +132,7 @@ class Transcoder:
             "-m",
             "sluice_media.whip.child",
             self._options.to_argument(),
+            env=_ENVIRONMENT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
