@@ -21,6 +21,7 @@ _GSTREAMER = f"/usr/lib/{platform.machine()}-linux-gnu/gstreamer-1.0"
 #: Package → what shows that it is there: a program on the PATH, or a file.
 #: These are used on the host whichever way the cluster runs.
 ALWAYS = {
+    "chromium": "chromium",
     "ffmpeg": "ffmpeg",
     "gstreamer1.0-plugins-bad": f"{_GSTREAMER}/libgstrtmp2.so",
     "gstreamer1.0-plugins-good": f"{_GSTREAMER}/libgstflv.so",
