@@ -27,7 +27,7 @@ def install(env: Environment) -> None:
     }
     values |= {
         "gateway": {"terminationGracePeriodSeconds": 30},
-        "whip": {"terminationGracePeriodSeconds": 30, "enabled": False},
+        "whip": {"terminationGracePeriodSeconds": 30},
     }
     if env.public_host is not None:
         _make_certificate(env, env.public_host)
