@@ -240,7 +240,8 @@ class Browser:
 
 
 @asynccontextmanager
-async def running_browser() -> AsyncIterator[Browser]:
+async def running_browser(trusted_origin: str = "") -> AsyncIterator[Browser]:
+    """``trusted_origin`` may use the camera although it is plain HTTP and not this machine."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             "chromium",
@@ -251,6 +252,7 @@ async def running_browser() -> AsyncIterator[Browser]:
             "--use-fake-ui-for-media-stream",
             "--allow-loopback-in-peer-connection",
             "--disable-features=WebRtcHideLocalIpsWithMdns",
+            f"--unsafely-treat-insecure-origin-as-secure={trusted_origin}",
             "--remote-debugging-port=0",
             f"--user-data-dir={profile}",
             "about:blank",
