@@ -147,6 +147,7 @@ class PullRig:
         self.registry = CollectorRegistry()
         self.metrics = PullMetrics(self.registry)
         self.began_at = 0.0
+        self._task: asyncio.Task[None] | None = None
         self._settings: asyncio.Queue[PullSettings | None] = asyncio.Queue()
 
     # The sink.
@@ -181,6 +182,9 @@ class PullRig:
         end = time.monotonic() + timeout
         while not true():
             assert time.monotonic() < end, self.statuses[-3:]
+            assert self._task is not None
+            if self._task.done():
+                self._task.result()
             await asyncio.sleep(0.02)
         return time.monotonic() - self.began_at
 
@@ -190,10 +194,8 @@ class PullRig:
     ) -> AsyncIterator[PullRig]:
         self.configure(first)
         self.began_at = time.monotonic()
-        task = asyncio.create_task(
-            run_pull(
-                self._changes(), self, self.statuses.append, self.metrics, resolver=resolver
-            )
+        task = self._task = asyncio.create_task(
+            run_pull(self._changes(), self, self.statuses.append, self.metrics, resolver=resolver)
         )
         try:
             yield self
@@ -210,7 +212,9 @@ class PullRig:
 
 
 @contextmanager
-def playing(clip: Path, *output: str, seconds: float | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def playing(
+    clip: Path, *output: str, seconds: float | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """FFmpeg as a source: plays the clip in real time to ``output``."""
     length = ["-t", str(seconds)] if seconds is not None else []
     command = ["ffmpeg", "-v", "error", "-re", *length, "-i", str(clip), "-c", "copy", *output]

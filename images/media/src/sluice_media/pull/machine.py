@@ -276,6 +276,7 @@ class PullMachine:
             return
         if delivers:
             found.delivering_since, found.not_delivering_since = now, None
+            found.arrived_at = found.arrived_at or now
             found.delivered = True
         else:
             self._credit(found, now)
@@ -353,7 +354,6 @@ class PullMachine:
             return None
         if main.delivering_since is None:
             return 0.0
-        assert main.arrived_at is not None or not plan.warm
         return (main.arrived_at or main.delivering_since) + plan.takeover_seconds
 
     def _give_up(self, found: _Try, failure: PullFailure, now: float) -> None:

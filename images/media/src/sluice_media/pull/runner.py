@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 from pydantic import SecretStr
@@ -41,6 +41,7 @@ __all__ = ["run_pull"]
 
 _POLL_SECONDS = 0.25
 """How often a leg is asked whether it still delivers."""
+_STOPPED = PullFailure(Outcome.STOPPED, "The pull was stopped.")
 _log = structlog.get_logger(__name__)
 
 
@@ -50,8 +51,6 @@ class _Running:
     task: asyncio.Task[None]
     source: SourceTry | None = None
     delivers: bool = False
-    failure: PullFailure | None = field(default=None)
-    """Why the machine stopped it."""
 
 
 async def run_pull(
@@ -151,8 +150,8 @@ class _Puller:
 
     def _arrived(self, child: int, count: int) -> None:
         self._metrics.received_bytes.inc(count)
-        self._ask(child)
         self._handle(Arrived(child))
+        self._ask(child)
 
     def _ask(self, child: int) -> None:
         running = self._running.get(child)
@@ -184,7 +183,6 @@ class _Puller:
 
     def _stop(self, child: int, failure: PullFailure) -> None:
         running = self._running.pop(child)
-        running.failure = failure
         if running.source is not None:
             # Its leg ends now; the child itself may take four more seconds.
             running.source.close(failure)
@@ -201,14 +199,17 @@ class _Puller:
         return self._settings.uris[index] if self._settings is not None else None
 
     async def _try(self, child: int, index: int, standby: bool, secret: SecretStr | None) -> None:
-        failure = await self._pull(child, index, standby, secret)
-        running = self._running.pop(child, None)
-        if running is None:
-            return
-        if running.source is not None:
-            running.source.close(failure)
-        self._count(index, failure)
-        self._handle(Ended(child, failure))
+        failure = _STOPPED
+        try:
+            failure = await self._pull(child, index, standby, secret)
+        finally:
+            running = self._running.pop(child, None)
+            if running is not None:
+                if running.source is not None:
+                    running.source.close(failure)
+                self._count(index, failure)
+        if running is not None:
+            self._handle(Ended(child, failure))
 
     async def _pull(
         self, child: int, index: int, standby: bool, secret: SecretStr | None
