@@ -244,6 +244,7 @@ class PullMachine:
                 self._begin_anew(now)
                 self._delivered_at = now
             self._inactive = False
+        self._next %= len(plan.sources)
         if before is None or before.sources == plan.sources:
             if not plan.warm:
                 self._drop_standby()
@@ -290,7 +291,7 @@ class PullMachine:
         if found is self._main:
             self._waits.reset()
             self._tries = 0
-            self._circle_began_at, self._circle_delivered = since, True
+            self._circle_began_at, self._circle_delivered = now, False
         else:
             self._standby_waits.reset()
             self._standby_tries = 0
@@ -313,7 +314,7 @@ class PullMachine:
         self._main = None
         self._next = (found.index + 1) % count
         self._due = now
-        self._circle_delivered |= found.delivered
+        self._circle_delivered |= found.delivered and not proven
         self._tries += not proven
         if self._tries >= count:
             if self._circle_delivered:

@@ -18,6 +18,7 @@ RATE = 1.05
 BURST_SECONDS = 0.5
 MAX_STEP_SECONDS = 10.0
 """A larger step of the clock, or one back, is another clock and not time."""
+MIN_WAIT_SECONDS = 0.002
 _CLOCK_HZ = 27_000_000
 
 
@@ -56,6 +57,8 @@ class Pacer:
                 # A step larger than the bucket goes when the bucket is full, and leaves a debt.
                 if self._credit < min(step, BURST_SECONDS):
                     wait = (min(step, BURST_SECONDS) - self._credit) / RATE
+                    # Less than a clock can tell apart would be asked for again and again.
+                    wait = max(wait, MIN_WAIT_SECONDS)
                     break
                 self._credit -= step
                 self._clock = clock
