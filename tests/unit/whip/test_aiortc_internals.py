@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import aioice.ice
 import aiortc.rtcrtpreceiver
@@ -47,7 +48,7 @@ def test_the_library_still_does_it_there(where: object, line: str) -> None:
 async def test_frames_reports_losses_and_the_end_are_handed_on() -> None:
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     await connection.setRemoteDescription(RTCSessionDescription(parse_offer(OFFER).sdp, "offer"))
-    receiver = connection.getTransceivers()[1].receiver
+    receiver: Any = connection.getTransceivers()[1].receiver
     got: list[object] = []
     pass_frames(
         receiver,
@@ -57,7 +58,8 @@ async def test_frames_reports_losses_and_the_end_are_handed_on() -> None:
         lambda: got.append("end"),
     )
     frame = JitterFrame(b"encoded", 4_000_000_000)
-    decoder = aiortc.rtcrtpreceiver.get_decoder(None)  # type: ignore[attr-defined]
+    module: Any = aiortc.rtcrtpreceiver
+    decoder = module.get_decoder(None)
     assert decoder.decode(frame) == [frame]
     assert receiver._RTCRtpReceiver__timestamp_mapper.map(4_000_000_000) == 4_000_000_000
     await receiver.track._queue.put(frame)
