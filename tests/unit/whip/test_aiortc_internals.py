@@ -12,7 +12,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import RtcpSenderInfo, RtcpSrPacket
 
-from sluice_media.whip.aiortc_internals import pass_frames, share_port
+from sluice_media.whip.aiortc_internals import pass_frames, reception, share_port
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.offer import parse_offer
 from tests.unit.whip.offers import OFFER
@@ -37,6 +37,12 @@ def source(thing: object) -> str:
         (aiortc.RTCRtpReceiver._handle_rtp_packet, "await self._send_rtcp_pli(packet.ssrc)"),
         (aiortc.rtcdtlstransport.RTCDtlsTransport._handle_rtcp_data, "_handle_rtcp_packet(packet)"),
         (aioice.ice.Connection.gather_candidates, "self.get_component_candidates("),
+        (
+            aiortc.RTCRtpReceiver._handle_rtp_packet,
+            "self.__remote_streams[packet.ssrc].add(packet)",
+        ),
+        (aioice.ice.Connection.data_received, "self._queue.put_nowait((data, component))"),
+        (aioice.ice.StunProtocol.datagram_received, "self.receiver.data_received("),
         (aioice.ice.Connection.close, "for protocol in self._protocols:"),
         (aioice.ice.StunProtocol.close, "self.transport.close()"),
     ],
@@ -57,6 +63,7 @@ async def test_frames_reports_losses_and_the_end_are_handed_on() -> None:
         lambda: got.append("loss"),
         lambda: got.append("end"),
     )
+    assert reception(receiver) == (0, 0)
     frame = JitterFrame(b"encoded", 4_000_000_000)
     module: Any = aiortc.rtcrtpreceiver
     decoder = module.get_decoder(None)
@@ -83,6 +90,10 @@ async def test_candidates_are_the_ones_given_and_the_port_is_left_again() -> Non
     assert offered[:2] == [["203.0.113.7", "30189"], ["203.0.113.8", "30189"]]
     assert all(address.startswith("203.0.113.") for address, _ in offered)
     assert port.sessions == 1
+    inside: Any = receiver.transport.transport.iceGatherer
+    for _ in range(5_000):
+        inside._connection.data_received(b"\x80flood", 1)
+    assert inside._connection._queue.qsize() == 2_000
     await connection.close()
     assert port.sessions == 0
     port.close()

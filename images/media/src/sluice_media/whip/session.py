@@ -113,7 +113,7 @@ class Session:
                 self._metrics.keyframe_requests.inc()
             if now - counted_at >= _COUNT_SECONDS:
                 counted_at = now
-                self._metrics.lost_packets.inc(await peer.newly_lost())
+                self._metrics.lost_packets.inc(peer.newly_lost())
 
     # ------------------------------------------------------------------ media
 
