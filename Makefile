@@ -115,3 +115,11 @@ bench-ingest: packages ## gateway and hub beside nginx-rtmp: CPU and memory for 
 .PHONY: bench
 bench: install ## benchmarks: prints figures, fails beyond their limits
 	@$(bin)/python -m tests.bench
+
+.PHONY: bench-failover
+bench-failover: install ## reader outage when a leg dies, without a cluster (root: makes a network namespace)
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench failover $(args)
+
+.PHONY: bench-soak
+bench-soak: install ## 30 minutes of random leg faults: memory, descriptors, CPU (args="--minutes N")
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench soak $(args)

@@ -1,4 +1,5 @@
-"""``python -m tests.bench [NAME …]``: runs benchmarks on the installed cluster.
+"""``python -m tests.bench [NAME …]``: runs benchmarks on the installed cluster;
+``python -m tests.bench failover|soak [OPTION …]``: one that needs none.
 
 Exit code 1 when a figure is beyond its limit."""
 
@@ -10,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import latency
+from tests.bench import failover, latency, soak
 from tests.bench.figures import Figure
 from tests.demo.environment import local
 from tests.support.frames import make_clip
@@ -21,8 +22,15 @@ BENCHMARKS: dict[str, Callable[[Kubectl, Path], list[Figure]]] = {
     "recording": latency.apply_to_recording,
 }
 
+WITHOUT_CLUSTER: dict[str, Callable[[list[str]], int]] = {
+    "failover": failover.main,
+    "soak": soak.main,
+}
+
 
 def main(names: list[str]) -> int:
+    if names and names[0] in WITHOUT_CLUSTER:
+        return WITHOUT_CLUSTER[names[0]](names[1:])
     unknown = set(names) - set(BENCHMARKS)
     if unknown:
         sys.exit(f"no such benchmark: {', '.join(sorted(unknown))}; there are {list(BENCHMARKS)}")

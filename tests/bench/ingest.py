@@ -33,6 +33,7 @@ PUBLISHERS = tuple(int(n) for n in os.environ.get("SLUICE_BENCH_PUBLISHERS", "1,
 MEASURE_SECONDS = float(os.environ.get("SLUICE_BENCH_SECONDS", "10"))
 SETTLE_SECONDS = 3.0
 BITS = "6M"
+STAGGER_SECONDS = 0.25
 STARTS = 12
 LIMIT_RATIO = 4.0
 LIMIT_HUB_PERCENT = 2.0
@@ -122,6 +123,9 @@ async def process(*command: str, **environment: str) -> AsyncIterator[int]:
 async def publishers(source: Path, urls: list[str]) -> AsyncIterator[None]:
     async with contextlib.AsyncExitStack() as stack:
         for url in urls:
+            # Thirty at once would measure how FFmpeg starts, and SRT refuses whom it cannot look
+            # up at once: FFmpeg does not come back.
+            await asyncio.sleep(STAGGER_SECONDS)
             container = "mpegts" if url.startswith("srt:") else "flv"
             await stack.enter_async_context(
                 process(
@@ -141,6 +145,17 @@ async def measured(pids: list[int]) -> list[float]:
     return [
         100 * (cpu_seconds(pid) - start) / spent for pid, start in zip(pids, before, strict=True)
     ]
+
+
+async def all_on_air(rig: BroadcastRig, count: int) -> float:
+    """Waits until every publisher is accepted and has settled; the seconds that the first took."""
+    began = asyncio.get_running_loop().time()
+    async with asyncio.timeout(60):
+        while (await rig.gateway_metrics())["sluice_gateway_publishers"] < count:
+            await asyncio.sleep(0.2)
+    taken = asyncio.get_running_loop().time() - began
+    await asyncio.sleep(SETTLE_SECONDS)
+    return taken
 
 
 def urls(rig: BroadcastRig, count: int, *, srt: bool) -> list[str]:
@@ -235,16 +250,16 @@ async def main() -> int:
             print("publishers  gateway      hub        nginx     ratio   RSS/stream   SRT gateway")
             for count in PUBLISHERS:
                 async with rig.reading(), publishers(source, urls(rig, count, srt=False)):
-                    await asyncio.sleep(SETTLE_SECONDS)
+                    started = await all_on_air(rig, count)
                     ours, hubs = await measured([gateway, hub])
                     memory = (rss_mib(gateway) - idle) / count
                 await asyncio.sleep(1)
                 pushed = [f"rtmp://127.0.0.1:{nginx_port}/live/s{n}" for n in range(count)]
                 async with publishers(source, pushed):
-                    await asyncio.sleep(SETTLE_SECONDS)
+                    await asyncio.sleep(started + SETTLE_SECONDS)
                     (theirs,) = await measured([nginx])
                 async with rig.reading(), publishers(source, urls(rig, count, srt=True)):
-                    await asyncio.sleep(SETTLE_SECONDS)
+                    await all_on_air(rig, count)
                     (srt,) = await measured([gateway])
                 ratio = ours / theirs if theirs else float("inf")
                 print(

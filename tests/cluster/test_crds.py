@@ -35,7 +35,9 @@ def api(cluster: Cluster) -> Iterator[Kubectl]:
     """kubectl in a namespace of these tests, with the definitions of this checkout installed."""
     kubectl = cluster.kubectl
     for path in CRDS:
-        kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
+        kubectl(
+            "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", str(path)
+        )
         name = yaml.safe_load(path.read_text())["metadata"]["name"]
         kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
     namespace = f"crds-{secrets.token_hex(4)}"

@@ -40,7 +40,14 @@ def install(env: Environment) -> None:
         values["network"] = {"clusterRanges": [POD_NETWORK, SERVICE_NETWORK]}
     command = [env.helm, "upgrade", "--install", "sluice", str(REPOSITORY / "charts" / "sluice")]
     command += ["--kubeconfig", env.kubectl.kubeconfig, "--namespace", SYSTEM_NAMESPACE]
-    command += ["--create-namespace", "--take-ownership", "--wait", "--timeout", "180s"]
+    command += [
+        "--create-namespace",
+        "--take-ownership",
+        "--force-conflicts",
+        "--wait",
+        "--timeout",
+        "180s",
+    ]
     done = subprocess.run(
         [*command, "--values", "-"], input=json.dumps(values), capture_output=True, text=True
     )

@@ -62,6 +62,7 @@ class World:
         *,
         name: LegName | None = LegName.PRIMARY,
         protocol: str = "RTMP",
+        remote: str = "",
         connection: str | None = None,
         resume: LegAck | None = None,
         **source: object,
@@ -69,6 +70,7 @@ class World:
         self._connections += 1
         hello = LegHello(
             protocol=protocol,
+            remote=remote,
             connection=connection or f"connection-{self._connections}",
             resume=resume,
         )
@@ -97,9 +99,17 @@ class Publisher:
     gop: int = 25
     reorder: int = 0
     """Pictures between decoding and display (B-frames)."""
+    open_gop: bool = False
+    """Two pictures behind each keyframe are shown before it, and refer to the group before."""
     audio_delay: float = 0.0
     """Seconds until the first audio frame."""
     first_picture: int = 0
+    label: str = ""
+    """What its payloads begin with; publishers of the same label send the same bitstream."""
+    still: bool = False
+    """Each group of pictures is coded like the one before."""
+    made_at: dict[bytes, float] = field(default_factory=dict)
+    """Payload of a picture -> monotonic second at which it was made."""
     sent: list[AccessUnit] = field(default_factory=list)
     _position: int = 0
     _audio_frames: int = 0
@@ -163,12 +173,16 @@ class Publisher:
             flags = UnitFlags.RANDOM_ACCESS if number % self.gop == 0 else UnitFlags.NONE
             pts = dts + self._delay(number)
             self._picture += 1
-        payload = f"{self.leg.hello.connection}/{track}/{number}".encode()
+        if self.still and track == 0:
+            number %= self.gop
+        payload = f"{self.label or self.leg.hello.connection}/{track}/{number}".encode()
         shift = self.first_dts
         return AccessUnit(track, dts + shift, pts + shift, flags, self.world.now.utc_us, payload)
 
     def _delay(self, number: int) -> int:
         """I P B B: an anchor picture is shown after the two that refer to it."""
+        if self.open_gop:
+            return 3 * self.frame if number % 3 == 0 else 0
         if not self.reorder:
             return 0
         place = number % self.gop

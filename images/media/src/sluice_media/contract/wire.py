@@ -32,6 +32,9 @@ class LegAck(Model):
     timeline: str
     epoch: int
     leg: str
+    feeds: bool = True
+    """False: the leg is a standby of this timeline. Its offset means nothing, and ``acked_dts`` is
+    what the hub itself holds of it."""
     out_offset: int
     """Output DTS minus source DTS, 90 kHz."""
     acked_dts: int | None = None

@@ -14,8 +14,7 @@ __all__ = ["GatewaySettings"]
 
 class GatewaySettings(PodSettings):
     rtmp_port: int = contract.RTMP_PORT
-    rtmps_port: int = 0
-    """0: no RTMPS."""
+    rtmps_port: int = contract.RTMPS_PORT
     tls_dir: Path | None = None
     """Holds ``tls.crt`` and ``tls.key``, as a mounted Secret. Without it there is no RTMPS."""
     srt_port: int = 0

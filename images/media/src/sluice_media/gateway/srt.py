@@ -49,6 +49,8 @@ __all__ = ["SrtIngest", "running_srt"]
 _PROTOCOL = "SRT"
 _FRESH_SECONDS = 0.5
 """An older grant is asked for again: the leg may have been taken meanwhile."""
+_MAX_MISSING = 1_000
+"""Names without a Service that are remembered; the oldest are forgotten first."""
 _CODES = {
     "BadKey": RejectCode.UNAUTHORIZED,
     "Busy": RejectCode.CONFLICT,
@@ -136,9 +138,9 @@ class SrtIngest:
         """A Service that was just made may be missing in the DNS for a moment: only who asks twice
         is told that there is no such stream."""
         now = time.monotonic()
-        for old in [n for n, at in self._missing.items() if now - at > 60]:
-            del self._missing[old]
         first = self._missing.setdefault(names, now)
+        while len(self._missing) > _MAX_MISSING:
+            del self._missing[next(iter(self._missing))]
         if now - first >= self._hubs.settings.unknown_stream_seconds:
             return RejectCode.NOT_FOUND
         return RejectCode.UNAVAILABLE
@@ -244,7 +246,6 @@ async def running_srt(
         port=settings.srt_port,
         latency_ms=settings.srt_latency_milliseconds,
         silence_ms=round(settings.srt_silence_seconds * 1_000),
-        max_connections=settings.max_connections,
     )
     async with asyncio.TaskGroup() as tasks:
         metrics = SrtMetrics(registry)

@@ -15,8 +15,9 @@ from sluice_media.hub.admission import LegRefusedError, judge
 from sluice_media.hub.clock import Moment, datetime_of
 from sluice_media.hub.leg import Leg, LegName, LegState
 from sluice_media.hub.output import Output
-from sluice_media.hub.readers import Readers
-from sluice_media.hub.selector import entry_point, select
+from sluice_media.hub.readers import Reader, Readers
+from sluice_media.hub.selector import Selector, entry_point
+from sluice_media.hub.timeline import OutputTimeline
 from sluice_media.units import AccessUnit, TrackFormat
 
 __all__ = ["Hub"]
@@ -42,6 +43,7 @@ class Hub:
         self.no_random_access = False
         self._legs: dict[LegName, Leg] = {}
         self._active: Leg | None = None
+        self._selector = Selector()
         self._kept_at = 0.0
         self._words: tuple[object, ...] = ()
 
@@ -52,6 +54,11 @@ class Hub:
         return has_session and self._active is not None and self._active.delivers
 
     @property
+    def active(self) -> Leg | None:
+        """The leg that feeds the output, be it silent at the moment."""
+        return self._active
+
+    @property
     def legs(self) -> tuple[Leg, ...]:
         """Connected legs, in order of preference."""
         return tuple(self._legs[name] for name in _PREFERENCE if name in self._legs)
@@ -59,9 +66,15 @@ class Hub:
     def leg(self, name: LegName) -> Leg | None:
         return self._legs.get(name)
 
+    def attach(self, reader: Reader, now: Moment) -> None:
+        """Takes a reader in. Where it was may be all that is known of a timeline."""
+        self.readers.attach(reader)
+        if self.output.timeline is None:
+            self.output.adoption.asked(reader.request, now)
+
     def ack(self, leg: Leg) -> LegAck:
-        """What the leg's gateway is told now. ``timeline`` is empty while the leg feeds none."""
-        timeline = self.output.timeline if self._active is leg else None
+        """What the leg's gateway is told now. ``timeline`` is empty without a session."""
+        timeline = self.output.timeline
         if timeline is None:
             return LegAck(
                 stream_uid=self.config.uid,
@@ -71,15 +84,15 @@ class Hub:
                 out_offset=0,
                 last_out_dts=0,
             )
-        offset = self.output.splicer.offset
-        acked = self.readers.acked_dts(timeline.id)
+        feeds = self._active is leg
         return LegAck(
             stream_uid=self.config.uid,
             timeline=timeline.id,
             epoch=timeline.epoch,
             leg=leg.name,
-            out_offset=offset,
-            acked_dts=None if acked is None else acked - offset,
+            feeds=feeds,
+            out_offset=self.output.splicer.offset if feeds else 0,
+            acked_dts=self._acked_dts(timeline) if feeds else leg.held_dts,
             last_out_dts=timeline.last_dts,
             last_out_utc=datetime_of(timeline.last_us),
             session_started_at=datetime_of(timeline.started_us),
@@ -104,6 +117,7 @@ class Hub:
             self.end_leg(running, LegEnd(reason="TakenOver", message="its publisher is back"), now)
         leg = Leg(name, hello, now)
         self._legs[name] = leg
+        self.output.traced = len(self._legs) > 1
         self._settle()
         return leg
 
@@ -130,6 +144,7 @@ class Hub:
                 return
             # Its clock jumped, or it left media out: it has to be entered anew.
             leg.restart()
+            self._selector.lost(leg, now.monotonic)
             self._active = None
         leg.hold(unit, now)
         self._choose(now)
@@ -145,15 +160,19 @@ class Hub:
         leg.finish(end)
         if self._legs.get(leg.name) is leg:
             del self._legs[leg.name]
+            self.output.traced = len(self._legs) > 1
         if self._active is leg:
+            if end is None:
+                self._selector.lost(leg, now.monotonic)
             self._active = None
         self._choose(now)
         self._settle()
 
     def tick(self, now: Moment) -> None:
         """Lets time pass; called several times a second."""
+        self.output.adoption.tick(now)
         for leg in self.legs:
-            leg.tick(now)
+            leg.tick(now, self._stall_seconds)
         self._choose(now)
         session = self.output.sessions.current
         if (
@@ -176,27 +195,75 @@ class Hub:
             for leg in self.legs:
                 self.end_leg(leg, LegEnd(reason="Disabled", message="the stream is off"), now)
             self._finish("Disabled", now)
+        backup = self._legs.get(LegName.BACKUP)
+        if backup is not None and not config.backup and not backup.is_pull:
+            self.end_leg(backup, LegEnd(reason="Disabled", message="there is no backup leg"), now)
         self.output.keep(config.pins, self.readers, now)
         self._settle()
 
     def _choose(self, now: Moment) -> None:
-        chosen = select(self.legs, self._active)
-        if chosen is None or chosen is self._active:
+        """Switches when another leg should feed the output, and can be entered."""
+        active = self._active
+        chosen = self._select(now)
+        if chosen is None or chosen is active:
             return
+        failed = active is not None and not active.flows(now.monotonic, self._stall_seconds)
+        if not (
+            self._join(chosen, now) or self._enter(chosen, now, repeat=active is None or failed)
+        ):
+            return
+        if active is not None and failed:
+            self._selector.lost(active, now.monotonic)
+
+    def _select(self, now: Moment) -> Leg | None:
+        legs, config, adoption = self.legs, self.config, self.output.adoption
+        if self.output.timeline is not None:
+            return self._selector.select(legs, self._active, config, now.monotonic)
+        mapped = adoption.mapped(legs, config, now)
+        if mapped is not None and mapped.delivers:
+            return mapped
+        first = self._selector.starts_with(legs, now.monotonic)
+        return None if first is None or adoption.waits(first, legs, config, now) else first
+
+    def _join(self, chosen: Leg, now: Moment) -> bool:
+        """Goes on at the very next unit, if ``chosen`` carries what went out so far."""
+        offset = self.output.alignment(chosen)
+        if offset is None:
+            return False
+        self._active = chosen
+        self.output.join(chosen, offset)
+        self._emit_held(chosen, chosen.entered(), now)
+        return True
+
+    def _enter(self, chosen: Leg, now: Moment, *, repeat: bool) -> bool:
+        """Goes on at a random access point of ``chosen``, if there is a right one."""
         seen_dts = self.output.seen_dts(chosen, self.config, now)
-        entry = entry_point(chosen, self.output.stopped_us, seen_dts)
+        entry = entry_point(chosen, self.output.stopped_us, seen_dts, repeat=repeat)
         if entry is None:
-            return
+            return False
         units = chosen.look_back.from_(entry)
-        chosen.look_back.clear()
+        chosen.entered()
         self._active = chosen
         self.output.enter(chosen, entry, self.config, now)
+        self._emit_held(chosen, units, now)
+        return True
+
+    def _emit_held(self, leg: Leg, units: Sequence[AccessUnit], now: Moment) -> None:
         splicer = self.output.splicer
         for unit in units:
             if splicer.in_step(unit):
-                self.output.emit(chosen, unit, now)
+                self.output.emit(leg, unit, now)
             else:
                 splicer.dropped += 1
+
+    def _acked_dts(self, timeline: OutputTimeline) -> int | None:
+        """Source DTS up to which recorders hold what the active leg sent."""
+        acked = self.readers.acked_dts(timeline.id)
+        return None if acked is None else acked - self.output.splicer.offset
+
+    @property
+    def _stall_seconds(self) -> float:
+        return self.config.stall_milliseconds / 1_000
 
     def _finish(self, reason: str, now: Moment) -> None:
         if self.output.finish(reason, now):
@@ -224,6 +291,9 @@ class Hub:
             timeline.formats if timeline else None,
             self.delivering,
             tuple((leg.hello.connection, leg.state) for leg in self.legs),
+            self._active.hello.connection if self._active else None,
+            self.output.failovers.count,
+            self.output.format_changes.count,
             self.last_rejection,
             self.no_random_access,
             len(self.output.sessions.past),

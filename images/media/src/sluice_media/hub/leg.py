@@ -17,9 +17,10 @@ from enum import StrEnum
 
 from sluice_media.contract import LegAck, LegEnd, LegHello
 from sluice_media.hub.clock import Moment
+from sluice_media.hub.content_clock import ContentClock
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 
-__all__ = ["Leg", "LegName", "LegState", "LookBack"]
+__all__ = ["PULL", "Leg", "LegName", "LegState", "LookBack"]
 
 SILENCE_SECONDS = 2.0
 """A reference track without units for this long does not deliver."""
@@ -27,8 +28,12 @@ VIDEO_WAIT_SECONDS = 2.0
 """How long audio waits for a picture that the headers did not rule out."""
 CLOCK_JUMP = 2 * TICKS_PER_SECOND
 """Of a leg that is held back; while it feeds the output, the splicer judges."""
+STALL_FRAMES = 3
+"""A leg of one picture a second does not stall for a second."""
 LOOK_BACK_SECONDS = 12.0
 LOOK_BACK_BYTES = 32 << 20
+PULL = "Pull"
+"""The protocol of a leg that the pod itself fetches."""
 
 
 class LegName(StrEnum):
@@ -68,13 +73,12 @@ class LookBack:
             if not self._units:
                 break
 
-    def entries(self, track: int, *, is_video: bool) -> list[AccessUnit]:
-        """The random access points of a track, oldest first; every unit of an audio track is."""
-        return [
-            unit
-            for unit in self._units
-            if unit.track == track and (unit.is_random_access or not is_video)
-        ]
+    def of(self, track: int) -> list[AccessUnit]:
+        """The units of one track, oldest first."""
+        return [unit for unit in self._units if unit.track == track]
+
+    def all(self) -> list[AccessUnit]:
+        return list(self._units)
 
     def from_(self, first: AccessUnit) -> list[AccessUnit]:
         """``first`` and everything that belongs behind it, other tracks' earlier arrivals too."""
@@ -114,12 +118,16 @@ class Leg:
     """Monotonic seconds of the last unit of the reference track (or of the connection)."""
     last_random_access_at: float = 0.0
     last_picture_at: float = 0.0
+    delivers_since: float = 0.0
+    """Monotonic seconds of the random access point from which on it delivers."""
+    content: ContentClock = field(default_factory=ContentClock)
     bytes_in: int = 0
     resume: LegAck | None = None
     """The map of another hub, until it has been used."""
     _tracks: frozenset[int] = frozenset()
-    _held_dts: int | None = None
-    """Source DTS of the reference track, as last held."""
+    held_dts: int | None = None
+    """Source DTS of the reference track, as last held back; None while it feeds the output."""
+    _steady_since: float | None = None
     _declares_video: bool | None = None
     _first_media_at: float | None = None
     _video_seen: bool = False
@@ -137,6 +145,27 @@ class Leg:
     def delivers(self) -> bool:
         return self.state is LegState.DELIVERING
 
+    @property
+    def is_pull(self) -> bool:
+        return self.hello.protocol == PULL
+
+    def flows(self, now: float, stall_seconds: float) -> bool:
+        """Whether bytes come, and with them units of the reference track. Neither bytes that are
+        no media nor audio without its pictures keep a leg on air; few pictures a second do."""
+        if self.reference is None or not self.connected:
+            return False
+        patience = max(stall_seconds, STALL_FRAMES * self.content.frame_seconds)
+        return now - min(self.last_byte_at, self.last_reference_at) < patience
+
+    def steady_seconds(self, now: float) -> float:
+        """For how long it has flowed without a break."""
+        return 0.0 if self._steady_since is None else now - self._steady_since
+
+    def content_us(self, unit: AccessUnit) -> int:
+        """Wall clock of a unit's content, see :class:`ContentClock`."""
+        at = self.content.utc_us(unit.dts)
+        return unit.utc_us if at is None else min(at, unit.utc_us)
+
     def silent_seconds(self, now: Moment) -> float:
         """By the byte clock: what tells a half-open socket from a publisher."""
         return now.monotonic - self.last_byte_at
@@ -152,6 +181,9 @@ class Leg:
     def take_formats(self, formats: Sequence[TrackFormat]) -> None:
         if tuple(formats) == self.formats:
             return
+        if not set(self.formats) <= set(formats):
+            # What is held back was coded differently.
+            self.look_back.clear()
         self.formats = tuple(formats)
         self.video_track = next((f.track for f in formats if f.kind is TrackKind.VIDEO), None)
         self._tracks = frozenset(f.track for f in formats)
@@ -181,34 +213,50 @@ class Leg:
         if not self.arrived(unit, now):
             return
         if unit.track == (self.reference if self.reference is not None else unit.track):
-            if self._held_dts is not None and abs(unit.dts - self._held_dts) > CLOCK_JUMP:
+            if self.held_dts is not None and abs(unit.dts - self.held_dts) > CLOCK_JUMP:
                 # The source restarted its clock: what was held belongs to another one.
                 self.restart()
                 if not self.arrived(unit, now):
                     return
-            self._held_dts = unit.dts
+            self.held_dts = unit.dts
         self.look_back.add(unit)
 
-    def tick(self, now: Moment) -> None:
+    def tick(self, now: Moment, stall_seconds: float) -> None:
         """Lets time pass: a reference track without units falls silent."""
         if self.delivers and now.monotonic - self.last_reference_at >= SILENCE_SECONDS:
             self.state = LegState.SILENT
+        if not self.flows(now.monotonic, stall_seconds):
+            self._steady_since = None
+        elif self._steady_since is None:
+            self._steady_since = now.monotonic
 
     def restart(self) -> None:
         """Back to waiting for a random access point: its media was interrupted."""
         self.look_back.clear()
         self.reference = None
-        self._held_dts = None
+        self.held_dts = None
         self._video_seen = False
         self._first_media_at = None
+        self._steady_since = None
+        self.content = ContentClock()
         if self.connected:
             self.state = LegState.WAITING
 
+    def entered(self) -> list[AccessUnit]:
+        """It feeds the output from now on. Returns what was held back, which is its own no more."""
+        units = self.look_back.all()
+        self.look_back.clear()
+        self.held_dts = None
+        return units
+
+    def held_reference(self) -> list[AccessUnit]:
+        """The units of the reference track that are held back, oldest first."""
+        return [] if self.reference is None else self.look_back.of(self.reference)
+
     def entries(self) -> list[AccessUnit]:
-        """Where this leg can be entered, oldest first."""
-        if self.reference is None:
-            return []
-        return self.look_back.entries(self.reference, is_video=self.reference == self.video_track)
+        """Where this leg can be entered, oldest first; any unit of an audio track will do."""
+        is_video = self.reference == self.video_track
+        return [u for u in self.held_reference() if u.is_random_access or not is_video]
 
     def finish(self, end: LegEnd | None = None) -> None:
         self.state = LegState.ENDED
@@ -217,13 +265,15 @@ class Leg:
 
     def _reference_came(self, unit: AccessUnit, now: Moment) -> None:
         self.last_reference_at = now.monotonic
+        self.content.add(unit.dts, unit.utc_us)
         is_video = unit.track == self.video_track
         if unit.is_random_access or not is_video:
             self.last_random_access_at = now.monotonic
         elif self.state is LegState.WAITING:
             return
-        if self.connected:
+        if self.state is not LegState.DELIVERING and self.connected:
             self.state = LegState.DELIVERING
+            self.delivers_since = now.monotonic
 
     def _first_picture_came(self) -> None:
         """A picture, though not one to start at: this is no audio-only stream."""

@@ -9,20 +9,21 @@ from __future__ import annotations
 import secrets
 
 from sluice_media.contract import IngestConfig, LegAck, RingPin
+from sluice_media.hub.adoption import Adoption, Position, is_map
+from sluice_media.hub.alignment import OutputTrace, aligned_offset
 from sluice_media.hub.clock import Moment, us_of
+from sluice_media.hub.failovers import Failovers, FormatChanges
 from sluice_media.hub.leg import Leg
 from sluice_media.hub.media_info import MediaMeter, describe
 from sluice_media.hub.readers import Readers
 from sluice_media.hub.ring import MAX_BYTES
 from sluice_media.hub.session import LiveSession, SessionLog
-from sluice_media.hub.splicer import Splicer
+from sluice_media.hub.splicer import FIRST_DTS, Splicer
 from sluice_media.hub.timeline import OutputTimeline, Request
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
 __all__ = ["Output"]
 
-ADOPTION_SECONDS = 60.0
-"""Readers hold out for the resume window and this much more without a hub; so does a map."""
 ARCHIVE_SECONDS = 60.0
 MEMORY_BYTES = MAX_BYTES
 """Of the timeline that is on and the ended ones together."""
@@ -32,6 +33,9 @@ PIN_SECONDS = 900.0
 """How long a Recording's pin keeps what nobody has come for."""
 SHORTEST_GAP_SECONDS = 0.1
 """A source that only restarted its clock leaves no gap, whatever one frame takes to come."""
+POSITION_TICKS = TICKS_PER_SECOND // 5
+"""A position names the last DTS that somebody saw; pictures shown ahead of their turn, and what
+others saw later, must lie before what comes next."""
 
 _WRAP = TICKS_PER_SECOND // 1_000 << 32
 """FLV's 32 bits of milliseconds, in ticks."""
@@ -45,14 +49,20 @@ class Output:
         self.sessions = SessionLog()
         self.meter = MediaMeter()
         self.splicer = Splicer()
+        self.adoption = Adoption(self.sessions)
+        self.failovers = Failovers()
+        self.format_changes = FormatChanges()
         self.gaps = 0
         self.units = 0
         self._past_clamped = 0
         self._past_dropped = 0
         self._past_pins_broken = 0
         self._archive: list[tuple[OutputTimeline, float]] = []
-        self._fed_by: str | None = None
-        """Connection whose offset the splicer has."""
+        self._feeder: Leg | None = None
+        """The leg whose offset the splicer has; it may have ended."""
+        self._trace = OutputTrace()
+        self.traced = False
+        """Whether there is a second leg that may turn out to be the same."""
 
     @property
     def clamped_units(self) -> int:
@@ -72,8 +82,22 @@ class Output:
 
     @property
     def stopped_us(self) -> int | None:
-        """Wall clock of the last unit; None before the first of a session."""
-        return self.timeline.last_us if self.timeline else None
+        """Wall clock of the content that went out last; None before the first of a session."""
+        if self.timeline is None:
+            return None
+        arrived_us = self.timeline.last_us
+        dts = self.splicer.last_source()
+        made_us = self._feeder.content.utc_us(dts) if self._feeder and dts is not None else None
+        return arrived_us if made_us is None else min(arrived_us, made_us)
+
+    def alignment(self, leg: Leg) -> int | None:
+        """The offset that goes on with ``leg`` at the very unit that is next; None: its bitstream
+        is not the one that went out."""
+        if self.timeline is None or leg.formats != self.timeline.formats:
+            return None
+        if leg.reference != self.splicer.reference:
+            return None
+        return aligned_offset(self._trace, leg.held_reference())
 
     def find(self, request: Request) -> OutputTimeline | None:
         """The timeline that a reader gets when it asks like this; None: it has to wait."""
@@ -98,26 +122,40 @@ class Output:
         resume = leg.resume
         if self.timeline is not None or resume is None or resume.stream_uid != config.uid:
             return None
-        if not resume.timeline or self._may_adopt(resume, config, now):
+        if not is_map(resume) or self.adoption.fits(resume, config, now):
             return None
         return resume.last_out_dts - resume.out_offset
 
+    def join(self, leg: Leg, offset: int) -> None:
+        """``leg`` goes on with the very bitstream of the one before."""
+        leg.resume = None
+        self._feeder = leg
+        self.failovers.entered(leg, goes_on=True)
+        self.splicer.join(offset)
+
     def enter(self, leg: Leg, entry: AccessUnit, config: IngestConfig, now: Moment) -> None:
         """``leg`` feeds the output from now on, beginning with ``entry``, which is emitted next."""
-        resume, leg.resume = leg.resume, None
-        again = self._fed_by == leg.hello.connection
-        self._fed_by = leg.hello.connection
-        if self.timeline is not None:
+        resume, stopped_us = leg.resume, self.stopped_us
+        before, self._feeder = self._feeder, leg
+        again = before is not None and before.hello.connection == leg.hello.connection
+        self._trace.clear()
+        self.failovers.entered(leg, goes_on=self.timeline is not None)
+        if self.timeline is not None and stopped_us is not None:
             known = again and resume is not None and resume.timeline == self.timeline.id
-            self._continue(self.timeline, leg, entry, known=known)
-        elif resume is not None and self._may_adopt(resume, config, now):
+            known = known and is_map(resume)
+            self._continue(self.timeline, leg, entry, stopped_us, now, known=known)
+        elif resume is not None and self.adoption.fits(resume, config, now):
             self._adopt(leg, resume, entry, config, now)
+        elif position := self.adoption.position(leg, config, now):
+            self._go_on_from(position, leg, entry, config, now)
         else:
             self._new_splicer()
             start = self.splicer.enter(entry)
             name = secrets.token_hex(8)
             timeline = self._open(leg, (name, 1), entry.utc_us, start, config, now)
             timeline.append_anchor(start, entry.utc_us)
+        leg.resume = None
+        self.adoption.has_begun()
 
     def emit(self, leg: Leg, unit: AccessUnit, now: Moment) -> None:
         """One unit of the active leg, in its source's times."""
@@ -125,12 +163,16 @@ class Output:
         if timeline is None or session is None:
             return
         if leg.formats is not timeline.formats:
-            self._set_formats(timeline, leg)
+            self._set_formats(timeline, leg, now)
         self.splicer.reference = leg.reference
         out = self.splicer.map(unit)
         if out is None:
             return
         timeline.append_unit(out)
+        if self.traced and out.track == leg.reference:
+            self._trace.add(out)
+        if self.failovers.went_out(session.last_media, now):
+            session.failovers += 1
         self.units += 1
         self.meter.add(out)
         session.last_media = now
@@ -144,7 +186,8 @@ class Output:
         self._archive.append((timeline, now.monotonic))
         self._past_pins_broken += timeline.ring.pins_broken
         self.timeline = None
-        self._fed_by = None
+        self._feeder = None
+        self._trace.clear()
         return True
 
     def keep(self, pins: list[RingPin], readers: Readers, now: Moment) -> None:
@@ -178,7 +221,14 @@ class Output:
         timeline.ring.pin(min((floor for floor in floors if floor is not None), default=None))
 
     def _continue(
-        self, timeline: OutputTimeline, leg: Leg, entry: AccessUnit, *, known: bool
+        self,
+        timeline: OutputTimeline,
+        leg: Leg,
+        entry: AccessUnit,
+        stopped_us: int,
+        now: Moment,
+        *,
+        known: bool,
     ) -> None:
         """The session goes on: with the same connection's clock if it is known, else spliced."""
         if known:
@@ -187,14 +237,15 @@ class Output:
         else:
             start = self.splicer.enter(entry)
             missing = 1
-        self._set_formats(timeline, leg)
+        self._set_formats(timeline, leg, now)
         if not missing:
             return
-        wall_seconds = (entry.utc_us - timeline.last_us) / 1_000_000
+        made_us = leg.content_us(entry)
+        wall_seconds = (made_us - stopped_us) / 1_000_000
         if wall_seconds >= SHORTEST_GAP_SECONDS:
             self.gaps += 1
             timeline.append_gap(start, wall_seconds)
-        timeline.append_anchor(start, entry.utc_us)
+        timeline.append_anchor(start, made_us)
 
     def _adopt(
         self, leg: Leg, resume: LegAck, entry: AccessUnit, config: IngestConfig, now: Moment
@@ -216,14 +267,21 @@ class Output:
             self.gaps += 1
             timeline.append_gap(start, ahead / TICKS_PER_SECOND)
 
-    def _may_adopt(self, resume: LegAck, config: IngestConfig, now: Moment) -> bool:
-        """Whether a map is our stream's, and of a session that is not over."""
-        if resume.stream_uid != config.uid or not resume.timeline or resume.last_out_utc is None:
-            return False
-        if self.sessions.has_ended(resume.timeline):
-            return False
-        age_us = now.utc_us - us_of(resume.last_out_utc)
-        return age_us <= (config.resume_window_seconds + ADOPTION_SECONDS) * 1_000_000
+    def _go_on_from(
+        self, position: Position, leg: Leg, entry: AccessUnit, config: IngestConfig, now: Moment
+    ) -> None:
+        """Another hub's timeline goes on here with a leg that has no place in it: what lies
+        between is missing, or comes twice, nobody can tell."""
+        self._new_splicer()
+        start = self.splicer.enter(entry, position.dts + POSITION_TICKS)
+        started_us = position.started_us
+        if started_us is None:
+            started_us = entry.utc_us - (start - FIRST_DTS) * 1_000_000 // TICKS_PER_SECOND
+        name = (position.timeline, position.epoch + 1)
+        timeline = self._open(leg, name, started_us, start, config, now)
+        self.gaps += 1
+        timeline.append_gap(start, now.monotonic - position.known_at.monotonic)
+        timeline.append_anchor(start, leg.content_us(entry))
 
     def _open(
         self,
@@ -239,7 +297,7 @@ class Output:
         self.sessions.current = LiveSession(name[0], started_us, now, leg.hello.protocol)
         timeline = OutputTimeline(*name, config.uid, config.title, started_us, start)
         self.timeline = timeline
-        self._set_formats(timeline, leg)
+        self._set_formats(timeline, leg, now)
         return timeline
 
     def _new_splicer(self) -> None:
@@ -247,11 +305,14 @@ class Output:
         self._past_dropped += self.splicer.dropped
         self.splicer = Splicer()
 
-    def _set_formats(self, timeline: OutputTimeline, leg: Leg) -> None:
+    def _set_formats(self, timeline: OutputTimeline, leg: Leg, now: Moment) -> None:
         """Says so when the tracks are not what they were."""
         if leg.formats == timeline.formats:
             timeline.formats = leg.formats
             return
+        if timeline.formats:
+            before, after = describe(timeline.formats), describe(leg.formats)
+            self.format_changes.add(before, after, now.utc_us)
         timeline.append_formats(leg.formats)
         self.splicer.take_formats(leg.formats)
         self.meter.take_formats(leg.formats)

@@ -2,8 +2,8 @@
 
 A record's place is its sequence number, which only grows. A reader is nothing but such a number:
 it costs no memory here, and a slow one harms nobody. The ring reaches back at least 60 s of media
-and always starts at a random access point; what a Recording has pinned stays longer. The limit in
-bytes goes before everything else, so that a pod's memory is bounded.
+and always starts at a random access point, with what was said of it; what a Recording has pinned
+stays longer. The limit in bytes goes before everything else, so that a pod's memory is bounded.
 """
 
 from __future__ import annotations
@@ -169,6 +169,9 @@ class Ring:
         if self._pin is not None:
             keep_from = min(keep_from, self._pin)
         keep_from = max(keep_from, self._first)
+        # What was said right before it (a gap!) belongs to it.
+        while keep_from > self._first and not self[keep_from - 1].is_unit:
+            keep_from -= 1
         floor = self._total - self._max_bytes
         if self._records[keep_from - self._first].offset < floor:
             if self._pin is not None and keep_from >= self._pin:

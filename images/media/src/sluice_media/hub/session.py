@@ -25,6 +25,7 @@ class LiveSession:
     last_media: Moment
     protocol: str
     media: str = ""
+    failovers: int = 0
 
     def window_passed(self, now: Moment, resume_window_seconds: float) -> bool:
         """Whether the resume window has passed; it counts from the last media."""
@@ -32,7 +33,10 @@ class LiveSession:
 
     def entry(self) -> Session:
         return Session(
-            started_at=datetime_of(self.started_us), protocol=self.protocol, media=self.media
+            started_at=datetime_of(self.started_us),
+            protocol=self.protocol,
+            media=self.media,
+            failovers=self.failovers,
         )
 
 

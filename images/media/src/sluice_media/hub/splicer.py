@@ -56,8 +56,11 @@ class Splicer:
         """Units older than their splice, or out of step with their stream."""
         self._tracks: dict[int, _Track] = {}
         self._formats: dict[int, TrackFormat] = {}
-        self._entry_dts = 0
-        self._entry_pts = 0
+        self._goes_on = False
+        """Somebody else began the timeline: a track's first unit follows others unseen here."""
+        self._entry_dts: int | None = None
+        self._entry_pts: int | None = None
+        """Where the source was entered; None: anywhere, nothing before it is to be dropped."""
 
     @property
     def started(self) -> bool:
@@ -71,12 +74,14 @@ class Splicer:
     def take_formats(self, formats: tuple[TrackFormat, ...]) -> None:
         self._formats = {f.track: f for f in formats}
 
-    def enter(self, first: AccessUnit) -> int:
+    def enter(self, first: AccessUnit, floor: int = FIRST_DTS) -> int:
         """Goes on with a leg at ``first``, a random access point of its reference track.
 
-        Returns the output DTS of ``first``: one frame behind everything that went out."""
+        Returns the output DTS of ``first``: one frame behind everything that went out, ``floor``
+        at least."""
         reorder = max(0, first.pts - first.dts)
-        start = FIRST_DTS
+        start = floor
+        self._goes_on = floor > FIRST_DTS
         for number, track in self._tracks.items():
             start = max(start, track.last_out + track.frame)
             if number == first.track:
@@ -104,6 +109,20 @@ class Splicer:
             track.fresh = True
         return missing
 
+    def join(self, offset: int) -> None:
+        """Goes on with another leg that carries the same bitstream: whatever has not gone out is
+        next, be it a random access point or not."""
+        self.offset = offset
+        self._entry_dts = self._entry_pts = None
+        for track in self._tracks.values():
+            track.last_source = None
+            track.replaying = True
+
+    def last_source(self) -> int | None:
+        """Source DTS of the reference track's last unit since the last splice."""
+        track = self._tracks.get(self.reference) if self.reference is not None else None
+        return track.last_source if track else None
+
     def in_step(self, unit: AccessUnit, *, after_silence: bool = False) -> bool:
         """Whether a unit continues its source's clock. False for a unit of the reference track:
         the source must be entered anew."""
@@ -126,7 +145,7 @@ class Splicer:
     def map(self, unit: AccessUnit) -> AccessUnit | None:
         """The unit as it goes out, or None."""
         is_reference = unit.track == self.reference
-        if unit.dts < self._entry_dts or (is_reference and unit.pts < self._entry_pts):
+        if self._leads_entry(unit, is_reference=is_reference):
             # Audio older than the picture entered at, or a picture that leads it and refers to
             # pictures nobody has.
             self.dropped += 1
@@ -134,7 +153,8 @@ class Splicer:
         dts = unit.dts + self.offset
         track = self._tracks.get(unit.track)
         if track is None:
-            track = self._tracks[unit.track] = _Track(dts, dts, self._default_frame(unit.track))
+            frame = self._default_frame(unit.track)
+            track = self._tracks[unit.track] = _Track(dts, dts, frame, fresh=self._goes_on)
         elif track.replaying and dts <= track.last_out + track.frame // 2:
             # Half a frame: a demuxer that starts anew may round a unit's time differently.
             track.last_source = unit.dts
@@ -162,6 +182,11 @@ class Splicer:
         for track in self._tracks.values():
             track.last_source = None
             track.replaying = False
+
+    def _leads_entry(self, unit: AccessUnit, *, is_reference: bool) -> bool:
+        if self._entry_dts is None or self._entry_pts is None:
+            return False
+        return unit.dts < self._entry_dts or (is_reference and unit.pts < self._entry_pts)
 
     def _latest_source(self) -> int | None:
         seen = [t.last_source for t in self._tracks.values() if t.last_source is not None]

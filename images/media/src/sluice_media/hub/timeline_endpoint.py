@@ -85,7 +85,7 @@ class TimelineEndpoint:
         await response.prepare(request)
         if isinstance(request.transport, asyncio.Transport):
             self._transports[reader] = request.transport
-        self._hub.readers.attach(reader)
+        self._hub.attach(reader, self._clock())
         _log.info("reader_attached", reader=reader.id, role=reader.role)
         try:
             await self._stream(reader, response, view)

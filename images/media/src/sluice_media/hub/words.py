@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sluice_media.hub.clock import Moment, datetime_of
+from sluice_media.hub.failovers import source_word
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import LegName
 
@@ -19,11 +20,20 @@ def status_words(hub: Hub, now: Moment) -> dict[str, Any]:
     output = hub.output
     timeline = output.timeline
     primary = hub.leg(LegName.PRIMARY)
+    # A URI that is kept warm is no backup: people paid for none.
+    backup = hub.leg(LegName.BACKUP) if hub.config.pull is None else None
     oldest = timeline.ring.oldest if timeline else None
     return {
         "on_air": hub.delivering,
         "primary_connected": primary is not None,
         "primary_delivers": primary is not None and primary.delivers,
+        "backup_connected": backup is not None,
+        "backup_delivers": backup is not None and backup.delivers,
+        "active_source": source_word(hub.active) if hub.active and hub.delivering else None,
+        "failovers": output.failovers.count,
+        "last_failover": output.failovers.last,
+        "format_changes": output.format_changes.count,
+        "last_format_change": output.format_changes.last,
         "interrupted": timeline is not None and not hub.delivering,
         "timeline": timeline.id if timeline else None,
         "epoch": timeline.epoch if timeline else 0,

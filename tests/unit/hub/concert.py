@@ -1,0 +1,97 @@
+"""Several publishers at the same time, each with the faults of its own way to the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sluice_media.units import AccessUnit
+from tests.unit.hub.world import Publisher, World
+
+Span = tuple[float, float]
+"""Seconds, from when to when."""
+
+
+def _no_jitter(_: float) -> float:
+    return 0.0
+
+
+@dataclass
+class Part:
+    """What one publisher does while :func:`play` lasts. All times are seconds from its start."""
+
+    publisher: Publisher
+    delay: float = 0.0
+    jitter: Callable[[float], float] = _no_jitter
+    """More delay for what is sent at a moment; order is kept."""
+    drift_ppm: float = 0.0
+    """Its clock is so much too slow."""
+    lost: tuple[Span, ...] = ()
+    """Sent then, it never arrives."""
+    late: tuple[Span, ...] = ()
+    """Sent then, it arrives when the span ends, all at once."""
+    silent_tracks: tuple[int, ...] = ()
+    """Of these, nothing is sent."""
+    twice: float = 0.0
+    """So many seconds of what is sent, from the start, come twice."""
+    pings: bool = False
+    """Bytes that are no media come all the time."""
+    ends_at: float | None = None
+
+
+def play(world: World, seconds: float, *parts: Part) -> None:
+    """All parts at once, in the world's time."""
+    started = world.monotonic
+    events: list[tuple[float, int, Callable[[], None]]] = []
+    for part in parts:
+        events += [(at, len(events), act) for at, act in _events(part, seconds)]
+    for at, _, act in sorted(events, key=lambda event: event[:2]):
+        world.pass_time(max(0.0, started + at - world.monotonic))
+        act()
+    world.pass_time(max(0.0, started + seconds - world.monotonic))
+
+
+def _events(part: Part, seconds: float) -> Iterator[tuple[float, Callable[[], None]]]:
+    publisher = part.publisher
+    begin = publisher._position
+    end = begin + round(seconds * 90_000)
+    earliest = 0.0
+    for dts, track in publisher._schedule(end):
+        sent = (dts - begin) / 90_000 * (1 + part.drift_ppm / 1e6)
+        ended = part.ends_at is not None and sent >= part.ends_at
+        if ended or track in part.silent_tracks or _within(part.lost, sent) is not None:
+            publisher._unit(track, dts)  # made, and lost
+            continue
+        held = _within(part.late, sent)
+        at = held[1] if held else sent + part.delay + part.jitter(sent)
+        earliest = max(earliest, at)
+        # The unit is made when it arrives, so that it carries the right time.
+        unit = publisher._unit(track, dts)
+        publisher.made_at[unit.payload] = publisher.world.monotonic + sent
+        for _ in range(2 if sent < part.twice else 1):
+            yield earliest, _arrival(publisher, unit)
+    if part.ends_at is not None:
+        yield max(part.ends_at, earliest), publisher.end
+    if part.pings:
+        for tenth in range(round(seconds * 10)):
+            yield tenth / 10, lambda: publisher.leg.bytes_arrived(6, publisher.world.now)
+    publisher._position = end
+
+
+def _arrival(publisher: Publisher, unit: AccessUnit) -> Callable[[], None]:
+    def arrive() -> None:
+        if not publisher.leg.connected:
+            return
+        world = publisher.world
+        fresh = AccessUnit(
+            unit.track, unit.dts, unit.pts, unit.flags, world.now.utc_us, unit.payload
+        )
+        publisher.sent.append(fresh)
+        publisher.leg.bytes_arrived(len(unit.payload), world.now)
+        world.hub.take_unit(publisher.leg, fresh, world.now)
+
+    return arrive
+
+
+def _within(spans: tuple[Span, ...], at: float) -> Span | None:
+    return next((span for span in spans if span[0] <= at < span[1]), None)
