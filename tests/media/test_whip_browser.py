@@ -82,14 +82,16 @@ async def test_a_hub_that_is_away_is_said_in_words(rig: Rig, browser: Browser) -
 
 async def test_a_stream_that_is_switched_off_is_said_in_words(rig: Rig, browser: Browser) -> None:
     await browser.go_live()
+    await browser.shows("Live")
     await rig.publication.has(video=5)
     rig.publication.ended.set_result(PublishEnd("Disabled", "switched off"))
-    await browser.shows("The connection was lost")
+    await browser.shows("The server ended the broadcast")
     await browser.shows("Not live")
 
 
 async def test_a_closed_page_ends_its_session(rig: Rig, browser: Browser) -> None:
     await browser.go_live()
+    await browser.shows("Live")
     await rig.publication.has(video=5)
     await browser.call("Page.navigate", url="about:blank")
     await until(lambda: rig.service.sessions == 0, 8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,7 +26,7 @@ class Client:
 
     async def ask(
         self, method: str, path: str, headers: dict[str, str] | None = None, body: str = ""
-    ) -> tuple[int, dict[str, str], str]:
+    ) -> tuple[int, Mapping[str, str], str]:
         async with self._http.request(
             method,
             self.rig.url + path,
@@ -35,11 +35,11 @@ class Client:
             allow_redirects=False,
             skip_auto_headers=["Content-Type"],
         ) as answer:
-            return answer.status, dict(answer.headers), await answer.text()
+            return answer.status, answer.headers, await answer.text()
 
     async def post(
         self, body: str = OFFER, path: str = "/whip/demo/cam", **headers: str
-    ) -> tuple[int, dict[str, str], str]:
+    ) -> tuple[int, Mapping[str, str], str]:
         return await self.ask("POST", path, SDP | AUTH | headers, body)
 
 
@@ -122,13 +122,15 @@ async def test_a_refusal_says_why(
         (HubUnavailable("no hub in time"), 503),
     ],
 )
-async def test_what_the_hub_says_becomes_a_status(error: Exception, status: int) -> None:
+async def test_what_the_hub_says_becomes_a_status(
+    error: Exception, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rig = Rig()
 
     async def refuse(*_: object) -> Any:
         raise error
 
-    rig.publish = refuse  # type: ignore[method-assign]
+    monkeypatch.setattr(rig, "publish", refuse)
     async with running(rig) as client:
         got, headers, body = await client.post()
     assert (got, str(error) in body) == (status, True)

@@ -23,15 +23,28 @@ def test_a_keyframe_is_known_by_its_slices(picture: bytes, want: bool) -> None:
     assert is_keyframe(picture) is want
 
 
+def ask(requests: KeyframeRequests, now: float) -> bool:
+    due = requests.due(now)
+    if due:
+        requests.asked(now)
+    return due
+
+
+def test_without_anybody_to_ask_it_stays_due() -> None:
+    requests = KeyframeRequests(2)
+    assert requests.due(0)
+    assert requests.due(0.1)
+
+
 def test_asked_at_once_and_every_2_seconds_until_the_first_keyframe() -> None:
     requests = KeyframeRequests(2)
-    asked = [now / 10 for now in range(60) if requests.due(now / 10)]
+    asked = [now / 10 for now in range(60) if ask(requests, now / 10)]
     assert asked == [0, 2, 4]
 
 
 def test_a_sender_that_sends_keyframes_itself_is_left_alone() -> None:
     requests = KeyframeRequests(2)
-    assert requests.due(0)
+    assert ask(requests, 0)
     for second in range(1, 20):
         requests.saw_keyframe(second)
         assert not requests.due(second + 0.9)
@@ -39,11 +52,11 @@ def test_a_sender_that_sends_keyframes_itself_is_left_alone() -> None:
 
 def test_a_loss_is_answered_at_once_but_not_in_a_burst() -> None:
     requests = KeyframeRequests(2)
-    requests.due(0)
+    ask(requests, 0)
     requests.saw_keyframe(0.1)
     asked = []
     for now in (0.4, 0.45, 0.5, 0.6, 0.72):
         requests.need()
-        if requests.due(now):
+        if ask(requests, now):
             asked.append(now)
     assert asked == [0.4, 0.72]

@@ -61,12 +61,12 @@ class Camera:
 
 def microphone(units: int) -> Iterator[AccessUnit]:
     codec = av.CodecContext.create("libopus", "w")
-    codec.sample_rate, codec.layout, codec.format = 48_000, "stereo", "s16"  # type: ignore[attr-defined]
+    codec.sample_rate, codec.layout, codec.format = 48_000, "stereo", "s16"
     codec.time_base = Fraction(1, 48_000)
     for number in range(units):
         frame = AudioFrame("s16", "stereo", 960)
         frame.sample_rate, frame.pts, frame.time_base = 48_000, number * 960, Fraction(1, 48_000)
-        for packet in codec.encode(frame):  # type: ignore[attr-defined]
+        for packet in codec.encode(frame):
             pts = START + number * SOUND
             yield AccessUnit(AUDIO_TRACK, pts, pts, UnitFlags.NONE, number * 20_000, bytes(packet))
 

@@ -1,7 +1,8 @@
 """Everything that relies on the insides of aiortc and aioice, and nothing else.
 
-Four things that their interfaces do not offer: frames handed on without being decoded, RTP
-timestamps as they were sent, sender reports, and a UDP port that connections share.
+What their interfaces do not offer: frames handed on without being decoded, RTP timestamps as they
+were sent, sender reports, how many sources send, a UDP port that connections share, and a bound on
+what waits there.
 ``tests/unit/whip/test_aiortc_internals.py`` fails when the insides move; both libraries are pinned.
 """
 
@@ -20,7 +21,17 @@ from aiortc.rtp import RtcpSrPacket
 
 from sluice_media.whip.media_port import MediaPort
 
-__all__ = ["OnFrame", "OnReport", "pass_frames", "send_keyframe_request", "share_port"]
+__all__ = [
+    "OnFrame",
+    "OnReport",
+    "pass_frames",
+    "reception",
+    "send_keyframe_request",
+    "share_port",
+]
+
+_MAX_WAITING_DATAGRAMS = 2_000
+"""Until DTLS reads them: a second of 20 Mb/s."""
 
 OnFrame = Callable[[bytes, int], None]
 """(an encoded frame, its RTP timestamp modulo 2^32)"""
@@ -99,6 +110,13 @@ async def send_keyframe_request(receiver: RTCRtpReceiver) -> bool:
     return bool(sources)
 
 
+def reception(receiver: RTCRtpReceiver) -> tuple[int, int]:
+    """(RTP sources heard so far, packets of theirs that did not come)"""
+    inside: Any = receiver
+    streams = inside._RTCRtpReceiver__remote_streams.values()
+    return len(streams), sum(max(0, stream.packets_lost) for stream in streams)
+
+
 def share_port(
     receiver: RTCRtpReceiver, port: MediaPort, candidates: Sequence[tuple[str, int]]
 ) -> None:
@@ -126,4 +144,9 @@ def share_port(
         connection._protocols.append(protocol)
         return made
 
+    def take(data: bytes, component: int) -> None:
+        if connection._queue.qsize() < _MAX_WAITING_DATAGRAMS:
+            connection._queue.put_nowait((data, component))
+
     connection.get_component_candidates = gather  # type: ignore[method-assign]
+    connection.data_received = take  # type: ignore[method-assign]

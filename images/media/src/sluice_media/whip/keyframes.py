@@ -43,11 +43,11 @@ class KeyframeRequests:
         self._needed = True
 
     def due(self, now: float) -> bool:
-        """Whether to ask now; the caller then does."""
+        """Whether to ask now; :meth:`asked` follows when there was somebody to ask."""
         since = self._interval if self._asked_at is None else now - self._asked_at
         urgent = self._needed and since >= _MIN_INTERVAL_SECONDS
         late = self._keyframe_at is None or now - self._keyframe_at >= self._interval
-        if not urgent and not (late and since >= self._interval):
-            return False
+        return urgent or (late and since >= self._interval)
+
+    def asked(self, now: float) -> None:
         self._asked_at = now
-        return True

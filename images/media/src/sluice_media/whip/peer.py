@@ -15,7 +15,12 @@ from aiortc import (
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 
 from sluice_media.units import TrackKind
-from sluice_media.whip.aiortc_internals import pass_frames, send_keyframe_request, share_port
+from sluice_media.whip.aiortc_internals import (
+    pass_frames,
+    reception,
+    send_keyframe_request,
+    share_port,
+)
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.offer import CodecsMissing, Offer
 from sluice_media.whip.sync import MediaClock
@@ -25,6 +30,8 @@ __all__ = ["Peer"]
 OnFrame = Callable[[TrackKind, bytes, int], None]
 """(track, encoded frame, time in 90 kHz ticks)"""
 _CODECS = {"audio": ("audio/opus",), "video": ("video/h264", "video/rtx")}
+_MAX_SOURCES = 64
+"""Sound, pictures and their retransmissions are three; more come when a browser begins anew."""
 _UNUSABLE = (
     "H.264 must be offered in its Constrained Baseline or Baseline profile, with packetization "
     "mode 1"
@@ -82,12 +89,13 @@ class Peer:
         """Whether there was somebody to ask."""
         return await send_keyframe_request(self._receivers[TrackKind.VIDEO])
 
-    async def newly_lost(self) -> int:
-        """Packets that were lost since the last call."""
-        lost = 0
-        for receiver in self._receivers.values():
-            for report in (await receiver.getStats()).values():
-                lost += max(0, getattr(report, "packetsLost", 0))
+    def newly_lost(self) -> int:
+        """Packets that were lost since the last call. To be called every second: a peer that
+        changes its sources all the time is cut off here."""
+        receptions = [reception(receiver) for receiver in self._receivers.values()]
+        if sum(sources for sources, _ in receptions) > _MAX_SOURCES:
+            self._end("the sender changes its RTP sources all the time")
+        lost = sum(lost for _, lost in receptions)
         newly, self._lost = max(0, lost - self._lost), max(lost, self._lost)
         return newly
 

@@ -91,7 +91,8 @@ class WhipService:
         except Problem as problem:
             self._metrics.refused(problem.reason)
             suppressed = self._quiet.may_say(remote)
-            if suppressed is not None:
+            said = isinstance(problem.__cause__, PublishRefused)  # by the publication
+            if suppressed is not None and not said:
                 _log.info(
                     "whip_refused", address=remote, reason=problem.reason, suppressed=suppressed
                 )

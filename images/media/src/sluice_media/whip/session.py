@@ -110,10 +110,11 @@ class Session:
             if self._live and now - peer.heard_at > self._settings.silence_seconds:
                 return "the sender was silent"
             if self._keyframes.due(now) and await peer.request_keyframe():
+                self._keyframes.asked(now)
                 self._metrics.keyframe_requests.inc()
             if now - counted_at >= _COUNT_SECONDS:
                 counted_at = now
-                self._metrics.lost_packets.inc(await peer.newly_lost())
+                self._metrics.lost_packets.inc(peer.newly_lost())
 
     # ------------------------------------------------------------------ media
 

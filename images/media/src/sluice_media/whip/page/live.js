@@ -18,6 +18,7 @@ const words = {
   OverconstrainedError: "That camera or microphone is not there any more.",
 };
 const noPath = "The media connection could not be made: the server's UDP port cannot be reached from here.";
+const ended = "The server ended the broadcast: the stream was switched off, its key was changed, or somebody else took over.";
 const refusals = {
   401: "The key is wrong.",
   403: "The stream does not take this broadcast.",
@@ -167,6 +168,10 @@ async function start() {
       return;
     }
     await pc.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    const secured = pc.getSenders()[0].transport;
+    secured.addEventListener("statechange", () => {
+      if (secured.state === "closed") end(mine, ended);
+    });
     if (!mine.since) mine.grace = setTimeout(() => end(mine, noPath), ICE_GRACE_MS);
   } catch (error) {
     await end(mine, error.name === "TimeoutError" ? "The server did not answer in time." : "The server cannot be reached.");
