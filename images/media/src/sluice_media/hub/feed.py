@@ -9,10 +9,13 @@ from sluice_media.flv import FlvDemuxer, FlvError, Metadata, TagReader, Unsuppor
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import Leg
+from sluice_media.mpegts.demux import TsDemuxer
+from sluice_media.mpegts.errors import TsError
+from sluice_media.mpegts.errors import UnsupportedCodec as UnsupportedTs
 from sluice_media.timeline.leg_framing import LegDecoder, LegFormats, LegMediaRejected
-from sluice_media.units import TrackFormat
+from sluice_media.units import AccessUnit, TrackFormat
 
-__all__ = ["Feed", "FlvFeed", "UnitFeed", "feed_for"]
+__all__ = ["Feed", "FlvFeed", "TsFeed", "UnitFeed", "feed_for"]
 
 
 class Feed(Protocol):
@@ -71,6 +74,38 @@ class UnitFeed:
             self._hub.take_formats(self._leg, event.formats)
             if event.has_video is not None:
                 self._leg.declare(has_video=event.has_video)
+
+
+class TsFeed:
+    """Demultiplexes a transport stream into the hub."""
+
+    def __init__(self, hub: Hub, leg: Leg) -> None:
+        self._hub = hub
+        self._leg = leg
+        self._demuxer = TsDemuxer()
+
+    def feed(self, data: bytes, now: Moment) -> None:
+        self._leg.bytes_arrived(len(data), now)
+        try:
+            for event in self._demuxer.feed(data, now.utc_us):
+                self._take(event, now)
+        except TsError as error:
+            reason = "UnsupportedCodec" if isinstance(error, UnsupportedTs) else "BadMedia"
+            raise LegMediaRejected(reason, str(error)) from error
+
+    def flush(self, now: Moment) -> None:
+        """The stream has ended: its last units have no successor that would complete them."""
+        for event in self._demuxer.flush():
+            self._take(event, now)
+
+    def _take(self, event: TrackFormat | AccessUnit | Metadata, now: Moment) -> None:
+        if isinstance(event, AccessUnit):
+            self._hub.take_unit(self._leg, event, now)
+            return
+        if isinstance(event, Metadata):
+            self._leg.declare(has_video=event.declares_video)
+        # A program map may take tracks away without a new format.
+        self._hub.take_formats(self._leg, self._demuxer.formats)
 
 
 def feed_for(hello: LegHello, hub: Hub, leg: Leg) -> Feed:

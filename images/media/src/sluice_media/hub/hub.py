@@ -111,7 +111,16 @@ class Hub:
 
     def admit(self, name: LegName | None, hello: LegHello, now: Moment) -> Leg:
         """Takes a publisher in, if :meth:`judge` lets it."""
-        name = self.judge(name, hello, now)
+        return self._open(self.judge(name, hello, now), hello, now)
+
+    def open_pulled(self, hello: LegHello, now: Moment) -> Leg:
+        """Takes a pulled source in, in a place that is free, else in that of the one which does
+        not feed the output."""
+        free = [name for name in _PREFERENCE if name not in self._legs]
+        spare = [leg.name for leg in self.legs if leg is not self._active]
+        return self._open((free + spare)[0], hello, now)
+
+    def _open(self, name: LegName, hello: LegHello, now: Moment) -> Leg:
         running = self._legs.get(name)
         if running is not None:
             self.end_leg(running, LegEnd(reason="TakenOver", message="its publisher is back"), now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -19,14 +19,17 @@ from sluice_media.contract import (
     SRT_PASSPHRASE_FILE,
     IngestConfig,
     IngestStatus,
+    PullStatus,
 )
 from sluice_media.hub.clock import system_clock
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import LegName
 from sluice_media.hub.leg_endpoint import is_passphrase
 from sluice_media.hub.metrics import HubMetrics
+from sluice_media.hub.pull_legs import PulledLegs
 from sluice_media.hub.server import HubServer
 from sluice_media.hub.words import TICKING, status_words
+from sluice_media.pull import PullMetrics, PullSettings, pull_settings, run_pull
 from sluice_media.settings import PodSettings
 from sluice_media.status import StatusBoard, serve_status
 
@@ -59,6 +62,7 @@ class _Role:
             on_change=self.publish,
         )
         self.listening = False
+        self._reconfigured = asyncio.Event()
 
     def hub_token(self) -> SecretStr | None:
         return self.watch.key(HUB_TOKEN_FILE)
@@ -70,6 +74,7 @@ class _Role:
         """Takes configuration and keys as they are now, and echoes that."""
         self.keys = self.publishers_keys()
         self.server.configure(self.watch.config)
+        self._reconfigured.set()
         self.publish()
         self.board.configured(self.watch.config, self.configuration_error())
 
@@ -87,6 +92,9 @@ class _Role:
             return "SecretKeyMissing", "The ingest Secret has no key 'token'."
         if config.backup and LegName.BACKUP not in self.keys:
             return "SecretKeyMissing", "The ingest Secret has no key 'backupToken'."
+        missing = [n for n, uri in enumerate(self.uris()) if uri is None]
+        if missing:
+            return "SecretKeyMissing", f"The URI of source {missing[0] + 1} is not there."
         if config.srt_passphrase and not is_passphrase(self.watch.key(SRT_PASSPHRASE_FILE)):
             return "PassphraseMissing", "The SRT Secret has no passphrase of 10 to 79 characters."
         return None
@@ -95,10 +103,32 @@ class _Role:
         async for _ in self.watch.changes():
             self.configured()
 
+    def uris(self) -> Sequence[SecretStr | None]:
+        """What is to be pulled; None where a Secret lacks its key."""
+        pulled = pull_settings(self.watch.config, self.watch.key)
+        return pulled.uris if pulled is not None else ()
+
+    async def pull(self) -> None:
+        """Fetches the media of a stream that is pulled, for ever."""
+        sink = PulledLegs(self.hub, clock=system_clock, changed=self.server.changed)
+        metrics = PullMetrics(self.registry)
+        await run_pull(self.pull_changes(), sink, self.pulled, metrics)
+
+    def pulled(self, status: PullStatus) -> None:
+        self.board.update(pull=status)
+
+    async def pull_changes(self) -> AsyncIterator[PullSettings | None]:
+        while True:
+            self._reconfigured.clear()
+            yield pull_settings(self.watch.config, self.watch.key)
+            await self._reconfigured.wait()
+
     async def drain(self) -> None:
         """After SIGTERM: lets what is on air run on for as long as the pod may live; new
         publishers are sent on (503)."""
         self.hub.stopping = True
+        if self.watch.config.pull is not None:
+            return  # the next pod fetches by itself; two of us would only show things twice
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
         _log.info("draining", legs=len(self.hub.legs))
         while self.hub.legs or self.hub.output.timeline is not None:
@@ -138,6 +168,7 @@ async def serve(settings: PodSettings) -> None:
         tasks = [
             group.create_task(role.server.run(), name="hub-tick"),
             group.create_task(role.follow_configuration(), name="hub-config"),
+            group.create_task(role.pull(), name="hub-pull"),
         ]
         await stop.wait()
         await role.drain()

@@ -54,7 +54,7 @@ class HubServer:
             clock=clock,
             keys=keys,
             passphrase=passphrase,
-            changed=self._changed,
+            changed=self.changed,
             metrics=metrics,
         )
         self.timeline = TimelineEndpoint(
@@ -66,7 +66,7 @@ class HubServer:
         self._hub.configure(config, self._clock())
         self.legs.keys_changed()
         self.legs.wake_ended()
-        self._changed()
+        self.changed()
 
     async def run(self) -> None:
         """Lets time pass, for ever."""
@@ -81,7 +81,7 @@ class HubServer:
                 self._wakeup.now()
                 self._on_change()
             else:
-                self._changed(output=False)
+                self.changed(output=False)
 
     @asynccontextmanager
     async def listen(self, host: str, port: int) -> AsyncIterator[int]:
@@ -97,7 +97,7 @@ class HubServer:
             finally:
                 self.timeline.cut_all()
 
-    def _changed(self, *, output: bool = True) -> None:
+    def changed(self, *, output: bool = True) -> None:
         """After anything that may have moved the hub: wakes readers, tells of new words."""
         if self._hub.revision != self._revision:
             self._revision = self._hub.revision

@@ -1,0 +1,58 @@
+"""Streams that fetch their media themselves, on real pods."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.cluster.conftest import Cluster
+from tests.support.frames import decode_errors, runs
+from tests.support.kubectl import Kubectl
+from tests.support.objects import pulled, recording, secret
+from tests.support.publish import HttpSource
+from tests.support.recordings import download
+from tests.support.target import address_towards, free_port
+
+
+def test_pulled_uris_take_turns_until_one_delivers(
+    kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
+) -> None:
+    host = address_towards(sluice.node_ip)
+    dead, good = free_port(host), free_port(host)
+    canary = "pullcanary9c41"
+    kube.apply(
+        secret("camera", uri=f"http://{host}:{good}/{canary}.ts"),
+        pulled(
+            "camera",
+            f"http://{host}:{dead}/none.ts",
+            ("camera", "uri"),
+            pull={"stallSeconds": 2},
+        ),
+        recording("camera", "camera"),
+    )
+    kube.wait_condition("livestream", "camera", "Ready", seconds=120)
+    with HttpSource(clip, f"http://{host}:{good}/{canary}.ts"):
+        live = kube.wait_condition("livestream", "camera", "Live", seconds=60)["status"]
+        assert live["activeSource"] == "Pull"
+        assert live["live"] is True
+        assert live["pull"]["uriIndex"] == 1
+        kube.wait("recording", "camera", lambda o: o["status"].get("recording"), why="records")
+        time.sleep(11)
+        kube.patch("recording", "camera", {"spec": {"desiredState": "Stopped"}})
+        kube.wait_condition("recording", "camera", "Succeeded", seconds=90)
+        assert canary not in kube("get", "livestreams,pods,events,configmaps", "-o", "json")
+        assert canary not in everything_said(kube)
+    [file] = download(kube, "camera", tmp_path)
+    assert decode_errors(file) == ""
+    [run] = runs(file, {"A": clip})
+    assert len(run) > 200
+
+
+def everything_said(kube: Kubectl) -> str:
+    """Logs, command lines and environments of all pods of the namespace."""
+    words = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ"
+    return "".join(
+        kube("logs", pod["metadata"]["name"], check=False)
+        + kube("exec", pod["metadata"]["name"], "--", "sh", "-c", words, check=False)
+        for pod in kube.list("pods")
+    )
