@@ -104,6 +104,14 @@ lock: ## renews the locked dependencies
 	$$lock operator/pyproject.toml -o operator/requirements.lock
 	$$lock tests/requirements.in operator/requirements.lock images/media/requirements.lock -o tests/requirements.lock
 
+.PHONY: fuzz
+fuzz: ## hostile input for a while: SECONDS_EACH (60) for every parser
+	@SLUICE_FUZZ_SECONDS=$(or $(SECONDS_EACH),60) $(bin)/python -m pytest tests/unit/fuzz --timeout 0 -n 2 $(PYTEST_ARGS)
+
+.PHONY: bench-ingest
+bench-ingest: packages ## gateway and hub beside nginx-rtmp: CPU and memory for each publisher
+	@$(bin)/python -m tests.bench.ingest
+
 .PHONY: bench
 bench: install ## benchmarks: prints figures, fails beyond their limits
 	@$(bin)/python -m tests.bench

@@ -49,7 +49,7 @@ def cluster() -> Cluster:
 @pytest.fixture(scope="session")
 def sluice(cluster: Cluster) -> Cluster:
     """The cluster, with Sluice's own pods ready."""
-    for deployment in ("sluice-operator", "sluice-gateway"):
+    for deployment in ("sluice-operator", "sluice-gateway", "sluice-whip"):
         cluster.system("rollout", "status", f"deployment/{deployment}", "--timeout=120s")
     return cluster
 

@@ -5,11 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["CHANGES", "CLAIM", "INVALID", "RTMP", "STREAM", "VALID", "Change", "Invalid", "Valid"]
+__all__ = [
+    "CHANGES",
+    "CLAIM",
+    "INVALID",
+    "PULLED",
+    "RTMP",
+    "STREAM",
+    "VALID",
+    "Change",
+    "Invalid",
+    "Valid",
+    "pull",
+]
 
 KEY = {"name": "platform", "key": "key"}
 RTMP = {"uri": "rtmp://platform.example/live", "streamKeySecretRef": KEY}
 STREAM = {"streamRef": {"name": "a"}}
+PULLED = {"uri": "rtmp://a.example/live/x"}
+
+
+def pull(*uris: Any) -> Any:
+    """The spec of a stream that is pulled."""
+    return {"source": {"pull": {"uris": list(uris)}}}
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,10 +64,10 @@ INVALID = [
         {"resumeWindowSeconds": 1.5},
     ),
     Invalid(
-        "a protocol that is not there yet",
+        "a protocol that is none",
         "LiveStream",
-        'supported values: "RTMP"',
-        {"source": {"push": {"protocols": ["SRT"]}}},
+        'supported values: "RTMP", "RTMPS", "SRT", "WHIP"',
+        {"source": {"push": {"protocols": ["RIST"]}}},
     ),
     Invalid(
         "no protocol at all",
@@ -63,7 +81,67 @@ INVALID = [
         "Duplicate value",
         {"source": {"push": {"protocols": ["RTMP", "RTMP"]}}},
     ),
-    Invalid("no source", "LiveStream", "spec.source.push: Required value", {"source": {}}),
+    Invalid("no source", "LiveStream", "exactly one of push and pull must be set", {"source": {}}),
+    Invalid(
+        "two sources",
+        "LiveStream",
+        "exactly one of push and pull must be set",
+        {"source": {"push": {}, "pull": {"uris": [PULLED]}}},
+    ),
+    Invalid(
+        "a latency that no line has",
+        "LiveStream",
+        "should be less than or equal to 8000",
+        {"source": {"push": {"srt": {"latencyMilliseconds": 8001}}}},
+    ),
+    Invalid(
+        "failing back at once",
+        "LiveStream",
+        "should be greater than or equal to 5",
+        {"failover": {"failback": "AfterStable", "failbackSeconds": 0}},
+    ),
+    Invalid(
+        "nothing to pull",
+        "LiveStream",
+        "should have at least 1 items",
+        {"source": {"pull": {"uris": []}}},
+    ),
+    Invalid(
+        "too much to pull",
+        "LiveStream",
+        "must have at most 16 items",
+        {"source": {"pull": {"uris": [PULLED] * 17}}},
+    ),
+    Invalid(
+        "a source that is twice",
+        "LiveStream",
+        "exactly one of uri and uriSecretRef must be set",
+        pull({**PULLED, "uriSecretRef": KEY}),
+    ),
+    Invalid(
+        "a password in a source",
+        "LiveStream",
+        "must not carry a user or password",
+        pull({"uri": "rtsp://me:secret@camera.example/stream1"}),
+    ),
+    Invalid(
+        "a key in a source",
+        "LiveStream",
+        "must not carry a query or fragment",
+        pull({"uri": "https://cdn.example/live.m3u8?token=secret"}),
+    ),
+    Invalid(
+        "an SRT source that waits to be called",
+        "LiveStream",
+        "the mode can only be caller",
+        pull({"uri": "srt://0.0.0.0:9000?mode=listener"}),
+    ),
+    Invalid(
+        "two URIs in one",
+        "LiveStream",
+        "without spaces and without '|'",
+        pull({"uri": "http://a.example/x|file:/etc/passwd"}),
+    ),
     Invalid(
         "stall time too short",
         "LiveStream",
@@ -205,9 +283,26 @@ class Valid:
     name: str = "a"
 
 
+PULLABLE = [
+    "rtmp://192.0.2.1:1935/live/x",
+    "rtmps://[2001:db8::1]/live/x",
+    "srt://a.example:9000?mode=caller&latency=200",
+    "http://a.example/x.m3u8",
+    "https://a.example",
+    "rtsp://camera.example:554/stream1",
+    "rtsps://camera.example/stream1",
+]
 VALID = [
     Valid("an empty spec", "LiveStream", {}),
     Valid("the longest name", "LiveStream", {}, "a" * 40),
+    Valid("everything that can be pulled", "LiveStream", pull(*({"uri": u} for u in PULLABLE))),
+    Valid("a secret source", "LiveStream", pull({"uriSecretRef": KEY})),
+    Valid("the same source twice", "LiveStream", pull(PULLED, PULLED)),
+    Valid(
+        "SRT with a passphrase",
+        "LiveStream",
+        {"source": {"push": {"srt": {"latencyMilliseconds": 20, "passphraseSecretRef": KEY}}}},
+    ),
     Valid("a name that begins with a digit", "Recording", STREAM, "2026-05-04-show"),
     Valid("an address", "Restream", STREAM | RTMP | {"uri": "rtmp://192.0.2.1:1935/live/x"}),
     Valid("an IPv6 address", "Restream", STREAM | RTMP | {"uri": "rtmp://[2001:db8::1]:1935/live"}),
@@ -231,6 +326,7 @@ class Change:
     """What is said; empty: the change is taken."""
 
 
+NO = {"enabled": False}
 CLAIM = {"persistentVolumeClaim": {"claimName": "tapes"}}
 CHANGES = [
     Change("a stop", "Recording", STREAM, STREAM | {"desiredState": "Stopped"}),
@@ -277,6 +373,22 @@ CHANGES = [
         "persistentVolumeClaim of a MediaStore cannot be changed; make a new MediaStore",
     ),
     Change("another title", "LiveStream", {}, {"title": "x"}),
+    Change("no backup any more", "LiveStream", {}, {"source": {"push": {"backup": NO}}}),
+    Change("another source", "LiveStream", pull(PULLED), pull({"uriSecretRef": KEY}, PULLED)),
+    Change(
+        "pulled instead of pushed",
+        "LiveStream",
+        {"source": {"push": {}}},
+        pull(PULLED),
+        "a LiveStream that is pushed cannot become one that is pulled",
+    ),
+    Change(
+        "pushed instead of pulled",
+        "LiveStream",
+        pull(PULLED),
+        {"source": {"push": {}}},
+        "a LiveStream that is pushed cannot become one that is pulled",
+    ),
     Change(
         "another target", "Restream", STREAM | RTMP, STREAM | RTMP | {"uri": "rtmp://other/live"}
     ),

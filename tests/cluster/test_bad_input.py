@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, restream, secret
 
@@ -83,12 +81,3 @@ def test_a_claim_that_does_not_exist_is_said_and_healed(kube: Kubectl) -> None:
         }
     )
     kube.wait_condition("mediastore", "archive", "Ready", seconds=120)
-
-
-@pytest.mark.timeout(400)
-def test_a_pod_that_no_node_takes_is_said_and_healed(kube: Kubectl) -> None:
-    kube.apply(livestream("big", workload={"resources": {"requests": {"memory": "4Ti"}}}))
-    message = stalled(kube, "livestream", "big", "Unschedulable", 200)
-    assert "memory" in message
-    kube.patch("livestream", "big", {"spec": {"workload": None}})
-    kube.wait_condition("livestream", "big", "Ready", seconds=120)

@@ -26,6 +26,8 @@ from tests.support.publish import Publisher
 from tests.unit.chart.helm import CHART, VALUES_FILES, helm_binary
 
 ABSENT = {"image": {"repository": "localhost/sluice-absent", "tag": "1", "pullPolicy": "Never"}}
+OTHER_MEDIA_PORT = "whip.service.nodePorts.media=31987"
+"""Beside the installed release, which has the default."""
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
@@ -107,7 +109,8 @@ def test_the_api_server_accepts_every_shape(release: Release, file: Path) -> Non
         own.append(f"--set=operator.watchNamespaces={{{release.name}}}")
     # A port that is taken by the installed gateway is no fault of the chart.
     if "nodePort" in file.read_text(encoding="utf-8"):
-        own.append("--set=gateway.service.nodePorts.rtmp=0")
+        own += [f"--set=gateway.service.nodePorts.{port}=0" for port in ("rtmp", "rtmps", "srt")]
+        own += ["--set=whip.service.nodePorts.http=0", f"--set={OTHER_MEDIA_PORT}"]
     rendered = release.helm(
         "template",
         release.name,
@@ -125,7 +128,7 @@ def test_the_api_server_accepts_every_shape(release: Release, file: Path) -> Non
 def test_a_second_install_changes_nothing(release: Release) -> None:
     release.upgrade()
     # Pods are admitted by Pod Security "restricted": their image is missing, nothing else.
-    for component in ("operator", "gateway"):
+    for component in ("operator", "gateway", "whip"):
         release.kubectl.wait(
             "deployment",
             f"{release.name}-{component}",
@@ -165,11 +168,13 @@ def test_upgrading_the_gateway_cuts_no_publisher(
     values: dict[str, Any] = {
         "media": {"image": {"repository": repository, "tag": tag}},
         "gateway": {"publicHost": sluice.node_ip, "service": {"type": "NodePort"}},
+        "whip": {"enabled": False},
     }
     release.upgrade(values)
     gateway = f"{release.name}-gateway"
     release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=60s")
-    [port] = release.kubectl.get("service", gateway)["spec"]["ports"]
+    ports = release.kubectl.get("service", gateway)["spec"]["ports"]
+    [port] = [port for port in ports if port["name"] == "rtmp"]
     kube.apply(livestream("match"))
     kube.wait_condition("livestream", "match", "Ready")
     data = kube.get("secret", "match-ingest")["data"]
@@ -221,7 +226,9 @@ def test_the_installed_operator_reads_secrets_by_name_only(sluice: Cluster) -> N
     assert not _may(kubectl, "sluice-operator", "create", "pods/exec")
     assert not _may(kubectl, "sluice-operator", "delete", "recordings.sluice.video")
     assert not _may(kubectl, "sluice-operator", "create", "clusterrolebindings")
-    assert not _may(kubectl, "sluice-gateway", "get", "pods")
+    for who in ("sluice-gateway", "sluice-whip"):
+        assert not _may(kubectl, who, "get", "pods")
+    assert _may(kubectl, "sluice-operator", "get", "services/sluice-whip", f"-n{SYSTEM_NAMESPACE}")
 
 
 def test_edit_may_make_streams_and_view_may_look(sluice: Cluster) -> None:

@@ -16,12 +16,14 @@ from tests.cluster.crd_cases import (
     CHANGES,
     CLAIM,
     INVALID,
+    PULLED,
     RTMP,
     STREAM,
     VALID,
     Change,
     Invalid,
     Valid,
+    pull,
 )
 from tests.support.kubectl import Kubectl, KubectlError
 
@@ -33,7 +35,9 @@ def api(cluster: Cluster) -> Iterator[Kubectl]:
     """kubectl in a namespace of these tests, with the definitions of this checkout installed."""
     kubectl = cluster.kubectl
     for path in CRDS:
-        kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
+        kubectl(
+            "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", str(path)
+        )
         name = yaml.safe_load(path.read_text())["metadata"]["name"]
         kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
     namespace = f"crds-{secrets.token_hex(4)}"
@@ -88,6 +92,11 @@ def test_an_invalid_object_is_refused_with_a_sentence(api: Kubectl, case: Invali
     assert case.want in refusal(api, obj)
 
 
+def test_a_source_that_is_wrong_in_one_way_is_told_in_one_sentence(api: Kubectl) -> None:
+    obj = manifest("LiveStream", "a", pull({"uri": "rtsp://me:secret@h/x?y"}))
+    assert refusal(api, obj).count("uris[0].uri: Invalid value") <= 1
+
+
 def test_a_target_that_is_wrong_in_one_way_is_told_in_one_sentence(api: Kubectl) -> None:
     obj = manifest("Restream", "a", STREAM | RTMP | {"uri": "srt://h:1?mode=listener"})
     assert refusal(api, obj).count("spec.uri: Invalid value") <= 1
@@ -106,10 +115,28 @@ def test_defaults_are_filled_in(api: Kubectl) -> None:
     assert api.get("lvs", "bare")["spec"] == {
         "title": "",
         "active": True,
-        "source": {"push": {"protocols": ["RTMP"]}},
-        "failover": {"stallMilliseconds": 800},
+        "source": {
+            "push": {
+                "protocols": ["RTMP", "RTMPS", "SRT", "WHIP"],
+                "backup": {"enabled": True},
+            }
+        },
+        "failover": {"stallMilliseconds": 800, "failback": "Never", "failbackSeconds": 60},
         "resumeWindowSeconds": 10,
         "updatePolicy": "WhenIdle",
+    }
+
+
+def test_defaults_of_a_pulled_stream_are_filled_in(api: Kubectl) -> None:
+    api.apply(manifest("LiveStream", "pulled", pull(PULLED)))
+    assert api.get("lvs", "pulled")["spec"]["source"] == {
+        "pull": {
+            "uris": [PULLED],
+            "stallSeconds": 3,
+            "retrySeconds": 3,
+            "inactivitySeconds": 7200,
+            "standby": "Cold",
+        }
     }
 
 

@@ -2,35 +2,71 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from datetime import UTC, datetime
+from typing import Any
 
+from tests.demo.certificate import fits, tls_secret
 from tests.demo.console import DemoError
 from tests.demo.environment import REPOSITORY, Environment
+from tests.kube.layout import POD_NETWORK, SERVICE_NETWORK
 
 __all__ = ["SYSTEM_NAMESPACE", "install", "uninstall"]
 
 SYSTEM_NAMESPACE = "sluice-system"
-RTMP_NODE_PORT = 31935
+CERTIFICATE = "sluice-gateway-tls"
+NODE_PORTS = {"rtmp": 31935, "rtmps": 31936, "srt": 31890}
+WHIP_NODE_PORTS = {"http": 31980, "media": 31189}
 
 
 def install(env: Environment) -> None:
     """Raises DemoError when Helm says no or the pods do not become ready."""
-    values = ["--set", "gateway.terminationGracePeriodSeconds=30"]
-    for role, reference in env.images.items():
-        repository, tag = reference.rsplit(":", 1)
-        values += ["--set-string", f"{role}.image.repository={repository}"]
-        values += ["--set-string", f"{role}.image.tag={tag}"]
+    values: dict[str, Any] = {
+        role: {"image": _image(reference)} for role, reference in env.images.items()
+    }
+    values |= {
+        "gateway": {"terminationGracePeriodSeconds": 30},
+        "whip": {"terminationGracePeriodSeconds": 30},
+    }
     if env.public_host is not None:
-        values += ["--set", "gateway.service.type=NodePort"]
-        values += ["--set", f"gateway.service.nodePorts.rtmp={RTMP_NODE_PORT}"]
-        values += ["--set-string", f"gateway.publicHost={env.public_host}"]
+        _make_certificate(env, env.public_host)
+        values["gateway"] |= {
+            "service": {"type": "NodePort", "nodePorts": NODE_PORTS},
+            "publicHost": env.public_host,
+            "rtmps": {"enabled": True, "secretName": CERTIFICATE},
+        }
+        values["whip"] |= {"service": {"nodePorts": WHIP_NODE_PORTS}}
+        values["network"] = {"clusterRanges": [POD_NETWORK, SERVICE_NETWORK]}
     command = [env.helm, "upgrade", "--install", "sluice", str(REPOSITORY / "charts" / "sluice")]
     command += ["--kubeconfig", env.kubectl.kubeconfig, "--namespace", SYSTEM_NAMESPACE]
-    command += ["--create-namespace", "--take-ownership", "--wait", "--timeout", "180s", *values]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command += [
+        "--create-namespace",
+        "--take-ownership",
+        "--force-conflicts",
+        "--wait",
+        "--timeout",
+        "180s",
+    ]
+    done = subprocess.run(
+        [*command, "--values", "-"], input=json.dumps(values), capture_output=True, text=True
+    )
     if done.returncode:
         pods = env.kubectl.within(SYSTEM_NAMESPACE)("get", "pods", check=False)
         raise DemoError(f"Helm could not install Sluice:\n{done.stderr}\n{pods}")
+
+
+def _image(reference: str) -> dict[str, str]:
+    repository, tag = reference.rsplit(":", 1)
+    return {"repository": repository, "tag": tag}
+
+
+def _make_certificate(env: Environment, host: str) -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM_NAMESPACE}}
+    env.kubectl.apply(namespace)
+    system, now = env.kubectl.within(SYSTEM_NAMESPACE), datetime.now(UTC)
+    if not fits(system.find("secret", CERTIFICATE), host, now):
+        system.apply(tls_secret(CERTIFICATE, host, now))
 
 
 def uninstall(env: Environment) -> None:

@@ -36,6 +36,7 @@ NODE_PORTS: Sequence[tuple[int, str]] = (
     (31936, "TCP"),
     (31890, "UDP"),
     (31980, "TCP"),
+    (31189, "UDP"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,16 @@ from tests.kube.errors import KubeToolError
 
 __all__ = ["ALWAYS", "BARE", "ensure", "missing"]
 
+_GSTREAMER = f"/usr/lib/{platform.machine()}-linux-gnu/gstreamer-1.0"
+
 #: Package → what shows that it is there: a program on the PATH, or a file.
 #: These are used on the host whichever way the cluster runs.
 ALWAYS = {
+    "chromium": "chromium",
     "ffmpeg": "ffmpeg",
+    "gstreamer1.0-plugins-bad": f"{_GSTREAMER}/libgstrtmp2.so",
+    "gstreamer1.0-plugins-good": f"{_GSTREAMER}/libgstflv.so",
+    "gstreamer1.0-tools": "gst-launch-1.0",
     "nginx": "nginx",
     "srt-tools": "srt-live-transmit",
     "libnginx-mod-rtmp": "/usr/lib/nginx/modules/ngx_rtmp_module.so",

@@ -17,6 +17,7 @@ from sluice_media.contract import IngestStatus, TimelineFormat
 from sluice_media.timeline.framing import Record, TimelineDecoder
 from sluice_media.units import AccessUnit
 from tests.media.recorder_rig import ROOT, free_port, samples
+from tests.unit.gateway.certificates import MountedSecret
 from tests.unit.hub.world import config
 
 __all__ = ["KEY", "BroadcastRig", "Received", "broadcast_rig"]
@@ -30,7 +31,8 @@ from sluice_media.gateway.role import GatewaySettings, serve
 from sluice_media.logs import configure_logging
 
 async def locate(namespace, stream):
-    return "http://127.0.0.1:" + os.environ["SLUICE_HUB_PORT"]
+    port = os.environ["SLUICE_HUB_PORT" if stream == "news" else "OTHER_HUBS_PORT"]
+    return "http://127.0.0.1:" + port
 
 configure_logging()
 uvloop.run(serve(GatewaySettings(), locate))
@@ -56,9 +58,11 @@ class Received:
 
 
 class BroadcastRig:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sink_port: int | None = None) -> None:
         self._folder = folder
         self.rtmp_port, self.hub_port = free_port(), free_port()
+        self._other_hubs_port = sink_port or self.hub_port
+        self.rtmps_port, self.srt_port = free_port(), free_port()
         self.hub_status_port, self.gateway_status_port = free_port(), free_port()
         self.hub: asyncio.subprocess.Process
         self.gateway: asyncio.subprocess.Process
@@ -66,6 +70,14 @@ class BroadcastRig:
     @property
     def url(self) -> str:
         return f"rtmp://127.0.0.1:{self.rtmp_port}/ns/news?{KEY}"
+
+    @property
+    def rtmps_url(self) -> str:
+        return f"rtmps://127.0.0.1:{self.rtmps_port}/ns/news?{KEY}"
+
+    @property
+    def srt_url(self) -> str:
+        return f"srt://127.0.0.1:{self.srt_port}?streamid=ns/news?{KEY}"
 
     @property
     def server(self) -> str:
@@ -83,7 +95,10 @@ class BroadcastRig:
         for name, token in (("hub", HUB_TOKEN), ("ingest", KEY)):
             (self._folder / "keys" / name).mkdir(parents=True)
             (self._folder / "keys" / name / "token").write_text(token)
-        (self._folder / "config.json").write_text(config(resume_window_seconds=2).to_json())
+        protocols = ["RTMP", "RTMPS", "SRT"]
+        hub = config(resume_window_seconds=2, protocols=protocols)
+        (self._folder / "config.json").write_text(hub.to_json())
+        MountedSecret(self._folder / "tls").renew("gateway")
         self.hub = await self._run("hub", self.hub_status_port, "-m", "sluice_media", "ingest")
         self.gateway = await self._run("gateway", self.gateway_status_port, "-c", _GATEWAY)
         async with asyncio.timeout(20), aiohttp.ClientSession() as session:
@@ -105,7 +120,11 @@ class BroadcastRig:
             "SLUICE_CONFIG_FILE": str(self._folder / "config.json"),
             "SLUICE_KEYS_DIR": str(self._folder / "keys"),
             "SLUICE_HUB_PORT": str(self.hub_port),
+            "OTHER_HUBS_PORT": str(self._other_hubs_port),
             "SLUICE_RTMP_PORT": str(self.rtmp_port),
+            "SLUICE_RTMPS_PORT": str(self.rtmps_port),
+            "SLUICE_TLS_DIR": str(self._folder / "tls"),
+            "SLUICE_SRT_PORT": str(self.srt_port),
             "SLUICE_STATUS_PORT": str(status_port),
         }
         with (self._folder / f"{name}.log").open("wb") as log:
@@ -182,8 +201,9 @@ async def _is_ready(session: aiohttp.ClientSession, port: int) -> bool:
 
 
 @asynccontextmanager
-async def broadcast_rig(folder: Path) -> AsyncIterator[BroadcastRig]:
-    rig = BroadcastRig(folder)
+async def broadcast_rig(folder: Path, sink_port: int | None = None) -> AsyncIterator[BroadcastRig]:
+    """The stream ``news`` has the real hub; all others have what listens at ``sink_port``."""
+    rig = BroadcastRig(folder, sink_port)
     try:
         await rig.start()
         yield rig

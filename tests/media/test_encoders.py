@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from sluice_media.flv import FlvTag, TagType, metadata_payload
-from sluice_media.units import Codec, TrackFormat, TrackKind
+from sluice_media.flv import FlvMuxer, FlvTag, TagType, metadata_payload
+from sluice_media.mpegts.demux import TsDemuxer
+from sluice_media.rtmp import ClientSession
+from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind
 from tests.media.broadcast_rig import KEY, BroadcastRig, Received, broadcast_rig
 from tests.media.media_clips import Clip, make_clip
 from tests.media.rtmp_encoder import flv_tags, later, send_tags
@@ -85,6 +89,75 @@ async def test_gstreamer(rig: BroadcastRig, clip: Clip, sink: str) -> None:
         await has_all_of(received, clip)
 
 
+async def test_ffmpeg_over_tls(rig: BroadcastRig, clip: Clip) -> None:
+    source = ("-readrate", "4", "-i", str(clip.path), "-c", "copy", "-f", "flv")
+    async with rig.reading() as received:
+        assert await rig.publish("ffmpeg", "-v", "error", *source, rig.rtmps_url) == (0, "")
+        await has_all_of(received, clip)
+        assert (await rig.gateway_metrics())["sluice_gateway_publishes_accepted_total"] == 1
+    assert KEY not in rig.logs()
+
+
+async def test_ffmpeg_is_told_over_tls_that_its_key_is_wrong(rig: BroadcastRig, clip: Clip) -> None:
+    source = ("-i", str(clip.path), "-c", "copy", "-f", "flv")
+    wrong = rig.rtmps_url.replace(KEY, "wrong")
+    code, said = await rig.publish("ffmpeg", "-v", "error", *source, wrong)
+    assert code != 0
+    assert "BadKey" in said
+
+
+async def test_gstreamer_over_tls(rig: BroadcastRig, clip: Clip) -> None:
+    pipeline = (
+        f"filesrc location={clip.path} ! flvdemux name=d  "
+        "d.video ! queue ! h264parse ! video/x-h264,stream-format=avc ! m.  "
+        "d.audio ! queue ! aacparse ! m.  flvmux name=m streamable=true ! "
+        f'rtmp2sink location="{rig.rtmps_url}" tls-validation-flags=0 sync=true'
+    )
+    async with rig.reading() as received:
+        code, said = await rig.publish("sh", "-c", f"exec gst-launch-1.0 -q -e {pipeline}")
+        assert code == 0, said
+        await has_all_of(received, clip)
+
+
+async def has_all_pictures_of(received: Received, clip: Clip) -> None:
+    """By count: another container delimits access units in its own way."""
+    pictures, sounds = len(sent(clip, 0)), len(sent(clip, 1))
+    await until(lambda: len(received.payloads(0)) >= pictures, 10)
+    await until(lambda: len(received.payloads(1)) >= sounds - 4)
+    assert len(received.payloads(0)) == pictures
+
+
+async def test_ffmpeg_over_srt(rig: BroadcastRig, clip: Clip) -> None:
+    source = ("-re", "-i", str(clip.path), "-c", "copy", "-f", "mpegts")
+    url = rig.srt_url + "&pkt_size=1316&linger=2"
+    async with rig.reading() as received:
+        code, said = await rig.publish("ffmpeg", "-v", "error", *source, url)
+        assert code == 0, said
+        await has_all_pictures_of(received, clip)
+    assert KEY not in rig.logs()
+
+
+async def test_gstreamer_over_srt(rig: BroadcastRig, clip: Clip) -> None:
+    pipeline = (
+        f"filesrc location={clip.path} ! flvdemux name=d  "
+        "d.video ! queue ! h264parse config-interval=-1 ! m.  d.audio ! queue ! aacparse ! m.  "
+        f'mpegtsmux name=m alignment=7 ! srtsink uri="srt://127.0.0.1:{rig.srt_port}" '
+        f'streamid="ns/{STREAM_KEY}" mode=caller sync=true wait-for-connection=true'
+    )
+    async with rig.reading() as received:
+        publishing = asyncio.create_task(
+            rig.publish("sh", "-c", f"exec gst-launch-1.0 -q -e {pipeline}")
+        )
+        try:
+            # It forgets what its socket still holds when its input ends.
+            await until(lambda: len(received.payloads(0)) >= len(sent(clip, 0)) * 3 // 4, 15)
+        finally:
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+        times = [u.dts for u in received.units if u.track == 0]
+        assert {b - a for a, b in pairwise(times)} == {3_600}
+
+
 async def test_metadata_that_comes_late_and_twice(rig: BroadcastRig, clip: Clip) -> None:
     metadata, *media = flv_tags(clip.path)
     tags = [*media[:60], metadata, *media[60:120], metadata, *media[120:]]
@@ -146,3 +219,69 @@ async def test_a_clock_that_passes_2_to_the_32_milliseconds(rig: BroadcastRig, c
         await has_all_of(received, clip)
         times = [u.dts for u in received.units if u.track == 0]
         assert {b - a for a, b in pairwise(times)} == {3_600}
+
+
+async def test_hevc_in_enhanced_rtmp(rig: BroadcastRig, tmp_path: Path) -> None:
+    source = tmp_path / "hevc.ts"
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25"]
+    command += ["-t", "2", "-c:v", "libx265", "-preset", "ultrafast", "-g", "25"]
+    command += ["-x265-params", "log-level=none:bframes=2", "-f", "mpegts", str(source)]
+    subprocess.run(command, check=True, timeout=60)
+    demuxer = TsDemuxer()
+    events = [*demuxer.feed(source.read_bytes()), *demuxer.flush()]
+    units = [event for event in events if isinstance(event, AccessUnit)]
+    muxer = FlvMuxer()
+    tags = muxer.start(demuxer.formats)
+    tags += [tag for unit in units if (tag := muxer.unit(unit)) is not None]
+    async with rig.reading() as received:
+        await send_tags(rig.rtmp_port, STREAM_KEY, tags)
+        await until(lambda: len(received.payloads(0)) >= len(units))
+        assert received.payloads(0) == [unit.payload for unit in units]
+        (track,) = received.formats[-1].tracks
+        assert (track.codec, track.width, track.height) == ("hevc", 320, 180)
+        offsets = [unit.pts - unit.dts for unit in received.units]
+        assert offsets == [unit.pts - unit.dts for unit in units]
+
+
+@pytest.mark.parametrize("fourcc", [b"av01", b"vp09"])
+async def test_what_is_not_carried_is_refused_with_a_sentence(
+    rig: BroadcastRig, fourcc: bytes
+) -> None:
+    session = ClientSession(app="ns", tc_url="rtmp://127.0.0.1/ns", stream_key=STREAM_KEY)
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.rtmp_port)
+    try:
+        heard: list[object] = []
+        writer.write(session.take_output())
+        async with asyncio.timeout(10):
+            while data := await reader.read(65_536):
+                asked = not session.accepted
+                heard += session.feed(data)
+                writer.write(session.take_output())
+                if asked and session.accepted:
+                    writer.write(session.send_video(0, b"\x90" + fourcc + bytes(20)))
+    finally:
+        writer.close()
+    assert f"UnsupportedCodec: The video is {fourcc.decode()}; Sluice takes" in str(heard[-1])
+    rejection = (await rig.status()).last_rejection
+    assert rejection is not None
+    assert rejection.reason == "UnsupportedCodec"
+
+
+async def test_of_many_tracks_the_first_is_taken(rig: BroadcastRig, clip: Clip) -> None:
+    def many(tag: FlvTag) -> FlvTag:
+        """The picture as track 0 of two, as Enhanced RTMP has it (ManyTracks)."""
+        if tag.type_id != TagType.VIDEO or tag.payload[0] & 0xF != 7:
+            return tag
+        head = bytes((0x80 | tag.payload[0] & 0x70 | 6, 0x10 | (0 if not tag.payload[1] else 1)))
+        body = tag.payload[5:] if not tag.payload[1] else tag.payload[2:]
+        tracks = b"".join(
+            bytes((number,)) + len(data).to_bytes(3, "big") + data
+            for number, data in ((1, b"another rendition"), (0, body))
+        )
+        return replace(tag, payload=head + b"avc1" + tracks)
+
+    async with rig.reading() as received:
+        # The end of sequence (packet type 2) has no place among the tracks.
+        tags = [t for t in flv_tags(clip.path) if t.type_id != TagType.VIDEO or t.payload[1] != 2]
+        await send_tags(rig.rtmp_port, STREAM_KEY, [many(tag) for tag in tags])
+        await has_all_of(received, clip)

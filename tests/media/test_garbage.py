@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
+import socket
 from pathlib import Path
 
 from sluice_media import http_server
@@ -16,6 +18,7 @@ from tests.unit.gateway.rig import until
 FLOOD_SECONDS = 4
 TOKEN = "canary-of-a-half-right-request"
 HEAD = f"Host: x\r\nAuthorization: Bearer {TOKEN}"
+SRT_INDUCTION = bytes.fromhex("80000000000000000000000000000000") + bytes.fromhex("00000004")
 CHUNKED = f"POST /v1/legs HTTP/1.1\r\n{HEAD}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
 
 
@@ -51,11 +54,27 @@ async def flood(port: int, seed: int, stop: asyncio.Event) -> None:
         writer.transport.abort()
 
 
+async def flood_datagrams(port: int, seed: int, stop: asyncio.Event) -> None:
+    """Noise, and what begins like an SRT handshake, from addresses that never answer."""
+    rng = random.Random(seed)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        while not stop.is_set():
+            for _ in range(20):
+                head = rng.choice((b"", SRT_INDUCTION, b"\x80\x00" + bytes(14)))
+                with contextlib.suppress(BlockingIOError):
+                    sock.sendto(head + rng.randbytes(rng.randrange(0, 1_300)), ("127.0.0.1", port))
+            await asyncio.sleep(0.01)
+
+
 async def test_a_running_stream_loses_nothing(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.flv", seconds=7, gop=25)
     stop = asyncio.Event()
     async with broadcast_rig(tmp_path) as rig, rig.reading() as received:
-        ports = (rig.rtmp_port, rig.hub_port, rig.hub_status_port, rig.gateway_status_port)
+        ports = (
+            rig.rtmp_port, rig.rtmps_port, rig.hub_port, rig.hub_status_port,
+            rig.gateway_status_port,
+        )  # fmt: skip
         source = ("-re", "-i", str(clip.path), "-c", "copy", "-f", "flv", rig.url)
         encoder = asyncio.create_task(rig.publish("ffmpeg", "-v", "error", *source))
         await rig.until(lambda status: status.on_air)
@@ -64,6 +83,7 @@ async def test_a_running_stream_loses_nothing(tmp_path: Path) -> None:
             asyncio.create_task(flood(port, seed, stop))
             for seed, port in enumerate((*ports, *ports))
         ]
+        floods.append(asyncio.create_task(flood_datagrams(rig.srt_port, 9, stop)))
         half_open = [(await asyncio.open_connection("127.0.0.1", port))[1] for port in ports * 40]
         await asyncio.sleep(FLOOD_SECONDS)
         stop.set()

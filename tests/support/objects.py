@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-__all__ = ["livestream", "recording", "restream", "secret"]
+__all__ = ["livestream", "pulled", "recording", "restream", "secret", "secret_key"]
 
 API_VERSION = "sluice.video/v1alpha1"
 
@@ -23,6 +23,20 @@ def livestream(name: str, *, title: str | None = None, **spec: Any) -> dict[str,
     return _object(
         "LiveStream", name, {"title": title or f"Stream {name}", "source": {"push": {}}, **spec}
     )
+
+
+def pulled(name: str, *uris: str | tuple[str, str], **spec: Any) -> dict[str, Any]:
+    """A LiveStream that pulls; a source is a URI, or (Secret, key). ``pull`` in ``spec`` holds the
+    other fields of spec.source.pull."""
+    sources = [
+        {"uri": uri} if isinstance(uri, str) else {"uriSecretRef": secret_key(*uri)} for uri in uris
+    ]
+    pull = {"uris": sources, **spec.pop("pull", {})}
+    return livestream(name, source={"pull": pull}, **spec)
+
+
+def secret_key(name: str, key: str) -> dict[str, str]:
+    return {"name": name, "key": key}
 
 
 def recording(name: str, stream: str, **spec: Any) -> dict[str, Any]:

@@ -24,6 +24,10 @@
 {{ include "sluice.fullname" . }}-gateway
 {{- end -}}
 
+{{- define "sluice.whip.fullname" -}}
+{{ include "sluice.fullname" . }}-whip
+{{- end -}}
+
 {{/* (dict "root" $ "component" "operator") -> labels of everything that belongs to it. */}}
 {{- define "sluice.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
@@ -81,12 +85,40 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* externalTrafficPolicy of the gateway's Service; nothing with ClusterIP. */}}
-{{- define "sluice.gateway.trafficPolicy" -}}
-{{- $service := .Values.gateway.service -}}
-{{- if ne $service.type "ClusterIP" -}}
-{{- default (ternary "Local" "Cluster" (eq $service.type "LoadBalancer")) $service.externalTrafficPolicy -}}
+{{/* (dict "type" "NodePort" "service" .Values.gateway.service) -> externalTrafficPolicy; nothing with
+ClusterIP. */}}
+{{- define "sluice.trafficPolicy" -}}
+{{- if ne .type "ClusterIP" -}}
+{{- default (ternary "Local" "Cluster" (eq .type "LoadBalancer")) .service.externalTrafficPolicy -}}
 {{- end -}}
+{{- end -}}
+
+{{/* (dict "type" "NodePort" "service" .Values.gateway.service) -> fields of a Service spec. */}}
+{{- define "sluice.service" -}}
+type: {{ .type }}
+{{- with include "sluice.trafficPolicy" . }}
+externalTrafficPolicy: {{ . }}
+{{- end }}
+{{- if eq .type "LoadBalancer" }}
+{{- with .service.loadBalancerClass }}
+loadBalancerClass: {{ . }}
+{{- end }}
+{{- with .service.loadBalancerSourceRanges }}
+loadBalancerSourceRanges: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* (dict "name" "srt" "protocol" "UDP" "type" "NodePort" "service" …) -> one port of a Service. */}}
+{{- define "sluice.servicePort" -}}
+- name: {{ .name }}
+  port: {{ get .service.ports .name }}
+  targetPort: {{ .name }}
+  protocol: {{ .protocol }}
+  {{- $node := get .service.nodePorts .name }}
+  {{- if and $node (ne .type "ClusterIP") }}
+  nodePort: {{ $node }}
+  {{- end }}
 {{- end -}}
 
 {{/* Host in the URLs that people paste; empty: the operator reads the load balancer's address. */}}
@@ -100,12 +132,84 @@ priorityClassName: {{ . }}
 {{- end -}}
 {{- end -}}
 
-{{/* Port in the RTMP URLs; empty: the operator reads it off the Service. */}}
-{{- define "sluice.gateway.publicRtmpPort" -}}
-{{- $gateway := .Values.gateway -}}
-{{- if $gateway.publicPorts.rtmp -}}
-{{- int $gateway.publicPorts.rtmp -}}
-{{- else if eq $gateway.service.type "ClusterIP" -}}
-{{- int $gateway.service.ports.rtmp -}}
+{{/* (dict "values" .Values.gateway "type" "NodePort" "name" "rtmp") -> port in URLs; empty: the operator
+reads it off the Service. */}}
+{{- define "sluice.publicPort" -}}
+{{- $set := get .values.publicPorts .name -}}
+{{- if $set -}}
+{{- int $set -}}
+{{- else if eq .type "ClusterIP" -}}
+{{- int (get .values.service.ports .name) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Names of the gateway's ports that are on, space-separated. */}}
+{{- define "sluice.gateway.protocols" -}}
+rtmp{{ if .Values.gateway.rtmps.enabled }} rtmps{{ end }}{{ if .Values.gateway.srt.enabled }} srt{{ end }}
+{{- end -}}
+
+{{/* Name of the Secret with the gateway's certificate. */}}
+{{- define "sluice.gateway.certificate" -}}
+{{- required "gateway.rtmps.secretName is empty: with gateway.rtmps.enabled, name the kubernetes.io/tls Secret with the certificate" .Values.gateway.rtmps.secretName -}}
+{{- end -}}
+
+{{/* Type of WHIP's Service. */}}
+{{- define "sluice.whip.type" -}}
+{{- default .Values.gateway.service.type .Values.whip.service.type -}}
+{{- end -}}
+
+{{/* Address that WHIP publishers dial, for signalling and for media; empty: nobody knows it. */}}
+{{- define "sluice.whip.publicHost" -}}
+{{- $given := default .Values.gateway.publicHost .Values.whip.publicHost -}}
+{{- if $given -}}
+{{- $given -}}
+{{- else if eq (include "sluice.whip.type" .) "NodePort" -}}
+{{- if eq .Values.gateway.service.type "NodePort" }}{{ include "sluice.gateway.publicHost" . }}{{ end -}}
+{{- fail "whip.publicHost is empty: with whip.service.type=NodePort, give the host name or address under which publishers reach your nodes, or set whip.enabled=false" -}}
+{{- else if eq (include "sluice.whip.type" .) "ClusterIP" -}}
+{{- printf "%s.%s.svc.%s" (include "sluice.whip.fullname" .) .Release.Namespace .Values.clusterDomain -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether WHIP is installed: "true" or empty. */}}
+{{- define "sluice.whip.on" -}}
+{{- if and .Values.whip.enabled (include "sluice.whip.publicHost" .) -}}true{{- end -}}
+{{- end -}}
+
+{{/* UDP port that WHIP publishers are told. */}}
+{{- define "sluice.whip.publicMediaPort" -}}
+{{- $whip := .Values.whip -}}
+{{- if $whip.publicPorts.media -}}
+{{- int $whip.publicPorts.media -}}
+{{- else if eq (include "sluice.whip.type" .) "NodePort" -}}
+{{- if not $whip.service.nodePorts.media -}}
+{{- fail "whip.service.nodePorts.media is 0: with type NodePort the UDP port must be fixed, because publishers are told it" -}}
+{{- end -}}
+{{- int $whip.service.nodePorts.media -}}
+{{- else -}}
+{{- int $whip.service.ports.media -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Startup, liveness and readiness of gateway and WHIP. */}}
+{{- define "sluice.probes" -}}
+startupProbe:
+  httpGet:
+    path: /healthz
+    port: metrics
+  periodSeconds: 1
+  failureThreshold: 300
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: metrics
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: metrics
+  periodSeconds: 2
+  timeoutSeconds: 2
 {{- end -}}

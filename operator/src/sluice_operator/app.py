@@ -27,7 +27,7 @@ from sluice_operator.engine.queue import WorkQueue
 from sluice_operator.engine.reconcile import Reconciler
 from sluice_operator.engine.resync import Resync, Watched, list_everything, missing_crds
 from sluice_operator.gather.common import INDICES, Context, slim_object
-from sluice_operator.gather.livestream import GatewayRef, LiveStreamController
+from sluice_operator.gather.livestream import LiveStreamController, ServiceRef
 from sluice_operator.gather.mediastore import MediaStoreController
 from sluice_operator.gather.recording import RecordingController
 from sluice_operator.gather.restream import RestreamController
@@ -200,7 +200,11 @@ class _Operator:
             api, cache, Children(api, lookup), events, stores, clock, finalizer=FINALIZER
         )
         controllers = (
-            LiveStreamController(context, self._gateway()),
+            LiveStreamController(
+                context,
+                self._service(settings.gateway_service),
+                self._service(settings.whip_service),
+            ),
             RecordingController(context, stores),
             RestreamController(context),
             MediaStoreController(context),
@@ -224,12 +228,9 @@ class _Operator:
         )
         return _Parts(cache, observer, wakeups, context, events, loop, resync, leader)
 
-    def _gateway(self) -> GatewayRef | None:
-        settings = self._settings
-        if not settings.gateway_service:
-            return None
-        namespace = settings.gateway_namespace or settings.namespace
-        return GatewayRef(namespace, settings.gateway_service)
+    def _service(self, name: str) -> ServiceRef | None:
+        namespace = self._settings.gateway_namespace or self._settings.namespace
+        return ServiceRef(namespace, name) if name else None
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()

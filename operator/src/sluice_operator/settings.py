@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import secrets
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from sluice_operator.domain.observed import DefaultStore, DomainSettings
+from sluice_operator.domain.observed import DefaultStore, DomainSettings, PublicPorts
 
-__all__ = ["Settings"]
+__all__ = ["DENIED_RANGES", "Settings"]
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _Names = Annotated[tuple[str, ...], NoDecode]
 """Comma-separated in the environment."""
+_Port = Annotated[int | None, Field(ge=1, le=65_535)]
 _Resources = dict[str, dict[str, dict[str, str]]]
+
+
+DENIED_RANGES = (
+    "0.0.0.0/8",
+    "100.100.100.200/32",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "192.0.0.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "::/128",
+    "::1/128",
+    "64:ff9b::/96",
+    "fd00:ec2::254/128",
+    "fe80::/10",
+    "ff00::/8",
+)
+"""This host, link-local and the clouds' metadata addresses, multicast, reserved, and IPv4 behind
+NAT64 (IANA special-purpose registries). Private networks are not among them: cameras live there.
+The cluster's own ranges come beside these."""
+
+
+def _cidr(text: str) -> str:
+    """Raises ValueError for what is no address range."""
+    return str(ipaddress.ip_network(text, strict=False))
+
+
+_Ranges = Annotated[tuple[Annotated[str, AfterValidator(_cidr)], ...], NoDecode]
+"""Comma-separated in the environment."""
 
 
 def _own_namespace() -> str:
@@ -58,11 +89,27 @@ class Settings(BaseSettings):
     gateway_service: str = ""
     """Name of the gateway's Service; empty: none."""
     gateway_namespace: str = ""
-    """Its namespace; empty: the operator's."""
+    """Namespace of it and of WHIP's Service; empty: the operator's."""
     gateway_public_host: str = ""
     """What publishers dial; empty: the address of the gateway's LoadBalancer."""
-    gateway_public_rtmp_port: int | None = Field(default=None, ge=1, le=65_535)
-    """None: the Service's node port (NodePort) or port (LoadBalancer)."""
+    gateway_public_rtmp_port: _Port = None
+    gateway_public_rtmps_port: _Port = None
+    gateway_public_srt_port: _Port = None
+    """None: the Service's node port (NodePort) or port (LoadBalancer); none of both: not there."""
+    whip_service: str = ""
+    """Name of WHIP's Service; empty: none."""
+    whip_public_host: str = ""
+    whip_public_port: _Port = None
+    """The same for WHIP."""
+    whip_public_url: str = ""
+    """What WHIP URLs begin with, in place of both; empty: ``http://HOST:PORT``."""
+
+    # --- what may be pulled from
+    network_denied_ranges: _Ranges = DENIED_RANGES
+    network_cluster_ranges: _Ranges = ()
+    """The cluster's pods, Services and nodes; refused like those before."""
+    network_allowed_ranges: _Ranges = ()
+    """Wins over both."""
 
     # --- the MediaStore `default` of a namespace that has none
     default_store: bool = True
@@ -73,6 +120,8 @@ class Settings(BaseSettings):
     # --- this process
     observe_mode: Literal["direct", "proxy"] = "direct"
     """How media pods are asked: by their address, or through the API server (from outside)."""
+    pod_trouble_seconds: float = Field(default=120, ge=10, le=3_600)
+    """A pod that cannot be scheduled, pulled or started for so long needs a person: Stalled."""
     workers: int = Field(default=8, ge=1, le=64)
     """Objects that are reconciled at the same time."""
     bind: str = "0.0.0.0"  # noqa: S104  a pod's own address is not known beforehand
@@ -82,7 +131,14 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = "auto"
     """auto: text on a terminal, else json."""
 
-    @field_validator("watch_namespaces", "image_pull_secrets", mode="before")
+    @field_validator(
+        "watch_namespaces",
+        "image_pull_secrets",
+        "network_denied_ranges",
+        "network_cluster_ranges",
+        "network_allowed_ranges",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -103,7 +159,17 @@ class Settings(BaseSettings):
             cluster_domain=self.cluster_domain,
             default_store=store if self.default_store else None,
             gateway_public_host=self.gateway_public_host,
-            gateway_public_rtmp_port=self.gateway_public_rtmp_port,
+            gateway_public_ports=PublicPorts(
+                rtmp=self.gateway_public_rtmp_port,
+                rtmps=self.gateway_public_rtmps_port,
+                srt=self.gateway_public_srt_port,
+                whip=self.whip_public_port,
+            ),
+            whip_public_host=self.whip_public_host,
+            whip_public_url=self.whip_public_url,
+            denied_ranges=(*self.network_denied_ranges, *self.network_cluster_ranges),
+            allowed_ranges=self.network_allowed_ranges,
+            pod_trouble_seconds=self.pod_trouble_seconds,
             resources={**defaults.resources, **self.media_resources},
             log_level=self.media_log_level,
         )

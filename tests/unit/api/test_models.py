@@ -18,7 +18,10 @@ from sluice_operator.api.v1alpha1 import (
 def test_a_livestream_needs_nothing_but_its_name() -> None:
     spec = LiveStreamSpec.model_validate({})
     assert spec.active
-    assert spec.source.push.protocols == ["RTMP"]
+    assert spec.source.push is not None
+    assert spec.source.push.protocols == ["RTMP", "RTMPS", "SRT", "WHIP"]
+    assert spec.source.push.backup.enabled
+    assert spec.source.pull is None
     assert spec.failover.stall_milliseconds == 800
     assert spec.resume_window_seconds == 10
     assert spec.update_policy == "WhenIdle"
@@ -45,7 +48,7 @@ def test_fields_of_a_newer_version_are_tolerated() -> None:
     ("model", "value"),
     [
         (LiveStreamSpec, {"resumeWindowSeconds": 1801}),
-        (LiveStreamSpec, {"source": {"push": {"protocols": ["SRT"]}}}),
+        (LiveStreamSpec, {"source": {"push": {"protocols": ["RIST"]}}}),
         (RecordingSpec, {}),
         (RestreamSpec, {"streamRef": {"name": "Not a name"}}),
         (MediaStoreSpec, {"persistentVolumeClaim": {"template": {"size": "much"}}}),

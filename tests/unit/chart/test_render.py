@@ -11,7 +11,8 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from sluice_media.gateway.settings import GatewaySettings
-from sluice_operator.settings import Settings
+from sluice_operator.domain.observed import PublicPorts
+from sluice_operator.settings import DENIED_RANGES, Settings
 from tests.kube.paths import REPOSITORY
 from tests.unit.chart.helm import CHART, VALUES_FILES, Helm, Object, pod_specs
 
@@ -68,19 +69,22 @@ def test_every_object_is_named_and_labelled_and_there_once(helm: Helm, file: Pat
 
 
 def test_selectors_find_the_pods_they_are_for(helm: Helm) -> None:
-    for document in (objects := helm.template()):
+    for document in (objects := helm.template(values={"gateway": {"publicHost": "h"}})):
         spec = document.get("spec", {})
         if document["kind"] == "Deployment":
             labels = spec["template"]["metadata"]["labels"]
             assert spec["selector"]["matchLabels"].items() <= labels.items()
-    gateway = one(objects, "Deployment", "sluice-gateway")["spec"]["template"]["metadata"]["labels"]
-    service = one(objects, "Service", "sluice-gateway")["spec"]["selector"]
-    assert service.items() <= gateway.items()
-    operator = one(objects, "Deployment", "sluice-operator")["spec"]["template"]["metadata"]
-    assert not service.items() <= operator["labels"].items()
-    for name, labels in (("sluice-gateway", gateway), ("sluice-operator", operator["labels"])):
+    names = ("sluice-gateway", "sluice-whip", "sluice-operator")
+    labels = {
+        name: one(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"]
+        for name in names
+    }
+    for service in ("sluice-gateway", "sluice-whip"):
+        selector = one(objects, "Service", service)["spec"]["selector"]
+        assert [n for n in names if selector.items() <= labels[n].items()] == [service]
+    for name in names:
         policy = one(objects, "NetworkPolicy", name)["spec"]
-        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+        assert policy["podSelector"]["matchLabels"].items() <= labels[name].items()
         assert policy["policyTypes"] == ["Ingress", "Egress"]
 
 
@@ -144,10 +148,27 @@ def test_the_operator_understands_its_environment(
     assert domain.default_store is not None
     assert domain.default_store.size == "1Ti"
     assert domain.default_store.storage_class_name == "fast"
-    assert (domain.gateway_public_host, domain.gateway_public_rtmp_port) == ("192.0.2.10", 1936)
+    assert (domain.gateway_public_host, domain.whip_public_host) == ("192.0.2.10", "192.0.2.11")
+    assert domain.gateway_public_ports == PublicPorts(rtmp=1936, srt=9999)
+    assert domain.whip_public_url == "https://live.example.org"
+    assert domain.denied_ranges == (
+        *("169.254.0.0/16", "10.244.0.0/16", "10.96.0.0/16", "2001:db8::/64"),
+    )
+    assert domain.allowed_ranges == ("192.168.20.0/24",)
+    assert domain.pod_trouble_seconds == 600
     ingest = {"requests": {"cpu": "200m"}, "limits": {"memory": "2Gi"}}
     assert domain.resources["ingest"] == ingest
     assert "push" in domain.resources, "a role that is not named has its default"
+
+
+def test_ranges_that_are_refused_have_one_default(helm: Helm) -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+    assert tuple(values["network"]["deniedRanges"]) == DENIED_RANGES
+
+
+def test_no_range_may_be_refused_on_purpose(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = environment(helm.template(values={"network": {"deniedRanges": []}}), "sluice-operator")
+    assert read_settings(Settings, given, monkeypatch).domain().denied_ranges == ()
 
 
 def test_the_default_mediastore_can_be_switched_off(
@@ -163,7 +184,7 @@ def test_the_gateway_understands_its_environment(
 ) -> None:
     values = {"clusterDomain": "c.example", "gateway": {"terminationGracePeriodSeconds": 60}}
     given = environment(helm.template(values=values), "sluice-gateway")
-    fields = GatewaySettings.model_fields
+    fields = {*GatewaySettings.model_fields, "srt_port"}
     assert set(given) - {"POD_UID"} <= {f"SLUICE_{name.upper()}" for name in fields}
     settings = read_settings(GatewaySettings, given, monkeypatch)
     assert settings.cluster_domain == "c.example"
@@ -186,11 +207,18 @@ def test_limits_by_address_only_where_addresses_are_seen(
 ) -> None:
     """Under Cluster every publisher seems to come from a node: one of them with a wrong key would
     lock all others out."""
-    objects = helm.template(values={"gateway": {"publicHost": "h", "service": service}})
+    policies = {k: v for k, v in service.items() if k == "externalTrafficPolicy"}
+    values = {
+        "gateway": {"publicHost": "h", "service": service},
+        "whip": {"service": policies},
+    }
+    objects = helm.template(values=values)
     spec = one(objects, "Service", "sluice-gateway")["spec"]
     assert spec.get("externalTrafficPolicy") == policy
-    given = environment(objects, "sluice-gateway")
-    assert given["SLUICE_MAX_FAILURES"] == limit
+    for deployment in ("sluice-gateway", "sluice-whip"):
+        given = environment(objects, deployment)
+        assert given["SLUICE_MAX_FAILURES"] == limit
+        assert (given["SLUICE_MAX_CONNECTIONS_PER_ADDRESS"] == "0") is (limit == "0")
 
 
 @pytest.mark.parametrize(
@@ -223,17 +251,131 @@ def test_where_publishers_are_sent(
     assert given.get("SLUICE_GATEWAY_PUBLIC_RTMP_PORT") == port
 
 
-def test_the_service_has_the_ports_that_were_asked_for(helm: Helm) -> None:
-    def port(**service: Any) -> Object:
-        values = {"gateway": {"publicHost": "h", "service": service}}
-        [found] = one(helm.template(values=values), "Service", "sluice-gateway")["spec"]["ports"]
-        return dict(found)
+def ports(objects: list[Object], service: str) -> dict[str, Object]:
+    return {port["name"]: port for port in one(objects, "Service", service)["spec"]["ports"]}
 
-    assert port(type="NodePort", nodePorts={"rtmp": 31935})["nodePort"] == 31935
-    assert "nodePort" not in port(type="NodePort")
-    assert "nodePort" not in port(type="ClusterIP", nodePorts={"rtmp": 31935})
-    assert port(type="LoadBalancer", ports={"rtmp": 443})["port"] == 443
-    assert port(type="LoadBalancer")["targetPort"] == "rtmp"
+
+def test_the_service_has_the_ports_that_were_asked_for(helm: Helm) -> None:
+    def rtmp(**service: Any) -> Object:
+        values = {"gateway": {"publicHost": "h", "service": service}}
+        return dict(ports(helm.template(values=values), "sluice-gateway")["rtmp"])
+
+    assert rtmp(type="NodePort", nodePorts={"rtmp": 31935})["nodePort"] == 31935
+    assert "nodePort" not in rtmp(type="NodePort")
+    assert "nodePort" not in rtmp(type="ClusterIP", nodePorts={"rtmp": 31935})
+    assert rtmp(type="LoadBalancer", ports={"rtmp": 443})["port"] == 443
+    assert rtmp(type="LoadBalancer")["targetPort"] == "rtmp"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "want"),
+    [
+        ({}, {"rtmp": "TCP", "srt": "UDP"}),
+        ({"srt": {"enabled": False}}, {"rtmp": "TCP"}),
+        (
+            {"rtmps": {"enabled": True, "secretName": "tls"}},
+            {"rtmp": "TCP", "rtmps": "TCP", "srt": "UDP"},
+        ),
+    ],
+    ids=["as it comes", "a load balancer without UDP", "with a certificate"],
+)
+def test_service_pod_policy_and_operator_agree_on_the_ways_in(
+    helm: Helm, gateway: Object, want: Object
+) -> None:
+    objects = helm.template(values={"gateway": {"publicPorts": {"rtmps": 443}} | gateway})
+    service = ports(objects, "sluice-gateway")
+    assert {name: port["protocol"] for name, port in service.items()} == want
+    [pod] = [spec for name, spec in pod_specs(objects) if name == "sluice-gateway"]
+    listening = {p["name"]: p.get("protocol", "TCP") for p in pod["containers"][0]["ports"]}
+    assert listening == want | {"metrics": "TCP"}
+    policy = one(objects, "NetworkPolicy", "sluice-gateway")["spec"]["ingress"][0]["ports"]
+    assert {port["port"]: port["protocol"] for port in policy} == want
+    given = environment(objects, "sluice-gateway")
+    assert given["SLUICE_SRT_PORT"] == ("9710" if "srt" in want else "0")
+    assert given.get("SLUICE_RTMPS_PORT") == ("1936" if "rtmps" in want else None)
+    told = environment(objects, "sluice-operator").get("SLUICE_GATEWAY_PUBLIC_RTMPS_PORT")
+    assert told == ("443" if "rtmps" in want else None), "no address of what is not there"
+
+
+def test_the_certificate_is_mounted_where_the_gateway_looks(helm: Helm) -> None:
+    values = {"gateway": {"rtmps": {"enabled": True, "secretName": "live-tls"}}}
+    objects = helm.template(values=values)
+    [pod] = [spec for name, spec in pod_specs(objects) if name == "sluice-gateway"]
+    [volume] = [v for v in pod["volumes"] if "secret" in v]
+    assert volume["secret"] == {"secretName": "live-tls", "defaultMode": 0o440}
+    [mount] = [m for m in pod["containers"][0]["volumeMounts"] if m["name"] == volume["name"]]
+    assert mount["mountPath"] == environment(objects, "sluice-gateway")["SLUICE_TLS_DIR"]
+    assert mount["readOnly"] is True
+
+
+# --------------------------------------------------------------------------- WHIP
+
+
+@pytest.mark.parametrize(
+    ("values", "host", "port"),
+    [
+        pytest.param({"gateway": {"publicHost": "a"}}, "a", "8189", id="load-balancer"),
+        pytest.param(
+            {"gateway": {"publicHost": "a"}, "whip": {"publicHost": "b"}},
+            "b",
+            "8189",
+            id="a-load-balancer-of-its-own",
+        ),
+        pytest.param(
+            {"gateway": {"publicHost": "a", "service": {"type": "NodePort"}}},
+            "a",
+            "31189",
+            id="node-port",
+        ),
+        pytest.param(
+            {
+                "gateway": {"publicHost": "a", "service": {"type": "NodePort"}},
+                "whip": {"publicPorts": {"media": 9000}},
+            },
+            "a",
+            "9000",
+            id="mapped-elsewhere",
+        ),
+        pytest.param(
+            {"gateway": {"service": {"type": "ClusterIP"}}},
+            "sluice-whip.sluice-system.svc.cluster.local",
+            "8189",
+            id="inside-the-cluster",
+        ),
+    ],
+)
+def test_whip_tells_publishers_where_their_media_goes(
+    helm: Helm, values: Object, host: str, port: str
+) -> None:
+    objects = helm.template(values=values)
+    given = environment(objects, "sluice-whip")
+    assert given["SLUICE_PUBLIC_HOST"] == host
+    assert given["SLUICE_PUBLIC_MEDIA_PORT"] == port
+    media = ports(objects, "sluice-whip")["media"]
+    if "nodePort" in media:
+        assert media["nodePort"] == 31189
+    told = environment(objects, "sluice-operator")
+    assert told["SLUICE_WHIP_SERVICE"] == "sluice-whip"
+    assert told["SLUICE_WHIP_PUBLIC_HOST"] == host
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"gateway": {"publicHost": "h"}, "whip": {"enabled": False}}]
+)
+def test_without_an_address_to_tell_or_switched_off_there_is_no_whip(
+    helm: Helm, values: Object
+) -> None:
+    objects = helm.template(values=values)
+    assert not [o for o in objects if "whip" in o["metadata"]["name"]]
+    assert not [name for name in environment(objects, "sluice-operator") if "WHIP" in name]
+
+
+def test_whip_is_one_pod_and_never_two_that_take_offers(helm: Helm) -> None:
+    spec = one(helm.template(values={"gateway": {"publicHost": "h"}}), "Deployment", "sluice-whip")
+    assert spec["spec"]["replicas"] == 1
+    rolling = {"maxSurge": 0, "maxUnavailable": 1}
+    assert spec["spec"]["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
+    assert spec["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= 3600
 
 
 def test_some_namespaces_only(helm: Helm) -> None:
@@ -252,5 +394,6 @@ def test_the_notes_say_what_to_do_next(helm: Helm) -> None:
     done = helm("install", "sluice", str(CHART), "--dry-run=client", "--namespace=tv")
     assert done.returncode == 0, done.stderr
     notes = done.stdout.partition("NOTES:")[2]
+    assert "WHIP (WebRTC) is not installed" in notes
     for expected in ("kubectl -n tv", "my-stream-ingest", "rtmpServer", "streamKey", "EXTERNAL-IP"):
         assert expected in notes

@@ -37,6 +37,24 @@ REFUSED = [
         {"gateway": {"service": {"type": "NodePort", "nodePorts": {"rtmp": 31935}}}},
         "gateway.publicHost is empty: with gateway.service.type=NodePort, give the host name",
     ),
+    (
+        {"gateway": {"rtmps": {"enabled": True}}},
+        "gateway.rtmps.secretName is empty: with gateway.rtmps.enabled, name the kubernetes.io/tls",
+    ),
+    (
+        {
+            "gateway": {"publicHost": "h", "service": {"type": "NodePort"}},
+            "whip": {"service": {"nodePorts": {"media": 0}}},
+        },
+        "whip.service.nodePorts.media is 0: with type NodePort the UDP port must be fixed",
+    ),
+    (
+        {"whip": {"service": {"type": "NodePort"}}},
+        "whip.publicHost is empty: with whip.service.type=NodePort, give the host name",
+    ),
+    ({"whip": {"publicUrl": "live.example.org"}}, "at '/whip/publicUrl'"),
+    ({"network": {"allowedRanges": ["192.168.20.1"]}}, "at '/network/allowedRanges/0'"),
+    ({"operator": {"podTroubleSeconds": 1}}, "at '/operator/podTroubleSeconds': minimum"),
     ({"media": {"resources": {"hub": {}}}}, "additional properties 'hub' not allowed"),
     ({"operator": {"watchNamespaces": ["TV"]}}, "at '/operator/watchNamespaces/0'"),
 ]

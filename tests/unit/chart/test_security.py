@@ -23,14 +23,16 @@ def operator_rules(objects: list[Object]) -> Iterator[Object]:
 def test_every_pod_is_restricted(helm: Helm, file: Path) -> None:
     """Pod Security Standards, level restricted, and beyond it a read-only root."""
     specs = list(pod_specs(helm.template(file)))
-    assert len(specs) == 2
+    assert {name.partition("-")[2] for name, _ in specs} >= {"operator", "gateway"}
     for name, spec in specs:
         pod = spec["securityContext"]
         assert pod["runAsNonRoot"] is True, name
         assert pod["runAsUser"] == pod["runAsGroup"] == MEDIA_IDENTITY, name
         assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & spec.keys(), name
-        assert all(volume.keys() == {"name", "emptyDir"} for volume in spec["volumes"]), name
+        # The gateway's certificate is the one thing that is mounted.
+        kinds = {"emptyDir", "secret"} if name.endswith("-gateway") else {"emptyDir"}
+        assert all(volume.keys() - {"name"} <= kinds for volume in spec["volumes"]), name
         for container in spec["containers"]:
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -42,9 +44,10 @@ def test_every_pod_is_restricted(helm: Helm, file: Path) -> None:
             assert not any("hostPort" in port for port in container["ports"]), name
 
 
-def test_the_gateway_has_no_way_to_the_api(helm: Helm) -> None:
-    objects = helm.template()
-    [spec] = [spec for name, spec in pod_specs(objects) if name == "sluice-gateway"]
+@pytest.mark.parametrize("deployment", ["sluice-gateway", "sluice-whip"])
+def test_who_faces_the_public_has_no_way_to_the_api(helm: Helm, deployment: str) -> None:
+    objects = helm.template(values={"gateway": {"publicHost": "h"}})
+    [spec] = [spec for name, spec in pod_specs(objects) if name == deployment]
     assert spec["automountServiceAccountToken"] is False
     bound = [s["name"] for o in objects if o["kind"].endswith("Binding") for s in o["subjects"]]
     assert set(bound) == {"sluice-operator"}
@@ -86,6 +89,18 @@ def test_the_operator_never_deletes_what_it_must_not(helm: Helm) -> None:
                 rule["resources"]
             )
             assert "persistentvolumeclaims" not in rule["resources"]
+
+
+def test_in_its_own_namespace_the_operator_reads_two_services_by_name(helm: Helm) -> None:
+    def services(values: Object) -> list[str]:
+        [role] = [o for o in helm.template(values=values) if o["kind"] == "Role"]
+        [rule] = [r for r in role["rules"] if r["resources"] == ["services"]]
+        assert rule["verbs"] == ["get"]
+        names: list[str] = rule["resourceNames"]
+        return names
+
+    assert services({"gateway": {"publicHost": "h"}}) == ["sluice-gateway", "sluice-whip"]
+    assert services({"whip": {"enabled": False}}) == ["sluice-gateway"]
 
 
 def test_the_pod_proxy_is_allowed_only_where_it_is_used(helm: Helm) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Self
 from sluice_media.contract import (
     IngestStatus,
     Media,
+    PullStatus,
     PusherStatus,
     PushState,
     RecordedFile,
@@ -19,12 +20,13 @@ from sluice_media.contract import (
 from sluice_operator.domain import livestream, mediastore, recording, restream
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.observed import (
-    GatewayService,
     IngestSecret,
     ObservedLiveStream,
     ObservedMediaStore,
     ObservedRecording,
     ObservedRestream,
+    PublicService,
+    ServicePort,
 )
 from tests.unit.domain.cases import NOW, SETTINGS, Case, at, recorded_file, text
 
@@ -57,9 +59,11 @@ class StreamCase(Case[ObservedLiveStream]):
         super().__init__(name, {"title": "Morning show", "source": {"push": {}}})
         self.facts |= {
             "fresh_token": "f" * 32,
+            "fresh_backup_token": "e" * 32,
             "fresh_hub_token": "b" * 32,
             "ingest_secret": None,
-            "gateway": GatewayService("NodePort", 1935, 31935),
+            "gateway": PublicService("NodePort", {"rtmp": ServicePort(1935, 31935)}),
+            "whip": None,
             "recordings": (),
             "restreams": (),
         }
@@ -70,9 +74,24 @@ class StreamCase(Case[ObservedLiveStream]):
     def _decide(self) -> Decision:
         return livestream.decide(self.observed(), self.now)
 
-    def key(self, token: str | None, rotation: str | None = None) -> Self:
-        self.facts["ingest_secret"] = IngestSecret(token, rotation)
+    def key(
+        self, token: str | None, rotation: str | None = None, backup: str | None = "s" * 32
+    ) -> Self:
+        self.facts["ingest_secret"] = IngestSecret(token, backup, rotation)
         return self
+
+    def push(self, **fields: Any) -> Self:
+        return self.spec(source={"push": fields})
+
+    def pull(self, *uris: Any, **fields: Any) -> Self:
+        """A stream that is pulled; a URI may be a string or a (Secret, key)."""
+        given = [
+            {"uri": uri}
+            if isinstance(uri, str)
+            else {"uriSecretRef": {"name": uri[0], "key": uri[1]}}
+            for uri in uris
+        ]
+        return self.spec(source={"pull": {"uris": given} | fields})
 
     def related(self, *cases: Case[Any]) -> Self:
         self.facts["recordings"] = tuple(c.raw for c in cases if c.kind == "Recording")
@@ -101,6 +120,19 @@ class StreamCase(Case[ObservedLiveStream]):
                 | facts
             )
         )
+
+    def on_backup(self, since: float = 0.0, **facts: Any) -> Self:
+        """The backup feeds the output; the primary is away."""
+        away = {"primary_connected": False, "primary_delivers": False}
+        there = {"backup_connected": True, "backup_delivers": True, "active_source": "Backup"}
+        return self.on_air(since, **(away | there | facts))
+
+    def pulling(self, since: float = 0.0, index: int = 0, **facts: Any) -> Self:
+        """A pulled source feeds the output."""
+        away = {"primary_connected": False, "primary_delivers": False, "active_source": "Pull"}
+        pull = PullStatus(uri_index=index, delivers=True)
+        session = Session(started_at=at(since), protocol="Pull")
+        return self.on_air(since, **(away | {"pull": pull, "session": session} | facts))
 
     def interrupted(self, since: float = 0.0) -> Self:
         return self.hub(interrupted=True, session=Session(started_at=at(since), protocol="RTMP"))

@@ -15,7 +15,7 @@ from sluice_media.contract import RecordedFile
 from sluice_operator.api.v1alpha1 import KINDS
 from sluice_operator.crd import crd_manifest
 from sluice_operator.domain.decision import Condition, Decision
-from sluice_operator.domain.observed import Conflict, DomainSettings, PodView, Sample
+from sluice_operator.domain.observed import Conflict, DomainSettings, PodView, PublicPorts, Sample
 from tests.unit.crd.validate import violations
 
 __all__ = ["NOW", "SETTINGS", "Case", "at", "recorded_file", "text"]
@@ -24,7 +24,7 @@ NOW = datetime(2026, 5, 4, 10, 0, 0, tzinfo=UTC)
 SETTINGS = DomainSettings(
     media_image="sluice-media:test",
     gateway_public_host="live.example.org",
-    gateway_public_rtmp_port=1935,
+    gateway_public_ports=PublicPorts(rtmp=1935),
 )
 STATUS_SCHEMAS = {
     model.crd.kind: crd_manifest(model)["spec"]["versions"][0]["schema"]["openAPIV3Schema"][

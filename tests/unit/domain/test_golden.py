@@ -25,6 +25,7 @@ from sluice_operator.domain.observed import (
 from tests.unit.domain.builders import NOW, SETTINGS
 
 GOLDEN = Path(__file__).parent / "golden"
+KINDS = ["livestream", "pulled", "recording", "restream", "mediastore"]
 
 
 def load(kind: str) -> Any:
@@ -34,10 +35,14 @@ def load(kind: str) -> Any:
 def decided(kind: str) -> Decision:
     raw = load(kind)
     match kind:
-        case "livestream":
+        case "livestream" | "pulled":
             return livestream.decide(
                 ObservedLiveStream(
-                    raw=raw, settings=SETTINGS, fresh_token="11" * 16, fresh_hub_token="22" * 16
+                    raw=raw,
+                    settings=SETTINGS,
+                    fresh_token="11" * 16,
+                    fresh_backup_token="44" * 16,
+                    fresh_hub_token="22" * 16,
                 ),
                 NOW,
             )
@@ -85,7 +90,7 @@ def readable(decision: Decision) -> str:
     return yaml.safe_dump(document, sort_keys=False, width=100)
 
 
-@pytest.mark.parametrize("kind", ["livestream", "recording", "restream", "mediastore"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_first_pass_makes_exactly_these_objects(kind: str) -> None:
     want = GOLDEN / f"{kind}.out.yaml"
     got = readable(decided(kind))
@@ -94,6 +99,6 @@ def test_the_first_pass_makes_exactly_these_objects(kind: str) -> None:
     assert got == want.read_text()
 
 
-@pytest.mark.parametrize("kind", ["livestream", "recording", "restream", "mediastore"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_same_facts_give_the_same_wish(kind: str) -> None:
     assert decided(kind) == decided(kind)

@@ -1,41 +1,13 @@
-"""LiveStream, row by row of the lifecycle table."""
+"""LiveStream that is pushed, row by row of the lifecycle table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from sluice_media.contract import Media, Rejection, Session
-from tests.unit.domain.builders import (
-    StreamCase,
-    at,
-    make_livestream,
-    text,
-)
-
-
-def settled(name: str = "a") -> StreamCase:
-    """A stream whose pod is up, configured and idle."""
-    case = make_livestream(name).key("k" * 32)
-    case.settled().idle().decide()
-    return case
-
-
-# --------------------------------------------------------------------------- the table
-
-
-@dataclass(slots=True, frozen=True)
-class Row:
-    """One event of the table, and what stands in the status afterwards."""
-
-    case: StreamCase
-    want_live: bool
-    want_condition: str
-    want_source: str | None = None
-    want: dict[str, Any] = field(default_factory=dict)
-    want_absent: tuple[str, ...] = ()
+from tests.unit.domain.builders import StreamCase, make_livestream, text
+from tests.unit.domain.lifecycle import Row, check, failover, settled
 
 
 def row_1_created_and_nobody_publishes() -> Row:
@@ -59,6 +31,98 @@ def row_3_first_keyframe() -> Row:
             "media": {"videoCodec": "H264", "width": 1280, "height": 720, "bitrateKbps": 3000},
         },
         ("finishedAt",),
+    )
+
+
+def row_2_the_backup_alone_is_connected_but_has_no_keyframe_yet() -> Row:
+    return Row(
+        settled().idle(backup_connected=True),
+        False,
+        "False/WaitingForKeyframe",
+        want={"backupLive": False},
+        want_backup="False/NotDelivering",
+    )
+
+
+def row_3_the_backup_alone_publishes() -> Row:
+    return Row(
+        settled().on_backup(since=3),
+        False,
+        "True/OnAir",
+        "Backup",
+        {"startedAt": text(3), "backupLive": True, "failovers": 0},
+        want_backup="True/Delivering",
+    )
+
+
+def row_4_the_backup_connects_too() -> Row:
+    case = settled().on_air(since=3)
+    case.decide()
+    return Row(
+        case.later(5).on_air(since=3, backup_connected=True, backup_delivers=True),
+        True,
+        "True/OnAir",
+        "Primary",
+        {"backupLive": True, "startedAtBackup": text(5), "failovers": 0},
+        want_backup="True/Delivering",
+    )
+
+
+def failed_over() -> StreamCase:
+    case = settled().on_air(since=3, backup_connected=True, backup_delivers=True)
+    case.decide()
+    return case.later(60).on_backup(since=3, failovers=1, last_failover=failover(60))
+
+
+def row_5_the_primary_stalls_and_the_backup_delivers() -> Row:
+    return Row(
+        failed_over(),
+        False,
+        "True/OnAir",
+        "Backup",
+        {
+            "startedAt": text(3),
+            "startedAtBackup": text(0),
+            "failovers": 1,
+            "lastFailover": {
+                "at": text(60),
+                "from": "Primary",
+                "to": "Backup",
+                "gapMilliseconds": 840,
+            },
+        },
+        ("finishedAt",),
+        "True/Delivering",
+    )
+
+
+def row_6_the_primary_is_back_and_the_backup_stays_on_air() -> Row:
+    case = failed_over()
+    case.decide()
+    both = {"primary_connected": True, "primary_delivers": True}
+    back = case.later(9).on_backup(since=3, failovers=1, last_failover=failover(60), **both)
+    return Row(back, True, "True/OnAir", "Backup", {"failovers": 1}, (), "True/Delivering")
+
+
+def row_6_the_primary_is_back_on_air_after_failback_seconds() -> Row:
+    case = failed_over()
+    case.decide()
+    back = failover(120, "Backup", "Primary")
+    both = {"backup_connected": True, "backup_delivers": True, "active_source": "Primary"}
+    case.later(60).on_air(since=3, failovers=2, last_failover=back, **both)
+    return Row(case, True, "True/OnAir", "Primary", {"failovers": 2}, (), "True/Delivering")
+
+
+def row_7_neither_leg_delivers() -> Row:
+    case = failed_over()
+    case.decide()
+    return Row(
+        case.later(5).interrupted(since=3),
+        False,
+        "False/Interrupted",
+        want={"backupLive": False, "startedAtBackup": text(0)},
+        want_absent=("finishedAt", "media"),
+        want_backup="False/WaitingForPublisher",
     )
 
 
@@ -115,6 +179,87 @@ def row_11_switched_off() -> Row:
 def row_11_switched_off_but_the_hub_has_not_heard_yet() -> Row:
     case = settled().on_air(since=3).spec(active=False)
     return Row(case, True, "True/OnAir", "Primary")
+
+
+def row_11_switched_off_with_a_backup_on_air() -> Row:
+    case = failed_over()
+    case.decide()
+    case.spec(active=False)
+    case.decide()
+    return Row(
+        case.finished(3, 70),
+        False,
+        "False/Disabled",
+        want={"finishedAt": text(70), "backupLive": False},
+        want_backup="False/Disabled",
+    )
+
+
+def row_12_the_key_is_rotated_and_both_publishers_are_cut() -> Row:
+    case = failed_over()
+    case.decide()
+    case.annotated(rotate_key="1").decide()
+    return Row(
+        case.interrupted(since=3),
+        False,
+        "False/Interrupted",
+        want={"backupLive": False},
+        want_backup="False/WaitingForPublisher",
+    )
+
+
+def row_14_the_pod_dies_while_the_backup_is_on_air() -> Row:
+    case = failed_over()
+    case.decide()
+    return Row(
+        case.no_pod().later(11, in_touch=False),
+        False,
+        "Unknown/Stale",
+        want={"backupLive": False, "failovers": 1, "startedAtBackup": text(0)},
+        want_backup="Unknown/Stale",
+    )
+
+
+def row_14_the_pod_dies_while_the_backup_is_on_air_and_little_time_passes() -> Row:
+    case = failed_over()
+    case.decide()
+    return Row(
+        case.no_pod().later(9, in_touch=False),
+        False,
+        "True/OnAir",
+        "Backup",
+        {"backupLive": True},
+        want_backup="True/Delivering",
+    )
+
+
+def row_14_the_next_hub_goes_on_from_the_backup() -> Row:
+    case = failed_over()
+    case.decide()
+    case.no_pod().later(11, in_touch=False).decide()
+    return Row(
+        case.pod("pod-2").on_backup(since=3),
+        False,
+        "True/OnAir",
+        "Backup",
+        {"startedAtBackup": text(0), "startedAt": text(3), "failovers": 1},
+        want_backup="True/Delivering",
+    )
+
+
+def row_15_the_operator_was_away_while_the_backup_took_over() -> Row:
+    case = settled().on_air(since=3)
+    case.decide()
+    case.later(600).operator_restarted()
+    case.decide()
+    return Row(
+        case.on_backup(since=3, failovers=1, last_failover=failover(300)),
+        False,
+        "True/OnAir",
+        "Backup",
+        {"failovers": 1, "startedAt": text(3)},
+        want_backup="True/Delivering",
+    )
 
 
 def row_14_the_pod_dies_and_nothing_is_known_to_have_changed() -> Row:
@@ -185,6 +330,19 @@ def a_new_stream_whose_pod_starts() -> Row:
 
 
 ROWS = [
+    row_2_the_backup_alone_is_connected_but_has_no_keyframe_yet,
+    row_3_the_backup_alone_publishes,
+    row_4_the_backup_connects_too,
+    row_5_the_primary_stalls_and_the_backup_delivers,
+    row_6_the_primary_is_back_and_the_backup_stays_on_air,
+    row_6_the_primary_is_back_on_air_after_failback_seconds,
+    row_7_neither_leg_delivers,
+    row_11_switched_off_with_a_backup_on_air,
+    row_12_the_key_is_rotated_and_both_publishers_are_cut,
+    row_14_the_pod_dies_while_the_backup_is_on_air,
+    row_14_the_pod_dies_while_the_backup_is_on_air_and_little_time_passes,
+    row_14_the_next_hub_goes_on_from_the_backup,
+    row_15_the_operator_was_away_while_the_backup_took_over,
     row_1_created_and_nobody_publishes,
     row_2_key_accepted_but_no_keyframe_yet,
     row_3_first_keyframe,
@@ -206,71 +364,5 @@ ROWS = [
 
 
 @pytest.mark.parametrize("make_row", ROWS, ids=lambda make: make.__name__)
-def test_each_row_of_the_lifecycle(make_row: Any) -> None:
-    row: Row = make_row()
-    row.case.decide()
-    status = row.case.status
-    assert row.case.word("Live") == row.want_condition
-    assert status["live"] is row.want_live
-    assert status.get("activeSource") == row.want_source
-    assert {key: status.get(key) for key in row.want} == row.want
-    assert not [key for key in row.want_absent if key in status]
-
-
-# --------------------------------------------------------------------------- sessions
-
-
-def test_ten_sessions_are_kept_newest_first() -> None:
-    case = settled()
-    for number in range(12):
-        case.finished(number * 100, number * 100 + 50).decide()
-    starts = [session["startedAt"] for session in case.status["sessions"]]
-    assert starts == [text(number * 100) for number in range(11, 1, -1)]
-    assert case.status["sessions"][0]["endReason"] == "WindowPassed"
-
-
-def test_sessions_that_passed_while_nobody_looked_are_filled_in() -> None:
-    case = settled().on_air(since=100)
-    missed = Session(started_at=at(20), finished_at=at(40), protocol="RTMP")
-    case.on_air(since=100, past_sessions=[missed]).decide()
-    assert [s["startedAt"] for s in case.status["sessions"]] == [text(100), text(20)]
-    assert case.status["finishedAt"] == text(40)
-
-
-def test_the_last_rejection_outlives_the_hub_that_refused() -> None:
-    case = settled().idle(last_rejection=Rejection(reason="BadKey", at=at(5)))
-    case.decide()
-    case.pod("pod-2").idle().decide()
-    assert case.status["lastRejection"] == {"reason": "BadKey", "at": text(5)}
-
-
-def test_an_encoder_that_tries_a_wrong_key_all_the_time_does_not_cost_a_write_each() -> None:
-    def refused(reason: str, seconds: float) -> str:
-        case.idle(last_rejection=Rejection(reason=reason, at=at(seconds))).decide()
-        shown: str = case.status["lastRejection"]["at"]
-        return shown
-
-    case = settled()
-    assert refused("BadKey", 5) == text(5)
-    assert refused("BadKey", 6) == text(5)
-    assert refused("BadKey", 15) == text(15)
-    assert refused("Busy", 15.5) == text(15.5), "another reason is news"
-
-
-def test_a_stream_without_random_access_gets_advice() -> None:
-    case = settled().on_air(no_random_access=True)
-    case.decide()
-    assert case.word("NoRandomAccess") == "True/NoKeyframe"
-    case.interrupted().idle(interrupted=True, no_random_access=True).decide()
-    assert case.condition("NoRandomAccess") is None, "off air there is nothing to advise"
-
-
-def test_a_bit_rate_that_wobbles_is_not_written_again() -> None:
-    case = settled().on_air()
-    case.decide()
-    case.on_air(media=Media(video_codec="H264", width=1280, height=720, bitrate_kbps=3300))
-    case.decide()
-    assert case.status["media"]["bitrateKbps"] == 3000
-    case.on_air(media=Media(video_codec="H264", width=1280, height=720, bitrate_kbps=6000))
-    case.decide()
-    assert case.status["media"]["bitrateKbps"] == 6000
+def test_each_row_of_the_lifecycle(make_row: Callable[[], Row]) -> None:
+    check(make_row())

@@ -1,8 +1,9 @@
-"""LiveStream: its key and addresses, and what it does for its Recordings and Restreams."""
+"""LiveStream: its keys, the addresses that go with them, and what its pod is told."""
 
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,21 +11,12 @@ from typing import Any
 import pytest
 
 from sluice_operator.domain.decision import Decision
-from sluice_operator.domain.observed import GatewayService
+from sluice_operator.domain.observed import PublicPorts, PublicService, ServicePort
 from tests.unit.domain.builders import (
     StreamCase,
     make_livestream,
-    make_recording,
-    make_restream,
-    text,
 )
-
-
-def settled(name: str = "a") -> StreamCase:
-    """A stream whose pod is up, configured and idle."""
-    case = make_livestream(name).key("k" * 32)
-    case.settled().idle().decide()
-    return case
+from tests.unit.domain.lifecycle import settled
 
 
 def secret(decision: Decision, name: str) -> dict[str, str]:
@@ -45,12 +37,16 @@ def config(case: StreamCase) -> dict[str, Any]:
 
 
 def test_a_key_that_exists_is_kept_and_the_addresses_follow_from_it() -> None:
-    values = secret(make_livestream("a").key("abc").decide(), "a-ingest")
+    values = secret(make_livestream("a").key("abc", backup="xyz").decide(), "a-ingest")
     assert values == {
         "token": "abc",
+        "backupToken": "xyz",
         "streamKey": "a?abc",
         "rtmpServer": "rtmp://live.example.org:1935/show",
         "rtmpUrl": "rtmp://live.example.org:1935/show/a?abc",
+        "backupStreamKey": "a?xyz",
+        "backupRtmpServer": "rtmp://live.example.org:1935/show",
+        "backupRtmpUrl": "rtmp://live.example.org:1935/show/a?xyz",
     }
 
 
@@ -69,6 +65,7 @@ def test_a_new_rotation_request_makes_a_new_key_once_and_tells_the_pod() -> None
     case = settled().annotated(rotate_key="2026-05-04")
     decision = case.decide()
     assert secret(decision, "a-ingest")["token"] == "f" * 32
+    assert secret(decision, "a-ingest")["backupToken"] == "e" * 32, "both are changed"
     (nudge,) = decision.pod_config_hashes
     written: Any = decision.children[0].manifest
     rotation = written["metadata"]["annotations"]["sluice.video/rotated-key"]
@@ -99,15 +96,19 @@ def test_no_key_is_anywhere_but_in_secrets() -> None:
     decision = case.decide()
     elsewhere = [c.manifest for c in decision.children if c.manifest["kind"] != "Secret"]
     shown = json.dumps([elsewhere, decision.status, [str(c) for c in decision.conditions]])
-    for token in ("canary-canary", "f" * 32, "b" * 32):
+    for token in ("canary-canary", "s" * 32, "f" * 32, "e" * 32, "b" * 32):
         assert token not in shown
         assert token not in repr(case.observed())
+
+
+def gateway(type_: str, node_port: int | None = None, host: str | None = None) -> PublicService:
+    return PublicService(type_, {"rtmp": ServicePort(1935, node_port)}, host)
 
 
 @dataclass(slots=True, frozen=True)
 class AddressCase:
     why: str
-    gateway: GatewayService | None
+    gateway: PublicService | None
     host: str = ""
     port: int | None = None
     want: str | None = None
@@ -117,42 +118,44 @@ class AddressCase:
     "case",
     [
         AddressCase("no gateway at all", None),
-        AddressCase("a load balancer that has no address yet", GatewayService("LoadBalancer")),
+        AddressCase("a load balancer that has no address yet", gateway("LoadBalancer")),
         AddressCase(
             "a load balancer",
-            GatewayService("LoadBalancer", 1935, 30000, "198.51.100.7"),
+            gateway("LoadBalancer", 30000, "198.51.100.7"),
             want="rtmp://198.51.100.7:1935/show/a",
         ),
         AddressCase(
             "a load balancer with a name of its own",
-            GatewayService("LoadBalancer", 1935, 30000, "198.51.100.7"),
+            gateway("LoadBalancer", 30000, "198.51.100.7"),
             host="live.example.org",
             want="rtmp://live.example.org:1935/show/a",
         ),
-        AddressCase("node ports without a host", GatewayService("NodePort", 1935, 31935)),
+        AddressCase("node ports without a host", gateway("NodePort", 31935)),
         AddressCase(
             "node ports",
-            GatewayService("NodePort", 1935, 31935),
+            gateway("NodePort", 31935),
             host="10.0.0.9",
             want="rtmp://10.0.0.9:31935/show/a",
         ),
         AddressCase(
             "a port that is mapped somewhere else",
-            GatewayService("NodePort", 1935, 31935),
+            gateway("NodePort", 31935),
             host="live.example.org",
             port=1935,
             want="rtmp://live.example.org:1935/show/a",
         ),
         AddressCase(
             "an IPv6 address",
-            GatewayService("LoadBalancer", 1935, None, "2001:db8::7"),
+            gateway("LoadBalancer", None, "2001:db8::7"),
             want="rtmp://[2001:db8::7]:1935/show/a",
         ),
     ],
     ids=lambda case: case.why,
 )
 def test_the_address_that_publishers_dial(case: AddressCase) -> None:
-    stream = settled().settings(gateway_public_host=case.host, gateway_public_rtmp_port=case.port)
+    stream = settled().settings(
+        gateway_public_host=case.host, gateway_public_ports=PublicPorts(rtmp=case.port)
+    )
     stream.facts["gateway"] = case.gateway
     decision = stream.idle().decide()
     assert stream.status["ingest"].get("rtmp") == case.want
@@ -163,62 +166,195 @@ def test_the_address_that_publishers_dial(case: AddressCase) -> None:
     assert decision.requeue_after_seconds == (None if case.want else pytest.approx(15))
 
 
-# --------------------------------------------------------------------------- recordings, restreams
+EVERYWHERE = PublicService(
+    "LoadBalancer",
+    {"rtmp": ServicePort(1935), "rtmps": ServicePort(443), "srt": ServicePort(9710)},
+    "198.51.100.7",
+)
+WHIP = PublicService("LoadBalancer", {"http": ServicePort(8080)}, "198.51.100.8")
 
 
-def test_a_recording_that_has_not_begun_pins_the_ring() -> None:
+def reachable(case: StreamCase) -> StreamCase:
+    """Gateway and WHIP have addresses."""
+    case.settings(gateway_public_host="", gateway_public_ports=PublicPorts())
+    case.facts |= {"gateway": EVERYWHERE, "whip": WHIP}
+    return case
+
+
+def test_what_is_pasted_into_encoders_of_every_protocol() -> None:
+    case = reachable(make_livestream("a").key("abc", backup="xyz"))
+    assert secret(case.decide(), "a-ingest") == {
+        "token": "abc",
+        "streamKey": "a?abc",
+        "rtmpServer": "rtmp://198.51.100.7:1935/show",
+        "rtmpUrl": "rtmp://198.51.100.7:1935/show/a?abc",
+        "rtmpsServer": "rtmps://198.51.100.7:443/show",
+        "rtmpsUrl": "rtmps://198.51.100.7:443/show/a?abc",
+        "srtUrl": "srt://198.51.100.7:9710?streamid=show/a?abc",
+        "srtStreamId": "show/a?abc",
+        "whipUrl": "http://198.51.100.8:8080/whip/show/a",
+        "whipToken": "abc",
+        "backupToken": "xyz",
+        "backupStreamKey": "a?xyz",
+        "backupRtmpServer": "rtmp://198.51.100.7:1935/show",
+        "backupRtmpUrl": "rtmp://198.51.100.7:1935/show/a?xyz",
+        "backupRtmpsServer": "rtmps://198.51.100.7:443/show",
+        "backupRtmpsUrl": "rtmps://198.51.100.7:443/show/a?xyz",
+        "backupSrtUrl": "srt://198.51.100.7:9710?streamid=show/a?xyz",
+        "backupSrtStreamId": "show/a?xyz",
+    }
+    assert case.status["ingest"] == {
+        "secretName": "a-ingest",
+        "rtmp": "rtmp://198.51.100.7:1935/show/a",
+        "rtmps": "rtmps://198.51.100.7:443/show/a",
+        "srt": "srt://198.51.100.7:9710?streamid=show/a",
+        "whip": "http://198.51.100.8:8080/whip/show/a",
+    }
+
+
+def test_a_key_of_the_users_own_is_encoded_where_it_would_end_the_stream_id() -> None:
+    case = reachable(make_livestream("a").key("a&b+c#d%e"))
+    values = secret(case.decide(), "a-ingest")
+    assert values["srtUrl"] == "srt://198.51.100.7:9710?streamid=show/a?a%26b%2Bc%23d%25e"
+    assert values["srtStreamId"] == "show/a?a&b+c#d%e"
+
+
+def test_whip_behind_something_that_terminates_tls() -> None:
+    case = reachable(make_livestream("a")).settings(whip_public_url="https://live.example.org/")
+    assert secret(case.decide(), "a-ingest")["whipUrl"] == "https://live.example.org/whip/show/a"
+
+
+def test_only_protocols_that_are_allowed_have_an_address() -> None:
+    case = reachable(make_livestream("a").push(protocols=["SRT"]).key("abc"))
+    values = secret(case.decide(), "a-ingest")
+    assert {key for key in values if "Url" in key} == {"srtUrl", "backupSrtUrl"}
+    assert set(case.status["ingest"]) == {"secretName", "srt"}
+
+
+def test_a_stream_that_allows_only_what_has_no_address_waits_for_one() -> None:
+    case = settled().push(protocols=["WHIP"])
+    case.idle().decide()
+    case.idle().decide()
+    assert case.word("Ready") == "True/AddressPending"
+
+
+def test_switching_the_backup_off_and_on_again_keeps_its_key_and_its_pod() -> None:
     case = settled()
-    recording = make_recording("r", case)
-    case.related(recording).decide()
-    since = recording.raw["metadata"]["creationTimestamp"]
-    assert config(case)["pins"] == [{"recordingUid": "uid-r", "since": since}]
-    recording.raw["status"] = {"recordingStartedAt": text(1)}
+    before = case.template_hash()
+    case.push(backup={"enabled": False})
+    values = secret(case.decide(), "a-ingest")
+    assert values["backupToken"] == "s" * 32
+    assert not [key for key in values if key.startswith("backup") and key != "backupToken"]
+    assert config(case)["backup"] is False
+    assert case.template_hash() == before
+    case.push()
+    assert secret(case.decide(), "a-ingest")["backupStreamKey"] == f"a?{'s' * 32}"
+
+
+# --------------------------------------------------------------------------- the pod
+
+
+def mounted(case: StreamCase, folder: str) -> Any:
+    [template] = [case.child("Deployment")["spec"]["template"]["spec"]]
+    return next((v for v in template["volumes"] if v["name"] == f"key-{folder}"), None)
+
+
+def test_a_passphrase_is_mounted_and_its_absence_does_not_keep_the_pod_from_starting() -> None:
+    ref = {"name": "uplink", "key": "passphrase"}
+    case = make_livestream("a").push(srt={"passphraseSecretRef": ref, "latencyMilliseconds": 300})
     case.decide()
-    assert config(case)["pins"] == []
+    assert mounted(case, "srt")["secret"]["optional"] is True
+    assert config(case)["srtPassphrase"] is True
+    assert config(case)["srtLatencyMilliseconds"] == 300
 
 
-def test_the_oldest_running_recording_is_mirrored() -> None:
+@dataclass(slots=True, frozen=True)
+class MissingCase:
+    why: str
+    case: StreamCase
+    want: str
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        MissingCase(
+            "a passphrase",
+            make_livestream("a").push(
+                srt={"passphraseSecretRef": {"name": "uplink", "key": "passphrase"}}
+            ),
+            "Not there. Looked for: key passphrase of Secret uplink.",
+        ),
+        MissingCase(
+            "a source",
+            make_livestream("a").pull("rtmp://a.example/x", ("sat", "uri"), ("sat", "uri")),
+            "Not there. Looked for: key uri of Secret sat.",
+        ),
+    ],
+    ids=lambda missing: missing.why,
+)
+def test_a_users_secret_that_lacks_the_key_is_for_the_user_to_put_right(
+    missing: MissingCase,
+) -> None:
+    case = missing.case.settled()
+    words = {"config_error_reason": "SecretKeyMissing", "config_error": "Not there."}
+    case.idle(**words).decide()
+    assert case.word("Ready") == "False/SecretKeyMissing"
+    stalled = case.condition("Stalled")
+    assert stalled is not None
+    assert stalled.message == missing.want
+    case.idle().decide()
+    assert case.word("Ready").startswith("True/")
+
+
+def test_who_names_a_secret_on_air_means_it_to_be_used_now() -> None:
     case = settled().on_air()
-    older, newer, done = (make_recording(name, case) for name in ("older", "newer", "done"))
-    for recording, created, seconds in ((older, "09:00:00", 70.5), (newer, "09:30:00", 9.0)):
-        recording.raw["metadata"]["creationTimestamp"] = f"2026-05-04T{created}Z"
-        recording.raw["status"] = {
-            "recording": True,
-            "observedAt": text(0),
-            "files": [
-                {"index": 1, "state": "Ready", "durationSeconds": 600.0},
-                {"index": 2, "state": "Recording", "durationSeconds": seconds},
-            ],
-        }
-    done.raw["status"] = {"recording": False}
-    case.related(newer, older, done).decide()
-    assert case.status["recording"] is True
-    assert case.status["recordingName"] == "older"
-    assert case.status["recordingDuration"] == 70.5
-    assert case.word("Recording") == "True/Recording"
+    case.decide()
+    case.push(srt={"passphraseSecretRef": {"name": "uplink", "key": "passphrase"}})
+    case.on_air().decide()
+    assert case.word("UpdatePending") == "False/UpToDate"
+    assert case.child("Deployment")["spec"]["paused"] is False
 
 
-def test_a_duration_that_only_ticks_is_written_every_ten_seconds() -> None:
-    case = settled().on_air()
-    recording = make_recording("r", case)
-
-    def tick(seconds: float) -> Decision:
-        files = [{"index": 1, "state": "Recording", "durationSeconds": seconds}]
-        recording.raw["status"] = {"recording": True, "observedAt": text(seconds), "files": files}
-        return case.related(recording).decide()
-
-    tick(0)
-    case.later(4)
-    held = tick(4)
-    assert held.status["recordingDuration"] == 0
-    assert held.requeue_after_seconds == pytest.approx(6)
-    case.later(6)
-    assert tick(10).status["recordingDuration"] == 10
+def test_a_pulled_stream_has_no_key_of_a_publisher() -> None:
+    case = make_livestream("a").pull("rtmp://a.example/x").conflict("Secret", "ingest")
+    case.settled().idle().decide()
+    assert case.word("Ready") == "True/Configured", "somebody else's Secret is in nobody's way"
+    assert case.child("Secret", "ingest") is None
+    assert mounted(case, "ingest") is None
+    assert config(case)["protocols"] == []
+    assert config(case)["backup"] is False
 
 
-def test_restreams_are_counted() -> None:
-    case = settled()
-    live, idle = make_restream("x", case), make_restream("y", case)
-    live.raw["status"] = {"live": True}
-    case.related(live, idle).decide()
-    assert case.status["restreams"] == {"total": 2, "live": 1}
+def test_a_pod_may_pull_from_where_the_installation_lets_it() -> None:
+    case = make_livestream("a").pull("rtmp://a.example/x", ("sat", "uri"))
+    case.settings(denied_ranges=("10.0.0.0/8",), allowed_ranges=("10.1.0.0/16",)).decide()
+    pull = config(case)["pull"]
+    assert pull["uris"] == ["rtmp://a.example/x", None]
+    assert pull["guard"] == {
+        "denied": ["10.0.0.0/8"],
+        "allowed": ["10.1.0.0/16"],
+        "clusterDomain": "cluster.local",
+    }
+    assert mounted(case, "pull")["secret"]["items"] == [{"key": "uri", "path": "1"}]
+
+
+def test_a_backup_that_is_connected_keeps_the_pod_from_being_replaced() -> None:
+    case = settled().idle(backup_connected=True).settings(media_image="sluice-media:next")
+    case.decide()
+    assert case.word("UpdatePending") == "True/WaitingForIdle"
+
+
+def test_how_long_a_pod_in_trouble_is_waited_for_is_a_setting() -> None:
+    case = make_livestream("a").settings(pod_trouble_seconds=600.0)
+    case.decide()
+    case.pod(ready=False, phase="Pending", unschedulable_message="no node", since=case.now)
+    case.later(500).decide()
+    assert case.word("Stalled") == ""
+    case.later(101).decide()
+    assert case.word("Stalled") == "True/Unschedulable"
+
+
+def test_every_key_in_the_secret_is_one_that_a_secret_can_have() -> None:
+    values = secret(reachable(make_livestream("a")).decide(), "a-ingest")
+    assert all(re.fullmatch(r"[a-zA-Z]+", key) for key in values)

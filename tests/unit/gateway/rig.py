@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from sluice_media.gateway.locate import StreamNotFound
 from sluice_media.gateway.server import Gateway, running_gateway
 from sluice_media.gateway.settings import GatewaySettings
 from sluice_media.rtmp import ClientEvent, ClientSession
+from sluice_media.timeline.leg_framing import LegDecoder, LegMediaRejected
 from sluice_media.units import AccessUnit
 from tests.unit.flv import samples as s
 
@@ -124,15 +126,20 @@ class FakeHub:
         )
 
     async def _read(self, leg: FakeLeg) -> None:
-        tags, demuxer = TagReader(), FlvDemuxer()
+        tags, demuxer, units = TagReader(), FlvDemuxer(), LegDecoder()
         try:
             async for data in leg.request.content.iter_any():
                 while self.frozen or not self.reads:
                     await asyncio.sleep(0.02)
+                if leg.hello.container == "units":
+                    leg.units += (e for e in units.feed(data, 0) if isinstance(e, AccessUnit))
+                    continue
                 for tag in tags.feed(data):
                     events = demuxer.feed(tag.type_id, tag.timestamp_ms, tag.payload, 0)
                     leg.units += (e for e in events if isinstance(e, AccessUnit))
             leg.ended = "eof"
+        except LegMediaRejected as rejected:
+            leg.end = LegEnd(reason=rejected.reason, message=str(rejected))
         except Exception:  # what aiohttp raises depends on where it breaks
             leg.ended = "broken"
 
@@ -140,8 +147,11 @@ class FakeHub:
 class RtmpPublisher:
     """Publishes made-up pictures and sound over a real socket."""
 
-    def __init__(self, port: int, app: str, stream_key: str) -> None:
+    def __init__(
+        self, port: int, app: str, stream_key: str, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._port = port
+        self._tls = tls
         self.session = ClientSession(
             app=app, tc_url=f"rtmp://127.0.0.1/{app}", stream_key=stream_key
         )
@@ -155,7 +165,9 @@ class RtmpPublisher:
         self._receiving: asyncio.Task[None]
 
     async def __aenter__(self) -> RtmpPublisher:
-        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._reader, self._writer = await asyncio.open_connection(
+            "127.0.0.1", self._port, ssl=self._tls
+        )
         self._receiving = asyncio.create_task(self._receive())
         return self
 

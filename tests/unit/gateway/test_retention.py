@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice_media.flv import FILE_HEADER, FlvDemuxer, TagReader
+from sluice_media.gateway.flv_parts import FlvParts
 from sluice_media.gateway.retention import Retention
 from sluice_media.rtmp import Media
 from sluice_media.units import AccessUnit, TrackFormat
@@ -29,6 +30,7 @@ class Source:
         self.kept = Retention(
             limits.get("seconds", 60), int(limits.get("bytes", 1 << 20)), self.clock
         )
+        self.parts = FlvParts()
         self.start_ms = start_ms
         self.ms = start_ms
         self.video = video
@@ -36,8 +38,9 @@ class Source:
             self.add(9, s.avc_config())
         self.add(8, s.aac_config())
 
-    def add(self, type_id: int, payload: bytes, ahead: int = 0) -> bytes:
-        return self.kept.add(Media(type_id, (self.ms + ahead) & 0xFFFFFFFF, payload))
+    def add(self, type_id: int, payload: bytes, ahead: int = 0) -> None:
+        media = Media(type_id, (self.ms + ahead) & 0xFFFFFFFF, payload)
+        self.kept.add(self.parts.encode(media))
 
     def run(self, seconds: float) -> None:
         for _ in range(int(seconds * 10)):
@@ -139,13 +142,13 @@ def test_a_stream_without_video_is_kept_by_the_second() -> None:
     assert times[-1] == 9_950
 
 
-def test_a_source_on_air_for_49_days_says_how_much_wrapped() -> None:
+def test_a_source_on_air_for_49_days_is_kept_in_unwrapped_times() -> None:
     source = Source(start_ms=(1 << 32) - 3_000)
     source.run(2)
-    assert source.kept.wrap_ms == 0
+    assert source.kept.first_dts == ((1 << 32) - 3_000) * 90
     source.run(4)
     source.kept.acknowledge(((1 << 32) + 1_500) * 90)
-    assert source.kept.wrap_ms == 1 << 32
+    assert source.kept.first_dts == ((1 << 32) + 1_000) * 90
     assert source.pictures()[0] == 1_000
 
 

@@ -17,8 +17,9 @@ from sluice_media.contract import (
     StoreStatus,
 )
 from sluice_operator.domain.decision import StoreCall
+from sluice_operator.domain.observed import PublicService, ServicePort
 from sluice_operator.gather.common import secret_value
-from sluice_operator.gather.livestream import GatewayRef, LiveStreamController, gateway_service
+from sluice_operator.gather.livestream import LiveStreamController, ServiceRef, public_service
 from sluice_operator.gather.mediastore import MediaStoreController
 from sluice_operator.gather.recording import RecordingController
 from sluice_operator.gather.restream import RestreamController
@@ -78,7 +79,7 @@ async def test_a_livestream_is_gathered_with_all_that_belongs_to_it() -> None:
     status = IngestStatus(pod_uid="p", version=1, observed_at=NOW, on_air=True)
     world.samples.answered(uid, "p", "2026", status)
     await world.clock.advance(4)
-    observed = await LiveStreamController(world.context, None).gather(stream)
+    observed = await LiveStreamController(world.context, None, None).gather(stream)
     assert observed.ingest_secret is not None
     assert observed.ingest_secret.token == "the-key"
     assert [r["metadata"]["name"] for r in observed.recordings] == ["rec"]
@@ -88,31 +89,57 @@ async def test_a_livestream_is_gathered_with_all_that_belongs_to_it() -> None:
     assert (observed.sample.status.on_air, observed.sample.age_seconds) == (True, 4)
     assert observed.operator_uptime_seconds == 4
     assert observed.gateway is None
-    for secret in ("the-key", observed.fresh_token, observed.fresh_hub_token):
+    fresh = observed.fresh_token, observed.fresh_backup_token, observed.fresh_hub_token
+    for secret in ("the-key", *fresh):
         assert secret not in repr(observed)
 
 
 async def test_fresh_tokens_are_128_bit_and_never_twice_the_same() -> None:
     world = World()
     stream = world.put(make_livestream())
-    controller = LiveStreamController(world.context, None)
+    controller = LiveStreamController(world.context, None, None)
     one, two = [await controller.gather(stream) for _ in range(2)]
-    tokens = {one.fresh_token, one.fresh_hub_token, two.fresh_token, two.fresh_hub_token}
-    assert len(tokens) == 4
+    tokens = {
+        token
+        for observed in (one, two)
+        for token in (
+            observed.fresh_token,
+            observed.fresh_backup_token,
+            observed.fresh_hub_token,
+        )
+    }
+    assert len(tokens) == 6
     assert all(len(bytes.fromhex(token)) == 16 for token in tokens)
 
 
-async def test_the_gateways_service_is_read_by_name() -> None:
+async def test_the_services_that_publishers_dial_are_read_by_name() -> None:
     world = World()
-    service = make_child("v1", "Service", "gateway", None, spec={"type": "NodePort"})
-    service["metadata"]["namespace"] = "system"
-    service["spec"]["ports"] = [{"name": "rtmp", "port": 1935, "nodePort": 31935}]
-    world.api.put(service)
+    given = {
+        "gateway": [
+            {"name": "rtmp", "port": 1935, "nodePort": 31935},
+            {"name": "srt", "port": 9710, "nodePort": 31710},
+        ],
+        "whip": [{"name": "http", "port": 80}],
+    }
+    for name, ports in given.items():
+        service = make_child("v1", "Service", name, None, spec={"type": "NodePort"})
+        service["metadata"]["namespace"] = "system"
+        service["spec"]["ports"] = ports
+        world.api.put(service)
     stream = world.put(make_livestream())
-    controller = LiveStreamController(world.context, GatewayRef("system", "gateway"))
-    observed = await controller.gather(stream)
-    assert observed.gateway is not None
-    assert (observed.gateway.type, observed.gateway.rtmp_node_port) == ("NodePort", 31935)
+    gateway, whip = ServiceRef("system", "gateway"), ServiceRef("system", "whip")
+    observed = await LiveStreamController(world.context, gateway, whip).gather(stream)
+    rtmp, srt = ServicePort(1935, 31935), ServicePort(9710, 31710)
+    assert observed.gateway == PublicService("NodePort", {"rtmp": rtmp, "srt": srt})
+    assert observed.whip == PublicService("NodePort", {"http": ServicePort(80)})
+
+
+async def test_a_service_that_is_not_there_is_no_error() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    nowhere = ServiceRef("system", "gone")
+    observed = await LiveStreamController(world.context, nowhere, nowhere).gather(stream)
+    assert (observed.gateway, observed.whip) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -121,11 +148,11 @@ async def test_the_gateways_service_is_read_by_name() -> None:
 )
 def test_an_address_comes_from_the_load_balancer(ingress: list[Any], want: str | None) -> None:
     service = {
-        "spec": {"type": "LoadBalancer", "ports": [{"port": 8080}, {"port": 1935}]},
+        "spec": {"type": "LoadBalancer", "ports": [{"name": "rtmp", "port": 1935}]},
         "status": {"loadBalancer": {"ingress": ingress}},
     }
-    found = gateway_service(service)
-    assert (found.load_balancer_host, found.rtmp_port) == (want, 1935)
+    found = public_service(service)
+    assert (found.load_balancer_host, found.ports) == (want, {"rtmp": ServicePort(1935)})
 
 
 async def test_a_restream_gets_its_streams_hub_token_but_no_users_secret_for_it() -> None:
@@ -154,7 +181,7 @@ async def test_a_key_that_a_user_edits_is_seen_at_the_next_look() -> None:
     world = World()
     stream = world.put(make_livestream())
     world.put(make_token_secret("show-ingest", stream, "old"))
-    controller = LiveStreamController(world.context, None)
+    controller = LiveStreamController(world.context, None, None)
     await controller.gather(stream)
     edited = world.put(make_token_secret("show-ingest", stream, "theirs"))
     await world.clock.advance(1)

@@ -51,3 +51,24 @@ def test_the_default_store_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) 
     assert (store.size, store.storage_class_name) == ("5Gi", None)
     monkeypatch.setenv("SLUICE_DEFAULT_STORE", "false")
     assert Settings().domain().default_store is None
+
+
+def test_what_may_be_pulled_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "169.254.0.0/16" in Settings().domain().denied_ranges, "cloud metadata, by default"
+    monkeypatch.setenv("SLUICE_NETWORK_DENIED_RANGES", "10.0.0.0/8")
+    monkeypatch.setenv("SLUICE_NETWORK_CLUSTER_RANGES", "192.0.2.7/24, fd00::/8")
+    monkeypatch.setenv("SLUICE_NETWORK_ALLOWED_RANGES", "10.1.0.0/16")
+    domain = Settings().domain()
+    assert domain.denied_ranges == ("10.0.0.0/8", "192.0.2.0/24", "fd00::/8")
+    assert domain.allowed_ranges == ("10.1.0.0/16",)
+
+
+def test_a_range_that_is_none_stops_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_NETWORK_CLUSTER_RANGES", "10.0.0.0/40")
+    with pytest.raises(ValidationError, match="network_cluster_ranges"):
+        Settings()
+
+
+def test_how_long_a_pod_may_be_in_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_POD_TROUBLE_SECONDS", "600")
+    assert Settings().domain().pod_trouble_seconds == 600

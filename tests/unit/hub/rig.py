@@ -37,16 +37,23 @@ class Rig:
 
     def __init__(self, **changes: object) -> None:
         self.key = "right-key"
+        self.backup_key: str | None = None
+        self.passphrase: str | None = None
         self.hub = Hub(config(**changes))
         self.registry = CollectorRegistry()
         self.server = HubServer(
             self.hub,
-            keys=lambda: {LegName.PRIMARY: SecretStr(self.key)},
+            keys=self._keys,
+            passphrase=lambda: SecretStr(self.passphrase) if self.passphrase else None,
             token=lambda: SecretStr(HUB_TOKEN),
             metrics=HubMetrics(self.registry, self.hub),
         )
         self.url = ""
         self.client: aiohttp.ClientSession
+
+    def _keys(self) -> dict[LegName, SecretStr]:
+        given = {LegName.PRIMARY: self.key, LegName.BACKUP: self.backup_key}
+        return {name: SecretStr(key) for name, key in given.items() if key is not None}
 
     def configure(self, **changes: object) -> None:
         self.server.configure(config(**changes))

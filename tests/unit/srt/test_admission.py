@@ -101,3 +101,18 @@ def test_neither_the_table_nor_a_verdict_shows_keys() -> None:
     shown = repr(vars(table)) + repr(ADMIT)
     assert "canary-key" not in shown
     assert "correct horse" not in shown
+
+
+def test_a_grant_that_is_not_fresh_is_asked_for_again_and_stands_if_nobody_answers() -> None:
+    clock = Clock()
+    table = AdmissionTable(wait_seconds=0, clock=clock)
+    grant = Admit("demo/talk/primary", fresh_seconds=1)
+    table.answer(REQUEST, grant)
+    clock.now += 0.5
+    assert table.ask(REQUEST, never) is grant
+    clock.now += 1
+    started: list[int] = []
+    assert table.ask(REQUEST, lambda: started.append(1)) is grant
+    assert started
+    table.answer(REQUEST, Refuse(RejectCode.CONFLICT))
+    assert table.ask(REQUEST, never) == Refuse(RejectCode.CONFLICT)

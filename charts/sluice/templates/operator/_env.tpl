@@ -40,10 +40,39 @@
 - name: SLUICE_GATEWAY_PUBLIC_HOST
   value: {{ . | quote }}
 {{- end }}
-{{- with include "sluice.gateway.publicRtmpPort" . }}
-- name: SLUICE_GATEWAY_PUBLIC_RTMP_PORT
+{{- range splitList " " (include "sluice.gateway.protocols" .) }}
+{{- $port := dict "values" $.Values.gateway "type" $.Values.gateway.service.type "name" . }}
+{{- with include "sluice.publicPort" $port }}
+- name: SLUICE_GATEWAY_PUBLIC_{{ upper $port.name }}_PORT
   value: {{ . | quote }}
 {{- end }}
+{{- end }}
+{{- if include "sluice.whip.on" . }}
+- name: SLUICE_WHIP_SERVICE
+  value: {{ include "sluice.whip.fullname" . | quote }}
+- name: SLUICE_WHIP_PUBLIC_HOST
+  value: {{ include "sluice.whip.publicHost" . | quote }}
+{{- with include "sluice.publicPort" (dict "values" .Values.whip "type" (include "sluice.whip.type" .) "name" "http") }}
+- name: SLUICE_WHIP_PUBLIC_PORT
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.whip.publicUrl }}
+- name: SLUICE_WHIP_PUBLIC_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+- name: SLUICE_NETWORK_DENIED_RANGES
+  value: {{ join "," .Values.network.deniedRanges | quote }}
+{{- with include "sluice.clusterRanges" . }}
+- name: SLUICE_NETWORK_CLUSTER_RANGES
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.network.allowedRanges }}
+- name: SLUICE_NETWORK_ALLOWED_RANGES
+  value: {{ join "," . | quote }}
+{{- end }}
+- name: SLUICE_POD_TROUBLE_SECONDS
+  value: {{ .Values.operator.podTroubleSeconds | quote }}
 - name: SLUICE_DEFAULT_STORE
   value: {{ .Values.defaultMediaStore.enabled | quote }}
 - name: SLUICE_DEFAULT_STORE_SIZE
@@ -52,4 +81,18 @@
 - name: SLUICE_DEFAULT_STORE_STORAGE_CLASS
   value: {{ . | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* Comma-separated; what the cluster says of itself when the values say nothing. */}}
+{{- define "sluice.clusterRanges" -}}
+{{- $ranges := .Values.network.clusterRanges -}}
+{{- if not $ranges -}}
+{{- range (lookup "networking.k8s.io/v1" "ServiceCIDR" "" "").items -}}
+{{- $ranges = concat $ranges .spec.cidrs -}}
+{{- end -}}
+{{- range (lookup "v1" "Node" "" "").items -}}
+{{- $ranges = concat $ranges (.spec.podCIDRs | default list) -}}
+{{- end -}}
+{{- end -}}
+{{- join "," (uniq $ranges) -}}
 {{- end -}}

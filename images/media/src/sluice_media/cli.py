@@ -67,7 +67,15 @@ def store() -> int:
     return _run("store", settings, serve(settings))
 
 
-_ROLES: tuple[Callable[[], int], ...] = (gateway, ingest, record, push, store)
+def whip() -> int:
+    """Takes browsers' cameras over WebRTC and hands their media to the hubs."""
+    from sluice_media.whip.role import WhipSettings, serve
+
+    settings = WhipSettings()
+    return _run("whip", settings, serve(settings))
+
+
+_ROLES: tuple[Callable[[], int], ...] = (gateway, ingest, record, push, store, whip)
 
 
 def _run(role: str, settings: Any, serving: Coroutine[Any, Any, None]) -> int:

@@ -18,7 +18,6 @@ Schema = dict[str, Any]
 
 _KEPT = frozenset(
     {
-        "default",
         "enum",
         "format",
         "items",
@@ -56,6 +55,8 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Any], where: str) ->
     for key, value in node.items():
         if key == "description":
             out[key] = " ".join(value.split())
+        elif key == "default":
+            out[key] = _without_nulls(value)
         elif key in _KEPT or key.startswith("x-kubernetes-"):
             out[key] = value
         elif key == "properties":
@@ -94,6 +95,13 @@ def _resolved(node: Mapping[str, Any], defs: Mapping[str, Any], where: str) -> M
         if key != "anyOf" and not (key == "default" and value is None)
     }
     return _resolved({**real[0], **beside}, defs, where)
+
+
+def _without_nulls(default: Any) -> Any:
+    """A default object leaves out what is absent in it: null would be refused."""
+    if isinstance(default, Mapping):
+        return {k: _without_nulls(v) for k, v in default.items() if v is not None}
+    return default
 
 
 def _rename_length_to_properties(schema: Schema) -> None:

@@ -1,33 +1,77 @@
-"""What is on air: from the ingest pod's answer (or its silence) to the words of a status.
-
-Sessions are the hub's. The operator keeps the last ten, and closes one by itself only when the hub
-that held it is gone for good and its successor knows nothing of it.
-"""
+"""What is on air: from the ingest pod's answer (or its silence) to the words of a status."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import IngestStatus, Session
+from sluice_media.contract import IngestStatus
+from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.domain.decision import Condition
+from sluice_operator.domain.failovers import failover_fields, last_format_change
 from sluice_operator.domain.observed import ObservedLiveStream
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.samples import fresh, in_start_grace
+from sluice_operator.domain.sessions import close_session, session_is_on, session_records
 from sluice_operator.domain.times import parse_time, seconds_until, utc_text
 
-__all__ = ["Broadcast", "on_air", "session_is_on"]
+__all__ = ["Broadcast", "SourceKind", "on_air"]
 
 _ADOPTION_SECONDS = 10.0
 """A hub that came up empty may still adopt the session from its gateway or a reader."""
-_MAX_SESSIONS = 10
 _REJECTIONS_APART_SECONDS = 10.0
 """An encoder with a wrong key tries again all the time; the same refusal is told so often."""
 _HYSTERESIS = {"bitrateKbps": 0.25, "frameRate": 0.02}
 """Measured values that wobble: a change by less than this share is not worth a write."""
 
-_SESSION_FIELDS = ("live", "activeSource", "startedAt", "finishedAt", "media", "sessions")
+_MAX_MESSAGE = 1_024
+_PULL_MESSAGES_APART_SECONDS = 30.0
+"""Sources that fail for several reasons, one after the other, are told of so often."""
+
+_KEPT_FIELDS = (
+    "live",
+    "backupLive",
+    "activeSource",
+    "startedAt",
+    "startedAtBackup",
+    "finishedAt",
+    "failovers",
+    "failoverCounter",
+    "lastFailover",
+    "lastFormatChange",
+    "pull",
+    "media",
+    "sessions",
+    "lastRejection",
+)
+_OFF_AIR = {"live": False, "activeSource": None, "media": None}
+
+
+@dataclass(slots=True, frozen=True)
+class SourceKind:
+    """What of the spec the words depend on."""
+
+    active: bool
+    pulled: bool
+    backup: bool
+    """There may be a backup publisher."""
+    window: int
+    """The resume window in seconds."""
+
+    @classmethod
+    def of(cls, spec: LiveStreamSpec) -> SourceKind:
+        push = spec.source.push
+        return cls(
+            active=spec.active,
+            pulled=spec.source.pull is not None,
+            backup=push is not None and push.backup.enabled,
+            window=spec.resume_window_seconds,
+        )
+
+    @property
+    def off_air(self) -> dict[str, Any]:
+        return _OFF_AIR | {"backupLive": False if self.backup else None, "pull": None}
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,46 +79,44 @@ class Broadcast:
     """The media half of a LiveStream's status."""
 
     fields: dict[str, Any]
-    """live, activeSource, startedAt, finishedAt, media, sessions, lastRejection."""
+    """The fields of `_KEPT_FIELDS`."""
     conditions: tuple[Condition, ...]
-    """Live, and NoRandomAccess while it is true."""
+    """Live, BackupLive where there may be a backup, and NoRandomAccess while it is true."""
     look_again_seconds: float | None = None
 
 
 def on_air(
-    observed: ObservedLiveStream, stored: Stored, *, active: bool, window: int, now: datetime
+    observed: ObservedLiveStream, stored: Stored, source: SourceKind, now: datetime
 ) -> Broadcast:
-    """The present broadcast; ``window`` is the resume window in seconds."""
+    """The present broadcast."""
     status = fresh(observed.sample)
     if status is None:
-        return _unheard(observed, stored)
+        return _unheard(observed, stored, source)
     if status.session is None and session_is_on(stored):
-        return _hub_without_memory(observed, stored, status, window, now)
-    return _measured(stored, status, active=active)
-
-
-def session_is_on(stored: Stored) -> bool:
-    """``startedAt`` > ``finishedAt`` if and only if a session is on."""
-    started, finished = stored.time("startedAt"), stored.time("finishedAt")
-    return started is not None and (finished is None or started > finished)
+        return _hub_without_memory(observed, stored, status, source, now)
+    return _measured(stored, status, source, now)
 
 
 # --------------------------------------------------------------------------- nobody answers
 
 
-def _unheard(observed: ObservedLiveStream, stored: Stored) -> Broadcast:
+def _unheard(observed: ObservedLiveStream, stored: Stored, source: SourceKind) -> Broadcast:
     known = stored.as_condition("Live")
-    kept = {key: stored.get(key) for key in (*_SESSION_FIELDS, "lastRejection")}
+    kept = {key: stored.get(key) for key in _KEPT_FIELDS}
     if known is not None and in_start_grace(observed.sample, observed.operator_uptime_seconds):
-        return Broadcast(kept, (known,))
-    kept |= {"live": False, "activeSource": None, "media": None}
+        return Broadcast(kept, _as_stored(stored, source))
+    kept |= source.off_air
     if observed.sample is None and (known is None or known.reason == "Starting"):
-        condition = Condition("Live", "Unknown", "Starting", "The ingest pod is starting.")
+        words = "Starting", "The ingest pod is starting."
     else:
-        condition = Condition(
-            "Live", "Unknown", "Stale", "The ingest pod has not been heard of for more than 10 s."
-        )
-    return Broadcast(kept, (condition,))
+        words = "Stale", "The ingest pod has not been heard of for more than 10 s."
+    types = ("Live", "BackupLive") if source.backup else ("Live",)
+    return Broadcast(kept, tuple(Condition(type_, "Unknown", *words) for type_ in types))
+
+
+def _as_stored(stored: Stored, source: SourceKind) -> tuple[Condition, ...]:
+    types = ("Live", "BackupLive") if source.backup else ("Live",)
+    return tuple(c for type_ in types if (c := stored.as_condition(type_)) is not None)
 
 
 # --------------------------------------------------------------------------- a new hub
@@ -84,56 +126,49 @@ def _hub_without_memory(
     observed: ObservedLiveStream,
     stored: Stored,
     status: IngestStatus,
-    window: int,
+    source: SourceKind,
     now: datetime,
 ) -> Broadcast:
     """A session was on, and the hub that answers now has none (yet)."""
-    kept = {key: stored.get(key) for key in (*_SESSION_FIELDS, "lastRejection")}
+    kept = {key: stored.get(key) for key in _KEPT_FIELDS}
     known = stored.as_condition("Live")
     pod = next((p for p in observed.pods if p.uid == status.pod_uid), None)
     if known is not None and pod is not None:
         left = seconds_until(pod.created_at, _ADOPTION_SECONDS, now)
         if left > 0:
-            return Broadcast(kept, (known,), look_again_seconds=left)
-    kept |= {"live": False, "activeSource": None, "media": None}
+            return Broadcast(kept, _as_stored(stored, source), look_again_seconds=left)
+    kept |= source.off_air
+    backup = _backup_live(status, source)
     interrupted_at = stored.since("Live", "False")
-    left = seconds_until(interrupted_at or now, max(_ADOPTION_SECONDS, window), now)
+    left = seconds_until(interrupted_at or now, max(_ADOPTION_SECONDS, source.window), now)
     if interrupted_at is None or left > 0:
         condition = Condition("Live", "False", "Interrupted", "The source is gone; it may return.")
-        return Broadcast(kept, (condition,), look_again_seconds=left)
-    return Broadcast(
-        kept | _closed(stored, interrupted_at),
-        (Condition("Live", "False", "WaitingForPublisher", "Nobody publishes."),),
-    )
-
-
-def _closed(stored: Stored, at: datetime) -> dict[str, Any]:
-    """The stored session, ended at ``at``, which must lie behind its start."""
-    started = stored.time("startedAt")
-    end = max(at, started + timedelta(milliseconds=1)) if started is not None else at
-    text = utc_text(end)
-    sessions = [dict(entry) for entry in stored.get("sessions") or ()]
-    if sessions and "finishedAt" not in sessions[0]:
-        sessions[0] |= {"finishedAt": text, "endReason": "HubLost"}
-    return {"finishedAt": text, "sessions": sessions}
+        return Broadcast(kept, (condition, *backup), look_again_seconds=left)
+    waiting = _off_air(status, source)
+    return Broadcast(kept | close_session(stored, interrupted_at), (waiting, *backup))
 
 
 # --------------------------------------------------------------------------- measured
 
 
-def _measured(stored: Stored, status: IngestStatus, *, active: bool) -> Broadcast:
-    sessions = _sessions(stored, status)
+def _measured(stored: Stored, status: IngestStatus, source: SourceKind, now: datetime) -> Broadcast:
+    sessions = session_records(stored, status)
     finished = [s["finishedAt"] for s in sessions if s.get("finishedAt")]
     fields: dict[str, Any] = {
-        "live": status.primary_delivers,
-        "activeSource": "Primary" if status.on_air else None,
+        "live": _delivers(status, source),
+        "backupLive": status.backup_delivers if source.backup else None,
+        "activeSource": _active_source(status, source),
         "startedAt": sessions[0]["startedAt"] if sessions else stored.get("startedAt"),
+        "startedAtBackup": _backup_since(stored, status),
         "finishedAt": finished[0] if finished else stored.get("finishedAt"),
+        **failover_fields(stored, status),
+        "lastFormatChange": last_format_change(stored, status),
+        "pull": _pull(stored, status, now) if source.pulled else None,
         "media": _media(stored, status) if status.on_air else None,
         "sessions": sessions or None,
         "lastRejection": _rejection(stored, status),
     }
-    conditions = [_live(status, active=active)]
+    conditions = [_live(status, source), *_backup_live(status, source)]
     if status.no_random_access and status.on_air:
         conditions.append(
             Condition(
@@ -147,48 +182,94 @@ def _measured(stored: Stored, status: IngestStatus, *, active: bool) -> Broadcas
     return Broadcast(fields, tuple(conditions))
 
 
-def _live(status: IngestStatus, *, active: bool) -> Condition:
+def _delivers(status: IngestStatus, source: SourceKind) -> bool:
+    """A source that is only kept connected beside the one on air does not count."""
+    if source.pulled:
+        return status.pull is not None and status.pull.delivers
+    return status.primary_delivers
+
+
+def _active_source(status: IngestStatus, source: SourceKind) -> str | None:
+    """A hub of the previous version names none."""
+    if not status.on_air:
+        return None
+    return status.active_source or ("Pull" if source.pulled else "Primary")
+
+
+def _backup_since(stored: Stored, status: IngestStatus) -> Any:
+    """A backup that was not heard of for a while has delivered all the time, as far as we know."""
+    known = stored.get("startedAtBackup")
+    if not status.backup_delivers:
+        return known
+    condition = stored.as_condition("BackupLive")
+    goes_on = condition is not None and condition.status != "False"
+    return known if known and goes_on else utc_text(status.observed_at)
+
+
+def _live(status: IngestStatus, source: SourceKind) -> Condition:
     if status.on_air:
         return Condition("Live", "True", "OnAir", "On air.")
     if status.interrupted:
         return Condition("Live", "False", "Interrupted", "The source is gone; it may return.")
-    if not active:
+    return _off_air(status, source)
+
+
+def _off_air(status: IngestStatus, source: SourceKind) -> Condition:
+    if not source.active:
         return Condition("Live", "False", "Disabled", "The stream is switched off (spec.active).")
-    if status.primary_connected:
+    if source.pulled and status.pull is not None and status.pull.inactive:
+        return Condition(
+            "Live",
+            "False",
+            "InactivityTimeout",
+            "No source delivered for pull.inactivitySeconds; none is tried until spec changes.",
+        )
+    if source.pulled:
+        return Condition("Live", "False", "WaitingForSource", "No source delivers; all are tried.")
+    if status.primary_connected or status.backup_connected:
         return Condition(
             "Live", "False", "WaitingForKeyframe", "A publisher is there, its first keyframe not."
         )
     return Condition("Live", "False", "WaitingForPublisher", "Nobody publishes.")
 
 
-def _sessions(stored: Stored, status: IngestStatus) -> list[dict[str, Any]]:
-    """What is stored, brought up to date by what the hub says; newest first."""
-    by_start: dict[datetime, dict[str, Any]] = {}
-    for entry in stored.get("sessions") or ():
-        started = parse_time(entry["startedAt"])
-        if started is not None:
-            by_start[started] = dict(entry)
-    told = [*status.past_sessions, *([status.session] if status.session else [])]
-    for session in told:
-        entry = _session(session)
-        moment = parse_time(entry["startedAt"])
-        if moment is not None:
-            by_start[moment] = entry
-    newest_first = sorted(by_start.items(), key=lambda item: item[0], reverse=True)
-    return [entry for _, entry in newest_first[:_MAX_SESSIONS]]
+def _backup_live(status: IngestStatus, source: SourceKind) -> tuple[Condition, ...]:
+    """Absent where there can be no backup."""
+    if not source.backup:
+        return ()
+    if status.backup_delivers:
+        words = "The backup publisher delivers."
+        return (Condition("BackupLive", "True", "Delivering", words),)
+    if not source.active:
+        reason, words = "Disabled", "The stream is switched off (spec.active)."
+    elif status.backup_connected:
+        reason, words = "NotDelivering", "The backup publisher is there, but sends no media."
+    else:
+        reason, words = "WaitingForPublisher", "No backup publisher is there."
+    return (Condition("BackupLive", "False", reason, words),)
 
 
-def _session(session: Session) -> dict[str, Any]:
-    entry: dict[str, Any] = {"startedAt": utc_text(session.started_at)}
-    if session.finished_at is not None:
-        entry["finishedAt"] = utc_text(session.finished_at)
-    if session.protocol:
-        entry["protocol"] = session.protocol
-    if session.media:
-        entry["media"] = session.media
-    if session.end_reason:
-        entry["endReason"] = session.end_reason
-    return entry
+def _pull(stored: Stored, status: IngestStatus, now: datetime) -> dict[str, Any] | None:
+    """Which source is tried at this moment is not told: that would be a write every few seconds."""
+    told = status.pull
+    if told is None:
+        return None
+    found: dict[str, Any] = {}
+    if told.delivers and told.uri_index is not None:
+        found["uriIndex"] = told.uri_index
+    if told.standby_index is not None and told.delivers:
+        found["standbyIndex"] = told.standby_index
+    known = stored.get("pull") or {}
+    noted = parse_time(known.get("observedAt"))
+    if noted is not None and (
+        told.message in (None, known["message"])
+        or seconds_until(noted, _PULL_MESSAGES_APART_SECONDS, now) > 0
+    ):
+        return found | {"message": known["message"], "observedAt": known["observedAt"]}
+    if told.message:
+        message = told.message[:_MAX_MESSAGE]
+        found |= {"message": message, "observedAt": utc_text(status.observed_at)}
+    return found
 
 
 def _media(stored: Stored, status: IngestStatus) -> dict[str, Any] | None:

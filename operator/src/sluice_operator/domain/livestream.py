@@ -9,21 +9,27 @@ from typing import Any
 
 from sluice_media.contract import HUB_PORT, IngestStatus, RingPin
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
-from sluice_operator.domain.broadcast import Broadcast, on_air
+from sluice_operator.domain.addresses import Addresses, publish_addresses
+from sluice_operator.domain.broadcast import Broadcast, SourceKind, on_air
 from sluice_operator.domain.decision import Child, Condition, Decision
 from sluice_operator.domain.manifests.config import Configuration, configuration
-from sluice_operator.domain.manifests.ingest import ingest_config, ingest_template
+from sluice_operator.domain.manifests.ingest import (
+    ingest_config,
+    ingest_template,
+    users_secrets,
+)
 from sluice_operator.domain.manifests.pod import deployment, template_hash
-from sluice_operator.domain.manifests.secret import ingest_secret, rtmp_server, token_secret
+from sluice_operator.domain.manifests.secret import PublisherKeys, ingest_secret, token_secret
 from sluice_operator.domain.manifests.service import service
 from sluice_operator.domain.names import HUB_SECRET_SUFFIX, ROTATE_ANNOTATION, child_name
-from sluice_operator.domain.observed import ObservedLiveStream, Raw
+from sluice_operator.domain.observed import Conflict, ObservedLiveStream, Raw
 from sluice_operator.domain.owner import Owner, Stored, keep_everything
 from sluice_operator.domain.readiness import (
     Readiness,
     conflict_readiness,
     pod_readiness,
     ready,
+    with_places,
 )
 from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
 from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
@@ -31,10 +37,10 @@ from sluice_operator.domain.ticks import hold_ticks
 from sluice_operator.domain.times import parse_time, soonest
 from sluice_operator.domain.transitions import events_for
 
-__all__ = ["decide", "gateway_address"]
+__all__ = ["decide"]
 
 _ADDRESS_RETRY_SECONDS = 15.0
-"""The gateway's Service is not watched."""
+"""The Services that publishers dial are not watched."""
 
 
 def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
@@ -43,16 +49,26 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     if owner.deleted_at is not None:
         return keep_everything(observed.raw)
     spec = LiveStreamSpec.model_validate(observed.raw["spec"])
-    address = gateway_address(observed)
+    addresses = _addresses(observed, spec)
     template = ingest_template(owner, spec, observed.settings)
     rollout, config = _rollout_and_config(observed, owner, spec, template_hash(template))
-    broadcast = on_air(
-        observed, stored, active=spec.active, window=spec.resume_window_seconds, now=now
-    )
-    conflict = conflict_readiness(owner, observed.conflicts)
-    readiness = conflict or _readiness(observed, owner, stored, address, now)
-    children = () if conflict else _children(observed, owner, template, config, rollout, address)
-    status, held = hold_ticks(_status(observed, owner, broadcast, address), stored.status, now)
+    broadcast = on_air(observed, stored, SourceKind.of(spec), now)
+    conflict = conflict_readiness(owner, _conflicts(observed, owner, spec))
+    readiness = conflict or _readiness(observed, owner, stored, spec, addresses, now)
+    keys = _publisher_keys(observed, owner)
+    children: tuple[Child, ...] = ()
+    if conflict is None:
+        children = (
+            *_ingest_secret(observed, owner, spec, keys, addresses),
+            Child(
+                token_secret(owner, HUB_SECRET_SUFFIX, observed.fresh_hub_token), create_only=True
+            ),
+            Child(config.manifest),
+            Child(service(owner, "hub", HUB_PORT)),
+            Child(deployment(owner, template, paused=rollout.paused)),
+        )
+    wanted = _status(observed, owner, spec, broadcast, addresses)
+    status, held = hold_ticks(wanted, stored.status, now)
     conditions = _conditions(observed, readiness, broadcast, rollout)
     rotation = owner.annotations.get(ROTATE_ANNOTATION, "")
     return Decision(
@@ -78,60 +94,54 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     )
 
 
-def gateway_address(observed: ObservedLiveStream) -> tuple[str, int] | None:
-    """Host and RTMP port that publishers dial; None while there is no address."""
-    settings, gateway = observed.settings, observed.gateway
-    balancer = gateway.load_balancer_host if gateway is not None else None
-    host = settings.gateway_public_host or balancer
-    if not host:
-        return None
-    if settings.gateway_public_rtmp_port is not None:
-        return host, settings.gateway_public_rtmp_port
-    if gateway is None:
-        return None
-    if gateway.type == "NodePort":
-        return (host, gateway.rtmp_node_port) if gateway.rtmp_node_port else None
-    return host, gateway.rtmp_port
-
-
 # --------------------------------------------------------------------------- children
 
 
-def _children(
+def _addresses(observed: ObservedLiveStream, spec: LiveStreamSpec) -> Addresses:
+    """Of the protocols that publishers of this stream may use."""
+    push = spec.source.push
+    found = publish_addresses(observed.settings, observed.gateway, observed.whip)
+    return found.only(push.protocols if push is not None else [])
+
+
+def _conflicts(
+    observed: ObservedLiveStream, owner: Owner, spec: LiveStreamSpec
+) -> tuple[Conflict, ...]:
+    """A stream that is pulled has no keys, so that it needs no Secret for them."""
+    if spec.source.push is not None:
+        return observed.conflicts
+    unused = ("Secret", child_name(owner.name, "ingest"))
+    return tuple(c for c in observed.conflicts if (c.kind, c.name) != unused)
+
+
+def _ingest_secret(
     observed: ObservedLiveStream,
     owner: Owner,
-    template: dict[str, Any],
-    config: Configuration,
-    rollout: Rollout,
-    address: tuple[str, int] | None,
+    spec: LiveStreamSpec,
+    keys: PublisherKeys,
+    addresses: Addresses,
 ) -> tuple[Child, ...]:
-    token, rotation = _token(observed, owner)
+    if spec.source.push is None:
+        return ()
     known = observed.ingest_secret
-    return (
-        Child(
-            ingest_secret(owner, token, address, rotation),
-            # Else it would be written over the token that somebody has just put in.
-            over_version=known.version if known is not None else "",
-        ),
-        Child(token_secret(owner, HUB_SECRET_SUFFIX, observed.fresh_hub_token), create_only=True),
-        Child(config.manifest),
-        Child(service(owner, "hub", HUB_PORT)),
-        Child(deployment(owner, template, paused=rollout.paused)),
-    )
+    manifest = ingest_secret(owner, keys, addresses, backup=spec.source.push.backup.enabled)
+    # Else it would be written over the token that somebody has just put in.
+    return (Child(manifest, over_version=known.version if known is not None else ""),)
 
 
-def _token(observed: ObservedLiveStream, owner: Owner) -> tuple[str, str]:
-    """The publisher's key, and the rotation request that it answers.
+def _publisher_keys(observed: ObservedLiveStream, owner: Owner) -> PublisherKeys:
+    """The publishers' keys, and the rotation request that they answer.
 
-    A token that is there is input. A fresh one is used when there is none, or when the annotation
-    asks for another rotation than the Secret says was done."""
+    A token that is there is input. Fresh ones are used where there is none, and for both when the
+    annotation asks for another rotation than the Secret says was done."""
     rotation = owner.annotations.get(ROTATE_ANNOTATION, "")
     known = observed.ingest_secret
-    if known is None or not known.token:
-        return observed.fresh_token, rotation
-    if rotation and rotation != (known.rotation or ""):
-        return observed.fresh_token, rotation
-    return known.token, known.rotation or ""
+    fresh_keys = PublisherKeys(observed.fresh_token, observed.fresh_backup_token, rotation)
+    if known is None or (rotation and rotation != (known.rotation or "")):
+        return fresh_keys
+    return PublisherKeys(
+        known.token or fresh_keys.primary, known.backup_token or fresh_keys.backup, known.rotation
+    )
 
 
 def _rollout_and_config(
@@ -139,7 +149,8 @@ def _rollout_and_config(
 ) -> tuple[Rollout, Configuration]:
     """The rollout depends on whether the hub has echoed ``drain``, and ``drain`` on the rollout."""
     pins = _pins(observed.recordings)
-    draining = configuration(owner, ingest_config(owner, spec, pins, drain=True))
+    settings = observed.settings
+    draining = configuration(owner, ingest_config(owner, spec, settings, pins, drain=True))
     status = fresh(observed.sample)
     rollout = plan_rollout(
         deployment=observed.children.get(("Deployment", owner.workload_name)),
@@ -150,14 +161,14 @@ def _rollout_and_config(
     )
     if rollout.drain:
         return rollout, draining
-    return rollout, configuration(owner, ingest_config(owner, spec, pins, drain=False))
+    return rollout, configuration(owner, ingest_config(owner, spec, settings, pins, drain=False))
 
 
 def _use(status: IngestStatus | None, draining_hash: str) -> Use:
     if status is None:
         return Use(known=False)
     session = status.session is not None and status.session.finished_at is None
-    busy = session or status.on_air or status.primary_connected
+    busy = session or status.on_air or status.primary_connected or status.backup_connected
     return Use(known=True, busy=busy, drained=status.config_hash == draining_hash)
 
 
@@ -203,13 +214,11 @@ def _mirror(recordings: tuple[Raw, ...]) -> _Mirror | None:
 def _status(
     observed: ObservedLiveStream,
     owner: Owner,
+    spec: LiveStreamSpec,
     broadcast: Broadcast,
-    address: tuple[str, int] | None,
+    addresses: Addresses,
 ) -> dict[str, Any]:
     mirror = _mirror(observed.recordings)
-    ingest: dict[str, Any] = {"secretName": child_name(owner.name, "ingest")}
-    if address is not None:
-        ingest["rtmp"] = f"{rtmp_server(*address, owner.namespace)}/{owner.name}"
     live_restreams = sum(bool((r.get("status") or {}).get("live")) for r in observed.restreams)
     status: dict[str, Any] = {
         "observedGeneration": owner.generation,
@@ -218,25 +227,41 @@ def _status(
         "recordingDuration": mirror.duration if mirror else None,
         "observedAt": mirror.observed_at if mirror else None,
         "recordingName": mirror.name if mirror else None,
-        "ingest": ingest,
+        "ingest": _ingest(owner, addresses) if spec.source.push is not None else None,
         "restreams": {"total": len(observed.restreams), "live": live_restreams},
     }
     return {key: value for key, value in status.items() if value is not None}
+
+
+def _ingest(owner: Owner, addresses: Addresses) -> dict[str, str]:
+    """Addresses without keys."""
+    found = {
+        "secretName": child_name(owner.name, "ingest"),
+        "rtmp": addresses.rtmp_server("RTMP", owner.namespace),
+        "rtmps": addresses.rtmp_server("RTMPS", owner.namespace),
+        "srt": addresses.srt(f"{owner.namespace}/{owner.name}"),
+        "whip": addresses.whip(owner.namespace, owner.name),
+    }
+    for protocol in ("rtmp", "rtmps"):
+        if found[protocol]:
+            found[protocol] = f"{found[protocol]}/{owner.name}"
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _readiness(
     observed: ObservedLiveStream,
     owner: Owner,
     stored: Stored,
-    address: tuple[str, int] | None,
+    spec: LiveStreamSpec,
+    addresses: Addresses,
     now: datetime,
 ) -> Readiness:
-    if address is None:
+    if spec.source.push is not None and not addresses.bases:
         words = "Set up; the gateway has no public address yet."
         when_ready = ready("AddressPending", words, _ADDRESS_RETRY_SECONDS)
     else:
         when_ready = ready("Configured", "Set up as asked for.")
-    return pod_readiness(
+    found = pod_readiness(
         owner,
         stored,
         what="ingest pod",
@@ -244,9 +269,11 @@ def _readiness(
         sample=observed.sample,
         workload=observed.children.get(("Deployment", owner.workload_name)),
         operator_uptime_seconds=observed.operator_uptime_seconds,
+        trouble_seconds=observed.settings.pod_trouble_seconds,
         now=now,
         when_ready=when_ready,
     )
+    return with_places(found, users_secrets(spec))
 
 
 def _conditions(
@@ -263,9 +290,11 @@ def _conditions(
 
 
 def _event_types(broadcast: Broadcast) -> dict[str, str]:
-    unknown = broadcast.conditions[0].status == "Unknown"
+    live = broadcast.conditions[0]
+    unknown = "Warning" if live.status == "Unknown" else "Normal"
     return {
-        "Live": "Warning" if unknown else "Normal",
+        "Live": "Warning" if live.reason == "InactivityTimeout" else unknown,
+        "BackupLive": unknown,
         "NoRandomAccess": "Warning",
         "Recording": "Normal",
         "Stalled": "Warning",

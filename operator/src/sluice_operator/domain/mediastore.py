@@ -150,6 +150,7 @@ def _readiness(
         sample=observed.sample,
         workload=observed.children.get(("Deployment", owner.workload_name)),
         operator_uptime_seconds=observed.operator_uptime_seconds,
+        trouble_seconds=observed.settings.pod_trouble_seconds,
         now=now,
         when_ready=ready("Configured", "Recordings can be written."),
     )

@@ -42,15 +42,17 @@ __all__ = [
     "Conflict",
     "DefaultStore",
     "DomainSettings",
-    "GatewayService",
     "IngestSecret",
     "ObservedLiveStream",
     "ObservedMediaStore",
     "ObservedRecording",
     "ObservedRestream",
     "PodView",
+    "PublicPorts",
+    "PublicService",
     "Raw",
     "Sample",
+    "ServicePort",
     "pod_view",
 ]
 
@@ -85,6 +87,16 @@ def _default_resources() -> dict[str, dict[str, dict[str, str]]]:
 
 
 @dataclass(slots=True, frozen=True)
+class PublicPorts:
+    """Ports that publishers dial. None: the Service's node port (NodePort) or port."""
+
+    rtmp: int | None = None
+    rtmps: int | None = None
+    srt: int | None = None
+    whip: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
 class DomainSettings:
     """Settings of the installation that end up in children or addresses."""
 
@@ -97,8 +109,18 @@ class DomainSettings:
     """None: switched off; a Recording without a MediaStore is then Stalled/StoreNotFound."""
     gateway_public_host: str = ""
     """What publishers dial; empty: the address of the gateway's LoadBalancer."""
-    gateway_public_rtmp_port: int | None = None
-    """None: the Service's node port (NodePort) or port (LoadBalancer)."""
+    gateway_public_ports: PublicPorts = PublicPorts()
+    whip_public_host: str = ""
+    """The same for WHIP, which has a Service of its own."""
+    whip_public_url: str = ""
+    """What WHIP URLs begin with, where something in front of it terminates TLS; empty: plain HTTP
+    to host and port."""
+    denied_ranges: tuple[str, ...] = ()
+    """CIDRs that ingest pods must not pull from, the cluster's own among them."""
+    allowed_ranges: tuple[str, ...] = ()
+    """CIDRs that they may pull from all the same."""
+    pod_trouble_seconds: float = 120.0
+    """A pod that cannot be scheduled, pulled or started for so long needs a person."""
     resources: Mapping[str, Mapping[str, Mapping[str, str]]] = field(
         default_factory=_default_resources
     )
@@ -124,13 +146,19 @@ class Conflict:
 
 
 @dataclass(slots=True, frozen=True)
-class GatewayService:
-    """The gateway's Service, as far as publishers' addresses follow from it."""
+class ServicePort:
+    port: int
+    node_port: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class PublicService:
+    """The gateway's or WHIP's Service, as far as publishers' addresses follow from it."""
 
     type: str
-    """NodePort or LoadBalancer."""
-    rtmp_port: int = 1935
-    rtmp_node_port: int | None = None
+    """NodePort, LoadBalancer or ClusterIP."""
+    ports: Mapping[str, ServicePort] = field(default_factory=dict)
+    """By name: ``rtmp``, ``rtmps`` and ``srt`` of the gateway, ``http`` of WHIP."""
     load_balancer_host: str | None = None
     """First IP or host name of ``status.loadBalancer.ingress``."""
 
@@ -140,7 +168,9 @@ class IngestSecret:
     """What the existing Secret ``<name>-ingest`` says; read live, never from a cache of guesses."""
 
     token: str | None = field(repr=False)
-    """The publisher's key; None when the Secret lacks it."""
+    """The primary publisher's key; None when the Secret lacks it."""
+    backup_token: str | None = field(default=None, repr=False)
+    """The backup publisher's key."""
     rotation: str | None = None
     """Its annotation `names.ROTATED_ANNOTATION`."""
     version: str = ""
@@ -190,6 +220,8 @@ class ObservedLiveStream:
     settings: DomainSettings
     fresh_token: str = field(repr=False)
     """128 bit in hex, made anew for each pass; used only when a publishing key is needed."""
+    fresh_backup_token: str = field(repr=False)
+    """The same for the backup publisher."""
     fresh_hub_token: str = field(repr=False)
     """The same for readers of the hub."""
     operator_uptime_seconds: float = 3600.0
@@ -198,7 +230,9 @@ class ObservedLiveStream:
     conflicts: tuple[Conflict, ...] = ()
     ingest_secret: IngestSecret | None = None
     """None: the Secret does not exist."""
-    gateway: GatewayService | None = None
+    gateway: PublicService | None = None
+    whip: PublicService | None = None
+    """The Services that publishers dial; None: not there."""
     pods: tuple[PodView, ...] = ()
     sample: Sample[IngestStatus] | None = None
     recordings: tuple[Raw, ...] = ()

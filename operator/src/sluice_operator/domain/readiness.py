@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from sluice_media.contract import PodStatus
+from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.observed import Conflict, PodView, Raw, Sample
 from sluice_operator.domain.owner import Owner, Stored
@@ -21,7 +22,6 @@ from sluice_operator.domain.samples import fresh, in_start_grace
 from sluice_operator.domain.times import parse_time, seconds_until
 
 __all__ = [
-    "POD_TROUBLE_SECONDS",
     "REFERENCE_GRACE_SECONDS",
     "Readiness",
     "conflict_readiness",
@@ -31,10 +31,9 @@ __all__ = [
     "ready",
     "reconciling",
     "stalled",
+    "with_places",
 ]
 
-POD_TROUBLE_SECONDS = 120.0
-"""A pod that cannot be scheduled or pulled for so long needs a person."""
 CONFLICT_RETRY_SECONDS = 10.0
 """Objects that are not ours are not watched, so what they block is looked at so often."""
 REFERENCE_GRACE_SECONDS = 60.0
@@ -98,6 +97,15 @@ def reconciling(reason: str, message: str, look_again_seconds: float | None = No
 # --------------------------------------------------------------------------- causes
 
 
+def with_places(missing: Readiness, refs: Sequence[SecretKeyRef]) -> Readiness:
+    """A SecretKeyMissing with where was looked: a pod sees mounted files, and which Secrets they
+    come from is known to us."""
+    if missing.reason != "SecretKeyMissing" or not refs:
+        return missing
+    places = " and ".join(dict.fromkeys(f"key {ref.key} of Secret {ref.name}" for ref in refs))
+    return replace(missing, message=f"{missing.message} Looked for: {places}.")
+
+
 def name_conflict(message: str) -> Readiness:
     """Looked at again and again, because objects that are not ours are not watched."""
     return stalled("NameConflict", message, look_again_seconds=CONFLICT_RETRY_SECONDS)
@@ -146,12 +154,14 @@ def pod_readiness(
     sample: Sample[PodStatus] | None,
     workload: Raw | None,
     operator_uptime_seconds: float,
+    trouble_seconds: float,
     now: datetime,
     when_ready: Readiness,
 ) -> Readiness:
     """Whether the pod is there and works with the present configuration.
 
-    ``what`` names the pod for people ("ingest pod"); ``workload`` is its Deployment or Job.
+    ``what`` names the pod for people ("ingest pod"); ``workload`` is its Deployment or Job;
+    ``trouble_seconds`` is how long a pod may be unable to start before a person is asked for.
     """
     status = fresh(sample)
     if status is not None:
@@ -161,8 +171,8 @@ def pod_readiness(
         if kept is not None:
             return kept
     trouble = (
-        _pod_trouble(what, pods, now)
-        or _no_pod_trouble(what, pods, workload, now)
+        _pod_trouble(what, pods, trouble_seconds, now)
+        or _no_pod_trouble(what, pods, workload, trouble_seconds, now)
         or _still_crashing(stored, what, pods)
     )
     if trouble is not None:
@@ -199,14 +209,16 @@ def _kept(stored: Stored) -> Readiness | None:
     )
 
 
-def _pod_trouble(what: str, pods: Sequence[PodView], now: datetime) -> Readiness | None:
+def _pod_trouble(
+    what: str, pods: Sequence[PodView], trouble_seconds: float, now: datetime
+) -> Readiness | None:
     for pod in pods:
         if pod.terminating or pod.since is None:
             continue
         cause = _cause(what, pod)
         if cause is not None:
             reason, message = cause
-            left = seconds_until(pod.since, POD_TROUBLE_SECONDS, now)
+            left = seconds_until(pod.since, trouble_seconds, now)
             if left <= 0:
                 return stalled(reason, message)
             return reconciling("Starting", message, look_again_seconds=left)
@@ -244,7 +256,11 @@ def _still_crashing(stored: Stored, what: str, pods: Sequence[PodView]) -> Readi
 
 
 def _no_pod_trouble(
-    what: str, pods: Sequence[PodView], workload: Raw | None, now: datetime
+    what: str,
+    pods: Sequence[PodView],
+    workload: Raw | None,
+    trouble_seconds: float,
+    now: datetime,
 ) -> Readiness | None:
     """A quota or an admission policy keeps the pod from being made at all."""
     if any(not pod.terminating for pod in pods):
@@ -254,7 +270,7 @@ def _no_pod_trouble(
             continue
         message = f"The {what} may not be made: {condition.get('message', '')}"
         since = parse_time(condition.get("lastTransitionTime")) or now
-        left = seconds_until(since, POD_TROUBLE_SECONDS, now)
+        left = seconds_until(since, trouble_seconds, now)
         if left <= 0:
             return stalled("PodForbidden", message)
         return reconciling("Starting", message, look_again_seconds=left)

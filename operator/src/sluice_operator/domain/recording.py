@@ -220,6 +220,7 @@ def _readiness(
         sample=observed.sample,
         workload=job_of(observed, owner),
         operator_uptime_seconds=observed.operator_uptime_seconds,
+        trouble_seconds=observed.settings.pod_trouble_seconds,
         now=now,
         when_ready=ready("Configured", "The recorder is in place."),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from sluice_operator.domain.readiness import (
     pod_readiness,
     ready,
     reconciling,
+    with_places,
 )
 from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
@@ -120,17 +120,12 @@ def _readiness(
         sample=observed.sample,
         workload=_deployment(observed, owner),
         operator_uptime_seconds=observed.operator_uptime_seconds,
+        trouble_seconds=observed.settings.pod_trouble_seconds,
         now=now,
         when_ready=ready("Configured", "Set up as asked for."),
     )
-    return _with_names(found, spec) if found.reason == "SecretKeyMissing" else found
-
-
-def _with_names(missing: Readiness, spec: RestreamSpec) -> Readiness:
-    """The pod sees mounted files; which Secrets they come from is known here."""
     refs = [ref for ref in (spec.uri_secret_ref, spec.stream_key_secret_ref) if ref is not None]
-    places = " and ".join(f"key {ref.key} of Secret {ref.name}" for ref in refs)
-    return replace(missing, message=f"{missing.message} Looked for: {places}.")
+    return with_places(found, refs)
 
 
 # --------------------------------------------------------------------------- children

@@ -1,4 +1,4 @@
-"""LiveStream: its children, its pod, who records and restreams it, and the gateway's address."""
+"""LiveStream: its children, its pod, who records and restreams it, and what publishers dial."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import RTMP_PORT, IngestStatus
+from sluice_media.contract import IngestStatus
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.livestream import decide
+from sluice_operator.domain.manifests.secret import BACKUP_TOKEN_KEY, TOKEN_KEY
 from sluice_operator.domain.names import ROTATED_ANNOTATION, child_name
-from sluice_operator.domain.observed import GatewayService, IngestSecret, ObservedLiveStream
+from sluice_operator.domain.observed import (
+    IngestSecret,
+    ObservedLiveStream,
+    PublicService,
+    ServicePort,
+)
 from sluice_operator.engine.cache import Manifest
 from sluice_operator.gather.common import STREAM_INDEX, Context, fresh_token, secret_value
 from sluice_operator.kube.resources import LIVE_STREAMS, SECRETS, SERVICES, Resource
 
-__all__ = ["GatewayRef", "LiveStreamController", "gateway_service"]
+__all__ = ["LiveStreamController", "ServiceRef", "public_service"]
 
-_GATEWAY_MAX_AGE_SECONDS = 30.0
+_SERVICE_MAX_AGE_SECONDS = 30.0
 _INGEST_SECRET_MAX_AGE_SECONDS = 1.0
 """Nobody tells us of an edit but the ingest pod, which wakes us when its mounted key changed."""
-_RTMP_PORT_NAME = "rtmp"
 
 
 @dataclass(slots=True, frozen=True)
-class GatewayRef:
+class ServiceRef:
     namespace: str
     name: str
 
@@ -33,10 +38,13 @@ class GatewayRef:
 class LiveStreamController:
     resource: Resource = LIVE_STREAMS
 
-    def __init__(self, context: Context, gateway: GatewayRef | None) -> None:
-        """``gateway``: the gateway's Service; None when there is none."""
+    def __init__(
+        self, context: Context, gateway: ServiceRef | None, whip: ServiceRef | None
+    ) -> None:
+        """``gateway`` and ``whip``: the Services that publishers dial; None where there is none."""
         self._context = context
         self._gateway = gateway
+        self._whip = whip
 
     async def gather(self, obj: Manifest) -> ObservedLiveStream:
         context, meta = self._context, obj["metadata"]
@@ -47,12 +55,14 @@ class LiveStreamController:
             raw=obj,
             settings=context.settings,
             fresh_token=fresh_token(),
+            fresh_backup_token=fresh_token(),
             fresh_hub_token=fresh_token(),
             operator_uptime_seconds=context.uptime_seconds,
             children=children,
             conflicts=conflicts,
             ingest_secret=ingest_secret,
-            gateway=await self._gateway_service(),
+            gateway=await self._service(self._gateway),
+            whip=await self._service(self._whip),
             pods=context.pods(obj),
             sample=context.sample(obj, IngestStatus),
             recordings=tuple(context.cache.select(STREAM_INDEX, stream, "Recording")),
@@ -72,35 +82,31 @@ class LiveStreamController:
             return None
         annotations = secret["metadata"].get("annotations") or {}
         return IngestSecret(
-            token=secret_value(secret, "token"),
+            token=secret_value(secret, TOKEN_KEY),
+            backup_token=secret_value(secret, BACKUP_TOKEN_KEY),
             rotation=annotations.get(ROTATED_ANNOTATION),
             version=secret["metadata"]["resourceVersion"],
         )
 
-    async def _gateway_service(self) -> GatewayService | None:
-        if self._gateway is None:
+    async def _service(self, ref: ServiceRef | None) -> PublicService | None:
+        if ref is None:
             return None
         service = await self._context.lookup.find(
-            SERVICES,
-            self._gateway.namespace,
-            self._gateway.name,
-            max_age_seconds=_GATEWAY_MAX_AGE_SECONDS,
+            SERVICES, ref.namespace, ref.name, max_age_seconds=_SERVICE_MAX_AGE_SECONDS
         )
-        return gateway_service(service) if service is not None else None
+        return public_service(service) if service is not None else None
 
 
-def gateway_service(service: Mapping[str, Any]) -> GatewayService:
+def public_service(service: Mapping[str, Any]) -> PublicService:
     """What publishers' addresses follow from, out of a raw Service (v1)."""
     spec = service["spec"]
-    ports = spec.get("ports") or [{}]
-    rtmp = next(
-        (p for p in ports if p.get("name") == _RTMP_PORT_NAME),
-        next((p for p in ports if p.get("port") == RTMP_PORT), ports[0]),
-    )
     addresses = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
-    return GatewayService(
+    return PublicService(
         type=spec.get("type", "ClusterIP"),
-        rtmp_port=rtmp.get("port", RTMP_PORT),
-        rtmp_node_port=rtmp.get("nodePort"),
+        ports={
+            port["name"]: ServicePort(port["port"], port.get("nodePort"))
+            for port in spec.get("ports") or ()
+            if port.get("name")
+        },
         load_balancer_host=addresses[0].get("ip") or addresses[0].get("hostname"),
     )

@@ -77,6 +77,7 @@ from sluice_media.contract.status import (
 from sluice_media.contract.wire import (
     LegAck,
     LegEnd,
+    LegFormat,
     LegGrant,
     LegHello,
     Refusal,
@@ -123,6 +124,7 @@ __all__ = [
     "IngestStatus",
     "LegAck",
     "LegEnd",
+    "LegFormat",
     "LegGrant",
     "LegHello",
     "Media",

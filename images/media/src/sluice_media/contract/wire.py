@@ -10,6 +10,7 @@ from sluice_media.contract.base import Model
 __all__ = [
     "LegAck",
     "LegEnd",
+    "LegFormat",
     "LegGrant",
     "LegHello",
     "Refusal",
@@ -51,7 +52,7 @@ class LegHello(Model):
     protocol: str
     """RTMP, RTMPS, SRT, WHIP or Pull."""
     container: Literal["flv", "units"] = "flv"
-    """``units``: the framed records ``format`` and ``unit`` of the timeline, in source times."""
+    """``units``: framed records (:mod:`sluice_media.timeline.leg_framing`), in source times."""
     remote: str = ""
     """Address of the publisher, for people; may be empty."""
     connection: str
@@ -99,6 +100,15 @@ class TrackInfo(Model):
     height: int = 0
     sample_rate: int = 0
     channels: int = 0
+
+
+class LegFormat(Model):
+    """Record ``format`` of a leg of units: first, and whenever the tracks change. The first one
+    may have no track yet."""
+
+    tracks: list[TrackInfo]
+    has_video: bool | None = None
+    """What the container's headers say; None: nothing, and 2 s without a picture decide."""
 
 
 class TimelineFormat(Model):

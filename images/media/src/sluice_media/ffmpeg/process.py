@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import structlog
 
@@ -79,6 +80,11 @@ class Child:
     async def wait(self) -> int:
         return await self._process.wait()
 
+    async def read(self, limit_bytes: int) -> bytes:
+        """What standard output has, at most so many bytes; empty at its end."""
+        assert self._process.stdout is not None
+        return await self._process.stdout.read(limit_bytes)
+
     async def read_stdout(self, limit_bytes: int) -> bytes:
         """Everything up to the limit; what comes after is left in the pipe."""
         assert self._process.stdout is not None
@@ -119,17 +125,29 @@ class Child:
 
 @contextlib.asynccontextmanager
 async def start_child(
-    argv: Sequence[str], *, stdin: bool = False, stdout: bool = False, nice: int = 0
+    argv: Sequence[str],
+    *,
+    stdin: bool = False,
+    stdout: bool = False,
+    nice: int = 0,
+    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Child]:
     """Runs a child while the context lasts; whatever happens, it is gone afterwards.
 
-    ``nice`` lowers its priority by so many steps. Raises ChildError when it cannot be started.
+    ``nice`` lowers its priority by so many steps; ``env`` is its whole environment, ours when
+    None. Raises ChildError when it cannot be started.
     """
+    program = shutil.which(argv[0]) or argv[0]  # found on our PATH, whatever its environment
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     theirs, ours = os.pipe() if stdin else (null, None)
     try:
         process = await asyncio.create_subprocess_exec(
-            *argv, stdin=theirs, stdout=pipe if stdout else null, stderr=pipe
+            program,
+            *argv[1:],
+            stdin=theirs,
+            stdout=pipe if stdout else null,
+            stderr=pipe,
+            env=env,
         )
     except OSError as error:
         if ours is not None:

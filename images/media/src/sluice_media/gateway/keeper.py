@@ -8,15 +8,15 @@ map of the one before, so that it can adopt the timeline.
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 import structlog
 
 from sluice_media.contract import LegAck, LegEnd, LegHello
-from sluice_media.flv.demux import TICKS_PER_MS
 from sluice_media.gateway.leg import (
     Finished,
     LegBody,
@@ -28,7 +28,9 @@ from sluice_media.gateway.leg import (
 )
 from sluice_media.gateway.locate import HubNotReachable, Locate, StreamNotFound
 from sluice_media.gateway.metrics import GatewayMetrics
+from sluice_media.gateway.parts import LegForm
 from sluice_media.gateway.path import PublishPath
+from sluice_media.gateway.quiet import LogLimiter
 from sluice_media.gateway.retention import Retention
 from sluice_media.gateway.settings import GatewaySettings
 
@@ -62,6 +64,8 @@ class Hubs:
     locate: Locate
     settings: GatewaySettings
     metrics: GatewayMetrics
+    quiet: LogLimiter = field(default_factory=lambda: LogLimiter(time.monotonic))
+    """For lines that strangers cause."""
 
 
 class LegKeeper:
@@ -70,13 +74,17 @@ class LegKeeper:
         hubs: Hubs,
         path: PublishPath,
         retention: Retention,
+        form: LegForm,
         *,
+        protocol: str,
         remote: str,
-        on_accepted: Callable[[], None],
+        on_accepted: Callable[[], None] = lambda: None,
     ) -> None:
         self._hubs = hubs
         self._path = path
         self._retention = retention
+        self._form = form
+        self._protocol = protocol
         self._remote = remote
         self._on_accepted = on_accepted
         self._connection = uuid.uuid4().hex
@@ -84,17 +92,21 @@ class LegKeeper:
         self._body: LegBody | None = None
         self._finished = False
         self._map: LegAck | None = None
-        self._wrap_ms = 0
+        self._wrapped = 0
         self._up = False
         self._lost_at: float | None = None
         self._dropped_before = 0
         self.accepted = asyncio.Event()
         """Set once a hub has accepted the publisher."""
+        self.leg = ""
+        """The leg's name, from the first acknowledgement on."""
+        self.admitted = asyncio.Event()
+        """Set once the leg's name is known as well."""
 
-    def put(self, tags: list[bytes]) -> None:
-        """Sends tags (which are in the retention already) if there is a leg."""
+    def put(self, parts: list[bytes]) -> None:
+        """Sends parts (which are in the retention already) if there is a leg."""
         if self._body is not None:
-            self._body.put(tags)
+            self._body.put(parts)
 
     def finish(self) -> None:
         """The publisher has ended."""
@@ -155,7 +167,7 @@ class LegKeeper:
     async def _one_leg(self, url: str) -> LegOutcome:
         settings = self._hubs.settings
         # A whole replay and as much again.
-        body = self._body = LegBody(2 * settings.retain_bytes)
+        body = self._body = LegBody(self._form.preamble, 2 * settings.retain_bytes)
         resume = self._resume()
         body.put(self._retention.replay())
         if self._finished:
@@ -165,12 +177,13 @@ class LegKeeper:
             base_url=url,
             key=self._path.key,
             hello=LegHello(
-                protocol="RTMP",
-                container="flv",
+                protocol=self._protocol,
+                container=self._form.container,
                 remote=self._remote,
                 connection=self._connection,
                 resume=resume,
             ),
+            content_type=self._form.content_type,
             answer_seconds=settings.leg_answer_seconds,
             silence_seconds=settings.leg_silence_seconds,
         )
@@ -189,8 +202,8 @@ class LegKeeper:
 
     def _resume(self) -> LegAck | None:
         """The last map, in the source times that the next hub will see."""
-        before, self._wrap_ms = self._wrap_ms, self._retention.wrap_ms
-        shift = (before - self._wrap_ms) * TICKS_PER_MS
+        before, self._wrapped = self._wrapped, self._now_wrapped()
+        shift = before - self._wrapped
         if self._map is not None and shift:
             acked = self._map.acked_dts
             self._map = self._map.model_copy(
@@ -201,11 +214,19 @@ class LegKeeper:
             )
         return self._map
 
+    def _now_wrapped(self) -> int:
+        """What a hub that now gets the replay does not see of our unwrapped times: not 0 when an
+        FLV publisher has been on for 49 days."""
+        wrap = self._form.wrap_ticks
+        return self._retention.first_dts // wrap * wrap if wrap else 0
+
     def _acknowledged(self, ack: LegAck) -> None:
+        self.leg = ack.leg
+        self.admitted.set()
         if ack.timeline:  # a hub without a session has none to hand on
             self._map = ack
         if ack.acked_dts is not None:
-            self._retention.acknowledge(ack.acked_dts + self._wrap_ms * TICKS_PER_MS)
+            self._retention.acknowledge(ack.acked_dts + self._wrapped)
 
     def _leg_accepted(self, replayed: int) -> None:
         self._up = True

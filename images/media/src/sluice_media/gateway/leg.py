@@ -1,7 +1,8 @@
-"""One leg: ``POST /v1/legs`` to a hub, FLV up, acknowledgements down.
+"""One leg: ``POST /v1/legs`` to a hub, media up, acknowledgements down.
 
-The body starts with the FLV header at once: aiohttp holds the request's headers back until there
-is a first byte of body, and a publisher sends none before it was accepted.
+The body starts with the container's preamble at once: aiohttp holds the request's headers back
+until there is a first byte of body, and a publisher sends none before it was accepted.
+:func:`look_up` asks the same question without taking the leg.
 """
 
 from __future__ import annotations
@@ -17,13 +18,28 @@ from typing import Annotated
 import aiohttp
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 
-from sluice_media.contract import HELLO_HEADER, LegAck, LegEnd, LegHello, Refusal
-from sluice_media.flv.tags import FILE_HEADER
+from sluice_media.contract import (
+    HELLO_HEADER,
+    LegAck,
+    LegEnd,
+    LegGrant,
+    LegHello,
+    Refusal,
+)
 
-__all__ = ["Finished", "LegBody", "LegOutcome", "LegRequest", "Lost", "Refused", "run_leg"]
+__all__ = [
+    "Finished",
+    "LegBody",
+    "LegOutcome",
+    "LegRequest",
+    "Lost",
+    "Refused",
+    "look_up",
+    "run_leg",
+]
 
 _WRITE_BYTES = 256 << 10
-_MAX_REFUSAL_BYTES = 4_096
+_MAX_ANSWER_BYTES = 4_096
 _REASONS = {
     HTTPStatus.UNAUTHORIZED: ("BadKey", "the stream key is wrong"),
     HTTPStatus.FORBIDDEN: ("Disabled", "the stream does not take publishers"),
@@ -60,11 +76,11 @@ LegOutcome = Refused | Lost | Finished | LegEnd
 class LegBody:
     """What is to be sent up one leg; bytes are put in and aiohttp takes them out."""
 
-    def __init__(self, max_pending: int) -> None:
+    def __init__(self, preamble: bytes, max_pending: int) -> None:
         self._max_pending = max_pending
-        self._parts: deque[bytes] = deque((FILE_HEADER,))
+        self._parts: deque[bytes] = deque((preamble,))
         self._more = asyncio.Event()
-        self.pending = len(FILE_HEADER)
+        self.pending = len(preamble)
         """Bytes that were not handed to the socket yet."""
         self.finished = False
         self.overflowed = False
@@ -108,6 +124,7 @@ class LegRequest:
     base_url: str
     key: SecretStr
     hello: LegHello
+    content_type: str
     answer_seconds: float
     silence_seconds: float
 
@@ -121,11 +138,7 @@ async def run_leg(
     on_ack: Callable[[LegAck], None],
 ) -> LegOutcome:
     """Posts one leg and stays with it until it ends. No exception of the network escapes."""
-    headers = {
-        "Authorization": f"Bearer {request.key.get_secret_value()}",
-        "Content-Type": "video/x-flv",
-        HELLO_HEADER: request.hello.to_json(),
-    }
+    headers = {"Content-Type": request.content_type, **_headers(request.key, request.hello)}
     try:
         async with asyncio.timeout(request.answer_seconds):
             response = await http.post(
@@ -149,6 +162,35 @@ async def run_leg(
         return Lost(_network_words(error))
     finally:
         response.close()
+
+
+async def look_up(
+    http: aiohttp.ClientSession, base_url: str, key: SecretStr, hello: LegHello, seconds: float
+) -> LegGrant | Refused | Lost:
+    """Asks a hub whether the leg could be had now. No exception of the network escapes."""
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            http.post(
+                f"{base_url}/v1/legs/lookup", headers=_headers(key, hello), allow_redirects=False
+            ) as response,
+        ):
+            if response.status != HTTPStatus.OK:
+                return await _read_refusal(response, seconds)
+            return LegGrant.model_validate_json(await response.content.read(_MAX_ANSWER_BYTES))
+    except TimeoutError:
+        return Lost("the hub does not answer")
+    except ValidationError:  # not quoted: there may be a passphrase in it
+        return Lost("the hub's answer does not parse")
+    except (aiohttp.ClientError, OSError) as error:
+        return Lost(_network_words(error))
+
+
+def _headers(key: SecretStr, hello: LegHello) -> dict[str, str]:
+    return {
+        "Authorization": f"Bearer {key.get_secret_value()}",
+        HELLO_HEADER: hello.to_json(),
+    }
 
 
 async def _read_lines(
@@ -176,9 +218,9 @@ async def _read_lines(
             return Lost("the hub does not read fast enough")
 
 
-async def _read_refusal(response: aiohttp.ClientResponse, seconds: float) -> LegOutcome:
+async def _read_refusal(response: aiohttp.ClientResponse, seconds: float) -> Refused | Lost:
     async with asyncio.timeout(seconds):
-        raw = await response.content.read(_MAX_REFUSAL_BYTES)
+        raw = await response.content.read(_MAX_ANSWER_BYTES)
     refusal: Refusal | None = None
     with contextlib.suppress(ValidationError):  # a proxy's page: the status has to do
         refusal = Refusal.model_validate_json(raw)

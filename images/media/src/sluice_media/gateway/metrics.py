@@ -9,9 +9,13 @@ __all__ = ["GatewayMetrics"]
 _REASONS = frozenset(
     {
         "BadKey",
+        "BadMode",
         "BadPath",
         "Busy",
         "Disabled",
+        "HandshakeFailed",
+        "HubUnavailable",
+        "Overloaded",
         "ProtocolNotAllowed",
         "TooManyFailures",
         "UnknownStream",
@@ -40,6 +44,13 @@ class GatewayMetrics:
         )
         self.protocol_errors = counter(
             "protocol_errors", "Connections that broke the protocol or its time limits."
+        )
+        self.tls_handshake_failures = counter(
+            "tls_handshake_failures", "Connections to RTMPS without a TLS handshake in time."
+        )
+        self.tls_reloads = counter("tls_certificate_loads", "Certificates taken into use.")
+        self.tls_certificate_broken = gauge(
+            "tls_certificate_broken", "1 while the newest certificate cannot be used."
         )
         self.legs_lost = counter("legs_lost", "Legs that a hub did not end itself.")
         self.legs_resumed = counter("legs_resumed", "Legs posted again with success.")

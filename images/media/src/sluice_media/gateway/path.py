@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-__all__ = ["BadPath", "PublishPath", "parse_publish_path"]
+__all__ = ["BadPath", "PublishPath", "parse_publish_path", "publish_path"]
 
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _MAX_STREAM_CHARS = 40
@@ -47,6 +47,11 @@ def parse_publish_path(app: str, stream_key: str) -> PublishPath:
     if len(segments) != 2:
         raise BadPath("the URL must be rtmp://HOST/<namespace>, the stream key <stream>?<key>")
     namespace, stream = segments
+    return publish_path(namespace, stream, token)
+
+
+def publish_path(namespace: str, stream: str, token: str) -> PublishPath:
+    """The path of a protocol that carries its words apart. Raises BadPath."""
     if not _DNS_LABEL.fullmatch(namespace) or not _DNS_LABEL.fullmatch(stream):
         raise BadPath("namespace and stream are lower-case letters, digits and hyphens")
     if len(stream) > _MAX_STREAM_CHARS:

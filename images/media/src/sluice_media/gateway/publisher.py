@@ -12,9 +12,11 @@ import time
 
 import structlog
 
+from sluice_media.gateway.flv_parts import FLV, FlvParts
 from sluice_media.gateway.keeper import Ending, GaveUp, Hubs, LegKeeper, Over, Refused
 from sluice_media.gateway.limits import AddressLimits
 from sluice_media.gateway.path import BadPath, PublishPath, parse_publish_path
+from sluice_media.gateway.publication import TOO_MANY_FAILURES
 from sluice_media.gateway.retention import Retention
 from sluice_media.gateway.wire import Wire
 from sluice_media.rtmp import (
@@ -93,7 +95,9 @@ class Publisher:
             wire.end("no publish in time" if self._session.handshake_done else "no handshake")
         if wire.broke_protocol:  # else a port scan or a health check
             self._metrics.protocol_errors.inc()
-            self._log.info("connection_broken", why=wire.ended.result())
+            suppressed = self._hubs.quiet.may_say(wire.address)
+            if suppressed is not None:
+                self._log.info("connection_broken", why=wire.ended.result(), suppressed=suppressed)
         return None
 
     # ------------------------------------------------------------------ publishing
@@ -105,8 +109,7 @@ class Publisher:
             await self._refuse(Refused("BadPath", str(error)), None)
             return
         if self._limits.is_blocked(self._wire.address):
-            message = "too many wrong keys from this address; try again in a minute"
-            await self._refuse(Refused("TooManyFailures", message), path)
+            await self._refuse(TOO_MANY_FAILURES, path)
             return
         retention = Retention(
             self._settings.retain_seconds, self._settings.retain_bytes, time.monotonic
@@ -115,6 +118,8 @@ class Publisher:
             self._hubs,
             path,
             retention,
+            FLV,
+            protocol=self._wire.protocol,
             remote=self._wire.address,
             on_accepted=lambda: self._on_accepted(path),
         )
@@ -137,8 +142,15 @@ class Publisher:
     def _listen(self, keeper: LegKeeper, retention: Retention) -> None:
         """From now on media goes to the retention and to the hub as it comes."""
 
+        parts = FlvParts()
+
         def on_events(events: list[ServerEvent]) -> None:
-            tags = [retention.add(event) for event in events if isinstance(event, Media)]
+            tags = []
+            for event in events:
+                if isinstance(event, Media):
+                    part = parts.encode(event)
+                    retention.add(part)
+                    tags.append(part.data)
             if tags:
                 keeper.put(tags)
             if any(isinstance(event, PublishStopped) for event in events):
@@ -229,12 +241,14 @@ class Publisher:
                         why=why,
                     )
             case Over():
-                pass
+                await self._wire.until_peer_closes()
 
     async def _refuse(self, refusal: Refused, path: PublishPath | None) -> None:
         self._metrics.refused(refusal.reason)
-        names = {"namespace": path.namespace, "stream": path.shown_stream} if path else {}
-        self._log.info("publish_refused", reason=refusal.reason, **names)
+        suppressed = self._hubs.quiet.may_say(self._wire.address)
+        if suppressed is not None:
+            names = {"namespace": path.namespace, "stream": path.shown_stream} if path else {}
+            self._log.info("publish_refused", reason=refusal.reason, suppressed=suppressed, **names)
         if self._session.publish_requested:
             # To the encoder a path that names nothing is a wrong key as well.
             reason = "BadKey" if refusal.reason == "BadPath" else refusal.reason

@@ -40,6 +40,11 @@ async def serve(settings: GatewaySettings, locate: Locate | None = None) -> None
             port=settings.status_port,
         ),
     ):
-        _log.info("gateway_ready", rtmp_port=gateway.port)
+        _log.info(
+            "gateway_ready",
+            rtmp_port=gateway.port,
+            rtmps_port=gateway.rtmps_port if settings.tls_dir else None,
+            srt_port=settings.srt_port or None,
+        )
         await stop.wait()
         await gateway.drain(settings.grace_seconds)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 import structlog
@@ -17,11 +18,14 @@ from sluice_media.gateway.locate import Locate
 from sluice_media.gateway.metrics import GatewayMetrics
 from sluice_media.gateway.publisher import Publisher
 from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.gateway.srt import SrtIngest, running_srt
+from sluice_media.gateway.tls import Certificate, TlsPort
 from sluice_media.gateway.wire import Wire
 
 __all__ = ["Gateway", "running_gateway"]
 
 _CONNECT_SECONDS = 2.0
+_TLS_SHUTDOWN_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -31,9 +35,13 @@ class Gateway:
     def __init__(self, hubs: Hubs, tasks: asyncio.TaskGroup) -> None:
         self._hubs = hubs
         self._tasks = tasks
-        self._limits = AddressLimits(hubs.settings, time.monotonic)
+        self.limits = AddressLimits(hubs.settings, time.monotonic)
+        self.srt: SrtIngest | None = None
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
+        self._tls: TlsPort | None = None
+        self._certificate: Certificate | None = None
+        self._accepting: list[asyncio.Task[None]] = []
 
     @property
     def ready(self) -> bool:
@@ -47,51 +55,115 @@ class Gateway:
         return int(self._server.sockets[0].getsockname()[1])
 
     @property
+    def rtmps_port(self) -> int:
+        if self._tls is None:
+            raise RuntimeError("there is no RTMPS")
+        return self._tls.port
+
+    @property
     def connections(self) -> int:
-        return len(self._open)
+        return len(self._publishers)
+
+    @property
+    def _publishers(self) -> set[asyncio.Task[None]]:
+        return self._open | (self.srt.connections if self.srt else set())
 
     async def listen(self) -> None:
         settings = self._hubs.settings
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Wire(self._on_connected), settings.bind, settings.rtmp_port
         )
+        if settings.tls_dir is not None:
+            self._certificate = Certificate(settings.tls_dir, self._hubs.metrics)
+            self._tls = TlsPort(settings.bind, settings.rtmps_port, self._on_tls_connection)
+            self._accepting = [
+                self._tasks.create_task(self._tls.run(), name="rtmps-accept"),
+                self._tasks.create_task(self._certificate.follow(), name="rtmps-certificate"),
+            ]
 
     async def drain(self, grace_seconds: float) -> None:
         """Takes no new publisher and waits until the last one has left, or the time is over."""
-        if self._server is not None:
-            self._server.close()
-        _log.info("draining", connections=len(self._open))
-        if self._open:
-            await asyncio.wait(set(self._open), timeout=grace_seconds)
+        self._close_ports()
+        if self.srt is not None:
+            self.srt.refuse_new()
+        _log.info("draining", connections=self.connections)
+        if self._publishers:
+            await asyncio.wait(self._publishers, timeout=grace_seconds)
 
     def close(self) -> None:
         """Ends everything at once."""
+        self._close_ports()
+        for task in self._open:
+            task.cancel()
+
+    def _close_ports(self) -> None:
         if self._server is not None:
             self._server.close()
-        for task in self._open:
+        for task in self._accepting:
             task.cancel()
 
     def _on_connected(self, wire: Wire) -> None:
         # Made at once, not in the task: it has to hear the first event.
-        publisher = Publisher(self._hubs, self._limits, wire)
-        task = self._tasks.create_task(self._serve(wire, publisher))
+        publisher = Publisher(self._hubs, self.limits, wire)
+        self._start(self._serve(wire.address, lambda: self._run(publisher, wire), wire.abort))
+
+    def _on_tls_connection(self, sock: socket.socket, address: str) -> None:
+        self._start(self._serve(address, lambda: self._run_tls(sock, address), sock.close))
+
+    def _start(self, serving: Coroutine[None, None, None]) -> None:
+        task = self._tasks.create_task(serving)
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
-    async def _serve(self, wire: Wire, publisher: Publisher) -> None:
+    async def _run(self, publisher: Publisher, wire: Wire) -> None:
+        try:
+            await publisher.run()
+        finally:
+            wire.abort()
+
+    async def _run_tls(self, sock: socket.socket, address: str) -> None:
+        assert self._certificate is not None
+        publishers: list[Publisher] = []
+
+        def connected(wire: Wire) -> None:
+            publishers.append(Publisher(self._hubs, self.limits, wire))
+
+        try:
+            _, wire = await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Wire(connected, "RTMPS"),
+                sock,
+                ssl=self._certificate.context,
+                ssl_handshake_timeout=self._hubs.settings.handshake_seconds,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_SECONDS,
+            )
+        except OSError:  # SSLError too: scanners, old clients, nobody
+            self._hubs.metrics.tls_handshake_failures.inc()
+            return
+        await self._run(publishers[0], wire)
+
+    async def _serve(
+        self,
+        address: str,
+        run: Callable[[], Awaitable[None]],
+        turn_away: Callable[[], None],
+    ) -> None:
+        """Counts a connection and keeps its errors from the others."""
         metrics = self._hubs.metrics
         try:
-            with self._limits.connection(wire.address), metrics.connections.track_inprogress():
-                await publisher.run()
+            with self.limits.connection(address), metrics.connections.track_inprogress():
+                await run()
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
-            _log.warning("connection_refused", address=wire.address, why=str(refused))
+            suppressed = self._hubs.quiet.may_say(address)
+            if suppressed is not None:
+                _log.warning(
+                    "connection_refused", address=address, why=str(refused), suppressed=suppressed
+                )
+            turn_away()
         except Exception as bug:
             # One publisher's connection must not take the others down. Its text is left out,
             # because nobody knows what is in it.
-            _log.error("publisher_failed", address=wire.address, error=type(bug).__name__)
-        finally:
-            wire.abort()
+            _log.error("publisher_failed", address=address, error=type(bug).__name__)
 
 
 @asynccontextmanager
@@ -107,9 +179,14 @@ async def running_gateway(
         aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as http,
         asyncio.TaskGroup() as tasks,
     ):
-        gateway = Gateway(Hubs(http, locate, settings, metrics), tasks)
-        await gateway.listen()
-        try:
-            yield gateway
-        finally:
-            gateway.close()
+        hubs = Hubs(http, locate, settings, metrics)
+        gateway = Gateway(hubs, tasks)
+        async with AsyncExitStack() as others:
+            if settings.srt_port:
+                srt = running_srt(hubs, gateway.limits, registry)
+                gateway.srt = await others.enter_async_context(srt)
+            await gateway.listen()
+            try:
+                yield gateway
+            finally:
+                gateway.close()

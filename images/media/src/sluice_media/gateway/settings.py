@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from sluice_media import contract
@@ -12,6 +14,15 @@ __all__ = ["GatewaySettings"]
 
 class GatewaySettings(PodSettings):
     rtmp_port: int = contract.RTMP_PORT
+    rtmps_port: int = contract.RTMPS_PORT
+    tls_dir: Path | None = None
+    """Holds ``tls.crt`` and ``tls.key``, as a mounted Secret. Without it there is no RTMPS."""
+    srt_port: int = 0
+    """UDP; 0: no SRT."""
+    srt_latency_milliseconds: int = Field(default=120, ge=20, le=60_000)
+    """Of streams that say nothing; a sender that asks for more gets more."""
+    srt_silence_seconds: float = Field(default=5, gt=0)
+    """An SRT publisher that sends nothing for this long is closed."""
     cluster_domain: str = "cluster.local"
     """Hubs are dialled as ``<stream>-ingest.<namespace>.svc.<clusterDomain>.``"""
 
@@ -28,6 +39,7 @@ class GatewaySettings(PodSettings):
     failure_penalty_seconds: float = 60
 
     handshake_seconds: float = 5
+    """For RTMP's handshake, and for that of TLS before it."""
     publish_seconds: float = 10
     """From the end of the handshake to ``publish``."""
     idle_seconds: float = 30

@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 class Wire(asyncio.Protocol):
     """``on_connected`` is called once the socket is there, ``on_events`` for what comes in."""
 
-    def __init__(self, on_connected: Callable[[Wire], None]) -> None:
+    def __init__(self, on_connected: Callable[[Wire], None], protocol: str = "RTMP") -> None:
         self._on_connected = on_connected
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -37,6 +37,8 @@ class Wire(asyncio.Protocol):
         """More bytes than this end the connection; None: no limit."""
         self.on_events: Callable[[list[ServerEvent]], None] = lambda events: None
         self.session = ServerSession()
+        self.protocol = protocol
+        """RTMP or RTMPS."""
         self.address = ""
         self.received = 0
         self.last_byte_at = self._loop.time()
@@ -77,7 +79,8 @@ class Wire(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.end("the publisher closed the connection")
         self._lost.set()
-        return True  # we close, after our last words
+        # We close, after our last words; TLS has no half-closed connections.
+        return not self._is_tls
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.end("the connection was reset" if exc else "the publisher closed the connection")
@@ -114,10 +117,22 @@ class Wire(asyncio.Protocol):
         with contextlib.suppress(RtmpError, OSError, RuntimeError, TimeoutError):
             self.flush()
             self.resume()
-            if self._transport.can_write_eof():
+            if self._is_tls:
+                self._transport.close()  # after what waits, with a farewell of its own
+            elif self._transport.can_write_eof():
                 self._transport.write_eof()
             async with asyncio.timeout(_LINGER_SECONDS):
                 await self._lost.wait()
+
+    async def until_peer_closes(self) -> None:
+        """For a moment: to a peer that has just ended its stream our close would be an error."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                await self._lost.wait()
+
+    @property
+    def _is_tls(self) -> bool:
+        return self._transport.get_extra_info("ssl_object") is not None
 
     def abort(self) -> None:
         self._transport.abort()

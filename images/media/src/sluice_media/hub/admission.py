@@ -8,7 +8,8 @@ from sluice_media.hub.leg import Leg, LegName
 
 __all__ = ["LegRefusedError", "judge"]
 
-CONTAINERS = frozenset({"flv"})
+_WITHOUT_BACKUP = frozenset({"WHIP"})
+"""Their encoders make one connection, and their audio cannot be matched to another one's."""
 
 
 class LegRefusedError(Exception):
@@ -41,8 +42,8 @@ def judge(
         raise LegRefusedError(
             403, "ProtocolNotAllowed", f"{hello.protocol} is not allowed here; allowed: {allowed}"
         )
-    if hello.container not in CONTAINERS:
-        raise LegRefusedError(403, "UnsupportedCodec", f"{hello.container} cannot be taken in yet")
+    if name is LegName.BACKUP and hello.protocol in _WITHOUT_BACKUP:
+        raise LegRefusedError(403, "ProtocolNotAllowed", f"{hello.protocol} has no backup leg")
     if stopping or config.drain:
         raise LegRefusedError(503, "Draining", "this hub is about to be replaced: try again")
     if running is None or running.hello.connection == hello.connection:

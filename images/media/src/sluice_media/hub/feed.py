@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from sluice_media.flv import FlvDemuxer, Metadata, TagReader
+from typing import Protocol
+
+from sluice_media.contract import LegHello
+from sluice_media.flv import FlvDemuxer, FlvError, Metadata, TagReader, UnsupportedCodec
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import Leg
+from sluice_media.timeline.leg_framing import LegDecoder, LegFormats, LegMediaRejected
 from sluice_media.units import TrackFormat
 
-__all__ = ["FlvFeed"]
+__all__ = ["Feed", "FlvFeed", "UnitFeed", "feed_for"]
+
+
+class Feed(Protocol):
+    def feed(self, data: bytes, now: Moment) -> None:
+        """Takes the next bytes. Raises :class:`LegMediaRejected` when they are not what the leg
+        said, or carry what cannot be carried on."""
 
 
 class FlvFeed:
@@ -21,9 +31,14 @@ class FlvFeed:
         self._demuxer = FlvDemuxer()
 
     def feed(self, data: bytes, now: Moment) -> None:
-        """Takes the next bytes. Raises :class:`~sluice_media.flv.FlvError` when they are not
-        FLV, or carry what cannot be carried on."""
         self._leg.bytes_arrived(len(data), now)
+        try:
+            self._take(data, now)
+        except FlvError as error:
+            reason = "UnsupportedCodec" if isinstance(error, UnsupportedCodec) else "BadMedia"
+            raise LegMediaRejected(reason, str(error)) from error
+
+    def _take(self, data: bytes, now: Moment) -> None:
         for tag in self._tags.feed(data):
             for event in self._demuxer.feed(tag.type_id, tag.timestamp_ms, tag.payload, now.utc_us):
                 if isinstance(event, TrackFormat):
@@ -37,3 +52,27 @@ class FlvFeed:
         # Metadata that names neither kind says nothing about either.
         if metadata.declares_video or metadata.declares_audio:
             self._leg.declare(has_video=metadata.declares_video)
+
+
+class UnitFeed:
+    """Takes the framed units of one leg into the hub."""
+
+    def __init__(self, hub: Hub, leg: Leg) -> None:
+        self._hub = hub
+        self._leg = leg
+        self._decoder = LegDecoder()
+
+    def feed(self, data: bytes, now: Moment) -> None:
+        self._leg.bytes_arrived(len(data), now)
+        for event in self._decoder.feed(data, now.utc_us):
+            if not isinstance(event, LegFormats):
+                self._hub.take_unit(self._leg, event, now)
+                continue
+            self._hub.take_formats(self._leg, event.formats)
+            if event.has_video is not None:
+                self._leg.declare(has_video=event.has_video)
+
+
+def feed_for(hello: LegHello, hub: Hub, leg: Leg) -> Feed:
+    """The feed of the container that the leg announces."""
+    return UnitFeed(hub, leg) if hello.container == "units" else FlvFeed(hub, leg)

@@ -99,16 +99,21 @@ class Hub:
             session_started_at=datetime_of(timeline.started_us),
         )
 
-    def admit(self, name: LegName | None, hello: LegHello, now: Moment) -> Leg:
-        """Takes a publisher in. ``name`` is the leg that its key stands for, None for a key that
-        stands for none. Raises :class:`LegRefusedError`."""
+    def judge(self, name: LegName | None, hello: LegHello, now: Moment) -> LegName:
+        """The leg that a publisher could have now. ``name`` is the leg that its key stands for,
+        None for a key that stands for none. Raises :class:`LegRefusedError`."""
         running = self._legs.get(name) if name is not None else None
         try:
-            name = judge(self.config, name, hello, running, now, stopping=self.stopping)
+            return judge(self.config, name, hello, running, now, stopping=self.stopping)
         except LegRefusedError as refused:
             if refused.reason != DRAINING:
                 self._rejected(refused.reason, now)
             raise
+
+    def admit(self, name: LegName | None, hello: LegHello, now: Moment) -> Leg:
+        """Takes a publisher in, if :meth:`judge` lets it."""
+        name = self.judge(name, hello, now)
+        running = self._legs.get(name)
         if running is not None:
             self.end_leg(running, LegEnd(reason="TakenOver", message="its publisher is back"), now)
         leg = Leg(name, hello, now)

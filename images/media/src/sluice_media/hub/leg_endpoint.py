@@ -1,14 +1,17 @@
-"""``POST /v1/legs``: a gateway brings a publisher's media.
+"""``POST /v1/legs``: a gateway brings a publisher's media; ``POST /v1/legs/lookup``: it asks first.
 
 The answer comes before the body does: 200 and then, for as long as the leg lasts, one
 acknowledgement every 200 ms as a line of JSON; or a refusal with its reason. What the hub ends on
-purpose ends with a :class:`~sluice_media.contract.LegEnd`.
+purpose ends with a :class:`~sluice_media.contract.LegEnd`. A lookup has no body, takes no leg and
+is answered with a :class:`~sluice_media.contract.LegGrant` or the refusal that a leg would get.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,21 +19,25 @@ import structlog
 from aiohttp import ClientError, web
 from pydantic import SecretStr, ValidationError
 
-from sluice_media.contract import HELLO_HEADER, LegEnd, LegHello, Refusal
-from sluice_media.flv import FlvError, UnsupportedCodec
+from sluice_media.contract import HELLO_HEADER, LegEnd, LegGrant, LegHello, Refusal
 from sluice_media.hub.admission import LegRefusedError
 from sluice_media.hub.clock import Clock
-from sluice_media.hub.feed import FlvFeed
+from sluice_media.hub.feed import feed_for
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import Leg, LegName
 from sluice_media.hub.metrics import HubMetrics
+from sluice_media.timeline.leg_framing import LegMediaRejected
 
-__all__ = ["LegEndpoint"]
+__all__ = ["LegEndpoint", "is_passphrase"]
 
 ACK_SECONDS = 0.2
 CLOSE_SECONDS = 1.0
 """How long a half-open socket may delay the last line before it is cut."""
 MAX_HELLO_BYTES = 4096
+DEAD_PEER_SECONDS = 10
+"""An acknowledgement that a gateway's node does not confirm for so long: the node is gone."""
+MIN_PASSPHRASE_BYTES, MAX_PASSPHRASE_BYTES = 10, 79
+"""libsrt's limits."""
 
 _BROKEN = (OSError, ClientError, web.RequestPayloadError)
 """What a body that breaks off, or is no chunked body, ends with."""
@@ -46,8 +53,8 @@ class _Connection:
 
 
 class LegEndpoint:
-    """``keys`` are asked at each request, so that a rotated key counts at once; ``changed`` is
-    called after everything that may have moved the hub."""
+    """``keys`` and ``passphrase`` (SRT's) are asked at each request, so that a rotated one counts
+    at once; ``changed`` is called after everything that may have moved the hub."""
 
     def __init__(
         self,
@@ -55,12 +62,14 @@ class LegEndpoint:
         *,
         clock: Clock,
         keys: Callable[[], Mapping[LegName, SecretStr]],
+        passphrase: Callable[[], SecretStr | None],
         changed: Callable[[], None],
         metrics: HubMetrics,
     ) -> None:
         self._hub = hub
         self._clock = clock
         self._keys = keys
+        self._passphrase = passphrase
         self._changed = changed
         self._metrics = metrics
         self._connections: set[_Connection] = set()
@@ -90,10 +99,8 @@ class LegEndpoint:
         try:
             leg = self._hub.admit(self._leg_of(key), hello, self._clock())
         except LegRefusedError as refused:
-            self._metrics.rejections.labels(refused.reason).inc()
-            _log.info("leg_refused", reason=refused.reason, protocol=hello.protocol)
-            self._changed()
-            return _refusal(refused)
+            return self._refused(refused, hello)
+        _watch_for_dead_peer(request)
         self._metrics.legs.labels(hello.protocol).inc()
         _log.info("leg_admitted", leg=leg.name, protocol=hello.protocol, remote=hello.remote)
         connection = _Connection(leg, key, asyncio.Event())
@@ -107,6 +114,38 @@ class LegEndpoint:
             reason = leg.end.reason if leg.end else "Closed"
             _log.info("leg_ended", leg=leg.name, reason=reason, bytes=leg.bytes_in)
             self._changed()
+
+    async def lookup(self, request: web.Request) -> web.Response:
+        """What a gateway must know before the protocol's own handshake."""
+        hello = _hello(request)
+        key = _bearer(request)
+        try:
+            name = self._hub.judge(self._leg_of(key), hello, self._clock())
+            passphrase = self._passphrase_for(hello)
+        except LegRefusedError as refused:
+            return self._refused(refused, hello)
+        grant = LegGrant(
+            leg=name,
+            passphrase=passphrase.get_secret_value() if passphrase else None,
+            latency_milliseconds=self._hub.config.srt_latency_milliseconds,
+        )
+        headers = {"Cache-Control": "no-store"}
+        return web.Response(text=grant.to_json(), content_type="application/json", headers=headers)
+
+    def _passphrase_for(self, hello: LegHello) -> SecretStr | None:
+        if hello.protocol != "SRT" or not self._hub.config.srt_passphrase:
+            return None
+        passphrase = self._passphrase()
+        if not is_passphrase(passphrase):
+            # Without encryption would be against the owner's word.
+            raise LegRefusedError(503, "PassphraseMissing", "the stream's passphrase is not there")
+        return passphrase
+
+    def _refused(self, refused: LegRefusedError, hello: LegHello) -> web.Response:
+        self._metrics.rejections.labels(refused.reason).inc()
+        _log.info("leg_refused", reason=refused.reason, protocol=_plain(hello.protocol))
+        self._changed()
+        return _refusal(refused)
 
     def wake_ended(self) -> None:
         """Lets connections notice that the hub has ended their legs."""
@@ -139,7 +178,7 @@ class LegEndpoint:
     async def _read(self, request: web.Request, connection: _Connection) -> None:
         """The body, until it ends, breaks or turns out to be no media."""
         leg = connection.leg
-        feed = FlvFeed(self._hub, leg)
+        feed = feed_for(leg.hello, self._hub, leg)
         try:
             async for data in request.content.iter_any():
                 if leg.end is not None:
@@ -147,10 +186,9 @@ class LegEndpoint:
                 self._metrics.bytes_in += len(data)
                 feed.feed(data, self._clock())
                 self._changed()
-        except FlvError as error:
-            reason = "UnsupportedCodec" if isinstance(error, UnsupportedCodec) else "BadMedia"
-            self._metrics.rejections.labels(reason).inc()
-            self._hub.reject_media(leg, reason, str(error), self._clock())
+        except LegMediaRejected as rejected:
+            self._metrics.rejections.labels(rejected.reason).inc()
+            self._hub.reject_media(leg, rejected.reason, str(rejected), self._clock())
         except _BROKEN as error:
             _log.info("leg_broken", leg=leg.name, error=type(error).__name__)
 
@@ -178,6 +216,27 @@ class LegEndpoint:
             if _same(expected, key):
                 found = name
         return found
+
+
+def is_passphrase(passphrase: SecretStr | None) -> bool:
+    """Whether libsrt takes it."""
+    if passphrase is None:
+        return False
+    size = len(passphrase.get_secret_value().encode())
+    return MIN_PASSPHRASE_BYTES <= size <= MAX_PASSPHRASE_BYTES
+
+
+def _watch_for_dead_peer(request: web.Request) -> None:
+    """A gateway whose node has vanished says no goodbye, and must not keep its leg."""
+    sock = request.transport.get_extra_info("socket") if request.transport else None
+    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        with contextlib.suppress(OSError):  # it may be closed already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_SECONDS * 1000)
+
+
+def _plain(protocol: str) -> str:
+    """A peer's word, fit for a log."""
+    return protocol[:16] if protocol.isascii() and protocol.isalnum() else "?"
 
 
 def _same(a: SecretStr, b: SecretStr) -> bool:

@@ -16,12 +16,14 @@ from sluice_media.contract import (
     HUB_TOKEN_FILE,
     INGEST_BACKUP_TOKEN_FILE,
     INGEST_TOKEN_FILE,
+    SRT_PASSPHRASE_FILE,
     IngestConfig,
     IngestStatus,
 )
 from sluice_media.hub.clock import system_clock
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import LegName
+from sluice_media.hub.leg_endpoint import is_passphrase
 from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.server import HubServer
 from sluice_media.hub.words import TICKING, status_words
@@ -52,6 +54,7 @@ class _Role:
             self.hub,
             keys=lambda: self.keys,
             token=self.hub_token,
+            passphrase=lambda: self.watch.key(SRT_PASSPHRASE_FILE),
             metrics=HubMetrics(self.registry, self.hub),
             on_change=self.publish,
         )
@@ -65,19 +68,28 @@ class _Role:
 
     def configured(self) -> None:
         """Takes configuration and keys as they are now, and echoes that."""
+        self.keys = self.publishers_keys()
+        self.server.configure(self.watch.config)
+        self.publish()
+        self.board.configured(self.watch.config, self.configuration_error())
+
+    def publishers_keys(self) -> Mapping[LegName, SecretStr]:
         files = {LegName.PRIMARY: INGEST_TOKEN_FILE}
         if self.watch.config.backup:
             files[LegName.BACKUP] = INGEST_BACKUP_TOKEN_FILE
         found = {name: self.watch.key(file) for name, file in files.items()}
-        self.keys = {name: key for name, key in found.items() if key is not None}
-        self.server.configure(self.watch.config)
-        error = None
-        if LegName.PRIMARY not in self.keys:
-            error = ("SecretKeyMissing", "The ingest Secret has no key 'token'.")
-        elif len(self.keys) < len(files):
-            error = ("SecretKeyMissing", "The ingest Secret has no key 'backupToken'.")
-        self.publish()
-        self.board.configured(self.watch.config, error)
+        return {name: key for name, key in found.items() if key is not None}
+
+    def configuration_error(self) -> tuple[str, str] | None:
+        """What is missing, as reason and sentence."""
+        config = self.watch.config
+        if LegName.PRIMARY not in self.keys and config.pull is None:
+            return "SecretKeyMissing", "The ingest Secret has no key 'token'."
+        if config.backup and LegName.BACKUP not in self.keys:
+            return "SecretKeyMissing", "The ingest Secret has no key 'backupToken'."
+        if config.srt_passphrase and not is_passphrase(self.watch.key(SRT_PASSPHRASE_FILE)):
+            return "PassphraseMissing", "The SRT Secret has no passphrase of 10 to 79 characters."
+        return None
 
     async def follow_configuration(self) -> None:
         async for _ in self.watch.changes():

@@ -29,8 +29,8 @@ BODY_BUFFER_BYTES = 128 << 10
 class HubServer:
     """One hub behind ``/v1/legs`` and ``/v1/timeline``.
 
-    ``keys`` gives the publishers' keys, ``token`` that of the readers; both are asked at each
-    request. ``on_change`` is called when a word of the hub's status has changed.
+    ``keys`` gives the publishers' keys, ``token`` that of the readers, ``passphrase`` SRT's; all
+    are asked at each request. ``on_change`` is called when a word of the hub's status has changed.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class HubServer:
         *,
         keys: Callable[[], Mapping[LegName, SecretStr]],
         token: Callable[[], SecretStr | None],
+        passphrase: Callable[[], SecretStr | None] = lambda: None,
         metrics: HubMetrics,
         on_change: Callable[[], None] = lambda: None,
         clock: Clock = system_clock,
@@ -48,7 +49,14 @@ class HubServer:
         self._on_change = on_change
         self._revision = -1
         self._wakeup = Wakeup()
-        self.legs = LegEndpoint(hub, clock=clock, keys=keys, changed=self._changed, metrics=metrics)
+        self.legs = LegEndpoint(
+            hub,
+            clock=clock,
+            keys=keys,
+            passphrase=passphrase,
+            changed=self._changed,
+            metrics=metrics,
+        )
         self.timeline = TimelineEndpoint(
             hub, clock=clock, token=token, wakeup=self._wakeup, metrics=metrics
         )
@@ -80,6 +88,7 @@ class HubServer:
         """Serves while the context lasts; yields the port. Then breaks all connections."""
         app = web.Application()
         app.router.add_post("/v1/legs", self.legs.post, expect_handler=self.legs.expect)
+        app.router.add_post("/v1/legs/lookup", self.legs.lookup)
         app.router.add_get("/v1/timeline", self.timeline.get)
         app.router.add_post("/v1/timeline/ack", self.timeline.acknowledge)
         async with serving(app, host, port, body_buffer_bytes=BODY_BUFFER_BYTES) as bound:

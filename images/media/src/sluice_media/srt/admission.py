@@ -39,6 +39,8 @@ class Admit:
     latency_ms: int | None = None
     """Instead of the listener's."""
     valid_seconds: float = 30.0
+    fresh_seconds: float = 30.0
+    """Older than that it is looked up anew, and stands only if no answer comes in time."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -70,6 +72,7 @@ class AdmissionTable:
         self._clock = clock
         self._lock = threading.Lock()
         self._verdicts: dict[bytes, tuple[Verdict, float]] = {}
+        """With the time of the answer."""
         self._lookups: dict[bytes, _Lookup] = {}
         self._max_credit = self._credit = _WAITING_BURST * wait_seconds
         self._credited_at = clock()
@@ -82,19 +85,25 @@ class AdmissionTable:
         """
         key = _digest(request)
         with self._lock:
-            known = self._verdicts.get(key)
-            if known is not None and known[1] > self._clock():
-                return known[0]
+            verdict, age = self._known(key)
+            if verdict is not None and (isinstance(verdict, Refuse) or age < verdict.fresh_seconds):
+                return verdict
             lookup = self._lookups.get(key)
             start = lookup is None
             if lookup is None:
                 if len(self._lookups) >= _MAX_LOOKUPS:
-                    return Refuse(RejectCode.OVERLOAD)
+                    return verdict or Refuse(RejectCode.OVERLOAD)
                 lookup = self._lookups[key] = _Lookup(threading.Event())
         if start:
             start_lookup()
         self._wait(lookup.done)
-        return lookup.verdict or Refuse(RejectCode.UNAVAILABLE)
+        return lookup.verdict or verdict or Refuse(RejectCode.UNAVAILABLE)
+
+    def _known(self, key: bytes) -> tuple[Verdict | None, float]:
+        """A verdict that is still valid, and its age in seconds."""
+        verdict, answered_at = self._verdicts.get(key, (None, 0.0))
+        age = self._clock() - answered_at
+        return (verdict, age) if verdict and age < verdict.valid_seconds else (None, 0.0)
 
     def answer(self, request: PublishRequest, verdict: Verdict) -> None:
         """The result of a lookup, or news: it replaces what was known."""
@@ -102,7 +111,7 @@ class AdmissionTable:
         now = self._clock()
         with self._lock:
             self._verdicts.pop(key, None)
-            self._verdicts[key] = (verdict, now + verdict.valid_seconds)
+            self._verdicts[key] = (verdict, now)
             if len(self._verdicts) > _MAX_ENTRIES:
                 self._forget(now)
             lookup = self._lookups.pop(key, None)
@@ -113,12 +122,15 @@ class AdmissionTable:
     def forget_expired(self) -> None:
         """To be called now and then: passphrases stay no longer than they are valid."""
         with self._lock:
-            now = self._clock()
-            for key in [key for key, (_, until) in self._verdicts.items() if until <= now]:
-                del self._verdicts[key]
+            self._forget(self._clock())
 
     def _forget(self, now: float) -> None:
-        for key in [key for key, (_, until) in self._verdicts.items() if until <= now]:
+        expired = [
+            key
+            for key, (verdict, answered_at) in self._verdicts.items()
+            if now - answered_at >= verdict.valid_seconds
+        ]
+        for key in expired:
             del self._verdicts[key]
         while len(self._verdicts) > _MAX_ENTRIES:
             del self._verdicts[next(iter(self._verdicts))]

@@ -60,7 +60,12 @@ class SrtListener:
         self._accepted: deque[SrtConnection] = deque()
         self._accepted_event = asyncio.Event()
         self.rejections: Counter[RejectCode] = Counter()
-        """Refused handshakes by our code; wrong passphrases are refused by libsrt itself."""
+        """Refused handshakes by our code."""
+        self.broken_handshakes = 0
+        """Handshakes that did not come to an end after we had agreed: libsrt refuses wrong
+        passphrases by itself, and tells nobody."""
+        self.accepting = True
+        """False: everybody is told to try again, elsewhere."""
         self._handle = self._listen()
         self._receiver = Receiver(
             library, self._handle, self._accept_all, silence_seconds=settings.silence_ms / 1000
@@ -113,6 +118,7 @@ class SrtListener:
         while not self._receiver.failed.done():
             await asyncio.wait((self._receiver.failed,), timeout=_HOUSEKEEPING_SECONDS)
             self._table.forget_expired()
+            self._forget_pending()
         raise SrtError("the SRT receiver has failed")
 
     # ------------------------------------------------------------------ libsrt's thread
@@ -139,6 +145,8 @@ class SrtListener:
             request = parse_stream_id(stream_id.decode("ascii", "replace"))
         except StreamIdError as error:
             return RejectCode(error.code)
+        if not self.accepting:
+            return RejectCode.UNAVAILABLE
         if len(self._live) >= self._settings.max_connections:
             return RejectCode.OVERLOAD
         if len(self._accepted) >= self._settings.max_unaccepted:
@@ -157,12 +165,16 @@ class SrtListener:
         except CallError as error:
             _log.error("srt_handshake_failed", error=str(error))
             return RejectCode.INTERNAL
-        now = time.monotonic()
-        for stale, entry in tuple(self._pending.items()):
-            if entry[3] < now - _PENDING_SECONDS:
-                self._pending.pop(stale, None)  # it failed after us: a wrong passphrase
-        self._pending[handle] = (request, verdict, remote, now)
+        self._forget_pending()
+        self._pending[handle] = (request, verdict, remote, time.monotonic())
         return None
+
+    def _forget_pending(self) -> None:
+        # From two threads, and the dictionary changes in a third one: each step alone is atomic.
+        long_ago = time.monotonic() - _PENDING_SECONDS
+        for handle, entry in tuple(self._pending.items()):
+            if entry[3] < long_ago and self._pending.pop(handle, None) is not None:
+                self.broken_handshakes += 1
 
     def _is_busy(self, leg: str) -> bool:
         present = self._live.get(leg)

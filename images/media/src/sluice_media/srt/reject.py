@@ -21,11 +21,13 @@ class RejectCode(IntEnum):
     OVERLOAD = 1402
     """More connections than the gateway takes."""
     FORBIDDEN = 1403
-    """The stream is not active, or does not take SRT."""
+    """The stream is not active."""
     NOT_FOUND = 1404
     """No such stream."""
     BAD_MODE = 1405
     """Somebody wants to watch; here one publishes."""
+    UNACCEPTABLE = 1406
+    """The stream does not take SRT."""
     CONFLICT = 1409
     """Somebody publishes there already."""
     NOT_SUPPORTED_MEDIA = 1415
@@ -33,6 +35,8 @@ class RejectCode(IntEnum):
     INTERNAL = 1500
     UNAVAILABLE = 1503
     """Not known yet, or no hub at the moment: try again."""
+    TOO_MANY_FAILURES = 2429
+    """Too many wrong keys from this address. From 2000 on the codes are the application's own."""
 
 
 _REASONS = {
@@ -59,6 +63,8 @@ _REASONS = {
     RejectCode.FORBIDDEN: "publishing is not allowed",
     RejectCode.NOT_FOUND: "no such stream",
     RejectCode.BAD_MODE: "the server does not allow this mode",
+    RejectCode.UNACCEPTABLE: "the stream does not take SRT",
+    RejectCode.TOO_MANY_FAILURES: "too many wrong keys from this address",
     RejectCode.CONFLICT: "somebody publishes there already",
     RejectCode.NOT_SUPPORTED_MEDIA: "the server takes streams only",
     RejectCode.INTERNAL: "an internal error of the server",

@@ -33,11 +33,14 @@ from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFl
 __all__ = [
     "CONTENT_TYPE",
     "MAX_BODY_BYTES",
+    "UNIT_HEAD",
     "FramingError",
     "Record",
+    "RecordCutter",
     "RecordType",
     "TimelineDecoder",
     "encode",
+    "encode_body",
     "encode_unit",
     "track_formats",
     "track_infos",
@@ -94,33 +97,51 @@ def encode(record: Record) -> bytes:
     return _HEAD.pack(_TYPES[type(record)], len(body)) + body
 
 
-class TimelineDecoder:
-    """Cuts a byte stream into records. ``feed()`` accepts any split of the stream."""
+def encode_body(record_type: RecordType, body: bytes) -> bytes:
+    """A record of which the body is there already."""
+    return _HEAD.pack(record_type, len(body)) + body
 
-    def __init__(self) -> None:
+
+class RecordCutter:
+    """Cuts a byte stream into type and body. ``feed()`` accepts any split of the stream."""
+
+    def __init__(self, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self._max_body_bytes = max_body_bytes
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Record]:
-        """Yields the records that are complete now.
-
-        Raises FramingError for an unknown type, a record over MAX_BODY_BYTES or a body that is
-        not what its type says."""
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yields the records that are complete now. Raises FramingError for one over the limit."""
         buffer = self._buffer
         buffer += data
         position = 0
         try:
             while len(buffer) - position >= _HEAD.size:
                 type_, length = _HEAD.unpack_from(buffer, position)
-                if length > MAX_BODY_BYTES:
+                if length > self._max_body_bytes:
                     raise FramingError(f"a record of {length} bytes is larger than any picture")
                 end = position + _HEAD.size + length
                 if len(buffer) < end:
                     break
                 body = bytes(memoryview(buffer)[position + _HEAD.size : end])
                 position = end
-                yield _decode(type_, body)
+                yield type_, body
         finally:
             del buffer[:position]
+
+
+class TimelineDecoder:
+    """Cuts a byte stream into records. ``feed()`` accepts any split of the stream."""
+
+    def __init__(self) -> None:
+        self._cutter = RecordCutter()
+
+    def feed(self, data: bytes) -> Iterator[Record]:
+        """Yields the records that are complete now.
+
+        Raises FramingError for an unknown type, a record over MAX_BODY_BYTES or a body that is
+        not what its type says."""
+        for type_, body in self._cutter.feed(data):
+            yield _decode(type_, body)
 
 
 def _decode(type_: int, body: bytes) -> Record:

@@ -5,57 +5,48 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from sluice_operator.api.v1alpha1.common import (
     ApiModel,
     Column,
     CrdNames,
     Resource,
+    Rule,
     Workload,
     dns_label_rule,
+    rules,
 )
 from sluice_operator.api.v1alpha1.conditions import Conditions
+from sluice_operator.api.v1alpha1.source import Failover, Push, Source
 
 __all__ = ["LiveStream", "LiveStreamSpec", "LiveStreamStatus"]
-
-
-class Push(ApiModel):
-    """An encoder publishes to this cluster's gateway."""
-
-    protocols: Annotated[
-        list[Literal["RTMP"]],
-        Field(min_length=1, max_length=4, json_schema_extra={"x-kubernetes-list-type": "set"}),
-    ] = Field(default=["RTMP"])
-    """Protocols that publishers may use; others are refused with ProtocolNotAllowed."""
-
-
-class Source(ApiModel):
-    """Where the media comes from."""
-
-    push: Push
-    """An encoder publishes with the key in the Secret that status.ingest.secretName names."""
-
-
-class Failover(ApiModel):
-    """When a publisher counts as gone."""
-
-    stall_milliseconds: Annotated[int, Field(ge=200, le=30_000)] = 800
-    """A publisher that sent nothing for so long may be replaced by another one with the same key:
-    this is how an encoder gets back in after its cable was pulled."""
 
 
 class LiveStreamSpec(ApiModel):
     """What the stream shall be."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            # Publishers have keys and addresses, a pulled stream has none: one would have to
+            # vanish, or appear, under the hands of whoever uses it.
+            Rule(
+                "has(self.source.push) == has(oldSelf.source.push)",
+                "a LiveStream that is pushed cannot become one that is pulled, nor the other way "
+                "round; make a new LiveStream",
+                ".source",
+            )
+        )
+    )
+
     title: Annotated[str, Field(max_length=255)] = ""
     """Title of the stream; it becomes part of the title of its recordings."""
     active: bool = True
-    """false: publishers are refused with Disabled, and the one on air is cut."""
+    """false: publishers are refused with Disabled, and who is on air is cut; nothing is pulled."""
     source: Source = Source(push=Push())
     """Where the media comes from."""
     failover: Failover = Failover()
-    """When a publisher counts as gone."""
+    """When a publisher counts as gone, and what happens then."""
     resume_window_seconds: Annotated[int, Field(ge=0, le=1_800)] = 10
     """A publisher that is lost and back within this time continues the same session: recordings
     go on in the same file, restreams keep their connection. Counted from the last media."""
@@ -67,12 +58,20 @@ class LiveStreamSpec(ApiModel):
 
 
 class IngestAddresses(ApiModel):
-    """Where publishers connect to. The key is in the Secret, never here."""
+    """Where publishers connect to. The keys are in the Secret, never here. The backup has the same
+    addresses: its key says which one it is."""
 
     secret_name: Annotated[str, Field(max_length=253)]
-    """Secret with what is pasted into an encoder: rtmpServer, streamKey, rtmpUrl (and token)."""
+    """Secret with what is pasted into an encoder: rtmpServer, streamKey, rtmpUrl, rtmpsUrl, srtUrl,
+    whipUrl and whipToken, and the same for the backup (and the keys token and backupToken)."""
     rtmp: Annotated[str, Field(max_length=512)] | None = None
     """RTMP address without the key; absent while the gateway has no address."""
+    rtmps: Annotated[str, Field(max_length=512)] | None = None
+    """RTMPS address without the key; absent where the gateway has no certificate."""
+    srt: Annotated[str, Field(max_length=512)] | None = None
+    """SRT address; the stream id in the Secret has the key too."""
+    whip: Annotated[str, Field(max_length=512)] | None = None
+    """WHIP address (WebRTC); the key is its bearer token."""
 
 
 class MediaFacts(ApiModel):
@@ -101,6 +100,52 @@ class LastRejection(ApiModel):
     """When it was refused (UTC)."""
 
 
+class LastFailover(ApiModel):
+    """The last time that another source went on air."""
+
+    at: datetime
+    """When (UTC)."""
+    from_: Annotated[str, Field(alias="from", max_length=32)]
+    """Which one was on air before: Primary, Backup, or of a pulled stream Uri and its index."""
+    to: Annotated[str, Field(max_length=32)]
+    """Which one is on air since."""
+    gap_milliseconds: Annotated[int, Field(ge=0)]
+    """For how long nothing went out."""
+
+
+class LastFormatChange(ApiModel):
+    """The last time that codec, picture size or tracks changed within a session."""
+
+    at: datetime
+    """When (UTC)."""
+    before: Annotated[str, Field(max_length=256)]
+    """The media before, in words."""
+    after: Annotated[str, Field(max_length=256)]
+    """The media since, in words."""
+
+
+class PullProgress(ApiModel):
+    """How the pulling goes."""
+
+    uri_index: Annotated[int, Field(ge=0)] | None = None
+    """Which of spec.source.pull.uris delivers, counted from 0; absent while none does."""
+    standby_index: Annotated[int, Field(ge=0)] | None = None
+    """Which one is kept connected beside it."""
+    message: Annotated[str, Field(max_length=1_024)] | None = None
+    """Why the last source that failed did so."""
+    observed_at: datetime | None = None
+    """When message was noted (UTC); a new one is told at most every 30 seconds."""
+
+
+class FailoverCounter(ApiModel):
+    """Where the counting of failovers stands."""
+
+    pod_uid: Annotated[str, Field(max_length=64)]
+    """The ingest pod that counts."""
+    value: Annotated[int, Field(ge=0)]
+    """How many it has counted since it started; all of them are in failovers."""
+
+
 class RestreamCount(ApiModel):
     """The Restreams of this stream."""
 
@@ -121,6 +166,8 @@ class SessionRecord(ApiModel):
     """How the publisher came in."""
     media: Annotated[str, Field(max_length=256)] | None = None
     """Codecs and size, in words."""
+    failovers: Annotated[int, Field(ge=0)] | None = None
+    """How often another source went on air; absent: never."""
     end_reason: Annotated[str, Field(max_length=64)] | None = None
     """Why it ended, e.g. WindowPassed or Disabled."""
 
@@ -131,8 +178,10 @@ class LiveStreamStatus(ApiModel):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
     """The generation of the spec that this status was decided about."""
     live: bool | None = None
-    """The publisher delivers media at this moment."""
-    active_source: Literal["Primary"] | None = None
+    """The primary publisher, or a pulled source, delivers media at this moment."""
+    backup_live: bool | None = None
+    """The backup publisher delivers media at this moment; absent where there can be none."""
+    active_source: Literal["Primary", "Backup", "Pull"] | None = None
     """Which source is on air; absent when none is."""
     recording: bool | None = None
     """A Recording of this stream is being written."""
@@ -144,10 +193,22 @@ class LiveStreamStatus(ApiModel):
     """The oldest running Recording."""
     started_at: datetime | None = None
     """When the present or last session began (UTC)."""
+    started_at_backup: datetime | None = None
+    """When the backup publisher began to deliver, the last time that it did (UTC)."""
     finished_at: datetime | None = None
     """When the last finished session ended: its last media (UTC). Kept when a new one begins."""
+    failovers: Annotated[int, Field(ge=0)] | None = None
+    """How often another source went on air, since the LiveStream was made."""
+    failover_counter: FailoverCounter | None = None
+    """Where the counting of failovers stands, so that it goes on when the pod is replaced."""
+    last_failover: LastFailover | None = None
+    """The last time that another source went on air."""
+    last_format_change: LastFormatChange | None = None
+    """The last time that codec, picture size or tracks changed within a session."""
+    pull: PullProgress | None = None
+    """How the pulling goes; absent for a stream that is pushed."""
     ingest: IngestAddresses | None = None
-    """Where publishers connect to."""
+    """Where publishers connect to; absent for a stream that is pulled."""
     media: MediaFacts | None = None
     """The media on air; absent off air."""
     last_rejection: LastRejection | None = None
@@ -163,12 +224,14 @@ class LiveStreamStatus(ApiModel):
     ) = None
     """The last ten times on air, newest first."""
     conditions: Conditions | None = None
-    """Ready: set up as asked for. Live: on air. Recording: being recorded. UpdatePending: a new
-    version of the pods waits until the stream is off air. Reconciling, Stalled: only while true."""
+    """Ready: set up as asked for. Live: on air, whatever feeds it. BackupLive: the backup publisher
+    delivers. Recording: being recorded. UpdatePending: a new version of the pods waits until the
+    stream is off air. Reconciling, Stalled: only while true."""
 
 
 class LiveStream(Resource):
-    """A live stream: an encoder publishes it here; recordings and restreams take it from here."""
+    """A live stream: an encoder publishes it here, or it is pulled from elsewhere; recordings and
+    restreams take it from here."""
 
     crd: ClassVar[CrdNames] = CrdNames(
         kind="LiveStream",
@@ -180,7 +243,7 @@ class LiveStream(Resource):
                 "Ready",
                 "string",
                 '.status.conditions[?(@.type=="Ready")].status',
-                "Set up as asked for; waiting for a publisher counts as ready.",
+                "Set up as asked for; waiting for media counts as ready.",
             ),
             Column("Live", "string", '.status.conditions[?(@.type=="Live")].status', "On air."),
             Column("Source", "string", ".status.activeSource", "Which source is on air."),

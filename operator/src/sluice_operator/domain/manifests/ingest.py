@@ -5,21 +5,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sluice_media.contract import HUB_PORT, IngestConfig, RingPin
+from sluice_media.contract import HUB_PORT, AddressGuard, IngestConfig, PullConfig, RingPin
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
-from sluice_operator.domain.manifests.keys import own_token, publisher_key
-from sluice_operator.domain.manifests.pod import PodShape, pod_template
+from sluice_operator.api.v1alpha1.common import SecretKeyRef
+from sluice_operator.api.v1alpha1.source import Pull
+from sluice_operator.domain.manifests.keys import (
+    own_token,
+    publisher_keys,
+    pull_uri,
+    srt_passphrase,
+)
+from sluice_operator.domain.manifests.pod import KeyMount, PodShape, pod_template
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["ingest_config", "ingest_template"]
+__all__ = ["ingest_config", "ingest_template", "users_secrets"]
 
 _GRACE_SECONDS = 15
 
 
 def ingest_config(
-    owner: Owner, spec: LiveStreamSpec, pins: Sequence[RingPin], *, drain: bool
+    owner: Owner,
+    spec: LiveStreamSpec,
+    settings: DomainSettings,
+    pins: Sequence[RingPin],
+    *,
+    drain: bool,
 ) -> IngestConfig:
+    push, pull = spec.source.push, spec.source.pull
+    srt = push.srt if push is not None else None
     return IngestConfig(
         namespace=owner.namespace,
         name=owner.name,
@@ -27,7 +41,13 @@ def ingest_config(
         generation=owner.generation,
         active=spec.active,
         title=spec.title,
-        protocols=[str(protocol) for protocol in spec.source.push.protocols],
+        protocols=list(push.protocols) if push is not None else [],
+        backup=push is not None and push.backup.enabled,
+        failback=spec.failover.failback,
+        failback_seconds=spec.failover.failback_seconds,
+        srt_latency_milliseconds=srt.latency_milliseconds if srt is not None else None,
+        srt_passphrase=srt is not None and srt.passphrase_secret_ref is not None,
+        pull=_pull_config(pull, settings) if pull is not None else None,
         stall_milliseconds=spec.failover.stall_milliseconds,
         resume_window_seconds=spec.resume_window_seconds,
         pins=list(pins),
@@ -35,12 +55,48 @@ def ingest_config(
     )
 
 
+def _pull_config(pull: Pull, settings: DomainSettings) -> PullConfig:
+    return PullConfig(
+        uris=[source.uri for source in pull.uris],
+        stall_seconds=pull.stall_seconds,
+        retry_seconds=pull.retry_seconds,
+        inactivity_seconds=pull.inactivity_seconds,
+        standby=pull.standby,
+        guard=AddressGuard(
+            denied=list(settings.denied_ranges),
+            allowed=list(settings.allowed_ranges),
+            cluster_domain=settings.cluster_domain,
+        ),
+    )
+
+
 def ingest_template(owner: Owner, spec: LiveStreamSpec, settings: DomainSettings) -> dict[str, Any]:
     shape = PodShape(
-        keys=(publisher_key(owner), own_token(owner)),
+        keys=_keys(owner, spec),
         ports=(("hub", HUB_PORT),),
         grace_seconds=_GRACE_SECONDS,
         workload=spec.workload,
         own_resources=True,
     )
     return pod_template(owner, settings, shape)
+
+
+def _keys(owner: Owner, spec: LiveStreamSpec) -> tuple[KeyMount, ...]:
+    found = [own_token(owner)]
+    push, pull = spec.source.push, spec.source.pull
+    if push is not None:
+        found = [*publisher_keys(owner), *found]
+        if push.srt is not None and push.srt.passphrase_secret_ref is not None:
+            found.append(srt_passphrase(push.srt.passphrase_secret_ref))
+    for index, source in enumerate(pull.uris if pull is not None else ()):
+        if source.uri_secret_ref is not None:
+            found.append(pull_uri(index, source.uri_secret_ref))
+    return tuple(found)
+
+
+def users_secrets(spec: LiveStreamSpec) -> tuple[SecretKeyRef, ...]:
+    """The keys of the user's own Secrets that the ingest pod mounts."""
+    push, pull = spec.source.push, spec.source.pull
+    refs = [push.srt.passphrase_secret_ref] if push is not None and push.srt is not None else []
+    refs += [source.uri_secret_ref for source in (pull.uris if pull is not None else ())]
+    return tuple(ref for ref in refs if ref is not None)

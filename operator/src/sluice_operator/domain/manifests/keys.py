@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from sluice_media.contract import (
     HUB_TOKEN_FILE,
+    INGEST_BACKUP_TOKEN_FILE,
     INGEST_TOKEN_FILE,
+    PULL_DIR,
+    SRT_PASSPHRASE_FILE,
     STREAM_KEY_FILE,
     TARGET_URI_FILE,
 )
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.domain.manifests.pod import KeyMount
-from sluice_operator.domain.manifests.secret import TOKEN_KEY
+from sluice_operator.domain.manifests.secret import BACKUP_TOKEN_KEY, TOKEN_KEY
 from sluice_operator.domain.names import STATUS_SECRET, child_name
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["own_token", "publisher_key", "stream_key", "target_uri"]
+__all__ = [
+    "own_token",
+    "publisher_keys",
+    "pull_uri",
+    "srt_passphrase",
+    "stream_key",
+    "target_uri",
+]
 
 
 def _mount(path: str, secret: str, key: str, *, optional: bool = False) -> KeyMount:
@@ -28,8 +38,21 @@ def own_token(owner: Owner) -> KeyMount:
     return _mount(HUB_TOKEN_FILE, secret, TOKEN_KEY)
 
 
-def publisher_key(owner: Owner) -> KeyMount:
-    return _mount(INGEST_TOKEN_FILE, child_name(owner.name, "ingest"), TOKEN_KEY)
+def publisher_keys(owner: Owner) -> tuple[KeyMount, KeyMount]:
+    """Of the primary and of the backup leg."""
+    secret = child_name(owner.name, "ingest")
+    return (
+        _mount(INGEST_TOKEN_FILE, secret, TOKEN_KEY),
+        _mount(INGEST_BACKUP_TOKEN_FILE, secret, BACKUP_TOKEN_KEY),
+    )
+
+
+def srt_passphrase(ref: SecretKeyRef) -> KeyMount:
+    return _mount(SRT_PASSPHRASE_FILE, ref.name, ref.key, optional=True)
+
+
+def pull_uri(index: int, ref: SecretKeyRef) -> KeyMount:
+    return _mount(f"{PULL_DIR}/{index}", ref.name, ref.key, optional=True)
 
 
 def target_uri(ref: SecretKeyRef) -> KeyMount:

@@ -96,8 +96,8 @@ def template_hash(template: dict[str, Any]) -> str:
 def pod_template(owner: Owner, settings: DomainSettings, shape: PodShape) -> dict[str, Any]:
     """The template, annotated with its own digest.
 
-    The digest leaves out which Secrets of the user are mounted: who names another Secret means it
-    to be used now, and does not want to wait until the stream is idle."""
+    The digest leaves out which Secrets of the user are mounted: who names one, or another one,
+    means it to be used now, and does not want to wait until the stream is idle."""
     workload = shape.workload or Workload()
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
@@ -123,14 +123,23 @@ def pod_template(owner: Owner, settings: DomainSettings, shape: PodShape) -> dic
         spec["nodeSelector"] = dict(workload.node_selector)
     if workload.priority_class_name:
         spec["priorityClassName"] = workload.priority_class_name
-    users = {_volume_name(key) for key in shape.keys if key.optional}
-    waiting_for_idle = {**spec, "volumes": [v for v in spec["volumes"] if v["name"] not in users]}
-    canonical = json.dumps(waiting_for_idle, sort_keys=True, separators=(",", ":")).encode()
-    digest = hashlib.sha256(canonical).hexdigest()[:16]
+    digest = _digest(spec, {_volume_name(key.folder) for key in shape.keys if key.optional})
     return {
         "metadata": {"labels": labels(owner), "annotations": {TEMPLATE_ANNOTATION: digest}},
         "spec": spec,
     }
+
+
+def _digest(spec: dict[str, Any], users: set[str]) -> str:
+    """Of a pod spec without the volumes named in ``users``, and without their mounts."""
+
+    def without(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [entry for entry in entries if entry["name"] not in users]
+
+    containers = [{**c, "volumeMounts": without(c["volumeMounts"])} for c in spec["containers"]]
+    waits_for_idle = {**spec, "volumes": without(spec["volumes"]), "containers": containers}
+    canonical = json.dumps(waits_for_idle, sort_keys=True, separators=(",", ":")).encode()
+    return hashlib.sha256(canonical).hexdigest()[:16]
 
 
 def _container(
@@ -206,8 +215,35 @@ def _dump(model: ApiModel | ContainerResources) -> dict[str, Any]:
     return model.model_dump(by_alias=True, exclude_none=True, mode="json")
 
 
-def _volume_name(key: KeyMount) -> str:
-    return f"key-{key.folder}"
+def _volume_name(folder: str) -> str:
+    return f"key-{folder}"
+
+
+def _folders(keys: Sequence[KeyMount]) -> dict[str, list[KeyMount]]:
+    """The keys by the folder that they are in, in their order."""
+    found: dict[str, list[KeyMount]] = {}
+    for key in keys:
+        found.setdefault(key.folder, []).append(key)
+    return found
+
+
+def _key_volume(folder: str, keys: Sequence[KeyMount]) -> dict[str, Any]:
+    """One Secret as it is, several ones projected into one folder."""
+    by_secret: dict[str, list[KeyMount]] = {}
+    for key in keys:
+        by_secret.setdefault(key.secret, []).append(key)
+    sources = [_key_source(secret, found) for secret, found in by_secret.items()]
+    if len(sources) == 1:
+        source = {"secretName": sources[0].pop("name"), "defaultMode": _KEY_FILE_MODE}
+        return {"name": _volume_name(folder), "secret": source | sources[0]}
+    projected = {"defaultMode": _KEY_FILE_MODE, "sources": [{"secret": s} for s in sources]}
+    return {"name": _volume_name(folder), "projected": projected}
+
+
+def _key_source(secret: str, keys: Sequence[KeyMount]) -> dict[str, Any]:
+    items = [{"key": key.key, "path": key.file} for key in keys]
+    optional = {"optional": True} if any(key.optional for key in keys) else {}
+    return {"name": secret, "items": items, **optional}
 
 
 def _volumes(owner: Owner, shape: PodShape) -> list[dict[str, Any]]:
@@ -220,15 +256,7 @@ def _volumes(owner: Owner, shape: PodShape) -> list[dict[str, Any]]:
             },
         }
     ]
-    for key in shape.keys:
-        source: dict[str, Any] = {
-            "secretName": key.secret,
-            "defaultMode": _KEY_FILE_MODE,
-            "items": [{"key": key.key, "path": key.file}],
-        }
-        if key.optional:
-            source["optional"] = True
-        volumes.append({"name": _volume_name(key), "secret": source})
+    volumes += [_key_volume(folder, keys) for folder, keys in _folders(shape.keys).items()]
     volumes += [{"name": "spool", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
     if shape.claim:
         volumes.append({"name": "store", "persistentVolumeClaim": {"claimName": shape.claim}})
@@ -238,8 +266,8 @@ def _volumes(owner: Owner, shape: PodShape) -> list[dict[str, Any]]:
 def _mounts(shape: PodShape) -> list[dict[str, Any]]:
     mounts: list[dict[str, Any]] = [{"name": "config", "mountPath": CONFIG_DIR, "readOnly": True}]
     mounts += [
-        {"name": _volume_name(key), "mountPath": f"{KEYS_DIR}/{key.folder}", "readOnly": True}
-        for key in shape.keys
+        {"name": _volume_name(folder), "mountPath": f"{KEYS_DIR}/{folder}", "readOnly": True}
+        for folder in _folders(shape.keys)
     ]
     mounts += [{"name": "spool", "mountPath": SPOOL_DIR}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
     if shape.claim:

@@ -1,38 +1,63 @@
-"""Secrets that the operator makes: the publisher's key with its addresses, and pods' own tokens."""
+"""Secrets that the operator makes: publishers' keys with their addresses, and pods' own tokens."""
 
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import dataclass, field
 from typing import Any
 
+from sluice_operator.domain.addresses import Addresses
 from sluice_operator.domain.manifests.meta import metadata
 from sluice_operator.domain.names import ROTATED_ANNOTATION, child_name
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["TOKEN_KEY", "ingest_secret", "rtmp_server", "token_secret"]
+__all__ = ["BACKUP_TOKEN_KEY", "TOKEN_KEY", "PublisherKeys", "ingest_secret", "token_secret"]
 
 TOKEN_KEY = "token"
+BACKUP_TOKEN_KEY = "backupToken"
 
 
-def rtmp_server(host: str, port: int, namespace: str) -> str:
-    """What OBS calls "Server"."""
-    literal = f"[{host}]" if ":" in host else host
-    return f"rtmp://{literal}:{port}/{namespace}"
+@dataclass(slots=True, frozen=True)
+class PublisherKeys:
+    """The publishers' keys, which are input, and which rotation they come from."""
+
+    primary: str = field(repr=False)
+    backup: str = field(repr=False)
+    rotation: str | None = None
+    """Value of the annotation `names.ROTATED_ANNOTATION`; empty: never rotated."""
 
 
 def ingest_secret(
-    owner: Owner, token: str, address: tuple[str, int] | None, rotation: str
+    owner: Owner, keys: PublisherKeys, addresses: Addresses, *, backup: bool
 ) -> dict[str, Any]:
-    """Secret ``<stream>-ingest``: ``token`` is input, the rest follows from it.
+    """Secret ``<stream>-ingest``: the tokens are input, the rest follows from them.
 
-    ``address`` is the gateway's host and RTMP port; without one there are no addresses to give."""
-    stream_key = f"{owner.name}?{token}"
-    values = {TOKEN_KEY: token, "streamKey": stream_key}
-    if address is not None:
-        server = rtmp_server(*address, owner.namespace)
-        values |= {"rtmpServer": server, "rtmpUrl": f"{server}/{stream_key}"}
-    annotations = {ROTATED_ANNOTATION: rotation} if rotation else None
+    ``addresses`` of the protocols that are allowed and there. ``backup``: whether its addresses
+    are given too; its token is there in any case, so that switching the backup on needs no new
+    pod and gives no new key."""
+    values = {TOKEN_KEY: keys.primary, BACKUP_TOKEN_KEY: keys.backup}
+    values |= _pasted(owner, keys.primary, addresses)
+    if (whip := addresses.whip(owner.namespace, owner.name)) is not None:
+        values |= {"whipUrl": whip, "whipToken": keys.primary}
+    if backup:
+        pasted = _pasted(owner, keys.backup, addresses)
+        values |= {f"backup{key[0].upper()}{key[1:]}": value for key, value in pasted.items()}
+    annotations = {ROTATED_ANNOTATION: keys.rotation} if keys.rotation else None
     return _secret(owner, child_name(owner.name, "ingest"), values, annotations)
+
+
+def _pasted(owner: Owner, token: str, addresses: Addresses) -> dict[str, str]:
+    """What a person pastes into an encoder, for one of the legs."""
+    stream_key = f"{owner.name}?{token}"
+    values = {"streamKey": stream_key}
+    if (server := addresses.rtmp_server("RTMP", owner.namespace)) is not None:
+        values |= {"rtmpServer": server, "rtmpUrl": f"{server}/{stream_key}"}
+    if (server := addresses.rtmp_server("RTMPS", owner.namespace)) is not None:
+        values |= {"rtmpsServer": server, "rtmpsUrl": f"{server}/{stream_key}"}
+    stream_id = f"{owner.namespace}/{stream_key}"
+    if (srt := addresses.srt(stream_id)) is not None:
+        values |= {"srtUrl": srt, "srtStreamId": stream_id}
+    return values
 
 
 def token_secret(owner: Owner, suffix: str, token: str) -> dict[str, Any]:

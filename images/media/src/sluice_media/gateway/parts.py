@@ -1,0 +1,48 @@
+"""What a leg is made of, whichever container it has: encoded parts in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["LegForm", "Part", "SoundEntries"]
+
+_SOUND_GROUP_TICKS = 90_000
+
+
+@dataclass(slots=True)
+class Part:
+    """Not frozen for the sake of speed: there is one for every frame."""
+
+    data: bytes = field(repr=False)
+    dts: int | None = None
+    """Source DTS (90 kHz, unwrapped); None for what is no frame."""
+    random_access: bool = False
+    """Decoding can start here. Of a stream without video: one sound a second."""
+    header: str = ""
+    """Not empty: a decoder needs this part first; a later one of the same name replaces it."""
+
+
+@dataclass(slots=True, frozen=True)
+class LegForm:
+    """What the keeper of a leg must know of its container."""
+
+    container: Literal["flv", "units"]
+    content_type: str
+    preamble: bytes
+    """Opens every body; not empty, because aiohttp holds a request back until there is a byte."""
+    wrap_ticks: int = 0
+    """The container's times wrap there, 90 kHz; 0: never."""
+
+
+class SoundEntries:
+    """Where groups begin in a stream that has no video."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def begins(self, dts: int) -> bool:
+        if self._last is not None and 0 <= dts - self._last < _SOUND_GROUP_TICKS:
+            return False
+        self._last = dts
+        return True

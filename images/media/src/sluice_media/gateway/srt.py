@@ -1,0 +1,261 @@
+"""Publishers over SRT: the handshake asks their hub, their transport streams become legs of units.
+
+The stream id says who they are, and the hub whether they may: before the handshake ends (refusals
+have codes of their own, and the passphrase is the stream's), and again with the leg.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from sluice_media.contract import LegGrant, LegHello
+from sluice_media.flv.demux import Metadata
+from sluice_media.gateway.keeper import Hubs
+from sluice_media.gateway.leg import Refused, look_up
+from sluice_media.gateway.limits import AddressLimits, TooManyConnections
+from sluice_media.gateway.locate import HubNotReachable, StreamNotFound
+from sluice_media.gateway.publication import (
+    HubUnavailable,
+    Publication,
+    PublishRefused,
+    publisher_for,
+)
+from sluice_media.gateway.srt_metrics import SrtMetrics
+from sluice_media.mpegts.demux import TsDemuxer
+from sluice_media.mpegts.errors import TsError, UnsupportedCodec
+from sluice_media.srt import (
+    Admit,
+    PublishRequest,
+    Refuse,
+    RejectCode,
+    SrtConnection,
+    SrtListener,
+    SrtListenerSettings,
+    Verdict,
+    running_srt_listener,
+)
+from sluice_media.units import AccessUnit, TrackFormat
+
+__all__ = ["SrtIngest", "running_srt"]
+
+_PROTOCOL = "SRT"
+_FRESH_SECONDS = 0.5
+"""An older grant is asked for again: the leg may have been taken meanwhile."""
+_MAX_MISSING = 1_000
+"""Names without a Service that are remembered; the oldest are forgotten first."""
+_CODES = {
+    "BadKey": RejectCode.UNAUTHORIZED,
+    "Busy": RejectCode.CONFLICT,
+    "Disabled": RejectCode.FORBIDDEN,
+    "ProtocolNotAllowed": RejectCode.UNACCEPTABLE,
+    "TooManyFailures": RejectCode.TOO_MANY_FAILURES,
+    "UnknownStream": RejectCode.NOT_FOUND,
+    "UnsupportedCodec": RejectCode.NOT_SUPPORTED_MEDIA,
+}
+_log = structlog.get_logger(__name__)
+
+
+class SrtIngest:
+    """Made by :func:`running_srt`."""
+
+    def __init__(
+        self, hubs: Hubs, limits: AddressLimits, metrics: SrtMetrics, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._hubs = hubs
+        self._limits = limits
+        self._metrics = metrics
+        self._tasks = tasks
+        self._publish = publisher_for(_PROTOCOL, hubs, limits)
+        self._missing: dict[tuple[str, str], float] = {}
+        self._open: set[asyncio.Task[None]] = set()
+        self.listener: SrtListener
+
+    @property
+    def connections(self) -> set[asyncio.Task[None]]:
+        """The tasks that serve a publisher."""
+        return set(self._open)
+
+    @property
+    def port(self) -> int:
+        return self.listener.port
+
+    def refuse_new(self) -> None:
+        """From now on everybody new is told to try again."""
+        self.listener.accepting = False
+
+    async def run(self) -> None:
+        """Takes publishers for ever."""
+        while True:
+            connection = await self.listener.accept()
+            task = self._tasks.create_task(self._serve(connection), name="srt-publisher")
+            self._open.add(task)
+            task.add_done_callback(self._open.discard)
+
+    # ------------------------------------------------------------------ before the handshake ends
+
+    async def look_up(self, request: PublishRequest, remote: str) -> Verdict:
+        """What the hub says of a publisher."""
+        if self._limits.is_blocked(remote):
+            # Of the address, not of the stream: the next asker must not inherit it.
+            return Refuse(RejectCode.TOO_MANY_FAILURES, valid_seconds=0.0)
+        names = (request.namespace, request.stream)
+        try:
+            url = await self._hubs.locate(*names)
+        except StreamNotFound:
+            return Refuse(self._not_found(names), self._hubs.settings.unknown_stream_seconds)
+        except HubNotReachable:
+            return Refuse(RejectCode.UNAVAILABLE, valid_seconds=0.1)
+        self._missing.pop(names, None)
+        hello = LegHello(
+            protocol=_PROTOCOL, container="units", remote=remote, connection=uuid.uuid4().hex
+        )
+        seconds = self._hubs.settings.leg_answer_seconds
+        said = await look_up(self._hubs.http, url, request.key, hello, seconds)
+        match said:
+            case LegGrant():
+                return Admit(
+                    f"{request.namespace}/{request.stream}/{said.leg}",
+                    SecretStr(said.passphrase) if said.passphrase else None,
+                    said.latency_milliseconds,
+                    fresh_seconds=_FRESH_SECONDS,
+                )
+            case Refused(reason=reason):
+                if reason == "BadKey":
+                    self._limits.failed(remote)
+                return Refuse(_CODES.get(reason, RejectCode.FORBIDDEN), valid_seconds=0.5)
+            case _:
+                return Refuse(RejectCode.UNAVAILABLE, valid_seconds=0.1)
+
+    def _not_found(self, names: tuple[str, str]) -> RejectCode:
+        """A Service that was just made may be missing in the DNS for a moment: only who asks twice
+        is told that there is no such stream."""
+        now = time.monotonic()
+        first = self._missing.setdefault(names, now)
+        while len(self._missing) > _MAX_MISSING:
+            del self._missing[next(iter(self._missing))]
+        if now - first >= self._hubs.settings.unknown_stream_seconds:
+            return RejectCode.NOT_FOUND
+        return RejectCode.UNAVAILABLE
+
+    # ------------------------------------------------------------------ one publisher
+
+    async def _serve(self, connection: SrtConnection) -> None:
+        metrics = self._hubs.metrics
+        try:
+            with (
+                self._limits.connection(connection.remote),
+                metrics.connections.track_inprogress(),
+                self._metrics.watching(connection),
+            ):
+                await self._publish_from(connection)
+        except TooManyConnections as refused:
+            metrics.connections_refused.inc()
+            suppressed = self._hubs.quiet.may_say(connection.remote)
+            if suppressed is not None:
+                _log.warning(
+                    "connection_refused",
+                    address=connection.remote,
+                    why=str(refused),
+                    suppressed=suppressed,
+                )
+        except Exception as bug:
+            # One publisher's connection must not take the others down. Its text is left out,
+            # because nobody knows what is in it.
+            _log.error("publisher_failed", address=connection.remote, error=type(bug).__name__)
+        finally:
+            connection.close()
+
+    async def _publish_from(self, connection: SrtConnection) -> None:
+        request = connection.request
+        try:
+            publication = await self._publish(
+                request.namespace, request.stream, request.key, connection.remote
+            )
+        except PublishRefused as refused:
+            # So that its next try is refused in the handshake, with a code.
+            code = _CODES.get(refused.reason, RejectCode.FORBIDDEN)
+            self.listener.announce(request, Refuse(code, valid_seconds=0.5))
+            return
+        except HubUnavailable:
+            return
+        try:
+            carrying = asyncio.create_task(_carry(connection, publication), name="srt-carry")
+            try:
+                await asyncio.wait(
+                    (carrying, publication.ended), return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                carrying.cancel()
+                await asyncio.gather(carrying, return_exceptions=True)
+            if not carrying.cancelled() and (bug := carrying.exception()) is not None:
+                raise bug
+            connection.close()
+            await publication.finish()
+        finally:
+            await publication.abort()
+
+
+async def _carry(connection: SrtConnection, publication: Publication) -> None:
+    """From the connection to the hub, until either ends."""
+    demuxer = TsDemuxer()
+    has_video: bool | None = None
+    try:
+        while data := await connection.read():
+            for event in demuxer.feed(data, time.time_ns() // 1_000):
+                has_video = _take(event, demuxer, publication, has_video)
+        for event in demuxer.flush():
+            has_video = _take(event, demuxer, publication, has_video)
+    except TsError as error:
+        reason = "UnsupportedCodec" if isinstance(error, UnsupportedCodec) else "BadMedia"
+        publication.reject(reason, str(error))
+        await publication.ended
+
+
+def _take(
+    event: TrackFormat | AccessUnit | Metadata,
+    demuxer: TsDemuxer,
+    publication: Publication,
+    has_video: bool | None,
+) -> bool | None:
+    if isinstance(event, AccessUnit):
+        publication.take_unit(event)
+        return has_video
+    if isinstance(event, Metadata):
+        has_video = event.declares_video
+    if demuxer.formats:
+        publication.take_formats(demuxer.formats, has_video)
+    return has_video
+
+
+@asynccontextmanager
+async def running_srt(
+    hubs: Hubs, limits: AddressLimits, registry: CollectorRegistry
+) -> AsyncIterator[SrtIngest]:
+    """SRT on its port while the context lasts; then every connection is cut."""
+    settings = hubs.settings
+    chosen = SrtListenerSettings(
+        bind=settings.bind,
+        port=settings.srt_port,
+        latency_ms=settings.srt_latency_milliseconds,
+        silence_ms=round(settings.srt_silence_seconds * 1_000),
+    )
+    async with asyncio.TaskGroup() as tasks:
+        metrics = SrtMetrics(registry)
+        ingest = SrtIngest(hubs, limits, metrics, tasks)
+        async with running_srt_listener(chosen, ingest.look_up) as ingest.listener:
+            metrics.watch_listener(ingest.listener, hubs.metrics)
+            running = tasks.create_task(ingest.run(), name="srt-accept")
+            sampling = tasks.create_task(metrics.sample_for_ever(), name="srt-metrics")
+            try:
+                yield ingest
+            finally:
+                for task in (running, sampling, *ingest.connections):
+                    task.cancel()

@@ -1,0 +1,144 @@
+"""What SRT tells of its connections, as metrics.
+
+Sums and histograms are the gateway's; gauges of a connection carry namespace and stream, which are
+bounded because a hub has agreed to them, and go with it. Two connections of one stream (primary and
+backup) share theirs: the worse value is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter as Tally
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from sluice_media.gateway.metrics import GatewayMetrics
+from sluice_media.srt import RejectCode, SrtConnection, SrtListener, SrtStats
+
+__all__ = ["SrtMetrics"]
+
+_SAMPLE_SECONDS = 1.0
+_RTT_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+_REASONS = {
+    RejectCode.BAD_REQUEST: "BadPath",
+    RejectCode.UNAUTHORIZED: "BadKey",
+    RejectCode.OVERLOAD: "Overloaded",
+    RejectCode.FORBIDDEN: "Disabled",
+    RejectCode.NOT_FOUND: "UnknownStream",
+    RejectCode.BAD_MODE: "BadMode",
+    RejectCode.UNACCEPTABLE: "ProtocolNotAllowed",
+    RejectCode.CONFLICT: "Busy",
+    RejectCode.NOT_SUPPORTED_MEDIA: "UnsupportedCodec",
+    RejectCode.UNAVAILABLE: "HubUnavailable",
+    RejectCode.TOO_MANY_FAILURES: "TooManyFailures",
+}
+_COUNTED = (
+    ("packets_received", "packets_received", "Data packets received."),
+    ("receive_losses", "packets_lost", "Packets that were missing at first."),
+    ("receive_retransmitted", "packets_retransmitted", "Packets that came again."),
+    ("receive_dropped", "packets_dropped", "Packets that came too late, or never: holes."),
+    ("undecrypted", "packets_undecrypted", "Packets that could not be decrypted."),
+)
+
+
+class SrtMetrics(Collector):
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._connections: dict[SrtConnection, SrtStats | None] = {}
+        self._counters = {
+            field: Counter(f"sluice_gateway_srt_{name}", text, registry=registry)
+            for field, name, text in _COUNTED
+        }
+        self._rtt = Histogram(
+            "sluice_gateway_srt_rtt_seconds",
+            "Round trip time of connections, sampled every second.",
+            buckets=_RTT_SECONDS,
+            registry=registry,
+        )
+        self._listener: SrtListener | None = None
+        self._refused: GatewayMetrics | None = None
+        self._counted: Tally[str] = Tally()
+        registry.register(self)
+
+    def watch_listener(self, listener: SrtListener, metrics: GatewayMetrics) -> None:
+        """Counts its refusals with those of the other protocols."""
+        self._listener, self._refused = listener, metrics
+
+    @contextmanager
+    def watching(self, connection: SrtConnection) -> Iterator[None]:
+        """Shows a connection while the context lasts."""
+        self._connections[connection] = None
+        try:
+            yield
+        finally:
+            self._sample(connection)
+            del self._connections[connection]
+
+    async def sample_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_SAMPLE_SECONDS)
+            for connection in tuple(self._connections):
+                stats = self._sample(connection)
+                if stats is not None:
+                    self._rtt.observe(stats.rtt_ms / 1_000)
+            self.count_refusals()
+
+    def count_refusals(self) -> None:
+        if self._listener is None or self._refused is None:
+            return
+        known: Tally[str] = Tally({"HandshakeFailed": self._listener.broken_handshakes})
+        for code, count in tuple(self._listener.rejections.items()):
+            known[_REASONS.get(code, "Other")] += count
+        for reason, count in known.items():
+            for _ in range(count - self._counted[reason]):
+                self._refused.refused(reason)
+        self._counted = known
+
+    def collect(self) -> Iterator[Metric]:
+        self.count_refusals()
+        worst: dict[tuple[str, str], tuple[float, float, float]] = {}
+        for connection, stats in tuple(self._connections.items()):
+            request = connection.request
+            names = (request.namespace, request.stream)
+            values = (
+                stats.rtt_ms / 1_000 if stats else 0.0,
+                connection.latency_ms / 1_000,
+                _loss_ratio(stats),
+            )
+            before = worst.get(names, values)
+            rtt, latency, loss = (max(pair) for pair in zip(before, values, strict=True))
+            worst[names] = (rtt, latency, loss)
+        families = [
+            GaugeMetricFamily(f"sluice_gateway_srt_connection_{name}", text, labels=labels)
+            for labels in (("namespace", "stream"),)
+            for name, text in (
+                ("rtt_seconds", "Round trip time."),
+                ("latency_seconds", "Latency as negotiated."),
+                ("loss_ratio", "Share of the packets that were missing at first."),
+            )
+        ]
+        for names, shown in worst.items():
+            for family, value in zip(families, shown, strict=True):
+                family.add_metric(names, value)
+        yield from families
+
+    def _sample(self, connection: SrtConnection) -> SrtStats | None:
+        """Adds what has been counted since the last sample."""
+        stats = connection.stats()
+        if stats is None:
+            return None
+        before = self._connections[connection]
+        for field, counter in self._counters.items():
+            grown = getattr(stats, field) - (getattr(before, field) if before else 0)
+            counter.inc(max(0, grown))
+        self._connections[connection] = stats
+        return stats
+
+
+def _loss_ratio(stats: SrtStats | None) -> float:
+    if stats is None or not stats.packets_received:
+        return 0.0
+    return stats.receive_losses / (stats.packets_received + stats.receive_losses)

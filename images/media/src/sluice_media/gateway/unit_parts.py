@@ -1,0 +1,40 @@
+"""Formats and access units in, the framed parts of a leg out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sluice_media.gateway.parts import LegForm, Part, SoundEntries
+from sluice_media.timeline.framing import encode_unit
+from sluice_media.timeline.leg_framing import (
+    CONTENT_TYPE,
+    VIDEO_TRACK,
+    encode_formats,
+    encode_rejection,
+)
+from sluice_media.units import AccessUnit, TrackFormat
+
+__all__ = ["UNITS", "UnitParts"]
+
+UNITS = LegForm("units", CONTENT_TYPE, preamble=encode_formats(()))
+
+
+class UnitParts:
+    """Of one publisher."""
+
+    def __init__(self) -> None:
+        self._sounds = SoundEntries()
+        self._has_video = False
+
+    def formats(self, formats: Sequence[TrackFormat], has_video: bool | None) -> Part:
+        self._has_video = any(format_.track == VIDEO_TRACK for format_ in formats)
+        return Part(encode_formats(formats, has_video), header="format")
+
+    def unit(self, unit: AccessUnit) -> Part:
+        random_access = unit.is_random_access
+        if unit.track != VIDEO_TRACK:
+            random_access = not self._has_video and self._sounds.begins(unit.dts)
+        return Part(encode_unit(unit), unit.dts, random_access)
+
+    def rejection(self, reason: str, message: str) -> Part:
+        return Part(encode_rejection(reason, message))

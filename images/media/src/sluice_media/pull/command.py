@@ -1,0 +1,126 @@
+"""What an FFmpeg child is told: its arguments, which anybody may see, and its script, which comes
+over a pipe and holds what may be a secret; pure.
+
+For HTTP there is no script: the gateway's address is no secret. For the others the script is a
+list for the concat demuxer with one file in it, read from standard input (measured: times and
+reordering come out as without it). Everything leads to an address of ours, or to a checked
+literal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import ffmpeg
+
+from sluice_media.guard import Address
+from sluice_media.pull.uri import PullUri
+
+__all__ = ["Command", "http_command", "relay_command", "srt_command"]
+
+_GLOBAL = ("-hide_banner", "-nostats", "-loglevel", "info", "-max_alloc", str(256 << 20))
+_PROBE = {"probesize": 500_000, "analyzeduration": 500_000}
+_FORMATS = "hls,mpegts,flv,live_flv,mov,aac,mp3"
+"""Of HTTP; what is named in a playlist included. No format that opens others by itself."""
+_SRT_CONNECT_MS = 3_000
+_WAIT_US = 15_000_000
+"""A belt: the machine's clocks end a try sooner."""
+
+
+@dataclass(slots=True, frozen=True)
+class Command:
+    argv: tuple[str, ...]
+    script: str | None = field(default=None, repr=False)
+    """For standard input."""
+
+
+def http_command(url: str, proxy: str, *, encode_audio: bool) -> Command:
+    """Pulls from the gateway; both are the gateway's."""
+    source = ffmpeg.input(
+        url,
+        http_proxy=proxy,
+        protocol_whitelist="http,tcp,crypto",
+        format_whitelist=_FORMATS,
+        rw_timeout=_WAIT_US,
+        **_PROBE,
+    )
+    return Command(_argv(source, encode_audio=encode_audio))
+
+
+def relay_command(uri: PullUri, port: int, *, encode_audio: bool) -> Command:
+    """Pulls RTMP or RTSP through the relay on this port."""
+    here = replace(uri, host="127.0.0.1", port=port, scheme=uri.scheme.removesuffix("s"))
+    login = ""
+    if uri.user or uri.password:
+        login = f"{quote(uri.user, safe='')}:{quote(uri.password, safe='')}@"
+    if here.scheme == "rtsp":
+        url = f"rtsp://{login}{here.authority}{here.target}"
+        options = {"rtsp_transport": "tcp", "allowed_media_types": "video+audio"}
+        return _scripted(url, "pipe,tcp", options, encode_audio=encode_audio)
+    url = f"rtmp://{login}{here.authority}/"
+    return _scripted(url, "pipe,rtmp,tcp", _rtmp_options(uri), encode_audio=encode_audio)
+
+
+def srt_command(uri: PullUri, address: Address, *, encode_audio: bool) -> Command:
+    """Calls this address over SRT."""
+    options = dict(uri.srt)
+    if "latency" in options:
+        options["latency"] = str(int(options["latency"]) * 1_000)  # FFmpeg's are microseconds
+    host = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
+    query = urlencode(
+        {**options, "mode": "caller", "connect_timeout": _SRT_CONNECT_MS}, quote_via=quote
+    )
+    return _scripted(f"srt://{host}:{uri.port}?{query}", "pipe,srt", {}, encode_audio=encode_audio)
+
+
+def _rtmp_options(uri: PullUri) -> dict[str, str]:
+    """Application and name are told apart as encoders do: the name is the last segment with the
+    query. The application's URL is the source's: FFmpeg would name the relay."""
+    path, mark, query = uri.target.partition("?")
+    app, _, name = path.strip("/").rpartition("/")
+    if not app:
+        app, name = name, ""
+    base = replace(uri, target="").url
+    return {
+        "rtmp_tcurl": f"{base}/{app}",
+        "rtmp_app": app,
+        "rtmp_playpath": f"{name}{mark}{query}",
+        "rtmp_live": "live",
+    }
+
+
+def _scripted(url: str, protocols: str, options: dict[str, str], *, encode_audio: bool) -> Command:
+    lines = ["ffconcat version 1.0", f"file {_quoted(url)}"]
+    for name, value in {**options, **{k: str(v) for k, v in _PROBE.items()}}.items():
+        lines.append(f"option {name} {_quoted(value)}")
+    source = ffmpeg.input("pipe:0", format="concat", safe=0, protocol_whitelist=protocols, **_PROBE)
+    return Command(_argv(source, encode_audio=encode_audio), "\n".join(lines) + "\n")
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("'", "'\\''")
+    return f"'{escaped}'"
+
+
+def _argv(source: Any, *, encode_audio: bool) -> tuple[str, ...]:
+    options: dict[str, object] = {
+        "format": "mpegts",
+        "c": "copy",
+        "sn": None,
+        "dn": None,
+        # Every picture and frame goes out at once: the hub knows its own delays.
+        "muxdelay": 0,
+        "muxpreload": 0,
+        "flush_packets": 1,
+        "pes_payload_size": 0,
+        "max_interleave_delta": 500_000,
+        "map_metadata": -1,
+    }
+    if encode_audio:
+        options |= {"c:a": "aac", "b:a": "128k", "ac": 2, "ar": 48_000}
+    output = ffmpeg.output(source["v:0?"], source["a:0?"], "pipe:1", **options)
+    name, *arguments = ffmpeg.compile(output)
+    return (name, *_GLOBAL, *(str(argument) for argument in arguments))

@@ -1,0 +1,123 @@
+"""Why a try ended, in one word for metrics and one sentence for the producer.
+
+What FFmpeg prints is never shown, not even redacted: an RTMP server's refusal quotes the key in
+words of its own. It is only searched for what is known.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "Outcome",
+    "PullFailure",
+    "from_dial_error",
+    "from_http_status",
+    "from_stderr",
+]
+
+
+class Outcome(StrEnum):
+    INVALID_URI = "InvalidUri"
+    NOT_ALLOWED = "NotAllowed"
+    DNS = "Dns"
+    REFUSED = "Refused"
+    RESET = "Reset"
+    TIMEOUT = "Timeout"
+    TLS = "Tls"
+    UNAUTHORIZED = "Unauthorized"
+    NOT_FOUND = "NotFound"
+    SERVER_ERROR = "ServerError"
+    REDIRECTED = "Redirected"
+    NO_MEDIA = "NoMedia"
+    UNSUPPORTED = "Unsupported"
+    STALLED = "Stalled"
+    ENDED = "Ended"
+    FAILED = "Failed"
+    STOPPED = "Stopped"
+    """By us: another configuration, or another one's turn."""
+
+
+@dataclass(slots=True, frozen=True)
+class PullFailure:
+    outcome: Outcome
+    message: str
+    """A sentence for the producer; holds at most scheme, host and port of the URI."""
+
+
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
+
+
+def from_dial_error(error: OSError, place: str) -> PullFailure:
+    """What an error of the network means; ``place`` is scheme, host and port."""
+    if isinstance(error, socket.gaierror):
+        return PullFailure(Outcome.DNS, f"The name in {place} does not resolve.")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return PullFailure(
+            Outcome.TLS, f"The certificate of {place} is not valid: {error.verify_message}."
+        )
+    if isinstance(error, ssl.SSLError):
+        return PullFailure(Outcome.TLS, f"{place} does not speak TLS as it should.")
+    if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
+        return PullFailure(Outcome.TIMEOUT, f"{place} does not answer.")
+    if isinstance(error, ConnectionRefusedError):
+        return PullFailure(Outcome.REFUSED, f"{place} refuses connections: nothing listens there.")
+    if error.errno in _UNREACHABLE:
+        return PullFailure(Outcome.REFUSED, f"The network has no way to {place}.")
+    return PullFailure(Outcome.RESET, f"{place} reset the connection.")
+
+
+def from_http_status(status: int, place: str) -> PullFailure | None:
+    """What a status of HTTP or RTSP means; None when it is no refusal."""
+    if status < 400:
+        return None
+    if status in (401, 407):
+        return PullFailure(
+            Outcome.UNAUTHORIZED, f"{place} wants another user name or password ({status})."
+        )
+    if status == 403:
+        return PullFailure(Outcome.UNAUTHORIZED, f"{place} forbids access ({status}).")
+    if status in (404, 410):
+        return PullFailure(Outcome.NOT_FOUND, f"{place} has no such stream ({status}).")
+    if status < 500:
+        return PullFailure(Outcome.SERVER_ERROR, f"{place} refuses the request ({status}).")
+    return PullFailure(Outcome.SERVER_ERROR, f"{place} has a fault of its own ({status}).")
+
+
+_STATUS = re.compile(r"(?:HTTP error|method \w+ failed:|Server returned) (\d)(\d\d|XX)")
+_SIGNS: tuple[tuple[str, Outcome, str], ...] = (
+    ("Connection refused", Outcome.REFUSED, "{} refuses connections: nothing listens there."),
+    ("Connection timed out", Outcome.TIMEOUT, "{} does not answer."),
+    ("Connection setup failure: connection time out", Outcome.TIMEOUT, "{} does not answer."),
+    ("Connection does not exist", Outcome.ENDED, "{} ended the connection."),
+    ("ERROR:BADSECRET", Outcome.UNAUTHORIZED, "{} wants another passphrase."),
+    ("ERROR:PEER", Outcome.UNAUTHORIZED, "{} refuses the connection; is the stream id right?"),
+    ("Connection setup failure", Outcome.REFUSED, "{} refuses the connection."),
+    ("Server error:", Outcome.NOT_FOUND, "{} refuses the application or the stream name."),
+    ("Connection reset by peer", Outcome.RESET, "{} reset the connection."),
+    ("not in whitelist", Outcome.NOT_ALLOWED, "{} refers to what may not be opened."),
+    ("does not contain any stream", Outcome.NO_MEDIA, "{} sends neither video nor audio."),
+    ("matches no streams", Outcome.NO_MEDIA, "{} sends neither video nor audio."),
+    ("Invalid data found", Outcome.NO_MEDIA, "{} sends nothing that can be read as media."),
+    ("Could not find codec parameters", Outcome.NO_MEDIA, "{} sends no media that can be read."),
+    ("Could not write header", Outcome.UNSUPPORTED, "{} sends codecs that Sluice cannot carry."),
+)
+
+
+def from_stderr(lines: Sequence[str], place: str) -> PullFailure | None:
+    """What the lines say that FFmpeg printed, the first known sign first."""
+    text = "\n".join(lines)
+    status = _STATUS.search(text)
+    if status is not None:
+        number = int(status[1]) * 100 + (0 if status[2] == "XX" else int(status[2]))
+        return from_http_status(number, place)
+    for sign, outcome, sentence in _SIGNS:
+        if sign in text:
+            return PullFailure(outcome, sentence.format(place))
+    return None

@@ -1,0 +1,275 @@
+"""The pull put together: settings in, children and a status out.
+
+Everything that happens becomes an event of :class:`PullMachine`; what the machine answers is done
+here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from pydantic import SecretStr
+
+from sluice_media.contract import AddressGuard, PullStatus
+from sluice_media.guard import AddressRules, DialGuard, Resolver, system_resolver
+from sluice_media.pull.failures import Outcome, PullFailure
+from sluice_media.pull.machine import (
+    Arrived,
+    Command,
+    Configured,
+    DeliveryChanged,
+    Ended,
+    Event,
+    Plan,
+    Promote,
+    PullMachine,
+    Start,
+    Stop,
+)
+from sluice_media.pull.metrics import PullMetrics
+from sluice_media.pull.settings import PullSettings
+from sluice_media.pull.sink import PullLeg, PullSink
+from sluice_media.pull.source import SourceTry
+from sluice_media.pull.uri import InvalidUriError, parse_pull_uri
+
+__all__ = ["run_pull"]
+
+_POLL_SECONDS = 0.25
+"""How often a leg is asked whether it still delivers."""
+_STOPPED = PullFailure(Outcome.STOPPED, "The pull was stopped.")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Running:
+    index: int
+    task: asyncio.Task[None]
+    source: SourceTry | None = None
+    delivers: bool = False
+
+
+async def run_pull(
+    settings: AsyncIterable[PullSettings | None],
+    sink: PullSink,
+    on_status: Callable[[PullStatus], None],
+    metrics: PullMetrics,
+    *,
+    resolver: Resolver = system_resolver,
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    """Pulls until it is cancelled; no child outlives it.
+
+    ``settings`` gives what is to be pulled, at once and after each change; None: nothing.
+    ``on_status`` is called after each change of the status. ``resolver`` and ``tls`` are the
+    system's unless a test brings its own.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        puller = _Puller(tasks, sink, on_status, metrics, resolver, tls)
+        tasks.create_task(puller.keep_time())
+        async for changed in settings:
+            puller.configure(changed)
+
+
+class _Puller:
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        sink: PullSink,
+        on_status: Callable[[PullStatus], None],
+        metrics: PullMetrics,
+        resolver: Resolver,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self._tasks = tasks
+        self._sink = sink
+        self._on_status = on_status
+        self._metrics = metrics
+        self._resolver = resolver
+        self._tls = tls or ssl.create_default_context()
+        self._machine = PullMachine()
+        self._settings: PullSettings | None = None
+        self._guard: DialGuard | None = None
+        self._running: dict[int, _Running] = {}
+        self._encodes: set[str] = set()
+        """URIs whose audio is known not to be AAC."""
+        self._touched = asyncio.Event()
+        self._status: PullStatus | None = None
+        self._on_air: int | None = None
+
+    # ------------------------------------------------------------------ what happens
+
+    def configure(self, settings: PullSettings | None) -> None:
+        self._settings = settings
+        if settings is None:
+            self._handle(Configured(None))
+            return
+        self._guard = _guard(settings.guard, self._resolver)
+        known = {uri.get_secret_value() for uri in settings.uris if uri is not None}
+        self._encodes &= known
+        self._handle(
+            Configured(
+                Plan(
+                    # The guard belongs to a source: who may not be dialled any more is stopped.
+                    sources=tuple(
+                        (uri.get_secret_value() if uri else None, settings.guard.to_json())
+                        for uri in settings.uris
+                    ),
+                    generation=settings.generation,
+                    stall_seconds=settings.stall_seconds,
+                    retry_seconds=settings.retry_seconds,
+                    inactivity_seconds=settings.inactivity_seconds,
+                    warm=settings.warm,
+                    takeover_seconds=settings.takeover_seconds,
+                )
+            )
+        )
+
+    async def keep_time(self) -> None:
+        """Tells the machine that time has passed, and asks the legs whether they deliver."""
+        while True:
+            self._touched.clear()
+            due = self._machine.deadline()
+            wait = _POLL_SECONDS if self._running else None
+            if due is not None:
+                wait = min(_POLL_SECONDS, max(0.0, due - time.monotonic()))
+            try:
+                async with asyncio.timeout(wait):
+                    await self._touched.wait()
+            except TimeoutError:
+                for child in tuple(self._running):
+                    self._ask(child)
+                self._do(self._machine.tick(time.monotonic()))
+
+    def _handle(self, event: Event) -> None:
+        self._do(self._machine.handle(event, time.monotonic()))
+
+    def _arrived(self, child: int, count: int) -> None:
+        self._metrics.received_bytes.inc(count)
+        self._handle(Arrived(child))
+        self._ask(child)
+
+    def _ask(self, child: int) -> None:
+        running = self._running.get(child)
+        if running is None or running.source is None or running.source.leg is None:
+            return
+        delivers = running.source.leg.delivers
+        if delivers is not running.delivers:
+            running.delivers = delivers
+            self._handle(DeliveryChanged(child, delivers))
+
+    # ------------------------------------------------------------------ what is done
+
+    def _do(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            match command:
+                case Start(child, index, standby):
+                    task = self._tasks.create_task(
+                        self._try(child, index, standby, self._secret(index))
+                    )
+                    self._running[child] = _Running(index, task)
+                case Stop(child, failure):
+                    self._stop(child, failure)
+                case Promote(child):
+                    running = self._running[child]
+                    if running.source is not None and running.source.leg is not None:
+                        running.source.leg.take_over()
+        self._touched.set()
+        self._publish()
+
+    def _stop(self, child: int, failure: PullFailure) -> None:
+        running = self._running.pop(child)
+        if running.source is not None:
+            # Its leg ends now; the child itself may take four more seconds.
+            running.source.close(failure)
+        self._count(running.index, failure)
+        running.task.cancel()
+
+    def _count(self, index: int, failure: PullFailure) -> None:
+        self._metrics.tries.labels(failure.outcome.value).inc()
+        if failure.outcome is not Outcome.STOPPED:
+            _log.info("pull_failed", uri=index, outcome=failure.outcome.value, why=failure.message)
+
+    def _secret(self, index: int) -> SecretStr | None:
+        # At once: the next configuration may number them otherwise.
+        return self._settings.uris[index] if self._settings is not None else None
+
+    async def _try(self, child: int, index: int, standby: bool, secret: SecretStr | None) -> None:
+        failure = _STOPPED
+        try:
+            failure = await self._pull(child, index, standby, secret)
+        finally:
+            running = self._running.pop(child, None)
+            if running is not None:
+                if running.source is not None:
+                    running.source.close(failure)
+                self._count(index, failure)
+        if running is not None:
+            self._handle(Ended(child, failure))
+
+    async def _pull(
+        self, child: int, index: int, standby: bool, secret: SecretStr | None
+    ) -> PullFailure:
+        if secret is None:
+            return PullFailure(Outcome.INVALID_URI, "The Secret with the URI has no such key.")
+        if self._guard is None:
+            return PullFailure(Outcome.NOT_ALLOWED, "The ranges of addresses are not valid.")
+        text = secret.get_secret_value()
+        try:
+            uri = parse_pull_uri(text)
+        except InvalidUriError as invalid:
+            return PullFailure(Outcome.INVALID_URI, str(invalid))
+
+        def open_leg() -> PullLeg:
+            # What was a standby at its start may have been promoted before it sent anything.
+            return self._sink.open(index, standby and self._machine.view().standby == index)
+
+        source = SourceTry(
+            uri,
+            self._guard,
+            self._tls,
+            open_leg=open_leg,
+            arrived=lambda count: self._arrived(child, count),
+            encode_audio=text in self._encodes,
+        )
+        if (running := self._running.get(child)) is not None:
+            running.source = source
+        failure = await source.run()
+        if source.encode_audio:
+            self._encodes.add(text)
+        return failure
+
+    # ------------------------------------------------------------------ status
+
+    def _publish(self) -> None:
+        view = self._machine.view()
+        if view.delivers and view.index != self._on_air:
+            if self._on_air is not None:
+                self._metrics.switches.inc()
+            _log.info("pull_on_air", uri=view.index)
+            self._on_air = view.index
+        message = None
+        if view.failure is not None:
+            message = f"Uri {view.failure[0]}: {view.failure[1].message}"
+        status = PullStatus(
+            uri_index=view.index,
+            delivers=view.delivers,
+            standby_index=view.standby,
+            inactive=view.inactive,
+            message=message,
+        )
+        if status != self._status:
+            self._status = status
+            self._on_status(status)
+
+
+def _guard(guard: AddressGuard, resolver: Resolver) -> DialGuard | None:
+    try:
+        return DialGuard(AddressRules.of(guard), resolver)
+    except ValueError:
+        _log.error("pull_guard_not_valid")
+        return None

@@ -1,0 +1,195 @@
+"""Framing of a leg whose container is ``units``: records in, bytes out, and back (sans-io).
+
+The records are laid out as those of the timeline (:mod:`.framing`); of their types a leg has three:
+``format`` (a LegFormat, always the first), ``unit`` (in source times) and ``end`` (a LegEnd: the
+gateway cannot make units of what the publisher sends, and says why). Other than a reader, a hub
+believes nothing: tracks, times and payloads are checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from sluice_media.codecs import CodecError, aac, h264, hevc
+from sluice_media.codecs.nal import iter_nal_units
+from sluice_media.contract import LegEnd, LegFormat, Model
+from sluice_media.timeline.framing import (
+    UNIT_HEAD,
+    FramingError,
+    RecordCutter,
+    RecordType,
+    encode_body,
+    track_formats,
+    track_infos,
+)
+from sluice_media.units import (
+    TICKS_PER_SECOND,
+    AccessUnit,
+    Codec,
+    TrackFormat,
+    TrackKind,
+    UnitFlags,
+)
+
+__all__ = [
+    "CONTENT_TYPE",
+    "MAX_TRACKS",
+    "VIDEO_TRACK",
+    "LegDecoder",
+    "LegEvent",
+    "LegFormats",
+    "LegMediaRejected",
+    "encode_formats",
+    "encode_rejection",
+]
+
+CONTENT_TYPE = "application/vnd.sluice.leg"
+VIDEO_TRACK = 0
+MAX_TRACKS = 16
+MAX_RECORD_BYTES = 8 << 20
+"""As of an FLV tag."""
+MAX_COMPOSITION_TICKS = 3_600 * TICKS_PER_SECOND
+MAX_TICKS = 1 << 56
+"""Of a source time, either way: a thousand times the age of RTP's and MPEG's clocks, and far from
+where sums of 64 bits end."""
+MAX_MESSAGE_CHARS = 300
+
+_CODECS = frozenset(Codec)
+_AUDIO_CODECS = frozenset({Codec.AAC})
+_KNOWN_FLAGS = int(UnitFlags.RANDOM_ACCESS | UnitFlags.DISCONTINUITY)
+_REJECTIONS = frozenset({"BadMedia", "UnsupportedCodec"})
+
+M = TypeVar("M", bound=Model)
+
+
+class LegMediaRejected(Exception):  # noqa: N818  says what it is
+    """The media of a leg cannot be carried; ``reason`` is BadMedia or UnsupportedCodec."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(slots=True, frozen=True)
+class LegFormats:
+    """All tracks that there are from now on."""
+
+    formats: tuple[TrackFormat, ...]
+    has_video: bool | None = None
+
+
+LegEvent = LegFormats | AccessUnit
+
+
+def encode_formats(formats: Sequence[TrackFormat], has_video: bool | None = None) -> bytes:
+    record = LegFormat(tracks=track_infos(formats), has_video=has_video)
+    return encode_body(RecordType.FORMAT, record.to_json().encode())
+
+
+def encode_rejection(reason: str, message: str) -> bytes:
+    record = LegEnd(reason=reason, message=message[:MAX_MESSAGE_CHARS])
+    return encode_body(RecordType.END, record.to_json().encode())
+
+
+class LegDecoder:
+    """Cuts a leg's body into what the hub takes. ``feed()`` accepts any split of the stream."""
+
+    def __init__(self) -> None:
+        self._cutter = RecordCutter(MAX_RECORD_BYTES)
+        self._nal_length_sizes: dict[int, int] | None = None
+        """By track; 0 for audio. None before the first ``format``."""
+
+    def feed(self, data: bytes, utc_us: int) -> Iterator[LegEvent]:
+        """Yields what is complete now; ``utc_us`` becomes the units' time of arrival.
+
+        Raises LegMediaRejected: for what is no leg or not well-formed, for a codec that nobody
+        here knows, and for what the gateway itself rejects."""
+        try:
+            for type_, body in self._cutter.feed(data):
+                yield self._event(type_, body, utc_us)
+        except (FramingError, CodecError) as broken:
+            raise LegMediaRejected("BadMedia", f"The leg is broken: {broken}.") from broken
+
+    def _event(self, type_: int, body: bytes, utc_us: int) -> LegEvent:
+        if type_ == RecordType.UNIT:
+            return self._unit(body, utc_us)
+        if type_ == RecordType.FORMAT:
+            return self._formats(_parsed(LegFormat, body))
+        if type_ == RecordType.END:
+            end = _parsed(LegEnd, body)
+            if end.reason not in _REJECTIONS:
+                raise FramingError("an end for a reason that is none")
+            raise LegMediaRejected(end.reason, end.message[:MAX_MESSAGE_CHARS])
+        raise FramingError(f"a record of type {type_} does not belong in a leg")
+
+    def _unit(self, body: bytes, utc_us: int) -> AccessUnit:
+        if self._nal_length_sizes is None:
+            raise FramingError("a unit before the format")
+        if len(body) <= UNIT_HEAD.size:
+            raise FramingError("a unit without a payload")
+        track, flags, dts, pts, _ = UNIT_HEAD.unpack_from(body)
+        size = self._nal_length_sizes.get(track)
+        if size is None:
+            raise FramingError(f"a unit of track {track}, which the format does not have")
+        if flags & ~_KNOWN_FLAGS:
+            raise FramingError("a unit with unknown flags")
+        if abs(dts) > MAX_TICKS or abs(pts - dts) > MAX_COMPOSITION_TICKS:
+            raise FramingError("a unit with an impossible time")
+        payload = body[UNIT_HEAD.size :]
+        if size:
+            for _nal in iter_nal_units(payload, size):
+                pass
+        return AccessUnit(track, dts, pts, UnitFlags(flags), utc_us, payload)
+
+    def _formats(self, record: LegFormat) -> LegFormats:
+        if len(record.tracks) > MAX_TRACKS:
+            raise FramingError(f"more than {MAX_TRACKS} tracks")
+        for info in record.tracks:
+            if info.codec not in _CODECS:
+                raise LegMediaRejected(
+                    "UnsupportedCodec",
+                    f"The {_plain(info.kind)} is {_plain(info.codec)}; "
+                    "Sluice takes H.264, HEVC and AAC.",
+                )
+        checked = [_checked(format_) for format_ in track_formats(record.tracks)]
+        sizes = {format_.track: size for format_, size in checked}
+        if len(sizes) != len(checked):
+            raise FramingError("two tracks with the same number")
+        self._nal_length_sizes = sizes
+        return LegFormats(tuple(format_ for format_, _ in checked), record.has_video)
+
+
+def _checked(format_: TrackFormat) -> tuple[TrackFormat, int]:
+    """The format with what its configuration really says, and the size of a NAL unit's length (0
+    for audio). Raises FramingError and CodecError."""
+    is_audio = format_.codec in _AUDIO_CODECS
+    if (format_.kind is TrackKind.AUDIO) is not is_audio:
+        raise FramingError(f"{format_.codec} as {format_.kind}")
+    if (format_.track == VIDEO_TRACK) is is_audio or not 0 <= format_.track < MAX_TRACKS:
+        raise FramingError(f"{format_.kind} as track {format_.track}")
+    if is_audio:
+        audio = aac.parse_asc(format_.config)
+        return replace(
+            format_, width=0, height=0, sample_rate=audio.sample_rate, channels=audio.channels
+        ), 0
+    parse = h264.parse_avcc if format_.codec is Codec.H264 else hevc.parse_hvcc
+    video = parse(format_.config)
+    return replace(
+        format_, width=video.width, height=video.height, sample_rate=0, channels=0
+    ), video.nal_length_size
+
+
+def _parsed(model: type[M], body: bytes) -> M:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as invalid:
+        raise FramingError(f"a {model.__name__} that does not parse") from invalid
+
+
+def _plain(word: str) -> str:
+    """A peer's word, fit to be shown."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "?" for c in word[:32])

@@ -1,0 +1,93 @@
+"""An SDP offer, checked before anything is started for it (pure).
+
+Sources: RFC 9725 section 4.2 (one bundle, the client sends only), RFC 9429 (JSEP), RFC 6184 section
+8.1 (H.264 over RTP), RFC 7587 (Opus over RTP).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiortc.sdp import MediaDescription, SessionDescription
+
+__all__ = ["MAX_OFFER_BYTES", "BadOffer", "CodecsMissing", "Offer", "parse_offer"]
+
+MAX_OFFER_BYTES = 64 << 10
+"""A browser that lists every codec it has sends about 7 kB."""
+_MAX_LINES = 2_000
+_REMOTE_CANDIDATES = ("a=candidate:", "a=end-of-candidates", "a=remote-candidates:")
+
+
+class BadOffer(ValueError):  # noqa: N818  says what it is
+    """The offer cannot be understood, or is not what WHIP allows; the text is for people."""
+
+
+class CodecsMissing(BadOffer):
+    """H.264 and Opus are not both offered."""
+
+
+@dataclass(slots=True, frozen=True)
+class Offer:
+    sdp: str
+    """Without the candidates of the peer: it finds us, we never send to an address that an offer
+    names. (So an offer cannot make us probe a network, and mDNS names need no resolving.)"""
+
+
+def parse_offer(text: str) -> Offer:
+    """Raises BadOffer or CodecsMissing."""
+    lines = text.splitlines()
+    if len(lines) > _MAX_LINES:
+        raise BadOffer(f"the offer has more than {_MAX_LINES} lines")
+    sdp = "\r\n".join(line for line in lines if not line.startswith(_REMOTE_CANDIDATES)) + "\r\n"
+    try:
+        description = SessionDescription.parse(sdp)
+    except Exception as error:  # the library's parser lets every kind of error through
+        raise BadOffer("the body is not an SDP offer that can be understood") from error
+    audio = [media for media in description.media if media.kind == "audio"]
+    video = [media for media in description.media if media.kind == "video"]
+    if len(description.media) != len(audio) + len(video):
+        raise BadOffer("the offer has sections that are neither audio nor video")
+    if len(audio) > 1 or len(video) > 1:
+        raise BadOffer("the offer has more than one audio or more than one video section")
+    _check_codecs(audio, video)
+    bundled = {str(item) for group in description.group if group.semantic == "BUNDLE"
+               for item in group.items}  # fmt: skip
+    for media in description.media:
+        _check_media(media, bundled)
+    return Offer(sdp)
+
+
+def _check_codecs(audio: list[MediaDescription], video: list[MediaDescription]) -> None:
+    def offers(sections: list[MediaDescription], name: str) -> bool:
+        return any(
+            codec.name.lower() == name and section.port != 0
+            for section in sections
+            for codec in section.rtp.codecs
+        )
+
+    missing = [
+        name
+        for name, present in (
+            ("H.264 video", offers(video, "h264")),
+            ("Opus audio", offers(audio, "opus")),
+        )
+        if not present
+    ]
+    if missing:
+        raise CodecsMissing(
+            f"the offer is without {' and '.join(missing)}: H.264 and Opus must both be offered"
+        )
+
+
+def _check_media(media: MediaDescription, bundled: set[str]) -> None:
+    if media.direction not in (None, "sendonly", "sendrecv"):
+        raise BadOffer(f"the {media.kind} section does not send")
+    if not media.rtp.muxId or media.rtp.muxId not in bundled:
+        raise BadOffer("audio and video must be in one BUNDLE group")
+    if not media.rtcp_mux:
+        raise BadOffer("RTP and RTCP must be multiplexed (rtcp-mux)")
+    ice, dtls = media.ice, media.dtls
+    if ice is None or not ice.usernameFragment or not ice.password:
+        raise BadOffer("the offer has no ICE credentials")
+    if dtls is None or not dtls.fingerprints:
+        raise BadOffer("the offer has no DTLS fingerprint")

@@ -1,0 +1,129 @@
+"""One WebRTC connection: an offer in, the answer out, then encoded frames with their times."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+
+from sluice_media.units import TrackKind
+from sluice_media.whip.aiortc_internals import (
+    pass_frames,
+    reception,
+    send_keyframe_request,
+    share_port,
+)
+from sluice_media.whip.media_port import MediaPort
+from sluice_media.whip.offer import CodecsMissing, Offer
+from sluice_media.whip.sync import MediaClock
+
+__all__ = ["Peer"]
+
+OnFrame = Callable[[TrackKind, bytes, int], None]
+"""(track, encoded frame, time in 90 kHz ticks)"""
+_CODECS = {"audio": ("audio/opus",), "video": ("video/h264", "video/rtx")}
+_MAX_SOURCES = 64
+"""Sound, pictures and their retransmissions are three; more come when a browser begins anew."""
+_UNUSABLE = (
+    "H.264 must be offered in its Constrained Baseline or Baseline profile, with packetization "
+    "mode 1"
+)
+
+
+class Peer:
+    """Closed by whoever made it, in any case."""
+
+    def __init__(self, on_frame: OnFrame, on_loss: Callable[[], None]) -> None:
+        """``on_loss``: pictures are missing, and a keyframe was asked for."""
+        loop = asyncio.get_running_loop()
+        self._on_frame = on_frame
+        self._on_loss = on_loss
+        self._clock = MediaClock()
+        self._loop = loop
+        self._connection = RTCPeerConnection(
+            # No STUN server: a silent one costs 5 s, and our address is known.
+            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
+        self._connection.on("connectionstatechange", self._on_state)
+        self._receivers: dict[TrackKind, RTCRtpReceiver] = {}
+        self._lost = 0
+        self.heard_at = loop.time()
+        """When the last frame or sender report came; only who holds the keys can send one."""
+        self.ended: asyncio.Future[str] = loop.create_future()
+        """How the connection ended, in words."""
+
+    async def answer(
+        self, offer: Offer, port: MediaPort, candidates: Sequence[tuple[str, int]]
+    ) -> str:
+        """The SDP answer with all candidates. Raises CodecsMissing, or ValueError for an offer
+        that the library refuses."""
+        connection = self._connection
+        for kind, wanted in _CODECS.items():
+            transceiver = connection.addTransceiver(kind, direction="recvonly")
+            known = RTCRtpReceiver.getCapabilities(kind)
+            assert known is not None
+            transceiver.setCodecPreferences(
+                [codec for codec in known.codecs if codec.mimeType.lower() in wanted]
+            )
+        try:
+            await connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+        except OperationError as error:
+            raise CodecsMissing(_UNUSABLE) from error
+        except (InvalidAccessError, InvalidStateError) as error:
+            raise ValueError("the offer cannot be answered") from error
+        for transceiver in connection.getTransceivers():
+            self._receive(TrackKind(transceiver.kind), transceiver.receiver)
+        share_port(self._receivers[TrackKind.VIDEO], port, candidates)
+        await connection.setLocalDescription(await connection.createAnswer())
+        return str(connection.localDescription.sdp)
+
+    async def request_keyframe(self) -> bool:
+        """Whether there was somebody to ask."""
+        return await send_keyframe_request(self._receivers[TrackKind.VIDEO])
+
+    def newly_lost(self) -> int:
+        """Packets that were lost since the last call. To be called every second: a peer that
+        changes its sources all the time is cut off here."""
+        receptions = [reception(receiver) for receiver in self._receivers.values()]
+        if sum(sources for sources, _ in receptions) > _MAX_SOURCES:
+            self._end("the sender changes its RTP sources all the time")
+        lost = sum(lost for _, lost in receptions)
+        newly, self._lost = max(0, lost - self._lost), max(lost, self._lost)
+        return newly
+
+    async def close(self) -> None:
+        self._end("closed by us")
+        await self._connection.close()
+
+    def _receive(self, kind: TrackKind, receiver: RTCRtpReceiver) -> None:
+        def on_frame(data: bytes, timestamp: int) -> None:
+            now = self.heard_at = self._loop.time()
+            if data and not self.ended.done():
+                self._on_frame(kind, data, self._clock.time_of(kind, timestamp, now))
+
+        def on_report(ntp: int, timestamp: int) -> None:
+            self.heard_at = self._loop.time()
+            self._clock.report(kind, ntp, timestamp)
+
+        def on_end() -> None:
+            self._end("the sender ended the stream")
+
+        self._receivers[kind] = receiver
+        pass_frames(receiver, on_frame, on_report, self._on_loss, on_end)
+
+    def _on_state(self) -> None:
+        state = self._connection.connectionState
+        if state in ("failed", "closed"):
+            self._end(f"the connection is {state}")
+
+    def _end(self, how: str) -> None:
+        if not self.ended.done():
+            self.ended.set_result(how)

@@ -1,0 +1,217 @@
+"""The sessions of this process: begun by an offer, counted, ended one by one or all together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from dataclasses import dataclass
+
+import structlog
+from pydantic import SecretStr
+
+from sluice_media.gateway.limits import AddressLimits, TooManyConnections
+from sluice_media.gateway.quiet import LogLimiter
+from sluice_media.whip.address import NoAddress, PublicAddress
+from sluice_media.whip.media_port import MediaPort
+from sluice_media.whip.metrics import WhipMetrics
+from sluice_media.whip.offer import BadOffer, CodecsMissing, Offer, parse_offer
+from sluice_media.whip.problem import Problem, problem_of
+from sluice_media.whip.publish import HubUnavailable, Publication, Publish, PublishRefused
+from sluice_media.whip.session import Session
+from sluice_media.whip.settings import WhipSettings
+
+__all__ = ["Begun", "WhipService"]
+
+_PRIMARY = "primary"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class Begun:
+    """An offer that was taken."""
+
+    id: str
+    answer: str
+
+
+@dataclass(slots=True, frozen=True)
+class _Running:
+    namespace: str
+    stream: str
+    session: Session
+    task: asyncio.Task[None]
+
+
+class WhipService:
+    def __init__(
+        self,
+        settings: WhipSettings,
+        publish: Publish,
+        metrics: WhipMetrics,
+        port: MediaPort,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._settings = settings
+        self._publish = publish
+        self._metrics = metrics
+        self._port = port
+        self._tasks = tasks
+        self._limits = AddressLimits(settings, time.monotonic)
+        self._quiet = LogLimiter(time.monotonic)
+        self._address = PublicAddress(
+            settings.public_host,
+            settings.public_media_port or port.local_address[1],
+        )
+        self._running: dict[str, _Running] = {}
+        self.http_port = 0
+        self.draining = False
+
+    @property
+    def sessions(self) -> int:
+        return len(self._running)
+
+    @property
+    def media_port(self) -> int:
+        return self._port.local_address[1]
+
+    @property
+    def transcoder_pids(self) -> list[int]:
+        pids = (running.session.transcoder_pid for running in self._running.values())
+        return [pid for pid in pids if pid is not None]
+
+    async def begin(
+        self, namespace: str, stream: str, key: SecretStr, remote: str, sdp: str
+    ) -> Begun:
+        """Takes an offer. Raises Problem."""
+        posted_at = asyncio.get_running_loop().time()
+        try:
+            return await self._begin(namespace, stream, key, remote, sdp, posted_at)
+        except Problem as problem:
+            self._metrics.refused(problem.reason)
+            suppressed = self._quiet.may_say(remote)
+            said = isinstance(problem.__cause__, PublishRefused)  # by the publication
+            if suppressed is not None and not said:
+                _log.info(
+                    "whip_refused", address=remote, reason=problem.reason, suppressed=suppressed
+                )
+            raise
+
+    async def end(self, namespace: str, stream: str, session_id: str) -> bool:
+        """Ends a session; whether there was one. Returns when it has ended, or after 2 s."""
+        running = self._running.get(session_id)
+        if running is None or (running.namespace, running.stream) != (namespace, stream):
+            return False
+        running.session.stop("the sender asked for the end")
+        await asyncio.wait((running.task,), timeout=2)
+        return True
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Takes no more offers, and ends what is still on after the grace time."""
+        self.draining = True
+        if tasks := [running.task for running in self._running.values()]:
+            _log.info("draining", sessions=len(tasks))
+            await asyncio.wait(tasks, timeout=grace_seconds)
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all sessions."""
+        self.draining = True
+        running = list(self._running.values())
+        for one in running:
+            one.session.stop("we are shutting down")
+        if running:
+            await asyncio.wait([one.task for one in running])
+
+    # ------------------------------------------------------------------ beginning
+
+    async def _begin(
+        self, namespace: str, stream: str, key: SecretStr, remote: str, sdp: str, posted_at: float
+    ) -> Begun:
+        if self.draining:
+            raise Problem(503, "HubUnavailable", "this server is being stopped; please try again")
+        offer = _parsed(sdp)
+        with contextlib.ExitStack() as held:
+            try:
+                held.enter_context(self._limits.connection(remote))
+            except TooManyConnections as refused:
+                raise Problem(429, "TooManyConnections", "too many sessions are open") from refused
+            candidates = await self._candidates()
+            publication = await self._published(namespace, stream, key, remote)
+            session = Session(self._settings, self._metrics, publication, posted_at)
+            answer = await self._answered(session, offer, candidates)
+            session_id = secrets.token_urlsafe(16)
+            task = self._tasks.create_task(
+                self._run(session_id, session, held.pop_all()), name="whip-session"
+            )
+            self._running[session_id] = _Running(namespace, stream, session, task)
+        self._metrics.accepted.inc()
+        _log.info("whip_accepted", namespace=namespace, stream=stream, address=remote)
+        return Begun(session_id, answer)
+
+    async def _candidates(self) -> list[tuple[str, int]]:
+        try:
+            return await self._address.candidates()
+        except NoAddress as error:
+            _log.error("no_public_address", why=str(error))
+            raise Problem(503, "HubUnavailable", str(error)) from error
+
+    async def _published(
+        self, namespace: str, stream: str, key: SecretStr, remote: str
+    ) -> Publication:
+        try:
+            publication = await self._publish(namespace, stream, key, remote)
+        except PublishRefused as refused:
+            raise problem_of(refused) from refused
+        except HubUnavailable as away:
+            raise Problem(503, "HubUnavailable", away.message) from away
+        if publication.leg != _PRIMARY:
+            await publication.finish()
+            raise Problem(403, "NoBackup", "WHIP has no backup: use the key of the stream itself")
+        return publication
+
+    async def _answered(
+        self, session: Session, offer: Offer, candidates: list[tuple[str, int]]
+    ) -> str:
+        try:
+            return await session.answer(offer, self._port, candidates)
+        except CodecsMissing as missing:
+            await session.close()
+            raise Problem(406, "UnsupportedCodec", str(missing)) from missing
+        except BaseException as error:
+            await session.close()
+            if not isinstance(error, Exception):
+                raise
+            # The library checks an offer while it answers. Its words quote the offer.
+            _log.warning("offer_not_answered", error=type(error).__name__)
+            raise Problem(400, "BadOffer", "the SDP offer cannot be answered") from None
+
+    async def _run(self, session_id: str, session: Session, held: contextlib.ExitStack) -> None:
+        running = self._running[session_id]
+        began_at = time.monotonic()
+        why = "an error of ours"
+        try:
+            with held, self._metrics.sessions.track_inprogress():
+                why = await session.run()
+        except Exception as bug:
+            # One session must not take the others down; nobody knows what is in the text.
+            _log.error("whip_session_failed", error=type(bug).__name__)
+        finally:
+            del self._running[session_id]
+            _log.info(
+                "whip_ended",
+                namespace=running.namespace,
+                stream=running.stream,
+                why=why,
+                seconds=round(time.monotonic() - began_at, 1),
+            )
+
+
+def _parsed(sdp: str) -> Offer:
+    try:
+        return parse_offer(sdp)
+    except CodecsMissing as missing:
+        raise Problem(406, "UnsupportedCodec", str(missing)) from missing
+    except BadOffer as bad:
+        raise Problem(400, "BadOffer", str(bad)) from bad

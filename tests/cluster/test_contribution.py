@@ -1,0 +1,199 @@
+"""Every way in, and what happens to a stream when one of them breaks, on real pods."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import Cluster, publish_url
+from tests.support.frames import decode_errors, make_clip, runs
+from tests.support.kubectl import Kubectl, condition
+from tests.support.objects import livestream, recording, secret
+from tests.support.publish import Publisher
+from tests.support.recordings import download
+
+PASSPHRASE = "a-long-enough-passphrase"
+INGEST = "sluice.video/role=ingest"
+GATEWAY = "app.kubernetes.io/component=gateway"
+
+
+@pytest.fixture(scope="module")
+def other_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same programme from another encoder: told apart by its pictures."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "b.flv", seconds=180, label="B")
+
+
+def on_air(kube: Kubectl, name: str, source: str, seconds: float = 30) -> dict[str, object]:
+    found = kube.wait(
+        "livestream",
+        name,
+        lambda o: o["status"].get("activeSource") == source,
+        why=f"is on air from {source}",
+        seconds=seconds,
+    )
+    status: dict[str, object] = found["status"]
+    return status
+
+
+def finish(kube: Kubectl, name: str) -> dict[str, object]:
+    kube.patch("recording", name, {"spec": {"desiredState": "Stopped"}})
+    done = kube.wait_condition("recording", name, "Succeeded", seconds=120)
+    status: dict[str, object] = done["status"]
+    return status
+
+
+def refused_for(kube: Kubectl, name: str, reason: str) -> None:
+    kube.wait(
+        "livestream",
+        name,
+        lambda o: o["status"].get("lastRejection", {}).get("reason") == reason,
+        why=f"lastRejection {reason}",
+        seconds=20,
+    )
+
+
+def test_the_backup_takes_over_and_the_recording_is_one_file_without_a_hole(
+    kube: Kubectl, clip: Path, other_clip: Path, tmp_path: Path
+) -> None:
+    kube.apply(livestream("final"), recording("final", "final"))
+    primary, backup = (publish_url(kube, "final", key) for key in ("rtmpUrl", "backupRtmpUrl"))
+    with Publisher(clip, primary) as first, Publisher(other_clip, backup):
+        on_air(kube, "final", "Primary")
+        kube.wait("livestream", "final", lambda o: o["status"].get("backupLive"), why="backupLive")
+        kube.wait("recording", "final", lambda o: o["status"].get("recording"), why="records")
+        time.sleep(6)
+        first.kill()
+        status = on_air(kube, "final", "Backup", 10)
+        assert status["live"] is False
+        assert status["backupLive"] is True
+        assert status["failovers"] == 1
+        assert status["lastFailover"]["from"] == "Primary"  # type: ignore[index]
+        assert condition(kube.get("livestream", "final"), "Live")["status"] == "True"
+        time.sleep(6)
+        with Publisher(clip, primary, start_seconds=60):
+            kube.wait("livestream", "final", lambda o: o["status"].get("live"), why="live again")
+            time.sleep(3)
+            assert kube.status("livestream", "final")["activeSource"] == "Backup"
+            recorded = finish(kube, "final")
+    assert len(recorded["files"]) == 1  # type: ignore[arg-type]
+    [file] = download(kube, "final", tmp_path)
+    assert decode_errors(file) == ""
+    found = runs(file, {"A": clip, "B": other_clip})
+    assert [run.source for run in found] == ["A", "B"], found
+    assert found[0].first == 0
+
+
+def test_srt_with_a_passphrase_is_recorded_and_wrong_ones_are_refused(
+    kube: Kubectl, clip: Path, tmp_path: Path
+) -> None:
+    kube.apply(
+        secret("srt", passphrase=PASSPHRASE),
+        livestream(
+            "match",
+            source={
+                "push": {
+                    "protocols": ["SRT", "RTMP"],
+                    "srt": {
+                        "latencyMilliseconds": 200,
+                        "passphraseSecretRef": {"name": "srt", "key": "passphrase"},
+                    },
+                }
+            },
+        ),
+        recording("match", "match"),
+    )
+    url = publish_url(kube, "match", "srtUrl")
+    right = f"{url}&passphrase={PASSPHRASE}"
+    with Publisher(clip, url) as bare:
+        bare.wait_refused()
+    with Publisher(clip, right.replace("long", "wrong")) as wrong:
+        wrong.wait_refused()
+    with Publisher(clip, right) as first:
+        on_air(kube, "match", "Primary")
+        kube.wait("recording", "match", lambda o: o["status"].get("recording"), why="records")
+        with Publisher(clip, publish_url(kube, "match")) as second:
+            assert "Busy" in second.wait_refused()
+        refused_for(kube, "match", "Busy")
+        time.sleep(11)
+        assert first.running
+        assert kube.status("livestream", "match")["sessions"][0]["protocol"] == "SRT"
+        finish(kube, "match")
+        kube("annotate", "livestream", "match", "sluice.video/rotate-key=now")
+        first.wait_refused()
+    [file] = download(kube, "match", tmp_path)
+    assert decode_errors(file) == ""
+    [run] = runs(file, {"A": clip})
+    assert len(run) > 200
+
+
+def test_rtmps_is_taken_and_a_protocol_that_is_not_listed_is_refused(
+    kube: Kubectl, clip: Path
+) -> None:
+    kube.apply(livestream("sealed", source={"push": {"protocols": ["RTMPS"]}}))
+    url = publish_url(kube, "sealed", "rtmpsUrl")
+    plain = publish_url_of_another(kube, "open").replace("/open?", "/sealed?")
+    plain = f"{plain.rpartition('?')[0]}?{url.rpartition('?')[2]}"
+    with Publisher(clip, plain) as refused:
+        assert "ProtocolNotAllowed" in refused.wait_refused()
+    refused_for(kube, "sealed", "ProtocolNotAllowed")
+    with Publisher(clip, url):
+        kube.wait_condition("livestream", "sealed", "Live")
+        kube.wait(
+            "livestream",
+            "sealed",
+            lambda o: o["status"]["sessions"][0]["protocol"] == "RTMPS",
+            why="says how it came in",
+        )
+
+
+def publish_url_of_another(kube: Kubectl, name: str) -> str:
+    kube.apply(livestream(name))
+    return publish_url(kube, name)
+
+
+def test_a_killed_ingest_pod_costs_no_frame_and_the_encoder_stays_connected(
+    kube: Kubectl, clip: Path, tmp_path: Path
+) -> None:
+    kube.apply(livestream("calm"), recording("calm", "calm"))
+    with Publisher(clip, publish_url(kube, "calm")) as publisher:
+        kube.wait("recording", "calm", lambda o: o["status"].get("recording"), why="records")
+        session = kube.status("livestream", "calm")["startedAt"]
+        time.sleep(6)
+        [ingest] = kube("get", "pods", "-l", INGEST, "-o", "name").split()
+        kube("delete", ingest, "--grace-period=0", "--force")
+        time.sleep(12)
+        kube.wait_condition("livestream", "calm", "Live", seconds=30)
+        assert publisher.running
+        assert kube.status("livestream", "calm")["startedAt"] == session
+        recorded = finish(kube, "calm")
+    [entry] = recorded["files"]  # type: ignore[misc]
+    assert not entry.get("gaps")  # type: ignore[attr-defined]
+    [file] = download(kube, "calm", tmp_path)
+    assert decode_errors(file) == ""
+    [run] = runs(file, {"A": clip})
+    assert run.first == 0
+
+
+def test_a_killed_gateway_costs_the_encoders_reconnect_and_nothing_else(
+    kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
+) -> None:
+    kube.apply(livestream("steady", resumeWindowSeconds=60), recording("steady", "steady"))
+    url = publish_url(kube, "steady")
+    with Publisher(clip, url) as first:
+        kube.wait("recording", "steady", lambda o: o["status"].get("recording"), why="records")
+        session = kube.status("livestream", "steady")["startedAt"]
+        time.sleep(6)
+        sluice.system("delete", "pod", "-l", GATEWAY, "--force", "--grace-period=0")
+        first.wait_refused(20)
+        sluice.system("rollout", "status", "deployment/sluice-gateway", "--timeout=60s")
+    with Publisher(clip, url, start_seconds=60):
+        on_air(kube, "steady", "Primary")
+        assert kube.status("livestream", "steady")["startedAt"] == session
+        time.sleep(6)
+        recorded = finish(kube, "steady")
+    assert len(recorded["files"]) == 1  # type: ignore[arg-type]
+    [file] = download(kube, "steady", tmp_path)
+    assert decode_errors(file) == ""
+    assert len(runs(file, {"A": clip})) == 2

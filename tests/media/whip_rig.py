@@ -1,0 +1,275 @@
+"""The WHIP role with a hub that keeps what it gets, and its two publishers: aiortc and Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
+
+from sluice_media.mpegts import TsMuxer
+from sluice_media.units import AccessUnit, TrackFormat
+from sluice_media.whip.publish import PublishEnd, PublishRefused
+from sluice_media.whip.server import running_whip
+from sluice_media.whip.service import WhipService
+from sluice_media.whip.settings import WhipSettings
+
+__all__ = [
+    "BACKUP_KEY",
+    "KEY",
+    "Browser",
+    "FakePublication",
+    "Rig",
+    "aiortc_publisher",
+    "decode_errors",
+    "is_running",
+    "running_browser",
+    "until",
+]
+
+KEY = "canary-key-5f0c2c6a"
+BACKUP_KEY = "canary-key-backup-77"
+
+
+@dataclass
+class FakePublication:
+    """What a hub got of one publisher."""
+
+    leg: str = "primary"
+    formats: list[Sequence[TrackFormat]] = field(default_factory=list)
+    units: list[AccessUnit] = field(default_factory=list)
+    finished: bool = False
+
+    def __post_init__(self) -> None:
+        self.ended: asyncio.Future[PublishEnd] = asyncio.get_running_loop().create_future()
+
+    def take_formats(self, formats: Sequence[TrackFormat]) -> None:
+        self.formats.append(formats)
+
+    def take_unit(self, unit: AccessUnit) -> None:
+        self.units.append(unit)
+
+    async def finish(self) -> None:
+        self.finished = True
+
+    def track(self, number: int) -> list[AccessUnit]:
+        return [unit for unit in self.units if unit.track == number]
+
+    async def has(self, video: int, seconds: float = 20) -> None:
+        """Waits for so many pictures."""
+        await until(lambda: len(self.track(0)) >= video, seconds)
+
+    def write_ts(self, path: Path) -> Path:
+        """Everything as a transport stream."""
+        (formats,) = self.formats
+        muxer = TsMuxer(formats)
+        path.write_bytes(b"".join(muxer.write(unit) for unit in self.units))
+        return path
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def decode_errors(path: Path) -> str:
+    """What FFmpeg has to complain of when it decodes all of it; empty: nothing."""
+    argv = ["ffmpeg", "-v", "error", "-xerror", "-i", str(path), "-f", "null", "-"]
+    result = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return result.stderr or ("" if result.returncode == 0 else f"exit code {result.returncode}")
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class Rig:
+    """Takes ``KEY`` for ``demo/cam``."""
+
+    def __init__(self) -> None:
+        self.publications: list[FakePublication] = []
+        self.registry = CollectorRegistry()
+        self.service: WhipService
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.service.http_port}"
+
+    @property
+    def publication(self) -> FakePublication:
+        return self.publications[-1]
+
+    def figure(self, name: str) -> float:
+        return self.registry.get_sample_value(f"sluice_whip_{name}") or 0
+
+    def figure_of(self, name: str) -> dict[str, float]:
+        """Of a metric with one label: its values by that label."""
+        return {
+            next(iter(sample.labels.values())): sample.value
+            for metric in self.registry.collect()
+            for sample in metric.samples
+            if sample.name == f"sluice_whip_{name}"
+        }
+
+    async def publish(
+        self, namespace: str, stream: str, key: SecretStr, _remote: str
+    ) -> FakePublication:
+        if (namespace, stream) != ("demo", "cam"):
+            raise PublishRefused("UnknownStream", "there is no such stream")
+        if key.get_secret_value() == BACKUP_KEY:
+            return FakePublication(leg="backup")
+        if key.get_secret_value() != KEY:
+            raise PublishRefused("BadKey", "the key is wrong")
+        self.publications.append(FakePublication())
+        return self.publication
+
+    @asynccontextmanager
+    async def running(self, **settings: Any) -> AsyncIterator[Rig]:
+        chosen: dict[str, Any] = {
+            "bind": "127.0.0.1",
+            "public_host": "127.0.0.1",
+            "whip_port": 0,
+            "whip_media_port": 0,
+            "output_lines": 180,
+            "video_bitrate_kbps": 300,
+        }
+        async with running_whip(
+            WhipSettings(**(chosen | settings)), self.publish, self.registry
+        ) as self.service:
+            yield self
+
+
+@asynccontextmanager
+async def aiortc_publisher(
+    url: str, key: str = KEY, codec: str = "video/H264"
+) -> AsyncIterator[tuple[RTCPeerConnection, str]]:
+    """A publisher that is connected; yields its connection and its session's URL."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    try:
+        connection.addTransceiver(AudioStreamTrack(), direction="sendonly")
+        video = connection.addTransceiver(VideoStreamTrack(), direction="sendonly")
+        capabilities = RTCRtpSender.getCapabilities("video")
+        assert capabilities is not None
+        video.setCodecPreferences([c for c in capabilities.codecs if c.mimeType == codec])
+        await connection.setLocalDescription(await connection.createOffer())
+        headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {key}"}
+        async with aiohttp.ClientSession() as http:
+            offer = connection.localDescription.sdp
+            async with http.post(f"{url}/whip/demo/cam", data=offer, headers=headers) as answer:
+                assert answer.status == 201, await answer.text()
+                location = url + answer.headers["Location"]
+                sdp = await answer.text()
+        await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        yield connection, location
+    finally:
+        await connection.close()
+
+
+class Browser:
+    """A page in headless Chromium, driven through its debugging protocol."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, pid: int) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self.pid = pid
+
+    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        number = next(self._numbers)
+        await self._socket.send_json({"id": number, "method": method, "params": parameters})
+        async with asyncio.timeout(20):
+            while True:
+                message = await self._socket.receive_json()
+                if message.get("id") == number:
+                    assert "error" not in message, message
+                    result: dict[str, Any] = message["result"]
+                    return result
+
+    async def open(self, url: str) -> None:
+        await self.call("Page.enable")
+        await self.call("Page.navigate", url=url)
+        await self.until("document.getElementById('start')?.disabled === false")
+
+    async def run(self, script: str) -> Any:
+        """Value of an expression; a promise is awaited."""
+        result = await self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    async def until(self, condition: str, seconds: float = 15) -> None:
+        async with asyncio.timeout(seconds):
+            while not await self.run(f"Boolean({condition})"):
+                await asyncio.sleep(0.05)
+
+    async def shows(self, words: str, seconds: float = 15) -> None:
+        await self.until(f"document.body?.innerText.includes({json.dumps(words)})", seconds)
+
+    async def go_live(self, key: str = KEY) -> None:
+        await self.run(f"document.getElementById('key').value = {json.dumps(key)}")
+        await self.run("document.getElementById('start').click()")
+
+    async def screenshot(self, path: Path, width: int, height: int) -> None:
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        shot = await self.call("Page.captureScreenshot", format="png")
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+
+@asynccontextmanager
+async def running_browser(trusted_origin: str = "") -> AsyncIterator[Browser]:
+    """``trusted_origin`` may use the camera although it is plain HTTP and not this machine."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        process = await asyncio.create_subprocess_exec(
+            "chromium",
+            *["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+            *["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+            "--autoplay-policy=no-user-gesture-required",
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+            "--allow-loopback-in-peer-connection",
+            "--disable-features=WebRtcHideLocalIpsWithMdns",
+            f"--unsafely-treat-insecure-origin-as-secure={trusted_origin}",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={profile}",
+            "about:blank",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            port_file = Path(profile) / "DevToolsActivePort"
+            await until(lambda: port_file.exists() and "\n" in port_file.read_text(), 30)
+            port = port_file.read_text().splitlines()[0]
+            async with aiohttp.ClientSession() as http:
+                async with http.get(f"http://127.0.0.1:{port}/json/list") as listing:
+                    pages = [page for page in await listing.json() if page["type"] == "page"]
+                url = pages[0]["webSocketDebuggerUrl"]
+                async with http.ws_connect(url, max_msg_size=0) as socket:
+                    yield Browser(socket, process.pid)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

@@ -1,0 +1,151 @@
+"""LiveStream that is pulled, row by row of the lifecycle table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sluice_media.contract import PullStatus, Session
+from tests.unit.domain.builders import StreamCase, at, make_livestream, text
+from tests.unit.domain.lifecycle import Row, check, failover
+
+
+def pulled() -> StreamCase:
+    case = make_livestream("a").pull("rtmp://a.example/live/x", ("sources", "uri"))
+    case.settled().idle().decide()
+    return case
+
+
+def row_1_created_and_no_source_delivers() -> Row:
+    told = PullStatus(uri_index=1, message="connection refused")
+    return Row(
+        pulled().idle(pull=told),
+        False,
+        "False/WaitingForSource",
+        want={"pull": {"message": "connection refused", "observedAt": text(0)}},
+        want_absent=("startedAt", "backupLive", "ingest"),
+    )
+
+
+def row_3_a_source_delivers() -> Row:
+    return Row(
+        pulled().pulling(since=3, index=1),
+        True,
+        "True/OnAir",
+        "Pull",
+        {"startedAt": text(3), "pull": {"uriIndex": 1}},
+        ("backupLive", "startedAtBackup"),
+    )
+
+
+def row_4_a_warm_standby_is_no_backup() -> Row:
+    told = PullStatus(uri_index=0, delivers=True, standby_index=1)
+    return Row(
+        pulled().pulling(since=3, pull=told),
+        True,
+        "True/OnAir",
+        "Pull",
+        {"pull": {"uriIndex": 0, "standbyIndex": 1}},
+        ("backupLive",),
+    )
+
+
+def row_5_a_source_stalls_and_the_next_one_delivers() -> Row:
+    case = pulled().pulling(since=3)
+    case.decide()
+    change = failover(60, "Uri 0", "Uri 1")
+    case.later(60).pulling(since=3, index=1, failovers=1, last_failover=change)
+    return Row(
+        case,
+        True,
+        "True/OnAir",
+        "Pull",
+        {
+            "failovers": 1,
+            "lastFailover": {
+                "at": text(60),
+                "from": "Uri 0",
+                "to": "Uri 1",
+                "gapMilliseconds": 840,
+            },
+            "pull": {"uriIndex": 1},
+        },
+    )
+
+
+def row_7_no_source_delivers() -> Row:
+    case = pulled().pulling(since=3)
+    case.decide()
+    session = Session(started_at=at(3), protocol="Pull")
+    case.hub(interrupted=True, session=session, pull=PullStatus(uri_index=1, message="timed out"))
+    return Row(case, False, "False/Interrupted", want_absent=("media",))
+
+
+def row_9_the_window_has_passed_and_the_sources_are_tried_on() -> Row:
+    case = pulled().pulling(since=3)
+    case.decide()
+    return Row(
+        case.later(80).finished(3, 62, pull=PullStatus(uri_index=1)),
+        False,
+        "False/WaitingForSource",
+        want={"finishedAt": text(62)},
+    )
+
+
+def row_11_pulling_is_switched_off() -> Row:
+    case = pulled().pulling(since=3)
+    case.decide()
+    case.spec(active=False)
+    case.decide()
+    return Row(case.finished(3, 20), False, "False/Disabled", want={"finishedAt": text(20)})
+
+
+def row_13_nothing_for_inactivity_seconds() -> Row:
+    told = PullStatus(inactive=True, message="connection refused")
+    return Row(pulled().later(7_200).idle(pull=told), False, "False/InactivityTimeout")
+
+
+def row_13_another_generation_is_tried_again() -> Row:
+    case = pulled().later(7_200).idle(pull=PullStatus(inactive=True))
+    case.decide()
+    case.pull("rtmp://b.example/live/x")
+    return Row(case.idle(pull=PullStatus(uri_index=0)), False, "False/WaitingForSource")
+
+
+def row_14_the_pod_of_a_pulled_stream_dies() -> Row:
+    case = pulled().pulling(since=3)
+    case.decide()
+    return Row(
+        case.no_pod().later(11, in_touch=False),
+        False,
+        "Unknown/Stale",
+        want={"startedAt": text(3)},
+        want_absent=("pull", "finishedAt"),
+    )
+
+
+ROWS = [
+    row_1_created_and_no_source_delivers,
+    row_3_a_source_delivers,
+    row_4_a_warm_standby_is_no_backup,
+    row_5_a_source_stalls_and_the_next_one_delivers,
+    row_7_no_source_delivers,
+    row_9_the_window_has_passed_and_the_sources_are_tried_on,
+    row_11_pulling_is_switched_off,
+    row_13_nothing_for_inactivity_seconds,
+    row_13_another_generation_is_tried_again,
+    row_14_the_pod_of_a_pulled_stream_dies,
+]
+
+
+@pytest.mark.parametrize("make_row", ROWS, ids=lambda make: make.__name__)
+def test_each_row_of_the_lifecycle(make_row: Callable[[], Row]) -> None:
+    check(make_row())
+
+
+def test_that_nothing_is_tried_any_more_is_a_warning() -> None:
+    case = pulled().idle(pull=PullStatus(uri_index=0))
+    case.decide()
+    decision = case.later(7_200).idle(pull=PullStatus(inactive=True)).decide()
+    assert decision.event_reasons["Live"] == "Warning"
