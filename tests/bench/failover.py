@@ -15,7 +15,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -77,12 +77,12 @@ async def measure(fault: str, folder: Path, clips: dict[str, Path]) -> Outcome:
         push.folder.mkdir(parents=True)
         push.configure(f"{target.url}", key="key")
         (push.keys / "hub" / "token").write_text(HUB_TOKEN)
-        with (
-            listening(target),
-            Publisher(clips["A"], rig.url) as primary,
-            Publisher(clips["B"], rig.backup_url),
-        ):
-            await rig.until(lambda s: s.active_source == "Primary" and s.backup_delivers)
+        with ExitStack() as on:
+            on.enter_context(listening(target))
+            primary = on.enter_context(Publisher(clips["A"], rig.url))
+            await rig.until(lambda s: s.active_source == "Primary")
+            on.enter_context(Publisher(clips["B"], rig.backup_url))
+            await rig.until(lambda s: s.backup_delivers)
             async with rig.timed_reading() as timed, push.running():
                 await push.until_state(PushState.LIVE)
                 await asyncio.sleep(random.uniform(*BEFORE_SECONDS))

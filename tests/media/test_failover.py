@@ -19,7 +19,7 @@ from sluice_media.hub.leg import LegName
 from sluice_media.mpegts.mux import TsMuxer
 from sluice_media.timeline.framing import Record, track_formats
 from sluice_media.units import AccessUnit
-from tests.bench.duo_rig import duo_rig
+from tests.bench.duo_rig import DuoRig, duo_rig
 from tests.bench.soak import soak
 from tests.media.media_clips import read_flv
 from tests.media.recorder_rig import ROOT
@@ -41,6 +41,15 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def b_frame_clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return make_clips(tmp_path_factory.mktemp("clips"), b_frames=2, gop_frames=25)
+
+
+async def both_on_air(rig: DuoRig, on: AsyncExitStack, clips: dict[str, Path]) -> Publisher:
+    """The primary feeds the output, the backup stands by; returns the primary's encoder."""
+    primary = on.enter_context(Publisher(clips["A"], rig.url))
+    await rig.until(lambda s: s.active_source == "Primary")
+    on.enter_context(Publisher(clips["B"], rig.backup_url))
+    await rig.until(lambda s: s.backup_delivers)
+    return primary
 
 
 def write_ts(records: list[Record], path: Path) -> None:
@@ -88,14 +97,13 @@ def test_a_killed_a_frozen_and_a_cut_off_primary_cost_readers_at_most_a_moment(
 async def test_the_pictures_of_both_encoders_decode_without_a_complaint(
     tmp_path: Path, clips: dict[str, Path]
 ) -> None:
-    async with duo_rig(tmp_path / "pods") as rig:
-        with Publisher(clips["A"], rig.url) as primary, Publisher(clips["B"], rig.backup_url):
-            await rig.until(lambda s: s.active_source == "Primary" and s.backup_delivers)
-            async with rig.timed_reading("recorder") as timed:
-                await asyncio.sleep(3)
-                primary.kill()
-                status = await rig.until(lambda s: s.active_source == "Backup")
-                await asyncio.sleep(3)
+    async with duo_rig(tmp_path / "pods") as rig, AsyncExitStack() as on:
+        primary = await both_on_air(rig, on, clips)
+        async with rig.timed_reading("recorder") as timed:
+            await asyncio.sleep(3)
+            primary.kill()
+            status = await rig.until(lambda s: s.active_source == "Backup")
+            await asyncio.sleep(3)
     assert status.session is not None
     assert status.session.failovers == status.failovers == 1
     assert not timed.of(TimelineGap)
@@ -132,9 +140,7 @@ async def test_a_hub_that_dies_while_its_backup_feeds_it_costs_no_picture(
     tmp_path: Path, clips: dict[str, Path]
 ) -> None:
     async with duo_rig(tmp_path / "pods", resume_window_seconds=30) as rig, AsyncExitStack() as on:
-        primary = on.enter_context(Publisher(clips["A"], rig.url))
-        on.enter_context(Publisher(clips["B"], rig.backup_url))
-        await rig.until(lambda s: s.active_source == "Primary" and s.backup_delivers)
+        primary = await both_on_air(rig, on, clips)
         async with rig.timed_reading("recorder") as before:
             await asyncio.sleep(1)
             primary.freeze()

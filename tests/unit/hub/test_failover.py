@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sluice_media.contract import LegEnd
 from sluice_media.hub.clock import datetime_of
 from sluice_media.hub.leg import LegName
 from sluice_media.hub.words import status_words
@@ -418,3 +419,51 @@ def test_both_legs_gone_and_the_backup_back_is_one_gap_and_one_failover() -> Non
     assert last is not None
     assert last.gap_milliseconds == pytest.approx(4_000, abs=200)
     assert words(world)["failovers"] == 1
+
+
+def test_a_hub_that_drains_does_not_switch_while_its_legs_are_sent_on() -> None:
+    world = World(backup=True)
+    reader = world.read()
+    primary, backup = duo(world)
+    play(world, 2.5, Part(primary), Part(backup))
+    sent_on = LegEnd(reason="Draining", message="post again")
+    for publisher in (primary, backup):
+        world.hub.end_leg(publisher.leg, sent_on, world.now)
+    assert runs(reader) == [("p", 0, 62)]
+    assert words(world)["failovers"] == 0
+
+
+def test_a_stream_that_is_switched_off_ends_without_a_last_switch() -> None:
+    world = World(backup=True)
+    reader = world.read()
+    primary, backup = duo(world)
+    play(world, 2.5, Part(primary), Part(backup))
+    world.hub.configure(config(backup=True, active=False), world.now)
+    assert runs(reader) == [("p", 0, 62)]
+    assert reader.end is not None
+    assert primary.leg.end == backup.leg.end
+    assert words(world)["failovers"] == 0
+    assert words(world)["active_source"] is None
+
+
+def test_a_patient_stall_limit_does_not_end_a_session_that_has_a_backup() -> None:
+    world = World(backup=True, stall_milliseconds=30_000)
+    reader = world.read()
+    primary, backup = duo(world)
+    play(world, 20, Part(primary, lost=((3.0, 99.0),)), Part(backup))
+    assert reader.end is None
+    assert words(world)["active_source"] == "Backup"
+    assert words(world)["on_air"]
+
+
+def test_a_primary_whose_clock_restarts_is_replaced_by_the_backup() -> None:
+    world = World(backup=True)
+    reader = world.read()
+    primary = world.publish(connection="p", first_dts=90_000_000)
+    backup = world.publish(name=LegName.BACKUP, connection="b")
+    play(world, 3.5, Part(primary), Part(backup))
+    primary.first_dts = -primary._position
+    play(world, 3, Part(primary), Part(backup))
+    assert [run[0] for run in runs(reader)] == ["p", "b"]
+    assert_strictly_increasing(reader.units)
+    assert not reader.gaps

@@ -28,6 +28,7 @@ KEEP_SECONDS = 1.0
 REJECTION_SECONDS = 5.0
 """A refusal of the same kind shows anew this often at most: a flood of wrong keys must not
 become a flood of status updates."""
+DRAINING = "Draining"
 _PREFERENCE = tuple(LegName)
 
 
@@ -105,7 +106,7 @@ class Hub:
         try:
             return judge(self.config, name, hello, running, now, stopping=self.stopping)
         except LegRefusedError as refused:
-            if refused.reason != "Draining":
+            if refused.reason != DRAINING:
                 self._rejected(refused.reason, now)
             raise
 
@@ -174,14 +175,18 @@ class Hub:
             if end is None:
                 self._selector.lost(leg, now.monotonic)
             self._active = None
-        self._choose(now)
+        if end is None or end.reason != DRAINING:
+            # This hub's last moment is no time for a switch: readers would be ahead of the map
+            # that the next hub gets.
+            self._choose(now)
         self._settle()
 
     def tick(self, now: Moment) -> None:
         """Lets time pass; called several times a second."""
         self.output.adoption.tick(now)
+        stall_seconds = self.config.stall_milliseconds / 1_000
         for leg in self.legs:
-            leg.tick(now, self._stall_seconds)
+            leg.tick(now, stall_seconds)
         self._choose(now)
         session = self.output.sessions.current
         if (
@@ -201,9 +206,10 @@ class Hub:
         """Takes a new configuration; ``active: false`` ends legs and session at once."""
         self.config = config
         if not config.active:
+            # The session first: no leg is to take over from one that is about to end as well.
+            self._finish("Disabled", now)
             for leg in self.legs:
                 self.end_leg(leg, LegEnd(reason="Disabled", message="the stream is off"), now)
-            self._finish("Disabled", now)
         backup = self._legs.get(LegName.BACKUP)
         if backup is not None and not config.backup and not backup.is_pull:
             self.end_leg(backup, LegEnd(reason="Disabled", message="there is no backup leg"), now)
@@ -216,12 +222,9 @@ class Hub:
         chosen = self._select(now)
         if chosen is None or chosen is active:
             return
-        failed = active is not None and not active.flows(now.monotonic, self._stall_seconds)
-        if not (
-            self._join(chosen, now) or self._enter(chosen, now, repeat=active is None or failed)
-        ):
-            return
-        if active is not None and failed:
+        failed = active is None or not self._selector.holds(active, self.config, now.monotonic)
+        switched = self._join(chosen, now) or self._enter(chosen, now, repeat=failed)
+        if switched and failed and active is not None:
             self._selector.lost(active, now.monotonic)
 
     def _select(self, now: Moment) -> Leg | None:
@@ -269,10 +272,6 @@ class Hub:
         """Source DTS up to which recorders hold what the active leg sent."""
         acked = self.readers.acked_dts(timeline.id)
         return None if acked is None else acked - self.output.splicer.offset
-
-    @property
-    def _stall_seconds(self) -> float:
-        return self.config.stall_milliseconds / 1_000
 
     def _finish(self, reason: str, now: Moment) -> None:
         if self.output.finish(reason, now):

@@ -59,6 +59,8 @@ class _HubCollector(Collector):
             ("received_bytes", "Bytes received from publishers.", self._counted.bytes_in),
             ("sent_bytes", "Bytes sent to readers of the timeline.", self._counted.bytes_out),
             ("gaps", "Gaps that were collapsed.", output.gaps),
+            ("failovers", "Switches of the output to another leg.", output.failovers.count),
+            ("format_changes", "Changes of format in sessions.", output.format_changes.count),
             ("units", "Access units put out.", output.units),
             ("reader_drops", "Readers dropped because they were too slow.", hub.readers.dropped),
             ("clamped_units", "Units whose DTS did not grow.", output.clamped_units),

@@ -44,6 +44,11 @@ class Selector:
             return False
         return leg.steady_seconds(now) < STEADY_SECONDS
 
+    def holds(self, active: Leg, config: IngestConfig, now: float) -> bool:
+        """Whether the active leg goes on, whatever the others do. One that does not deliver has
+        interrupted the stream, however patient ``stallMilliseconds`` is."""
+        return active.delivers and active.flows(now, config.stall_milliseconds / 1_000)
+
     def select(
         self, legs: Sequence[Leg], active: Leg | None, config: IngestConfig, now: float
     ) -> Leg | None:
@@ -52,7 +57,7 @@ class Selector:
         An active leg that stands still stays when nothing else flows: a connection that was
         silent for a moment goes on where it was."""
         stall = config.stall_milliseconds / 1_000
-        if active is not None and active.flows(now, stall):
+        if active is not None and self.holds(active, config, now):
             return self._failback(legs, active, config, now) or active
         others = [leg for leg in legs if leg is not active and leg.delivers]
         flowing = [leg for leg in others if leg.flows(now, stall)]
