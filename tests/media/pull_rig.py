@@ -158,7 +158,7 @@ class PullRig:
 
     @property
     def status(self) -> PullStatus:
-        return self.statuses[-1]
+        return self.statuses[-1] if self.statuses else PullStatus()
 
     def on_air(self, index: int) -> Callable[[], bool]:
         return lambda: bool(

@@ -165,9 +165,22 @@ async def start_child(
         yield child
     finally:
         try:
-            await asyncio.shield(_end(child, reader))
+            await _finished(asyncio.create_task(_end(child, reader)))
         finally:
             _log.debug("child_ended", name=child.name, code=process.returncode)
+
+
+async def _finished(ending: asyncio.Task[None]) -> None:
+    """Waits for it however often the waiting is cancelled: no child is left behind."""
+    cancelled: asyncio.CancelledError | None = None
+    while not ending.done():
+        try:
+            await asyncio.wait((ending,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    ending.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _end(child: Child, reader: asyncio.Task[None]) -> None:
