@@ -21,6 +21,7 @@ from sluice_media.ffmpeg.redact import StderrTail
 __all__ = ["Child", "ChildError", "run_child", "start_child"]
 
 _LADDER_SECONDS = 2.0
+_DRAIN_BYTES = 1 << 20
 _log = structlog.get_logger(__name__)
 
 
@@ -94,6 +95,12 @@ class Child:
             parts.append(data)
             left -= len(data)
         return b"".join(parts)
+
+    async def drain_stdout(self) -> None:
+        """Throws away what is left of standard output, once the process is gone."""
+        if self._process.stdout is not None:
+            while await self._process.stdout.read(_DRAIN_BYTES):
+                pass
 
     async def stop(self) -> None:
         """TERM, wait 2 s, TERM, wait 2 s, KILL. Returns when the process is gone."""
@@ -186,6 +193,8 @@ async def _finished(ending: asyncio.Task[None]) -> None:
 async def _end(child: Child, reader: asyncio.Task[None]) -> None:
     await child.stop()
     await child.close_stdin()
+    # What nobody read keeps the pipe open, until the garbage collector comes by.
+    await child.drain_stdout()
     await reader
 
 
