@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -146,6 +147,7 @@ class PullRig:
         self.statuses: list[PullStatus] = []
         self.registry = CollectorRegistry()
         self.metrics = PullMetrics(self.registry)
+        self.tls: ssl.SSLContext | None = None
         self.began_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._settings: asyncio.Queue[PullSettings | None] = asyncio.Queue()
@@ -158,7 +160,7 @@ class PullRig:
 
     @property
     def status(self) -> PullStatus:
-        return self.statuses[-1]
+        return self.statuses[-1] if self.statuses else PullStatus()
 
     def on_air(self, index: int) -> Callable[[], bool]:
         return lambda: bool(
@@ -195,7 +197,14 @@ class PullRig:
         self.configure(first)
         self.began_at = time.monotonic()
         task = self._task = asyncio.create_task(
-            run_pull(self._changes(), self, self.statuses.append, self.metrics, resolver=resolver)
+            run_pull(
+                self._changes(),
+                self,
+                self.statuses.append,
+                self.metrics,
+                resolver=resolver,
+                tls=self.tls,
+            )
         )
         try:
             yield self

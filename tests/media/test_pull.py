@@ -250,7 +250,7 @@ async def test_a_key_is_seen_nowhere(clip: Path) -> None:
             for uri in uris:
                 rig = PullRig()
                 async with rig.pulling(settings(uri)):
-                    for _ in range(25):
+                    for _ in range(80):
                         await asyncio.sleep(0.1)
                         seen += _visible(children())
                         if rig.statuses and (rig.status.delivers or rig.status.message):

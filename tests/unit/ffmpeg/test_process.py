@@ -96,3 +96,32 @@ async def test_a_program_that_does_not_exist() -> None:
 async def test_a_child_runs_at_low_priority() -> None:
     async with start_child(python("import time; time.sleep(60)"), nice=10) as child:
         assert os.getpriority(os.PRIO_PROCESS, child.pid) >= 10
+
+
+async def test_a_user_who_is_cancelled_twice_leaves_no_child_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_LADDER_SECONDS", 0.3)
+    pids = []
+
+    async def use() -> None:
+        async with start_child(python(DEAF_TO_THE_FIRST_TERM), stdout=True) as child:
+            pids.append(child.pid)
+            assert await child.read(5)
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(use())
+    await asyncio.sleep(0.5)
+    task.cancel()
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert is_gone(pids[0])
+
+
+async def test_a_child_has_the_environment_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_TEST_SECRET", "x")
+    code = "import os; print(os.environ.get('SLUICE_TEST_SECRET'))"
+    async with start_child(python(code), stdout=True, env={}) as child:
+        assert (await child.read_stdout(100)).strip() == b"None"

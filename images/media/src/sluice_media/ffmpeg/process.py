@@ -21,6 +21,7 @@ from sluice_media.ffmpeg.redact import StderrTail
 __all__ = ["Child", "ChildError", "run_child", "start_child"]
 
 _LADDER_SECONDS = 2.0
+_DRAIN_BYTES = 1 << 20
 _log = structlog.get_logger(__name__)
 
 
@@ -95,6 +96,12 @@ class Child:
             left -= len(data)
         return b"".join(parts)
 
+    async def drain_stdout(self) -> None:
+        """Throws away what is left of standard output, once the process is gone."""
+        if self._process.stdout is not None:
+            while await self._process.stdout.read(_DRAIN_BYTES):
+                pass
+
     async def stop(self) -> None:
         """TERM, wait 2 s, TERM, wait 2 s, KILL. Returns when the process is gone."""
         for step in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
@@ -165,14 +172,29 @@ async def start_child(
         yield child
     finally:
         try:
-            await asyncio.shield(_end(child, reader))
+            await _finished(asyncio.create_task(_end(child, reader)))
         finally:
             _log.debug("child_ended", name=child.name, code=process.returncode)
+
+
+async def _finished(ending: asyncio.Task[None]) -> None:
+    """Waits for it however often the waiting is cancelled: no child is left behind."""
+    cancelled: asyncio.CancelledError | None = None
+    while not ending.done():
+        try:
+            await asyncio.wait((ending,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    ending.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _end(child: Child, reader: asyncio.Task[None]) -> None:
     await child.stop()
     await child.close_stdin()
+    # What nobody read keeps the pipe open, until the garbage collector comes by.
+    await child.drain_stdout()
     await reader
 
 

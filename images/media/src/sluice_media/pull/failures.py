@@ -94,11 +94,8 @@ _STATUS = re.compile(r"(?:HTTP error|method \w+ failed:|Server returned) (\d)(\d
 _SIGNS: tuple[tuple[str, Outcome, str], ...] = (
     ("Connection refused", Outcome.REFUSED, "{} refuses connections: nothing listens there."),
     ("Connection timed out", Outcome.TIMEOUT, "{} does not answer."),
-    ("Connection setup failure: connection time out", Outcome.TIMEOUT, "{} does not answer."),
-    ("Connection does not exist", Outcome.ENDED, "{} ended the connection."),
-    ("ERROR:BADSECRET", Outcome.UNAUTHORIZED, "{} wants another passphrase."),
-    ("ERROR:PEER", Outcome.UNAUTHORIZED, "{} refuses the connection; is the stream id right?"),
-    ("Connection setup failure", Outcome.REFUSED, "{} refuses the connection."),
+    ("Incorrect passphrase", Outcome.UNAUTHORIZED, "{} wants another passphrase."),
+    ("Connection to srt:", Outcome.TIMEOUT, "{} does not answer, or refuses the stream id."),
     ("Server error:", Outcome.NOT_FOUND, "{} refuses the application or the stream name."),
     ("Connection reset by peer", Outcome.RESET, "{} reset the connection."),
     ("not in whitelist", Outcome.NOT_ALLOWED, "{} refers to what may not be opened."),
