@@ -68,12 +68,17 @@ def test_a_key_appears_nowhere_but_in_its_secret(
 ) -> None:
     canary = "canary5f0e7c3a9b"
     target_canary = "targetcanary77d1e2"
-    kube.apply(secret("quiet-ingest-seed", token=canary))
-    kube.apply(livestream("quiet"), secret("target", key=f"stream?{target_canary}&a=b"))
+    passphrase = "phrasecanary30b8f4"
+    canaries = (canary, target_canary, passphrase)
+    passphrase_ref = {"passphraseSecretRef": {"name": "srt", "key": "passphrase"}}
+    kube.apply(
+        livestream("quiet", source={"push": {"srt": passphrase_ref}}),
+        secret("target", key=f"stream?{target_canary}&a=b"),
+        secret("srt", passphrase=passphrase),
+    )
     publish_url(kube, "quiet")
     token = {"data": {"token": base64.b64encode(canary.encode()).decode()}}
     kube.patch("secret", "quiet-ingest", token)
-    kube.delete("secret", "quiet-ingest-seed")
     kube.apply(
         recording("quiet", "quiet"),
         restream(
@@ -98,13 +103,23 @@ def test_a_key_appears_nowhere_but_in_its_secret(
                     lambda o: o["status"].get("lastError"),
                     why="is refused by its target",
                 )
-                found = places_with((canary, target_canary), kube, sluice)
+                found = places_with(canaries, kube, sluice)
                 break
         with Publisher(clip, url.replace(canary, f"x{canary}")) as refused:
             refused.wait_refused()
     else:
         raise AssertionError("the edited key never came into force")
     assert found == []
+    for way_in in ("rtmpsUrl", "srtUrl"):
+        url = f"{publish_url(kube, 'quiet', way_in).rpartition('?')[0]}?{canary}"
+        if way_in == "srtUrl":
+            url += f"&passphrase={passphrase}"
+        with Publisher(clip, url):
+            kube.wait_condition("livestream", "quiet", "Live")
+            assert places_with(canaries, kube, sluice) == []
+        kube.wait(
+            "livestream", "quiet", lambda o: not o["status"].get("live"), why="has no publisher"
+        )
 
 
 def places_with(canaries: tuple[str, ...], kube: Kubectl, sluice: Cluster) -> list[str]:

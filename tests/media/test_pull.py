@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -75,11 +76,11 @@ async def test_each_protocol_is_on_air_with_picture_and_sound(clip: Path) -> Non
                 async with rig.pulling(settings(uri)):
                     await rig.until(rig.on_air(0))
                     await rig.until(lambda rig=rig: len(rig.legs[0].pictures) > 40)  # type: ignore[misc]
-                    kinds = {format.track for format in rig.legs[0].demuxer.formats}
+                    kinds = {known.track for known in rig.legs[0].demuxer.formats}
                     assert kinds == {0, 1}, uri
                     assert rig.legs[0].demuxer.continuity_errors == 0
                     times = [unit.dts for unit in rig.legs[0].pictures]
-                    steps = {b - a for a, b in zip(times, times[1:], strict=False)}
+                    steps = {b - a for a, b in itertools.pairwise(times)}
                     assert all(3_500 <= step <= 3_700 for step in steps), (uri, steps)
 
 

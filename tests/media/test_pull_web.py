@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import ssl
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from tests.media.pull_rig import PullRig, RtspSource, make_source_clip, settings
+from sluice_media.guard import AddressRules, DialGuard
+from sluice_media.pull.failures import PullFailure
+from sluice_media.pull.gateway import http_gateway
+from sluice_media.pull.uri import parse_pull_uri
+from tests.media.pull_rig import LOOPBACK, PullRig, RtspSource, make_source_clip, settings
 from tests.media.pull_web import WebSource
 
 
@@ -44,7 +51,7 @@ async def test_hls_behind_a_redirect_and_a_master_playlist(hls: Path) -> None:
         await rig.until(rig.on_air(0))
         await rig.until(lambda: len(rig.legs[0].pictures) > 100)
         arrivals = rig.legs[0].arrivals
-        gaps = [b - a for a, b in zip(arrivals, arrivals[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(arrivals)]
         assert max(gaps) < 1.5, "segments come in bursts, pictures must not"
     assert "/deep/low.m3u8" not in web.requests
 
@@ -185,3 +192,30 @@ async def test_a_source_without_tls_fails_with_its_reason(scheme: str) -> None:
         uri = f"{scheme}://127.0.0.1:{web.port}/app/key"
         async with rig.pulling(settings(uri)):
             await rig.until(rig.says("TLS"))
+
+
+async def test_the_gateway_serves_its_own_child_alone() -> None:
+    def note(problem: PullFailure) -> None:
+        noted.append(problem)
+
+    noted: list[PullFailure] = []
+    web = WebSource()
+    web.media["/x.ts"] = b"media"
+    rules = AddressRules.of(LOOPBACK)
+    async with (
+        web.serving(),
+        http_gateway(
+            parse_pull_uri(web.url("/x.ts")), DialGuard(rules), ssl.create_default_context(), note
+        ) as gateway,
+        aiohttp.ClientSession() as stranger,
+    ):
+        async with stranger.get(gateway.url, proxy=gateway.proxy) as answer:
+            assert await answer.read() == b"media"
+        for url in (web.url("/x.ts"), gateway.url.replace("http://", "http://a."), gateway.proxy):
+            async with stranger.get(url, proxy=gateway.proxy) as answer:
+                assert answer.status == 403
+        assert noted
+        gateway.hang_up()
+        async with stranger.get(gateway.url, proxy=gateway.proxy) as answer:
+            assert answer.status == 404
+    assert web.requests == ["/x.ts"]

@@ -7,8 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice_media.pull.failures import Outcome, PullFailure
-from sluice_media.pull.machine import (
+from sluice_media.pull.events import (
     Arrived,
     Command,
     Configured,
@@ -17,10 +16,11 @@ from sluice_media.pull.machine import (
     Event,
     Plan,
     Promote,
-    PullMachine,
     Start,
     Stop,
 )
+from sluice_media.pull.failures import Outcome, PullFailure
+from sluice_media.pull.machine import PullMachine
 
 REFUSED = PullFailure(Outcome.REFUSED, "It refuses.")
 THREE = Plan(("a", "b", "c"))

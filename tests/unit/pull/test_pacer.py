@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,7 +86,7 @@ def test_whatever_comes_goes_out_unchanged(noise: bytes, cuts: list[int]) -> Non
     data = noise[: len(noise) // 188 * 188]
     pacer, given_out, now = Pacer(), b"", 0.0
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         pacer.add(data[start:end])
         part, now = run(pacer, now, now + 1e6)
         given_out += part

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_answers_pass_as_a_whole_however_they_are_cut(cuts: list[int]) -> None:
     watch, passed = RtspWatch(), b""
     data = OK + b"$\0\0\x03abc" + OK
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         passed += watch.received(data[start:end])
     assert passed == data
     assert watch.status == 200

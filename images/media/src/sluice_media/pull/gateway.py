@@ -103,6 +103,7 @@ class HttpGateway:
         self._count = 0
         self._answering: set[asyncio.Task[object]] = set()
         self.port = 0
+        self._root = ""
         self._root = self._name(uri.url)
 
     @property
@@ -128,7 +129,7 @@ class HttpGateway:
         self._names.move_to_end(name)
         while len(self._names) > MAX_NAMES:
             self._numbers.pop(self._names.popitem(last=False)[1], None)
-        if hasattr(self, "_root") and self._root in self._names:
+        if self._root in self._names:
             self._names.move_to_end(self._root)
         return name
 

@@ -15,22 +15,22 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from sluice_media.pull.events import (
+    Arrived,
+    Command,
+    Configured,
+    DeliveryChanged,
+    Ended,
+    Event,
+    Plan,
+    Promote,
+    Start,
+    Stop,
+    View,
+)
 from sluice_media.pull.failures import Outcome, PullFailure
 
-__all__ = [
-    "Arrived",
-    "Command",
-    "Configured",
-    "DeliveryChanged",
-    "Ended",
-    "Event",
-    "Plan",
-    "Promote",
-    "PullMachine",
-    "Start",
-    "Stop",
-    "View",
-]
+__all__ = ["PullMachine"]
 
 KEYFRAME_SECONDS = 10.0
 PROVEN_SECONDS = 10.0
@@ -38,87 +38,6 @@ MAX_RETRY_SECONDS = 10.0
 MIN_RETRY_SECONDS = 0.5
 """Also when the configuration says 0: a source that refuses must not be hammered."""
 _MAX_DOUBLINGS = 10
-
-
-@dataclass(slots=True, frozen=True)
-class Plan:
-    """What the configuration says."""
-
-    sources: tuple[Hashable, ...]
-    generation: int = 0
-    stall_seconds: float = 3.0
-    retry_seconds: float = 3.0
-    inactivity_seconds: float = 0.0
-    """0: never."""
-    warm: bool = False
-    takeover_seconds: float = 0.8
-    """No byte for so long, and a standby that delivers takes over."""
-
-
-@dataclass(slots=True, frozen=True)
-class Configured:
-    """None: nothing is to be pulled."""
-
-    plan: Plan | None
-
-
-@dataclass(slots=True, frozen=True)
-class Arrived:
-    """Bytes came from a child."""
-
-    child: int
-
-
-@dataclass(slots=True, frozen=True)
-class DeliveryChanged:
-    child: int
-    delivers: bool
-
-
-@dataclass(slots=True, frozen=True)
-class Ended:
-    child: int
-    failure: PullFailure
-
-
-Event = Configured | Arrived | DeliveryChanged | Ended
-
-
-@dataclass(slots=True, frozen=True)
-class Start:
-    child: int
-    index: int
-    standby: bool
-
-
-@dataclass(slots=True, frozen=True)
-class Stop:
-    """The machine has forgotten the child already: its :class:`Ended` says nothing more."""
-
-    child: int
-    failure: PullFailure
-
-
-@dataclass(slots=True, frozen=True)
-class Promote:
-    """The standby is the one on air from now on."""
-
-    child: int
-
-
-Command = Start | Stop | Promote
-
-
-@dataclass(slots=True, frozen=True)
-class View:
-    """What a status shows."""
-
-    index: int | None
-    delivers: bool
-    standby: int | None
-    inactive: bool
-    failure: tuple[int, PullFailure] | None
-    """The last try that failed: its index, and why."""
 
 
 @dataclass(slots=True)

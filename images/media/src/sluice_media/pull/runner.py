@@ -17,8 +17,7 @@ from pydantic import SecretStr
 
 from sluice_media.contract import AddressGuard, PullStatus
 from sluice_media.guard import AddressRules, DialGuard, Resolver, system_resolver
-from sluice_media.pull.failures import Outcome, PullFailure
-from sluice_media.pull.machine import (
+from sluice_media.pull.events import (
     Arrived,
     Command,
     Configured,
@@ -27,10 +26,11 @@ from sluice_media.pull.machine import (
     Event,
     Plan,
     Promote,
-    PullMachine,
     Start,
     Stop,
 )
+from sluice_media.pull.failures import Outcome, PullFailure
+from sluice_media.pull.machine import PullMachine
 from sluice_media.pull.metrics import PullMetrics
 from sluice_media.pull.settings import PullSettings
 from sluice_media.pull.sink import PullLeg, PullSink
