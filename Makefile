@@ -117,9 +117,9 @@ bench: install ## benchmarks: prints figures, fails beyond their limits
 	@$(bin)/python -m tests.bench
 
 .PHONY: bench-failover
-bench-failover: install ## reader outage when a leg dies, without a cluster (root: makes a network namespace)
+bench-failover: ## reader outage when a leg dies, without a cluster (root: makes a network namespace)
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench failover $(args)
 
 .PHONY: bench-soak
-bench-soak: install ## 30 minutes of random leg faults: memory, descriptors, CPU (args="--minutes N")
+bench-soak: ## 30 minutes of random leg faults: memory, descriptors, CPU (args="--minutes N")
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench soak $(args)

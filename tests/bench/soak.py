@@ -35,6 +35,9 @@ SAMPLE_SECONDS = 5.0
 MEMORY_SHARE = 0.05
 PICTURE_BYTES = 28_000
 """6 Mb/s with the audio."""
+FAULT_EVERY_SECONDS = 12.0
+"""On each leg, on average."""
+HOLE_SECONDS = 0.5
 GOP = 50
 FRAME = 3_600
 BEFORE_WRAP = (1 << 33) - 15 * 90_000
@@ -48,6 +51,7 @@ class Encoder:
     key: str
     dice: random.Random
     bytes_per_picture: int
+    fault_every_seconds: float
     number: int = 0
     fault_until: float = 0.0
     fault: str = ""
@@ -71,7 +75,7 @@ class Encoder:
         yield FILE_HEADER
         for tag in muxer.start((VIDEO, AUDIO)):
             yield encode_tag(tag.type_id, tag.timestamp_ms, tag.payload)
-        started = time.monotonic()
+        started, started_us = time.monotonic(), time.time_ns() // 1_000
         for index in range(10**9):
             if (now := time.monotonic()) >= deadline:
                 return
@@ -81,12 +85,12 @@ class Encoder:
                 await asyncio.sleep(self.fault_until - now)
             self.number += 1
             if self.fault != "lost" or now >= self.fault_until:
-                yield self._picture(muxer)
+                yield self._picture(muxer, started_us + index * 40_000)
             await asyncio.sleep(max(0.0, started + (index + 1) * 0.04 - time.monotonic()))
 
     def _break_down(self, now: float) -> bool:
         """Rolls the dice. True: the encoder goes away."""
-        if now < self.fault_until or self.dice.random() > 0.04 / 12:
+        if now < self.fault_until or self.dice.random() > 0.04 / self.fault_every_seconds:
             if now >= self.fault_until:
                 self.fault = ""
             return False
@@ -95,10 +99,10 @@ class Encoder:
         self.fault_until = now + self.dice.uniform(0.3, 4)
         return self.fault == "end"
 
-    def _picture(self, muxer: FlvMuxer) -> bytes:
+    def _picture(self, muxer: FlvMuxer, made_us: int) -> bytes:
         dts = BEFORE_WRAP + self.number * FRAME
         key = self.number % GOP == 0
-        head = bytes((0x65 if key else 0x41,)) + self.number.to_bytes(8, "big") + self.key.encode()
+        head = bytes((0x65 if key else 0x41,)) + made_us.to_bytes(8, "big") + self.key.encode()
         nal = head + b"\x55" * self.bytes_per_picture
         units = (
             AccessUnit(
@@ -134,7 +138,13 @@ class Report:
 
 
 async def soak(
-    folder: Path, seconds: float, warm_seconds: float, *, seed: int = 1, size: int = PICTURE_BYTES
+    folder: Path,
+    seconds: float,
+    warm_seconds: float,
+    *,
+    seed: int = 1,
+    size: int = PICTURE_BYTES,
+    fault_every_seconds: float = FAULT_EVERY_SECONDS,
 ) -> Report:
     report = Report()
     async with (
@@ -143,7 +153,7 @@ async def soak(
     ):
         deadline = time.monotonic() + seconds
         encoders = [
-            Encoder(rig, key, random.Random(seed + n), size)
+            Encoder(rig, key, random.Random(seed + n), size, fault_every_seconds)
             for n, key in enumerate((KEY, BACKUP_KEY))
         ]
         async with asyncio.TaskGroup() as group:
@@ -185,14 +195,10 @@ async def _read(rig: DuoRig, report: Report, deadline: float) -> None:
 
 
 def _hole(before: AccessUnit, after: AccessUnit) -> list[str]:
-    """Wall clock that is neither in media time nor in a gap."""
-    wall = (after.utc_us - before.utc_us) / 1e6
-    media = (after.dts - before.dts) / 90_000
-    names = [unit.payload[13:].rstrip(b"\x55") for unit in (before, after)]
-    if names[0] == names[1]:
-        # One encoder: late is not lost, and what it lost is in its own clock.
-        return []
-    return [f"a hole of {wall - media:.2f} s without a gap"] if wall - media > 1.0 else []
+    """Content, by the time at which it was made, that is neither in media time nor in a gap."""
+    made = [int.from_bytes(unit.payload[5:13], "big") for unit in (before, after)]
+    missing = (made[1] - made[0]) / 1e6 - (after.dts - before.dts) / 90_000
+    return [f"a hole of {missing:.2f} s without a gap"] if missing > HOLE_SECONDS else []
 
 
 async def _sample(rig: DuoRig, report: Report, warm_seconds: float) -> None:
@@ -214,11 +220,20 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fault-every-seconds", type=float, default=FAULT_EVERY_SECONDS)
     options = parser.parse_args(arguments)
     seconds = options.minutes * 60
     with tempfile.TemporaryDirectory() as folder:
         warm = min(WARM_SECONDS, seconds / 2)
-        report = asyncio.run(soak(Path(folder), seconds, warm, seed=options.seed))
+        report = asyncio.run(
+            soak(
+                Path(folder),
+                seconds,
+                warm,
+                seed=options.seed,
+                fault_every_seconds=options.fault_every_seconds,
+            )
+        )
     memory, files = report.memory_mib, report.files
     print(f"faults {report.faults}  failovers {report.failovers}  gaps {report.gaps}")
     print(f"units at the reader {report.units}  hub CPU {report.cpu_share:.1%} of a core")

@@ -215,6 +215,6 @@ def test_what_comes_out_of_many_switches_demuxes_and_decodes(
 
 
 async def test_twenty_seconds_of_faults_leave_no_error(tmp_path: Path) -> None:
-    report = await soak(tmp_path / "pods", 20, 5, seed=7, size=2_000)
+    report = await soak(tmp_path / "pods", 20, 5, seed=7, size=2_000, fault_every_seconds=4)
     assert report.errors == []
     assert report.units > 400
