@@ -23,6 +23,8 @@ from sluice_media.hub.timeline_endpoint import TimelineEndpoint
 __all__ = ["HubServer"]
 
 TICK_SECONDS = 0.1
+CALM_TICK_SECONDS = 0.25
+"""While one leg alone delivers: there is nothing to decide, only that it has fallen silent."""
 BODY_BUFFER_BYTES = 128 << 10
 """Of one connection, not yet read: more only delays what the publisher learns of congestion."""
 
@@ -86,8 +88,10 @@ class HubServer:
 
     async def _tick_is_due(self) -> None:
         """Most hubs wait for a publisher most of the time: then there is nothing but heartbeats."""
-        if self._hub.legs or self._hub.output.timeline is not None:
-            await asyncio.sleep(TICK_SECONDS)
+        legs = self._hub.legs
+        if legs or self._hub.output.timeline is not None:
+            calm = len(legs) == 1 and self._hub.delivering
+            await asyncio.sleep(CALM_TICK_SECONDS if calm else TICK_SECONDS)
             return
         self._busy.clear()
         with contextlib.suppress(TimeoutError):

@@ -96,7 +96,7 @@ class TimelineEndpoint:
         response.force_close()
         await response.prepare(request)
         transport = request.transport
-        if not isinstance(transport, asyncio.Transport):  # it has gone already
+        if transport is None:  # it has gone already
             return response
         delivery = Delivery(
             self._hub,
