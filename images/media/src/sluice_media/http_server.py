@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-__all__ = ["chunk", "serving"]
+__all__ = ["serving"]
 
 FIRST_REQUEST_SECONDS = 10.0
 """A connection without a complete request head by then is cut."""
@@ -90,9 +90,3 @@ async def serving(
         for timer in waiting.values():
             timer.cancel()
         await runner.cleanup()
-
-
-def chunk(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """A chunk of a body (RFC 9112, 7.1) as buffers, for what is written past aiohttp: its own way
-    costs several times what the socket does. ``data`` is not empty: that would end the body."""
-    return b"%x\r\n" % len(data), data, b"\r\n"

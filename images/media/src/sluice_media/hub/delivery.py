@@ -12,8 +12,8 @@ import asyncio
 
 from aiohttp import web
 
+from sluice_media.chunked import chunk, takes_more
 from sluice_media.contract import TimelineHeartbeat
-from sluice_media.http_server import chunk
 from sluice_media.hub.clock import Clock, Moment
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.metrics import HubMetrics
@@ -25,8 +25,6 @@ __all__ = ["HEARTBEAT_SECONDS", "Delivery"]
 
 HEARTBEAT_SECONDS = 0.5
 BATCH_BYTES = 256 << 10
-_UNSENT_BYTES = 64 << 10
-"""A socket with more to send than this is full: what comes stays in the ring."""
 
 
 class Delivery:
@@ -85,17 +83,12 @@ class Delivery:
         if live is None or live.done():
             self._missed = True
             return
-        transport = self._transport
-        if (
-            not self._chunked
-            or transport.is_closing()
-            or transport.get_write_buffer_size() > _UNSENT_BYTES
-        ):
+        if not self._chunked or not takes_more(self._transport):
             live.set_result(None)
             return
         try:
             if data := self._next(now):
-                transport.writelines(chunk(data))
+                self._transport.writelines(chunk((data,)))
         except Exception as error:
             # One reader's failure is its own: the others are served in the same call.
             live.set_exception(error)

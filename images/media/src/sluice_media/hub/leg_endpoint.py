@@ -19,8 +19,8 @@ import structlog
 from aiohttp import ClientError, web
 from pydantic import SecretStr, ValidationError
 
+from sluice_media.chunked import chunk, takes_more
 from sluice_media.contract import HELLO_HEADER, LegEnd, LegGrant, LegHello, Refusal
-from sluice_media.http_server import chunk
 from sluice_media.hub.admission import LegRefusedError
 from sluice_media.hub.clock import Clock
 from sluice_media.hub.feed import feed_for
@@ -35,7 +35,6 @@ ACK_SECONDS = 0.2
 CLOSE_SECONDS = 1.0
 """How long a half-open socket may delay the last line before it is cut."""
 MAX_HELLO_BYTES = 4096
-MAX_UNREAD_BYTES = 64 << 10
 DEAD_PEER_SECONDS = 10
 """An acknowledgement that a gateway's node does not confirm for so long: the node is gone."""
 MIN_PASSPHRASE_BYTES, MAX_PASSPHRASE_BYTES = 10, 79
@@ -219,14 +218,9 @@ class LegEndpoint:
         """A line every 200 ms. A gateway that does not read them gets none until it does."""
 
         def acknowledge() -> None:
-            if (
-                transport is not None
-                and not transport.is_closing()
-                and connection.leg.end is None
-                and transport.get_write_buffer_size() < MAX_UNREAD_BYTES
-            ):
+            if transport is not None and connection.leg.end is None and takes_more(transport):
                 line = self._hub.ack(connection.leg).to_json().encode() + b"\n"
-                transport.write(b"".join(chunk(line)))
+                transport.writelines(chunk((line,)))
 
         return _Repeating(ACK_SECONDS, acknowledge)
 
