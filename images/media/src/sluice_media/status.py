@@ -55,7 +55,7 @@ class StatusBoard(Generic[S]):
 
     def __init__(self, first: S, *, ticking: frozenset[str] = frozenset()) -> None:
         self._status = first
-        self._quiet = {*ticking, *_HEAD_FIELDS}
+        self._loud = frozenset(type(first).model_fields) - ticking - _HEAD_FIELDS
         # Starts at the clock, so that it also grows over restarts of the container.
         self._version = time.time_ns() // 1_000_000
         self._changed = asyncio.Event()
@@ -71,7 +71,7 @@ class StatusBoard(Generic[S]):
     def publish(self, status: S) -> bool:
         """Takes a new status; returns whether anything but ticking fields differs."""
         before, self._status = self._status, status
-        if status.model_dump(exclude=self._quiet) == before.model_dump(exclude=self._quiet):
+        if not any(getattr(status, name) != getattr(before, name) for name in self._loud):
             return False
         self._wake()
         return True

@@ -39,6 +39,10 @@ class UnitFlags(IntFlag):
     """Units before this one are missing (a splice, a gap, a dropped GOP)."""
 
 
+_RANDOM_ACCESS = int(UnitFlags.RANDOM_ACCESS)
+_DISCONTINUITY = int(UnitFlags.DISCONTINUITY)
+
+
 @dataclass(slots=True, frozen=True)
 class TrackFormat:
     """What a decoder needs to know of one track. Two formats are the same iff they are equal."""
@@ -57,8 +61,10 @@ class TrackFormat:
     channels: int = 0
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class AccessUnit:
+    """Not frozen for the sake of speed, but nobody changes one."""
+
     track: int
     dts: int
     """Decoding time, 90 kHz, unwrapped."""
@@ -70,4 +76,9 @@ class AccessUnit:
 
     @property
     def is_random_access(self) -> bool:
-        return bool(self.flags & UnitFlags.RANDOM_ACCESS)
+        # An IntFlag's own operators take a microsecond each, and every unit is asked several times.
+        return int.__and__(self.flags, _RANDOM_ACCESS) != 0
+
+    @property
+    def is_discontinuity(self) -> bool:
+        return int.__and__(self.flags, _DISCONTINUITY) != 0

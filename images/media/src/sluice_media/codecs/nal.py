@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from sluice_media.codecs.errors import CodecError
 
-__all__ = ["has_recovery_point", "iter_nal_units", "unescape"]
+__all__ = ["has_nal_units", "has_recovery_point", "iter_nal_units", "unescape"]
 
 _SEI_RECOVERY_POINT = 6
 _EMULATION = b"\x00\x00\x03"
@@ -34,6 +34,21 @@ def iter_nal_units(payload: bytes, nal_length_size: int) -> Iterator[memoryview]
             raise CodecError(f"a NAL unit of {length} bytes does not fit its access unit")
         if length:
             yield view[start:position]
+
+
+def has_nal_units(payload: bytes, nal_length_size: int) -> bool:
+    """Whether :func:`iter_nal_units` yields any. Raises :class:`CodecError` as it does."""
+    position = 0
+    end = len(payload)
+    found = False
+    while position < end:
+        start = position + nal_length_size
+        length = int.from_bytes(payload[position:start], "big")
+        position = start + length
+        if position > end:
+            raise CodecError(f"a NAL unit of {length} bytes does not fit its access unit")
+        found = found or length > 0
+    return found
 
 
 def unescape(nal: bytes) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sluice_media.codecs import CodecError, aac, h264, hevc
-from sluice_media.codecs.nal import iter_nal_units
+from sluice_media.codecs.nal import has_nal_units
 from sluice_media.codecs.sample_clock import SampleClock
 from sluice_media.flv.errors import FlvError
 from sluice_media.flv.packets import Packet, PacketKind, parse_audio, parse_video
@@ -176,7 +176,7 @@ class FlvDemuxer:
             return None
         size = self._nal_length_size
         try:
-            if not sum(1 for _ in iter_nal_units(packet.body, size)):
+            if not has_nal_units(packet.body, size):
                 return None
             random_access = self._is_random_access(packet.body, size)
         except CodecError:

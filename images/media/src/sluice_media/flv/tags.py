@@ -5,6 +5,7 @@ Source: Adobe Flash Video File Format 10.1 (2010), Annex E.2 (header), E.3 (body
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -21,6 +22,9 @@ _MAX_HEADER_BYTES = 1_024
 _TAG_HEAD_BYTES = 11
 _PREVIOUS_SIZE_BYTES = 4
 _FILTERED = 0x20
+_TAG_HEAD = struct.Struct("!II3x")
+"""Type and length of the payload; timestamp, its highest byte last; stream id, always 0."""
+_PREVIOUS_SIZE = struct.Struct("!I")
 
 
 class TagType(IntEnum):
@@ -29,8 +33,10 @@ class TagType(IntEnum):
     SCRIPT = 18
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class FlvTag:
+    """Not frozen for the sake of speed: there is one for every frame."""
+
     type_id: int
     """A TagType, or a number to be ignored. Equal to the RTMP message type."""
     timestamp_ms: int
@@ -46,16 +52,11 @@ def encode_tag(type_id: int, timestamp_ms: int, payload: bytes) -> bytes:
     length = len(payload)
     if length > 0xFFFFFF:
         raise FlvError(f"A payload of {length} bytes does not fit an FLV tag.")
-    return b"".join(
-        (
-            bytes((type_id,)),
-            length.to_bytes(3, "big"),
-            (timestamp_ms & 0xFFFFFF).to_bytes(3, "big"),
-            bytes(((timestamp_ms >> 24) & 0xFF, 0, 0, 0)),
-            payload,
-            (length + _TAG_HEAD_BYTES).to_bytes(4, "big"),
-        )
+    head = _TAG_HEAD.pack(
+        (type_id & 0xFF) << 24 | length,
+        (timestamp_ms << 8 | timestamp_ms >> 24 & 0xFF) & 0xFFFFFFFF,
     )
+    return b"".join((head, payload, _PREVIOUS_SIZE.pack(length + _TAG_HEAD_BYTES)))
 
 
 class TagReader:
@@ -72,30 +73,45 @@ class TagReader:
         PreviousTagSize is not compared: muxers get it wrong, and nothing depends on it.
         """
         buffer = self._buffer
-        buffer += data
-        position = 0
         if not self._header_done:
+            buffer += data
             position = self._read_header()
             if not self._header_done:
                 return []
-        tags: list[FlvTag] = []
-        while len(buffer) - position >= _TAG_HEAD_BYTES:
-            length = int.from_bytes(buffer[position + 1 : position + 4], "big")
-            if length > self._max_tag_bytes:
-                raise FlvError(f"An FLV tag of {length} bytes is larger than the limit.")
-            if buffer[position] & _FILTERED:
-                raise FlvError("Encrypted FLV is not supported.")
-            start = position + _TAG_HEAD_BYTES
-            end = start + length + _PREVIOUS_SIZE_BYTES
-            if len(buffer) < end:
-                break
-            timestamp = int.from_bytes(buffer[position + 4 : position + 7], "big")
-            timestamp |= buffer[position + 7] << 24
-            payload = bytes(memoryview(buffer)[start : start + length])
-            tags.append(FlvTag(buffer[position] & 0x1F, timestamp, payload))
-            position = end
+            data = bytes(memoryview(buffer)[position:])
+            buffer.clear()
+        if not buffer:
+            # As a rule a read holds whole tags: these are cut out of it without another copy.
+            tags, position = self._cut(data)
+            if position < len(data):
+                buffer += memoryview(data)[position:]
+            return tags
+        buffer += data
+        tags, position = self._cut(buffer)
         del buffer[:position]
         return tags
+
+    def _cut(self, data: bytes | bytearray) -> tuple[list[FlvTag], int]:
+        """The whole tags of ``data``, and where the rest begins."""
+        tags: list[FlvTag] = []
+        position = 0
+        available = len(data)
+        while available - position >= _TAG_HEAD_BYTES:
+            first, second = _TAG_HEAD.unpack_from(data, position)
+            length = first & 0xFFFFFF
+            if length > self._max_tag_bytes:
+                raise FlvError(f"An FLV tag of {length} bytes is larger than the limit.")
+            type_id = first >> 24
+            if type_id & _FILTERED:
+                raise FlvError("Encrypted FLV is not supported.")
+            start = position + _TAG_HEAD_BYTES
+            end = start + length
+            if available < end + _PREVIOUS_SIZE_BYTES:
+                break
+            timestamp = second >> 8 | (second & 0xFF) << 24
+            tags.append(FlvTag(type_id & 0x1F, timestamp, bytes(data[start:end])))
+            position = end + _PREVIOUS_SIZE_BYTES
+        return tags, position
 
     def _read_header(self) -> int:
         """The position behind the header; sets ``_header_done`` when it is complete."""

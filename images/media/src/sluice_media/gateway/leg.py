@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
@@ -18,6 +18,7 @@ from typing import Annotated
 import aiohttp
 from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 
+from sluice_media.chunked import chunk, takes_more
 from sluice_media.contract import (
     HELLO_HEADER,
     LegAck,
@@ -74,19 +75,24 @@ LegOutcome = Refused | Lost | Finished | LegEnd
 
 
 class LegBody:
-    """What is to be sent up one leg; bytes are put in and aiohttp takes them out."""
+    """What is to be sent up one leg. Bytes are put in; aiohttp takes them out until the hub has
+    accepted the leg and has what waited, then they go to the socket where they come in."""
 
     def __init__(self, preamble: bytes, max_pending: int) -> None:
         self._max_pending = max_pending
         self._parts: deque[bytes] = deque((preamble,))
         self._more = asyncio.Event()
+        self._transport: asyncio.Transport | None = None
         self.pending = len(preamble)
         """Bytes that were not handed to the socket yet."""
         self.finished = False
         self.overflowed = False
         """More is pending than may be: the hub answers, but it does not read."""
 
-    def put(self, parts: Iterable[bytes]) -> None:
+    def put(self, parts: Sequence[bytes]) -> None:
+        if not self._parts and self._transport is not None and takes_more(self._transport):
+            self._transport.writelines(chunk(parts))
+            return
         self.overflowed = self.overflowed or self.pending > self._max_pending
         if self.overflowed:
             return
@@ -95,8 +101,13 @@ class LegBody:
             self.pending += len(part)
         self._more.set()
 
+    def accepted(self, transport: asyncio.Transport | None) -> None:
+        """aiohttp has sent the head of the request over ``transport``."""
+        self._transport = transport
+
     def finish(self) -> None:
         """What was put in is all."""
+        self._transport = None
         self.finished = True
         self._more.set()
 
@@ -153,6 +164,7 @@ async def run_leg(
         return Lost(_network_words(error))
     try:
         if response.status == HTTPStatus.OK:
+            body.accepted(response.connection.transport if response.connection else None)
             on_accepted()
             return await _read_lines(response, request.silence_seconds, body, on_ack)
         return await _read_refusal(response, request.answer_seconds)

@@ -19,6 +19,7 @@ import structlog
 from aiohttp import ClientError, web
 from pydantic import SecretStr, ValidationError
 
+from sluice_media.chunked import chunk, takes_more
 from sluice_media.contract import HELLO_HEADER, LegEnd, LegGrant, LegHello, Refusal
 from sluice_media.hub.admission import LegRefusedError
 from sluice_media.hub.clock import Clock
@@ -50,6 +51,23 @@ class _Connection:
     leg: Leg
     key: SecretStr
     ended: asyncio.Event
+
+
+class _Repeating:
+    """Calls a function now and at intervals, without a task: it takes no longer than a unit."""
+
+    def __init__(self, seconds: float, function: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._function = function
+        self._loop = asyncio.get_running_loop()
+        self._call()
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+
+    def _call(self) -> None:
+        self._handle = self._loop.call_later(self._seconds, self._call)
+        self._function()
 
 
 class LegEndpoint:
@@ -160,17 +178,18 @@ class LegEndpoint:
         response.force_close()
         await response.prepare(request)
         self._changed()
+        acknowledging = self._acknowledge(request.transport, connection)
         body = asyncio.create_task(self._read(request, connection), name="leg-body")
-        acks = asyncio.create_task(self._acknowledge(response, connection), name="leg-acks")
+        ended = asyncio.create_task(connection.ended.wait(), name="leg-ended")
         try:
-            await asyncio.wait((body, acks), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((body, ended), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (body, acks):
+            acknowledging.cancel()
+            for task in (body, ended):
                 task.cancel()
-            await asyncio.gather(body, acks, return_exceptions=True)
-        for task in (body, acks):
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+            await asyncio.gather(body, ended, return_exceptions=True)
+        if not body.cancelled() and (error := body.exception()) is not None:
+            raise error
         if connection.leg.end is not None:
             await _close(request, response, connection.leg.end)
         return response
@@ -179,8 +198,9 @@ class LegEndpoint:
         """The body, until it ends, breaks or turns out to be no media."""
         leg = connection.leg
         feed = feed_for(leg.hello, self._hub, leg)
+        readany = request.content.readany
         try:
-            async for data in request.content.iter_any():
+            while data := await readany():
                 if leg.end is not None:
                     return
                 self._metrics.bytes_in += len(data)
@@ -192,17 +212,17 @@ class LegEndpoint:
         except _BROKEN as error:
             _log.info("leg_broken", leg=leg.name, error=type(error).__name__)
 
-    async def _acknowledge(self, response: web.StreamResponse, connection: _Connection) -> None:
-        """A line every 200 ms until the hub ends the leg or the connection breaks."""
-        try:
-            while connection.leg.end is None:
-                await response.write(self._hub.ack(connection.leg).to_json().encode() + b"\n")
-                try:
-                    await asyncio.wait_for(connection.ended.wait(), ACK_SECONDS)
-                except TimeoutError:
-                    continue
-        except _BROKEN as error:
-            _log.info("leg_broken", leg=connection.leg.name, error=type(error).__name__)
+    def _acknowledge(
+        self, transport: asyncio.Transport | None, connection: _Connection
+    ) -> _Repeating:
+        """A line every 200 ms. A gateway that does not read them gets none until it does."""
+
+        def acknowledge() -> None:
+            if transport is not None and connection.leg.end is None and takes_more(transport):
+                line = self._hub.ack(connection.leg).to_json().encode() + b"\n"
+                transport.writelines(chunk((line,)))
+
+        return _Repeating(ACK_SECONDS, acknowledge)
 
     def _end(self, connection: _Connection, end: LegEnd) -> None:
         self._hub.end_leg(connection.leg, end, self._clock())

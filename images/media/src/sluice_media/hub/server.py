@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -12,16 +13,18 @@ from pydantic import SecretStr
 from sluice_media.contract import IngestConfig
 from sluice_media.http_server import serving
 from sluice_media.hub.clock import Clock, system_clock
+from sluice_media.hub.delivery import HEARTBEAT_SECONDS
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import LegName
 from sluice_media.hub.leg_endpoint import LegEndpoint
 from sluice_media.hub.metrics import HubMetrics
-from sluice_media.hub.timeline_endpoint import HEARTBEAT_SECONDS, TimelineEndpoint
-from sluice_media.hub.wakeup import Wakeup
+from sluice_media.hub.timeline_endpoint import TimelineEndpoint
 
 __all__ = ["HubServer"]
 
 TICK_SECONDS = 0.1
+CALM_TICK_SECONDS = 0.25
+"""While one leg alone delivers: there is nothing to decide, only that it has fallen silent."""
 BODY_BUFFER_BYTES = 128 << 10
 """Of one connection, not yet read: more only delays what the publisher learns of congestion."""
 
@@ -48,7 +51,8 @@ class HubServer:
         self._clock = clock
         self._on_change = on_change
         self._revision = -1
-        self._wakeup = Wakeup()
+        self._units = 0
+        self._busy = asyncio.Event()
         self.legs = LegEndpoint(
             hub,
             clock=clock,
@@ -57,9 +61,7 @@ class HubServer:
             changed=self.changed,
             metrics=metrics,
         )
-        self.timeline = TimelineEndpoint(
-            hub, clock=clock, token=token, wakeup=self._wakeup, metrics=metrics
-        )
+        self.timeline = TimelineEndpoint(hub, clock=clock, token=token, metrics=metrics)
 
     def configure(self, config: IngestConfig) -> None:
         """Takes a new configuration, or new keys."""
@@ -70,18 +72,31 @@ class HubServer:
 
     async def run(self) -> None:
         """Lets time pass, for ever."""
-        ticks_per_beat = round(HEARTBEAT_SECONDS / TICK_SECONDS)
-        count = 0
+        beat_at = 0.0
         while True:
-            await asyncio.sleep(TICK_SECONDS)
-            self._hub.tick(self._clock())
-            count += 1
-            if count % ticks_per_beat == 0:
-                self.timeline.drop_slow()
-                self._wakeup.now()
-                self._on_change()
-            else:
-                self.changed(output=False)
+            await self._tick_is_due()
+            now = self._clock()
+            self._hub.tick(now)
+            if now.monotonic < beat_at:
+                self.changed()
+                continue
+            # A tick early rather than late, and no drift where ticks make up the beat.
+            beat_at = now.monotonic + HEARTBEAT_SECONDS - TICK_SECONDS / 2
+            self.timeline.drop_slow()
+            self.timeline.push()
+            self._on_change()
+
+    async def _tick_is_due(self) -> None:
+        """Most hubs wait for a publisher most of the time: then there is nothing but heartbeats."""
+        legs = self._hub.legs
+        if legs or self._hub.output.timeline is not None:
+            calm = len(legs) == 1 and self._hub.delivering
+            await asyncio.sleep(CALM_TICK_SECONDS if calm else TICK_SECONDS)
+            return
+        self._busy.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                await self._busy.wait()
 
     @asynccontextmanager
     async def listen(self, host: str, port: int) -> AsyncIterator[int]:
@@ -97,12 +112,14 @@ class HubServer:
             finally:
                 self.timeline.cut_all()
 
-    def changed(self, *, output: bool = True) -> None:
-        """After anything that may have moved the hub: wakes readers, tells of new words."""
+    def changed(self) -> None:
+        """After anything that may have moved the hub: readers get units, status new words."""
         if self._hub.revision != self._revision:
             self._revision = self._hub.revision
+            self._busy.set()
             self.legs.wake_ended()
-            self._wakeup.now()
+            self.timeline.push()
             self._on_change()
-        elif output:
-            self._wakeup.soon()
+        elif self._hub.output.units != self._units:
+            self._units = self._hub.output.units
+            self.timeline.push_soon()

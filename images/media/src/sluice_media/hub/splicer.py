@@ -26,6 +26,11 @@ _FORWARDS_AFTER_SILENCE = TICKS_PER_SECOND
 _LONGEST_FRAME = TICKS_PER_SECOND
 _DEFAULT_VIDEO_FRAME = 3_600
 _AAC_SAMPLES_PER_FRAME = 1_024
+_FLAGS = (
+    (UnitFlags.NONE, UnitFlags.RANDOM_ACCESS),
+    (UnitFlags.DISCONTINUITY, UnitFlags.DISCONTINUITY | UnitFlags.RANDOM_ACCESS),
+)
+"""By discontinuity and random access: putting flags together costs more than the rest of it."""
 _DEFAULT_AUDIO_FRAME = 1_920
 
 
@@ -165,11 +170,8 @@ class Splicer:
         elif dts - track.last_out <= _LONGEST_FRAME and not track.fresh:
             track.frame = dts - track.last_out
         pts = max(unit.pts + self.offset, dts)
-        flags = unit.flags & UnitFlags.DISCONTINUITY
-        if is_reference and (unit.is_random_access or not self._is_video(unit.track)):
-            flags |= UnitFlags.RANDOM_ACCESS
-        if track.fresh:
-            flags |= UnitFlags.DISCONTINUITY
+        is_entry = is_reference and (unit.is_random_access or not self._is_video(unit.track))
+        flags = _FLAGS[track.fresh or unit.is_discontinuity][is_entry]
         track.last_out, track.last_source = dts, unit.dts
         track.last_pts = max(track.last_pts, pts)
         track.fresh = track.replaying = False

@@ -8,7 +8,6 @@ heartbeats. With ``format=ts`` it is a plain transport stream for people and for
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -16,21 +15,19 @@ import structlog
 from aiohttp import ClientError, web
 from pydantic import SecretStr, ValidationError
 
-from sluice_media.contract import TimelineAck, TimelineHeartbeat
+from sluice_media.contract import TimelineAck
 from sluice_media.hub.clock import Clock, us_of
+from sluice_media.hub.delivery import Delivery
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.readers import RECORDER, Reader
 from sluice_media.hub.timeline import Request
 from sluice_media.hub.ts_view import TsView
-from sluice_media.hub.wakeup import Wakeup
 from sluice_media.status import bearer_matches
-from sluice_media.timeline.framing import CONTENT_TYPE, encode
+from sluice_media.timeline.framing import CONTENT_TYPE
 
 __all__ = ["TimelineEndpoint"]
 
-HEARTBEAT_SECONDS = 0.5
-BATCH_BYTES = 256 << 10
 MAX_READERS = 500
 MAX_NAME = 128
 MAX_ACK_BYTES = 4096
@@ -45,15 +42,30 @@ class TimelineEndpoint:
         *,
         clock: Clock,
         token: Callable[[], SecretStr | None],
-        wakeup: Wakeup,
         metrics: HubMetrics,
     ) -> None:
         self._hub = hub
         self._clock = clock
         self._token = token
-        self._wakeup = wakeup
         self._metrics = metrics
-        self._transports: dict[Reader, asyncio.Transport] = {}
+        self._deliveries: dict[Reader, Delivery] = {}
+        self._pushing: asyncio.Handle | None = None
+
+    def push_soon(self) -> None:
+        """There is something new. Readers get it once, after everything that came in with it."""
+        if self._pushing is None:
+            self._pushing = asyncio.get_running_loop().call_soon(self.push)
+
+    def push(self) -> None:
+        """Sends what is new, and heartbeats that are due; called regularly."""
+        if self._pushing is not None:
+            self._pushing.cancel()
+            self._pushing = None
+        if not self._deliveries:
+            return
+        now = self._clock()
+        for delivery in tuple(self._deliveries.values()):
+            delivery.push(now)
 
     def drop_slow(self) -> None:
         """Drops readers that are too slow, and nobody else; called regularly."""
@@ -83,16 +95,28 @@ class TimelineEndpoint:
         response = web.StreamResponse(headers={"Content-Type": content_type})
         response.force_close()
         await response.prepare(request)
-        if isinstance(request.transport, asyncio.Transport):
-            self._transports[reader] = request.transport
+        transport = request.transport
+        if transport is None:  # it has gone already
+            return response
+        delivery = Delivery(
+            self._hub,
+            reader,
+            request,
+            response,
+            transport,
+            view=view,
+            clock=self._clock,
+            metrics=self._metrics,
+        )
+        self._deliveries[reader] = delivery
         self._hub.attach(reader, self._clock())
         _log.info("reader_attached", reader=reader.id, role=reader.role)
         try:
-            await self._stream(reader, response, view)
+            await delivery.run()
         except (OSError, ClientError) as error:
             _log.info("reader_broken", reader=reader.id, error=type(error).__name__)
         finally:
-            self._transports.pop(reader, None)
+            self._deliveries.pop(reader, None)
             self._hub.readers.detach(reader, self._clock())
         return response
 
@@ -109,69 +133,10 @@ class TimelineEndpoint:
             raise web.HTTPNotFound(text="no recorder of that name reads here")
         return web.Response(status=204)
 
-    async def _stream(
-        self, reader: Reader, response: web.StreamResponse, view: TsView | None
-    ) -> None:
-        """Writes until the session ends or the connection breaks."""
-        said: bytes | None = None
-        said_at = 0.0
-        while True:
-            seen = self._wakeup.generation
-            parts: list[bytes] = []
-            ended = self._collect(reader, parts)
-            beat = self._heartbeat(reader)
-            now = time.monotonic()
-            if not ended and (beat != said or now - said_at >= HEARTBEAT_SECONDS * 0.9):
-                parts.append(beat)
-                said, said_at = beat, now
-            if parts:
-                data = b"".join(parts) if len(parts) > 1 else parts[0]
-                data = view.feed(data) if view is not None else data
-                if data:
-                    await response.write(data)
-                    self._metrics.bytes_out += len(data)
-            if ended:
-                return
-            if reader.at_head:
-                await self._wakeup.wait(seen)
-
-    def _collect(self, reader: Reader, parts: list[bytes]) -> bool:
-        """The next records, if there are any. True: they are the last ones."""
-        if reader.timeline is None:
-            timeline = self._hub.output.find(reader.request)
-            if timeline is None:
-                reader.wait()
-                return False
-            parts.append(reader.begin(timeline))
-        timeline = reader.timeline
-        if timeline is None:
-            return False
-        try:
-            data, seq = timeline.ring.read(reader.seq, BATCH_BYTES)
-        except IndexError:
-            raise ConnectionResetError("the reader has fallen out of the ring") from None
-        if data:
-            parts.append(data)
-            reader.advanced(seq, self._clock())
-        return timeline.ended and reader.at_head
-
-    def _heartbeat(self, reader: Reader) -> bytes:
-        """A reader that is still behind hears of what it reads, not of what comes later."""
-        if not reader.at_head:
-            return _BEATS[True, True]
-        return _BEATS[self._hub.output.timeline is not None, self._hub.delivering]
-
     def _cut(self, reader: Reader) -> None:
-        transport = self._transports.pop(reader, None)
-        if transport is not None:
-            transport.abort()
-
-
-_BEATS = {
-    (session, delivering): encode(TimelineHeartbeat(session=session, delivering=delivering))
-    for session in (True, False)
-    for delivering in (True, False)
-}
+        delivery = self._deliveries.pop(reader, None)
+        if delivery is not None:
+            delivery.cut()
 
 
 def _identity(request: web.Request) -> tuple[str, str]:

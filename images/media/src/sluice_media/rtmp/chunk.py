@@ -23,7 +23,7 @@ _MAX_CHUNK_BYTES = 0xFFFFFF
 _EXTENDED = 0xFFFFFF
 _U32_MASK = 0xFFFFFFFF
 _PLAUSIBLE_DELTA_MS = 10_000
-_RUN_CHUNKS = 64
+_RUN_CHUNKS = 256
 """Looked at in one go; a bound, so that interleaved tiny chunks cost no more than their number."""
 _HEADER_BYTES = (11, 7, 3, 0)
 _U32 = struct.Struct("!I")

@@ -53,6 +53,7 @@ MAX_BODY_BYTES = 16 << 20
 _HEAD = struct.Struct("!BI")
 UNIT_HEAD = struct.Struct("!BBqqq")
 """track, flags, dts, pts (90 kHz), utc (microseconds)"""
+_UNIT_RECORD = struct.Struct(_HEAD.format + UNIT_HEAD.format.lstrip("!"))
 
 
 class RecordType(IntEnum):
@@ -63,6 +64,8 @@ class RecordType(IntEnum):
     HEARTBEAT = 5
     END = 6
 
+
+_UNIT = int(RecordType.UNIT)
 
 Record = (
     AccessUnit | TimelineFormat | TimelineGap | TimelineAnchor | TimelineHeartbeat | TimelineEnd
@@ -83,10 +86,17 @@ class FramingError(ValueError):
 
 
 def encode_unit(unit: AccessUnit) -> bytes:
-    head = UNIT_HEAD.pack(unit.track, unit.flags, unit.dts, unit.pts, unit.utc_us)
-    return b"".join(
-        (_HEAD.pack(RecordType.UNIT, len(head) + len(unit.payload)), head, unit.payload)
+    payload = unit.payload
+    head = _UNIT_RECORD.pack(
+        _UNIT,
+        UNIT_HEAD.size + len(payload),
+        unit.track,
+        unit.flags,
+        unit.dts,
+        unit.pts,
+        unit.utc_us,
     )
+    return head + payload
 
 
 def encode(record: Record) -> bytes:
