@@ -61,7 +61,7 @@ class TrackFormat:
     channels: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class AccessUnit:
     """Not frozen for the sake of speed, but nobody changes one."""
 
