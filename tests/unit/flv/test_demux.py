@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.flv import (
@@ -244,7 +244,6 @@ def test_messages_are_classified_without_taking_them_apart() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([8, 9, 18]), st.binary(max_size=60)), max_size=6))
-@settings(max_examples=250, deadline=None)
 def test_garbage_raises_typed_errors_only(tags: list[tuple[int, bytes]]) -> None:
     source = Source()
     source.send(VIDEO, 0, s.avc_config())
@@ -267,7 +266,6 @@ def test_garbage_raises_typed_errors_only(tags: list[tuple[int, bytes]]) -> None
     ),
     st.data(),
 )
-@settings(max_examples=250, deadline=None)
 def test_damaged_tags_raise_typed_errors_only(payload: bytes, data: st.DataObject) -> None:
     source = hevc_source()
     raw = bytearray(payload)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.flv import FlvDemuxer, FlvMuxer, FlvTag, Metadata, TagType, metadata_payload
@@ -87,7 +87,6 @@ steps = st.lists(
 
 
 @given(steps, st.booleans(), st.integers(0, 1 << 34))
-@settings(max_examples=80, deadline=None)
 def test_what_is_muxed_is_demuxed_to_the_same_units(
     given_steps: list[tuple[int, int, bool]], hevc: bool, base: int
 ) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.flv import FILE_HEADER, FlvError, FlvTag, TagReader, encode_tag
@@ -29,7 +29,6 @@ def encode(given_tags: list[FlvTag]) -> bytes:
 
 
 @given(tags, st.lists(st.integers(1, 300), min_size=1, max_size=4))
-@settings(max_examples=80, deadline=None)
 def test_what_is_written_is_read_back_at_any_split(
     given_tags: list[FlvTag], cuts: list[int]
 ) -> None:
@@ -46,7 +45,6 @@ def test_what_is_written_is_read_back_at_any_split(
 
 
 @given(st.binary(max_size=300), st.booleans())
-@settings(max_examples=150, deadline=None)
 def test_garbage_raises_the_typed_error_only(data: bytes, with_header: bool) -> None:
     with contextlib.suppress(FlvError):
         TagReader().feed(FILE_HEADER + data if with_header else data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.gateway.path import BadPath, parse_publish_path
@@ -61,7 +61,6 @@ def test_no_repr_shows_the_key_and_a_misplaced_one_is_not_shown_in_logs() -> Non
 
 
 @given(st.text(max_size=40), st.text(max_size=60))
-@settings(max_examples=200, deadline=None)
 def test_any_text_is_a_path_or_the_typed_error(app: str, key: str) -> None:
     with contextlib.suppress(BadPath):
         parse_publish_path(app, key)

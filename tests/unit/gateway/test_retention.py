@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.flv import FILE_HEADER, FlvDemuxer, TagReader
@@ -153,7 +153,6 @@ def test_a_source_on_air_for_49_days_is_kept_in_unwrapped_times() -> None:
 
 
 @given(st.lists(st.integers(0, 12_000), max_size=6), st.integers(1, 12))
-@settings(max_examples=40, deadline=None)
 def test_nothing_after_an_ack_is_ever_missing(acks: list[int], seconds: int) -> None:
     source = Source()
     highest = 0

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import TimelineEnd
@@ -303,7 +303,6 @@ class Story:
             self.legs.pop(name).end()
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     events,
     st.sampled_from([0, 2]),

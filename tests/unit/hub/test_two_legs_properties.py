@@ -133,7 +133,6 @@ def _number(unit: AccessUnit) -> int:
     return int(unit.payload.rsplit(b"/", 1)[1])
 
 
-@settings(max_examples=100, deadline=None)
 @given(scenes, bases, bases, tracks, pictures)
 def test_whatever_two_legs_do_the_output_is_one_timeline(
     story: list[dict[Any, Any]],

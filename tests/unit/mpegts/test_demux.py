@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.flv import Metadata
@@ -115,7 +115,6 @@ def shaped(shape: list[tuple[bool, list[int], bool, bool, int]], first: int) -> 
     return units
 
 
-@settings(max_examples=60, deadline=None)
 @given(_SHAPES, st.sampled_from((0, 900_000, WRAP - 5 * FRAME)), st.data())
 def test_any_units_come_back_identical_however_the_bytes_are_cut(
     shape: list[tuple[bool, list[int], bool, bool, int]], first: int, data: st.DataObject

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.mpegts import TsMuxer
@@ -144,7 +144,6 @@ def _events_until_error(stream: bytes, sizes: Sequence[int]) -> list[object]:
     return [*events, demuxer.formats, demuxer.dropped_units, demuxer.continuity_errors]
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -165,7 +164,6 @@ def test_a_damaged_stream_gives_the_same_events_however_it_is_cut(
     assert _events_until_error(stream, sizes) == _events_until_error(stream, ())
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(min_size=187, max_size=187), max_size=20), st.binary(max_size=400))
 def test_any_bytes_raise_nothing_but_our_errors(bodies: list[bytes], tail: bytes) -> None:
     stream = b"".join(b"\x47" + body for body in bodies) + tail

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import PushState
@@ -316,7 +316,6 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 )
 
 
-@settings(max_examples=300)
 @given(st.lists(st.tuples(EVENTS, st.floats(0, 100)), max_size=40))
 def test_there_is_never_a_second_connection(story: list[tuple[Event, float]]) -> None:
     """Whatever happens: Dial only without a connection, HangUp only with one, and no deadline

@@ -6,7 +6,7 @@ import contextlib
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.rtmp import amf0
@@ -32,20 +32,17 @@ values = st.recursive(
 
 
 @given(st.lists(values, max_size=5))
-@settings(max_examples=150, deadline=None)
 def test_what_is_written_is_read_back(given_values: list[amf0.Value]) -> None:
     assert amf0.decode(amf0.encode(*given_values)) == given_values
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=300, deadline=None)
 def test_garbage_raises_the_typed_error_only(data: bytes) -> None:
     with contextlib.suppress(AmfError):
         amf0.decode(data)
 
 
 @given(st.lists(values, min_size=1, max_size=3), st.data())
-@settings(max_examples=150, deadline=None)
 def test_damaged_values_raise_the_typed_error_only(
     given_values: list[amf0.Value], data: st.DataObject
 ) -> None:

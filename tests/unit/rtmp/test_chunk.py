@@ -7,7 +7,7 @@ import itertools
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.rtmp.chunk import ChunkLimits, ChunkReader, ChunkWriter
@@ -57,7 +57,6 @@ def feed_split(reader: ChunkReader, data: bytes, cuts: list[int]) -> list[Messag
 
 
 @given(messages(), chunk_sizes, st.lists(st.integers(1, 3_000), min_size=1, max_size=5))
-@settings(max_examples=120, deadline=None)
 def test_what_is_written_is_read_back_at_any_split(
     given_messages: list[tuple[int, Message]], chunk_bytes: int, cuts: list[int]
 ) -> None:
@@ -175,14 +174,12 @@ def test_hostile_input_is_refused(data: bytes) -> None:
 
 
 @given(st.binary(max_size=2_000))
-@settings(max_examples=200, deadline=None)
 def test_garbage_raises_the_typed_error_only(data: bytes) -> None:
     with contextlib.suppress(RtmpError):
         ChunkReader().feed(data)
 
 
 @given(messages(), st.data())
-@settings(max_examples=100, deadline=None)
 def test_damaged_streams_end_alike_at_any_split(
     given_messages: list[tuple[int, Message]], data: st.DataObject
 ) -> None:

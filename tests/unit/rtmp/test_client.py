@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.rtmp import (
@@ -188,7 +188,6 @@ def test_a_ping_of_the_server_is_answered() -> None:
 
 
 @given(st.binary(max_size=600))
-@settings(max_examples=100, deadline=None)
 def test_garbage_of_a_server_raises_the_typed_error_only(data: bytes) -> None:
     with contextlib.suppress(RtmpError):
         connected().feed(data)

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.rtmp import (
@@ -259,13 +259,11 @@ def play_back(data: bytes, cuts: list[int]) -> list[ServerEvent]:
 
 
 @given(st.lists(st.integers(1, 4_000), min_size=1, max_size=4))
-@settings(max_examples=40, deadline=None)
 def test_events_do_not_depend_on_how_bytes_arrive(cuts: list[int]) -> None:
     assert play_back(capture(), cuts) == play_back(capture(), [1 << 20])
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
 def test_a_damaged_capture_raises_the_typed_error_only(data: st.DataObject) -> None:
     raw = bytearray(capture())
     for _ in range(data.draw(st.integers(1, 6))):
@@ -275,7 +273,6 @@ def test_a_damaged_capture_raises_the_typed_error_only(data: st.DataObject) -> N
 
 
 @given(st.binary(max_size=600))
-@settings(max_examples=100, deadline=None)
 def test_garbage_after_the_handshake_raises_the_typed_error_only(data: bytes) -> None:
     with contextlib.suppress(RtmpError):
         play_back(data, [100])

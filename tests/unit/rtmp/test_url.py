@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.rtmp import RtmpUrl, RtmpUrlError, parse_rtmp_url
@@ -79,7 +79,6 @@ def test_what_is_wrong_is_said_in_a_sentence_without_the_key(url: str, sentence:
 
 
 @given(st.text(max_size=60), st.none() | st.text(max_size=20))
-@settings(max_examples=200, deadline=None)
 def test_any_text_gives_a_url_or_the_typed_error(text: str, key: str | None) -> None:
     for url in (text, f"rtmp://{text}", f"rtmp://h/{text}"):
         with contextlib.suppress(RtmpUrlError):

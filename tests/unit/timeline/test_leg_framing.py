@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import LegFormat, TimelineHeartbeat, TrackInfo
@@ -130,7 +130,6 @@ def _events(data: bytes, cuts: Iterable[int]) -> list[LegEvent] | str:
 
 
 @given(st.binary(max_size=40), st.integers(0, 400), st.lists(st.integers(0, 10_000), max_size=4))
-@settings(max_examples=150, deadline=None)
 def test_damage_ends_in_bad_media_or_in_units_wherever_it_is_cut(
     damage: bytes, at: int, cuts: list[int]
 ) -> None:
