@@ -80,6 +80,25 @@ def test_extended_timestamps_with_and_without_repetition(chunk_bytes: int, repea
         assert feed_split(reader, data, [cut]) == [message]
 
 
+@given(st.lists(sizes, min_size=1, max_size=4), timestamps, chunk_sizes, st.floats(0, 1))
+def test_no_more_bytes_are_missing_than_will_come(
+    lengths: list[int], timestamp: int, chunk_bytes: int, cut: float
+) -> None:
+    """Who waited for more would hold a message back until the next one comes."""
+    writer, reader = ChunkWriter(), ChunkReader()
+    data = writer.set_chunk_size(chunk_bytes)
+    ends = [len(data)]
+    for length in lengths:
+        data += writer.encode(6, 9, 1, timestamp, bytes(length))
+        ends.append(len(data))
+    position = int(cut * len(data))
+    reader.feed(data[:position])
+    end = next(end for end in ends if end >= position)
+    assert reader.missing_bytes <= end - position
+    if timestamp < 0xFFFFFF and reader.missing_bytes:
+        assert reader.missing_bytes == end - position
+
+
 def test_interleaved_messages_keep_apart() -> None:
     video = Message(9, 40, 1, payload(9_000, 1)[:9_000])
     audio = Message(8, 23, 1, payload(700, 2)[:700])

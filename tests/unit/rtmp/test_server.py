@@ -116,6 +116,18 @@ def test_media_comes_out_as_flv_payloads() -> None:
     ]
 
 
+def test_a_publisher_is_waited_for_until_there_is_something_new() -> None:
+    peer = Peer()
+    assert peer.session.awaited_bytes == 1  # a command may have any length
+    peer.published()
+    assert peer.session.awaited_bytes == 13  # more than the header of a message
+    picture = chunks(Message(9, 40, 1, b"picture" * 100), csid=6)
+    assert not peer.send(picture[:300])
+    assert peer.session.awaited_bytes == len(picture) - 300
+    assert peer.send(picture[300:])
+    assert peer.session.awaited_bytes == 13
+
+
 def test_media_before_publish_is_left_out_and_while_waiting_is_passed_on() -> None:
     peer = Peer()
     assert peer.send(command("connect", 1.0, {"app": "ns"}))

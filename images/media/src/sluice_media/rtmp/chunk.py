@@ -70,8 +70,11 @@ class ChunkReader:
         self._streams: dict[int, _ChunkStream] = {}
         self._partial_bytes = 0
         self._empty_in_a_row = 0
+        self._current: _ChunkStream | None = None
         self.chunk_bytes = DEFAULT_CHUNK_BYTES
         """The peer's chunk size."""
+        self.missing_bytes = 0
+        """At least so many bytes will still come for the message that has begun; 0: none has."""
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages that are complete now.
@@ -79,14 +82,27 @@ class ChunkReader:
         Raises RtmpError when the peer breaks the protocol or a limit; messages before that in
         ``data`` are lost then, as is the connection.
         """
-        self._buffer += data
+        buffer = self._buffer
+        buffer += data
+        size = len(buffer)
         messages: list[Message] = []
-        while self._position < len(self._buffer) and self._read_chunk(messages):
+        while self._position < size and self._read_chunk(messages):
             pass
-        if self._position:
-            del self._buffer[: self._position]
-            self._position = 0
+        if self._position == size:
+            buffer.clear()
+        else:
+            del buffer[: self._position]
+        self._position = 0
+        self.missing_bytes = self._count_missing()
         return messages
+
+    def _count_missing(self) -> int:
+        current = self._current
+        if current is None or not current.partial:
+            return 0
+        left = current.length - len(current.partial)
+        # A continuation chunk's header has one byte at least.
+        return max(0, left + -(-left // self.chunk_bytes) - len(self._buffer))
 
     def _read_chunk(self, messages: list[Message]) -> bool:
         """Reads one chunk, or a run of them; False when there are not enough bytes."""
@@ -104,6 +120,7 @@ class ChunkReader:
         stream = self._streams.get(csid)
         if stream is None:
             stream = self._open(csid, kind)
+        self._current = stream
         if not stream.partial:
             return self._read_first(stream, kind, start, messages)
         if kind != 3:
@@ -180,26 +197,29 @@ class ChunkReader:
             same = buffer[after : after + 4] == stream.extended
             stream.repeated = stream.extended if same else b""
         head = basic + stream.repeated
+        chunk_bytes = self.chunk_bytes
         left = stream.length - len(stream.partial)
-        stride = len(head) + self.chunk_bytes
-        run = min(left // self.chunk_bytes, (len(buffer) - position) // stride, _RUN_CHUNKS)
+        stride = len(head) + chunk_bytes
+        run = min(left // chunk_bytes, (len(buffer) - position) // stride, _RUN_CHUNKS)
+        end = position + run * stride
         if run > 1:
-            end = position + run * stride
             for offset, value in enumerate(head):
                 column = buffer[position + offset : end : stride]
                 run = min(run, len(column) - len(column.lstrip(bytes((value,)))))
-        if run > 1:
-            block = buffer[position : position + run * stride]
-            for removed in range(len(head)):
-                del block[:: stride - removed]
-            self._position = position + run * stride
-        else:
-            start = position + len(head)
-            end = start + min(self.chunk_bytes, left)
-            if len(buffer) < end:
-                return False
-            block = buffer[start:end]
-            self._position = end
+            end = position + run * stride
+        block = buffer[position:end]
+        for removed in range(len(head)):
+            del block[:: stride - removed]
+        left -= run * chunk_bytes
+        if 0 < left < chunk_bytes:
+            # The last chunk, which is shorter. Its head may differ only where it is the first.
+            start = end + len(head)
+            if len(buffer) >= start + left and (not run or buffer[end:start] == head):
+                end = start + left
+                block += buffer[start:end]
+        if end == position:
+            return False
+        self._position = end
         self._append(stream, block, messages)
         return True
 

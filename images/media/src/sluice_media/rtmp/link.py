@@ -52,7 +52,11 @@ class Link:
         Raises RtmpError.
         """
         self.received_bytes += len(data)
-        messages = [m for m in self.reader.feed(data) if not self._is_control(m)]
+        messages = self.reader.feed(data)
+        for message in messages:
+            if message.type_id <= MessageType.SET_PEER_BANDWIDTH:
+                messages = [m for m in messages if not self._is_control(m)]
+                break
         if self.received_bytes - self._last_ack >= self._window:
             self._last_ack = self.received_bytes
             self._control(MessageType.ACKNOWLEDGEMENT, _U32.pack(self.received_bytes & _U32_MASK))

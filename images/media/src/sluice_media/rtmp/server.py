@@ -41,6 +41,7 @@ BAD_NAME = "NetStream.Publish.BadName"
 _START = "NetStream.Publish.Start"
 _OUT_CHUNK_BYTES = 4_096
 _MAX_NAME_CHARS = 1_024
+_MESSAGE_HEADER_BYTES = 12
 _MAX_STREAMS = 16
 _MAX_FOURCCS = 32
 _SET_DATA_FRAME = amf0.encode("@setDataFrame")
@@ -101,6 +102,14 @@ class ServerSession:
     def publishing(self) -> bool:
         """A publish was accepted and goes on."""
         return self._state is _State.PUBLISHING
+
+    @property
+    def awaited_bytes(self) -> int:
+        """With fewer bytes than this there will be nothing new. While media flows these are at
+        least one more than the header of a message, which encoders are known to send by itself."""
+        if self._state is not _State.PUBLISHING:
+            return 1
+        return max(_MESSAGE_HEADER_BYTES + 1, self._link.reader.missing_bytes)
 
     def take_output(self) -> bytes:
         """Bytes to send to the publisher; they are forgotten here."""
