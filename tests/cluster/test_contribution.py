@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,10 @@ def test_the_backup_takes_over_and_the_recording_is_one_file_without_a_hole(
 ) -> None:
     kube.apply(livestream("final"), recording("final", "final"))
     primary, backup = (publish_url(kube, "final", key) for key in ("rtmpUrl", "backupRtmpUrl"))
-    with Publisher(clip, primary) as first, Publisher(other_clip, backup):
+    with ExitStack() as publishers:
+        first = publishers.enter_context(Publisher(clip, primary))
         on_air(kube, "final", "Primary")
+        publishers.enter_context(Publisher(other_clip, backup))
         kube.wait("livestream", "final", lambda o: o["status"].get("backupLive"), why="backupLive")
         kube.wait("recording", "final", lambda o: o["status"].get("recording"), why="records")
         time.sleep(6)

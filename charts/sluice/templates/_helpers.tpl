@@ -116,7 +116,7 @@ loadBalancerSourceRanges: {{- toYaml . | nindent 2 }}
   targetPort: {{ .name }}
   protocol: {{ .protocol }}
   {{- $node := get .service.nodePorts .name }}
-  {{- if and $node (ne .type "ClusterIP") }}
+  {{- if and $node (eq .type "NodePort") }}
   nodePort: {{ $node }}
   {{- end }}
 {{- end -}}
