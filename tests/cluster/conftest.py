@@ -97,6 +97,17 @@ def publish_url(kubectl: Kubectl, stream: str, key: str = "rtmpUrl") -> str:
     return base64.b64decode(found["data"][key]).decode()
 
 
+def refused_for(kube: Kubectl, name: str, reason: str) -> None:
+    """Waits until the stream's status says that a publisher was refused, and why."""
+    kube.wait(
+        "livestream",
+        name,
+        lambda o: o["status"].get("lastRejection", {}).get("reason") == reason,
+        why=f"lastRejection {reason}",
+        seconds=20,
+    )
+
+
 def pod_names(kubectl: Kubectl, selector: str) -> list[str]:
     text = kubectl("get", "pods", "-l", selector, "-o", "json")
     return [pod["metadata"]["name"] for pod in json.loads(text)["items"]]

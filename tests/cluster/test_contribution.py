@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Cluster, publish_url
+from tests.cluster.conftest import Cluster, publish_url, refused_for
 from tests.support.frames import decode_errors, make_clip, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, secret
@@ -43,16 +43,6 @@ def finish(kube: Kubectl, name: str) -> dict[str, object]:
     done = kube.wait_condition("recording", name, "Succeeded", seconds=120)
     status: dict[str, object] = done["status"]
     return status
-
-
-def refused_for(kube: Kubectl, name: str, reason: str) -> None:
-    kube.wait(
-        "livestream",
-        name,
-        lambda o: o["status"].get("lastRejection", {}).get("reason") == reason,
-        why=f"lastRejection {reason}",
-        seconds=20,
-    )
 
 
 def test_the_backup_takes_over_and_the_recording_is_one_file_without_a_hole(

@@ -7,20 +7,10 @@ import json
 import time
 from pathlib import Path
 
-from tests.cluster.conftest import SYSTEM_NAMESPACE, Cluster, publish_url
+from tests.cluster.conftest import SYSTEM_NAMESPACE, Cluster, publish_url, refused_for
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, recording, restream, secret
 from tests.support.publish import Publisher
-
-
-def rejection(kube: Kubectl, name: str, reason: str) -> None:
-    kube.wait(
-        "livestream",
-        name,
-        lambda o: o["status"].get("lastRejection", {}).get("reason") == reason,
-        why=f"lastRejection {reason}",
-        seconds=20,
-    )
 
 
 def test_wrong_key_unknown_stream_and_second_publisher_are_refused(
@@ -32,14 +22,14 @@ def test_wrong_key_unknown_stream_and_second_publisher_are_refused(
     server = url.rpartition("/")[0]
     with Publisher(clip, f"{server}/door?wrong") as wrong:
         assert "BadKey" in wrong.wait_refused()
-    rejection(kube, "door", "BadKey")
+    refused_for(kube, "door", "BadKey")
     with Publisher(clip, f"{server}/nobody?wrong") as unknown:
         assert "UnknownStream" in unknown.wait_refused()
     with Publisher(clip, url) as first:
         kube.wait_condition("livestream", "door", "Live")
         with Publisher(clip, url) as second:
             assert "Busy" in second.wait_refused()
-        rejection(kube, "door", "Busy")
+        refused_for(kube, "door", "Busy")
         assert first.running
         assert kube.status("livestream", "door")["live"] is True
 
