@@ -71,7 +71,7 @@ async def test_everything_sent_is_in_the_mp4(tmp_path: Path, clip: Clip, shift: 
     assert has_index_in_front(rig.mp4())
     probed = await probe(rig.mp4())
     assert probed.format.tags["title"] == file.title
-    assert abs(probed.format.duration - status.recording_duration) < 0.1
+    assert abs(probed.format.duration - status.recording_duration) < 0.2
     assert file.size_bytes == rig.mp4().stat().st_size
     assert not list(rig.store_dir.rglob("*.ts"))
     assert hub.acks, "what is durable was acknowledged"
