@@ -110,11 +110,11 @@ fuzz: ## hostile input for a while: SECONDS_EACH (60) for every parser
 
 .PHONY: bench-ingest
 bench-ingest: packages ## gateway and hub beside nginx-rtmp: CPU and memory for each publisher
-	@$(bin)/python -m tests.bench.ingest
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench.ingest
 
 .PHONY: bench
 bench: install ## benchmarks: prints figures, fails beyond their limits
-	@$(bin)/python -m tests.bench
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench
 
 .PHONY: bench-failover
 bench-failover: ## reader outage when a leg dies, without a cluster (root: makes a network namespace)
