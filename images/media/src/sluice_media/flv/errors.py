@@ -11,6 +11,11 @@ class FlvError(ValueError):
     The message is a sentence for the publisher.
     """
 
+    reason = "BadMedia"
+    """In one word of the API."""
+
 
 class UnsupportedCodec(FlvError):  # noqa: N818  the word is that of the API
     """The publisher sends a codec that Sluice does not carry."""
+
+    reason = "UnsupportedCodec"

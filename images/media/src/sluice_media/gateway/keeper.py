@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -34,8 +35,9 @@ from sluice_media.gateway.quiet import LogLimiter
 from sluice_media.gateway.retention import Retention
 from sluice_media.gateway.settings import GatewaySettings
 
-__all__ = ["Ending", "GaveUp", "Hubs", "LegKeeper", "Over", "Refused"]
+__all__ = ["Ending", "GaveUp", "Hubs", "LegKeeper", "Over", "Refused", "reaching_hubs"]
 
+_CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = (0.25, 0.5, 1.0)
 _DRAINING = "Draining"
 _log = structlog.get_logger(__name__)
@@ -66,6 +68,18 @@ class Hubs:
     metrics: GatewayMetrics
     quiet: LogLimiter = field(default_factory=lambda: LogLimiter(time.monotonic))
     """For lines that strangers cause."""
+
+
+@asynccontextmanager
+async def reaching_hubs(
+    locate: Locate, settings: GatewaySettings, metrics: GatewayMetrics
+) -> AsyncIterator[Hubs]:
+    """Connections to hubs, for as long as the context lasts."""
+    # A leg has no end in time, and a connection of its own.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as http:
+        yield Hubs(http, locate, settings, metrics)
 
 
 class LegKeeper:

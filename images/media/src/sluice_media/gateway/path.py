@@ -12,12 +12,10 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from sluice_media.publish_names import fault_of_names, is_key
+
 __all__ = ["BadPath", "PublishPath", "parse_publish_path", "publish_path"]
 
-_DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_MAX_STREAM_CHARS = 40
-_TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
-"""What an HTTP header can carry."""
 _LIKE_A_TOKEN = re.compile(r"[0-9a-f]{20,}")
 
 
@@ -52,10 +50,8 @@ def parse_publish_path(app: str, stream_key: str) -> PublishPath:
 
 def publish_path(namespace: str, stream: str, token: str) -> PublishPath:
     """The path of a protocol that carries its words apart. Raises BadPath."""
-    if not _DNS_LABEL.fullmatch(namespace) or not _DNS_LABEL.fullmatch(stream):
-        raise BadPath("namespace and stream are lower-case letters, digits and hyphens")
-    if len(stream) > _MAX_STREAM_CHARS:
-        raise BadPath(f"a stream's name has at most {_MAX_STREAM_CHARS} characters")
-    if not _TOKEN.fullmatch(token):
+    if fault := fault_of_names(namespace, stream):
+        raise BadPath(fault)
+    if not is_key(token):
         raise BadPath("the stream key must be <stream>?<key>")
     return PublishPath(namespace, stream, SecretStr(token))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-
 import structlog
 from prometheus_client import CollectorRegistry
 
 from sluice_media.gateway.locate import Locate, service_locator
 from sluice_media.gateway.server import running_gateway
 from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.signals import termination
 from sluice_media.status import serve_status
 
 __all__ = ["GatewaySettings", "serve"]
@@ -23,10 +21,7 @@ async def serve(settings: GatewaySettings, locate: Locate | None = None) -> None
 
     ``locate`` finds hubs; by default through the cluster's DNS.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = termination()
     registry = CollectorRegistry()
     find = locate or service_locator(settings.cluster_domain, settings.hub_port)
     async with (

@@ -8,11 +8,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry
 
-from sluice_media.gateway.keeper import Hubs
+from sluice_media.gateway.keeper import Hubs, reaching_hubs
 from sluice_media.gateway.limits import AddressLimits, TooManyConnections
 from sluice_media.gateway.locate import Locate
 from sluice_media.gateway.metrics import GatewayMetrics
@@ -24,7 +23,6 @@ from sluice_media.gateway.wire import Wire
 
 __all__ = ["Gateway", "running_gateway"]
 
-_CONNECT_SECONDS = 2.0
 _TLS_SHUTDOWN_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
@@ -171,15 +169,10 @@ async def running_gateway(
     settings: GatewaySettings, locate: Locate, registry: CollectorRegistry
 ) -> AsyncIterator[Gateway]:
     """A gateway that listens while the context lasts; then every connection is cut."""
-    metrics = GatewayMetrics(registry)
-    # A leg has no end in time, and a connection of its own.
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with (
-        aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as http,
+        reaching_hubs(locate, settings, GatewayMetrics(registry)) as hubs,
         asyncio.TaskGroup() as tasks,
     ):
-        hubs = Hubs(http, locate, settings, metrics)
         gateway = Gateway(hubs, tasks)
         async with AsyncExitStack() as others:
             if settings.srt_port:

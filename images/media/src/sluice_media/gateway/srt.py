@@ -30,7 +30,7 @@ from sluice_media.gateway.publication import (
 )
 from sluice_media.gateway.srt_metrics import SrtMetrics
 from sluice_media.mpegts.demux import TsDemuxer
-from sluice_media.mpegts.errors import TsError, UnsupportedCodec
+from sluice_media.mpegts.errors import TsError
 from sluice_media.srt import (
     Admit,
     PublishRequest,
@@ -214,8 +214,7 @@ async def _carry(connection: SrtConnection, publication: Publication) -> None:
         for event in demuxer.flush():
             has_video = _take(event, demuxer, publication, has_video)
     except TsError as error:
-        reason = "UnsupportedCodec" if isinstance(error, UnsupportedCodec) else "BadMedia"
-        publication.reject(reason, str(error))
+        publication.reject(error.reason, str(error))
         await publication.ended
 
 

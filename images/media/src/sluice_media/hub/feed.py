@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from sluice_media.contract import LegHello
-from sluice_media.flv import FlvDemuxer, FlvError, Metadata, TagReader, UnsupportedCodec
+from sluice_media.flv import FlvDemuxer, FlvError, Metadata, TagReader
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import Leg
 from sluice_media.mpegts.demux import TsDemuxer
 from sluice_media.mpegts.errors import TsError
-from sluice_media.mpegts.errors import UnsupportedCodec as UnsupportedTs
 from sluice_media.timeline.leg_framing import LegDecoder, LegFormats, LegMediaRejected
 from sluice_media.units import AccessUnit, TrackFormat
 
@@ -38,8 +37,7 @@ class FlvFeed:
         try:
             self._take(data, now)
         except FlvError as error:
-            reason = "UnsupportedCodec" if isinstance(error, UnsupportedCodec) else "BadMedia"
-            raise LegMediaRejected(reason, str(error)) from error
+            raise LegMediaRejected(error.reason, str(error)) from error
 
     def _take(self, data: bytes, now: Moment) -> None:
         for tag in self._tags.feed(data):
@@ -90,8 +88,7 @@ class TsFeed:
             for event in self._demuxer.feed(data, now.utc_us):
                 self._take(event, now)
         except TsError as error:
-            reason = "UnsupportedCodec" if isinstance(error, UnsupportedTs) else "BadMedia"
-            raise LegMediaRejected(reason, str(error)) from error
+            raise LegMediaRejected(error.reason, str(error)) from error
 
     def flush(self, now: Moment) -> None:
         """The stream has ended: its last units have no successor that would complete them."""

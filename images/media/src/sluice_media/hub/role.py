@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -31,6 +30,7 @@ from sluice_media.hub.server import HubServer
 from sluice_media.hub.words import TICKING, status_words
 from sluice_media.pull import PullMetrics, PullSettings, pull_settings, run_pull
 from sluice_media.settings import PodSettings
+from sluice_media.signals import termination
 from sluice_media.status import StatusBoard, serve_status
 
 __all__ = ["serve"]
@@ -146,10 +146,7 @@ class _Role:
 async def serve(settings: PodSettings) -> None:
     """Runs until SIGTERM or SIGINT, and then until the stream may be left."""
     role = _Role(settings)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = termination()
     role.configured()
     async with (
         serve_status(

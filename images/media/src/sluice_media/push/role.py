@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from datetime import UTC, datetime
 
 import structlog
@@ -13,6 +11,7 @@ from sluice_media.contract import HUB_TOKEN_FILE, PusherConfig, PusherStatus
 from sluice_media.push.app import TICKING, Pusher
 from sluice_media.push.metrics import PushMetrics
 from sluice_media.settings import PodSettings
+from sluice_media.signals import termination
 from sluice_media.status import StatusBoard, serve_status
 
 __all__ = ["serve"]
@@ -23,10 +22,7 @@ async def serve(settings: PodSettings) -> None:
 
     Raises ConfigError when there is no usable configuration to begin with.
     """
-    terminate = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, terminate.set)
+    terminate = termination()
     watch = ConfigWatch(PusherConfig, settings.config_file, settings.keys_dir)
     structlog.contextvars.bind_contextvars(
         namespace=watch.config.namespace, restream=watch.config.name

@@ -7,11 +7,11 @@ anybody we know and refused.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+from sluice_media.publish_names import fault_of_names, is_key
 from sluice_media.srt.errors import StreamIdError
 from sluice_media.srt.reject import RejectCode
 
@@ -21,9 +21,6 @@ MAX_STREAM_ID_CHARS = 512
 """The protocol's own limit."""
 _KEYED = "#!::"
 _MAX_FIELDS = 16
-_DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
-_MAX_STREAM_CHARS = 40
-_KEY = re.compile(r"[\x21-\x7e]{1,256}")
 
 
 @dataclass(slots=True, frozen=True)
@@ -47,11 +44,9 @@ def parse_stream_id(stream_id: str) -> PublishRequest:
     if len(names) != 2:
         raise _bad("the stream id must be <namespace>/<stream>?<key>")
     namespace, stream = names
-    if not _DNS_LABEL.fullmatch(namespace) or not _DNS_LABEL.fullmatch(stream):
-        raise _bad("namespace and stream are lower-case letters, digits and hyphens")
-    if len(stream) > _MAX_STREAM_CHARS:
-        raise _bad(f"a stream's name has at most {_MAX_STREAM_CHARS} characters")
-    if not _KEY.fullmatch(key):
+    if fault := fault_of_names(namespace, stream):
+        raise _bad(fault)
+    if not is_key(key):
         raise _bad("the stream id must end in ?<key>")
     return PublishRequest(namespace, stream, SecretStr(key))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import uuid
 from datetime import UTC, datetime
 
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, STORE_TOKEN_FILE, StoreConfig, StoreStatus
 from sluice_media.settings import PodSettings
+from sluice_media.signals import termination
 from sluice_media.status import StatusBoard, serve_status
 from sluice_media.store.http import StoreApi, serve_store
 from sluice_media.store.keys import RECORDINGS, SCRATCH
@@ -34,10 +34,7 @@ _log = structlog.get_logger(__name__)
 
 async def serve(settings: PodSettings) -> None:
     """Runs until SIGTERM."""
-    terminate = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, terminate.set)
+    terminate = termination()
     await StoreRole(settings).run(terminate)
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import time
 
-import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry
 
-from sluice_media.gateway.keeper import Hubs
+from sluice_media.gateway.keeper import reaching_hubs
 from sluice_media.gateway.limits import AddressLimits
 from sluice_media.gateway.locate import service_locator
 from sluice_media.gateway.metrics import GatewayMetrics
 from sluice_media.gateway.publication import publisher_for
+from sluice_media.signals import termination
 from sluice_media.status import serve_status
 from sluice_media.whip.publish import Publish
 from sluice_media.whip.server import running_whip
@@ -22,19 +20,14 @@ from sluice_media.whip.settings import WhipSettings
 
 __all__ = ["WhipSettings", "serve", "serve_whip"]
 
-_CONNECT_SECONDS = 2.0
 _log = structlog.get_logger(__name__)
 
 
 async def serve(settings: WhipSettings) -> None:
     """The role with hubs that are found through the cluster's DNS."""
     registry = CollectorRegistry()
-    # A leg has no end in time, and a connection of its own.
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as http:
-        locate = service_locator(settings.cluster_domain, settings.hub_port)
-        hubs = Hubs(http, locate, settings, GatewayMetrics(registry))
+    locate = service_locator(settings.cluster_domain, settings.hub_port)
+    async with reaching_hubs(locate, settings, GatewayMetrics(registry)) as hubs:
         limits = AddressLimits(settings, time.monotonic)
         await serve_whip(settings, publisher_for("WHIP", hubs, limits), registry)
 
@@ -43,10 +36,7 @@ async def serve_whip(settings: WhipSettings, publish: Publish, registry: Collect
     """Runs until SIGTERM or SIGINT, then until the last session has ended or grace is over.
 
     ``publish`` brings units to hubs; ``registry`` takes our metrics and is served with them."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = termination()
     async with (
         running_whip(settings, publish, registry) as service,
         serve_status(
