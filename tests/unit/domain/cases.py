@@ -7,6 +7,7 @@ is checked against the schema of the CustomResourceDefinition.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Self, TypeVar
@@ -59,7 +60,7 @@ def recorded_file(
     )
 
 
-class Case(Generic[O]):
+class Case(ABC, Generic[O]):
     """What is the same for every kind."""
 
     kind = ""
@@ -185,11 +186,11 @@ class Case(Generic[O]):
 
     # ---- one pass
 
-    def observed(self) -> O:
-        raise NotImplementedError
+    @abstractmethod
+    def observed(self) -> O: ...
 
-    def _decide(self) -> Decision:
-        raise NotImplementedError
+    @abstractmethod
+    def _decide(self) -> Decision: ...
 
     def decide(self) -> Decision:
         decision = self._decide()
