@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from sluice_media.hub.leg import LegName
+from sluice_media.hub.words import status_words
 from sluice_media.units import AccessUnit
-from tests.unit.hub.world import Publisher, World
+from tests.unit.hub.world import Publisher, VirtualReader, World
 
 Span = tuple[float, float]
 """Seconds, from when to when."""
@@ -95,3 +98,24 @@ def _arrival(publisher: Publisher, unit: AccessUnit) -> Callable[[], None]:
 
 def _within(spans: tuple[Span, ...], at: float) -> Span | None:
     return next((span for span in spans if span[0] <= at < span[1]), None)
+
+
+def duo(world: World, **backup: Any) -> tuple[Publisher, Publisher]:
+    primary = world.publish(connection="p")
+    return primary, world.publish(name=LegName.BACKUP, connection="b", **backup)
+
+
+def runs(reader: VirtualReader, track: int = 0) -> list[tuple[str, int, int]]:
+    """What was shown, as (source, first, last) of consecutive frames."""
+    found: list[tuple[str, int, int]] = []
+    for payload in reader.payloads(track):
+        source, _, number = payload.decode().split("/")
+        if found and found[-1][0] == source and found[-1][2] + 1 == int(number):
+            found[-1] = (source, found[-1][1], int(number))
+        else:
+            found.append((source, int(number), int(number)))
+    return found
+
+
+def words(world: World) -> dict[str, Any]:
+    return status_words(world.hub, world.now)
