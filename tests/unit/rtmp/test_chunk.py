@@ -198,6 +198,14 @@ def test_garbage_raises_the_typed_error_only(data: bytes) -> None:
         ChunkReader().feed(data)
 
 
+@pytest.mark.parametrize("split_bytes", [1, 150, 1_000])
+def test_an_extended_timestamp_that_changes_within_a_message_is_refused(split_bytes: int) -> None:
+    raw = bytearray(ChunkWriter().encode(4, 8, 1, 0x01000000, payload(500, 1)))
+    raw[16 + 128 + 5 + 128 + 1] ^= 0xFF
+    with pytest.raises(RtmpError, match="differ in their extended timestamp"):
+        feed_split(ChunkReader(), bytes(raw), [split_bytes])
+
+
 @given(messages(), st.data())
 def test_damaged_streams_end_alike_at_any_split(
     given_messages: list[tuple[int, Message]], data: st.DataObject

@@ -20,6 +20,10 @@ __all__ = [
     "PULL_DIR",
     "RTMPS_PORT",
     "RTMP_PORT",
+    "S3_ACCESS_KEY_FILE",
+    "S3_CA_FILE",
+    "S3_SECRET_KEY_FILE",
+    "S3_SESSION_TOKEN_FILE",
     "SPOOL_DIR",
     "SRT_PASSPHRASE_FILE",
     "SRT_PORT",
@@ -28,6 +32,8 @@ __all__ = [
     "STORE_PORT",
     "STORE_TOKEN_FILE",
     "STREAM_KEY_FILE",
+    "TARGET_CA_FILE",
+    "TARGET_PASSPHRASE_FILE",
     "TARGET_URI_FILE",
     "TOKEN_HEADER",
     "WHIP_MEDIA_PORT",
@@ -67,6 +73,17 @@ TARGET_URI_FILE = "target/uri"
 """Below KEYS_DIR: a Restream's whole URI, when it comes from a Secret."""
 STREAM_KEY_FILE = "streamkey/key"
 """Below KEYS_DIR: a Restream's stream key, when it has a Secret of its own."""
+TARGET_PASSPHRASE_FILE = "targetpassphrase/passphrase"
+"""Below KEYS_DIR: an SRT target's passphrase, when it has a Secret of its own."""
+TARGET_CA_FILE = "targetca/ca"
+"""Below KEYS_DIR: PEM certificates that an RTMPS target's certificate is verified with."""
+S3_ACCESS_KEY_FILE = "s3access/key"
+"""Below KEYS_DIR, as the three that follow: a MediaStore's credentials."""
+S3_SECRET_KEY_FILE = "s3secret/key"
+S3_SESSION_TOKEN_FILE = "s3session/key"
+"""Optional: with credentials that are temporary."""
+S3_CA_FILE = "s3ca/ca"
+"""PEM certificates that the endpoint's certificate is verified with."""
 STORE_DIR = "/var/lib/sluice/store"
 """Where a claim-backed MediaStore is mounted, in recorders and in its store pod."""
 SPOOL_DIR = "/var/lib/sluice/spool"

@@ -17,6 +17,7 @@ __all__ = [
     "PusherConfig",
     "RecorderConfig",
     "RingPin",
+    "S3Target",
     "StoreConfig",
     "StoredRecording",
     "StreamRef",
@@ -40,6 +41,8 @@ class RingPin(Model):
 
     recording_uid: str
     since: datetime
+    session_started_at: datetime | None = None
+    """Set: the Recording is of that one session, from its beginning."""
 
 
 class AddressGuard(Model):
@@ -85,6 +88,12 @@ class IngestConfig(PodConfig):
     stall_milliseconds: int = 800
     resume_window_seconds: int = 10
     pins: list[RingPin] = []
+    auto_record: bool = False
+    """True: each session is kept on the pod's disk until a recorder holds it."""
+    auto_recorded_until: datetime | None = None
+    """Of the sessions that began up to then, only those in ``pins`` still need a recorder."""
+    spool_limit_bytes: int = 4 << 30
+    """Of the pod's disk; beyond it the oldest content goes."""
     drain: bool = False
     """True: refuse new legs (503); the pod is about to be replaced."""
 
@@ -105,6 +114,23 @@ class DesiredState(StrEnum):
     STOPPED = "Stopped"
 
 
+class S3Target(Model):
+    """Storage that speaks S3. Credentials are in S3_ACCESS_KEY_FILE and S3_SECRET_KEY_FILE."""
+
+    endpoint: str | None = None
+    """``https://HOST[:PORT]`` or ``http://``; None: AWS."""
+    region: str = "us-east-1"
+    bucket: str
+    prefix: str = ""
+    """Of all keys, without slashes at its ends; may be empty."""
+    path_style: bool = True
+    """``ENDPOINT/BUCKET/KEY`` instead of the bucket as a host name."""
+    has_credentials: bool = True
+    """False: those of the workload's identity, from the environment that the cloud injects."""
+    has_ca: bool = False
+    """True: S3_CA_FILE counts instead of the public authorities."""
+
+
 class RecorderConfig(PodConfig):
     stream: StreamRef | None = None
     """None: the stream is gone for good; what is there is all there will be."""
@@ -116,6 +142,16 @@ class RecorderConfig(PodConfig):
     minimum_seconds: int = 10
     """Stopped by the user with less than this in all files: nothing is kept."""
     rearm_seconds: int = 3_600
+    split_seconds: Seconds = 14_400
+    """A file that is so long ends at the next random access point, which begins the next file."""
+    max_duration_seconds: Seconds | None = None
+    """So much media in all files ends the Recording."""
+    session_started_at: datetime | None = None
+    """Set: this one session is recorded, from its first random access point, and nothing else."""
+    s3: S3Target | None = None
+    """None: the claim that is mounted at STORE_DIR."""
+    spool_limit_bytes: int = 1 << 30
+    """Of closed chunks that the store has not taken yet."""
 
 
 class PusherConfig(PodConfig):
@@ -130,11 +166,25 @@ class PusherConfig(PodConfig):
     retry_min_seconds: Seconds = 1
     retry_max_seconds: Seconds = 30
     give_up_seconds: Seconds = 0
+    audio: Literal["Keep", "Drop", "Silence"] = "Keep"
+    has_passphrase: bool = False
+    """True: an SRT target's passphrase is in TARGET_PASSPHRASE_FILE."""
+    has_ca: bool = False
+    """True: TARGET_CA_FILE counts instead of the public authorities."""
+    guard: AddressGuard = AddressGuard()
+    duplicate_of: str | None = None
+    """Name of the Restream that pushes to the same target with the same key already: this one
+    must not."""
 
 
 class StoreConfig(PodConfig):
     uri_base: str = ""
     """What stands before a key in ``files[].uri``, e.g. ``pvc://<claim>/``; may be empty."""
+    s3: S3Target | None = None
+    """None: the claim that is mounted at STORE_DIR."""
+    limit_bytes: int | None = None
+    """Of everything below the prefix; None: as much as there is."""
+    warn_at_percent: int = 90
 
 
 class StoredRecording(Model):
@@ -146,3 +196,8 @@ class StoredRecording(Model):
     recorder_gone: bool = False
     """True: no recorder will ever write again. What is in the store is all there will be, also
     when its journal is not marked as done."""
+    retention_seconds: Seconds | None = None
+    """A file goes so long after its end; None: never. May change at any time."""
+    keep_original: bool = False
+    """True: chunks and playlist stay for ``original_seconds`` beside the MP4."""
+    original_seconds: Seconds = 604_800

@@ -20,6 +20,7 @@ __all__ = [
     "PullStatus",
     "PushState",
     "PusherStatus",
+    "RecordableSession",
     "RecordedFile",
     "RecorderPhase",
     "RecorderStatus",
@@ -102,6 +103,16 @@ class Media(Model):
     bitrate_kbps: int | None = None
 
 
+class RecordableSession(Model):
+    """A session that ``autoRecord`` asks a Recording for, and of which the hub holds content."""
+
+    started_at: datetime
+    on: bool
+    """It has not ended yet."""
+    bytes_held: int = 0
+    """On the pod's disk."""
+
+
 class IngestStatus(PodStatus):
     role: Literal["ingest"] = "ingest"
     on_air: bool = False
@@ -128,6 +139,8 @@ class IngestStatus(PodStatus):
     """The session that is on, or else the last one."""
     past_sessions: list[Session] = []
     """Ended sessions that this pod saw, newest first, at most ten."""
+    recordable: list[RecordableSession] = []
+    """Oldest first; a session leaves the list when a recorder holds all of it."""
     media: Media | None = None
     last_rejection: Rejection | None = None
     no_random_access: bool = False
@@ -149,16 +162,24 @@ class RecordedFile(Model):
     name: str
     """File name, made of ids."""
     title: str = ""
-    state: Literal["Recording", "Interrupted", "Finalizing", "Ready", "Failed", "Discarded"]
+    state: Literal[
+        "Recording", "Interrupted", "Finalizing", "Ready", "Expired", "Failed", "Discarded"
+    ]
+    """Expired: retention took it."""
     started_at: datetime
     ended_at: datetime | None = None
     duration_seconds: float = 0.0
     size_bytes: int | None = None
     sha256: str | None = None
     uri: str | None = None
+    original_uri: str | None = None
+    """The playlist (HLS, VOD) of the chunks, while they are there."""
+    expires_at: datetime | None = None
+    """When retention takes the MP4."""
     gaps: list[Gap] = []
     end_reason: str | None = None
-    """SessionEnded, ParametersChanged, TimelineLost, Stopped."""
+    """SessionEnded, ParametersChanged, TimelineLost, Split, Stopped, MaxDurationReached or
+    StorageLimit."""
     message: str | None = None
     """Why it failed, in words."""
 
@@ -179,7 +200,7 @@ class RecorderStatus(PodStatus):
     role: Literal["record"] = "record"
     phase: RecorderPhase = RecorderPhase.WAITING
     end_reason: str | None = None
-    """With Done: Stopped, StreamEnded or TooShort."""
+    """With Done: Stopped, StreamEnded, TooShort, MaxDurationReached or StorageLimit."""
     recording_started_at: datetime | None = None
     recording_duration: float = 0.0
     """Seconds over all files."""
@@ -191,6 +212,8 @@ class RecorderStatus(PodStatus):
     """Closed chunks that are not in the store yet."""
     store_error: str | None = None
     """Why chunks cannot be stored at the moment; None while they can."""
+    store_error_reason: str | None = None
+    """The same in one word: AccessDenied, NoSuchBucket, Unreachable, NoSpace, …"""
 
 
 class TargetError(Model):
@@ -235,8 +258,9 @@ class StoredResult(Model):
     """What a store knows of one Recording: ``GET /v1/recordings/<uid>``."""
 
     uid: str
-    state: Literal["Unknown", "Open", "Finalizing", "Done", "Failed"]
-    """Unknown: nothing of it in the store. Open: a recorder still writes."""
+    state: Literal["Unknown", "Open", "Finalizing", "Done", "Failed", "Deleting", "Deleted"]
+    """Unknown: nothing of it in the store. Open: a recorder still writes. Deleted: nothing of it
+    is left, as was asked for."""
     files: list[RecordedFile] = []
     end_reason: str | None = None
     recording_started_at: datetime | None = None
@@ -250,7 +274,15 @@ class StoreStatus(PodStatus):
     """Why it is not writable, in words."""
     reason: str | None = None
     used_bytes: int = 0
+    """Of everything below the prefix, counted in the store itself."""
     available_bytes: int | None = None
+    """Free space, where the storage has an end that can be seen."""
+    headroom: Literal["Unknown", "Enough", "AlmostExceeded", "Exceeded"] = "Unknown"
+    """Against the limit or the volume, whichever is nearer. Exceeded: nothing can be recorded."""
+    limit_bytes: int | None = None
+    """What ``headroom`` was measured against: the limit, or the size of the volume."""
+    seconds_to_full: int | None = None
+    """At the rate of the last minutes; None: it does not grow."""
     finalizing: str | None = None
     """Uid of the Recording being finalised."""
     changed: dict[str, int] = {}

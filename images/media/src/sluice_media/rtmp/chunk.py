@@ -197,6 +197,8 @@ class ChunkReader:
             same = buffer[after : after + 4] == stream.extended
             stream.repeated = stream.extended if same else b""
         head = basic + stream.repeated
+        if not head.startswith(buffer[position : position + len(head)]):
+            raise RtmpError("the chunks of a message differ in their extended timestamp")
         chunk_bytes = self.chunk_bytes
         left = stream.length - len(stream.partial)
         stride = len(head) + chunk_bytes
@@ -212,9 +214,9 @@ class ChunkReader:
             del block[:: stride - removed]
         left -= run * chunk_bytes
         if 0 < left < chunk_bytes:
-            # The last chunk, which is shorter. Its head may differ only where it is the first.
+            # The last chunk, which is shorter.
             start = end + len(head)
-            if len(buffer) >= start + left and (not run or buffer[end:start] == head):
+            if len(buffer) >= start + left and buffer[end:start] == head:
                 end = start + left
                 block += buffer[start:end]
         if end == position:
