@@ -162,6 +162,7 @@ def test_the_store_is_told_of_a_file_as_soon_as_it_is_closed() -> None:
         "name": "r",
         "prefix": "recordings/uid-r",
         "recorderGone": False,
+        "retentionSeconds": None,
         "keepOriginal": False,
         "originalSeconds": 604_800.0,
     }
