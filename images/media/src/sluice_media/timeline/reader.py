@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -108,18 +108,23 @@ class TimelineReader:
 
     async def records(self) -> AsyncIterator[Record | HubLost | HubBack]:
         """Endless. Cancel the task that iterates to stop reading."""
+        async for batch in self.batches():
+            for record in batch:
+                yield record
+
+    async def batches(self) -> AsyncIterator[Sequence[Record | HubLost | HubBack]]:
+        """The same, as it came: all that there was at once."""
         lost = False
         retry_seconds = _RETRY_MIN_SECONDS
         while True:
             started = time.monotonic()
             try:
-                async for record in self._connection():
-                    if record is None:
+                async for batch in self._connection():
+                    if batch is None:
                         lost, retry_seconds = False, _RETRY_MIN_SECONDS
-                        yield HubBack(time.monotonic())
+                        yield (HubBack(time.monotonic()),)
                         continue
-                    if self._is_new(record):
-                        yield record
+                    yield [record for record in batch if self._is_new(record)]
                 why = "the hub closed the connection"
             except TimeoutError:
                 why = "the hub went quiet"
@@ -130,7 +135,7 @@ class TimelineReader:
             if not lost:
                 lost = True
                 _log.info("hub_lost", why=why)
-                yield HubLost(time.monotonic(), why)
+                yield (HubLost(time.monotonic(), why),)
             if time.monotonic() - started < 5:
                 retry_seconds = min(retry_seconds * 2, _RETRY_MAX_SECONDS)
             await asyncio.sleep(retry_seconds * random.uniform(0.5, 1.0))  # noqa: S311
@@ -152,7 +157,7 @@ class TimelineReader:
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
 
-    async def _connection(self) -> AsyncIterator[Record | None]:
+    async def _connection(self) -> AsyncIterator[list[Record] | None]:
         """One connection's records; first None, when it was accepted."""
         timeout = aiohttp.ClientTimeout(
             total=None,
@@ -170,8 +175,13 @@ class TimelineReader:
             yield None
             decoder = TimelineDecoder()
             async for data in response.content.iter_any():
-                for record in decoder.feed(data):
-                    yield record
+                batch: list[Record] = []
+                try:
+                    batch.extend(decoder.feed(data))
+                except FramingError:
+                    yield batch  # what came before it is whole
+                    raise
+                yield batch
                 if self._gather_seconds:
                     await self._gather(response)
 
