@@ -13,8 +13,9 @@ import pytest
 from sluice_media.contract import TrackInfo
 from sluice_media.record import uploader as module
 from sluice_media.record.chunks import ClosedChunk
-from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Journal, TrackSpan
+from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, TrackSpan
 from sluice_media.record.recover import recover
+from sluice_media.record.segments import SegmentedJournal
 from sluice_media.record.uploader import FileClosed, StopRequested, Uploader
 from sluice_media.store.target import Target, TargetError, open_claim
 
@@ -73,7 +74,7 @@ async def running(target: Target, **limits: int) -> AsyncIterator[tuple[Uploader
     uploader = Uploader(
         target,
         "recordings/r",
-        Journal(attempt="a", recording_uid="r", started_at=START),
+        SegmentedJournal(attempt="a", recording_uid="r", started_at=START),
         spool_limit_bytes=limits.get("spool_limit_bytes", 1 << 20),
         on_durable=note,
     )
