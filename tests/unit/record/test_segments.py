@@ -29,7 +29,7 @@ def fresh() -> SegmentedJournal:
     return SegmentedJournal(attempt="a1", recording_uid="r", started_at=START)
 
 
-@given(st.lists(st.sampled_from("chunk gap anchor stop again".split()), max_size=400))
+@given(st.lists(st.sampled_from(["chunk", "gap", "anchor", "stop", "again"]), max_size=400))
 def test_segments_put_together_are_the_journal(events: list[str]) -> None:
     journal, segments = fresh(), dict[int, Journal]()
     file, chunks = file_entry(), []
