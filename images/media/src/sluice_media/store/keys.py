@@ -4,8 +4,10 @@
 
     <prefix>/recording.json                   RecordingHead, by every attempt of the recorder
     <prefix>/done.json                        Completion: no recorder will write any more
-    <prefix>/<attempt uid>/journal.json       Journal
+    <prefix>/<attempt uid>/journal-<n>.json   Journal, in segments (n from 1)
+    <prefix>/<attempt uid>/journal.json       Journal, as recorders of former versions wrote it
     <prefix>/<attempt uid>/<file>-<chunk>.ts  chunks
+    <prefix>/<attempt uid>/<file>.m3u8        playlist of a file's chunks, also of earlier attempts
     <prefix>/<recording uid>-<file>.mp4       what people keep
     <prefix>/files/<file>.json                FileResult, by the store
     recordings/<recording uid>/request.json   StoredRecording, as the operator told it
@@ -27,8 +29,10 @@ __all__ = [
     "head_key",
     "is_id",
     "journal_key",
+    "journal_segment_key",
     "mp4_key",
     "mp4_name",
+    "playlist_key",
     "request_key",
     "result_key",
     "settled_key",
@@ -62,6 +66,14 @@ def attempt_prefix(prefix: str, attempt: str) -> str:
 
 def journal_key(prefix: str, attempt: str) -> str:
     return f"{prefix}/{attempt}/journal.json"
+
+
+def journal_segment_key(prefix: str, attempt: str, number: int) -> str:
+    return f"{prefix}/{attempt}/journal-{number:06d}.json"
+
+
+def playlist_key(prefix: str, attempt: str, file_index: int) -> str:
+    return f"{prefix}/{attempt}/{file_index:03d}.m3u8"
 
 
 def chunk_name(file_index: int, sequence: int) -> str:
