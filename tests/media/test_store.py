@@ -213,7 +213,6 @@ async def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     await role.probe(target)
     assert role.board.status.writable
     # A folder where the probe's object would lie: the write fails as on a sick disk.
-    (pod.store_dir / ".probe").rmdir()
     (pod.store_dir / ".probe").write_text("in the way")
     await role.probe(target)
     assert not role.board.status.writable
