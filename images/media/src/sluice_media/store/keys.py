@@ -12,7 +12,10 @@
     <prefix>/files/<file>.json                FileResult, by the store
     recordings/<recording uid>/request.json   StoredRecording, as the operator told it
     recordings/<recording uid>/result.json    StoredResult: finished for good
+    <prefix>/<file>.m3u8                      playlist of a finished file's chunks, by the store
+    deleted/<recording uid>.json              Deletion: asked for, under way or done
     usage.json                                StoreUsage: what everything together takes
+    .probe/<pod>                              written and deleted again, to see whether that works
 """
 
 from __future__ import annotations
@@ -20,11 +23,14 @@ from __future__ import annotations
 import re
 
 __all__ = [
+    "DELETED",
+    "PROBES",
     "RECORDINGS",
     "SCRATCH",
     "attempt_prefix",
     "chunk_key",
     "chunk_name",
+    "deletion_key",
     "done_key",
     "head_key",
     "is_id",
@@ -41,6 +47,9 @@ __all__ = [
 
 RECORDINGS = "recordings"
 """Folder of all recordings; a recorder's prefix is ``recordings/<uid>`` unless it is told so."""
+DELETED = "deleted"
+"""Folder of what is said of deleted recordings; apart, so that they can go as a whole."""
+PROBES = ".probe"
 SCRATCH = ".scratch"
 """Folder for unfinished files, where the storage is local."""
 
@@ -94,6 +103,14 @@ def mp4_key(prefix: str, recording_uid: str, file_index: int) -> str:
 
 def result_key(prefix: str, file_index: int) -> str:
     return f"{prefix}/files/{file_index:03d}.json"
+
+
+def playlist_key(prefix: str, file_index: int) -> str:
+    return f"{prefix}/{file_index:03d}.m3u8"
+
+
+def deletion_key(recording_uid: str) -> str:
+    return f"{DELETED}/{recording_uid}.json"
 
 
 def request_key(recording_uid: str) -> str:
