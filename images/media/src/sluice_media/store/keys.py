@@ -10,6 +10,7 @@
     <prefix>/files/<file>.json                FileResult, by the store
     recordings/<recording uid>/request.json   StoredRecording, as the operator told it
     recordings/<recording uid>/result.json    StoredResult: finished for good
+    usage.json                                StoreUsage: what everything together takes
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ __all__ = [
     "request_key",
     "result_key",
     "settled_key",
+    "usage_key",
 ]
 
 RECORDINGS = "recordings"
@@ -88,3 +90,7 @@ def request_key(recording_uid: str) -> str:
 
 def settled_key(recording_uid: str) -> str:
     return f"{RECORDINGS}/{recording_uid}/result.json"
+
+
+def usage_key() -> str:
+    return "usage.json"
