@@ -220,7 +220,8 @@ class RecorderStatus(PodStatus):
 
 class TargetError(Model):
     class_: str = Field(alias="class")
-    """Dns, Refused, Reset, Timeout, BadName, Unauthorized, Tls, Unsupported or Closed."""
+    """Dns, Refused, Reset, Timeout, BadName, Unauthorized, Tls, Unsupported, Forbidden,
+    Closed."""
     message: str
     at: datetime
 
@@ -240,7 +241,7 @@ class PusherStatus(PodStatus):
     role: Literal["push"] = "push"
     state: PushState = PushState.IDLE
     idle_reason: str | None = None
-    """With Idle: WaitingForStream, Disabled, CodecMismatch or StreamNotFound."""
+    """With Idle: WaitingForStream, Disabled, CodecMismatch, StreamNotFound or CheckingTarget."""
     target: str = ""
     """Redacted: scheme, host, port and app, never a key."""
     target_digest: str = ""
