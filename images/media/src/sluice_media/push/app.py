@@ -7,6 +7,7 @@ here, and what it shows is published as the status.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import random
 import time
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from sluice_media.contract import (
     StreamRef,
     TargetError,
     TimelineFormat,
+    target_clearance,
 )
 from sluice_media.guard import AddressRules, DialGuard, Resolver, system_resolver
 from sluice_media.push.connection import Connection, open_channel
@@ -264,8 +266,11 @@ class Pusher:
         before = (self._target, self._wanted)
         self._target, self._wanted = target, _wish(config)
         obstacle = error[0] if error else None
+        digest = target_digest(target, config.namespace) if target else ""
         if config.stream is None:
             obstacle = obstacle or "StreamNotFound"
+        if not self._is_cleared(config, digest):
+            obstacle = obstacle or "CheckingTarget"
         if not config.active:
             obstacle = "Disabled"
         retry = RetryPolicy(
@@ -275,12 +280,21 @@ class Pusher:
         self._board.configured(config, error)
         self._board.update(
             target=target.redacted if target else "",
-            target_digest=target_digest(target, config.namespace) if target else "",
+            target_digest=digest,
         )
         if (target, self._wanted) != before:
             self._check_codecs()
         fresh, renewed = self._wanted != before[1], target != before[0]
         self._handle(Configured(retry, obstacle, fresh, renewed))
+
+    def _is_cleared(self, config: PusherConfig, digest: str) -> bool:
+        """Whether the operator has compared this very target with those of the other Restreams."""
+        if config.cleared_target is None:
+            return True
+        token = self._watch.key(HUB_TOKEN_FILE)
+        return token is not None and hmac.compare_digest(
+            config.cleared_target, target_clearance(digest, token.get_secret_value())
+        )
 
     def _read_target(self, config: PusherConfig) -> Target:
         key, passphrase, ca = (
