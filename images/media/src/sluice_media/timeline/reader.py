@@ -140,7 +140,7 @@ class TimelineReader:
                 why = f"the hub answered {refused.status}"
                 if refused.status == HTTPStatus.NOT_FOUND and self._asks_for_session:
                     lost = True
-                    yield HubLost(time.monotonic(), why, session_unknown=True)
+                    yield (HubLost(time.monotonic(), why, session_unknown=True),)
             except TimeoutError:
                 why = "the hub went quiet"
             except (aiohttp.ClientError, OSError) as error:
