@@ -24,7 +24,7 @@ import uvloop
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig, RecorderPhase, RecorderStatus
 from sluice_media.logs import configure_logging
-from sluice_media.record.fence import FENCE_SECONDS, SILENT_SECONDS, Fence, Verdict
+from sluice_media.record.fence import SILENT_SECONDS, STANDBY_SECONDS, Fence, Verdict
 from sluice_media.record.journal import Completion
 from sluice_media.record.metrics import RecordMetrics
 from sluice_media.record.recorder import Outcome, Recorder
@@ -159,7 +159,7 @@ class _Worker:
             elif time.monotonic() - since > SILENT_SECONDS:
                 _log.warning("attempt_in_charge_is_silent")
                 return
-            await self._pause(FENCE_SECONDS)
+            await self._pause(STANDBY_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
         try:
