@@ -32,6 +32,10 @@ class Shelf:
         """``at``: monotonic seconds of its end."""
         self._kept.append((timeline, at))
 
+    def restart(self, timeline: OutputTimeline, at: float) -> None:
+        """Its session was over at ``at`` only."""
+        self._kept = [(t, at if t is timeline else since) for t, since in self._kept]
+
     def take(self, timeline_id: str) -> OutputTimeline | None:
         """The timeline of that name, if its session is not over: it goes on, and is here no
         more."""
@@ -50,7 +54,7 @@ class Shelf:
                 request.timeline is None
                 and request.since_us is not None
                 and request.since_us < timeline.last_us - LATE_US
-                and (request.whole or timeline.ring.oldest is not None)
+                and (request.recorder or timeline.ring.oldest is not None)
                 and timeline.holds_content()
             ):
                 # It came too late for a session that it asked for.
