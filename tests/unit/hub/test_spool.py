@@ -7,6 +7,7 @@ import errno
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,7 +164,7 @@ async def test_a_session_that_was_on_when_auto_record_was_switched_on_is_kept_fr
 
 
 async def test_beyond_the_limit_the_oldest_ended_session_goes_first(tmp_path: Path) -> None:
-    changes = {"auto_record": True, "resume_window_seconds": 1}
+    changes: dict[str, Any] = {"auto_record": True, "resume_window_seconds": 1}
     async with SpoolWorld(tmp_path, **changes) as world:
         starts, publishers = [], []
         for _ in range(2):
@@ -193,7 +194,7 @@ async def test_beyond_the_limit_the_oldest_ended_session_goes_first(tmp_path: Pa
 
 
 async def test_sessions_up_to_the_last_one_recorded_are_freed(tmp_path: Path) -> None:
-    changes = {"auto_record": True, "resume_window_seconds": 1}
+    changes: dict[str, Any] = {"auto_record": True, "resume_window_seconds": 1}
     async with SpoolWorld(tmp_path, **changes) as world:
         publisher = world.publish()
         await world.play(publisher, 20)
@@ -232,7 +233,7 @@ async def test_a_session_that_nobody_knows_is_none(tmp_path: Path) -> None:
 
 
 async def test_ended_sessions_outlive_the_process(tmp_path: Path) -> None:
-    changes = {"auto_record": True, "resume_window_seconds": 1}
+    changes: dict[str, Any] = {"auto_record": True, "resume_window_seconds": 1}
     async with SpoolWorld(tmp_path, **changes) as world:
         publisher = world.publish()
         await world.play(publisher, 45)

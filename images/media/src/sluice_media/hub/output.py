@@ -242,15 +242,15 @@ class Output:
 
     def _end_what_is_lost(self, config: IngestConfig, now: Moment) -> None:
         """The session that was on when an earlier process died is over when another one is on,
-        or when nobody can come back to it any more."""
-        patience_us = int((config.resume_window_seconds + ADOPTION_SECONDS) * 1_000_000)
-        for timeline in self.shelf:
-            if timeline.ended:
-                continue
-            if self.timeline is not None or now.utc_us - timeline.last_us > patience_us:
-                timeline.append_end("WindowPassed", timeline.last_us)
-                self.shelf.restart(timeline, now.monotonic)
-                self.sessions.note_ended(timeline.id)
+        or when nobody can come back to it any more. The wait begins with this process: the disk
+        may have been far behind."""
+        patience = config.resume_window_seconds + ADOPTION_SECONDS
+        for timeline in self.shelf.unfinished(
+            before=now.monotonic if self.timeline is not None else now.monotonic - patience
+        ):
+            timeline.append_end("WindowPassed", timeline.last_us)
+            self.shelf.restart(timeline, now.monotonic)
+            self.sessions.note_ended(timeline.id)
 
     def _continue(
         self,

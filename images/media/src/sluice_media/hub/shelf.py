@@ -29,8 +29,12 @@ class Shelf:
         return iter([timeline for timeline, _ in self._kept])
 
     def put(self, timeline: OutputTimeline, at: float) -> None:
-        """``at``: monotonic seconds of its end."""
+        """``at``: monotonic seconds of its end, or of this process's start."""
         self._kept.append((timeline, at))
+
+    def unfinished(self, *, before: float) -> list[OutputTimeline]:
+        """Those without an end that have been here since a moment."""
+        return [timeline for timeline, at in self._kept if not timeline.ended and at <= before]
 
     def restart(self, timeline: OutputTimeline, at: float) -> None:
         """Its session was over at ``at`` only."""
