@@ -152,6 +152,7 @@ async def serve(settings: PodSettings) -> None:
     spool = role.server.spool
     if spool is not None:
         await spool.load()
+        role.publish()
     async with (
         serve_status(
             board=role.board,
