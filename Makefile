@@ -41,7 +41,9 @@ test-unit: ## unit and media tests: no cluster needed
 
 .PHONY: test-cluster
 test-cluster: ## cluster tests, on what `make install` left; some disturb others and run alone
-	@$(bin)/python -m pytest tests/cluster -m "not alone" -n 3 --dist worksteal $(PYTEST_ARGS)
+	@$(bin)/python -m pytest tests/cluster -m "not alone and not own_operator" -n 4 --dist worksteal $(PYTEST_ARGS)
+	$(bin)/python -m tests.cluster.without_operator \
+	  $(bin)/python -m pytest tests/cluster -m own_operator -n 4 --dist worksteal $(PYTEST_ARGS)
 	$(bin)/python -m pytest tests/cluster -m alone $(PYTEST_ARGS)
 
 .PHONY: packages
@@ -103,6 +105,10 @@ lock: ## renews the locked dependencies
 	$$lock images/media/pyproject.toml --extra roles -o images/media/requirements.lock
 	$$lock operator/pyproject.toml -o operator/requirements.lock
 	$$lock tests/requirements.in operator/requirements.lock images/media/requirements.lock -o tests/requirements.lock
+
+.PHONY: faults
+faults: install ## everything that can break, on the local cluster (about half an hour; NODES=2: a drain too)
+	@$(bin)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 .PHONY: fuzz
 fuzz: ## hostile input for a while: SECONDS_EACH (60) for every parser
