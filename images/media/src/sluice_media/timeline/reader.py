@@ -12,7 +12,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -199,7 +199,7 @@ class TimelineReader:
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
 
-    async def _connection(self) -> AsyncIterator[Iterable[Record] | None]:
+    async def _connection(self) -> AsyncIterator[list[Record] | None]:
         """One connection's records; first None, when it was accepted."""
         timeout = aiohttp.ClientTimeout(
             total=None,
@@ -221,7 +221,13 @@ class TimelineReader:
             if self._gather_seconds and transport is not None:
                 pause = _Pause(transport, self._gather_seconds)
             async for data in response.content.iter_any():
-                yield decoder.feed(data)
+                batch: list[Record] = []
+                try:
+                    batch.extend(decoder.feed(data))
+                except FramingError:
+                    yield batch  # what came before it is whole
+                    raise
+                yield batch
                 if pause is not None and len(data) < _FULL_READ_BYTES:
                     await pause()
 
