@@ -187,6 +187,8 @@ class StoreConfig(PodConfig):
     limit_bytes: int | None = None
     """Of everything below the prefix; None: as much as there is."""
     warn_at_percent: int = 90
+    scratch_limit_bytes: int | None = None
+    """Of SPOOL_DIR, for the MP4 that is being made; None: as much as the disk has."""
 
 
 class StoredRecording(Model):
