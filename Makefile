@@ -41,7 +41,9 @@ test-unit: ## unit and media tests: no cluster needed
 
 .PHONY: test-cluster
 test-cluster: ## cluster tests, on what `make install` left; some disturb others and run alone
-	@$(bin)/python -m pytest tests/cluster -m "not alone" -n 3 --dist worksteal $(PYTEST_ARGS)
+	@$(bin)/python -m pytest tests/cluster -m "not alone and not own_operator" -n 4 --dist worksteal $(PYTEST_ARGS)
+	$(bin)/python -m tests.cluster.without_operator \
+	  $(bin)/python -m pytest tests/cluster -m own_operator -n 4 --dist worksteal $(PYTEST_ARGS)
 	$(bin)/python -m pytest tests/cluster -m alone $(PYTEST_ARGS)
 
 .PHONY: packages

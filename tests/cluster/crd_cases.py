@@ -189,8 +189,32 @@ INVALID = [
     Invalid(
         "a target without a key",
         "Restream",
-        "beside uri, streamKeySecretRef is required",
-        STREAM | {"uri": "rtmp://platform.example/live"},
+        "streamKeySecretRef is required",
+        STREAM | {"uri": "rtmps://platform.example/live"},
+    ),
+    Invalid(
+        "a passphrase for RTMP",
+        "Restream",
+        "RTMP has no passphrase",
+        STREAM | RTMP | {"passphraseSecretRef": KEY},
+    ),
+    Invalid(
+        "authorities for a connection without TLS",
+        "Restream",
+        "caSecretRef is about the certificate of an rtmps:// target",
+        STREAM | RTMP | {"caSecretRef": KEY},
+    ),
+    Invalid(
+        "what no target takes both",
+        "Restream",
+        "no target takes both",
+        STREAM | {"uriSecretRef": KEY, "caSecretRef": KEY, "passphraseSecretRef": KEY},
+    ),
+    Invalid(
+        "sound that is not there",
+        "Restream",
+        'supported values: "Keep", "Drop", "Silence"',
+        STREAM | RTMP | {"audio": "Mute"},
     ),
     Invalid(
         "a password in the open",
@@ -211,21 +235,27 @@ INVALID = [
         STREAM | RTMP | {"uri": "rtmp://platform.example"},
     ),
     Invalid(
-        "a scheme that is not there yet",
+        "an SRT target without a port",
         "Restream",
-        "srt:// and rtmps:// are not supported yet; use rtmp://",
-        STREAM | RTMP | {"uri": "rtmps://platform.example/live"},
+        "must be srt://SERVER:PORT",
+        STREAM | {"uri": "srt://platform.example"},
+    ),
+    Invalid(
+        "an SRT passphrase in the open",
+        "Restream",
+        "only mode and latency may stand here",
+        STREAM | {"uri": "srt://platform.example:9000?passphrase=0123456789"},
     ),
     Invalid(
         "an SRT listener",
         "Restream",
         "let the target listen and use mode=caller",
-        STREAM | RTMP | {"uri": "srt://0.0.0.0:9999?mode=listener"},
+        STREAM | {"uri": "srt://0.0.0.0:9999?mode=listener"},
     ),
     Invalid(
         "a web page",
         "Restream",
-        "the uri must begin with rtmp://",
+        "the uri must begin with rtmp://, rtmps:// or srt://",
         STREAM | RTMP | {"uri": "https://platform.example/live"},
     ),
     Invalid(
@@ -307,6 +337,23 @@ VALID = [
     Valid("an address", "Restream", STREAM | RTMP | {"uri": "rtmp://192.0.2.1:1935/live/x"}),
     Valid("an IPv6 address", "Restream", STREAM | RTMP | {"uri": "rtmp://[2001:db8::1]:1935/live"}),
     Valid("a secret target", "Restream", STREAM | {"uriSecretRef": KEY}),
+    Valid(
+        "a target behind TLS with authorities of its own",
+        "Restream",
+        STREAM | RTMP | {"uri": "rtmps://platform.example/live", "caSecretRef": KEY},
+    ),
+    Valid("an SRT target", "Restream", STREAM | {"uri": "srt://192.0.2.1:9000?latency=500"}),
+    Valid(
+        "an SRT target with everything",
+        "Restream",
+        STREAM
+        | {
+            "uri": "srt://platform.example:9000?mode=caller&latency=500",
+            "streamKeySecretRef": KEY,
+            "passphraseSecretRef": KEY,
+            "audio": "Silence",
+        },
+    ),
     Valid("a claim", "MediaStore", {"persistentVolumeClaim": {"claimName": "tapes"}}),
     Valid(
         "CPU as a number",

@@ -1,17 +1,19 @@
 """Real media through a real hub, compared frame by frame: what goes in comes out, once."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from sluice_media.contract import TimelineEnd, TimelineFormat, TimelineGap
+from sluice_media.flv import FILE_HEADER, TagReader, TagType, encode_tag
 from sluice_media.mpegts.mux import TsMuxer
-from sluice_media.timeline.framing import track_formats
+from sluice_media.timeline.framing import Record, track_formats
 from sluice_media.units import AccessUnit, TrackKind
 from tests.media.media_clips import frame_hashes, make_clip
 from tests.media.test_hub_legs import until
-from tests.unit.hub.rig import RawReader, Rig
+from tests.unit.hub.rig import Rig
 
 
 async def post(rig: Rig, flv: bytes, connection: str) -> None:
@@ -22,11 +24,11 @@ async def post(rig: Rig, flv: bytes, connection: str) -> None:
         await until(lambda: legs[0].bytes_in >= len(flv))
 
 
-def write_ts(reader: RawReader, path: Path) -> None:
-    """One transport stream out of a reader's records, as a recorder makes it."""
+def write_ts(records: Sequence[Record], path: Path) -> None:
+    """One transport stream out of records, as a recorder makes it."""
     muxer: TsMuxer | None = None
     with path.open("wb") as out:
-        for record in reader.records:
+        for record in records:
             if isinstance(record, TimelineFormat):
                 muxer = TsMuxer(track_formats(record.tracks))
             elif isinstance(record, AccessUnit):
@@ -64,7 +66,7 @@ async def test_two_publishers_one_after_the_other_come_out_whole(
         sent = [u.payload for u in made.units if u.track == track and u.dts >= first]
         assert [unit.payload for unit in reader.units if unit.track == track] == sent + sent
     out = tmp_path / "out.ts"
-    write_ts(reader, out)
+    write_ts(reader.records, out)
     if made.formats[0].kind is TrackKind.VIDEO:
         pictures = frame_hashes(source)
         assert frame_hashes(out) == pictures + pictures
@@ -84,3 +86,40 @@ async def test_a_player_gets_a_transport_stream_that_demuxes_without_an_error(
             await post(rig, source.read_bytes(), "c1")
             out.write_bytes(await asyncio.wait_for(response.read(), 5))
     assert frame_hashes(out) == frame_hashes(source)
+
+
+def joined(first: bytes, second: bytes) -> bytes:
+    """Two FLV files as an encoder sends them that changes its settings without a sequence header:
+    what is new stands in the keyframes alone."""
+    tags = TagReader().feed(first)
+    start_ms = max(tag.timestamp_ms for tag in tags) + 40
+    for tag in TagReader().feed(second):
+        is_config = tag.type_id == TagType.SCRIPT or tag.payload[1] == 0
+        if not is_config:
+            tag.timestamp_ms += start_ms
+            tags.append(tag)
+    return FILE_HEADER + b"".join(encode_tag(t.type_id, t.timestamp_ms, t.payload) for t in tags)
+
+
+@pytest.mark.parametrize("size", ["640x360", "320x180"], ids=["same size", "another size"])
+async def test_an_encoder_that_changes_its_parameter_sets_in_keyframes_alone_is_recorded_whole(
+    tmp_path: Path, size: str
+) -> None:
+    sources = [tmp_path / "a.flv", tmp_path / "b.flv"]
+    make_clip(sources[0], seconds=2, x264="bframes=2:repeat-headers=1", audio_hz=None)
+    in_band = "bframes=0:cabac=1:ref=2:repeat-headers=1"
+    make_clip(sources[1], seconds=2, x264=in_band, audio_hz=None, video=size)
+    flv = joined(sources[0].read_bytes(), sources[1].read_bytes())
+    async with Rig(resume_window_seconds=1).running() as rig, rig.reading() as reader:
+        await post(rig, flv, "c1")
+        await until(reader.done.is_set, 5)
+    formats = reader.of(TimelineFormat)
+    assert [f"{f.tracks[0].width}x{f.tracks[0].height}" for f in formats] == ["640x360", size]
+    assert len(reader.units) == 100
+    cut = reader.records.index(formats[1])
+    assert reader.records[cut + 1] is reader.units[50]
+    # Each format is a file of its own, as readers that roll write it.
+    for number, records in enumerate((reader.records[:cut], reader.records[cut:])):
+        out = tmp_path / f"{number}.ts"
+        write_ts(records, out)
+        assert frame_hashes(out) == frame_hashes(sources[number])

@@ -97,7 +97,8 @@ async def test_dead_then_stalling_then_good(clip: Path) -> None:
                 took = await rig.until(rig.on_air(2), 30)
     print(f"on air from the third after {took:.2f} s")
     assert rig.says("Uri 0", "refuses connections")()
-    assert rig.says("Uri 1", "nothing for 3 s")()
+    assert rig.says("Uri 1", "fell silent")()
+    # 8 s on an idle machine; the one that stalls had 5 of them.
     assert took < 15
 
 

@@ -121,12 +121,14 @@ class Settings(BaseSettings):
     whip_public_url: str = ""
     """What WHIP URLs begin with, in place of both; empty: ``http://HOST:PORT``."""
 
-    # --- what may be pulled from
+    # --- what may be dialled for users: sources that are pulled, targets of restreams
     network_denied_ranges: _Ranges = DENIED_RANGES
     network_cluster_ranges: _Ranges = ()
     """The cluster's pods, Services and nodes; refused like those before."""
     network_allowed_ranges: _Ranges = ()
     """Wins over both."""
+    network_allowed_names: _Names = ()
+    """Comma-separated host names that may be dialled although they are the cluster's own."""
 
     # --- the MediaStore `default` of a namespace that has none
     default_store: bool = True
@@ -176,6 +178,7 @@ class Settings(BaseSettings):
         "network_denied_ranges",
         "network_cluster_ranges",
         "network_allowed_ranges",
+        "network_allowed_names",
         mode="before",
     )
     @classmethod
@@ -210,6 +213,7 @@ class Settings(BaseSettings):
             whip_public_url=self.whip_public_url,
             denied_ranges=(*self.network_denied_ranges, *self.network_cluster_ranges),
             allowed_ranges=self.network_allowed_ranges,
+            allowed_names=self.network_allowed_names,
             pod_trouble_seconds=self.pod_trouble_seconds,
             resources={**defaults.resources, **self.media_resources},
             recorder_spool_bytes=bytes_of(self.recorder_spool),

@@ -159,11 +159,56 @@ def test_a_source_that_stalls_is_given_up_after_stall_seconds() -> None:
     world = World(THREE)
     world.deliver(0, seconds=5)
     world.wait(2.9)
-    assert world.order == [0]
+    assert world.alive[world.child(0)] == 0
     world.wait(0.2)
-    assert world.order == [0, 1]
+    assert world.promoted == [1]
     assert world.stops[0].outcome is Outcome.STALLED
     assert "3 s" in world.stops[0].message
+
+
+def test_the_next_source_is_dialled_beside_one_that_may_have_stalled() -> None:
+    world = World(THREE)
+    world.deliver(0, seconds=5)
+    world.wait(0.9)
+    assert world.order == [0]
+    world.wait(0.2)
+    assert world.starts[-1][1:] == (1, True)
+    world.deliver(1)
+    assert world.promoted == [1]
+    assert [stop.outcome for stop in world.stops] == [Outcome.STALLED]
+    assert world.machine.view().index == 1
+    assert world.machine.view().standby is None
+
+
+def test_beside_a_suspect_too_one_that_refuses_is_followed_by_the_one_after_it() -> None:
+    world = World(THREE)
+    world.deliver(0, seconds=5)
+    world.wait(1.1)
+    world.fail(1)
+    world.deliver(2)
+    assert world.promoted == [2]
+
+
+def test_a_suspect_that_sends_again_keeps_its_turn() -> None:
+    world = World(THREE)
+    world.deliver(0, seconds=5)
+    world.wait(1.1)
+    world.do(Arrived(world.child(0)))
+    assert list(world.alive.values()) == [0]
+    assert [stop.outcome for stop in world.stops] == [Outcome.STOPPED]
+    assert world.machine.view().failure is None
+
+
+def test_a_source_that_pauses_all_the_time_does_not_have_the_next_one_dialled_all_the_time() -> (
+    None
+):
+    world = World(THREE)
+    world.deliver(0)
+    for _ in range(60):
+        world.wait(1.5)
+        world.do(Arrived(world.child(0)))
+    assert list(world.alive.values()) == [0]
+    assert world.order.count(1) <= 11
 
 
 def test_pictures_that_stop_while_sound_goes_on_end_the_try_after_ten_seconds() -> None:

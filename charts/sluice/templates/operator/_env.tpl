@@ -71,6 +71,10 @@
 - name: SLUICE_NETWORK_ALLOWED_RANGES
   value: {{ join "," . | quote }}
 {{- end }}
+{{- with .Values.network.allowedNames }}
+- name: SLUICE_NETWORK_ALLOWED_NAMES
+  value: {{ join "," . | quote }}
+{{- end }}
 - name: SLUICE_POD_TROUBLE_SECONDS
   value: {{ .Values.operator.podTroubleSeconds | quote }}
 - name: SLUICE_DEFAULT_STORE

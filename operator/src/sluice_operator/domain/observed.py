@@ -52,6 +52,7 @@ __all__ = [
     "PublicPorts",
     "PublicService",
     "Raw",
+    "Rival",
     "Sample",
     "ServicePort",
     "pod_view",
@@ -136,9 +137,11 @@ class DomainSettings:
     """What WHIP URLs begin with, where something in front of it terminates TLS; empty: plain HTTP
     to host and port."""
     denied_ranges: tuple[str, ...] = ()
-    """CIDRs that ingest pods must not pull from, the cluster's own among them."""
+    """CIDRs that ingest pods and pushers must not dial, the cluster's own among them."""
     allowed_ranges: tuple[str, ...] = ()
-    """CIDRs that they may pull from all the same."""
+    """CIDRs that they may dial all the same."""
+    allowed_names: tuple[str, ...] = ()
+    """Host names that they may dial although these are the cluster's own."""
     pod_trouble_seconds: float = 120.0
     """A pod that cannot be scheduled, pulled or started for so long needs a person."""
     resources: Mapping[str, Mapping[str, Mapping[str, str]]] = field(
@@ -239,6 +242,18 @@ class Sample(Generic[S_co]):
     """Since the pod's last sign of life, answer or heartbeat."""
 
 
+@dataclass(slots=True, frozen=True)
+class Rival:
+    """Another Restream of the namespace whose pusher names the same target and key."""
+
+    name: str
+    created_at: datetime
+    wants: bool
+    """It exists, is switched on and has a stream: the target is its, if it is the older one."""
+    busy: bool
+    """Its pusher is or may be connected at this moment."""
+
+
 # --------------------------------------------------------------------------- one per kind
 
 
@@ -305,6 +320,7 @@ class ObservedRestream:
     hub_token: str | None = field(default=None, repr=False)
     pods: tuple[PodView, ...] = ()
     sample: Sample[PusherStatus] | None = None
+    rivals: tuple[Rival, ...] = ()
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -53,6 +53,9 @@ class AddressGuard(Model):
     allowed: list[str] = []
     cluster_domain: str = "cluster.local"
     """Names below it are the cluster's own and are refused like its ranges."""
+    allowed_names: list[str] = []
+    """Exact host names that may be dialled although they are the cluster's own, or lead into a
+    denied range. Loopback, link-local and metadata addresses stay refused."""
 
 
 class PullConfig(Model):
@@ -154,6 +157,8 @@ class RecorderConfig(PodConfig):
     """What stands before a key in ``files[].original_uri``; the store's has the same value."""
     spool_limit_bytes: int = 1 << 30
     """Of closed chunks that the store has not taken yet."""
+    uri_base: str = ""
+    """What stands before a key in ``files[].original_uri``; may be empty."""
 
 
 class PusherConfig(PodConfig):
@@ -177,6 +182,10 @@ class PusherConfig(PodConfig):
     duplicate_of: str | None = None
     """Name of the Restream that pushes to the same target with the same key already: this one
     must not."""
+    cleared_target: str | None = None
+    """The :func:`target_clearance` of the one target that may be dialled: no other Restream pushes
+    to it. Until it fits, the pusher shows its ``target_digest`` and waits (idle reason
+    CheckingTarget). None: nobody compares, any target may be dialled."""
 
 
 class StoreConfig(PodConfig):

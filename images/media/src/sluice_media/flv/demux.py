@@ -9,15 +9,15 @@ Sources: those of :mod:`.packets`; ``onMetaData``: Annex E.5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from sluice_media.codecs import CodecError, aac, h264, hevc
+from sluice_media.codecs import CodecError, aac
 from sluice_media.codecs.nal import has_nal_units
 from sluice_media.codecs.sample_clock import SampleClock
 from sluice_media.flv.errors import FlvError
 from sluice_media.flv.packets import Packet, PacketKind, parse_audio, parse_video
 from sluice_media.flv.tags import TagType
+from sluice_media.flv.video_format import VIDEO_TRACK, VideoFormat
 from sluice_media.rtmp import amf0
 from sluice_media.rtmp.errors import AmfError
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit, Codec, TrackFormat, TrackKind
@@ -34,15 +34,12 @@ __all__ = [
     "parse_metadata",
 ]
 
-VIDEO_TRACK = 0
 AUDIO_TRACK = 1
 TICKS_PER_MS = TICKS_PER_SECOND // 1000
 _HALF = 1 << 31
 _MASK = (1 << 32) - 1
 _MAX_TEXT = 128
 _MAX_NUMBER = 1e9
-
-_RandomAccess = Callable[[bytes, int], bool]
 
 
 @dataclass(slots=True, frozen=True)
@@ -81,9 +78,8 @@ class FlvDemuxer:
 
     def __init__(self) -> None:
         self._clock = MillisecondClock()
-        self._formats: dict[int, TrackFormat] = {}
-        self._nal_length_size = 4
-        self._is_random_access: _RandomAccess = h264.is_random_access
+        self._video_format: VideoFormat | None = None
+        self._audio_format: TrackFormat | None = None
         self._audio_clock: SampleClock | None = None
         self._damaged: set[int] = set()
         self.dropped_units = 0
@@ -92,14 +88,16 @@ class FlvDemuxer:
     @property
     def formats(self) -> tuple[TrackFormat, ...]:
         """The formats in force, video first."""
-        return tuple(self._formats[track] for track in sorted(self._formats))
+        video = self._video_format.in_force if self._video_format else None
+        return tuple(found for found in (video, self._audio_format) if found)
 
     def feed(
         self, type_id: int, timestamp_ms: int, payload: bytes, utc_us: int
     ) -> list[DemuxEvent]:
         """Takes one tag; ``utc_us`` is its time of arrival.
 
-        A TrackFormat comes out only when it differs from the one in force. Video units carry
+        A TrackFormat comes out only when it differs from the one in force, and then before the unit
+        that it is for. Video units carry
         RANDOM_ACCESS where they are; audio units never do, because only who sees the whole stream
         knows that it has no video. Raises UnsupportedCodec for a codec that is not carried, and
         FlvError for a decoder configuration that is broken.
@@ -115,84 +113,68 @@ class FlvDemuxer:
             return []
         if packet is None:
             return []
+        is_audio = packet.codec is Codec.AAC
         if packet.kind is PacketKind.CONFIG:
-            return self._configure(packet)
+            return self._configure_audio(packet) if is_audio else self._configure_video(packet)
         dts = self._clock.unwrap(timestamp_ms) * TICKS_PER_MS
-        unit = (
-            self._audio_unit(packet, dts, utc_us)
-            if packet.codec is Codec.AAC
-            else self._video_unit(packet, dts, utc_us)
-        )
-        if unit is None:
+        take = self._take_audio if is_audio else self._take_video
+        events = take(packet, dts, utc_us)
+        if not events:
             self.dropped_units += 1
-            return []
-        return [unit]
+        return events
 
-    def _configure(self, packet: Packet) -> list[DemuxEvent]:
-        track = AUDIO_TRACK if packet.codec is Codec.AAC else VIDEO_TRACK
-        known = self._formats.get(track)
-        if known and known.config == packet.body and known.codec is packet.codec:
+    def _configure_video(self, packet: Packet) -> list[DemuxEvent]:
+        known = self._video_format
+        if known and known.header == packet:
+            known.repeat_header()
+            return []
+        self._video_format = VideoFormat(packet)
+        found = self._video_format.in_force
+        return [] if known and known.in_force == found else [found]
+
+    def _configure_audio(self, packet: Packet) -> list[DemuxEvent]:
+        if self._audio_format and self._audio_format.config == packet.body:
             return []
         try:
-            found = self._describe(packet)
+            audio = aac.parse_asc(packet.body)
         except CodecError as broken:
             raise FlvError(f"The {packet.codec} configuration is broken: {broken}.") from broken
-        self._formats[track] = found
-        return [found]
-
-    def _describe(self, packet: Packet) -> TrackFormat:
-        config = packet.body
-        if packet.codec is Codec.AAC:
-            audio = aac.parse_asc(config)
-            self._audio_clock = SampleClock(audio)
-            return TrackFormat(
-                AUDIO_TRACK,
-                TrackKind.AUDIO,
-                Codec.AAC,
-                config,
-                sample_rate=audio.sample_rate,
-                channels=audio.channels,
-            )
-        video: h264.AvcConfig | hevc.HevcConfig
-        if packet.codec is Codec.H264:
-            video = h264.parse_avcc(config)
-            self._is_random_access = h264.is_random_access
-        else:
-            video = hevc.parse_hvcc(config)
-            self._is_random_access = hevc.is_random_access
-        self._nal_length_size = video.nal_length_size
-        return TrackFormat(
-            VIDEO_TRACK,
-            TrackKind.VIDEO,
-            packet.codec,
-            config,
-            width=video.width,
-            height=video.height,
+        self._audio_clock = SampleClock(audio)
+        self._audio_format = TrackFormat(
+            AUDIO_TRACK,
+            TrackKind.AUDIO,
+            Codec.AAC,
+            packet.body,
+            sample_rate=audio.sample_rate,
+            channels=audio.channels,
         )
+        return [self._audio_format]
 
-    def _video_unit(self, packet: Packet, dts: int, utc_us: int) -> AccessUnit | None:
-        known = self._formats.get(VIDEO_TRACK)
-        if known is None or known.codec is not packet.codec:
-            return None
-        size = self._nal_length_size
+    def _take_video(self, packet: Packet, dts: int, utc_us: int) -> list[DemuxEvent]:
+        known = self._video_format
+        if known is None or known.header.codec is not packet.codec:
+            return []
+        before = known.in_force
         try:
-            if not has_nal_units(packet.body, size):
-                return None
-            random_access = self._is_random_access(packet.body, size)
+            if not has_nal_units(packet.body, known.nal_length_size):
+                return []
+            random_access = known.take_picture(packet.body)
         except CodecError:
             self._damaged.add(VIDEO_TRACK)
-            return None
+            return []
         flags = self._flags(VIDEO_TRACK)
         if random_access:
             flags |= Flags.RANDOM_ACCESS
         pts = dts + packet.composition_ms * TICKS_PER_MS
-        return AccessUnit(VIDEO_TRACK, dts, pts, flags, utc_us, packet.body)
+        unit = AccessUnit(VIDEO_TRACK, dts, pts, flags, utc_us, packet.body)
+        return [unit] if known.in_force is before else [known.in_force, unit]
 
-    def _audio_unit(self, packet: Packet, given: int, utc_us: int) -> AccessUnit | None:
+    def _take_audio(self, packet: Packet, given: int, utc_us: int) -> list[DemuxEvent]:
         if self._audio_clock is None:
-            return None
+            return []
         dts = self._audio_clock.stamp(given)
-        return AccessUnit(AUDIO_TRACK, dts, dts, self._flags(AUDIO_TRACK), utc_us, packet.body)
+        flags = self._flags(AUDIO_TRACK)
+        return [AccessUnit(AUDIO_TRACK, dts, dts, flags, utc_us, packet.body)]
 
     def _flags(self, track: int) -> Flags:
         if track not in self._damaged:

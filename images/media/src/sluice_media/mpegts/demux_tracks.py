@@ -9,10 +9,10 @@ from typing import Protocol
 
 from sluice_media.codecs import CodecError, aac, h264, hevc
 from sluice_media.codecs.aac import ADTS_HEADER_BYTES
+from sluice_media.codecs.parameter_sets import AvcParameterSets, HevcParameterSets, ParameterSets
 from sluice_media.codecs.sample_clock import SampleClock
 from sluice_media.mpegts import adts
 from sluice_media.mpegts.annexb import iter_annexb
-from sluice_media.mpegts.parameter_sets import AvcParameterSets, HevcParameterSets, ParameterSets
 from sluice_media.mpegts.pes_reader import PesHeader, TimestampClock
 from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 

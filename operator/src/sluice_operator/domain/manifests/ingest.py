@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import HUB_PORT, AddressGuard, IngestConfig, PullConfig, RingPin
+from sluice_media.contract import HUB_PORT, IngestConfig, PullConfig, RingPin
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.api.v1alpha1.source import Pull
+from sluice_operator.domain.manifests.guard import address_guard
 from sluice_operator.domain.manifests.keys import (
     own_token,
     publisher_keys,
@@ -67,11 +68,7 @@ def _pull_config(pull: Pull, settings: DomainSettings) -> PullConfig:
         retry_seconds=pull.retry_seconds,
         inactivity_seconds=pull.inactivity_seconds,
         standby=pull.standby,
-        guard=AddressGuard(
-            denied=list(settings.denied_ranges),
-            allowed=list(settings.allowed_ranges),
-            cluster_domain=settings.cluster_domain,
-        ),
+        guard=address_guard(settings),
     )
 
 

@@ -13,6 +13,8 @@ from sluice_media.contract import (
     S3_SESSION_TOKEN_FILE,
     SRT_PASSPHRASE_FILE,
     STREAM_KEY_FILE,
+    TARGET_CA_FILE,
+    TARGET_PASSPHRASE_FILE,
     TARGET_URI_FILE,
 )
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
@@ -31,6 +33,8 @@ __all__ = [
     "s3_session",
     "srt_passphrase",
     "stream_key",
+    "target_ca",
+    "target_passphrase",
     "target_uri",
 ]
 
@@ -85,3 +89,11 @@ def target_uri(ref: SecretKeyRef) -> KeyMount:
 
 def stream_key(ref: SecretKeyRef) -> KeyMount:
     return _mount(STREAM_KEY_FILE, ref.name, ref.key, optional=True)
+
+
+def target_passphrase(ref: SecretKeyRef) -> KeyMount:
+    return _mount(TARGET_PASSPHRASE_FILE, ref.name, ref.key, optional=True)
+
+
+def target_ca(ref: SecretKeyRef) -> KeyMount:
+    return _mount(TARGET_CA_FILE, ref.name, ref.key, optional=True)

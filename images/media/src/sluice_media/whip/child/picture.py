@@ -12,8 +12,8 @@ from av.video.frame import PictureType, VideoFrame
 
 from sluice_media.codecs import CodecError
 from sluice_media.codecs.h264 import NAL_PPS, NAL_SPS, parse_sps
+from sluice_media.codecs.parameter_sets import AvcParameterSets
 from sluice_media.mpegts.annexb import iter_annexb
-from sluice_media.mpegts.parameter_sets import AvcParameterSets
 from sluice_media.whip.child.options import Shape, TranscodeOptions
 
 __all__ = ["Canvas", "PictureDecoder", "PictureEncoder", "shape_of"]

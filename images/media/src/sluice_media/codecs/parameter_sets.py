@@ -1,7 +1,8 @@
 """Parameter sets as a stream repeats them in, the decoder configuration record out.
 
-In MPEG-TS the parameter sets travel inside the access units. They are collected by their ids, so
-that a set which is repeated, or sent later than the others, is no change of format.
+In MPEG-TS the parameter sets travel inside the access units, in FLV they may be repeated there.
+They are collected by their ids, so that a set which is repeated, or sent later than the others, is
+no change of format.
 
 Sources: ISO/IEC 14496-15 clause 5.3.3.1 (avcC) and 8.3.3.1 (hvcC); Rec. ITU-T H.264 clauses
 7.3.2.1.1 and 7.3.2.2; Rec. ITU-T H.265 clauses 7.3.2.1 to 7.3.2.3 and 7.3.3.
@@ -15,7 +16,7 @@ from typing import Protocol
 
 from sluice_media.codecs import CodecError, h264, hevc
 from sluice_media.codecs.bits import BitReader
-from sluice_media.codecs.nal import unescape
+from sluice_media.codecs.nal import iter_nal_units, unescape
 
 __all__ = ["AvcParameterSets", "HevcParameterSets", "ParameterSets"]
 
@@ -37,15 +38,23 @@ class ParameterSets(Protocol):
         Raises CodecError when one of them is broken; then nothing is changed.
         """
 
-    def config(self) -> bytes | None:
+    def take_sample(self, payload: bytes, nal_length_size: int) -> bool:
+        """The same for an access unit in sample form: what stands before its first slice.
+
+        Raises CodecError, also when the NAL unit lengths are wrong.
+        """
+
+    def config(self, nal_length_size: int = 4) -> bytes | None:
         """The configuration record of the sets in force; None while one is missing."""
 
 
 class _Sets(ABC):
     """What both codecs have in common: sets by type and id."""
 
-    def __init__(self, sequence_type: int) -> None:
-        self._sequence_type = sequence_type
+    _types: frozenset[int]
+    _sequence_type: int
+
+    def __init__(self) -> None:
         self._sets: dict[tuple[int, int], bytes] = {}
         self._latest: Sequence[_Nal] = ()
 
@@ -58,12 +67,17 @@ class _Sets(ABC):
                 raise CodecError(f"a parameter set of {len(nal)} bytes is not plausible")
             given[nal_type, self._id_of(nal_type, nal)] = nal
         # A sequence parameter set with new content is another sequence: what was said of the one
-        # before it does not count any more.
+        # before it does not count any more, where there is something in its place.
         replaced = any(
             nal_type == self._sequence_type and self._sets.get((nal_type, number), nal) != nal
             for (nal_type, number), nal in given.items()
         )
-        sets = given if replaced else self._sets | given
+        if replaced:
+            kinds = {nal_type for nal_type, _ in given}
+            kept = {key: nal for key, nal in self._sets.items() if key[0] not in kinds}
+        else:
+            kept = self._sets
+        sets = kept | given
         if len(sets) > MAX_SETS:
             raise CodecError(f"more than {MAX_SETS} parameter sets")
         self._latest = tuple(nals)
@@ -71,8 +85,27 @@ class _Sets(ABC):
         self._sets = sets
         return changed
 
+    def take_sample(self, payload: bytes, nal_length_size: int) -> bool:
+        nals: list[_Nal] = []
+        for nal in iter_nal_units(payload, nal_length_size):
+            nal_type = self._type_of(nal[0])
+            if nal_type in self._types:
+                nals.append((nal_type, bytes(nal)))
+            elif self._is_slice(nal_type):
+                break
+        return bool(nals) and self.take(nals)
+
     def _of_type(self, nal_type: int) -> list[bytes]:
         return [nal for key, nal in sorted(self._sets.items()) if key[0] == nal_type]
+
+    @staticmethod
+    @abstractmethod
+    def _type_of(first: int) -> int:
+        """NAL unit type, from the first byte of the header."""
+
+    @staticmethod
+    @abstractmethod
+    def _is_slice(nal_type: int) -> bool: ...
 
     @abstractmethod
     def _id_of(self, nal_type: int, nal: bytes) -> int:
@@ -82,20 +115,29 @@ class _Sets(ABC):
 class AvcParameterSets(_Sets):
     """H.264."""
 
-    def __init__(self) -> None:
-        super().__init__(h264.NAL_SPS)
+    _types = frozenset({h264.NAL_SPS, h264.NAL_PPS})
+    _sequence_type = h264.NAL_SPS
 
-    def config(self) -> bytes | None:
+    def config(self, nal_length_size: int = 4) -> bytes | None:
         sps, pps = self._of_type(h264.NAL_SPS), self._of_type(h264.NAL_PPS)
         if not sps or not pps:
             return None
         profile = sps[0][1]
-        parts = [b"\x01", sps[0][1:4], bytes((0xFF, 0xE0 | len(sps))), *map(_sized, sps)]
+        head = bytes((0xFC | nal_length_size - 1, 0xE0 | len(sps)))
+        parts = [b"\x01", sps[0][1:4], head, *map(_sized, sps)]
         parts += [bytes((len(pps),)), *map(_sized, pps)]
         if profile not in _PROFILES_WITHOUT_CHROMA:
             chroma, luma_depth, chroma_depth = _avc_chroma(sps[0])
             parts.append(bytes((0xFC | chroma, 0xF8 | luma_depth, 0xF8 | chroma_depth, 0)))
         return b"".join(parts)
+
+    @staticmethod
+    def _type_of(first: int) -> int:
+        return first & 0x1F
+
+    @staticmethod
+    def _is_slice(nal_type: int) -> bool:
+        return h264.NAL_SLICE <= nal_type <= h264.NAL_IDR
 
     def _id_of(self, nal_type: int, nal: bytes) -> int:
         if nal_type == h264.NAL_SPS:
@@ -111,19 +153,27 @@ class AvcParameterSets(_Sets):
 class HevcParameterSets(_Sets):
     """HEVC."""
 
-    def __init__(self) -> None:
-        super().__init__(hevc.NAL_SPS)
+    _types = frozenset({hevc.NAL_VPS, hevc.NAL_SPS, hevc.NAL_PPS})
+    _sequence_type = hevc.NAL_SPS
 
-    def config(self) -> bytes | None:
+    def config(self, nal_length_size: int = 4) -> bytes | None:
         kinds = (hevc.NAL_VPS, hevc.NAL_SPS, hevc.NAL_PPS)
         arrays = [(kind, self._of_type(kind)) for kind in kinds]
         if not all(nals for _, nals in arrays):
             return None
-        parts = [_hevc_head(arrays[1][1][0])]
+        parts = [_hevc_head(arrays[1][1][0], nal_length_size)]
         for kind, nals in arrays:
             # array_completeness: there are none in the samples.
             parts += [bytes((0x80 | kind, 0, len(nals))), *map(_sized, nals)]
         return b"".join(parts)
+
+    @staticmethod
+    def _type_of(first: int) -> int:
+        return first >> 1 & 0x3F
+
+    @staticmethod
+    def _is_slice(nal_type: int) -> bool:
+        return nal_type <= hevc.NAL_LAST_VCL
 
     def _id_of(self, nal_type: int, nal: bytes) -> int:
         if nal_type == hevc.NAL_VPS:
@@ -174,7 +224,7 @@ def _after_profile_tier_level(sps: bytes) -> tuple[BitReader, bytes]:
     return bits, rbsp
 
 
-def _hevc_head(sps: bytes) -> bytes:
+def _hevc_head(sps: bytes, nal_length_size: int) -> bytes:
     """The fixed part of an hvcC up to and with numOfArrays (3: VPS, SPS, PPS)."""
     bits, rbsp = _after_profile_tier_level(sps)
     bits.ue()  # sps_seq_parameter_set_id
@@ -195,6 +245,6 @@ def _hevc_head(sps: bytes) -> bytes:
             b"\xf0\x00\xfc",  # min_spatial_segmentation_idc, parallelismType: not said
             bytes((0xFC | chroma, 0xF8 | luma_depth, 0xF8 | chroma_depth)),
             b"\x00\x00",  # avgFrameRate: not said
-            bytes((temporal_layers << 3 | nested << 2 | 3, 3)),
+            bytes((temporal_layers << 3 | nested << 2 | nal_length_size - 1, 3)),
         )
     )
