@@ -93,7 +93,7 @@ def test_getting_full_is_told_once_and_with_figures_that_stand() -> None:
     assert case.last is not None
     assert "StorageHeadroom" not in case.last.event_reasons
     assert case.status["secondsToFull"] == 7_740
-    nearly = {"headroom": "AlmostExceeded", "limit_bytes": 20 * GIB}
+    nearly: dict[str, Any] = {"headroom": "AlmostExceeded", "limit_bytes": 20 * GIB}
     told = case.store(used_bytes=19 * GIB, **nearly).decide()
     assert told.event_reasons["StorageHeadroom"] == "Warning"
     before = case.condition("StorageHeadroom")

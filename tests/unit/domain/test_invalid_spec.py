@@ -12,11 +12,13 @@ from tests.unit.domain.builders import (
     make_livestream,
     make_mediastore,
     make_recording,
+    make_restream,
 )
 
 CASES: list[tuple[Any, dict[str, Any], str]] = [
     (make_livestream, {"resumeWindowSeconds": 9_999}, "spec.resumeWindowSeconds"),
     (make_recording, {"splitSeconds": 1}, "spec.splitSeconds"),
+    (make_restream, {"title": "x" * 999}, "spec.title"),
     (make_mediastore, {"warnAtPercent": 0}, "spec.warnAtPercent"),
 ]
 
