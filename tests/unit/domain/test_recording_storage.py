@@ -65,7 +65,10 @@ def test_chunks_that_reach_the_store_are_told_without_an_event() -> None:
 
 
 def test_a_store_that_takes_nothing_is_told_with_what_waits() -> None:
-    error: dict[str, Any] = {"store_error": "the bucket is not there.", "store_error_reason": "NoSuchBucket"}
+    error: dict[str, Any] = {
+        "store_error": "the bucket is not there.",
+        "store_error_reason": "NoSuchBucket",
+    }
     case = running()
     case.recorder(RECORDING, recorded_file(seconds=60), pending_bytes=200 * MIB, **error)
     told = case.decide()
