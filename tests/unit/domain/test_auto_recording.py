@@ -267,3 +267,16 @@ def test_the_pods_disk_is_asked_for_only_where_sessions_are_kept_on_it() -> None
     keeping.settings(ingest_spool_bytes=8 << 30).decide()
     assert requests(keeping)["ephemeral-storage"] == "10304Mi"
     assert config(keeping)["spoolLimitBytes"] == 8 << 30
+
+
+def test_a_pod_that_holds_a_session_alone_is_not_replaced() -> None:
+    case = make_livestream("a").key("k" * 32)
+    case.raw["spec"] |= {"autoRecord": True}
+    case.settled().idle().decide()
+    held = [RecordableSession(started_at=at(-60), on=False)]
+    case.idle(recordable=held).settings(media_image="sluice-media:next").decide()
+    assert case.word("UpdatePending") == "True/WaitingForIdle"
+    assert case.child("Deployment")["spec"]["paused"] is True
+    assert config(case).get("drain", False) is False
+    case.idle(recordable=[]).decide()
+    assert config(case)["drain"] is True
