@@ -155,8 +155,6 @@ class RecorderConfig(PodConfig):
     """None: the claim that is mounted at STORE_DIR."""
     spool_limit_bytes: int = 1 << 30
     """Of closed chunks that the store has not taken yet."""
-    uri_base: str = ""
-    """What stands before a key in ``files[].original_uri``; may be empty."""
 
 
 class PusherConfig(PodConfig):
