@@ -69,12 +69,18 @@ def settings(*uris: str | None, generation: int = 1, **fields: object) -> PullSe
 
 
 def make_source_clip(
-    path: Path, *, seconds: float = 60, audio: str = "aac", gop: int = 25, video: str = "libx264"
+    path: Path,
+    *,
+    seconds: float = 60,
+    audio: str = "aac",
+    gop: int = 25,
+    video: str = "libx264",
+    b_frames: int = 2,
 ) -> Path:
     """A small picture and a tone; the container is that of the name."""
     codec = ["-c:v", video, "-g", str(gop), "-b:v", "300k"]
     if video == "libx264":
-        codec += ["-preset", "ultrafast", "-bf", "2"]
+        codec += ["-preset", "ultrafast", "-bf", str(b_frames)]
     command = [
         "ffmpeg", "-v", "error", "-y",
         "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25",

@@ -6,6 +6,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp import web
 
@@ -15,7 +16,9 @@ __all__ = ["WebSource"]
 class WebSource:
     """``media`` by path; ``redirects`` by path. Every request is noted."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """``folder``: its files are media as well, as they are when they are asked for."""
+        self._folder = folder
         self.media: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
         self.login: tuple[str, str] | None = None
@@ -46,12 +49,16 @@ class WebSource:
                 return web.Response(status=401)
         if request.path in self.redirects:
             return web.Response(status=302, headers={"Location": self.redirects[request.path]})
-        body = self.media.get(request.path)
+        body = self.media.get(request.path) or self._file(request.path)
         if body is None:
             return web.Response(status=404)
         if self.stall_after_seconds is None:
             return web.Response(body=body)
         return await self._stall(request, body, self.stall_after_seconds)
+
+    def _file(self, path: str) -> bytes | None:
+        found = self._folder / path.lstrip("/") if self._folder is not None else None
+        return found.read_bytes() if found is not None and found.is_file() else None
 
     async def _stall(
         self, request: web.BaseRequest, body: bytes, seconds: float

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import (
+    AddressGuard,
     PusherConfig,
     PusherStatus,
     PushState,
@@ -170,6 +171,7 @@ class PushRig:
             "has_stream_key": key is not None,
             "retry_min_seconds": 0.2,
             "retry_max_seconds": 0.5,
+            "guard": AddressGuard(allowed=["127.0.0.0/8"]),
         }
         text = PusherConfig(**{**settings, **fields}).to_json()
         fresh = self.folder / "config.new"

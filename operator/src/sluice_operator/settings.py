@@ -12,7 +12,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from sluice_operator.domain.observed import DefaultStore, DomainSettings, PublicPorts
+from sluice_operator.domain.observed import (
+    DefaultBucket,
+    DefaultStore,
+    DomainSettings,
+    PublicPorts,
+)
+from sluice_operator.domain.quantities import bytes_of
 
 __all__ = ["DENIED_RANGES", "Settings"]
 
@@ -50,6 +56,17 @@ def _cidr(text: str) -> str:
 
 _Ranges = Annotated[tuple[Annotated[str, AfterValidator(_cidr)], ...], NoDecode]
 """Comma-separated in the environment."""
+
+
+def _quantity(text: str) -> str:
+    """Raises ValueError for what is no quantity of bytes greater than 0; empty: not set."""
+    if text and bytes_of(text) <= 0:
+        raise ValueError("must be greater than 0")
+    return text
+
+
+_Bytes = Annotated[str, AfterValidator(_quantity)]
+"""A Kubernetes quantity such as 20Gi."""
 
 
 def _own_namespace() -> str:
@@ -118,6 +135,28 @@ class Settings(BaseSettings):
     default_store_size: str = "20Gi"
     default_store_storage_class: str = ""
     """Empty: the cluster's default class."""
+    default_store_limit: _Bytes = ""
+    """Empty: none."""
+    default_store_s3_bucket: str = ""
+    """Set: S3 by the workload's identity in place of a claim, each namespace below its name."""
+    default_store_s3_service_account: str = "default"
+    """ServiceAccount in each namespace that has the identity."""
+    default_store_s3_endpoint: str = ""
+    """Empty: Amazon's."""
+    default_store_s3_region: str = "us-east-1"
+    default_store_s3_prefix: str = ""
+    """Before the namespace."""
+    default_store_s3_path_style: bool = True
+
+    # --- disks and priority of media pods
+    recorder_spool: _Bytes = "1Gi"
+    """What a recorder keeps while its store takes nothing."""
+    ingest_spool: _Bytes = "4Gi"
+    """What an ingest pod keeps of sessions that no recorder holds yet."""
+    store_scratch: _Bytes = "4Gi"
+    """What an S3 store's pod may use while it makes an MP4."""
+    store_priority_class: str = ""
+    """Empty: the cluster's default."""
 
     # --- this process
     observe_mode: Literal["direct", "proxy"] = "direct"
@@ -154,6 +193,8 @@ class Settings(BaseSettings):
         store = DefaultStore(
             size=self.default_store_size,
             storage_class_name=self.default_store_storage_class or None,
+            bucket=self._default_bucket(),
+            limit=self.default_store_limit,
         )
         return DomainSettings(
             media_image=self.media_image,
@@ -175,5 +216,21 @@ class Settings(BaseSettings):
             allowed_names=self.network_allowed_names,
             pod_trouble_seconds=self.pod_trouble_seconds,
             resources={**defaults.resources, **self.media_resources},
+            recorder_spool_bytes=bytes_of(self.recorder_spool),
+            ingest_spool_bytes=bytes_of(self.ingest_spool),
+            store_scratch_bytes=bytes_of(self.store_scratch),
+            store_priority_class=self.store_priority_class,
             log_level=self.media_log_level,
+        )
+
+    def _default_bucket(self) -> DefaultBucket | None:
+        if not self.default_store_s3_bucket:
+            return None
+        return DefaultBucket(
+            bucket=self.default_store_s3_bucket,
+            service_account_name=self.default_store_s3_service_account,
+            endpoint=self.default_store_s3_endpoint,
+            region=self.default_store_s3_region,
+            prefix=self.default_store_s3_prefix,
+            path_style=self.default_store_s3_path_style,
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -135,3 +137,51 @@ def test_gaps_noted_while_a_chunk_was_open_survive_a_crash(spool: Path) -> None:
     cutter.flush(START)
     (adopted,) = adopt(spool, "new", stored=set())
     assert [g.wall_seconds for g in adopted.file.gaps] == [3]
+
+
+def test_bytes_that_a_power_failure_took_are_not_trusted(spool: Path) -> None:
+    cutter, file = ChunkCutter(spool / "old"), planned()
+    for first in (0, 50, 100):
+        write(cutter, file, first, first + 50)
+        cutter.flush(START)
+    path = spool / "old/001-000001.ts"
+    lines = index_path(path).read_text().splitlines()
+    sizes = [json.loads(line)["chunk"]["sizeBytes"] for line in lines[1:]]
+    data = bytearray(path.read_bytes())
+    data[sizes[1] + 10 : sizes[1] + 200] = bytes(190)
+    path.write_bytes(data)
+    (adopted,) = adopt(spool, "new", stored=set())
+    assert adopted.entry.tracks[1].units == 100
+    assert hashlib.sha256(adopted.path.read_bytes()).hexdigest() == adopted.entry.sha256
+
+
+def test_a_disk_that_fails_in_the_middle_of_a_batch_leaves_what_was_whole(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cutter, file = ChunkCutter(spool / "old"), planned()
+    write(cutter, file, 0, 50)
+    cutter.flush(START)
+    write(cutter, file, 50, 100)
+    monkeypatch.setattr(cutter._open, "_index", FullDisk())
+    with pytest.raises(OSError, match="No space left"):
+        cutter.flush(START)
+    cutter.abandon()
+    (adopted,) = adopt(spool, "new", stored=set())
+    assert adopted.entry.tracks[1].units == 50
+
+
+def test_time_that_jumps_begins_a_chunk_but_no_tiny_ones(spool: Path) -> None:
+    cutter, file = ChunkCutter(spool / "old"), planned()
+    write(cutter, file, 0, 20)
+    assert cutter.joint() == []
+    write(cutter, file, 20, 60)
+    assert len(cutter.joint()) == 1
+    assert cutter.joint() == []
+
+
+class FullDisk:
+    def write(self, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self) -> None:
+        pass

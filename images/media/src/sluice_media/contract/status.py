@@ -200,7 +200,8 @@ class RecorderStatus(PodStatus):
     role: Literal["record"] = "record"
     phase: RecorderPhase = RecorderPhase.WAITING
     end_reason: str | None = None
-    """With Done: Stopped, StreamEnded, TooShort, MaxDurationReached or StorageLimit."""
+    """With Done: Stopped, StreamEnded, TooShort, MaxDurationReached, StorageLimit, or NoSpace: the
+    store was full before anything was recorded."""
     recording_started_at: datetime | None = None
     recording_duration: float = 0.0
     """Seconds over all files."""
@@ -213,7 +214,8 @@ class RecorderStatus(PodStatus):
     store_error: str | None = None
     """Why chunks cannot be stored at the moment; None while they can."""
     store_error_reason: str | None = None
-    """The same in one word: AccessDenied, NoSuchBucket, Unreachable, NoSpace, …"""
+    """The same in one word: AccessDenied, NoSuchBucket, Unreachable, NoSpace, …; Spool… when it is
+    the recorder's own disk."""
 
 
 class TargetError(Model):

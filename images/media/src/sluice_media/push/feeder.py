@@ -107,7 +107,11 @@ class Feeder:
         """The tracks from the next unit on. What is queued keeps its own."""
         if tuple(formats) == self._formats:
             return
+        before = {f for f in self._formats if f.track == self._reference_track}
         self._formats = tuple(formats)
+        if not before & set(formats):
+            # A new connection must not begin with what the stream no longer is.
+            self._group = None
         video = [f.track for f in formats if f.kind is TrackKind.VIDEO]
         self._reference_track = video[0] if video else min((f.track for f in formats), default=0)
 

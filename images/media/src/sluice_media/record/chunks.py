@@ -10,6 +10,7 @@ chunk that begins with one can be played on its own.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -33,6 +34,7 @@ __all__ = ["ChunkCutter", "ClosedChunk", "index_path", "read_spooled"]
 
 CHUNK_SECONDS = 6
 CHUNK_PREFERRED_SECONDS = 4
+JOINT_SECONDS = 1
 FLUSH_BYTES = 256 << 10
 
 _log = structlog.get_logger(__name__)
@@ -87,6 +89,11 @@ class _OpenChunk:
         self._index = index_path(path).open("xb", buffering=0)
         self.note_file(file)
 
+    @property
+    def seconds(self) -> float:
+        ends = [span.last_dts for span in self.spans.values()]
+        return (max(ends, default=self.first_dts) - self.first_dts) / TICKS_PER_SECOND
+
     def note_file(self, file: FileEntry) -> None:
         """Writes what is known of the file into the index."""
         self._index.write(b'{"file":' + file.to_json().encode() + b"}\n")
@@ -140,6 +147,12 @@ class _OpenChunk:
         self._data.close()
         self._index.close()
 
+    def abandon(self) -> None:
+        """Lets go of the files as they are."""
+        for file in (self._data, self._index):
+            with contextlib.suppress(OSError):
+                file.close()
+
 
 class ChunkCutter:
     """Writes the units of one file after another into chunks of at most 6 s.
@@ -187,6 +200,13 @@ class ChunkCutter:
         if self._open is not None and self._file is file:
             self._open.note_file(file.entry())
 
+    def joint(self) -> list[ClosedChunk]:
+        """Time jumps here: what follows begins a chunk, as players want it. Nothing happens while
+        chunks would become tiny."""
+        if self._open is None or self._open.seconds < JOINT_SECONDS:
+            return []
+        return self.close()
+
     def flush(self, now: datetime) -> list[ClosedChunk]:
         """To be called every 200 ms; also ends a chunk whose source fell silent."""
         if self._open is None:
@@ -196,13 +216,19 @@ class ChunkCutter:
         self._open.flush()
         return []
 
+    def abandon(self) -> None:
+        """The disk failed: what of the open chunk is whole is found out by whoever adopts it."""
+        if self._open is not None:
+            self._open.abandon()
+            self._open = None
+
     def close(self) -> list[ClosedChunk]:
         """Ends the open chunk, if there is one."""
         chunk, file = self._open, self._file
-        self._open = None
         if chunk is None or file is None:
             return []
         chunk.close()
+        self._open = None
         return [ClosedChunk(chunk.path, file.entry(), chunk.entry())]
 
     def _is_full(self, unit: AccessUnit) -> bool:
@@ -213,23 +239,31 @@ class ChunkCutter:
 
 
 def read_spooled(chunk: Path) -> ClosedChunk | None:
-    """What a process that died left of a chunk, cut to its last whole batch.
+    """What a process that died left of a chunk, cut to its last whole batch. Only what is on the
+    disk as it was written counts: after a power failure or a disk's error an index can tell more.
 
-    None when nothing of it had been flushed. Raises OSError."""
+    None when nothing of it can be used. Raises OSError."""
     file: FileEntry | None = None
     entry: ChunkEntry | None = None
-    size = chunk.stat().st_size
-    for line in index_path(chunk).read_bytes().split(b"\n")[:-1]:
-        record = json.loads(line)
-        if "file" in record:
-            file = FileEntry.model_validate(record["file"])
-        else:
-            found = ChunkEntry.model_validate(record["chunk"])
-            if found.size_bytes > size:
+    sha = hashlib.sha256()
+    with chunk.open("rb") as data:
+        for line in index_path(chunk).read_bytes().split(b"\n")[:-1]:
+            try:
+                record = json.loads(line)
+                if "file" in record:
+                    file = FileEntry.model_validate(record["file"])
+                    continue
+                found = ChunkEntry.model_validate(record["chunk"])
+            except (ValueError, KeyError, TypeError):
+                _log.warning("chunk_index_cut", chunk=chunk.name)
+                break
+            sha.update(data.read(found.size_bytes - (entry.size_bytes if entry else 0)))
+            if data.tell() != found.size_bytes or sha.hexdigest() != found.sha256:
+                _log.warning("chunk_cut", chunk=chunk.name, size_bytes=found.size_bytes)
                 break
             entry = found
     if file is None or entry is None:
         return None
-    if entry.size_bytes < size:
+    if entry.size_bytes < chunk.stat().st_size:
         os.truncate(chunk, entry.size_bytes)
     return ClosedChunk(chunk, file, entry)

@@ -246,6 +246,8 @@ class Library:
             undecrypted=raw.pktRcvUndecryptTotal,
             send_buffer_ms=raw.msSndBuf,
             receive_buffer_ms=raw.msRcvBuf,
+            send_buffer_bytes=raw.byteSndBuf,
+            send_dropped_bytes=raw.byteSndDropTotal,
         )
 
     # ------------------------------------------------------------------ waiting

@@ -31,3 +31,7 @@ class SrtStats:
     send_buffer_ms: int
     """What waits to be acknowledged, as a time span."""
     receive_buffer_ms: int
+    send_buffer_bytes: int = 0
+    """What waits to be acknowledged."""
+    send_dropped_bytes: int = 0
+    """Given up before they were delivered."""

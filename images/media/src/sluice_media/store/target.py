@@ -227,13 +227,17 @@ class Target:
             end = await self.size(key)
         while start < end:
             stop = min(end, start + STREAM_BYTES)
-            part = await self._timed(
-                stop - start, obstore.get_range_async(self._store, key, start=start, end=stop)
-            )
-            if len(part) != stop - start:
-                raise TargetError("Incomplete", "the store gave fewer bytes than were asked for")
-            yield memoryview(part)
+            yield await self.read(key, start, stop)
             start = stop
+
+    async def read(self, key: str, start: int, end: int) -> memoryview:
+        """The bytes from ``start`` up to, not including, ``end``, in one piece."""
+        part = await self._timed(
+            end - start, obstore.get_range_async(self._store, key, start=start, end=end)
+        )
+        if len(part) != end - start:
+            raise TargetError("Incomplete", "the store gave fewer bytes than were asked for")
+        return memoryview(part)
 
     async def list(self, prefix: str = "") -> AsyncIterator[Entry]:
         """Every object whose key begins with the path segments of ``prefix``; "": all."""

@@ -20,8 +20,8 @@ class StoreUsage(Model):
     used_bytes: int
     """Of everything below the store's prefix."""
     limit_bytes: int | None = None
-    """What it is held against: the MediaStore's limit or the size of the volume, whichever ends
-    first; None: there is no end that can be seen."""
+    """What ``used_bytes`` may grow to, by the MediaStore's limit or the room on the volume,
+    whichever ends first; None: there is no end that can be seen."""
     observed_at: datetime
     exceeded: bool
     """Nothing may be recorded any more."""

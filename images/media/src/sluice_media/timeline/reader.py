@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Literal
 
 import aiohttp
@@ -22,14 +23,16 @@ from pydantic import SecretStr
 
 from sluice_media.contract import TimelineAck, TimelineEnd, TimelineFormat
 from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
-from sluice_media.units import AccessUnit
+from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
-__all__ = ["HubBack", "HubLost", "Position", "TimelineReader"]
+__all__ = ["TRACK_SKEW_TICKS", "HubBack", "HubLost", "Position", "TimelineReader"]
 
 HEARTBEAT_TIMEOUT_SECONDS = 2.0
 """The hub sends a heartbeat every 0.5 s; four missing ones mean that it is dead or frozen."""
 SAME_UNIT_TICKS = 225
 """2.5 ms: another hub's demuxer may place the same audio frame so far off its first place."""
+TRACK_SKEW_TICKS = 2 * TICKS_PER_SECOND
+"""Tracks of one stream are never so far apart while both go on."""
 _CONNECT_TIMEOUT_SECONDS = 3.0
 _RETRY_MIN_SECONDS = 0.1
 _RETRY_MAX_SECONDS = 1.0
@@ -46,8 +49,10 @@ class Position:
 
     @property
     def dts(self) -> int:
-        """The DTS up to which *every* track is held."""
-        return min(self.dts_by_track.values())
+        """The DTS up to which *every* track is held. One that has ended long ago does not count:
+        asking from there would ask for what the others hold."""
+        newest = max(self.dts_by_track.values())
+        return min(dts for dts in self.dts_by_track.values() if newest - dts < TRACK_SKEW_TICKS)
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,6 +61,8 @@ class HubLost:
 
     monotonic: float
     why: str
+    session_unknown: bool = False
+    """The hub answered that it holds nothing of the session that was asked for."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -70,8 +77,10 @@ class TimelineReader:
 
     ``reader`` names it towards the hub and stays the same over restarts of a recorder, so that its
     acknowledgements belong together. ``since`` asks for content from the last random access point
-    at or before that moment; ``start`` for what follows a position. ``url`` and ``token`` are
-    asked at each connect, since both can change.
+    at or before that moment; ``session_started_at`` for one session from its first random access
+    point on; ``start`` for what follows a position. ``url`` and ``token`` are asked at each
+    connect, since both can change. With ``gather_seconds`` what comes within so long is taken at
+    once: later by so much, for a fraction of the wake-ups.
     """
 
     def __init__(
@@ -83,14 +92,18 @@ class TimelineReader:
         reader: str,
         role: Literal["recorder", "pusher"],
         since: datetime | None = None,
+        session_started_at: datetime | None = None,
         start: Position | None = None,
+        gather_seconds: float = 0.0,
     ) -> None:
+        self._gather_seconds = gather_seconds
         self._session = session
         self._url = url
         self._token = token
         self._reader = reader
         self._role = role
         self._since = since
+        self._session_started_at = session_started_at
         self._timeline = start.timeline if start else None
         self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
         self._held_before: dict[int, int] = {}
@@ -118,6 +131,11 @@ class TimelineReader:
                     if self._is_new(record):
                         yield record
                 why = "the hub closed the connection"
+            except aiohttp.ClientResponseError as refused:
+                why = f"the hub answered {refused.status}"
+                if refused.status == HTTPStatus.NOT_FOUND and self._asks_for_session:
+                    lost = True
+                    yield HubLost(time.monotonic(), why, session_unknown=True)
             except TimeoutError:
                 why = "the hub went quiet"
             except (aiohttp.ClientError, OSError) as error:
@@ -169,15 +187,36 @@ class TimelineReader:
             async for data in response.content.iter_any():
                 for record in decoder.feed(data):
                     yield record
+                if self._gather_seconds:
+                    await self._gather(response)
+
+    async def _gather(self, response: aiohttp.ClientResponse) -> None:
+        """Leaves what comes in the kernel for a moment."""
+        connection = response.connection
+        if connection is None or connection.transport is None:
+            return
+        transport = connection.transport
+        transport.pause_reading()
+        try:
+            await asyncio.sleep(self._gather_seconds)
+        finally:
+            if not transport.is_closing():
+                transport.resume_reading()
 
     def _query(self) -> dict[str, str]:
         query = {"reader": self._reader, "role": self._role}
         position = self.position
         if position is not None:
             query["from"] = f"{position.timeline}:{position.dts}"
+        elif self._session_started_at is not None:
+            query["session"] = self._session_started_at.isoformat()
         elif self._since is not None:
             query["since"] = self._since.isoformat()
         return query
+
+    @property
+    def _asks_for_session(self) -> bool:
+        return self._session_started_at is not None and self.position is None
 
     def _headers(self) -> dict[str, str]:
         token = self._token()

@@ -10,11 +10,17 @@ from dataclasses import dataclass
 
 from aiortc.sdp import MediaDescription, SessionDescription
 
+from sluice_media.whip.h264_choice import H264Choice, choose_h264
+
 __all__ = ["MAX_OFFER_BYTES", "BadOffer", "CodecsMissing", "Offer", "parse_offer"]
 
 MAX_OFFER_BYTES = 64 << 10
 """A browser that lists every codec it has sends about 7 kB."""
 _MAX_LINES = 2_000
+_UNUSABLE = (
+    "no H.264 format of the offer can be taken: Baseline, Main or High profile with packetization "
+    "mode 0 or 1 are"
+)
 _REMOTE_CANDIDATES = ("a=candidate:", "a=end-of-candidates", "a=remote-candidates:")
 
 
@@ -23,7 +29,7 @@ class BadOffer(ValueError):  # noqa: N818  says what it is
 
 
 class CodecsMissing(BadOffer):
-    """H.264 and Opus are not both offered."""
+    """H.264 and Opus are not both offered, in a form that can be taken."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -31,6 +37,8 @@ class Offer:
     sdp: str
     """Without the candidates of the peer: it finds us, we never send to an address that an offer
     names. (So an offer cannot make us probe a network, and mDNS names need no resolving.)"""
+    h264: H264Choice
+    """The one H.264 format that is answered; ``sdp`` shows it as aiortc knows it."""
 
 
 def parse_offer(text: str) -> Offer:
@@ -54,7 +62,10 @@ def parse_offer(text: str) -> Offer:
                for item in group.items}  # fmt: skip
     for media in description.media:
         _check_media(media, bundled)
-    return Offer(sdp)
+    h264 = choose_h264(video[0])
+    if h264 is None:
+        raise CodecsMissing(_UNUSABLE)
+    return Offer(h264.shown_to_library(sdp), h264)
 
 
 def _check_codecs(audio: list[MediaDescription], video: list[MediaDescription]) -> None:

@@ -21,6 +21,7 @@ from sluice_media.whip.aiortc_internals import (
     send_keyframe_request,
     share_port,
 )
+from sluice_media.whip.h264_choice import LIBRARY_PROFILE_LEVEL_ID
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.offer import CodecsMissing, Offer
 from sluice_media.whip.sync import MediaClock
@@ -32,10 +33,6 @@ OnFrame = Callable[[TrackKind, bytes, int], None]
 _CODECS = {"audio": ("audio/opus",), "video": ("video/h264", "video/rtx")}
 _MAX_SOURCES = 64
 """Sound, pictures and their retransmissions are three; more come when a browser begins anew."""
-_UNUSABLE = (
-    "H.264 must be offered in its Constrained Baseline or Baseline profile, with packetization "
-    "mode 1"
-)
 
 
 class Peer:
@@ -71,19 +68,24 @@ class Peer:
             known = RTCRtpReceiver.getCapabilities(kind)
             assert known is not None
             transceiver.setCodecPreferences(
-                [codec for codec in known.codecs if codec.mimeType.lower() in wanted]
+                [
+                    codec
+                    for codec in known.codecs
+                    if codec.mimeType.lower() in wanted
+                    and codec.parameters.get("profile-level-id") in (None, LIBRARY_PROFILE_LEVEL_ID)
+                ]
             )
         try:
             await connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         except OperationError as error:
-            raise CodecsMissing(_UNUSABLE) from error
+            raise CodecsMissing("the library finds no format that it can take") from error
         except (InvalidAccessError, InvalidStateError) as error:
             raise ValueError("the offer cannot be answered") from error
         for transceiver in connection.getTransceivers():
             self._receive(TrackKind(transceiver.kind), transceiver.receiver)
         share_port(self._receivers[TrackKind.VIDEO], port, candidates)
         await connection.setLocalDescription(await connection.createAnswer())
-        return str(connection.localDescription.sdp)
+        return offer.h264.answered(str(connection.localDescription.sdp))
 
     async def request_keyframe(self) -> bool:
         """Whether there was somebody to ask."""

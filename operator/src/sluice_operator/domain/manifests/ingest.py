@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sluice_media.contract import HUB_PORT, IngestConfig, PullConfig, RingPin
@@ -31,6 +32,7 @@ def ingest_config(
     settings: DomainSettings,
     pins: Sequence[RingPin],
     *,
+    auto_recorded_until: datetime | None,
     drain: bool,
 ) -> IngestConfig:
     push, pull = spec.source.push, spec.source.pull
@@ -52,6 +54,9 @@ def ingest_config(
         stall_milliseconds=spec.failover.stall_milliseconds,
         resume_window_seconds=spec.resume_window_seconds,
         pins=list(pins),
+        auto_record=spec.auto_record,
+        auto_recorded_until=auto_recorded_until,
+        spool_limit_bytes=settings.ingest_spool_bytes,
         drain=drain,
     )
 
@@ -71,6 +76,8 @@ def ingest_template(owner: Owner, spec: LiveStreamSpec, settings: DomainSettings
     shape = PodShape(
         keys=_keys(owner, spec),
         ports=(("hub", HUB_PORT),),
+        spool_bytes=settings.ingest_spool_bytes if spec.auto_record else None,
+        spool_capped=False,
         grace_seconds=_GRACE_SECONDS,
         workload=spec.workload,
         own_resources=True,

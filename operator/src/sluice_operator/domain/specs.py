@@ -1,0 +1,71 @@
+"""A stored ``spec`` as a model, or a sentence for the user when it cannot be read.
+
+The API server checks objects against its schema when they are written, not when the schema
+changes: an object of an older version may hold what this one refuses.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from sluice_operator.api.v1alpha1.common import ApiModel
+from sluice_operator.domain.decision import Condition, Decision
+from sluice_operator.domain.names import FINALIZER
+from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.owner import Stored
+
+__all__ = ["InvalidSpecError", "read_spec"]
+
+M = TypeVar("M", bound=ApiModel)
+_MAX_FAULTS = 3
+_REASON = "InvalidSpec"
+_REPLACED = frozenset({"Ready", "Reconciling", "Stalled"})
+
+
+class InvalidSpecError(Exception):
+    """An object cannot be decided about, because its spec, or that of what it refers to, cannot be
+    read. The text is a sentence for the user."""
+
+    def decision(self, raw: Raw) -> Decision:
+        """Nothing is touched and everything else stays said; only that it stands still is new.
+
+        What is being deleted is let go: there is no telling any more what it was held for."""
+        stored = Stored.of(raw)
+        kept = (stored.as_condition(c["type"]) for c in stored.get("conditions") or ())
+        text = str(self)
+        return Decision(
+            status=stored.without_conditions(),
+            conditions=(
+                Condition("Ready", "False", _REASON, text),
+                *(c for c in kept if c is not None and c.type not in _REPLACED),
+                Condition("Stalled", "True", _REASON, text),
+            ),
+            finalizer="deletionTimestamp" not in raw["metadata"]
+            and FINALIZER in (raw["metadata"].get("finalizers") or ()),
+            event_reasons={"Stalled": "Warning"},
+        )
+
+
+def read_spec(model: type[M], raw: Raw) -> M:
+    """The object's spec. Raises InvalidSpecError."""
+    try:
+        return model.model_validate(raw.get("spec") or {})
+    except ValidationError as error:
+        raise InvalidSpecError(_sentence(raw, error)) from error
+
+
+def _sentence(raw: Raw, error: ValidationError) -> str:
+    """Without the values that were found: where and what, as far as the first few faults go."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    told = "; ".join(
+        f"{'.'.join(str(part) for part in ('spec', *fault['loc']))}: {fault['msg']}"
+        for fault in faults[:_MAX_FAULTS]
+    )
+    more = f" (and {len(faults) - _MAX_FAULTS} more)" if len(faults) > _MAX_FAULTS else ""
+    name = f"{raw['kind']} {raw['metadata']['name']}"
+    return (
+        f"{name} was stored by another version of Sluice and cannot be read by this one: "
+        f"{told}{more}. Correct it (kubectl edit), or delete it."
+    )
