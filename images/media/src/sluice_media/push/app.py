@@ -340,6 +340,7 @@ class Pusher:
             state=view.state,
             idle_reason=view.idle_reason,
             message=view.message,
+            connected=self._connection is not None,
             started_at=view.started_at,
             attempts=view.attempts,
             reconnects=view.reconnects,
