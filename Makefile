@@ -111,6 +111,10 @@ lock: ## renews the locked dependencies
 	$$lock operator/pyproject.toml -o operator/requirements.lock
 	$$lock tests/requirements.in operator/requirements.lock images/media/requirements.lock -o tests/requirements.lock
 
+.PHONY: faults
+faults: install ## everything that can break, on the local cluster (about half an hour; NODES=2: a drain too)
+	@$(bin)/python -m pytest tests/faults $(PYTEST_ARGS)
+
 .PHONY: fuzz
 fuzz: ## hostile input for a while: SECONDS_EACH (60) for every parser
 	@SLUICE_FUZZ_SECONDS=$(or $(SECONDS_EACH),60) $(bin)/python -m pytest tests/unit/fuzz --timeout 0 -n 2 $(PYTEST_ARGS)

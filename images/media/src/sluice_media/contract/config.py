@@ -157,8 +157,6 @@ class RecorderConfig(PodConfig):
     """What stands before a key in ``files[].original_uri``; the store's has the same value."""
     spool_limit_bytes: int = 1 << 30
     """Of closed chunks that the store has not taken yet."""
-    uri_base: str = ""
-    """What stands before a key in ``files[].original_uri``; may be empty."""
 
 
 class PusherConfig(PodConfig):
