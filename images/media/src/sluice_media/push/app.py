@@ -7,7 +7,6 @@ here, and what it shows is published as the status.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import random
 import time
 from collections.abc import Sequence
@@ -30,9 +29,9 @@ from sluice_media.contract import (
     StreamRef,
     TargetError,
     TimelineFormat,
-    target_clearance,
 )
 from sluice_media.guard import AddressRules, DialGuard, Resolver, system_resolver
+from sluice_media.push.clearance import is_cleared
 from sluice_media.push.connection import Connection, open_channel
 from sluice_media.push.feeder import Feeder
 from sluice_media.push.machine import (
@@ -95,6 +94,7 @@ class Pusher:
         self._formats: tuple[TrackFormat, ...] | None = None
         self._wanted = _wish(watch.config)
         self._connection: Connection | None = None
+        self._dialled: Target | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._read_from: StreamRef | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -201,6 +201,9 @@ class Pusher:
     def _handle(self, event: Event) -> None:
         if isinstance(event, Ended):
             self._connection = None
+            if self._dialled != self._target:
+                # A Secret changed meanwhile: its target counts from here on, and is to be cleared.
+                self._apply_config(self._watch.config)
             if event.failure is not None:
                 self._metrics.failures.labels(event.failure.class_.value).inc()
         self._do(self._machine.handle(event, _now()))
@@ -217,6 +220,7 @@ class Pusher:
 
     def _dial(self, target: Target) -> None:
         self._metrics.attempts.inc()
+        self._dialled = target
         config = self._watch.config
         guard = DialGuard(AddressRules.of(config.guard), self._resolver)
         self._connection = Connection(
@@ -266,10 +270,11 @@ class Pusher:
         before = (self._target, self._wanted)
         self._target, self._wanted = target, _wish(config)
         obstacle = error[0] if error else None
-        digest = target_digest(target, config.namespace) if target else ""
+        claimed = self._dialled if self._connection is not None else target
+        digest = target_digest(claimed, config.namespace) if claimed else ""
         if config.stream is None:
             obstacle = obstacle or "StreamNotFound"
-        if not self._is_cleared(config, digest):
+        if not is_cleared(config, digest, self._watch.key(HUB_TOKEN_FILE)):
             obstacle = obstacle or "CheckingTarget"
         if not config.active:
             obstacle = "Disabled"
@@ -286,15 +291,6 @@ class Pusher:
             self._check_codecs()
         fresh, renewed = self._wanted != before[1], target != before[0]
         self._handle(Configured(retry, obstacle, fresh, renewed))
-
-    def _is_cleared(self, config: PusherConfig, digest: str) -> bool:
-        """Whether the operator has compared this very target with those of the other Restreams."""
-        if config.cleared_target is None:
-            return True
-        token = self._watch.key(HUB_TOKEN_FILE)
-        return token is not None and hmac.compare_digest(
-            config.cleared_target, target_clearance(digest, token.get_secret_value())
-        )
 
     def _read_target(self, config: PusherConfig) -> Target:
         key, passphrase, ca = (
@@ -349,6 +345,7 @@ class Pusher:
             state=view.state,
             idle_reason=view.idle_reason,
             message=view.message,
+            connected=self._connection is not None,
             started_at=view.started_at,
             attempts=view.attempts,
             reconnects=view.reconnects,
