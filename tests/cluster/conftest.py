@@ -35,6 +35,10 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
     """The running cluster; fails with what to do when there is none."""
+    return find_cluster()
+
+
+def find_cluster() -> Cluster:
     done = subprocess.run(
         [sys.executable, "-m", "tests.kube", "env"], cwd=REPOSITORY, capture_output=True, text=True
     )

@@ -24,7 +24,7 @@ from tests.cluster.operator_process import (
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.own_operator
 
 CHILDREN = {"secrets", "configmaps", "services", "deployments"}
 QUIET_SECONDS = 8

@@ -16,7 +16,7 @@ from tests.cluster.operator_process import HostOperator, installed_operator_paus
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.own_operator
 
 PATIENCE_SECONDS = "10"
 

@@ -15,6 +15,7 @@ from tests.kube.layout import POD_NETWORK, SERVICE_NETWORK
 __all__ = ["SYSTEM_NAMESPACE", "install", "uninstall"]
 
 SYSTEM_NAMESPACE = "sluice-system"
+GATEWAY_NAME = f"sluice-gateway.{SYSTEM_NAMESPACE}.svc.cluster.local"
 CERTIFICATE = "sluice-gateway-tls"
 NODE_PORTS = {"rtmp": 31935, "rtmps": 31936, "srt": 31890}
 WHIP_NODE_PORTS = {"http": 31980, "media": 31189}
@@ -26,6 +27,8 @@ def install(env: Environment) -> None:
         role: {"image": _image(reference)} for role, reference in env.images.items()
     }
     values |= {
+        # What the demo takes for a platform is a stream of the same installation.
+        "network": {"allowedNames": [GATEWAY_NAME]},
         "gateway": {"terminationGracePeriodSeconds": 30},
         "whip": {"terminationGracePeriodSeconds": 30},
     }
@@ -37,7 +40,7 @@ def install(env: Environment) -> None:
             "rtmps": {"enabled": True, "secretName": CERTIFICATE},
         }
         values["whip"] |= {"service": {"nodePorts": WHIP_NODE_PORTS}}
-        values["network"] = {"clusterRanges": [POD_NETWORK, SERVICE_NETWORK]}
+        values["network"] |= {"clusterRanges": [POD_NETWORK, SERVICE_NETWORK]}
     command = [env.helm, "upgrade", "--install", "sluice", str(REPOSITORY / "charts" / "sluice")]
     command += ["--kubeconfig", env.kubectl.kubeconfig, "--namespace", SYSTEM_NAMESPACE]
     command += [

@@ -16,6 +16,9 @@ from aiohttp import web
 
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import (
+    TARGET_CA_FILE,
+    TARGET_PASSPHRASE_FILE,
+    AddressGuard,
     PusherConfig,
     PusherStatus,
     PushState,
@@ -149,7 +152,15 @@ class PushRig:
         self._generation = 0
         self.states: list[PushState] = []
 
-    def configure(self, uri: str | None, *, key: str | None = None, **fields: Any) -> None:
+    def configure(
+        self,
+        uri: str | None,
+        *,
+        key: str | None = None,
+        passphrase: str | None = None,
+        ca: str | None = None,
+        **fields: Any,
+    ) -> None:
         """Writes the configuration; ``uri=None``: the URI is in the Secret."""
         self._generation += 1
         for name in ("streamkey", "hub"):
@@ -160,6 +171,10 @@ class PushRig:
             key_file.write_text(key)
         else:
             key_file.unlink(missing_ok=True)
+        for name, content in ((TARGET_PASSPHRASE_FILE, passphrase), (TARGET_CA_FILE, ca)):
+            if content is not None:
+                (self.keys / name).parent.mkdir(exist_ok=True)
+                (self.keys / name).write_text(content)
         settings: dict[str, Any] = {
             "namespace": "ns",
             "name": "push",
@@ -170,6 +185,7 @@ class PushRig:
             "has_stream_key": key is not None,
             "retry_min_seconds": 0.2,
             "retry_max_seconds": 0.5,
+            "guard": AddressGuard(allowed=["127.0.0.0/8"]),
         }
         text = PusherConfig(**{**settings, **fields}).to_json()
         fresh = self.folder / "config.new"

@@ -47,7 +47,7 @@ def record(folder: Path, clip: Clip, units: Sequence[AccessUnit]) -> FileEntry:
     for unit in units:
         stamped = replace(unit, utc_us=round(START.timestamp() * 1e6) + unit.dts * 100 // 9)
         file.take(stamped)
-        closed += cutter.write(file, stamped, START)
+        closed += cutter.write(file, stamped)
     closed += cutter.close()
     for chunk in closed:
         chunk.path.with_suffix(".idx").unlink()
@@ -192,18 +192,39 @@ async def test_a_vanished_recorders_file_is_made_told_counted_and_handed_out(
     assert metrics["sluice_store_used_bytes"] > 0
 
 
-async def test_a_file_that_cannot_be_made_says_why(tmp_path: Path, clip: Clip) -> None:
+async def failed(tmp_path: Path, entry: FileEntry) -> StoredResult:
+    """Lets a store fail at the file of one attempt."""
     pod = StorePod(tmp_path)
-    entry = record(pod.store_dir / PREFIX / "a", clip, clip.units)
-    for chunk in (pod.store_dir / PREFIX / "a").glob("*.ts"):
-        chunk.write_bytes(b"\x00" * chunk.stat().st_size)
     await leave(open_claim(pod.store_dir), {"a": entry})
     async with pod.running() as session:
         found = await result(session, "Failed")
-    assert found.message is not None
-    assert "ffmpeg ended with code 1" in found.message
     assert list((pod.store_dir / PREFIX / "a").glob("*.ts")), "nothing is deleted"
     assert not list((pod.store_dir / keys.SCRATCH).glob("*"))
+    return found
+
+
+async def test_a_file_that_cannot_be_made_says_why(tmp_path: Path, clip: Clip) -> None:
+    folder = tmp_path / "store" / PREFIX / "a"
+    entry = record(folder, clip, clip.units)
+    garbage = []
+    for chunk in entry.chunks:
+        data = bytes(chunk.size_bytes)
+        (folder / chunk.name).write_bytes(data)
+        garbage.append(chunk.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()}))
+    found = await failed(tmp_path, entry.model_copy(update={"chunks": garbage}))
+    assert "ffmpeg ended with code 1" in str(found.message)
+
+
+async def test_a_chunk_that_is_not_what_the_recorder_wrote_is_found_out(
+    tmp_path: Path, clip: Clip
+) -> None:
+    folder = tmp_path / "store" / PREFIX / "a"
+    entry = record(folder, clip, clip.units)
+    with (folder / entry.chunks[1].name).open("r+b") as file:
+        file.seek(1000)
+        file.write(b"bit rot")
+    found = await failed(tmp_path, entry)
+    assert found.message == f"chunk {entry.chunks[1].name} of it is damaged in the store"
 
 
 async def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
@@ -213,7 +234,6 @@ async def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     await role.probe(target)
     assert role.board.status.writable
     # A folder where the probe's object would lie: the write fails as on a sick disk.
-    (pod.store_dir / ".probe").rmdir()
     (pod.store_dir / ".probe").write_text("in the way")
     await role.probe(target)
     assert not role.board.status.writable

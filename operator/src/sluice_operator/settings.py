@@ -12,7 +12,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from sluice_operator.domain.observed import DefaultStore, DomainSettings, PublicPorts
+from sluice_operator.domain.observed import (
+    DefaultBucket,
+    DefaultStore,
+    DomainSettings,
+    PublicPorts,
+)
+from sluice_operator.domain.quantities import bytes_of
 
 __all__ = ["DENIED_RANGES", "Settings"]
 
@@ -50,6 +56,17 @@ def _cidr(text: str) -> str:
 
 _Ranges = Annotated[tuple[Annotated[str, AfterValidator(_cidr)], ...], NoDecode]
 """Comma-separated in the environment."""
+
+
+def _quantity(text: str) -> str:
+    """Raises ValueError for what is no quantity of bytes greater than 0; empty: not set."""
+    if text and bytes_of(text) <= 0:
+        raise ValueError("must be greater than 0")
+    return text
+
+
+_Bytes = Annotated[str, AfterValidator(_quantity)]
+"""A Kubernetes quantity such as 20Gi."""
 
 
 def _own_namespace() -> str:
@@ -104,18 +121,42 @@ class Settings(BaseSettings):
     whip_public_url: str = ""
     """What WHIP URLs begin with, in place of both; empty: ``http://HOST:PORT``."""
 
-    # --- what may be pulled from
+    # --- what may be dialled for users: sources that are pulled, targets of restreams
     network_denied_ranges: _Ranges = DENIED_RANGES
     network_cluster_ranges: _Ranges = ()
     """The cluster's pods, Services and nodes; refused like those before."""
     network_allowed_ranges: _Ranges = ()
     """Wins over both."""
+    network_allowed_names: _Names = ()
+    """Comma-separated host names that may be dialled although they are the cluster's own."""
 
     # --- the MediaStore `default` of a namespace that has none
     default_store: bool = True
     default_store_size: str = "20Gi"
     default_store_storage_class: str = ""
     """Empty: the cluster's default class."""
+    default_store_limit: _Bytes = ""
+    """Empty: none."""
+    default_store_s3_bucket: str = ""
+    """Set: S3 by the workload's identity in place of a claim, each namespace below its name."""
+    default_store_s3_service_account: str = "default"
+    """ServiceAccount in each namespace that has the identity."""
+    default_store_s3_endpoint: str = ""
+    """Empty: Amazon's."""
+    default_store_s3_region: str = "us-east-1"
+    default_store_s3_prefix: str = ""
+    """Before the namespace."""
+    default_store_s3_path_style: bool = True
+
+    # --- disks and priority of media pods
+    recorder_spool: _Bytes = "1Gi"
+    """What a recorder keeps while its store takes nothing."""
+    ingest_spool: _Bytes = "4Gi"
+    """What an ingest pod keeps of sessions that no recorder holds yet."""
+    store_scratch: _Bytes = "4Gi"
+    """What an S3 store's pod may use while it makes an MP4."""
+    store_priority_class: str = ""
+    """Empty: the cluster's default."""
 
     # --- this process
     observe_mode: Literal["direct", "proxy"] = "direct"
@@ -137,6 +178,7 @@ class Settings(BaseSettings):
         "network_denied_ranges",
         "network_cluster_ranges",
         "network_allowed_ranges",
+        "network_allowed_names",
         mode="before",
     )
     @classmethod
@@ -151,6 +193,8 @@ class Settings(BaseSettings):
         store = DefaultStore(
             size=self.default_store_size,
             storage_class_name=self.default_store_storage_class or None,
+            bucket=self._default_bucket(),
+            limit=self.default_store_limit,
         )
         return DomainSettings(
             media_image=self.media_image,
@@ -169,7 +213,24 @@ class Settings(BaseSettings):
             whip_public_url=self.whip_public_url,
             denied_ranges=(*self.network_denied_ranges, *self.network_cluster_ranges),
             allowed_ranges=self.network_allowed_ranges,
+            allowed_names=self.network_allowed_names,
             pod_trouble_seconds=self.pod_trouble_seconds,
             resources={**defaults.resources, **self.media_resources},
+            recorder_spool_bytes=bytes_of(self.recorder_spool),
+            ingest_spool_bytes=bytes_of(self.ingest_spool),
+            store_scratch_bytes=bytes_of(self.store_scratch),
+            store_priority_class=self.store_priority_class,
             log_level=self.media_log_level,
+        )
+
+    def _default_bucket(self) -> DefaultBucket | None:
+        if not self.default_store_s3_bucket:
+            return None
+        return DefaultBucket(
+            bucket=self.default_store_s3_bucket,
+            service_account_name=self.default_store_s3_service_account,
+            endpoint=self.default_store_s3_endpoint,
+            region=self.default_store_s3_region,
+            prefix=self.default_store_s3_prefix,
+            path_style=self.default_store_s3_path_style,
         )

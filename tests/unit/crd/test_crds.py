@@ -60,7 +60,7 @@ def test_names_and_columns(model: Any) -> None:
         ],
         "Recording": ["Stream", "Phase", "Recording_Duration", "Size", "Files", "Age"],
         "Restream": ["Stream", "Target", "Live", "State", "Age"],
-        "MediaStore": ["Ready", "Claim", "Used", "Age"],
+        "MediaStore": ["Ready", "Location", "Used", "Limit", "Age"],
     }[model.crd.kind]
 
 

@@ -1,54 +1,14 @@
-"""The CEL rules of a source's uri, evaluated as the API server does: it has the last word in
-tests/cluster, but a rule that lets a secret through is found here."""
+"""The CEL rules of uris: of a source that is pulled, and of a target that is pushed to."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 
-from sluice_operator.api.v1alpha1 import LiveStreamSpec
+from sluice_operator.api.v1alpha1 import LiveStreamSpec, RestreamSpec
 from sluice_operator.crd.schema import structural_schema
-
-_TERM = re.compile(r"self\.(matches|startsWith)\('((?:[^'\\]|\\.)*)'\)|(&&)|(\|\|)|(!)|([()])|\s+")
-
-
-def holds(rule: str, value: str) -> bool:
-    """A rule of nothing but ``self.matches``, ``self.startsWith``, ``!``, ``&&``, ``||``."""
-    python, at = "", 0
-    while at < len(rule):
-        found = _TERM.match(rule, at)
-        assert found is not None, f"not understood: {rule[at:]}"
-        function, argument, both, either, negated, bracket = found.groups()
-        if function:
-            text = re.sub(r"\\(.)", r"\1", argument)
-            hit = re.search(text, value) if function == "matches" else value.startswith(text)
-            python += str(bool(hit))
-        elif both or either:
-            python += " and " if both else " or "
-        else:
-            python += "(not (" if negated else bracket or ""
-            if negated:
-                end = _operand(rule, found.end())
-                python += f"{holds(rule[found.end() : end], value)}))"
-                at = end
-                continue
-        at = found.end()
-    return bool(eval(python, {}))
-
-
-def _operand(rule: str, at: int) -> int:
-    """Where the operand of a ``!`` ends."""
-    if rule[at] == "(":
-        depth = 0
-        for token in re.finditer(r"'(?:[^'\\]|\\.)*'|[()]", rule[at:]):
-            depth += {"(": 1, ")": -1}.get(token.group(), 0)
-            if depth == 0:
-                return at + token.end()
-    found = _TERM.match(rule, at)
-    assert found is not None
-    return found.end()
+from tests.unit.crd.cel import holds
 
 
 def broken(uri: str) -> list[str]:
@@ -110,4 +70,56 @@ def test_taken(uri: str) -> None:
 )
 def test_refused_with_one_sentence(uri: str, words: str) -> None:
     [message] = broken(uri)
+    assert words in message
+
+
+def broken_target(uri: str) -> list[str]:
+    schema: Any = structural_schema(RestreamSpec)
+    rules = schema["properties"]["uri"]["x-kubernetes-validations"]
+    return [rule["message"] for rule in rules if not holds(rule["rule"], uri)]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "rtmp://a.example.org/live",
+        "rtmp://192.0.2.1:1935/live/deep",
+        "rtmps://a.example.org:443/live",
+        "rtmps://[2001:db8::1]/live",
+        "srt://a.example.org:9000",
+        "srt://a.example.org:9000?latency=500",
+        "srt://[2001:db8::1]:9000/?mode=caller&latency=200",
+    ],
+)
+def test_targets_that_are_taken(uri: str) -> None:
+    assert broken_target(uri) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("a.example.org/live", "must begin with rtmp://, rtmps:// or srt://"),
+        ("https://a.example.org/live", "must begin with rtmp://, rtmps:// or srt://"),
+        ("RTMP://a.example.org/live", "must begin with rtmp://, rtmps:// or srt://"),
+        ("rtmp://a.example.org/live x", "ASCII characters"),
+        ("rtmps://me:secret@a.example.org/live", "must not carry a user or password"),
+        ("srt://me@a.example.org:1?mode=listener", "must not carry a user or password"),
+        ("rtmps://a.example.org/live?key=secret", "must not carry a query or fragment"),
+        ("rtmp://a.example.org?key=secret", "must not carry a query or fragment"),
+        ("rtmp://a.example.org/live#secret", "must not carry a query or fragment"),
+        ("srt://a.example.org:1?streamid=secret", "a streamid belongs into streamKeySecretRef"),
+        ("srt://a.example.org:1?mode=caller&passphrase=x", "a passphrase into passphraseSecretRef"),
+        ("srt://a.example.org:1#secret", "only mode and latency may stand here"),
+        ("srt://0.0.0.0:1?mode=listener", "use mode=caller here"),
+        ("srt://a.example.org:1?mode=rendezvous&passphrase=x", "use mode=caller here"),
+        ("srt://a.example.org", "must be srt://SERVER:PORT"),
+        ("srt://a.example.org:1/secret", "must be srt://SERVER:PORT"),
+        ("rtmp:///live", "must name a server"),
+        ("srt://:9000", "must name a server"),
+        ("rtmp://a.example.org", "must be rtmp://SERVER/APP"),
+        ("rtmps://a.example.org/", "must be rtmp://SERVER/APP"),
+    ],
+)
+def test_targets_that_are_refused_with_one_sentence(uri: str, words: str) -> None:
+    [message] = broken_target(uri)
     assert words in message

@@ -66,6 +66,7 @@ class StreamCase(Case[ObservedLiveStream]):
             "whip": None,
             "recordings": (),
             "restreams": (),
+            "recording_names": frozenset(),
         }
 
     def observed(self) -> ObservedLiveStream:
@@ -160,7 +161,14 @@ class RecordingCase(Case[ObservedRecording]):
 
     def __init__(self, name: str, stream: str) -> None:
         super().__init__(name, {"streamRef": {"name": stream}})
-        self.facts |= {"stream": None, "hub_token": None, "store": None, "stored": None}
+        self.facts |= {
+            "stream": None,
+            "hub_token": None,
+            "store": None,
+            "stored": None,
+            "stream_sample": None,
+            "store_sample": None,
+        }
 
     def observed(self) -> ObservedRecording:
         return ObservedRecording(raw=self.raw, **self.facts)
@@ -169,15 +177,24 @@ class RecordingCase(Case[ObservedRecording]):
         return recording.decide(self.observed(), self.now)
 
     def of(self, stream: StreamCase) -> Self:
-        self.facts |= {"stream": stream.raw, "hub_token": "b" * 32}
+        self.facts |= {
+            "stream": stream.raw,
+            "hub_token": "b" * 32,
+            "stream_sample": stream.facts["sample"],
+        }
         return self
 
     def stream_deleted(self) -> Self:
-        self.facts |= {"stream": None, "hub_token": None}
+        self.facts |= {"stream": None, "hub_token": None, "stream_sample": None}
         return self
 
     def into(self, store: StoreCase) -> Self:
-        self.facts["store"] = store.raw
+        self.facts |= {"store": store.raw, "store_sample": store.facts["sample"]}
+        return self
+
+    def storeless(self) -> Self:
+        """The MediaStore is not there."""
+        self.facts |= {"store": None, "store_sample": None, "stored": None}
         return self
 
     def recorder(
@@ -263,6 +280,18 @@ class StoreCase(Case[ObservedMediaStore]):
 
     def _decide(self) -> Decision:
         return mediastore.decide(self.observed(), self.now)
+
+    def s3(self, **fields: Any) -> Self:
+        """In a bucket, by keys unless said otherwise."""
+        keys = {
+            "accessKeySecretRef": {"name": "minio", "key": "id"},
+            "secretKeySecretRef": {"name": "minio", "key": "secret"},
+        }
+        if "serviceAccountName" in fields:
+            keys = {}
+        place = {"bucket": "tapes", "endpoint": "https://s3.example"}
+        self.raw["spec"] = {"s3": place | keys | fields}
+        return self
 
     def named_claim(self, name: str) -> Self:
         self.raw["spec"]["persistentVolumeClaim"] = {"claimName": name}

@@ -91,6 +91,7 @@ class Case(ABC, Generic[O]):
             "sample": None,
         }
         self.last: Decision | None = None
+        self.store_listens = True
 
     # ---- the world
 
@@ -198,6 +199,7 @@ class Case(ABC, Generic[O]):
         before = {c["type"]: c for c in self.raw.get("status", {}).get("conditions", ())}
         status = {
             **decision.status,
+            **(decision.status_when_told if self.store_listens else {}),
             "conditions": [_stamped(c, before.get(c.type), self.now) for c in decision.conditions],
         }
         assert violations(STATUS_SCHEMAS[self.kind], status, "status") == []

@@ -25,7 +25,7 @@ from sluice_operator.domain.observed import (
 from tests.unit.domain.builders import NOW, SETTINGS
 
 GOLDEN = Path(__file__).parent / "golden"
-KINDS = ["livestream", "pulled", "recording", "restream", "mediastore"]
+KINDS = ["livestream", "pulled", "recording", "automatic", "restream", "mediastore", "bucket"]
 
 
 def load(kind: str) -> Any:
@@ -46,13 +46,13 @@ def decided(kind: str) -> Decision:
                 ),
                 NOW,
             )
-        case "recording":
+        case "recording" | "automatic":
             observed = ObservedRecording(
                 raw=raw,
                 settings=SETTINGS,
                 stream=load("livestream"),
                 hub_token="22" * 16,
-                store=load("mediastore"),
+                store=load("mediastore" if kind == "recording" else "bucket"),
             )
             return recording.decide(observed, NOW)
         case "restream":

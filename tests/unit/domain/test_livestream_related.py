@@ -17,14 +17,25 @@ def config(case: StreamCase) -> dict[str, Any]:
     return found
 
 
-def test_a_recording_that_has_not_begun_pins_the_ring() -> None:
+def test_a_recording_that_is_not_over_pins_the_ring() -> None:
     case = settled()
     recording = make_recording("r", case)
     case.related(recording).decide()
     since = recording.raw["metadata"]["creationTimestamp"]
-    assert config(case)["pins"] == [{"recordingUid": "uid-r", "since": since}]
+    pin = {"recordingUid": "uid-r", "since": since}
+    assert config(case)["pins"] == [pin]
     recording.raw["status"] = {"recordingStartedAt": text(1)}
     case.decide()
+    assert config(case)["pins"] == [pin], "its recorder may have to come back for the rest"
+    recording.raw["status"]["endReason"] = "Stopped"
+    case.decide()
+    assert config(case)["pins"] == []
+
+
+def test_a_recording_that_cannot_be_made_pins_nothing() -> None:
+    case = settled()
+    recording = make_recording("r", case).spec(recordType="Transcoded")
+    case.related(recording).decide()
     assert config(case)["pins"] == []
 
 

@@ -259,48 +259,6 @@ def test_a_name_that_is_taken_is_told() -> None:
     assert case.word("Stalled") == "True/NameConflict"
 
 
-# --------------------------------------------------------------------------- deletion
-
-
-def test_deleting_a_running_recording_closes_it_and_keeps_everything() -> None:
-    case = running(3).deleted()
-    decision = case.decide()
-    told = config(case)
-    assert (told["desiredState"], told["minimumSeconds"]) == ("Stopped", 0)
-    assert decision.finalizer
-    assert len(decision.pod_config_hashes) == 1
-    case.recorder(DONE, recorded_file(state="Finalizing", seconds=4), end_reason="Stopped")
-    after = case.decide()
-    assert not after.finalizer
-    assert len(after.store_calls) == 1
-
-
-def test_a_recorder_that_never_closes_is_waited_for_for_a_minute() -> None:
-    case = running().deleted()
-    assert case.decide().requeue_after_seconds == pytest.approx(55)
-    case.later(56)
-    warned = case.decide()
-    assert warned.finalizer
-    (call,) = warned.store_calls
-    assert call.body["recorderGone"] is True
-    case.later(4)
-    given_up = case.decide()
-    assert (given_up.finalizer, given_up.store_calls) == (False, ())
-
-
-def test_deleting_a_recording_that_never_ran_takes_no_time() -> None:
-    case = make_recording("r")
-    case.decide()
-    assert not case.deleted().decide().finalizer
-
-
-def test_a_recording_deleted_just_after_the_operator_started_is_not_let_go_unasked() -> None:
-    case = make_recording("r")
-    case.decide()
-    case.pod().operator_restarted().deleted()
-    assert case.decide().finalizer
-
-
 # --------------------------------------------------------------------------- ticks
 
 

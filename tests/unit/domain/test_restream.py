@@ -49,6 +49,11 @@ ROWS = {
     "the target said no": Row(
         PushState.REJECTED, {"last_error": error("BadName", "no such key")}, "False/BadName"
     ),
+    "the address may not be dialled": Row(
+        PushState.REJECTED,
+        {"last_error": error("Forbidden", "it is in the denied range 10.96.0.0/12")},
+        "False/Forbidden",
+    ),
     "the codec does not fit": Row(
         PushState.IDLE,
         {"idle_reason": "CodecMismatch", "message": "Send H.264 instead of HEVC."},
@@ -168,6 +173,9 @@ def test_keys_are_mounted_and_may_be_missing() -> None:
         "streamRef": {"name": "a"},
         "uriSecretRef": {"name": "target", "key": "uri"},
         "streamKeySecretRef": {"name": "platform", "key": "key"},
+        "passphraseSecretRef": {"name": "phrase", "key": "text"},
+        "caSecretRef": {"name": "authorities", "key": "ca.crt"},
+        "audio": "Silence",
     }
     case.decide()
     volumes = {
@@ -179,7 +187,13 @@ def test_keys_are_mounted_and_may_be_missing() -> None:
         "key-hub": False,
         "key-target": True,
         "key-streamkey": True,
+        "key-targetpassphrase": True,
+        "key-targetca": True,
     }
+    assert volumes["key-targetca"]["items"] == [{"key": "ca.crt", "path": "ca"}]
+    assert volumes["key-targetpassphrase"]["items"] == [{"key": "text", "path": "passphrase"}]
+    assert (config(case)["hasPassphrase"], config(case)["hasCa"]) == (True, True)
+    assert config(case)["audio"] == "Silence"
     assert volumes["key-target"]["items"] == [{"key": "uri", "path": "uri"}]
     assert config(case)["hasStreamKey"] is True
     assert "uri" not in config(case)
@@ -192,3 +206,53 @@ def test_a_stream_that_is_still_being_set_up_is_waited_for() -> None:
     assert decision.children == ()
     assert decision.requeue_after_seconds == 1
     assert case.word("Reconciling") == "True/Starting"
+
+
+def test_the_pusher_is_told_which_addresses_are_refused() -> None:
+    case = make_restream("x").settings(
+        denied_ranges=("10.96.0.0/12",), allowed_names=("gateway.system.svc.cluster.local",)
+    )
+    case.decide()
+    assert config(case)["guard"] == {
+        "denied": ["10.96.0.0/12"],
+        "allowed": [],
+        "clusterDomain": "cluster.local",
+        "allowedNames": ["gateway.system.svc.cluster.local"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "waits"),
+    [
+        (PushState.LIVE, True),
+        (PushState.WAITING, True),
+        (PushState.STALLED, True),
+        (PushState.CONNECTING, True),
+        (PushState.BACKOFF, False),
+        (PushState.REJECTED, False),
+        (PushState.IDLE, False),
+    ],
+)
+def test_a_new_version_of_the_pod_waits_while_the_old_one_pushes(
+    state: PushState, waits: bool
+) -> None:
+    case = up().pusher(state)
+    case.decide()
+    case.settings(media_image="sluice-media:next").decide()
+    assert case.child("Deployment")["spec"]["paused"] is waits
+    assert case.word("UpdatePending") == ("True/WaitingForIdle" if waits else "")
+
+
+def test_a_target_that_stays_down_is_told_once() -> None:
+    case = up()
+    assert "Live" not in case.pusher(PushState.CONNECTING).decide().event_reasons
+    refused = {"last_error": error("Refused", "nothing listens")}
+    assert case.pusher(PushState.BACKOFF, **refused).decide().event_reasons["Live"] == "Warning"
+    for _ in range(3):
+        assert "Live" not in case.pusher(PushState.CONNECTING, **refused).decide().event_reasons
+        assert "Live" not in case.pusher(PushState.BACKOFF, **refused).decide().event_reasons
+    case.pusher(PushState.CONNECTING, **refused).decide()
+    gone = {"last_error": error("Dns", "no such name")}
+    assert case.pusher(PushState.BACKOFF, **gone).decide().event_reasons["Live"] == "Warning"
+    assert case.pusher(PushState.LIVE, **gone).decide().event_reasons["Live"] == "Normal"
+    assert case.pusher(PushState.BACKOFF, **gone).decide().event_reasons["Live"] == "Warning"

@@ -53,7 +53,13 @@ def test_the_default_store_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) 
     assert Settings().domain().default_store is None
 
 
-def test_what_may_be_pulled_from(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_that_may_be_dialled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().domain().allowed_names == ()
+    monkeypatch.setenv("SLUICE_NETWORK_ALLOWED_NAMES", "a.x.svc.cluster.local, b.example")
+    assert Settings().domain().allowed_names == ("a.x.svc.cluster.local", "b.example")
+
+
+def test_what_may_be_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "169.254.0.0/16" in Settings().domain().denied_ranges, "cloud metadata, by default"
     monkeypatch.setenv("SLUICE_NETWORK_DENIED_RANGES", "10.0.0.0/8")
     monkeypatch.setenv("SLUICE_NETWORK_CLUSTER_RANGES", "192.0.2.7/24, fd00::/8")

@@ -146,7 +146,7 @@ class World:
             on_answer=lambda owner, former, status: None,
             on_liveness=self.queue.add,
         )
-        self.wakeups = Wakeups(self.cache, self.queue, self.observer)
+        self.wakeups = Wakeups(self.cache, self.queue, self.observer, self.context.targets)
 
     def put(self, obj: Mapping[str, Any]) -> dict[str, Any]:
         """Somebody makes or changes an object, and the watch tells."""

@@ -145,6 +145,25 @@ async def test_one_denied_address_among_several_refuses_the_name() -> None:
     assert asked == ["camera.example."]
 
 
+async def test_an_allowed_name_may_lead_into_the_cluster_but_nowhere_worse() -> None:
+    name = "gateway.system.svc.cluster.local"
+    rules = AddressRules.of(AddressGuard(denied=["10.96.0.0/12"], allowed_names=[name.upper()]))
+
+    async def resolve(asked: str) -> Sequence[str]:
+        return answers[asked]
+
+    guard = DialGuard(rules, resolve)
+    answers = {f"{name}.": ["10.96.0.7"], "other.example.": ["10.96.0.7"]}
+    assert [str(a) for a in await guard.addresses(name)] == ["10.96.0.7"]
+    with pytest.raises(NotAllowedError, match="denied range"):
+        await guard.addresses("other.example")
+    with pytest.raises(NotAllowedError, match="the cluster's own"):
+        await guard.addresses(f"x.{name}")
+    answers[f"{name}."] = ["169.254.169.254"]
+    with pytest.raises(NotAllowedError, match="metadata"):
+        await guard.addresses(name)
+
+
 async def test_a_name_that_answers_otherwise_the_second_time_is_checked_again() -> None:
     guard, _ = answering(["8.8.8.8"], ["127.0.0.1"])
     assert await guard.addresses("rebind.example") == (ip_address("8.8.8.8"),)

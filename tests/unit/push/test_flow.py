@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice_media.push.flow import FlowMeter
+from sluice_media.push.flow import FlowMeter, Sample
 from sluice_media.push.machine import Flow
 
 RATE = 200_000
@@ -19,12 +19,7 @@ def course(waiting_at: Callable[[float], float], seconds: float) -> list[tuple[f
     found = []
     for step in range(int(seconds / STEP)):
         at = step * STEP
-        flow = meter.sample(
-            at,
-            handed_bytes=int(RATE * at) + 500_000,
-            waiting_bytes=int(waiting_at(at)),
-            bytes_per_second=RATE,
-        )
+        flow = meter.sample(Sample(at, int(RATE * at) + 500_000, int(waiting_at(at))), RATE)
         found.append((at, flow))
     return found
 
@@ -70,14 +65,7 @@ def test_a_frozen_target_stalls_even_when_pictures_hardly_change() -> None:
     verdicts = []
     for step in range(30):
         handed += 800
-        verdicts.append(
-            meter.sample(
-                step * STEP,
-                handed_bytes=handed,
-                waiting_bytes=handed - 990_000,
-                bytes_per_second=RATE,
-            )
-        )
+        verdicts.append(meter.sample(Sample(step * STEP, handed, handed - 990_000), RATE))
     assert verdicts[-1] is Flow.STALLED
 
 
@@ -96,10 +84,7 @@ def test_a_target_at_nine_tenths_of_the_rate_stalls_once_it_is_far_behind() -> N
 def test_a_silent_source_is_no_stall() -> None:
     """Nothing comes, and the last bytes stay unacknowledged: no growth, no verdict."""
     meter = FlowMeter()
-    verdicts = {
-        meter.sample(s * STEP, handed_bytes=9_000, waiting_bytes=1_000, bytes_per_second=RATE)
-        for s in range(100)
-    }
+    verdicts = {meter.sample(Sample(s * STEP, 9_000, 1_000), RATE) for s in range(100)}
     assert verdicts == {Flow.FLOWING}
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sluice_media.record.machine import BeginFile, Changed, Rules, StopNoted
-from sluice_media.record.plan import PlannedFile, Restored
+from sluice_media.record.effects import BeginFile, Changed, Rules, StopNoted
+from sluice_media.record.plan import PlannedFile, Restored, us_of
 from tests.unit.record.timeline_script import (
     AUDIO,
     FRAME,
@@ -23,7 +23,7 @@ def on_air(rules: Rules | None = None, length: float = 20) -> Scene:
 
 def continued(last_dts: int, last_utc_seconds: float = 4) -> Restored:
     file = PlannedFile(1, "t1", 0, START, START, [VIDEO], {0: last_dts}, last_dts + FRAME)
-    file.last_utc = START + timedelta(seconds=last_utc_seconds)
+    file.last_utc_us = us_of(START + timedelta(seconds=last_utc_seconds))
     return Restored([file])
 
 

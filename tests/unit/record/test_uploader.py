@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import errno
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,13 @@ import pytest
 from sluice_media.contract import TrackInfo
 from sluice_media.record import uploader as module
 from sluice_media.record.chunks import ClosedChunk
-from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Journal, TrackSpan
+from sluice_media.record.fence import Fence
+from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, TrackSpan
 from sluice_media.record.recover import recover
+from sluice_media.record.segments import SegmentedJournal
 from sluice_media.record.uploader import FileClosed, StopRequested, Uploader
-from sluice_media.store.target import Target, TargetError, open_claim
+from sluice_media.store.keys import attempt_playlist_key, done_key, journal_segment_key
+from sluice_media.store.target import MissingObjectError, Target, TargetError, open_claim
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 FILE = FileEntry(
@@ -33,8 +37,11 @@ class SickTarget(Target):
     """Refuses while ``ill``."""
 
     ill: TargetError | None = None
+    unreadable: Path | None = None
 
     async def put_file(self, key: str, path: Path) -> None:
+        if path == self.unreadable:
+            raise OSError(errno.EIO, "Input/output error")
         if self.ill is not None:
             raise self.ill
         await super().put_file(key, path)
@@ -64,7 +71,13 @@ def chunk(folder: Path, number: int, size: int = 376) -> ClosedChunk:
 
 
 @asynccontextmanager
-async def running(target: Target, **limits: int) -> AsyncIterator[tuple[Uploader, list[int]]]:
+async def running(
+    target: Target,
+    *,
+    spool_limit_bytes: int = 1 << 20,
+    fence: Fence | None = None,
+    on_unreadable: Callable[[ClosedChunk], None] = lambda chunk: None,
+) -> AsyncIterator[tuple[Uploader, list[int]]]:
     durable: list[int] = []
 
     async def note(chunk: ClosedChunk) -> None:
@@ -73,9 +86,11 @@ async def running(target: Target, **limits: int) -> AsyncIterator[tuple[Uploader
     uploader = Uploader(
         target,
         "recordings/r",
-        Journal(attempt="a", recording_uid="r", started_at=START),
-        spool_limit_bytes=limits.get("spool_limit_bytes", 1 << 20),
+        SegmentedJournal(attempt="a", recording_uid="r", started_at=START),
+        spool_limit_bytes=spool_limit_bytes,
         on_durable=note,
+        on_unreadable=on_unreadable,
+        fence=fence,
     )
     task = asyncio.create_task(uploader.run())
     try:
@@ -130,3 +145,58 @@ async def test_a_chunk_that_did_not_arrive_whole_stays_in_the_spool(
     await target.put_file("k", item.path)
     with pytest.raises(TargetError, match="holds 376 bytes of a file of 377"):
         await target.verify("k", 377)
+
+
+async def test_an_attempt_that_was_overtaken_does_not_say_that_the_recording_is_over(
+    tmp_path: Path, target: SickTarget
+) -> None:
+    newer = SegmentedJournal(
+        attempt="b", recording_uid="r", started_at=START + timedelta(seconds=1)
+    )
+    key = journal_segment_key("recordings/r", "b", 1)
+    await target.put(key, newer.segment(START).to_json().encode())
+    async with running(target, fence=Fence(target, "recordings/r", "a", START)) as (uploader, _):
+        uploader.put(chunk(tmp_path, 1), Completion(end_reason="Stopped", at=START))
+        await asyncio.wait_for(uploader.overtaken.wait(), 5)
+        await uploader.drained()
+    assert not uploader.completed.is_set()
+    with pytest.raises(MissingObjectError):
+        await target.size(done_key("recordings/r"))
+    (tmp_path / "spool").mkdir()
+    found = await recover(target, "recordings/r", tmp_path / "spool", "c")
+    assert len(found.merged[0].chunks) == 1, "what it had is there all the same"
+
+
+async def test_a_chunk_that_the_disk_does_not_give_back_holds_up_nothing(
+    tmp_path: Path, target: SickTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_MAX_SECONDS", 0.02)
+    monkeypatch.setattr(module, "_RETRY_MIN_SECONDS", 0.01)
+    lost: list[ClosedChunk] = []
+    async with running(target, on_unreadable=lost.append) as (uploader, durable):
+        bad, good = chunk(tmp_path, 1), chunk(tmp_path, 2)
+        target.unreadable = bad.path
+        uploader.put(bad, good)
+        await asyncio.wait_for(uploader.drained(), 5)
+    assert (lost, durable, uploader.pending_bytes) == ([bad], [2], 0)
+    assert bad.path.exists()
+
+
+async def test_the_playlist_names_only_what_is_in_the_store(
+    tmp_path: Path, target: SickTarget
+) -> None:
+    async with running(target) as (uploader, _):
+        uploader.put(chunk(tmp_path, 1))
+        await uploader.drained()
+        target.ill = TargetError("Unreachable", "the store cannot be reached")
+        uploader.put(chunk(tmp_path, 2))
+        await asyncio.sleep(0.05)
+        text = (await target.get(attempt_playlist_key("recordings/r", "a", 1))).decode()
+        assert "001-000002.ts" not in text
+        target.ill = None
+        ended = FILE.model_copy(update={"closed": True, "end_reason": "Stopped"})
+        uploader.put(FileClosed(ended))
+        await asyncio.wait_for(uploader.drained(), 5)
+        text = (await target.get(attempt_playlist_key("recordings/r", "a", 1))).decode()
+    assert text.count("#EXTINF") == 2
+    assert text.endswith("#EXT-X-ENDLIST\n")

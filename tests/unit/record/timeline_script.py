@@ -12,7 +12,8 @@ from sluice_media.contract import (
     TimelineHeartbeat,
     TrackInfo,
 )
-from sluice_media.record.machine import Effect, EndFile, Finish, RecorderMachine, Rules, Write
+from sluice_media.record.effects import Effect, EndFile, Finish, Rules, Write
+from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.plan import Restored
 from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost

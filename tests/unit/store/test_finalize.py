@@ -62,7 +62,7 @@ async def test_an_mp4_that_would_not_fit_is_not_begun(
 ) -> None:
     monkeypatch.setattr(finalize_module, "_SCRATCH_MARGIN_BYTES", 1 << 60)
     file = merged(file_entry(chunk(1, {0: span(0, 9)})))
-    with pytest.raises(TargetError, match="needs 0 MiB of free space, there are"):
+    with pytest.raises(TargetError, match=r"needs \d+ MiB of free space, there are"):
         await finalize_module.finalize(target, job(file), tmp_path / "scratch")
 
 

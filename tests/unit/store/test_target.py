@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.store.target import MissingObjectError, Target, TargetError, _explain, open_claim
+from sluice_media.store.errors import explain
+from sluice_media.store.target import MissingObjectError, Target, TargetError, open_claim
 
 
 @pytest.fixture
@@ -75,6 +76,6 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
 def test_a_refusal_is_one_word_and_a_sentence_without_what_the_storage_said(
     error: OSError, reason: str
 ) -> None:
-    explained = _explain(error)
+    explained = explain(error)
     assert explained.reason == reason
     assert "secret" not in str(explained)

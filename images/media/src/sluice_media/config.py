@@ -21,7 +21,8 @@ from sluice_media.contract import PodConfig
 __all__ = ["ConfigError", "ConfigWatch"]
 
 _POLL_SECONDS = 0.25
-_MAX_KEY_BYTES = 8192
+_MAX_KEY_BYTES = 65_536
+"""Keys are short; what a few authorities' certificates need is not."""
 
 C = TypeVar("C", bound=PodConfig)
 _log = structlog.get_logger(__name__)

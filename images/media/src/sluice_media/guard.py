@@ -87,6 +87,8 @@ class AddressRules:
     denied: tuple[_Network, ...]
     allowed: tuple[_Network, ...]
     refused_domains: tuple[str, ...]
+    allowed_names: frozenset[str] = frozenset()
+    """In lower case, with a trailing dot."""
 
     @classmethod
     def of(cls, guard: AddressGuard) -> AddressRules:
@@ -97,11 +99,12 @@ class AddressRules:
             denied=tuple(ip_network(text, strict=False) for text in guard.denied),
             allowed=tuple(ip_network(text, strict=False) for text in guard.allowed),
             refused_domains=tuple(d for d in (domain, "svc", "localhost") if d),
+            allowed_names=frozenset(f"{n.lower().strip('.')}." for n in guard.allowed_names),
         )
 
-    def check_address(self, address: Address) -> None:
+    def check_address(self, address: Address, name: str = "") -> None:
         """Raises NotAllowedError unless the address, and any IPv4 address inside it, may be
-        dialled."""
+        dialled. ``name``: what it was found under, as :meth:`host` returns it."""
         for form in _forms(address):
             if any(form in network for network in self.allowed):
                 continue
@@ -109,7 +112,7 @@ class AddressRules:
                 if form in network:
                     raise NotAllowedError(f"The address {address} is not allowed: {rule}.")
             for network in self.denied:
-                if form in network:
+                if form in network and name not in self.allowed_names:
                     raise NotAllowedError(
                         f"The address {address} is not allowed: it is in the denied range "
                         f"{network}."
@@ -129,6 +132,8 @@ class AddressRules:
         if _NUMBER.fullmatch(labels[-1]):
             # Resolvers read 127.1, 0x7f000001 and 2130706433 as addresses.
             raise NotAllowedError("The host is a number, but no IP address in its usual form.")
+        if f"{name}." in self.allowed_names:
+            return f"{name}."
         for domain in self.refused_domains:
             if name == domain or name.endswith(f".{domain}"):
                 raise NotAllowedError(
@@ -191,7 +196,7 @@ class DialGuard:
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         for address in addresses:
-            self.rules.check_address(address)
+            self.rules.check_address(address, checked)
         return addresses[:MAX_ADDRESSES]
 
     async def dial(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Child", "Condition", "Decision", "Deletion", "PodConfigHash", "StoreCall"]
+__all__ = ["Child", "Condition", "Decision", "Deletion", "Notice", "PodConfigHash", "StoreCall"]
 
 Manifest = Mapping[str, Any]
 
@@ -68,13 +68,24 @@ class PodConfigHash:
 
 @dataclass(slots=True, frozen=True)
 class StoreCall:
-    """Tell a store pod of a Recording (``PUT /v1/recordings/<uid>``); idempotent."""
+    """Tell a store pod of a Recording, or to delete it (``/v1/recordings/<uid>``); idempotent."""
 
     store_name: str
     body: Mapping[str, Any]
     """A `sluice_media.contract.StoredRecording` as JSON."""
     occasion: str
     """What is new to the store: it is told once for each occasion."""
+    delete: bool = False
+    """DELETE instead of PUT; of the body only the uid counts."""
+
+
+@dataclass(slots=True, frozen=True)
+class Notice:
+    """An event that no condition's transition tells. It is posted each time that it is decided."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    text: str
 
 
 @dataclass(slots=True, frozen=True)
@@ -87,6 +98,9 @@ class Decision:
     deletions: tuple[Deletion, ...] = ()
     pod_config_hashes: tuple[PodConfigHash, ...] = ()
     store_calls: tuple[StoreCall, ...] = ()
+    status_when_told: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that become part of the status only when the store took every call."""
+    notices: tuple[Notice, ...] = ()
     finalizer: bool = False
     """Whether our finalizer shall be on the object now."""
     requeue_after_seconds: float | None = None

@@ -9,11 +9,21 @@ from sluice_media.contract import RecordedFile
 from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.times import utc_text
 
-__all__ = ["file_count", "file_entry", "merged_files", "total_bytes", "total_seconds"]
+__all__ = [
+    "OPEN_STATES",
+    "file_count",
+    "file_entry",
+    "merged_files",
+    "total_bytes",
+    "total_seconds",
+]
 
+OPEN_STATES = frozenset({"Recording", "Interrupted"})
+"""States of a file that is being written."""
 _MAX_FILES = 200
 _MAX_GAPS = 100
-_FINISHED = frozenset({"Ready", "Failed", "Discarded"})
+_OF_RECORDER = ("title", "gaps", "endReason")
+_FINISHED = frozenset({"Ready", "Expired", "Failed", "Discarded"})
 
 
 def file_entry(file: RecordedFile) -> dict[str, Any]:
@@ -29,6 +39,8 @@ def file_entry(file: RecordedFile) -> dict[str, Any]:
         "sizeBytes": file.size_bytes,
         "sha256": file.sha256,
         "uri": file.uri,
+        "originUri": file.original_uri,
+        "expiresAt": utc_text(file.expires_at) if file.expires_at else None,
         "gaps": [
             {"atSeconds": round(gap.at_seconds, 3), "wallSeconds": round(gap.wall_seconds, 3)}
             for gap in file.gaps[:_MAX_GAPS]
@@ -53,10 +65,15 @@ def merged_files(
 
 def _take(by_index: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
     known = by_index.get(entry["index"], {})
-    if known.get("state") in _FINISHED and entry["state"] not in _FINISHED:
+    finished = entry["state"] in _FINISHED
+    if known.get("state") in _FINISHED and not finished:
         return
-    # The store knows nothing of gaps or reasons that only the recorder saw.
-    inherited = {key: known[key] for key in ("title", "gaps", "endReason") if key in known}
+    if known.get("state") == "Expired" and entry["state"] == "Ready":
+        return
+    # The store knows nothing of gaps or reasons that only the recorder saw. That the playlist is
+    # gone is news only of a file that is finished.
+    kept = _OF_RECORDER if finished else (*_OF_RECORDER, "originUri")
+    inherited = {key: known[key] for key in kept if key in known}
     by_index[entry["index"]] = inherited | entry
 
 

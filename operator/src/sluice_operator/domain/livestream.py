@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import HUB_PORT, IngestStatus, RingPin
+from sluice_media.contract import HUB_PORT, IngestStatus
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.domain.addresses import Addresses, publish_addresses
+from sluice_operator.domain.auto_recording import (
+    new_sessions,
+    pins_of,
+    recorded_until,
+    wanted_recordings,
+)
 from sluice_operator.domain.broadcast import Broadcast, SourceKind, on_air
 from sluice_operator.domain.decision import Child, Condition, Decision
+from sluice_operator.domain.files import OPEN_STATES
 from sluice_operator.domain.manifests.config import Configuration, configuration
 from sluice_operator.domain.manifests.ingest import (
     ingest_config,
@@ -33,8 +40,9 @@ from sluice_operator.domain.readiness import (
 )
 from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
 from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
+from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.ticks import hold_ticks
-from sluice_operator.domain.times import parse_time, soonest
+from sluice_operator.domain.times import exact_text, soonest
 from sluice_operator.domain.transitions import events_for
 
 __all__ = ["decide"]
@@ -48,10 +56,11 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
     if owner.deleted_at is not None:
         return keep_everything(observed.raw)
-    spec = LiveStreamSpec.model_validate(observed.raw["spec"])
+    spec = read_spec(LiveStreamSpec, observed.raw)
+    until = recorded_until(stored, observed.recordings, owner.uid, now)
     addresses = _addresses(observed, spec)
     template = ingest_template(owner, spec, observed.settings)
-    rollout, config = _rollout_and_config(observed, owner, spec, template_hash(template))
+    rollout, config = _rollout_and_config(observed, owner, spec, template_hash(template), until)
     broadcast = on_air(observed, stored, SourceKind.of(spec), now)
     conflict = conflict_readiness(owner, _conflicts(observed, owner, spec))
     readiness = conflict or _readiness(observed, owner, stored, spec, addresses, now)
@@ -66,8 +75,15 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
             Child(config.manifest),
             Child(service(owner, "hub", HUB_PORT)),
             Child(deployment(owner, template, paused=rollout.paused)),
+            # Last: what keeps one from being made keeps nothing on air back.
+            *wanted_recordings(
+                owner,
+                spec,
+                new_sessions(spec, fresh(observed.sample), until),
+                observed.recording_names,
+            ),
         )
-    wanted = _status(observed, owner, spec, broadcast, addresses)
+    wanted = _status(observed, owner, spec, broadcast, addresses, until)
     status, held = hold_ticks(wanted, stored.status, now)
     conditions = _conditions(observed, readiness, broadcast, rollout)
     rotation = owner.annotations.get(ROTATE_ANNOTATION, "")
@@ -145,12 +161,22 @@ def _publisher_keys(observed: ObservedLiveStream, owner: Owner) -> PublisherKeys
 
 
 def _rollout_and_config(
-    observed: ObservedLiveStream, owner: Owner, spec: LiveStreamSpec, template: str
+    observed: ObservedLiveStream,
+    owner: Owner,
+    spec: LiveStreamSpec,
+    template: str,
+    until: datetime | None,
 ) -> tuple[Rollout, Configuration]:
     """The rollout depends on whether the hub has echoed ``drain``, and ``drain`` on the rollout."""
-    pins = _pins(observed.recordings)
-    settings = observed.settings
-    draining = configuration(owner, ingest_config(owner, spec, settings, pins, drain=True))
+    pins = pins_of(observed.recordings)
+
+    def config(*, drain: bool) -> Configuration:
+        wanted = ingest_config(
+            owner, spec, observed.settings, pins, auto_recorded_until=until, drain=drain
+        )
+        return configuration(owner, wanted)
+
+    draining = config(drain=True)
     status = fresh(observed.sample)
     rollout = plan_rollout(
         deployment=observed.children.get(("Deployment", owner.workload_name)),
@@ -161,29 +187,17 @@ def _rollout_and_config(
     )
     if rollout.drain:
         return rollout, draining
-    return rollout, configuration(owner, ingest_config(owner, spec, settings, pins, drain=False))
+    return rollout, config(drain=False)
 
 
 def _use(status: IngestStatus | None, draining_hash: str) -> Use:
     if status is None:
         return Use(known=False)
     session = status.session is not None and status.session.finished_at is None
-    busy = session or status.on_air or status.primary_connected or status.backup_connected
+    connected = status.primary_connected or status.backup_connected
+    # A session that no recorder holds yet is on this pod's disk, and nowhere else.
+    busy = session or status.on_air or connected or bool(status.recordable)
     return Use(known=True, busy=busy, drained=status.config_hash == draining_hash)
-
-
-def _pins(recordings: tuple[Raw, ...]) -> list[RingPin]:
-    """Recordings that have not begun: the ring keeps what they will ask for."""
-    found = []
-    for recording in recordings:
-        status = recording.get("status") or {}
-        metadata = recording["metadata"]
-        begun = status.get("recordingStartedAt") or status.get("endReason")
-        since = parse_time(metadata["creationTimestamp"])
-        if begun or "deletionTimestamp" in metadata or since is None:
-            continue
-        found.append(RingPin(recording_uid=metadata["uid"], since=since))
-    return sorted(found, key=lambda pin: pin.recording_uid)
 
 
 # --------------------------------------------------------------------------- status
@@ -204,9 +218,7 @@ def _mirror(recordings: tuple[Raw, ...]) -> _Mirror | None:
         return None
     oldest = min(running, key=lambda r: (r["metadata"]["creationTimestamp"], r["metadata"]["name"]))
     status = oldest["status"]
-    open_files = [
-        f for f in status.get("files") or () if f["state"] in {"Recording", "Interrupted"}
-    ]
+    open_files = [f for f in status.get("files") or () if f["state"] in OPEN_STATES]
     duration = open_files[-1].get("durationSeconds") if open_files else None
     return _Mirror(oldest["metadata"]["name"], duration, status.get("observedAt"))
 
@@ -217,6 +229,7 @@ def _status(
     spec: LiveStreamSpec,
     broadcast: Broadcast,
     addresses: Addresses,
+    until: datetime | None,
 ) -> dict[str, Any]:
     mirror = _mirror(observed.recordings)
     live_restreams = sum(bool((r.get("status") or {}).get("live")) for r in observed.restreams)
@@ -227,6 +240,7 @@ def _status(
         "recordingDuration": mirror.duration if mirror else None,
         "observedAt": mirror.observed_at if mirror else None,
         "recordingName": mirror.name if mirror else None,
+        "autoRecordedUntil": exact_text(until) if until is not None else None,
         "ingest": _ingest(owner, addresses) if spec.source.push is not None else None,
         "restreams": {"total": len(observed.restreams), "live": live_restreams},
     }

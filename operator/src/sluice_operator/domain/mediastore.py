@@ -7,14 +7,15 @@ from typing import Any
 
 from sluice_media.contract import STORE_PORT, StoreStatus
 from sluice_operator.api.v1alpha1 import MediaStoreSpec
-from sluice_operator.domain.decision import Child, Decision
+from sluice_operator.domain.decision import Child, Condition, Decision
+from sluice_operator.domain.headroom import headroom_condition, headroom_event
 from sluice_operator.domain.manifests.config import configuration
+from sluice_operator.domain.manifests.place import StorePlace, claim_name, store_place
 from sluice_operator.domain.manifests.pod import deployment
 from sluice_operator.domain.manifests.secret import token_secret
 from sluice_operator.domain.manifests.service import service
 from sluice_operator.domain.manifests.store import (
     claim_manifest,
-    claim_name,
     store_config,
     store_template,
 )
@@ -35,8 +36,10 @@ from sluice_operator.domain.readiness import (
     ready,
     reconciling,
     stalled,
+    with_places,
 )
-from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
+from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
+from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.ticks import hold_ticks
 from sluice_operator.domain.times import soonest, utc_text
 from sluice_operator.domain.transitions import events_for
@@ -45,6 +48,14 @@ __all__ = ["claim_name", "decide"]
 
 _AVAILABLE_STEP_BYTES = 64 * 1024 * 1024
 """Free space changes with every neighbour on the volume; the status follows in coarse steps."""
+_FULL_STEP_SECONDS = 60
+_MEASURED = (
+    "usedBytes",
+    "limitBytes",
+    "availableBytes",
+    "secondsToFull",
+    "observedAt",
+)
 
 
 def decide(observed: ObservedMediaStore, now: datetime) -> Decision:
@@ -52,27 +63,29 @@ def decide(observed: ObservedMediaStore, now: datetime) -> Decision:
     owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
     if owner.deleted_at is not None:
         return keep_everything(observed.raw)
-    spec = MediaStoreSpec.model_validate(observed.raw["spec"])
-    claim = claim_name(observed.raw)
+    spec, place = read_spec(MediaStoreSpec, observed.raw), store_place(observed.raw)
     conflict = conflict_readiness(owner, observed.conflicts) or _claim_of_others(
         observed, owner, spec
     )
-    obstacle = conflict or _claim_missing(observed, owner, spec, claim)
-    readiness = obstacle or _readiness(observed, owner, stored, now)
-    config = configuration(owner, store_config(owner, claim))
-    status, held = hold_ticks(_status(observed, owner, stored, claim), stored.status, now)
-    conditions = readiness.conditions()
+    obstacle = conflict or _claim_missing(observed, owner, spec)
+    readiness = obstacle or _readiness(observed, owner, stored, place, now)
+    config = configuration(owner, store_config(owner, spec, place, observed.settings))
+    status, held = hold_ticks(_status(observed, owner, stored, place), stored.status, now)
+    headroom = _headroom(observed, stored)
+    first, *rest = readiness.conditions()
+    conditions = (first, headroom, *rest)
+    types = {"Ready": "Normal", "Stalled": "Warning"}
     return Decision(
         status=status,
         conditions=conditions,
-        children=() if conflict else _children(observed, owner, spec, claim, config.manifest),
+        children=() if conflict else _children(observed, owner, spec, place, config.manifest),
         pod_config_hashes=() if conflict else nudges(observed.pods, observed.sample, config.hash),
         requeue_after_seconds=soonest(
             held,
             readiness.look_again_seconds,
             seconds_to_stale(observed.sample, observed.operator_uptime_seconds),
         ),
-        event_reasons=events_for(stored, conditions, {"Ready": "Normal", "Stalled": "Warning"}),
+        event_reasons=events_for(stored, conditions, types) | headroom_event(stored, headroom),
     )
 
 
@@ -83,7 +96,8 @@ def _claim_of_others(
     observed: ObservedMediaStore, owner: Owner, spec: MediaStoreSpec
 ) -> Readiness | None:
     """Where a claim is to be made, somebody else's stands. (A named claim may be anybody's.)"""
-    if spec.persistent_volume_claim.template is None or observed.claim is None:
+    claim = spec.persistent_volume_claim
+    if claim is None or claim.template is None or observed.claim is None:
         return None
     labels = observed.claim["metadata"].get("labels") or {}
     if labels.get(MANAGED_BY_LABEL) == MANAGED_BY and labels.get(NAME_LABEL) == owner.name:
@@ -96,8 +110,11 @@ def _claim_of_others(
 
 
 def _claim_missing(
-    observed: ObservedMediaStore, owner: Owner, spec: MediaStoreSpec, claim: str
+    observed: ObservedMediaStore, owner: Owner, spec: MediaStoreSpec
 ) -> Readiness | None:
+    if spec.persistent_volume_claim is None:
+        return None
+    claim = claim_name(observed.raw)
     if observed.claim is None and spec.persistent_volume_claim.template is None:
         return stalled(
             "ClaimNotFound",
@@ -120,11 +137,11 @@ def _children(
     observed: ObservedMediaStore,
     owner: Owner,
     spec: MediaStoreSpec,
-    claim: str,
+    place: StorePlace,
     config_map: dict[str, Any],
 ) -> tuple[Child, ...]:
     """Also while the claim is missing: the pod waits for it and starts by itself."""
-    template = store_template(owner, observed.settings, claim)
+    template = store_template(owner, observed.settings, place)
     suffix = STATUS_SECRET["MediaStore"]
     children = [
         Child(token_secret(owner, suffix, observed.fresh_token), create_only=True),
@@ -132,7 +149,8 @@ def _children(
         Child(service(owner, "store", STORE_PORT)),
         Child(deployment(owner, template)),
     ]
-    made = spec.persistent_volume_claim.template
+    claim = spec.persistent_volume_claim
+    made = claim.template if claim is not None else None
     if made is not None:
         claim_child = Child(claim_manifest(owner, made), create_only=True, owned=False)
         children.insert(0, claim_child)
@@ -140,7 +158,11 @@ def _children(
 
 
 def _readiness(
-    observed: ObservedMediaStore, owner: Owner, stored: Stored, now: datetime
+    observed: ObservedMediaStore,
+    owner: Owner,
+    stored: Stored,
+    place: StorePlace,
+    now: datetime,
 ) -> Readiness:
     found = pod_readiness(
         owner,
@@ -157,34 +179,42 @@ def _readiness(
     status = fresh(observed.sample)
     if found.status == "True" and status is not None and not status.writable:
         if status.reason is None and status.message is None:
-            return reconciling("Starting", "The store pod tries the volume out.")
+            what = "volume" if place.s3 is None else "bucket"
+            return reconciling("Starting", f"The store pod tries the {what} out.")
         words = status.message or "Nothing can be written into the store."
         return stalled(status.reason or "NotWritable", words)
-    return found
+    return with_places(found, place.secrets)
+
+
+def _headroom(observed: ObservedMediaStore, stored: Stored) -> Condition:
+    known = stored.as_condition("StorageHeadroom")
+    if known is not None and in_start_grace(observed.sample, observed.operator_uptime_seconds):
+        return known
+    return headroom_condition(fresh(observed.sample), "the store")
 
 
 def _status(
-    observed: ObservedMediaStore, owner: Owner, stored: Stored, claim: str
+    observed: ObservedMediaStore, owner: Owner, stored: Stored, place: StorePlace
 ) -> dict[str, Any]:
     status = fresh(observed.sample)
     status_fields: dict[str, Any] = {
         "observedGeneration": owner.generation,
-        "claimName": claim,
-        **(
-            _usage(status)
-            if status is not None
-            else {key: stored.get(key) for key in ("usedBytes", "availableBytes", "observedAt")}
-        ),
+        "location": place.uri_base,
+        "claimName": place.claim,
+        **(_usage(status) if status is not None else {key: stored.get(key) for key in _MEASURED}),
     }
     return {key: value for key, value in status_fields.items() if value is not None}
 
 
 def _usage(status: StoreStatus) -> dict[str, Any]:
-    available = status.available_bytes
     return {
         "usedBytes": status.used_bytes,
-        "availableBytes": None
-        if available is None
-        else available // _AVAILABLE_STEP_BYTES * _AVAILABLE_STEP_BYTES,
+        "limitBytes": status.limit_bytes,
+        "availableBytes": _step(status.available_bytes, _AVAILABLE_STEP_BYTES),
+        "secondsToFull": _step(status.seconds_to_full, _FULL_STEP_SECONDS),
         "observedAt": utc_text(status.observed_at),
     }
+
+
+def _step(value: int | None, step: int) -> int | None:
+    return None if value is None else value // step * step

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 __all__ = [
     "API_VERSION",
+    "AUTOMATIC_LABEL",
     "CHILDREN",
     "CONFIG_ANNOTATION",
     "FINALIZER",
@@ -21,7 +22,10 @@ __all__ = [
     "ROLE_LABEL",
     "ROTATED_ANNOTATION",
     "ROTATE_ANNOTATION",
+    "SESSION_ANNOTATION",
     "STATUS_SECRET",
+    "STREAM_LABEL",
+    "STREAM_UID_ANNOTATION",
     "TEMPLATE_ANNOTATION",
     "UID_LABEL",
     "VERSION",
@@ -55,6 +59,14 @@ ROTATED_ANNOTATION = f"{GROUP}/rotated-key"
 request with the new token, so that a crash in between cannot rotate twice."""
 RESTART_ANNOTATION = f"{GROUP}/restart"
 """On a Restream: a new value makes its pusher connect anew, with its Secrets as they are now."""
+
+SESSION_ANNOTATION = f"{GROUP}/session-started-at"
+"""On a Recording that autoRecord made: the moment at which the session began that it is of."""
+STREAM_UID_ANNOTATION = f"{GROUP}/stream-uid"
+"""On the same: uid of the LiveStream."""
+STREAM_LABEL = f"{GROUP}/stream"
+AUTOMATIC_LABEL = f"{GROUP}/automatic"
+"""On the same: name of the LiveStream, and that nobody asked for it by hand (``true``)."""
 
 ROLE = {"LiveStream": "ingest", "Recording": "record", "Restream": "push", "MediaStore": "store"}
 """Kind -> role of its pods, which is also the suffix of its children's names."""

@@ -40,6 +40,7 @@ from sluice_operator.domain.names import CONFIG_ANNOTATION, TEMPLATE_ANNOTATION
 
 __all__ = [
     "Conflict",
+    "DefaultBucket",
     "DefaultStore",
     "DomainSettings",
     "IngestSecret",
@@ -51,6 +52,7 @@ __all__ = [
     "PublicPorts",
     "PublicService",
     "Raw",
+    "Rival",
     "Sample",
     "ServicePort",
     "pod_view",
@@ -68,13 +70,32 @@ S_co = TypeVar("S_co", bound=PodStatus, covariant=True)
 
 
 @dataclass(slots=True, frozen=True)
+class DefaultBucket:
+    """The bucket that all namespaces' MediaStores ``default`` share, each below its own name."""
+
+    bucket: str
+    service_account_name: str = "default"
+    """ServiceAccount in each namespace whose identity opens the bucket."""
+    endpoint: str = ""
+    """Empty: Amazon's."""
+    region: str = "us-east-1"
+    prefix: str = ""
+    """What stands before the namespace; may be empty."""
+    path_style: bool = True
+
+
+@dataclass(slots=True, frozen=True)
 class DefaultStore:
     """The MediaStore ``default`` that a namespace gets at its first Recording."""
 
     size: str = "20Gi"
-    """A Kubernetes quantity."""
+    """Of its claim, a Kubernetes quantity."""
     storage_class_name: str | None = None
     """None: the cluster's default class."""
+    bucket: DefaultBucket | None = None
+    """Set: S3 in place of a claim."""
+    limit: str = ""
+    """A Kubernetes quantity; empty: none."""
 
 
 def _default_resources() -> dict[str, dict[str, dict[str, str]]]:
@@ -116,15 +137,25 @@ class DomainSettings:
     """What WHIP URLs begin with, where something in front of it terminates TLS; empty: plain HTTP
     to host and port."""
     denied_ranges: tuple[str, ...] = ()
-    """CIDRs that ingest pods must not pull from, the cluster's own among them."""
+    """CIDRs that ingest pods and pushers must not dial, the cluster's own among them."""
     allowed_ranges: tuple[str, ...] = ()
-    """CIDRs that they may pull from all the same."""
+    """CIDRs that they may dial all the same."""
+    allowed_names: tuple[str, ...] = ()
+    """Host names that they may dial although these are the cluster's own."""
     pod_trouble_seconds: float = 120.0
     """A pod that cannot be scheduled, pulled or started for so long needs a person."""
     resources: Mapping[str, Mapping[str, Mapping[str, str]]] = field(
         default_factory=_default_resources
     )
     """Role -> Kubernetes resource requirements."""
+    recorder_spool_bytes: int = 1 << 30
+    """Disk of a recorder for chunks that the store has not taken yet."""
+    ingest_spool_bytes: int = 4 << 30
+    """Disk of an ingest pod for sessions that no recorder holds yet."""
+    store_scratch_bytes: int = 4 << 30
+    """Disk of an S3 store's pod for the MP4 that is being made."""
+    store_priority_class: str = ""
+    """PriorityClass of the store pods; empty: the cluster's default."""
     log_level: str = "INFO"
     """Of the media pods."""
 
@@ -211,6 +242,18 @@ class Sample(Generic[S_co]):
     """Since the pod's last sign of life, answer or heartbeat."""
 
 
+@dataclass(slots=True, frozen=True)
+class Rival:
+    """Another Restream of the namespace whose pusher names the same target and key."""
+
+    name: str
+    created_at: datetime
+    wants: bool
+    """It exists, is switched on and has a stream: the target is its, if it is the older one."""
+    busy: bool
+    """Its pusher is or may be connected at this moment."""
+
+
 # --------------------------------------------------------------------------- one per kind
 
 
@@ -239,6 +282,8 @@ class ObservedLiveStream:
     """Recordings of the namespace whose streamRef names this stream."""
     restreams: tuple[Raw, ...] = ()
     """Restreams of the namespace whose streamRef names this stream."""
+    recording_names: frozenset[str] = frozenset()
+    """Names of all Recordings of the namespace, where one is about to be made."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -252,8 +297,12 @@ class ObservedRecording:
     """The LiveStream that streamRef names."""
     hub_token: str | None = field(default=None, repr=False)
     """``token`` of Secret ``<stream>-hub``; None: not there (yet)."""
+    stream_sample: Sample[IngestStatus] | None = None
+    """What the stream's hub says."""
     store: Raw | None = None
     """The MediaStore that storeRef (or ``default``) names."""
+    store_sample: Sample[StoreStatus] | None = None
+    """What its pod says."""
     pods: tuple[PodView, ...] = ()
     sample: Sample[RecorderStatus] | None = None
     stored: StoredResult | None = None
@@ -271,6 +320,7 @@ class ObservedRestream:
     hub_token: str | None = field(default=None, repr=False)
     pods: tuple[PodView, ...] = ()
     sample: Sample[PusherStatus] | None = None
+    rivals: tuple[Rival, ...] = ()
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

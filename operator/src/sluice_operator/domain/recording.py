@@ -10,16 +10,16 @@ from __future__ import annotations
 from datetime import datetime
 
 from sluice_operator.api.v1alpha1 import DEFAULT_STORE, RecordingSpec
+from sluice_operator.domain.auto_recording import is_remembered
 from sluice_operator.domain.decision import Child, Decision, Deletion
 from sluice_operator.domain.manifests.config import Configuration
-from sluice_operator.domain.manifests.recorder import (
-    recorder_job,
-)
+from sluice_operator.domain.manifests.place import store_place
+from sluice_operator.domain.manifests.recorder import recorder_job
 from sluice_operator.domain.manifests.secret import token_secret
-from sluice_operator.domain.manifests.store import claim_name, default_store_manifest
+from sluice_operator.domain.manifests.store import default_store_manifest
 from sluice_operator.domain.names import STATUS_SECRET
 from sluice_operator.domain.observed import ObservedRecording
-from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.owner import Owner, Stored
 from sluice_operator.domain.readiness import (
     Readiness,
     conflict_readiness,
@@ -28,6 +28,7 @@ from sluice_operator.domain.readiness import (
     ready,
     reconciling,
     stalled,
+    with_places,
 )
 from sluice_operator.domain.recording_course import (
     Course,
@@ -38,6 +39,7 @@ from sluice_operator.domain.recording_course import (
     presence_of,
     recorder_lost,
 )
+from sluice_operator.domain.recording_deletion import decide_deleted, holds_objects
 from sluice_operator.domain.recording_parts import (
     conditions_of,
     events_of,
@@ -47,17 +49,15 @@ from sluice_operator.domain.recording_parts import (
     store_calls,
     store_name,
 )
+from sluice_operator.domain.recording_start import not_startable, refused_start
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
+from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.streams import stream_workload
 from sluice_operator.domain.ticks import hold_ticks
-from sluice_operator.domain.times import seconds_until, soonest
+from sluice_operator.domain.times import soonest
 
 __all__ = ["decide", "store_name"]
 
-_DELETION_DEADLINE_SECONDS = 60.0
-"""A Recording that is being deleted waits at most so long for its chunks to be closed."""
-_GIVE_UP_SECONDS = 55.0
-"""From then on the store is told that no recorder will write again."""
 _TOKEN_WAIT_SECONDS = 1.0
 _CLEAN_UP_SECONDS = 0.1
 """From the pass that writes the end to the one that may take the recorder away."""
@@ -66,11 +66,11 @@ _CLEAN_UP_SECONDS = 0.1
 def decide(observed: ObservedRecording, now: datetime) -> Decision:
     """The complete wish for one Recording. Pure."""
     owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
-    spec = RecordingSpec.model_validate(observed.raw["spec"])
+    spec = read_spec(RecordingSpec, observed.raw)
     presence = presence_of(observed, stored)
     course = course_of(observed, spec, stored, presence)
     if owner.deleted_at is not None:
-        return _deleted(observed, owner, spec, stored, course, now)
+        return decide_deleted(observed, owner, spec, stored, course, now)
     if course.end_reason is not None:
         return _after_the_end(observed, owner, spec, stored, presence, course, now)
     return _at_work(observed, owner, spec, stored, presence, course, now)
@@ -91,12 +91,14 @@ def _at_work(
     conflict = conflict_readiness(owner, observed.conflicts)
     obstacle = (
         conflict
+        or not_startable(observed, owner, spec, stored, presence)
         or _stream_missing(owner, spec, stored, presence, now)
         or _store_missing(observed, owner, stored, now)
         or _token_missing(observed, owner)
     )
     recorder_state = _readiness(observed, owner, stored, now)
-    over = _given_up(observed, owner, spec, stored, presence, recorder_state)
+    over = refused_start(observed, owner, spec, stored, presence)
+    over = over or _given_up(observed, owner, spec, stored, presence, recorder_state)
     if over is not None:
         return _after_the_end(observed, owner, spec, stored, presence, over, now)
     readiness = obstacle or recorder_state
@@ -111,14 +113,18 @@ def _at_work(
     status, held = hold_ticks(
         status_of(observed, owner, stored, presence, course), stored.status, now
     )
-    conditions = conditions_of(readiness, course, spec, stored)
+    conditions = conditions_of(observed, readiness, course, spec, stored)
+    calls = store_calls(observed, owner, spec, stored, course)
     return Decision(
         status=status,
         conditions=conditions,
         children=children,
         pod_config_hashes=nudges(observed.pods, observed.sample, config.hash) if reachable else (),
-        store_calls=store_calls(observed, owner, course),
-        finalizer=reachable or job_of(observed, owner) is not None,
+        store_calls=calls,
+        status_when_told={"storeGeneration": owner.generation} if calls else {},
+        finalizer=reachable
+        or job_of(observed, owner) is not None
+        or not is_remembered(observed.raw, observed.stream),
         requeue_after_seconds=soonest(
             held,
             readiness.look_again_seconds,
@@ -148,7 +154,8 @@ def _given_up(
     if stored.get("recordingStartedAt"):
         return recorder_lost(observed, stored)
     reason = "Stopped" if is_stopped(spec, stored) else "StreamEnded"
-    return never_started(reason, recorder.message)
+    words = f"The recorder could not be started, so nothing was recorded. {recorder.message}"
+    return never_started(reason, "NothingRecorded", words)
 
 
 def _stream_missing(
@@ -203,8 +210,8 @@ def _children(
         children.insert(0, Child(secret))
     if observed.store is not None:
         workload = stream_workload(observed.stream)
-        claim = claim_name(observed.store)
-        job = recorder_job(owner, observed.settings, claim, workload)
+        place = store_place(observed.store)
+        job = recorder_job(owner, observed.settings, place, workload)
         children.append(Child(job, create_only=True))
     return tuple(children)
 
@@ -229,7 +236,8 @@ def _readiness(
         if trouble is not None:
             name = observed.store["metadata"]["name"]
             return stalled("StoreNotReady", f"MediaStore {name}: {trouble.message}")
-    return found
+    secrets = store_place(observed.store).secrets if observed.store is not None else ()
+    return with_places(found, secrets)
 
 
 # --------------------------------------------------------------------------- after the end
@@ -249,14 +257,17 @@ def _after_the_end(
         what = f"MediaStore {store_name(observed.raw)}"
         readiness = missing_reference(owner, stored, "StoreNotFound", what, now)
     status = status_of(observed, owner, stored, presence, course)
-    conditions = conditions_of(readiness, course, spec, stored)
+    conditions = conditions_of(observed, readiness, course, spec, stored)
+    calls = store_calls(observed, owner, spec, stored, course)
+    empties = spec.deletion_policy == "Delete" and holds_objects(stored, course)
     return Decision(
         status=status,
         conditions=conditions,
         # Only once the end stands in the status: until then the recorder is the only witness.
         deletions=_deletions(observed, owner) if stored.get("endReason") else (),
-        store_calls=store_calls(observed, owner, course),
-        finalizer=False,
+        store_calls=calls,
+        status_when_told={"storeGeneration": owner.generation} if calls else {},
+        finalizer=empties or not is_remembered(observed.raw, observed.stream),
         # Nothing else may happen that has us look again: the recorder may be gone for long.
         requeue_after_seconds=soonest(
             readiness.look_again_seconds,
@@ -284,50 +295,3 @@ def _deletions(observed: ObservedRecording, owner: Owner) -> tuple[Deletion, ...
             )
         )
     return tuple(found)
-
-
-# --------------------------------------------------------------------------- deletion
-
-
-def _deleted(
-    observed: ObservedRecording,
-    owner: Owner,
-    spec: RecordingSpec,
-    stored: Stored,
-    course: Course,
-    now: datetime,
-) -> Decision:
-    """The recorder is told to stop and to keep everything; the finalizer waits for that."""
-    kept = keep_everything(observed.raw)
-    began = owner.deleted_at or now
-    left = seconds_until(began, _DELETION_DEADLINE_SECONDS, now)
-    if left <= 0 or (course.end_reason is None and _never_ran(observed, owner, stored, course)):
-        return Decision(status=kept.status, conditions=kept.conditions)
-    if course.end_reason is not None:
-        return Decision(
-            status=kept.status,
-            conditions=kept.conditions,
-            store_calls=store_calls(observed, owner, course),
-        )
-    config = recorder_configuration(observed, owner, spec, stored, presence_of(observed, stored))
-    give_up = seconds_until(began, _GIVE_UP_SECONDS, now)
-    gone = give_up <= 0
-    return Decision(
-        status=kept.status,
-        conditions=kept.conditions,
-        children=(Child(config.manifest),),
-        pod_config_hashes=nudges(observed.pods, observed.sample, config.hash),
-        store_calls=store_calls(observed, owner, course, recorder_gone=True) if gone else (),
-        finalizer=True,
-        requeue_after_seconds=soonest(left if gone else give_up),
-    )
-
-
-def _never_ran(observed: ObservedRecording, owner: Owner, stored: Stored, course: Course) -> bool:
-    """No recorder can have written anything."""
-    if job_of(observed, owner) is None:
-        return True
-    if course.from_recorder is not None or stored.get("recordingStartedAt"):
-        return False
-    not_asked_yet = in_start_grace(observed.sample, observed.operator_uptime_seconds)
-    return not (not_asked_yet and any(pod.phase == "Running" for pod in observed.pods))

@@ -22,12 +22,19 @@ __all__ = [
     "course_of",
     "is_stopped",
     "never_started",
+    "no_space",
     "presence_of",
     "recorder_lost",
 ]
 
 FINALIZE_FAILED = "FinalizeFailed"
 """Reason of Succeeded=False that may still become True: the store tries again."""
+
+NO_SPACE = "NoSpace"
+_NO_SPACE_WORDS = (
+    "No space for recording the stream. Delete recordings, set retention.seconds of those that are "
+    "there, or raise the MediaStore's limit; then make a new Recording."
+)
 
 StreamPresence = Literal["There", "NeverSeen", "Gone"]
 
@@ -102,11 +109,15 @@ def _end_reason(
     return None
 
 
-def never_started(reason: str, cause: str) -> Course:
-    """The end of a Recording whose recorder could not be started until it was over."""
-    words = f"The recorder could not be started, so nothing was recorded. {cause}"
-    succeeded = Condition("Succeeded", "False", "NothingRecorded", words)
-    return Course("Failed", False, succeeded, reason, terminal=True, files=[])
+def never_started(end_reason: str, reason: str, words: str) -> Course:
+    """The end of a Recording that has no recorder to end it. ``reason``: of Succeeded=False."""
+    succeeded = Condition("Succeeded", "False", reason, words)
+    return Course("Failed", False, succeeded, end_reason, terminal=True, files=[])
+
+
+def no_space() -> Course:
+    """The end of a Recording that found no room to begin."""
+    return never_started(NO_SPACE, NO_SPACE, _NO_SPACE_WORDS)
 
 
 def recorder_lost(observed: ObservedRecording, stored: Stored) -> Course:
@@ -167,11 +178,15 @@ def _verdict(reason: str, files: Sequence[dict[str, Any]], result: StoredResult 
     if reason == "TooShort":
         words = "Stopped before there was enough to be kept (minimumSeconds)."
         return _Verdict("Discarded", "True", "TooShort", words)
+    if reason == NO_SPACE and not files:
+        return _Verdict("Failed", "False", NO_SPACE, _NO_SPACE_WORDS)
     if not files and (result is None or result.state in {"Unknown", "Done"}):
         if reason == "Stopped":
             words = "Stopped before anything was recorded."
             return _Verdict("Discarded", "True", "TooShort", words)
         words = "The stream is gone; nothing of it was recorded."
+        if reason != "StreamEnded":
+            words = f"It ended ({reason}) before anything was recorded."
         return _Verdict("Failed", "False", "NothingRecorded", words)
     if result is not None and result.state == "Failed":
         words = result.message or "The store could not finish the recording."
@@ -216,8 +231,6 @@ def _running(status: RecorderStatus, files: list[dict[str, Any]]) -> Course:
         status.phase,
         ("Finalizing", "Closing", "The last chunks are on their way into the store."),
     )
-    if status.store_error:
-        words = f"{words} The store takes nothing at the moment: {status.store_error}"
     return Course(
         phase=phase,
         recording=status.phase in {RecorderPhase.RECORDING, RecorderPhase.INTERRUPTED},

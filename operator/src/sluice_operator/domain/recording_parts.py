@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from sluice_media.contract import StoredRecording
-from sluice_operator.api.v1alpha1 import DEFAULT_STORE, RecordingSpec
+from sluice_media.contract import RecorderConfig, S3Target, StoredRecording
+from sluice_operator.api.v1alpha1 import DEFAULT_STORE, RecordingSpec, Retention
+from sluice_operator.domain.auto_recording import session_of
 from sluice_operator.domain.decision import Condition, StoreCall
-from sluice_operator.domain.files import file_count, total_bytes, total_seconds
-from sluice_operator.domain.manifests.config import Configuration, configuration
-from sluice_operator.domain.manifests.recorder import recorder_config, recording_prefix
+from sluice_operator.domain.files import OPEN_STATES, file_count, total_bytes, total_seconds
+from sluice_operator.domain.manifests.config import CONFIG_KEY, Configuration, configuration
+from sluice_operator.domain.manifests.place import store_place
+from sluice_operator.domain.manifests.pod import spool_limit_in
+from sluice_operator.domain.manifests.recorder import (
+    RecorderOrders,
+    recorder_config,
+    recording_prefix,
+)
 from sluice_operator.domain.observed import ObservedRecording, Raw
 from sluice_operator.domain.owner import Owner, Stored
 from sluice_operator.domain.readiness import Readiness
 from sluice_operator.domain.recording_course import Course, StreamPresence, is_stopped
+from sluice_operator.domain.recording_storage import (
+    storage_conditions,
+    storage_events,
+    storage_use,
+)
+from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.streams import is_there, stream_ref
-from sluice_operator.domain.times import utc_text
+from sluice_operator.domain.times import exact_text, utc_text
 from sluice_operator.domain.transitions import events_for
 
 __all__ = [
@@ -24,6 +37,7 @@ __all__ = [
     "job_of",
     "recorder_configuration",
     "status_of",
+    "store_call",
     "store_calls",
     "store_name",
 ]
@@ -34,7 +48,7 @@ _TOLD = frozenset({"Recording", "Interrupted", "WaitingForReturn"})
 
 def store_name(raw: Raw) -> str:
     """The MediaStore that a Recording uses."""
-    ref = RecordingSpec.model_validate(raw["spec"]).store_ref
+    ref = read_spec(RecordingSpec, raw).store_ref
     return ref.name if ref is not None else DEFAULT_STORE
 
 
@@ -53,40 +67,89 @@ def recorder_configuration(
     if presence == "There" and is_there(observed.stream) and observed.stream is not None:
         stream = stream_ref(observed.stream, observed.settings)
     deleted = owner.deleted_at is not None
-    config = recorder_config(
-        owner,
-        spec,
-        stream,
+    s3, uri_base = _place(observed, owner)
+    spool = observed.settings.recorder_spool_bytes
+    fits = spool_limit_in(job_of(observed, owner))
+    orders = RecorderOrders(
+        stream=stream,
         stopped=deleted or is_stopped(spec, stored),
         keep_all=deleted and not is_stopped(spec, stored),
+        session_started_at=session_of(observed.raw),
+        s3=s3,
+        uri_base=uri_base,
+        # The setting may have grown since the Job was made, and its volume has not.
+        spool_limit_bytes=spool if fits is None else min(spool, fits),
     )
-    return configuration(owner, config)
+    return configuration(owner, recorder_config(owner, spec, orders))
+
+
+def _place(observed: ObservedRecording, owner: Owner) -> tuple[S3Target | None, str]:
+    """Where the recorder writes to. It goes on writing there when the MediaStore is deleted."""
+    if observed.store is not None:
+        place = store_place(observed.store)
+        return place.s3, place.uri_base
+    known = observed.children.get(("ConfigMap", owner.workload_name))
+    if known is None:
+        return None, ""
+    config = RecorderConfig.model_validate_json(known["data"][CONFIG_KEY])
+    return config.s3, config.uri_base
+
+
+def _retention_is_news(owner: Owner, spec: RecordingSpec, stored: Stored, course: Course) -> bool:
+    """The store holds files and has not been told of this generation's retention."""
+    known = stored.get("storeGeneration")
+    if known == owner.generation:
+        return False
+    if course.terminal and known is None and spec.retention == Retention():
+        return False
+    return any(file["state"] not in OPEN_STATES for file in course.files)
 
 
 def store_calls(
-    observed: ObservedRecording, owner: Owner, course: Course, *, recorder_gone: bool = False
+    observed: ObservedRecording,
+    owner: Owner,
+    spec: RecordingSpec,
+    stored: Stored,
+    course: Course,
 ) -> tuple[StoreCall, ...]:
-    """The store learns of each file that is closed, and of the end.
+    """The store learns of each file that is closed, of the end, and of another retention.
 
     Not of what its answers leave open: it can know a file, having looked, and yet not have been
     told that it is time to finish it."""
-    if observed.store is None or course.terminal:
+    if observed.store is None:
         return ()
     result = observed.stored
     closed = sorted(f["index"] for f in course.files if f["state"] == "Finalizing")
-    ended = course.end_reason is not None or recorder_gone
+    ended = course.end_reason is not None
     is_over = result is not None and result.state in {"Done", "Failed"}
-    if not closed and not (ended and course.files and not is_over):
+    finishing = not course.terminal and (closed or (ended and course.files and not is_over))
+    if not finishing and not _retention_is_news(owner, spec, stored, course):
         return ()
+    gone = ended and job_of(observed, owner) is None
+    occasion = f"closed {closed}, ended {ended}, generation {owner.generation}"
+    return (store_call(observed, owner, spec, recorder_gone=gone, occasion=occasion),)
+
+
+def store_call(
+    observed: ObservedRecording,
+    owner: Owner,
+    spec: RecordingSpec,
+    *,
+    recorder_gone: bool,
+    occasion: str,
+    delete: bool = False,
+) -> StoreCall:
     body = StoredRecording(
         uid=owner.uid,
         name=owner.name,
         prefix=recording_prefix(owner),
-        recorder_gone=recorder_gone or (ended and job_of(observed, owner) is None),
+        recorder_gone=recorder_gone,
+        retention_seconds=spec.retention.seconds,
+        keep_original=spec.retention.keep_original,
+        original_seconds=spec.retention.original_seconds,
     )
-    name = store_name(observed.raw)
-    occasion = f"closed {closed}, ended {ended}"
-    return (StoreCall(name, body.model_dump(by_alias=True, mode="json"), occasion),)
+    document = body.model_dump(by_alias=True, mode="json")
+    return StoreCall(store_name(observed.raw), document, occasion, delete)
 
 
 def status_of(
@@ -99,6 +162,7 @@ def status_of(
     stream_uid = stored.get("streamUid")
     if presence == "There" and observed.stream is not None:
         stream_uid = observed.stream["metadata"]["uid"]
+    session = session_of(observed.raw)
     recorder = course.from_recorder
     duration, observed_at = stored.get("recordingDuration"), stored.get("observedAt")
     started_at = stored.get("recordingStartedAt")
@@ -119,8 +183,11 @@ def status_of(
         "recordingStartedAt": started_at,
         "phase": course.phase,
         "endReason": course.end_reason,
+        "sessionStartedAt": exact_text(session) if session is not None else None,
         "streamUid": stream_uid,
         "storeName": store_name(observed.raw),
+        "storeGeneration": stored.get("storeGeneration"),
+        "storage": storage_use(observed, stored, course),
         "sizeBytes": total_bytes(course.files),
         "fileCount": file_count(course.files),
         "files": course.files or None,
@@ -129,7 +196,11 @@ def status_of(
 
 
 def conditions_of(
-    readiness: Readiness, course: Course, spec: RecordingSpec, stored: Stored
+    observed: ObservedRecording,
+    readiness: Readiness,
+    course: Course,
+    spec: RecordingSpec,
+    stored: Stored,
 ) -> tuple[Condition, ...]:
     first, *rest = readiness.conditions()
     latched: tuple[Condition, ...] = ()
@@ -138,12 +209,13 @@ def conditions_of(
         if spec.desired_state != "Stopped":
             words += " desiredState: Recording changes nothing any more; make a new Recording."
         latched = (Condition("StopLatched", "True", "Stopped", words),)
-    return (first, course.succeeded, *latched, *rest)
+    storage = storage_conditions(observed, stored, course)
+    return (first, course.succeeded, *storage, *latched, *rest)
 
 
 def events_of(stored: Stored, conditions: tuple[Condition, ...], course: Course) -> dict[str, str]:
     kind = "Warning" if course.succeeded.status == "False" else "Normal"
     types = {"Succeeded": kind, "Stalled": "Warning", "StopLatched": "Normal"}
-    told = events_for(stored, conditions, types)
+    told = events_for(stored, conditions, types) | storage_events(stored, conditions)
     tell = course.terminal or course.succeeded.reason in _TOLD
     return told | ({"Succeeded": kind} if tell else {})

@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from sluice_media.contract import PusherStatus, PushState
 from sluice_operator.api.v1alpha1 import RestreamSpec
+from sluice_operator.domain.claims import Claim, target_claim
 from sluice_operator.domain.decision import Child, Condition, Decision
 from sluice_operator.domain.manifests.config import Configuration, configuration
 from sluice_operator.domain.manifests.pod import deployment, template_hash
-from sluice_operator.domain.manifests.pusher import pusher_config, pusher_template
+from sluice_operator.domain.manifests.pusher import pusher_config, pusher_template, users_secrets
 from sluice_operator.domain.manifests.secret import token_secret
 from sluice_operator.domain.names import STATUS_SECRET
 from sluice_operator.domain.observed import ObservedRestream, Raw
@@ -22,10 +23,12 @@ from sluice_operator.domain.readiness import (
     pod_readiness,
     ready,
     reconciling,
+    stalled,
     with_places,
 )
 from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
+from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.streams import is_there, stream_ref, stream_spec, stream_workload
 from sluice_operator.domain.times import soonest, utc_text
 from sluice_operator.domain.transitions import events_for
@@ -38,6 +41,11 @@ _IDLE_WORDS = {
     "Disabled": "Switched off (spec.active).",
     "StreamNotFound": "There is no such stream.",
     "CodecMismatch": "The target cannot carry this codec.",
+    "CheckingTarget": "Its target is compared with those of the other Restreams.",
+}
+_REFUSED = {
+    "Forbidden": "The target's address may not be dialled from this cluster.",
+    "Tls": "The target's certificate is not trusted.",
 }
 _PUSH_FIELDS = ("target", "startedAt", "attempts", "reconnects", "lastError")
 
@@ -47,24 +55,28 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
     owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
     if owner.deleted_at is not None:
         return keep_everything(observed.raw)
-    spec = RestreamSpec.model_validate(observed.raw["spec"])
+    spec = read_spec(RestreamSpec, observed.raw)
     conflict = conflict_readiness(owner, observed.conflicts)
     obstacle = conflict or _stream_missing(observed, owner, spec, stored, now)
     wanted = obstacle is None and spec.active
     template = pusher_template(owner, spec, observed.settings, stream_workload(observed.stream))
-    config = _configuration(observed, owner, spec)
+    claim = target_claim(observed, owner, active=wanted)
+    config = _configuration(observed, owner, spec, claim)
     rollout = _rollout(observed, owner, template_hash(template))
     readiness = obstacle or _token_missing(observed, owner, wanted)
     token_is_there = readiness is obstacle
     if readiness is None:
         readiness = _readiness(observed, owner, stored, spec, now)
+    if claim.duplicate_of and (not readiness.stalled or readiness.reason == "DuplicateTarget"):
+        readiness = _duplicate(claim.duplicate_of)
     children: tuple[Child, ...] = ()
     if conflict is None and token_is_there and (wanted or _deployment(observed, owner)):
         children = _children(observed, owner, template, config, rollout, replicas=int(wanted))
     live = _live(observed, stored, spec, readiness)
     conditions = _conditions(readiness, live, rollout)
+    status = _status(observed, owner, stored, spec, readiness)
     return Decision(
-        status=_status(observed, owner, stored, spec, readiness),
+        status=status,
         conditions=conditions,
         children=children,
         pod_config_hashes=nudges(
@@ -77,9 +89,10 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         else (),
         requeue_after_seconds=soonest(
             readiness.look_again_seconds,
+            claim.look_again_seconds,
             seconds_to_stale(observed.sample, observed.operator_uptime_seconds),
         ),
-        event_reasons=events_for(stored, conditions, _event_types(live)),
+        event_reasons=events_for(stored, conditions, _event_types(live, status, stored)),
     )
 
 
@@ -124,8 +137,16 @@ def _readiness(
         now=now,
         when_ready=ready("Configured", "Set up as asked for."),
     )
-    refs = [ref for ref in (spec.uri_secret_ref, spec.stream_key_secret_ref) if ref is not None]
-    return with_places(found, refs)
+    return with_places(found, users_secrets(spec))
+
+
+def _duplicate(older: str) -> Readiness:
+    return stalled(
+        "DuplicateTarget",
+        f"Restream {older} pushes to the same target with the same stream key already, and two "
+        "publishers would push each other off; use another key, or switch one of them off or "
+        "delete it.",
+    )
 
 
 # --------------------------------------------------------------------------- children
@@ -135,11 +156,13 @@ def _deployment(observed: ObservedRestream, owner: Owner) -> Raw | None:
     return observed.children.get(("Deployment", owner.workload_name))
 
 
-def _configuration(observed: ObservedRestream, owner: Owner, spec: RestreamSpec) -> Configuration:
+def _configuration(
+    observed: ObservedRestream, owner: Owner, spec: RestreamSpec, claim: Claim
+) -> Configuration:
     stream = None
     if is_there(observed.stream) and observed.stream is not None:
         stream = stream_ref(observed.stream, observed.settings)
-    return configuration(owner, pusher_config(owner, spec, stream))
+    return configuration(owner, pusher_config(owner, spec, observed.settings, stream, claim))
 
 
 def _rollout(observed: ObservedRestream, owner: Owner, template: str) -> Rollout:
@@ -241,6 +264,8 @@ def _live(
     if readiness.stalled:
         return Condition("Live", "False", readiness.reason, readiness.message)
     told = _told(observed)
+    if told is not None and told.idle_reason == "CheckingTarget":
+        return Condition("Live", "Unknown", "Starting", _IDLE_WORDS["CheckingTarget"])
     if told is not None:
         return _from_state(told)
     known = stored.as_condition("Live")
@@ -276,7 +301,7 @@ def _from_state(told: PusherStatus) -> Condition:
             words = "False", "Retrying", f"The target was lost and is dialled again.{cause}"
         case PushState.REJECTED:
             reason = error.class_ if error else "Rejected"
-            words = "False", reason, f"The target said no.{cause}"
+            words = "False", reason, f"{_REFUSED.get(reason, 'The target said no.')}{cause}"
         case PushState.GAVE_UP:
             words = "False", "GaveUp", f"No success for retry.giveUpSeconds.{cause}"
     return Condition("Live", *words)
@@ -288,10 +313,18 @@ def _conditions(readiness: Readiness, live: Condition, rollout: Rollout) -> tupl
     return (first, live, *pending, *rest)
 
 
-def _event_types(live: Condition) -> dict[str, str]:
-    quiet = {"OnAir", "Publishing", "WaitingForStream", "Disabled", "Connecting"}
-    return {
-        "Live": "Normal" if live.reason in quiet else "Warning",
-        "Stalled": "Warning",
-        "UpdatePending": "Normal",
-    }
+def _event_types(live: Condition, status: dict[str, Any], stored: Stored) -> dict[str, str]:
+    """A target that stays down is dialled again and again: that is told once, not at each try."""
+    quiet = {"OnAir", "Publishing", "WaitingForStream", "Disabled"}
+    types = {"Stalled": "Warning", "UpdatePending": "Normal"}
+    if live.reason != "Connecting" and not _failed_again(status, stored):
+        types["Live"] = "Normal" if live.reason in quiet else "Warning"
+    return types
+
+
+def _failed_again(status: dict[str, Any], stored: Stored) -> bool:
+    """A try has failed in the same way as the one before."""
+    dialling = stored.since("Live", "False", "Connecting") is not None
+    error, former = status.get("lastError"), stored.get("lastError")
+    failed = status["state"] in (PushState.BACKOFF, PushState.REJECTED)
+    return bool(dialling and failed and error and former and error["class"] == former["class"])

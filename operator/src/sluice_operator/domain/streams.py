@@ -7,6 +7,7 @@ from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import Workload
 from sluice_operator.domain.manifests.service import hub_host
 from sluice_operator.domain.observed import DomainSettings, Raw
+from sluice_operator.domain.specs import read_spec
 
 __all__ = ["is_there", "stream_ref", "stream_spec", "stream_workload"]
 
@@ -17,7 +18,8 @@ def is_there(stream: Raw | None) -> bool:
 
 
 def stream_spec(stream: Raw) -> LiveStreamSpec:
-    return LiveStreamSpec.model_validate(stream["spec"])
+    """Raises InvalidSpecError."""
+    return read_spec(LiveStreamSpec, stream)
 
 
 def stream_ref(stream: Raw, settings: DomainSettings) -> StreamRef:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from sluice_operator.domain.files import OPEN_STATES
 from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.times import parse_time, seconds_until
 
@@ -14,9 +15,10 @@ __all__ = ["TICK_SECONDS", "hold_ticks"]
 TICK_SECONDS = 10.0
 
 _CLOCK = "observedAt"
-_TICKING = frozenset({"recordingDuration", "usedBytes", "availableBytes"})
+_TICKING = frozenset(
+    {"recordingDuration", "usedBytes", "availableBytes", "secondsToFull", "storage"}
+)
 _TICKING_IN_FILE = frozenset({"durationSeconds", "sizeBytes"})
-_OPEN = frozenset({"Recording", "Interrupted"})
 
 
 def hold_ticks(
@@ -50,6 +52,6 @@ def _still(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _still_file(file: Mapping[str, Any]) -> dict[str, Any]:
-    if file.get("state") not in _OPEN:
+    if file.get("state") not in OPEN_STATES:
         return dict(file)
     return {key: value for key, value in file.items() if key not in _TICKING_IN_FILE}

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["parse_time", "seconds_until", "soonest", "utc_text"]
+__all__ = ["exact_text", "parse_time", "seconds_until", "soonest", "utc_text"]
 
 
 def utc_text(moment: datetime) -> str:
     """E.g. ``2026-05-04T10:00:00.120Z``."""
     text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def exact_text(moment: datetime) -> str:
+    """The same with microseconds, for a moment by which something is told apart."""
+    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
     return text.removesuffix("+00:00") + "Z"
 
 

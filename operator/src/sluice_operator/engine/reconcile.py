@@ -9,13 +9,14 @@ gathered (409) has everything gathered again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import structlog
 
 from sluice_operator.domain.decision import Decision
+from sluice_operator.domain.invalid_spec import InvalidSpecError
 from sluice_operator.domain.names import CONFIG_ANNOTATION
 from sluice_operator.engine.cache import Cache, Manifest, uid_of
 from sluice_operator.engine.children import Children
@@ -106,8 +107,10 @@ class Reconciler:
         raise AssertionError("unreachable")
 
     async def _pass(self, controller: Controller[Any], obj: Manifest) -> Result:
-        observed = await controller.gather(obj)
-        decision = controller.decide(observed, self._clock.now())
+        try:
+            decision = controller.decide(await controller.gather(obj), self._clock.now())
+        except InvalidSpecError as invalid:
+            decision = invalid.decision(obj)
         refused: ForbiddenError | InvalidError | None = None
         told = True
         if decision.finalizer:
@@ -115,6 +118,9 @@ class Reconciler:
         try:
             await self._act(obj, decision)
             told = await self._tell_store(obj, decision)
+            if told and decision.status_when_told:
+                status = {**decision.status, **decision.status_when_told}
+                decision = replace(decision, status=status)
         except (ForbiddenError, InvalidError) as error:
             refused = error
             reason = "NotAllowed" if isinstance(error, ForbiddenError) else "Refused"
@@ -124,6 +130,8 @@ class Reconciler:
             obj = await self._set_finalizer(controller, obj, present=False)
         if not _is_vanishing(obj):
             await self._write_status(obj, decision)
+        for notice in decision.notices:
+            self._events.record(obj, notice.type, notice.reason, notice.text)
         if refused is not None:
             return Result(Outcome.STALLED, _REFUSED_RETRY_SECONDS)
         return _result(decision) if told else Result(Outcome.WAITING, _STORE_RETRY_SECONDS)

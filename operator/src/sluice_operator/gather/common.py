@@ -6,7 +6,7 @@ import base64
 import binascii
 import secrets
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
@@ -19,6 +19,7 @@ from sluice_operator.engine.children import controller_of
 from sluice_operator.engine.clock import Clock
 from sluice_operator.engine.lookup import Lookup
 from sluice_operator.engine.queue import Key
+from sluice_operator.gather.targets import TargetBook
 from sluice_operator.kube.client import FIELD_MANAGER
 from sluice_operator.kube.resources import SECRETS, resource_of
 from sluice_operator.observe.samples import Samples
@@ -113,6 +114,8 @@ class Context:
     settings: DomainSettings
     started_at: float
     """Monotonic seconds at which the polling of pods began."""
+    targets: TargetBook = field(default_factory=TargetBook)
+    """Where pushers push to."""
 
     @property
     def uptime_seconds(self) -> float:

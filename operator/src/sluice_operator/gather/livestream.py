@@ -67,10 +67,25 @@ class LiveStreamController:
             sample=context.sample(obj, IngestStatus),
             recordings=tuple(context.cache.select(STREAM_INDEX, stream, "Recording")),
             restreams=tuple(context.cache.select(STREAM_INDEX, stream, "Restream")),
+            recording_names=self._recording_names(obj),
         )
 
     def decide(self, observed: ObservedLiveStream, now: datetime) -> Decision:
         return decide(observed, now)
+
+    def _recording_names(self, obj: Manifest) -> frozenset[str]:
+        """Looked for only when a Recording may have to be made: there may be thousands."""
+        if not obj["spec"].get("autoRecord"):
+            return frozenset()
+        sample = self._context.sample(obj, IngestStatus)
+        if sample is None or not sample.status.recordable:
+            return frozenset()
+        namespace = obj["metadata"]["namespace"]
+        return frozenset(
+            recording["metadata"]["name"]
+            for recording in self._context.cache.of_kind("Recording")
+            if recording["metadata"]["namespace"] == namespace
+        )
 
     async def _ingest_secret(self, obj: Manifest) -> IngestSecret | None:
         meta = obj["metadata"]

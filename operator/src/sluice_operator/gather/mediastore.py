@@ -24,9 +24,10 @@ class MediaStoreController:
     async def gather(self, obj: Manifest) -> ObservedMediaStore:
         context = self._context
         children, conflicts = await context.children(obj)
-        claim = await context.lookup.find(
-            PERSISTENT_VOLUME_CLAIMS, obj["metadata"]["namespace"], claim_name(obj)
-        )
+        namespace, claim_called = obj["metadata"]["namespace"], claim_name(obj)
+        claim = None
+        if claim_called is not None:
+            claim = await context.lookup.find(PERSISTENT_VOLUME_CLAIMS, namespace, claim_called)
         return ObservedMediaStore(
             raw=obj,
             settings=context.settings,

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import RecorderPhase, RecorderStatus, StoredResult
+from sluice_media.contract import (
+    IngestStatus,
+    RecorderPhase,
+    RecorderStatus,
+    StoredResult,
+    StoreStatus,
+)
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.observed import ObservedRecording, Sample
 from sluice_operator.domain.recording import decide
@@ -44,7 +50,9 @@ class RecordingController:
             conflicts=conflicts,
             stream=stream,
             hub_token=await context.hub_token(stream),
+            stream_sample=context.sample(stream, IngestStatus) if stream is not None else None,
             store=store,
+            store_sample=context.sample(store, StoreStatus) if store is not None else None,
             pods=context.pods(obj),
             sample=sample,
             stored=await self._stored(obj, store, sample),
@@ -57,16 +65,33 @@ class RecordingController:
         self, obj: Manifest, store: Manifest | None, sample: Sample[RecorderStatus] | None
     ) -> StoredResult | None:
         """The store's word, once there may be something of it that the recorder does not know."""
+        if store is None:
+            return None
         status = obj.get("status") or {}
         began = status.get("recordingStartedAt") or (sample is not None and sample.status.files)
         # Only who is heard writes: what a lost recorder said last may be long over.
         heard = fresh(sample)
         writing = heard is not None and heard.phase in _WRITING
-        over = status.get("phase") in _FINAL_PHASES and not _may_be_retried(status)
+        over = status.get("phase") in _FINAL_PHASES and not _may_change(obj)
         done = sample is not None and sample.status.phase is RecorderPhase.DONE
-        if store is None or over or writing or not (began or done):
+        # Also of a recorder that was never heard: it may have written.
+        deleting = "deletionTimestamp" in obj["metadata"]
+        if not deleting and (over or writing or not (began or done)):
             return None
         return await self._stores.result(store, uid_of(obj))
+
+
+def _may_change(obj: Manifest) -> bool:
+    """What is over may still be finished after all, or be taken by retention."""
+    status, spec = obj.get("status") or {}, obj["spec"]
+    if _may_be_retried(status):
+        return True
+    files = status.get("files") or ()
+    if any(file.get("originUri") or file.get("expiresAt") for file in files):
+        return True
+    retention = spec.get("retention") or {}
+    limited = retention.get("seconds") is not None or retention.get("keepOriginal")
+    return bool(limited) and any(file["state"] == "Ready" for file in files)
 
 
 def _may_be_retried(status: Mapping[str, Any]) -> bool:

@@ -25,6 +25,8 @@ __all__ = ["StoreClient"]
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0, sock_connect=2.0)
 _MAX_BODY_BYTES = 1 << 20
 _RESULT_MAX_AGE_SECONDS = 15.0
+_MAX_AGE_SECONDS = {"Deleting": 1.0}
+"""Somebody waits for the end of it (kubectl delete)."""
 _TOLD_AGAIN_SECONDS = 300.0
 _REMEMBERED = 10_000
 
@@ -43,23 +45,26 @@ class StoreClient:
     def __init__(self, context: Context, http: PodHttp) -> None:
         self._context = context
         self._http = http
-        self._told: OrderedDict[tuple[str, str], tuple[float, str]] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str, str], tuple[float, str]] = OrderedDict()
         self._results: OrderedDict[tuple[str, str], _Result] = OrderedDict()
 
     async def call(self, namespace: str, call: StoreCall) -> None:
-        """``PUT /v1/recordings/<uid>``. Raises UnavailableError or InvalidError."""
+        """``PUT`` or ``DELETE /v1/recordings/<uid>``. Raises UnavailableError or InvalidError."""
         store = self._context.cache.find(Key("MediaStore", namespace, call.store_name))
         target = self._pod(store) if store is not None else None
         uid = str(call.body["uid"])
         if target is None:
             raise UnavailableError(f"MediaStore {call.store_name} has no running pod")
+        method = "DELETE" if call.delete else "PUT"
         body = f"{call.occasion} {json.dumps(call.body, sort_keys=True)}"
         now = self._context.clock.monotonic()
-        told = self._told.get((target.pod_uid, uid))
+        told = self._told.get((target.pod_uid, uid, method))
         if told is not None and told[1] == body and now - told[0] < _TOLD_AGAIN_SECONDS:
             return
-        await self._request("PUT", target, uid, call.body)
-        self._told[target.pod_uid, uid] = (now, body)
+        await self._request(method, target, uid, None if call.delete else call.body)
+        # What was asked before is no answer to this.
+        self._results.pop((target.pod_uid, uid), None)
+        self._told[target.pod_uid, uid, method] = (now, body)
         if len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
 
@@ -74,7 +79,7 @@ class StoreClient:
         if (
             known is not None
             and known.changed == changed
-            and now - known.at < _RESULT_MAX_AGE_SECONDS
+            and now - known.at < _MAX_AGE_SECONDS.get(known.result.state, _RESULT_MAX_AGE_SECONDS)
         ):
             return known.result
         try:

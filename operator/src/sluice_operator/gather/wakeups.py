@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sluice_media.contract import PodStatus, StoreStatus
-from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL
+from sluice_media.contract import PodStatus, PusherStatus, StoreStatus
+from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL, UID_LABEL
 from sluice_operator.engine.cache import Cache, Manifest, key_of, uid_of
 from sluice_operator.engine.children import controller_of
 from sluice_operator.engine.queue import Key, Lane, WorkQueue
 from sluice_operator.gather.common import POD_INDEX, STORE_INDEX, STREAM_INDEX, store_name
+from sluice_operator.gather.targets import TargetBook
 from sluice_operator.observe.observer import StatusObserver, Target
 
 __all__ = ["KINDS", "Wakeups", "is_current"]
@@ -31,10 +32,13 @@ def is_current(cache: Cache, target: Target) -> bool:
 
 
 class Wakeups:
-    def __init__(self, cache: Cache, queue: WorkQueue, observer: StatusObserver) -> None:
+    def __init__(
+        self, cache: Cache, queue: WorkQueue, observer: StatusObserver, targets: TargetBook
+    ) -> None:
         self._cache = cache
         self._queue = queue
         self._observer = observer
+        self._targets = targets
         cache.subscribe(self._on_change)
 
     def look_at_all(self) -> None:
@@ -53,6 +57,22 @@ class Wakeups:
                 recording = self._cache.by_uid(uid)
                 if recording is not None and before.get(uid) != version:
                     self._queue.add(key_of(recording))
+        if isinstance(status, PusherStatus) and not ticked:
+            self._on_target(owner, status.target_digest)
+
+    def _on_target(self, owner: Key, digest: str) -> None:
+        """A pusher said something new: who has the same target may have to let go, or may go."""
+        restream = self._cache.find(owner)
+        if restream is not None:
+            uid = uid_of(restream)
+            self._wake(self._targets.note(uid, owner.namespace, digest))
+            self._wake(self._targets.others(uid))
+
+    def _wake(self, uids: Iterable[str]) -> None:
+        for uid in uids:
+            obj = self._cache.by_uid(uid)
+            if obj is not None:
+                self._queue.add(key_of(obj))
 
     def _on_change(self, former: Manifest | None, present: Manifest | None) -> None:
         obj = present if present is not None else former
@@ -75,6 +95,9 @@ class Wakeups:
                 self._observer.see(pod)
         if _wish(former) != _wish(present):
             self._queue.add(key_of(obj))
+            self._wake(self._targets.others(uid_of(obj)))
+        if present is None:
+            self._forget_target(uid_of(obj))
         if _said(former) == _said(present):
             return
         ticked = _conditions(former) == _conditions(present) and _wish(former) == _wish(present)
@@ -86,6 +109,14 @@ class Wakeups:
             self._observer.lose(uid_of(obj))
         else:
             self._observer.see(present)
+        owner = (obj["metadata"].get("labels") or {}).get(UID_LABEL, "")
+        self._wake(self._targets.others(owner))
+        self._forget_target(owner)
+
+    def _forget_target(self, uid: str) -> None:
+        """Once neither the Restream nor a pod of it is left."""
+        if self._cache.by_uid(uid) is None and not self._cache.select(POD_INDEX, uid):
+            self._wake(self._targets.forget(uid))
 
     def _related(self, obj: Manifest, *, ticked: bool) -> Iterable[Manifest]:
         """Who depends on this object. Numbers that tick only matter upwards, to the stream."""

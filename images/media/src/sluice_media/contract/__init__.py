@@ -48,6 +48,7 @@ from sluice_media.contract.base import (
     Model,
     Seconds,
 )
+from sluice_media.contract.clearance import target_clearance
 from sluice_media.contract.config import (
     AddressGuard,
     DesiredState,
@@ -174,4 +175,5 @@ __all__ = [
     "TimelineGap",
     "TimelineHeartbeat",
     "TrackInfo",
+    "target_clearance",
 ]

@@ -53,6 +53,9 @@ class AddressGuard(Model):
     allowed: list[str] = []
     cluster_domain: str = "cluster.local"
     """Names below it are the cluster's own and are refused like its ranges."""
+    allowed_names: list[str] = []
+    """Exact host names that may be dialled although they are the cluster's own, or lead into a
+    denied range. Loopback, link-local and metadata addresses stay refused."""
 
 
 class PullConfig(Model):
@@ -175,6 +178,10 @@ class PusherConfig(PodConfig):
     duplicate_of: str | None = None
     """Name of the Restream that pushes to the same target with the same key already: this one
     must not."""
+    cleared_target: str | None = None
+    """The :func:`target_clearance` of the one target that may be dialled: no other Restream pushes
+    to it. Until it fits, the pusher shows its ``target_digest`` and waits (idle reason
+    CheckingTarget). None: nobody compares, any target may be dialled."""
 
 
 class StoreConfig(PodConfig):
@@ -185,6 +192,8 @@ class StoreConfig(PodConfig):
     limit_bytes: int | None = None
     """Of everything below the prefix; None: as much as there is."""
     warn_at_percent: int = 90
+    scratch_limit_bytes: int | None = None
+    """Of SPOOL_DIR, for the MP4 that is being made; None: as much as the disk has."""
 
 
 class StoredRecording(Model):

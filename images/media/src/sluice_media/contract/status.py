@@ -200,7 +200,8 @@ class RecorderStatus(PodStatus):
     role: Literal["record"] = "record"
     phase: RecorderPhase = RecorderPhase.WAITING
     end_reason: str | None = None
-    """With Done: Stopped, StreamEnded, TooShort, MaxDurationReached or StorageLimit."""
+    """With Done: Stopped, StreamEnded, TooShort, MaxDurationReached, StorageLimit, or NoSpace: the
+    store was full before anything was recorded."""
     recording_started_at: datetime | None = None
     recording_duration: float = 0.0
     """Seconds over all files."""
@@ -213,12 +214,14 @@ class RecorderStatus(PodStatus):
     store_error: str | None = None
     """Why chunks cannot be stored at the moment; None while they can."""
     store_error_reason: str | None = None
-    """The same in one word: AccessDenied, NoSuchBucket, Unreachable, NoSpace, …"""
+    """The same in one word: AccessDenied, NoSuchBucket, Unreachable, NoSpace, …; Spool… when it is
+    the recorder's own disk."""
 
 
 class TargetError(Model):
     class_: str = Field(alias="class")
-    """Dns, Refused, Reset, Timeout, BadName, Unauthorized, Tls, Unsupported or Closed."""
+    """Dns, Refused, Reset, Timeout, BadName, Unauthorized, Tls, Unsupported, Forbidden,
+    Closed."""
     message: str
     at: datetime
 
@@ -238,12 +241,14 @@ class PusherStatus(PodStatus):
     role: Literal["push"] = "push"
     state: PushState = PushState.IDLE
     idle_reason: str | None = None
-    """With Idle: WaitingForStream, Disabled, CodecMismatch or StreamNotFound."""
+    """With Idle: WaitingForStream, Disabled, CodecMismatch, StreamNotFound or CheckingTarget."""
     target: str = ""
     """Redacted: scheme, host, port and app, never a key."""
     target_digest: str = ""
     """Keyed digest of the URI and key (HMAC-SHA256, first 16 hex), to find duplicate targets
-    without knowing them."""
+    without knowing them: of the connection that is up, else of what will be dialled."""
+    connected: bool = False
+    """A connection to the target is being made, is up, or is being closed: also while Idle."""
     started_at: datetime | None = None
     """When the present connection became Live."""
     attempts: int = 0

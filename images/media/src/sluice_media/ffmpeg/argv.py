@@ -20,13 +20,18 @@ __all__ = ["Mp4Spec", "mp4_argv", "probe_argv"]
 _GLOBAL = ("-hide_banner", "-nostdin", "-loglevel", "warning", "-y")
 _PROBE_MARGIN_BYTES = 1 << 20
 _PROBE_MARGIN_US = 2_000_000
+_FRAGMENTED = "+frag_keyframe+delay_moov+default_base_moof"
+_AUDIO_FRAGMENT_US = 4_000_000
+"""Each audio frame is a keyframe, and would be a fragment."""
 
 
 @dataclass(slots=True, frozen=True)
 class Mp4Spec:
     """One MP4 to be made of MPEG-TS bytes that arrive on standard input."""
 
-    output: Path
+    output: Path | None
+    """None: standard output, which cannot be gone back in. The MP4 is then one of fragments, a
+    picture group each, with an index at the head of each fragment."""
     video: Codec | None
     audio: Codec | None
     """None: no unit of such a track exists; it must not be mapped."""
@@ -41,6 +46,9 @@ class Mp4Spec:
 def mp4_argv(spec: Mp4Spec) -> list[str]:
     """The argument list that copies TS from ``pipe:0`` into one MP4 with its index in front.
 
+    Of fragments: ``delay_moov``, because without it the head is written before the first ADTS
+    frame told the audio's configuration, and players refuse the file.
+
     Raises ValueError when there is neither a video nor an audio track."""
     source = ffmpeg.input(
         "pipe:0",
@@ -52,7 +60,7 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
     options: dict[str, object] = {
         "format": "mp4",
         "c": "copy",
-        "movflags": "+faststart",
+        "movflags": "+faststart" if spec.output is not None else _FRAGMENTED,
         # Two spellings of one option: ffmpeg-python gives an option once.
         "metadata": f"title={spec.title}",
         "metadata:g": f"creation_time={spec.created_at:%Y-%m-%dT%H:%M:%S.%fZ}",
@@ -67,7 +75,10 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
             options["bsf:a"] = "aac_adtstoasc"
     if not tracks:
         raise ValueError("a file needs at least one track that has units")
-    output = ffmpeg.output(*tracks, str(spec.output), **options).global_args(*_GLOBAL)
+    if spec.output is None and spec.video is None:
+        options["frag_duration"] = _AUDIO_FRAGMENT_US
+    place = "pipe:1" if spec.output is None else str(spec.output)
+    output = ffmpeg.output(*tracks, place, **options).global_args(*_GLOBAL)
     return [str(argument) for argument in ffmpeg.compile(output)]
 
 

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import structlog
 
+from sluice_media.ffmpeg.io_priority import lower_io_priority
 from sluice_media.ffmpeg.redact import StderrTail
 
 __all__ = ["Child", "ChildError", "run_child", "start_child"]
@@ -137,12 +138,14 @@ async def start_child(
     stdin: bool = False,
     stdout: bool = False,
     nice: int = 0,
+    io_idle: bool = False,
     env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Child]:
     """Runs a child while the context lasts; whatever happens, it is gone afterwards.
 
-    ``nice`` lowers its priority by so many steps; ``env`` is its whole environment, ours when
-    None. Raises ChildError when it cannot be started.
+    ``nice`` lowers its priority by so many steps; ``io_idle`` lets it have the disk when nobody
+    else wants it, where the disk's scheduler knows priorities; ``env`` is its whole environment,
+    ours when None. Raises ChildError when it cannot be started.
     """
     program = shutil.which(argv[0]) or argv[0]  # found on our PATH, whatever its environment
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
@@ -167,6 +170,8 @@ async def start_child(
     if nice:
         with contextlib.suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, process.pid, nice)
+    if io_idle:
+        lower_io_priority(process.pid)
     reader = asyncio.create_task(child.drain_stderr())
     try:
         yield child

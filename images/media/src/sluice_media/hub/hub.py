@@ -17,6 +17,7 @@ from sluice_media.hub.leg import Leg, LegName, LegState
 from sluice_media.hub.output import Output
 from sluice_media.hub.readers import Reader, Readers
 from sluice_media.hub.selector import Selector, entry_point
+from sluice_media.hub.spool_session import SpooledSession
 from sluice_media.hub.timeline import OutputTimeline
 from sluice_media.units import AccessUnit, TrackFormat
 
@@ -199,7 +200,7 @@ class Hub:
         if now.monotonic - self._kept_at >= KEEP_SECONDS:
             self._kept_at = now.monotonic
             self.readers.tick(now)
-            self.output.keep(self.config.pins, self.readers, now)
+            self._keep(now)
         self._settle()
 
     def configure(self, config: IngestConfig, now: Moment) -> None:
@@ -213,8 +214,18 @@ class Hub:
         backup = self._legs.get(LegName.BACKUP)
         if backup is not None and not config.backup and not backup.is_pull:
             self.end_leg(backup, LegEnd(reason="Disabled", message="there is no backup leg"), now)
-        self.output.keep(config.pins, self.readers, now)
+        self._keep(now)
         self._settle()
+
+    def restore(self, sessions: list[SpooledSession], now: Moment) -> None:
+        """Takes in what an earlier process of this pod left on disk."""
+        self.output.restore(sessions, self.config, now)
+        self._keep(now)
+        self._settle()
+
+    def _keep(self, now: Moment) -> None:
+        self.readers.expected = frozenset(pin.recording_uid for pin in self.config.pins)
+        self.output.keep(self.config, self.readers, now)
 
     def _choose(self, now: Moment) -> None:
         """Switches when another leg should feed the output, and can be entered."""
@@ -270,7 +281,7 @@ class Hub:
 
     def _acked_dts(self, timeline: OutputTimeline) -> int | None:
         """Source DTS up to which recorders hold what the active leg sent."""
-        acked = self.readers.acked_dts(timeline.id)
+        acked = self.readers.acked_dts(timeline.id, timeline.started_us)
         return None if acked is None else acked - self.output.splicer.offset
 
     def _finish(self, reason: str, now: Moment) -> None:

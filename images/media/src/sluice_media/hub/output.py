@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import secrets
 
-from sluice_media.contract import IngestConfig, LegAck, RingPin
-from sluice_media.hub.adoption import Adoption, Position, is_map
+from sluice_media.contract import IngestConfig, LegAck, RecordableSession
+from sluice_media.hub.adoption import ADOPTION_SECONDS, Adoption, Position, is_map
 from sluice_media.hub.alignment import OutputTrace, aligned_offset
 from sluice_media.hub.clock import Moment, us_of
 from sluice_media.hub.failovers import Failovers, FormatChanges
@@ -18,19 +18,18 @@ from sluice_media.hub.media_info import MediaMeter, describe
 from sluice_media.hub.readers import Readers
 from sluice_media.hub.ring import MAX_BYTES
 from sluice_media.hub.session import LiveSession, SessionLog
+from sluice_media.hub.shelf import Shelf
 from sluice_media.hub.splicer import FIRST_DTS, Splicer
+from sluice_media.hub.spool_book import PIN_SECONDS, SpoolBook
+from sluice_media.hub.spool_policy import demand_on, is_held, recordable, same_moment
+from sluice_media.hub.spool_session import SpooledSession
 from sluice_media.hub.timeline import OutputTimeline, Request
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
 __all__ = ["Output"]
 
-ARCHIVE_SECONDS = 60.0
 MEMORY_BYTES = MAX_BYTES
 """Of the timeline that is on and the ended ones together."""
-LATE_US = 1_000_000
-"""A recorder that has an ended session asks for what came after its last unit, give or take."""
-PIN_SECONDS = 900.0
-"""How long a Recording's pin keeps what nobody has come for."""
 SHORTEST_GAP_SECONDS = 0.1
 """A source that only restarted its clock leaves no gap, whatever one frame takes to come."""
 POSITION_TICKS = TICKS_PER_SECOND // 5
@@ -57,7 +56,8 @@ class Output:
         self._past_clamped = 0
         self._past_dropped = 0
         self._past_pins_broken = 0
-        self._archive: list[tuple[OutputTimeline, float]] = []
+        self.shelf = Shelf()
+        self.book = SpoolBook()
         self._feeder: Leg | None = None
         """The leg whose offset the splicer has; it may have ended."""
         self._trace = OutputTrace()
@@ -99,20 +99,50 @@ class Output:
             return None
         return aligned_offset(self._trace, leg.held_reference())
 
+    @property
+    def timelines(self) -> list[OutputTimeline]:
+        """All of which there is anything, the one that is on last."""
+        return [*self.shelf, *([self.timeline] if self.timeline else [])]
+
     def find(self, request: Request) -> OutputTimeline | None:
         """The timeline that a reader gets when it asks like this; None: it has to wait."""
-        for ended, _ in self._archive:
-            if request.timeline == ended.id:
-                return ended
-            if (
-                request.timeline is None
-                and request.since_us is not None
-                and request.since_us < ended.last_us - LATE_US
-            ):
-                # It came too late for a session that it asked for.
-                return ended
+        if request.session_us is not None:
+            return self.session(request.session_us)
+        kept = self.shelf.find(request)
+        if kept is not None:
+            return kept
         current = self.timeline
-        return current if current is not None and current.ring.newest is not None else None
+        if current is None or current.ring.newest is not None:
+            return current
+        # It goes on from what an earlier process left, with no random access point so far.
+        follows = request.timeline == current.id or (
+            request.recorder and request.since_us is not None
+        )
+        return current if follows and current.ring.trimmed_dts is not None else None
+
+    def session(self, started_us: int) -> OutputTimeline | None:
+        """The session that began then, if anything of it is held."""
+        for timeline in self.timelines:
+            if same_moment(timeline.started_us, started_us) and timeline.holds_content():
+                return timeline
+        return None
+
+    def recordable(self, config: IngestConfig) -> list[RecordableSession]:
+        """What ``autoRecord`` asks Recordings for, oldest first."""
+        return recordable(self.timelines, config)
+
+    def restore(self, sessions: list[SpooledSession], config: IngestConfig, now: Moment) -> None:
+        """Takes in what an earlier process of this pod left on disk."""
+        for spooled in sessions:
+            timeline = OutputTimeline.restored(spooled)
+            is_on = self.timeline is not None and self.timeline.id == spooled.timeline
+            if is_on or spooled.stream_uid != config.uid:
+                self.book.dropped_bytes += spooled.bytes_held
+                self.book.free(timeline)
+                continue
+            if timeline.ended:
+                self.sessions.note_ended(timeline.id)
+            self.shelf.put(timeline, now.monotonic)
 
     def seen_dts(self, leg: Leg, config: IngestConfig, now: Moment) -> int | None:
         """Source DTS up to which ``leg`` sends again what a session that is over has put out.
@@ -183,42 +213,44 @@ class Output:
         if timeline is None:
             return False
         timeline.append_end(reason, self.sessions.finish(reason))
-        self._archive.append((timeline, now.monotonic))
+        self.shelf.put(timeline, now.monotonic)
         self._past_pins_broken += timeline.ring.pins_broken
         self.timeline = None
         self._feeder = None
         self._trace.clear()
         return True
 
-    def keep(self, pins: list[RingPin], readers: Readers, now: Moment) -> None:
-        """Lets old content go, but for what Recordings asked for and do not hold yet."""
-        kept: list[tuple[OutputTimeline, float]] = []
-        held = self.timeline.ring.bytes_held if self.timeline else 0
-        for timeline, ended_at in reversed(self._archive):
-            wanted = any(
-                us_of(pin.since) <= timeline.last_us
-                and (readers.acked_by(pin.recording_uid, timeline.id) or 0) < timeline.last_dts
-                for pin in pins
-            )
-            seconds = PIN_SECONDS if wanted else ARCHIVE_SECONDS
-            held += timeline.ring.bytes_held
-            if now.monotonic - ended_at < seconds and held <= MEMORY_BYTES:
-                kept.append((timeline, ended_at))
-        self._archive = kept[::-1]
-        if self.timeline is not None:
-            self._pin(self.timeline, pins, readers, now)
+    def keep(self, config: IngestConfig, readers: Readers, now: Moment) -> None:
+        """Lets old content go, but for what recorders asked for, or are still to ask for, and do
+        not hold yet."""
+        self._end_what_is_lost(config, now)
+        wanted: dict[str, float] = {}
+        for timeline in self.timelines:
+            if timeline is self.timeline and config.auto_record:
+                timeline.record_by_itself()
+            demand = demand_on(timeline, config, readers, now)
+            if is_held(timeline, demand):
+                timeline.settled = True
+                demand = demand_on(timeline, config, readers, now)
+            if demand.any:
+                wanted[timeline.id] = PIN_SECONDS
+            self.book.look(timeline, demand)
+            if timeline is self.timeline:
+                timeline.ring.pin(self.book.pin(timeline, demand, now))
+        room = MEMORY_BYTES - (self.timeline.ring.bytes_held if self.timeline else 0)
+        self.shelf.clear_up(wanted, now.monotonic, room)
 
-    def _pin(
-        self, timeline: OutputTimeline, pins: list[RingPin], readers: Readers, now: Moment
-    ) -> None:
-        oldest_us = now.utc_us - int(PIN_SECONDS * 1_000_000)
-        floors = [
-            timeline.seq_for_pin(
-                max(us_of(pin.since), oldest_us), readers.acked_by(pin.recording_uid, timeline.id)
-            )
-            for pin in pins
-        ]
-        timeline.ring.pin(min((floor for floor in floors if floor is not None), default=None))
+    def _end_what_is_lost(self, config: IngestConfig, now: Moment) -> None:
+        """The session that was on when an earlier process died is over when another one is on,
+        or when nobody can come back to it any more. The wait begins with this process: the disk
+        may have been far behind."""
+        patience = config.resume_window_seconds + ADOPTION_SECONDS
+        for timeline in self.shelf.unfinished(
+            before=now.monotonic if self.timeline is not None else now.monotonic - patience
+        ):
+            timeline.append_end("WindowPassed", timeline.last_us)
+            self.shelf.restart(timeline, now.monotonic)
+            self.sessions.note_ended(timeline.id)
 
     def _continue(
         self,
@@ -251,14 +283,16 @@ class Output:
         self, leg: Leg, resume: LegAck, entry: AccessUnit, config: IngestConfig, now: Moment
     ) -> None:
         """Another hub's timeline and session go on here, in the same times."""
-        self._new_splicer()
+        revived = self._new_splicer(resume.timeline)
         start = _unwrap(entry.dts + resume.out_offset, resume.last_out_dts)
-        self.splicer.resume(entry, start - entry.dts)
+        missing = self.splicer.resume(entry, start - entry.dts)
         started = resume.session_started_at
         started_us = us_of(started) if started else entry.utc_us
         name = (resume.timeline, resume.epoch + 1)
-        timeline = self._open(leg, name, started_us, start, config, now)
-        ahead = start - resume.last_out_dts
+        timeline = self._open(leg, name, started_us, start, config, now, revived)
+        if revived is not None and not missing:
+            return  # the disk has all that was before
+        ahead = missing or start - resume.last_out_dts
         # What is sent again came in earlier: its wall clock is that of the first time.
         last_us = us_of(resume.last_out_utc) if resume.last_out_utc else entry.utc_us
         earlier_us = last_us + ahead * 1_000_000 // TICKS_PER_SECOND
@@ -272,13 +306,13 @@ class Output:
     ) -> None:
         """Another hub's timeline goes on here with a leg that has no place in it: what lies
         between is missing, or comes twice, nobody can tell."""
-        self._new_splicer()
+        revived = self._new_splicer(position.timeline)
         start = self.splicer.enter(entry, position.dts + POSITION_TICKS)
         started_us = position.started_us
         if started_us is None:
             started_us = entry.utc_us - (start - FIRST_DTS) * 1_000_000 // TICKS_PER_SECOND
         name = (position.timeline, position.epoch + 1)
-        timeline = self._open(leg, name, started_us, start, config, now)
+        timeline = self._open(leg, name, started_us, start, config, now, revived)
         self.gaps += 1
         timeline.append_gap(start, now.monotonic - position.known_at.monotonic)
         timeline.append_anchor(start, leg.content_us(entry))
@@ -291,19 +325,30 @@ class Output:
         start: int,
         config: IngestConfig,
         now: Moment,
+        revived: OutputTimeline | None = None,
     ) -> OutputTimeline:
-        """A timeline called (id, epoch), and its session."""
+        """A timeline called (id, epoch), and its session. ``revived`` is what the disk has of
+        it."""
         self.meter = MediaMeter()
+        if revived is None:
+            timeline = OutputTimeline(*name, config.uid, config.title, started_us, start)
+        else:
+            timeline, started_us = revived, revived.started_us
+            timeline.goes_on(name[1], config.title)
         self.sessions.current = LiveSession(name[0], started_us, now, leg.hello.protocol)
-        timeline = OutputTimeline(*name, config.uid, config.title, started_us, start)
         self.timeline = timeline
         self._set_formats(timeline, leg, now)
         return timeline
 
-    def _new_splicer(self) -> None:
+    def _new_splicer(self, timeline_id: str | None = None) -> OutputTimeline | None:
+        """Returns the timeline of that name as an earlier process left it, if it did."""
         self._past_clamped += self.splicer.clamped
         self._past_dropped += self.splicer.dropped
         self.splicer = Splicer()
+        revived = self.shelf.take(timeline_id) if timeline_id is not None else None
+        if revived is not None and revived.spooled is not None:
+            self.splicer.restore(revived.spooled.progress.tracks)
+        return revived
 
     def _set_formats(self, timeline: OutputTimeline, leg: Leg, now: Moment) -> None:
         """Says so when the tracks are not what they were."""

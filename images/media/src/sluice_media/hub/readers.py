@@ -7,10 +7,11 @@ one that stays beyond the bound is dropped alone, and may come back with ``from=
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sluice_media.contract import TimelineAck
 from sluice_media.hub.clock import Moment
+from sluice_media.hub.spool_session import Place
 from sluice_media.hub.timeline import OutputTimeline, Request
 
 __all__ = ["Reader", "Readers"]
@@ -23,6 +24,8 @@ MAX_STUCK_SECONDS = 20.0
 """While it catches up with the past, a reader is not slow as long as it gets on."""
 LINGER_SECONDS = 30.0
 """A recorder that broke off still counts for so long: it is about to come back."""
+MAX_TIMELINES = 16
+"""Whose acknowledgements by one recorder are remembered."""
 RECORDER = "recorder"
 
 
@@ -38,6 +41,8 @@ class Reader:
     """None: it waits for a session."""
     seq: int = 0
     """The next record it gets."""
+    place: Place | None = None
+    """Where that record is in the spool; None: in the ring."""
     _caught_up: bool = False
     _progress_at: float = 0.0
     _over_since: float | None = None
@@ -55,6 +60,12 @@ class Reader:
     def at_head(self) -> bool:
         return self.timeline is None or self.seq >= self.timeline.ring.head
 
+    @property
+    def has_ended(self) -> bool:
+        """It has got the end of its session."""
+        ended = self.timeline is not None and self.timeline.ended
+        return ended and self.place is None and self.at_head
+
     def wait(self) -> None:
         """There is no session yet. Who was there before it gets it from its beginning."""
         if not self.request.whole:
@@ -63,7 +74,7 @@ class Reader:
     def begin(self, timeline: OutputTimeline) -> bytes:
         """Takes its place on a timeline; returns the records at the head of the reply."""
         start = timeline.start(self.request)
-        self.timeline, self.seq = timeline, start.seq
+        self.timeline, self.seq, self.place = timeline, start.seq, start.place
         self._caught_up = self.at_head
         return start.head
 
@@ -78,13 +89,15 @@ class Reader:
             self._caught_up, self._over_since = True, None
             return False
         ring = self.timeline.ring
+        stuck = now.monotonic - self._progress_at >= MAX_STUCK_SECONDS
+        if self.place is not None:
+            return stuck
         if self.seq < ring.first:
             return True
         within = (
             ring.bytes_behind(self.seq) <= MAX_BEHIND_BYTES
             and ring.seconds_behind(self.seq) <= MAX_BEHIND_SECONDS
         )
-        stuck = now.monotonic - self._progress_at >= MAX_STUCK_SECONDS
         if within:
             self._caught_up, self._over_since = True, None
             return stuck
@@ -97,9 +110,18 @@ class Reader:
 
 @dataclass(slots=True)
 class _Held:
-    timeline: str
-    dts: int
+    """What one recorder holds."""
+
+    dts: dict[str, int] = field(default_factory=dict)
+    """By timeline, the newest ones last."""
+    session_us: int | None = None
+    """The one session that it asked for."""
     detached_at: float | None = None
+
+    def take(self, ack: TimelineAck) -> None:
+        self.dts[ack.timeline] = max(ack.dts, self.dts.pop(ack.timeline, ack.dts))
+        while len(self.dts) > MAX_TIMELINES:
+            del self.dts[next(iter(self.dts))]
 
 
 class Readers:
@@ -108,6 +130,9 @@ class Readers:
     def __init__(self) -> None:
         self._attached: list[Reader] = []
         self._held: dict[str, _Held] = {}
+        self.expected: frozenset[str] = frozenset()
+        """Recorders by name whose acknowledgements count though they are not attached: the last
+        ones come after the end of a session."""
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -119,8 +144,9 @@ class Readers:
     def attach(self, reader: Reader) -> None:
         self._attached.append(reader)
         if reader.role == RECORDER:
-            held = self._held.setdefault(reader.id, _Held("", 0))
+            held = self._held.setdefault(reader.id, _Held())
             held.detached_at = None
+            held.session_us = reader.request.session_us
 
     def detach(self, reader: Reader, now: Moment) -> None:
         if reader not in self._attached:
@@ -130,27 +156,34 @@ class Readers:
         if reader.id in self._held and not same:
             self._held[reader.id].detached_at = now.monotonic
 
-    def acknowledge(self, ack: TimelineAck) -> bool:
-        """Notes what a recorder holds. False: no recorder of that name was seen lately."""
+    def acknowledge(self, ack: TimelineAck, now: Moment | None = None) -> bool:
+        """Notes what a recorder holds. False: no recorder of that name is known."""
         held = self._held.get(ack.reader)
         if held is None:
-            return False
-        if held.timeline == ack.timeline:
-            held.dts = max(held.dts, ack.dts)
-        else:
-            held.timeline, held.dts = ack.timeline, ack.dts
+            if now is None or ack.reader not in self.expected:
+                return False
+            held = self._held[ack.reader] = _Held(detached_at=now.monotonic)
+        held.take(ack)
         return True
 
-    def acked_dts(self, timeline: str) -> int | None:
+    def acked_dts(self, timeline: str, started_us: int | None = None) -> int | None:
         """Output DTS up to which *every* recorder holds the timeline; None: no recorder, or one
-        that holds nothing yet."""
-        held = [h.dts if h.timeline == timeline else None for h in self._held.values()]
+        that holds nothing yet. Those that read another session do not count."""
+        held = [
+            h.dts.get(timeline)
+            for h in self._held.values()
+            if h.session_us is None or started_us is None or h.session_us == started_us
+        ]
         known = [dts for dts in held if dts is not None]
         return min(known) if known and len(known) == len(held) else None
 
     def acked_by(self, reader: str, timeline: str) -> int | None:
         held = self._held.get(reader)
-        return held.dts if held is not None and held.timeline == timeline else None
+        return held.dts.get(timeline) if held is not None else None
+
+    def asking_for(self, started_us: int) -> list[str]:
+        """The recorders that asked for the session that began then."""
+        return [name for name, held in self._held.items() if held.session_us == started_us]
 
     def tick(self, now: Moment) -> None:
         """Forgets recorders that have been away for long."""

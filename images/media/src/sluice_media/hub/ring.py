@@ -42,16 +42,24 @@ class Entry:
 class Ring:
     """Records of one timeline. All sequence numbers are those of records that were appended."""
 
-    def __init__(self, keep_seconds: float = KEEP_SECONDS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        keep_seconds: float = KEEP_SECONDS,
+        max_bytes: int = MAX_BYTES,
+        *,
+        first: int = 0,
+        trimmed_dts: int | None = None,
+    ) -> None:
+        """A ring that goes on behind ``trimmed_dts`` begins with the number ``first``."""
         self._keep = int(keep_seconds * 90_000)
         self._max_bytes = max_bytes
         self._records: list[RingRecord] = []
-        self._first = 0
+        self._first = first
         self._entries: list[Entry] = []
         self._total = 0
         self._pin: int | None = None
         self._batch: tuple[int, int, bytes] = (-1, -1, b"")
-        self.trimmed_dts: int | None = None
+        self.trimmed_dts = trimmed_dts
         """The highest DTS of a unit that the ring has let go; None while it holds everything."""
         self.pins_broken = 0
         """How often the limit in bytes took content that was pinned."""
@@ -137,6 +145,19 @@ class Ring:
         end = seq + len(parts)
         self._batch = (seq, end, b"".join(parts) if len(parts) > 1 else parts[0])
         return self._batch[2], end
+
+    def slice(self, seq: int, max_bytes: int) -> list[bytes]:
+        """The records from ``seq`` on, one by one; as many as :meth:`read` would join."""
+        if seq >= self.head:
+            return []
+        limit = self[seq].offset + max_bytes
+        end = bisect_right(self._records, limit, key=lambda r: r.offset + len(r.data))
+        position = seq - self._first
+        return [record.data for record in self._records[position : max(position + 1, end)]]
+
+    def release(self, seq: int) -> None:
+        """Lets everything before ``seq`` go, whatever is pinned."""
+        self._drop(min(seq, self.head) - self._first)
 
     def entry_before_utc(self, utc_us: int) -> Entry | None:
         """The last random access point at or before a moment, else the oldest one."""

@@ -71,6 +71,10 @@ class SessionLog:
         self.current = None
         return ended_us
 
+    def note_ended(self, timeline: str) -> None:
+        """A timeline that was ended elsewhere."""
+        self._ended_timelines.append(timeline)
+
     def has_ended(self, timeline: str) -> bool:
         """Whether that timeline was ended here: it must not come to life again."""
         return timeline in self._ended_timelines

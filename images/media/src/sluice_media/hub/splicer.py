@@ -8,11 +8,13 @@ goes on one frame behind the last unit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind, UnitFlags
 
-__all__ = ["FIRST_DTS", "Splicer"]
+__all__ = ["FIRST_DTS", "Splicer", "TrackEnd"]
 
 FIRST_DTS = TICKS_PER_SECOND
 """Where a new timeline begins: room for clock references and decoding delay before it."""
@@ -32,6 +34,25 @@ _FLAGS = (
 )
 """By discontinuity and random access: putting flags together costs more than the rest of it."""
 _DEFAULT_AUDIO_FRAME = 1_920
+
+
+class TrackEnd(NamedTuple):
+    """Where a track of the output stands."""
+
+    dts: int
+    pts: int
+    """The highest so far."""
+    frame: int
+    """Duration of one frame, as last seen."""
+
+    @classmethod
+    def after(cls, before: TrackEnd | None, dts: int, pts: int) -> TrackEnd:
+        """Behind one more unit of the output."""
+        if before is None:
+            return cls(dts, pts, _DEFAULT_AUDIO_FRAME)
+        step = dts - before.dts
+        frame = step if 0 < step <= _LONGEST_FRAME else before.frame
+        return cls(dts, max(pts, before.pts), frame)
 
 
 @dataclass(slots=True)
@@ -78,6 +99,12 @@ class Splicer:
 
     def take_formats(self, formats: tuple[TrackFormat, ...]) -> None:
         self._formats = {f.track: f for f in formats}
+
+    def restore(self, tracks: Mapping[int, TrackEnd]) -> None:
+        """The output stood there when another process had it: what was put out then and is sent
+        again is dropped."""
+        for number, (dts, pts, frame) in tracks.items():
+            self._tracks[number] = _Track(dts, pts, frame)
 
     def enter(self, first: AccessUnit, floor: int = FIRST_DTS) -> int:
         """Goes on with a leg at ``first``, a random access point of its reference track.

@@ -45,7 +45,9 @@ class _Stream:
 
 
 class TsMuxer:
-    """Multiplexes the tracks of one format; a new format needs a new multiplexer.
+    """Multiplexes the tracks of one format; a new format needs a new multiplexer. One that is made
+    ``after`` another continues its packets: counters go on, and the PMT's version tells whether
+    its tracks are others.
 
     Times are the units' own, modulo 2^33; nothing is shifted. The *reference track* (video, else
     the first audio track) carries the PCR, 700 ms behind its DTS.
@@ -54,16 +56,18 @@ class TsMuxer:
     ValueError for a set of tracks that we do not multiplex (none, or two of video).
     """
 
-    def __init__(self, formats: Sequence[TrackFormat]) -> None:
-        self._streams = _streams(formats)
+    def __init__(self, formats: Sequence[TrackFormat], after: TsMuxer | None = None) -> None:
+        self._packetizers: dict[int, Packetizer] = dict(after._packetizers) if after else {}
+        self._streams = _streams(formats, self._packetizers)
         video = [track for track, stream in self._streams.items() if stream.is_video]
         self._reference_track = video[0] if video else next(iter(self._streams))
         self._reference = self._streams[self._reference_track]
-        self._psi = psi_packets(
-            self._reference.pid,
-            [ElementaryStream(self._streams[f.track].pid, f.codec) for f in formats],
-        )
-        self._psi_counter = 0
+        self._layout = [ElementaryStream(self._streams[f.track].pid, f.codec) for f in formats]
+        self._version: int = after._version if after else 0
+        if after and self._layout != after._layout:
+            self._version = (self._version + 1) & 0x1F
+        self._psi = psi_packets(self._reference.pid, self._layout, self._version)
+        self._psi_counter: int = after._psi_counter if after else 0
         self._psi_dts: int | None = None
         self._pcr_dts: int | None = None
 
@@ -108,7 +112,9 @@ class TsMuxer:
         return self._pcr_dts is None or dts - self._pcr_dts >= interval
 
 
-def _streams(formats: Sequence[TrackFormat]) -> dict[int, _Stream]:
+def _streams(
+    formats: Sequence[TrackFormat], packetizers: dict[int, Packetizer]
+) -> dict[int, _Stream]:
     streams: dict[int, _Stream] = {}
     audio_tracks = 0
     for track_format in formats:
@@ -119,7 +125,11 @@ def _streams(formats: Sequence[TrackFormat]) -> dict[int, _Stream]:
         stream_id = VIDEO_STREAM_ID if is_video else audio_stream_id(audio_tracks)
         audio_tracks += not is_video
         streams[track_format.track] = _Stream(
-            pid, stream_id, is_video, elementary(track_format), Packetizer(pid)
+            pid,
+            stream_id,
+            is_video,
+            elementary(track_format),
+            packetizers.setdefault(pid, Packetizer(pid)),
         )
     if not streams:
         raise ValueError("a stream without tracks cannot be multiplexed")

@@ -33,10 +33,13 @@ class ElementaryStream:
     codec: Codec
 
 
-def psi_packets(pcr_pid: int, streams: Sequence[ElementaryStream]) -> tuple[bytes, ...]:
-    """PAT and PMT, one packet each, ready to send: one variant for each continuity counter."""
+def psi_packets(
+    pcr_pid: int, streams: Sequence[ElementaryStream], version: int = 0
+) -> tuple[bytes, ...]:
+    """PAT and PMT, one packet each, ready to send: one variant for each continuity counter.
+    ``version`` (0 to 31) is the PMT's: another one tells that its tracks are others."""
     pat = _section(0x00, TRANSPORT_STREAM_ID, _program(PMT_PID))
-    pmt = _section(0x02, PROGRAM_NUMBER, _program_map(pcr_pid, streams))
+    pmt = _section(0x02, PROGRAM_NUMBER, _program_map(pcr_pid, streams), version)
     return tuple(
         _packet(PAT_PID, pat, counter) + _packet(PMT_PID, pmt, counter) for counter in range(16)
     )
@@ -62,14 +65,14 @@ def _program_map(pcr_pid: int, streams: Sequence[ElementaryStream]) -> bytes:
     return b"".join(parts)
 
 
-def _section(table_id: int, table_id_extension: int, body: bytes) -> bytes:
+def _section(table_id: int, table_id_extension: int, body: bytes, version: int = 0) -> bytes:
     length = 5 + len(body) + 4
     section = b"".join(
         (
             bytes((table_id,)),
             (0xB000 | length).to_bytes(2, "big"),
             table_id_extension.to_bytes(2, "big"),
-            b"\xc1\x00\x00",  # version 0, current; the only section
+            bytes((0xC1 | version << 1, 0, 0)),  # current; the only section
             body,
         )
     )

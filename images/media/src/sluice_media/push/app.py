@@ -20,6 +20,8 @@ from sluice_media.config import ConfigWatch
 from sluice_media.contract import (
     HUB_TOKEN_FILE,
     STREAM_KEY_FILE,
+    TARGET_CA_FILE,
+    TARGET_PASSPHRASE_FILE,
     TARGET_URI_FILE,
     PusherConfig,
     PusherStatus,
@@ -28,7 +30,9 @@ from sluice_media.contract import (
     TargetError,
     TimelineFormat,
 )
-from sluice_media.push.connection import Connection
+from sluice_media.guard import AddressRules, DialGuard, Resolver, system_resolver
+from sluice_media.push.clearance import is_cleared
+from sluice_media.push.connection import Connection, open_channel
 from sluice_media.push.feeder import Feeder
 from sluice_media.push.machine import (
     Action,
@@ -46,16 +50,22 @@ from sluice_media.push.machine import (
 from sluice_media.push.metrics import PushMetrics
 from sluice_media.push.source import SourceTracker
 from sluice_media.push.target import InvalidTargetError, Target, parse_target, target_digest
+from sluice_media.push.tls import client_context
+from sluice_media.push.tracks import Carrier, mismatch
+from sluice_media.srt.url import SrtUrl
 from sluice_media.status import StatusBoard
 from sluice_media.timeline.framing import FramingError, track_formats
 from sluice_media.timeline.reader import TimelineReader
-from sluice_media.units import AccessUnit, Codec, TrackFormat
+from sluice_media.units import AccessUnit, TrackFormat
 
 __all__ = ["TICKING", "Pusher"]
 
 TICKING = frozenset({"bytes_sent"})
 """Status fields that change all the time."""
-_TICK_SECONDS = 1.0
+_TICK_SECONDS = 5.0
+_GATHER_SECONDS = 0.15
+"""Media is taken from the hub in batches of so long: waking for each unit would cost most of what
+a push costs, and a platform's own delay is thirty times that."""
 _FAILED_STATES = frozenset({PushState.BACKOFF, PushState.REJECTED, PushState.GAVE_UP})
 _log = structlog.get_logger(__name__)
 
@@ -70,6 +80,7 @@ class Pusher:
         metrics: PushMetrics,
         *,
         hub_port: int,
+        resolver: Resolver = system_resolver,
     ) -> None:
         self._watch = watch
         self._board = board
@@ -78,13 +89,17 @@ class Pusher:
         self._machine = PushMachine(random.uniform)
         self._source = SourceTracker()
         self._feeder = Feeder()
+        self._resolver = resolver
         self._target: Target | None = None
-        self._restart = watch.config.restart
+        self._formats: tuple[TrackFormat, ...] | None = None
+        self._wanted = _wish(watch.config)
         self._connection: Connection | None = None
+        self._dialled: Target | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._read_from: StreamRef | None = None
         self._reading: asyncio.Task[None] | None = None
         self._touched = asyncio.Event()
+        self._source_due: float | None = None
         self._sent_bytes = 0
         metrics.gauge(
             "sluice_push_queue_bytes",
@@ -100,6 +115,11 @@ class Pusher:
             "sluice_push_dropped_units",
             "Access units that the target did not get because it was too slow.",
             lambda: self._feeder.dropped_units,
+        )
+        metrics.gauge(
+            "sluice_push_lost_bytes",
+            "Bytes of the present connection that SRT gave up, because they would be too late.",
+            lambda: self._connection.lost_bytes if self._connection else 0,
         )
 
     async def run(self, terminate: asyncio.Event) -> None:
@@ -152,17 +172,19 @@ class Pusher:
             token=lambda: self._watch.key(HUB_TOKEN_FILE),
             reader=self._watch.config.uid,
             role="pusher",
+            gather_seconds=_GATHER_SECONDS,
         )
-        async for record in reader.records():
-            if isinstance(record, AccessUnit):
-                self._feeder.add(record)
-                if self._connection is not None:
-                    self._connection.wake()
-                continue
-            if isinstance(record, TimelineFormat):
-                # Before the session is known of: what cannot be carried is not even dialled for.
-                self._take_formats(record)
-            self._source_changed(self._source.record(record, time.monotonic()))
+        async for batch in reader.batches():
+            for record in batch:
+                if isinstance(record, AccessUnit):
+                    self._feeder.add(record)
+                    continue
+                if isinstance(record, TimelineFormat):
+                    # Before the session is known of: what cannot be carried is not dialled for.
+                    self._take_formats(record)
+                self._source_changed(self._source.record(record, time.monotonic()))
+            if self._connection is not None:
+                self._connection.wake()
 
     # ------------------------------------------------------------------ what happens
 
@@ -172,11 +194,16 @@ class Pusher:
             if not change.session:
                 # The connection took what was left of the session when it was told to hang up.
                 self._feeder.clear()
-        self._touched.set()
+        if self._source.deadline() != self._source_due:
+            self._source_due = self._source.deadline()
+            self._touched.set()
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Ended):
             self._connection = None
+            if self._dialled != self._target:
+                # A Secret changed meanwhile: its target counts from here on, and is to be cleared.
+                self._apply_config(self._watch.config)
             if event.failure is not None:
                 self._metrics.failures.labels(event.failure.class_.value).inc()
         self._do(self._machine.handle(event, _now()))
@@ -193,8 +220,15 @@ class Pusher:
 
     def _dial(self, target: Target) -> None:
         self._metrics.attempts.inc()
+        self._dialled = target
+        config = self._watch.config
+        guard = DialGuard(AddressRules.of(config.guard), self._resolver)
         self._connection = Connection(
-            target, self._feeder, report=self._handle, sent=self._count_sent
+            open_channel(target, guard, config.audio, self._formats or ()),
+            self._feeder,
+            place=target.place,
+            report=self._handle,
+            sent=self._count_sent,
         )
         self._connecting = self._tasks.create_task(self._connection.run())
 
@@ -206,10 +240,19 @@ class Pusher:
         try:
             formats = track_formats(record.tracks)
         except FramingError as unknown:
-            problem: str | None = f"The stream holds {unknown}."
-        else:
-            self._feeder.set_formats(formats)
-            problem = _codec_problem(formats)
+            self._formats = None
+            self._handle(CodecsChecked(f"The stream holds {unknown}."))
+            return
+        self._feeder.set_formats(formats)
+        if formats != self._formats:
+            self._formats = formats
+            self._check_codecs()
+
+    def _check_codecs(self) -> None:
+        if self._formats is None or self._target is None:
+            return
+        carrier = Carrier.TS if isinstance(self._target.url, SrtUrl) else Carrier.FLV
+        problem = mismatch(self._formats, self._watch.config.audio, carrier)
         self._handle(CodecsChecked(problem))
 
     # ------------------------------------------------------------------ configuration
@@ -219,13 +262,20 @@ class Pusher:
         target: Target | None = None
         try:
             target = self._read_target(config)
+            _check_guard(config)
         except InvalidTargetError as invalid:
             error = (invalid.reason, str(invalid))
-        fresh = target != self._target or config.restart != self._restart
-        self._target, self._restart = target, config.restart
+        if error is None and config.duplicate_of is not None:
+            error = ("DuplicateTarget", _duplicate_words(config.duplicate_of))
+        before = (self._target, self._wanted)
+        self._target, self._wanted = target, _wish(config)
         obstacle = error[0] if error else None
+        claimed = self._dialled if self._connection is not None else target
+        digest = target_digest(claimed, config.namespace) if claimed else ""
         if config.stream is None:
             obstacle = obstacle or "StreamNotFound"
+        if not is_cleared(config, digest, self._watch.key(HUB_TOKEN_FILE)):
+            obstacle = obstacle or "CheckingTarget"
         if not config.active:
             obstacle = "Disabled"
         retry = RetryPolicy(
@@ -235,20 +285,33 @@ class Pusher:
         self._board.configured(config, error)
         self._board.update(
             target=target.redacted if target else "",
-            target_digest=target_digest(target, config.namespace) if target else "",
+            target_digest=digest,
         )
-        self._handle(Configured(retry, obstacle, fresh))
+        if (target, self._wanted) != before:
+            self._check_codecs()
+        fresh, renewed = self._wanted != before[1], target != before[0]
+        self._handle(Configured(retry, obstacle, fresh, renewed))
 
     def _read_target(self, config: PusherConfig) -> Target:
-        uri = SecretStr(config.uri) if config.uri else self._watch.key(TARGET_URI_FILE)
-        if uri is None:
-            raise InvalidTargetError("SecretKeyMissing", "The Secret with the URI has no such key.")
-        key = self._watch.key(STREAM_KEY_FILE) if config.has_stream_key else None
-        if config.has_stream_key and key is None:
-            raise InvalidTargetError(
-                "SecretKeyMissing", "The Secret with the stream key has no such key."
+        key, passphrase, ca = (
+            self._secret(file, what) if wanted else None
+            for wanted, file, what in (
+                (config.has_stream_key, STREAM_KEY_FILE, "the stream key"),
+                (config.has_passphrase, TARGET_PASSPHRASE_FILE, "the passphrase"),
+                (config.has_ca, TARGET_CA_FILE, "the authority's certificate"),
             )
-        return parse_target(uri, key)
+        )
+        uri = SecretStr(config.uri) if config.uri else self._secret(TARGET_URI_FILE, "the URI")
+        target = parse_target(uri, key, passphrase=passphrase, ca=ca)
+        if target.ca_pem is not None:
+            client_context(target.ca_pem)  # says now what it will not say at the next connect
+        return target
+
+    def _secret(self, file: str, what: str) -> SecretStr:
+        found = self._watch.key(file)
+        if found is None:
+            raise InvalidTargetError("SecretKeyMissing", f"The Secret with {what} has no such key.")
+        return found
 
     def _follow_stream(self, stream: StreamRef | None) -> None:
         if stream is not None:
@@ -282,6 +345,7 @@ class Pusher:
             state=view.state,
             idle_reason=view.idle_reason,
             message=view.message,
+            connected=self._connection is not None,
             started_at=view.started_at,
             attempts=view.attempts,
             reconnects=view.reconnects,
@@ -299,16 +363,35 @@ class Pusher:
             )
 
 
-def _codec_problem(formats: Sequence[TrackFormat]) -> str | None:
-    """Why RTMP cannot carry these tracks, and what to change; None when it can."""
-    if not formats:
-        return "The stream has no track that can be pushed."
-    if any(track.codec is Codec.HEVC for track in formats):
-        return (
-            "RTMP targets take H.264 video with AAC audio, and the stream is HEVC: "
-            "set the encoder to H.264."
-        )
-    return None
+def _wish(config: PusherConfig) -> tuple[object, ...]:
+    """What makes a running push begin anew when somebody changes it. The content of Secrets is
+    not among it: that counts from the next connect on."""
+    return (
+        config.restart,
+        config.uri,
+        config.audio,
+        config.has_stream_key,
+        config.has_passphrase,
+        config.has_ca,
+    )
+
+
+def _check_guard(config: PusherConfig) -> None:
+    """A rule that cannot be read must not be left out."""
+    try:
+        AddressRules.of(config.guard)
+    except ValueError:
+        raise InvalidTargetError(
+            "InvalidGuard",
+            "The chart's network ranges hold one that is no CIDR; nothing is dialled.",
+        ) from None
+
+
+def _duplicate_words(other: str) -> str:
+    return (
+        f"Restream {other} pushes to the same target with the same key: two publishers of one key "
+        "cut each other off. Delete one of them, or give it a key of its own."
+    )
 
 
 def _now() -> Moment:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 
@@ -23,8 +23,7 @@ with what came since it was asked for."""
 _RATE_WINDOW_TICKS = 5 * TICKS_PER_SECOND
 
 
-@dataclass(slots=True, frozen=True)
-class QueuedUnit:
+class QueuedUnit(NamedTuple):
     unit: AccessUnit
     formats: tuple[TrackFormat, ...]
     """The tracks as they are from this unit on; the same object as long as nothing changed."""
@@ -107,7 +106,11 @@ class Feeder:
         """The tracks from the next unit on. What is queued keeps its own."""
         if tuple(formats) == self._formats:
             return
+        before = {f for f in self._formats if f.track == self._reference_track}
         self._formats = tuple(formats)
+        if not before & set(formats):
+            # A new connection must not begin with what the stream no longer is.
+            self._group = None
         video = [f.track for f in formats if f.kind is TrackKind.VIDEO]
         self._reference_track = video[0] if video else min((f.track for f in formats), default=0)
 

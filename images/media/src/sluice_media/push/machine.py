@@ -89,7 +89,10 @@ class Configured:
     retry: RetryPolicy
     obstacle: str | None = None
     fresh: bool = False
-    """The target or its key changed, or a restart is asked for: connect anew."""
+    """The target was configured anew, or a restart is asked for: connect anew."""
+    renewed: bool = False
+    """A Secret has other content: it counts from the next connect on, which is due now unless a
+    connection is up."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -100,7 +103,8 @@ class SourceChanged:
 
 @dataclass(slots=True, frozen=True)
 class CodecsChecked:
-    """``problem``: why the target's protocol cannot carry the tracks, and what to change."""
+    """Tracks or target are others. ``problem``: why the target's protocol cannot carry the tracks,
+    and what to change."""
 
     problem: str | None
 
@@ -117,9 +121,11 @@ class FlowMeasured:
 
 @dataclass(slots=True, frozen=True)
 class Ended:
-    """The connection is gone. ``failure`` is None when we closed it."""
+    """The connection is gone. ``failure`` is None when we closed it, or when the target does not
+    take the codec: ``codec_problem`` says then what to change."""
 
     failure: Failure | None
+    codec_problem: str | None = None
 
 
 Event = Configured | SourceChanged | CodecsChecked | Accepted | FlowMeasured | Ended
@@ -175,6 +181,8 @@ class PushMachine:
         self._session = False
         self._delivering = False
         self._codec_problem: str | None = None
+        self._refused_codec: str | None = None
+        """The same, as the target itself said it."""
         self._flow = Flow.FILLING
         # The connection.
         self._link = _Link.NONE
@@ -200,10 +208,10 @@ class PushMachine:
 
     def handle(self, event: Event, now: Moment) -> list[Action]:
         match event:
-            case Configured(retry, obstacle, fresh):
+            case Configured(retry, obstacle, fresh, renewed):
                 self._retry, self._obstacle = retry, obstacle
-                if fresh:
-                    self._hang_up = True
+                self._hang_up |= fresh
+                if fresh or renewed:
                     self._forgive()
             case SourceChanged(session, delivering):
                 if session and not self._session:
@@ -211,13 +219,14 @@ class PushMachine:
                     self._forgive()
                 self._session, self._delivering = session, delivering
             case CodecsChecked(problem):
-                self._codec_problem = problem
+                self._codec_problem, self._refused_codec = problem, None
             case Accepted():
                 if self._link is _Link.DIALLING:
                     self._link = _Link.ACCEPTED
             case FlowMeasured(flow):
                 self._measured(flow, now)
-            case Ended(failure):
+            case Ended(failure, codec_problem):
+                self._refused_codec = codec_problem or self._refused_codec
                 self._ended(failure, now)
         return self._decide(now)
 
@@ -258,7 +267,7 @@ class PushMachine:
         return View(
             state=state,
             idle_reason=self._idle_reason if state is PushState.IDLE else None,
-            message=self._codec_problem if self._idle_reason == "CodecMismatch" else None,
+            message=self._mismatch if self._idle_reason == "CodecMismatch" else None,
             started_at=self._started_at,
             attempts=self._attempts,
             reconnects=self._reconnects,
@@ -272,7 +281,11 @@ class PushMachine:
             return self._obstacle
         if not self._session:
             return "WaitingForStream"
-        return "CodecMismatch" if self._codec_problem is not None else None
+        return "CodecMismatch" if self._mismatch is not None else None
+
+    @property
+    def _mismatch(self) -> str | None:
+        return self._codec_problem or self._refused_codec
 
     @property
     def _is_possible(self) -> bool:
@@ -374,6 +387,7 @@ class PushMachine:
         self._failed = None
         self._gave_up = False
         self._trouble_since = None
+        self._refused_codec = None
 
     def _connection_is_over(self) -> None:
         self._stalled_since = None

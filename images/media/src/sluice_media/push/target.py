@@ -1,7 +1,7 @@
-"""Where a Restream goes: its address and key, kept apart so that the key is shown nowhere.
+"""Where a Restream goes: its address and keys, kept apart so that no key is shown anywhere.
 
 A target comes as a server URI and a stream key of its own (what a platform shows as "server" and
-"stream key"), or as one URI that holds the key too.
+"stream key"), or as one URI that holds the key too. An SRT target's stream key is its stream id.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
 
 from sluice_media.rtmp.errors import RtmpUrlError
 from sluice_media.rtmp.url import RtmpUrl, parse_rtmp_url
+from sluice_media.srt.errors import SrtUrlError
+from sluice_media.srt.url import SrtUrl, check_passphrase, parse_srt_url
 
 __all__ = ["InvalidTargetError", "Target", "parse_target", "target_digest"]
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15}):", re.IGNORECASE)
+_SCHEMES = ("rtmp", "rtmps", "srt")
 _MIN_SCRUBBED_CHARACTERS = 6
 """Shorter parts are words like ``live``; taking those out would garble the sentence."""
 _MAX_MESSAGE_CHARACTERS = 200
@@ -37,7 +40,9 @@ class InvalidTargetError(ValueError):
 class Target:
     """A usable target. Neither ``repr`` nor :attr:`redacted` shows a key."""
 
-    url: RtmpUrl
+    url: RtmpUrl | SrtUrl
+    ca_pem: str | None = field(default=None, repr=False)
+    """Certificates that an RTMPS target's is verified with; None: the public authorities."""
 
     @property
     def redacted(self) -> str:
@@ -52,41 +57,81 @@ class Target:
     def scrub(self, text: str) -> str:
         """What the target said, fit for a status: short, printable, without any part of the key
         or of the application's query."""
-        queries = (self.url.key.partition("?")[2], self.url.app.partition("?")[2])
-        secrets = {self.url.key, self.url.key.partition("?")[0], *queries}
-        for part in re.split(r"[&;]", "&".join(queries)):
-            secrets |= {part, part.partition("=")[2]}
-        for secret in sorted(secrets, key=len, reverse=True):
+        for secret in sorted(self._secrets(), key=len, reverse=True):
             if len(secret) >= _MIN_SCRUBBED_CHARACTERS:
                 text = text.replace(secret, "***")
         return "".join(c if c.isprintable() else " " for c in text)[:_MAX_MESSAGE_CHARACTERS]
 
+    def _secrets(self) -> set[str]:
+        if isinstance(self.url, SrtUrl):
+            return {self.url.stream_id, *re.split(r"[,&/?=]", self.url.stream_id)}
+        queries = (self.url.key.partition("?")[2], self.url.app.partition("?")[2])
+        secrets = {self.url.key, self.url.key.partition("?")[0], *queries}
+        for part in re.split(r"[&;]", "&".join(queries)):
+            secrets |= {part, part.partition("=")[2]}
+        return secrets
 
-def parse_target(uri: SecretStr, stream_key: SecretStr | None) -> Target:
+
+def parse_target(
+    uri: SecretStr,
+    stream_key: SecretStr | None = None,
+    *,
+    passphrase: SecretStr | None = None,
+    ca: SecretStr | None = None,
+) -> Target:
     """Reads a target; raises :class:`InvalidTargetError`.
 
-    With ``stream_key`` the whole path of ``uri`` is the application; without, the last segment
-    of its path and its query are the key.
+    RTMP: with ``stream_key`` the whole path of ``uri`` is the application; without, the last
+    segment of its path and its query are the key. SRT: ``stream_key`` is the stream id.
     """
     scheme = _SCHEME.match(uri.get_secret_value())
-    if scheme is not None and (name := scheme[1].lower()) != "rtmp":
-        raise InvalidTargetError(
-            "InvalidUri", f"Targets with the scheme {name} are not supported; use rtmp://."
+    name = scheme[1].lower() if scheme is not None else ""
+    if scheme is not None and name not in _SCHEMES:
+        raise _invalid(
+            f"Targets with the scheme {name} are not supported; use rtmp://, rtmps:// or srt://."
         )
+    if passphrase is not None and name in ("rtmp", "rtmps"):
+        raise _invalid("A passphrase is for SRT targets only, and the URI is of another kind.")
+    if ca is not None and name in ("rtmp", "srt"):
+        raise _invalid("An authority's certificate is for RTMPS targets only; use rtmps://.")
+    text = uri.get_secret_value()
+    key = None if stream_key is None else stream_key.get_secret_value()
     try:
-        url = parse_rtmp_url(
-            uri.get_secret_value(), None if stream_key is None else stream_key.get_secret_value()
-        )
-    except RtmpUrlError as invalid:
-        # Its text is made for this: it never quotes the URL.
-        raise InvalidTargetError("InvalidUri", str(invalid)) from None
-    return Target(url)
+        if name == "srt":
+            url: RtmpUrl | SrtUrl = _srt_url(text, key, passphrase)
+        else:
+            url = parse_rtmp_url(text, key)
+    except (RtmpUrlError, SrtUrlError) as invalid:
+        # Their texts are made for this: they never quote the URI.
+        raise _invalid(str(invalid)) from None
+    return Target(url, None if ca is None else ca.get_secret_value())
+
+
+def _srt_url(text: str, key: str | None, passphrase: SecretStr | None) -> SrtUrl:
+    url = parse_srt_url(text)
+    if key is not None:
+        if url.stream_id:
+            raise SrtUrlError("The URI has a streamid already: leave it out, or the stream key.")
+        if len(key.encode()) > 512 or not key.isprintable():
+            raise SrtUrlError("The stream key cannot be a streamid: 512 printable bytes at most.")
+        url = replace(url, stream_id=key)
+    if passphrase is not None:
+        if url.passphrase is not None:
+            raise SrtUrlError("The URI has a passphrase already: it must stand in one place only.")
+        url = replace(url, passphrase=check_passphrase(passphrase.get_secret_value()))
+    return url
 
 
 def target_digest(target: Target, namespace: str) -> str:
     """Equal for equal targets of one namespace, and tells nothing else: the first 16 hex digits
     of an HMAC-SHA256 over address and key, keyed with the namespace."""
     url = target.url
-    text = "\0".join((url.scheme, url.host.lower(), str(url.port), url.app, url.key))
+    host = url.host.lower().removesuffix(".")
+    parts = (url.app, url.key) if isinstance(url, RtmpUrl) else ("", url.stream_id)
+    text = "\0".join((url.scheme, host, str(url.port), *parts))
     digest = hmac.new(f"sluice target {namespace}".encode(), text.encode(), hashlib.sha256)
     return digest.hexdigest()[:16]
+
+
+def _invalid(message: str) -> InvalidTargetError:
+    return InvalidTargetError("InvalidUri", message)

@@ -1,8 +1,9 @@
 """What a recorder writes down beside its chunks, and how the store reads it back.
 
-Each attempt (one start of the recorder's process) keeps one journal of its own, rewritten as a
-whole whenever a chunk has arrived in the store: so what a journal names is there. All times of
-media are ticks of 90 kHz on the hub's unwrapped timeline, all moments are UTC.
+Each attempt (one start of the recorder) keeps a journal of its own, in segments: the last one is
+rewritten whenever a chunk has arrived in the store, so what a journal names is there
+(:mod:`.segments`). All times of media are ticks of 90 kHz on the hub's unwrapped timeline, all
+moments are UTC.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class GapEntry(Model):
 
 class FileEntry(Model):
     """One file of a Recording, as one attempt saw it. ``timeline`` and ``first_dts`` identify it:
-    an attempt that continues a file copies its head."""
+    an attempt that continues a file copies its head. Chunks, gaps and anchors are in dts order."""
 
     index: int
     """From 1; part of the file's name."""
@@ -82,9 +83,13 @@ class FileEntry(Model):
     ended_at: datetime | None = None
     end_reason: str | None = None
 
+    @property
+    def identity(self) -> tuple[str, int]:
+        return self.timeline, self.first_dts
+
 
 class Journal(Model):
-    """``<prefix>/<attempt>/journal.json``"""
+    """One segment of an attempt's journal, or all of them put together."""
 
     attempt: str
     recording_uid: str
@@ -92,6 +97,8 @@ class Journal(Model):
     """When the attempt began."""
     files: list[FileEntry] = Field(default_factory=list)
     stop_requested_at: datetime | None = None
+    written_at: datetime | None = None
+    """By the attempt's clock; rewritten now and then although nothing is new, as a sign of life."""
 
 
 class RecordingHead(Model):
@@ -113,7 +120,7 @@ class Completion(Model):
     """``<prefix>/done.json``: the recorder's last word. Written after everything else."""
 
     end_reason: str
-    """Stopped, StreamEnded or TooShort."""
+    """Stopped, StreamEnded, TooShort, MaxDurationReached, StorageLimit or NoSpace."""
     at: datetime
     recording_started_at: datetime | None = None
     duration_seconds: float = 0.0

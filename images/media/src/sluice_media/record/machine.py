@@ -1,16 +1,16 @@
 """Decides what a recorder does: timeline records, configuration and time in, effects out (pure).
 
 Rules: a file begins at a random access point; silence keeps it open; a format change, another
-timeline and the end of a session close it; a session that begins within ``rearm_seconds`` after
-the last one opens the next file. A stop takes effect at the first frame boundary at or after the
-moment it arrived here, and is latched. The clock is passed in with every call.
+timeline, the end of a session and its greatest length close it; a session that begins within
+``rearm_seconds`` after the last one opens the next file. A stop takes effect at the first frame
+boundary at or after the moment it arrived here, and is latched. The clock is passed in with every
+call.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluice_media.contract import (
@@ -21,84 +21,34 @@ from sluice_media.contract import (
     TimelineGap,
     TimelineHeartbeat,
 )
+from sluice_media.record.bounds import STOP_IDLE_SECONDS, DurationLimit, StopOrder
+from sluice_media.record.effects import (
+    BeginFile,
+    Changed,
+    Effect,
+    EndFile,
+    Finish,
+    Rules,
+    StopNoted,
+    Write,
+)
 from sluice_media.record.plan import PlannedFile, Restored, grows, utc_of
 from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
-__all__ = [
-    "BeginFile",
-    "Changed",
-    "Effect",
-    "EndFile",
-    "Finish",
-    "RecorderMachine",
-    "Rules",
-    "StopNoted",
-    "Write",
-]
+__all__ = ["RecorderMachine"]
 
 HUB_GRACE_SECONDS = 60.0
 """Beyond the resume window: how long a file waits for a hub that is gone."""
 HUB_SILENCE_SECONDS = 2.0
 """A hub gone for so long delivers nothing: Interrupted."""
-STOP_SILENCE_SECONDS = 1.0
-"""After a stop: no unit for so long means that the boundary is behind us."""
-STOP_MAX_SECONDS = 90.0
-"""After a stop: longer than any catching up out of a ring of 60 s."""
-STOP_IDLE_SECONDS = 10.0
-"""After a stop before anything was recorded: how long a hub may take to answer."""
+LIMIT_SILENCE_SECONDS = 1.0
+"""At the longest duration: no unit for so long means that no track has anything to come."""
 LATE_TRACK_SECONDS = 30
 """A track that appears so soon belongs to the same file; the finaliser probes that far."""
 HOLE_SECONDS = 1
 _MAX_HELD_UNITS = 512
-
-
-@dataclass(slots=True, frozen=True)
-class Rules:
-    created_at: datetime
-    stream_uid: str = ""
-    minimum_seconds: float = 10
-    rearm_seconds: float = 3600
-    resume_window_seconds: float = 10
-
-
-@dataclass(slots=True, frozen=True)
-class BeginFile:
-    file: PlannedFile
-
-
-@dataclass(slots=True, frozen=True)
-class Write:
-    file: PlannedFile
-    unit: AccessUnit
-
-
-@dataclass(slots=True, frozen=True)
-class Changed:
-    """Gaps, anchors or (``tracks``) the tracks of a running file are other than before."""
-
-    file: PlannedFile
-    tracks: bool = False
-
-
-@dataclass(slots=True, frozen=True)
-class EndFile:
-    file: PlannedFile
-
-
-@dataclass(slots=True, frozen=True)
-class StopNoted:
-    at: datetime
-
-
-@dataclass(slots=True, frozen=True)
-class Finish:
-    reason: str
-    """Stopped, StreamEnded or TooShort."""
-
-
-Effect = BeginFile | Write | Changed | EndFile | StopNoted | Finish
 
 
 class RecorderMachine:
@@ -119,8 +69,11 @@ class RecorderMachine:
         self._lost_at: datetime | None = now
         self._unit_at = now
         self._session: bool | None = None
-        self._stop_at = restored.stop_requested_at
-        self._stop_lag_seconds = 0.0
+        stop_at = restored.stop_requested_at
+        self._stop = StopOrder(stop_at) if stop_at is not None else None
+        self._limit = DurationLimit()
+        self._unknown_since: datetime | None = None
+        self._is_full = False
         self._rearm_at: datetime | None = None
         self._silent = self._hub_gone = False
         if self.files and self._file is None:
@@ -153,17 +106,12 @@ class RecorderMachine:
     def started_at(self) -> datetime | None:
         return self.files[0].started_at if self.files else None
 
-    @property
-    def stop_requested_at(self) -> datetime | None:
-        return self._stop_at
-
     # ------------------------------------------------------------------ events
 
     def stop(self, now: datetime) -> Iterator[Effect]:
         """The user's stop has arrived. Heard once: it is latched."""
-        if self._stop_at is None and self.finished is None:
-            self._stop_at = now
-            self._stop_lag_seconds = self._lag_seconds(now)
+        if self._stop is None and self.finished is None:
+            self._stop = StopOrder(now, self._lag_seconds(now))
             yield StopNoted(now)
             yield from self.tick(now)
 
@@ -172,6 +120,24 @@ class RecorderMachine:
         if self.finished is None:
             yield from self._finish("StreamEnded", now)
 
+    def store_is_full(self, now: datetime, *, full: bool) -> Iterator[Effect]:
+        """Whether what comes can be kept; told before the first record and from then on."""
+        self._is_full = full
+        if full and self.finished is None and (self._file is not None or not self.files):
+            yield from self._finish_full(now)
+
+    def resumed(self, now: datetime) -> None:
+        """Records were not asked for until now: their absence meant nothing."""
+        self._unit_at = now
+
+    def lost(self, identity: tuple[str, int], gap: TimelineGap) -> PlannedFile | None:
+        """Content that was taken could not be kept. The file that misses it, if it did not."""
+        for file in self.files:
+            if file.identity == identity and file.note_gap(gap):
+                self.transitions += 1
+                return file
+        return None
+
     def tick(self, now: datetime) -> Iterator[Effect]:
         """To be called several times a second."""
         if self.finished is not None:
@@ -179,11 +145,13 @@ class RecorderMachine:
         lost_seconds = 0.0 if self._lost_at is None else (now - self._lost_at).total_seconds()
         self._hub_gone = lost_seconds >= HUB_SILENCE_SECONDS
         wait_seconds = self.rules.resume_window_seconds + HUB_GRACE_SECONDS
-        if self._stop_at is not None and self._stop_is_due(now):
+        if self._stop is not None and self._stop_is_due(now):
             yield from self._finish("Stopped", now)
+        elif self._limit_is_behind(now):
+            yield from self._finish("MaxDurationReached", now)
         elif self._file is not None and lost_seconds >= wait_seconds:
             yield from self._end_file("TimelineLost", self._file.last_utc or now)
-        if self._rearm_is_over(now, lost_seconds):
+        if self._rearm_is_over(now, lost_seconds) or self._session_is_unknown(now):
             yield from self._finish("StreamEnded", now)
 
     def record(self, record: Record | HubLost | HubBack, now: datetime) -> Iterator[Effect]:
@@ -204,10 +172,13 @@ class RecorderMachine:
                     yield Changed(self._file)
             case TimelineEnd():
                 yield from self._on_end(record, now)
-            case HubLost():
+            case HubLost(session_unknown=session_unknown):
                 self._lost_at, self._session = self._lost_at or now, None
+                if session_unknown:
+                    self._unknown_since = self._unknown_since or now
             case HubBack():
-                pass  # only what it sends says that a hub lives
+                # Only what it sends says that a hub lives. It may not reach back to where we are.
+                self._continuing, self._unknown_since = self._file is not None, None
 
     # ------------------------------------------------------------------ records
 
@@ -219,11 +190,18 @@ class RecorderMachine:
         if unit.dts <= self._taken.get(form.timeline, {}).get(unit.track, unit.dts - 1):
             return
         self._unit_at = now
-        if self._is_beyond_stop(unit, now):
+        if self._stop is not None and self._stop.is_behind(unit, now):
             yield from self._finish("Stopped", now)
             return
+        if self._file is not None and self._file.splits_at(unit, self.rules.split_seconds):
+            self._file.end_dts = min(self._file.end_dts, unit.dts)
+            yield from self._end_file("Split", utc_of(unit))
         if self._file is None:
-            yield from self._begin_at(unit, form)
+            yield from self._begin_at(unit, form, now)
+            return
+        if not self._limit_takes(self._file, unit):
+            if self._limit.is_reached(self._file):
+                yield from self._finish("MaxDurationReached", now)
             return
         if self._continuing:
             if not self._continues(unit):
@@ -244,7 +222,10 @@ class RecorderMachine:
 
     def _on_format(self, form: TimelineFormat, now: datetime) -> Iterator[Effect]:
         self._lost_at, self._session, self._format, self._silent = None, True, form, False
-        file = self._file
+        file, wanted = self._file, self.rules.session_started_at
+        if wanted is not None and form.session_started_at > wanted and self._is_foreign(form):
+            yield from self._finish("StreamEnded", now)  # ours is over
+            return
         if file is None or self._is_foreign(form):
             return
         if form.timeline != file.timeline:
@@ -270,15 +251,20 @@ class RecorderMachine:
             yield from self._end_file("SessionEnded", end.finished_at)
         self._format = None
         self._held.clear()
+        if self.rules.session_started_at is not None:
+            yield from self._finish("StreamEnded", now)
         yield from self.tick(now)
 
     # ------------------------------------------------------------------ files
 
-    def _begin_at(self, unit: AccessUnit, form: TimelineFormat) -> Iterator[Effect]:
+    def _begin_at(self, unit: AccessUnit, form: TimelineFormat, now: datetime) -> Iterator[Effect]:
         if not unit.is_random_access:
             # Tracks interleave loosely: a frame of audio that belongs behind the picture which
             # the file will begin with may have come before it.
             self._held.append(unit)
+            return
+        if self._is_full:
+            yield from self._finish_full(now)
             return
         file = PlannedFile(
             index=self.files[-1].index + 1 if self.files else 1,
@@ -333,7 +319,7 @@ class RecorderMachine:
     def _finish(self, reason: str, now: datetime) -> Iterator[Effect]:
         file = self._file
         if file is not None:
-            ended = "Stopped" if reason == "Stopped" else "SessionEnded"
+            ended = "SessionEnded" if reason == "StreamEnded" else reason
             yield from self._end_file(ended, file.last_utc or now)
         is_short = self.duration_seconds < self.rules.minimum_seconds
         if reason == "Stopped" and self.files and is_short:
@@ -341,11 +327,18 @@ class RecorderMachine:
         self.finished = reason
         yield Finish(reason)
 
+    def _finish_full(self, now: datetime) -> Iterator[Effect]:
+        yield from self._finish("StorageLimit" if self.files else "NoSpace", now)
+
     # ------------------------------------------------------------------ questions
 
     def _is_foreign(self, form: TimelineFormat) -> bool:
-        """A stream that was deleted and made anew under the same name is another stream."""
-        return bool(self.rules.stream_uid) and form.stream_uid != self.rules.stream_uid
+        """A stream that was deleted and made anew under the same name is another stream; a
+        Recording of one session takes nothing of another one."""
+        rules = self.rules
+        if rules.stream_uid and form.stream_uid != rules.stream_uid:
+            return True
+        return not rules.is_its_session(form.session_started_at)
 
     def _is_current(self) -> bool:
         return (
@@ -359,7 +352,7 @@ class RecorderMachine:
         return file.duration_seconds < LATE_TRACK_SECONDS
 
     def _rearm_from(self, ended_at: datetime) -> datetime:
-        return ended_at + timedelta(seconds=self.rules.rearm_seconds)
+        return ended_at + timedelta(seconds=self.rules.rearms_for_seconds)
 
     def _lag_seconds(self, now: datetime) -> float:
         """How far the content taken is behind the clock."""
@@ -367,15 +360,27 @@ class RecorderMachine:
         reference = last or (None if self.files else self.rules.created_at)
         return 0.0 if reference is None else max(0.0, (now - reference).total_seconds())
 
-    def _is_beyond_stop(self, unit: AccessUnit, now: datetime) -> bool:
-        if self._stop_at is None:
-            return False
-        if utc_of(unit) >= self._stop_at:
+    def _limit_takes(self, file: PlannedFile, unit: AccessUnit) -> bool:
+        longest = self.rules.max_duration_seconds
+        if longest is None:
             return True
-        # Not catching up although time has passed: the clocks differ, what comes is live.
-        waited = (now - self._stop_at).total_seconds()
-        lag = (now - utc_of(unit)).total_seconds()
-        return waited > 3.0 and lag > self._stop_lag_seconds - 1.0
+        before = self.duration_seconds - file.duration_seconds
+        return self._limit.takes(file, unit, longest - before)
+
+    def _limit_is_behind(self, now: datetime) -> bool:
+        """Whether everything before the longest duration is there, as far as it comes."""
+        longest = self.rules.max_duration_seconds
+        if longest is None or not self.files or self.duration_seconds < longest - 0.001:
+            return False
+        silent_seconds = (now - self._unit_at).total_seconds()
+        return self._file is None or silent_seconds >= LIMIT_SILENCE_SECONDS
+
+    def _session_is_unknown(self, now: datetime) -> bool:
+        """Nothing was recorded, and the hub holds nothing of the session: also not a little later,
+        when a hub that has just started has learnt what went before."""
+        if self._file is not None or self._unknown_since is None or self.finished is not None:
+            return False
+        return (now - self._unknown_since).total_seconds() >= STOP_IDLE_SECONDS
 
     def _rearm_is_over(self, now: datetime, lost_seconds: float) -> bool:
         if self._file is not None or self._rearm_at is None or self.finished is not None:
@@ -385,15 +390,11 @@ class RecorderMachine:
         return self._session is False or lost_seconds >= STOP_IDLE_SECONDS
 
     def _stop_is_due(self, now: datetime) -> bool:
-        assert self._stop_at is not None
-        waited = (now - self._stop_at).total_seconds()
-        if waited >= STOP_MAX_SECONDS:
-            return True
-        if self._file is None and self._session is None:
-            return waited >= STOP_IDLE_SECONDS
-        if self._session is False or self._interrupted:
-            return True
-        return (
-            waited >= STOP_SILENCE_SECONDS
-            and (now - self._unit_at).total_seconds() >= STOP_SILENCE_SECONDS
+        assert self._stop is not None
+        silent = (now - self._unit_at).total_seconds()
+        return self._stop.is_due(
+            now,
+            has_file=self._file is not None,
+            session=self._session,
+            silent_seconds=float("inf") if self._interrupted else silent,
         )

@@ -1,4 +1,4 @@
-"""The recorder's Prometheus metrics. They count from the start of the attempt."""
+"""The recorder's Prometheus metrics. They count from the start of the process."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class RecordMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._gauges: dict[str, Gauge] = {}
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"sluice_record_{name}", text, labels, registry=self.registry)
@@ -34,5 +35,7 @@ class RecordMetrics:
             self._phase.labels(phase.value).set(phase is present)
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A gauge whose value is asked for at each scrape."""
-        Gauge(f"sluice_record_{name}", text, registry=self.registry).set_function(value)
+        """A gauge whose value is asked for at each scrape; of the attempt that said it last."""
+        if name not in self._gauges:
+            self._gauges[name] = Gauge(f"sluice_record_{name}", text, registry=self.registry)
+        self._gauges[name].set_function(value)

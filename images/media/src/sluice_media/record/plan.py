@@ -15,13 +15,17 @@ from sluice_media.record.journal import FileEntry, GapEntry
 from sluice_media.record.merge import MergedFile
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
-__all__ = ["PlannedFile", "Restored", "grows", "restore", "utc_of"]
+__all__ = ["PlannedFile", "Restored", "grows", "restore", "us_of", "utc_of"]
 
 _ANCHOR_TOLERANCE_SECONDS = 0.5
 
 
 def utc_of(unit: AccessUnit) -> datetime:
     return datetime.fromtimestamp(unit.utc_us / 1e6, UTC)
+
+
+def us_of(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1e6)
 
 
 def grows(before: list[TrackInfo], after: list[TrackInfo]) -> bool:
@@ -41,7 +45,8 @@ class PlannedFile:
     last_dts: dict[int, int] = field(default_factory=dict)
     """Track -> DTS of the last unit taken."""
     end_dts: int = 0
-    last_utc: datetime | None = None
+    last_utc_us: int | None = None
+    """When the last unit reached Sluice, microseconds since the Unix epoch."""
     gaps: list[GapEntry] = field(default_factory=list)
     anchors: list[TimelineAnchor] = field(default_factory=list)
     ended_at: datetime | None = None
@@ -51,6 +56,15 @@ class PlannedFile:
     def duration_seconds(self) -> float:
         return max(0, self.end_dts - self.first_dts) / TICKS_PER_SECOND
 
+    @property
+    def last_utc(self) -> datetime | None:
+        us = self.last_utc_us
+        return None if us is None else datetime.fromtimestamp(us / 1e6, UTC)
+
+    @property
+    def identity(self) -> tuple[str, int]:
+        return self.timeline, self.first_dts
+
     def take(self, unit: AccessUnit) -> None:
         before = self.last_dts.get(unit.track)
         step = 0 if before is None else unit.dts - before
@@ -58,7 +72,12 @@ class PlannedFile:
         step = step if step < TICKS_PER_SECOND else 0
         self.last_dts[unit.track] = unit.dts
         self.end_dts = max(self.end_dts, unit.dts + step)
-        self.last_utc = utc_of(unit)
+        self.last_utc_us = unit.utc_us
+
+    def splits_at(self, unit: AccessUnit, split_seconds: float) -> bool:
+        """Whether the file is so long that this unit begins the next one."""
+        length = unit.dts - self.first_dts
+        return length >= split_seconds * TICKS_PER_SECOND and unit.is_random_access
 
     def note_gap(self, gap: TimelineGap) -> bool:
         """False when it is known already, or lies before the file."""
@@ -126,7 +145,7 @@ def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) ->
             tracks=list(file.tracks),
             last_dts=dict(file.taken),
             end_dts=file.end_dts,
-            last_utc=file.last_utc,
+            last_utc_us=us_of(file.last_utc),
             gaps=list(file.gaps),
             anchors=list(file.anchors),
         )
@@ -140,10 +159,14 @@ def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) ->
             before.ended_at = before.last_utc
             before.end_reason = _reason_between(before, after)
             unclosed.append(before)
+        if before.end_reason == "Split":
+            before.end_dts = after.first_dts
     return Restored(files, unclosed, stop_requested_at)
 
 
 def _reason_between(before: PlannedFile, after: PlannedFile) -> str:
     if before.session_started_at != after.session_started_at:
         return "SessionEnded"
-    return "ParametersChanged" if before.timeline == after.timeline else "TimelineLost"
+    if before.timeline != after.timeline:
+        return "TimelineLost"
+    return "Split" if before.tracks == after.tracks else "ParametersChanged"

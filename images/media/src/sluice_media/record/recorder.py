@@ -2,7 +2,9 @@
 
 All decisions are :class:`~sluice_media.record.machine.RecorderMachine`'s; here its effects are
 carried out. Effects touch only the local spool and are carried out without awaiting, so that the
-machine and the files never disagree; what needs the network is the uploader's.
+machine and the files never disagree; what needs the network is the uploader's. When the spool's
+own disk fails, the attempt ends: another one begins from what is whole, and the hub's ring has the
+rest.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 
 import aiohttp
@@ -19,49 +22,64 @@ from sluice_media.config import ConfigWatch
 from sluice_media.contract import (
     HUB_TOKEN_FILE,
     DesiredState,
-    RecordedFile,
     RecorderConfig,
     RecorderPhase,
     RecorderStatus,
+    TimelineGap,
 )
 from sluice_media.record.chunks import ChunkCutter, ClosedChunk
-from sluice_media.record.journal import Completion, Journal, RecordingHead, recording_head
-from sluice_media.record.machine import (
+from sluice_media.record.effects import (
     BeginFile,
     Changed,
     Effect,
     EndFile,
     Finish,
-    RecorderMachine,
-    Rules,
     StopNoted,
     Write,
+    rules_of,
 )
+from sluice_media.record.fence import Fence, begin_behind
+from sluice_media.record.headroom import Headroom
+from sluice_media.record.journal import Completion
+from sluice_media.record.live_playlists import LivePlaylists
+from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.metrics import RecordMetrics
 from sluice_media.record.plan import PlannedFile, restore
 from sluice_media.record.recover import Recovered
-from sluice_media.record.uploader import FileClosed, StopRequested, Uploader
+from sluice_media.record.segments import SegmentedJournal
+from sluice_media.record.spool import SpoolFault, wait_for_spool
+from sluice_media.record.upkeep import Upkeep
+from sluice_media.record.uploader import FileClosed, Present, StopRequested, Uploader
+from sluice_media.record.words import recorder_words
 from sluice_media.status import StatusBoard
-from sluice_media.store.keys import head_key, mp4_name
-from sluice_media.store.target import Target, TargetError
-from sluice_media.timeline.reader import Position, TimelineReader
+from sluice_media.store.target import Target
+from sluice_media.timeline.reader import TRACK_SKEW_TICKS, Position, TimelineReader
 from sluice_media.units import TICKS_PER_SECOND
 
-__all__ = ["TICKING", "Recorder"]
+__all__ = ["Outcome", "Recorder"]
 
-TICKING = frozenset({"recording_duration", "current_file_duration", "files", "pending_bytes"})
-"""Status fields that change all the time; ``transitions`` tells when a file did."""
-
-SPOOL_LIMIT_BYTES = 1 << 30
-TICK_SECONDS = 0.2
+TICK_SECONDS = 0.25
+_GATHER_SECONDS = 0.1
+PUBLISH_SECONDS = 0.5
 FLUSH_ON_TERM_SECONDS = 15.0
-_TRACK_SKEW_TICKS = 2 * TICKS_PER_SECOND
+_GOES_ON = frozenset({None, "Split", "ParametersChanged"})
+"""Why a file ended on a timeline that goes on."""
 
 _log = structlog.get_logger(__name__)
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+class Outcome(Enum):
+    DONE = "Done"
+    """The Recording is over, and all of it is in the store."""
+    TERMINATED = "Terminated"
+    OVERTAKEN = "Overtaken"
+    """Another attempt is in charge, or has finished the Recording."""
+    SPOOL_BROKEN = "SpoolBroken"
+    """The spool's disk failed; another attempt may begin."""
 
 
 class Recorder:
@@ -78,30 +96,50 @@ class Recorder:
         recovered: Recovered,
         hub_port: int,
         metrics: RecordMetrics | None = None,
-        spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
+        spool_fault: SpoolFault | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
+        """``spool_fault``: why the attempt before this one ended; said until something was
+        written."""
         config = watch.config
         self._watch = watch
         self._board = board
         self._target = target
         self._clock = clock
         self._hub_port = hub_port
-        self._head: RecordingHead | None = recovered.head
+        self._spool = spool
+        self.spool_fault = spool_fault
+        """What is wrong with the spool's disk."""
         self._restored = restore(recovered.merged, recovered.stop_requested_at)
-        self._machine = RecorderMachine(_rules(config), self._restored, clock())
+        self._machine = RecorderMachine(rules_of(config), self._restored, clock())
         self._cutter = ChunkCutter(spool / attempt, len(recovered.adopted) + 1)
+        self._metrics = metrics or RecordMetrics()
+        self._headroom = Headroom(target, config.prefix)
+        self._headroom.restore(recovered.merged, attempt)
+        self._playlists = LivePlaylists(config.prefix, attempt, recovered.merged)
+        began = begin_behind(clock(), recovered.attempts_began)
+        self.fence = Fence(target, config.prefix, attempt, began)
         self._uploader = Uploader(
             target,
             config.prefix,
-            Journal(attempt=attempt, recording_uid=config.uid, started_at=clock()),
-            spool_limit_bytes=spool_limit_bytes,
+            SegmentedJournal(attempt=attempt, recording_uid=config.uid, started_at=began),
+            spool_limit_bytes=config.spool_limit_bytes,
             on_durable=self._on_durable,
             on_refused=lambda error: self._metrics.store_errors.labels(error.reason).inc(),
+            on_unreadable=self._on_unreadable,
+            playlists=self._playlists,
+            fence=self.fence,
         )
-        self._uploader.put(*recovered.adopted)
+        self._uploader.put(Present(), *recovered.adopted)
         self._uploader.put(*(FileClosed(file.entry()) for file in self._restored.unclosed))
-        self._metrics = metrics or RecordMetrics()
+        self._upkeep = Upkeep(
+            target,
+            config=lambda: watch.config,
+            head=recovered.head,
+            fence=self.fence,
+            headroom=self._headroom,
+            uploader=self._uploader,
+        )
         self._add_gauges()
         self._durable_dts: dict[str, dict[int, int]] = {}
         self._finished = asyncio.Event()
@@ -115,48 +153,73 @@ class Recorder:
         gauge("pending_chunks", "Closed chunks not stored.", lambda: uploader.pending_chunks)
         gauge("unusable_units", "Units that were no media.", lambda: cutter.unusable_units)
 
-    async def run(self, terminate: asyncio.Event) -> bool:
-        """Records until the Recording is over (True) or ``terminate`` is set (False).
-
-        Raises OSError when the spool cannot be written."""
+    async def run(self, terminate: asyncio.Event) -> Outcome:
+        """Records until the Recording is over, ``terminate`` is set, or it cannot go on."""
         # The uploader has a group of its own: it must outlive the tasks that feed it.
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as outer:
-            upload = outer.create_task(self._uploader.run())
-            await self._record(session, terminate)
-            self._put(self._cutter.close())
-            done = self._finished.is_set() and not terminate.is_set()
-            if done:
-                done = await self._first(self._uploader.completed.wait(), terminate.wait())
-            if not done:
-                await self._flush()
-            upload.cancel()
-        if done:
-            self._publish(RecorderPhase.DONE)
-        return done
-
-    async def _record(self, session: aiohttp.ClientSession, terminate: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            self._reader = self._make_reader(session)
-            self._apply_config(self._watch.config)
-            workers = [
-                tasks.create_task(self._read(self._reader)),
-                tasks.create_task(self._follow_config()),
-                tasks.create_task(self._tick()),
-                tasks.create_task(self._keep_head()),
+            helpers = [
+                outer.create_task(self._uploader.run()),
+                outer.create_task(self._publish_forever()),
             ]
-            await self._first(self._finished.wait(), terminate.wait())
-            for worker in workers:
-                worker.cancel()
+            outcome = await self._conclude(await self._record(session, terminate), terminate)
+            for helper in helpers:
+                helper.cancel()
+        if outcome is Outcome.DONE:
+            self._publish(RecorderPhase.DONE)
+        return outcome
 
-    async def _first(self, *waits: object) -> bool:
-        """Waits for any; True when the first of them is over."""
-        tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
+    async def _conclude(self, outcome: Outcome, terminate: asyncio.Event) -> Outcome:
+        """Brings what was recorded into the store."""
+        uploader = self._uploader
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return bool(tasks[0].done())
-        finally:
-            for task in tasks:
-                task.cancel()
+            self._put(self._cutter.close())
+        except OSError as error:
+            self._break_off(error)
+        if outcome is Outcome.DONE:
+            await _first(uploader.completed.wait(), uploader.overtaken.wait(), terminate.wait())
+            if uploader.completed.is_set():
+                return Outcome.DONE
+            outcome = Outcome.TERMINATED if terminate.is_set() else Outcome.OVERTAKEN
+        if outcome is Outcome.SPOOL_BROKEN:
+            # Storing goes on meanwhile: on a full disk that is what makes room.
+            await _first(wait_for_spool(self._spool), uploader.drained(), terminate.wait())
+        else:
+            await self._flush()
+        return outcome
+
+    async def _record(self, session: aiohttp.ClientSession, terminate: asyncio.Event) -> Outcome:
+        is_broken = False
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._reader = self._make_reader(session)
+                await self._upkeep.first_look()
+                self._look_for_room()
+                self._apply_config(self._watch.config)
+                workers = [
+                    tasks.create_task(self._read(self._reader)),
+                    tasks.create_task(self._follow_config()),
+                    tasks.create_task(self._tick()),
+                    tasks.create_task(self._upkeep.keep_head()),
+                    tasks.create_task(self._upkeep.keep_fence()),
+                    tasks.create_task(self._upkeep.keep_headroom()),
+                ]
+                overtaken = self._uploader.overtaken
+                await _first(self._finished.wait(), overtaken.wait(), terminate.wait())
+                for worker in workers:
+                    worker.cancel()
+        except* OSError as errors:
+            self._break_off(errors)
+            is_broken = True
+        if terminate.is_set():
+            return Outcome.TERMINATED
+        if is_broken:
+            return Outcome.SPOOL_BROKEN
+        return Outcome.DONE if self._finished.is_set() else Outcome.OVERTAKEN
+
+    def _break_off(self, error: BaseException) -> None:
+        self.spool_fault = SpoolFault.of(error)
+        self._cutter.abandon()
+        _log.error("spool_broken", reason=self.spool_fault.reason)
 
     async def _flush(self) -> None:
         try:
@@ -169,9 +232,16 @@ class Recorder:
     # ------------------------------------------------------------------ tasks
 
     async def _read(self, reader: TimelineReader) -> None:
-        async for record in reader.records():
-            await self._uploader.room()
-            self._apply(self._machine.record(record, self._clock()))
+        uploader, machine, apply, clock = self._uploader, self._machine, self._apply, self._clock
+        async for batch in reader.batches():
+            if not uploader.has_room:
+                _log.warning("spool_at_its_limit", pending_bytes=uploader.pending_bytes)
+                await uploader.room()
+                machine.resumed(clock())
+            now = clock()
+            for record in batch:
+                apply(machine.record(record, now))
+            self._put(self._cutter.tend())
 
     async def _follow_config(self) -> None:
         async for config in self._watch.changes():
@@ -181,25 +251,20 @@ class Recorder:
         while True:
             await asyncio.sleep(TICK_SECONDS)
             now = self._clock()
+            if not self._uploader.has_room:
+                self._machine.resumed(now)  # it is us who are silent
             self._apply(self._machine.tick(now))
-            self._put(self._cutter.flush(now))
-            self._publish()
+            self._look_for_room()
+            self._put(self._cutter.tend())
 
-    async def _keep_head(self) -> None:
-        """Keeps ``recording.json`` as the configuration has it."""
+    async def _publish_forever(self) -> None:
         while True:
-            head = recording_head(self._watch.config, self._head)
-            if head != self._head:
-                key = head_key(self._watch.config.prefix)
-                try:
-                    await self._target.put(key, head.to_json().encode())
-                    self._head = head
-                except TargetError as error:
-                    _log.warning("head_not_stored", reason=error.reason)
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(PUBLISH_SECONDS)
+            self._publish()
 
     async def _on_durable(self, chunk: ClosedChunk) -> None:
         self._metrics.stored_bytes.inc(chunk.entry.size_bytes)
+        self._headroom.stored(chunk, self._clock())
         durable = self._durable_dts.setdefault(chunk.file.timeline, {})
         for track, span in chunk.entry.tracks.items():
             durable[track] = max(span.last_dts, durable.get(track, span.last_dts))
@@ -208,15 +273,25 @@ class Recorder:
             return
         # Everything up to the slowest track; one that has ended long ago does not count.
         newest = max(durable.values())
-        held = min(dts for dts in durable.values() if newest - dts < _TRACK_SKEW_TICKS)
+        held = min(dts for dts in durable.values() if newest - dts < TRACK_SKEW_TICKS)
         assert self._reader is not None
         await self._reader.acknowledge(held)
+
+    def _on_unreadable(self, chunk: ClosedChunk) -> None:
+        """The spool's disk does not give back what was written: that is a hole."""
+        entry = chunk.entry
+        seconds = round((entry.end_dts - entry.first_dts) / TICKS_PER_SECOND, 3)
+        gap = TimelineGap(dts=entry.end_dts, wall_seconds=seconds)
+        file = self._machine.lost(chunk.file.identity, gap)
+        _log.error("chunk_lost", chunk=entry.name, seconds=seconds)
+        if file is not None and file.end_reason is not None:
+            self._uploader.put(FileClosed(file.entry()))
 
     # ------------------------------------------------------------------ effects
 
     def _apply_config(self, config: RecorderConfig) -> None:
         now = self._clock()
-        self._machine.rules = _rules(config, self._machine.rules)
+        self._machine.rules = rules_of(config, self._machine.rules)
         missing = None
         if self._watch.key(HUB_TOKEN_FILE) is None:
             missing = ("SecretKeyMissing", "the token for the stream's hub is not there yet")
@@ -231,17 +306,20 @@ class Recorder:
         for effect in effects:
             match effect:
                 case Write(file=file, unit=unit):
-                    self._put(self._cutter.write(file, unit, self._clock()))
+                    if closed := self._cutter.write(file, unit):
+                        self._put(closed)
                 case BeginFile(file=file):
                     transition = True
                     _log.info("file_begins", index=file.index, timeline=file.timeline)
                 case Changed(file=file, tracks=tracks):
                     transition = True
+                    self._put(self._cutter.joint())
                     self._cutter.changed(file, tracks=tracks)
                 case EndFile(file=file):
                     transition = True
                     self._put(self._cutter.close())
                     self._uploader.put(FileClosed(file.entry()))
+                    self._headroom.closed(file.identity)
                     _log.info("file_ends", index=file.index, reason=file.end_reason)
                 case StopNoted(at=at):
                     self._uploader.put(StopRequested(at))
@@ -252,8 +330,13 @@ class Recorder:
             self._metrics.transitions.inc()
             self._publish()
 
+    def _look_for_room(self) -> None:
+        is_full = self._headroom.is_full(self._unstored_bytes)
+        self._apply(self._machine.store_is_full(self._clock(), full=is_full))
+
     def _put(self, chunks: list[ClosedChunk]) -> None:
         for chunk in chunks:
+            self.spool_fault = None
             self._metrics.chunks.inc()
             self._metrics.written_bytes.inc(chunk.entry.size_bytes)
             self._uploader.put(chunk)
@@ -273,19 +356,22 @@ class Recorder:
         self._finished.set()
 
     def _make_reader(self, session: aiohttp.ClientSession) -> TimelineReader:
-        since, start = self._watch.config.created_at, None
-        if (file := self._restored.open_file) is not None:
-            start = Position(file.timeline, dict(file.last_dts))
-        elif self._restored.files:
-            since = self._restored.files[-1].ended_at or since
+        config, files = self._watch.config, self._restored.files
+        since, start = config.created_at, None
+        if files and files[-1].end_reason in _GOES_ON:
+            start = Position(files[-1].timeline, dict(files[-1].last_dts))
+        elif files:
+            since = files[-1].ended_at or since
         return TimelineReader(
             session,
             url=self._hub_url,
             token=lambda: self._watch.key(HUB_TOKEN_FILE),
-            reader=self._watch.config.uid,
+            reader=config.uid,
             role="recorder",
             since=since,
+            session_started_at=config.session_started_at,
             start=start,
+            gather_seconds=_GATHER_SECONDS,
         )
 
     def _hub_url(self) -> str:
@@ -295,52 +381,32 @@ class Recorder:
 
     # ------------------------------------------------------------------ status
 
+    @property
+    def _unstored_bytes(self) -> int:
+        return self._uploader.pending_bytes + self._cutter.open_bytes
+
     def _publish(self, phase: RecorderPhase | None = None) -> None:
-        machine = self._machine
-        current = machine.current
-        error = self._uploader.error
-        phase = phase or machine.phase
+        phase = phase or self._machine.phase
         self._metrics.phase(phase)
+        error = self.spool_fault or self._uploader.error
+        config = self._watch.config
         self._board.update(
-            phase=phase,
-            end_reason=machine.finished if phase is RecorderPhase.DONE else None,
-            recording_started_at=machine.started_at,
-            recording_duration=round(machine.duration_seconds, 3),
-            current_file_duration=round(current.duration_seconds, 3) if current else 0.0,
-            transitions=machine.transitions,
-            files=[self._recorded(file, phase) for file in machine.files],
-            pending_bytes=self._uploader.pending_bytes + self._cutter.open_bytes,
+            **recorder_words(self._machine, phase, config.uid, self._original_uri),
+            pending_bytes=self._unstored_bytes,
             store_error=str(error) if error is not None else None,
+            store_error_reason=error.reason if error is not None else None,
         )
 
-    def _recorded(self, file: PlannedFile, phase: RecorderPhase) -> RecordedFile:
-        return RecordedFile(
-            index=file.index,
-            name=mp4_name(self._watch.config.uid, file.index),
-            state=_state(file, phase, self._machine.finished),
-            started_at=file.started_at,
-            ended_at=file.ended_at,
-            duration_seconds=round(file.duration_seconds, 3),
-            gaps=[g.public() for g in file.gaps],
-            end_reason=file.end_reason,
-        )
+    def _original_uri(self, file: PlannedFile) -> str | None:
+        key = self._playlists.key(file.identity)
+        return None if key is None else f"{self._watch.config.uri_base}{key}"
 
 
-def _state(file: PlannedFile, phase: RecorderPhase, finished: str | None) -> str:
-    if finished == "TooShort":
-        return "Discarded"
-    if file.end_reason is not None:
-        return "Finalizing"
-    return "Interrupted" if phase is RecorderPhase.INTERRUPTED else "Recording"
-
-
-def _rules(config: RecorderConfig, before: Rules | None = None) -> Rules:
-    stream = config.stream
-    window = stream.resume_window_seconds if stream else 0
-    return Rules(
-        created_at=config.created_at,
-        stream_uid=stream.uid if stream else (before.stream_uid if before else ""),
-        minimum_seconds=config.minimum_seconds,
-        rearm_seconds=config.rearm_seconds,
-        resume_window_seconds=window,
-    )
+async def _first(*waits: object) -> None:
+    """Waits until any is over."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

@@ -7,7 +7,8 @@ attempt, that is what keeps two recorders of one Recording apart.
 
 from __future__ import annotations
 
-import json
+import itertools
+import os
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,10 +20,18 @@ from pydantic import ValidationError
 from sluice_media.record.chunks import ClosedChunk, index_path, read_spooled
 from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Journal, RecordingHead
 from sluice_media.record.merge import MergedFile, merge
-from sluice_media.store.keys import chunk_name, done_key, head_key, is_id, journal_key
+from sluice_media.record.segments import join
+from sluice_media.store.keys import (
+    chunk_name,
+    done_key,
+    head_key,
+    is_id,
+    journal_key,
+    journal_segment_key,
+)
 from sluice_media.store.target import MissingObjectError, Target
 
-__all__ = ["Recovered", "adopt", "load_journals", "recover"]
+__all__ = ["Recovered", "adopt", "load_journal", "load_journals", "recover"]
 
 _log = structlog.get_logger(__name__)
 
@@ -36,24 +45,49 @@ class Recovered:
     adopted: list[ClosedChunk] = field(default_factory=list)
     """Chunks to be stored by this attempt, in order; they lie in its own spool folder."""
     stop_requested_at: datetime | None = None
+    attempts_began: list[datetime] = field(default_factory=list)
+    """Of all attempts that have a journal."""
 
 
 async def load_journals(target: Target, prefix: str) -> list[Journal]:
-    """The journals of all attempts. One that cannot be read is logged and left out.
+    """The journals of all attempts. What cannot be read of one is logged and left out.
 
     Raises TargetError."""
-    journals = []
-    for attempt in await target.folders(prefix):
-        if not is_id(attempt):
-            continue
+    journals = [
+        await load_journal(target, prefix, attempt)
+        for attempt in await target.folders(prefix)
+        if is_id(attempt)
+    ]
+    return [journal for journal in journals if journal is not None]
+
+
+async def load_journal(target: Target, prefix: str, attempt: str) -> Journal | None:
+    """The journal of one attempt, its segments put together; None when it has none.
+
+    Raises TargetError."""
+    segments = []
+    for number in itertools.count(1):
+        key = journal_segment_key(prefix, attempt, number)
         try:
-            raw = await target.get(journal_key(prefix, attempt))
-            journals.append(Journal.model_validate_json(raw))
+            segment = await _load_segment(target, key)
         except MissingObjectError:
-            continue
-        except ValidationError as broken:
-            _log.error("journal_not_usable", attempt=attempt, errors=broken.error_count())
-    return journals
+            break
+        if segment is not None:
+            segments.append(segment)
+    if not segments:
+        try:  # a recorder of a former version wrote it as a whole
+            return await _load_segment(target, journal_key(prefix, attempt))
+        except MissingObjectError:
+            return None
+    return join(segments)
+
+
+async def _load_segment(target: Target, key: str) -> Journal | None:
+    try:
+        return Journal.model_validate_json(await target.get(key))
+    except ValidationError as broken:
+        _log.error("journal_not_usable", key=key, errors=broken.error_count())
+        return None
 
 
 async def recover(target: Target, prefix: str, spool: Path, attempt: str) -> Recovered:
@@ -75,6 +109,7 @@ async def recover(target: Target, prefix: str, spool: Path, attempt: str) -> Rec
     found.merged = merge([*journals, *_as_journals(found.adopted, attempt, journals)])
     stops = [j.stop_requested_at for j in journals if j.stop_requested_at is not None]
     found.stop_requested_at = min(stops, default=None)
+    found.attempts_began = [journal.started_at for journal in journals]
     return found
 
 
@@ -96,9 +131,10 @@ def adopt(spool: Path, attempt: str, stored: set[tuple[str, str]]) -> list[Close
             if left is None:
                 continue
             name = chunk_name(left.file.index, len(adopted) + 1)
-            # The index is copied first, so that there is no moment at which the chunk has none.
+            # The index goes first, so that there is no moment at which the chunk has none. As a
+            # second name, not as a copy: the disk may be full.
             path = own / name
-            shutil.copyfile(index_path(chunk), index_path(path))
+            os.link(index_path(chunk), index_path(path))
             chunk.rename(path)
             entry = left.entry.model_copy(update={"name": name})
             adopted.append(ClosedChunk(path, left.file, entry))
@@ -109,7 +145,7 @@ def adopt(spool: Path, attempt: str, stored: set[tuple[str, str]]) -> list[Close
 def _read(chunk: Path) -> ClosedChunk | None:
     try:
         return read_spooled(chunk)
-    except (FileNotFoundError, ValidationError, json.JSONDecodeError) as broken:
+    except FileNotFoundError as broken:
         _log.error("spooled_chunk_not_usable", chunk=chunk.name, error=type(broken).__name__)
         return None
 

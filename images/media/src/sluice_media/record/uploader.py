@@ -7,24 +7,33 @@ is put, and only then the chunk leaves the spool and the hub hears that its unit
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from datetime import UTC, datetime
 
 import structlog
 
 from sluice_media.record.chunks import ClosedChunk, index_path
-from sluice_media.record.journal import Completion, FileEntry, Journal
-from sluice_media.store.keys import chunk_key, done_key, journal_key
+from sluice_media.record.fence import Fence, Verdict
+from sluice_media.record.journal import Completion, FileEntry
+from sluice_media.record.live_playlists import LivePlaylists
+from sluice_media.record.segments import SegmentedJournal
+from sluice_media.store.keys import chunk_key, done_key, journal_segment_key
 from sluice_media.store.target import Target, TargetError
 
-__all__ = ["FileClosed", "StopRequested", "Uploader"]
+__all__ = ["FileClosed", "Present", "StopRequested", "Uploader"]
 
 _RETRY_MIN_SECONDS = 0.2
 _RETRY_MAX_SECONDS = 10.0
+_UNREADABLE_TRIES = 5
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class Present:
+    """The attempt has begun, or is still there: others are to see it before its next chunk."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -38,7 +47,7 @@ class StopRequested:
     at: datetime
 
 
-Item = ClosedChunk | FileClosed | StopRequested | Completion
+Item = Present | ClosedChunk | FileClosed | StopRequested | Completion
 
 
 class Uploader:
@@ -52,18 +61,26 @@ class Uploader:
         self,
         target: Target,
         prefix: str,
-        journal: Journal,
+        journal: SegmentedJournal,
         *,
         spool_limit_bytes: int,
         on_durable: Callable[[ClosedChunk], Awaitable[None]],
         on_refused: Callable[[TargetError], None] = lambda error: None,
+        on_unreadable: Callable[[ClosedChunk], None] = lambda chunk: None,
+        playlists: LivePlaylists | None = None,
+        fence: Fence | None = None,
     ) -> None:
+        """``on_unreadable``: of a chunk that the spool's disk does not give back; it is given up.
+        ``fence``: asked before the Recording is said to be over."""
         self._target = target
         self._prefix = prefix
         self._journal = journal
         self._limit = spool_limit_bytes
         self._on_durable = on_durable
         self._on_refused = on_refused
+        self._on_unreadable = on_unreadable
+        self._playlists = playlists or LivePlaylists(prefix, journal.attempt)
+        self._fence = fence
         self._items: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -75,10 +92,20 @@ class Uploader:
         """Why the store takes nothing at the moment."""
         self.completed = asyncio.Event()
         """Set when a Completion is in the store."""
+        self.overtaken = asyncio.Event()
+        """Set when another attempt is to say that the Recording is over, or has said so."""
 
     @property
     def pending_chunks(self) -> int:
         return sum(isinstance(item, ClosedChunk) for item in self._items)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._items
+
+    @property
+    def has_room(self) -> bool:
+        return self._room.is_set()
 
     def put(self, *items: Item) -> None:
         """Queues items; they reach the store in this order."""
@@ -107,16 +134,19 @@ class Uploader:
                 self._wake.clear()
                 self._idle.set()
                 await self._wake.wait()
-            await self._until_stored(self._items[0])
+            is_stored = await self._until_stored(self._items[0])
             item = self._items.popleft()
             if isinstance(item, ClosedChunk):
                 self.pending_bytes -= item.entry.size_bytes
                 if self.pending_bytes < self._limit:
                     self._room.set()
-                await self._on_durable(item)
+                if is_stored:
+                    await self._on_durable(item)
 
-    async def _until_stored(self, item: Item) -> None:
+    async def _until_stored(self, item: Item) -> bool:
+        """False: it was given up."""
         delay = _RETRY_MIN_SECONDS
+        unreadable = 0
         while True:
             try:
                 await self._store(item)
@@ -125,52 +155,63 @@ class Uploader:
                 if self.error is None or self.error.reason != error.reason:
                     _log.warning("store_refuses", reason=error.reason, error=str(error))
                 self.error = error
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, _RETRY_MAX_SECONDS)
+            except OSError as error:
+                unreadable += 1
+                _log.error("spool_not_readable", error=error.strerror, tries=unreadable)
+                if isinstance(item, ClosedChunk) and unreadable >= _UNREADABLE_TRIES:
+                    self._on_unreadable(item)
+                    return False
             else:
                 self.error = None
-                return
+                return True
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, _RETRY_MAX_SECONDS)
 
     async def _store(self, item: Item) -> None:
         match item:
+            case Present():
+                await self._put_journal()
             case ClosedChunk(path=path, file=file, entry=entry):
                 key = chunk_key(self._prefix, self._journal.attempt, entry.name)
-                if await asyncio.to_thread(
-                    path.exists
-                ):  # gone: it is stored and named, only the caller was interrupted
+                # Gone: it is stored and named, only the caller was interrupted.
+                if await asyncio.to_thread(path.exists):
                     await self._target.put_file(key, path)
-                known = self._file(file)
-                chunks = [c for c in known.chunks if c.name != entry.name]
-                await self._put_journal(file.model_copy(update={"chunks": [*chunks, entry]}))
-                _remove(path)
+                self._journal.note_chunk(file, entry)
+                await self._put_journal()
+                await asyncio.to_thread(_remove, item)
+                self._playlists.stored(file, entry)
+                await self._put_playlists()
             case FileClosed(file=file):
-                known = self._file(file)
-                await self._put_journal(file.model_copy(update={"chunks": known.chunks}))
+                self._journal.note_file(file)
+                await self._put_journal()
+                self._playlists.closed(file)
+                await self._put_playlists()
             case StopRequested(at=at):
-                self._journal = self._journal.model_copy(update={"stop_requested_at": at})
-                await self._put_journal(None)
+                self._journal.note_stop(at)
+                await self._put_journal()
             case Completion():
-                await self._target.put(done_key(self._prefix), item.to_json().encode())
-                self.completed.set()
+                await self._complete(item)
 
-    def _file(self, file: FileEntry) -> FileEntry:
-        for known in self._journal.files:
-            if (known.timeline, known.first_dts) == (file.timeline, file.first_dts):
-                return known
-        return file
+    async def _complete(self, completion: Completion) -> None:
+        if self._fence is not None and await self._fence.verdict() is not Verdict.IN_CHARGE:
+            self.overtaken.set()
+            return
+        await self._target.put(done_key(self._prefix), completion.to_json().encode())
+        self.completed.set()
 
-    async def _put_journal(self, file: FileEntry | None) -> None:
+    async def _put_journal(self) -> None:
         journal = self._journal
-        if file is not None:
-            identity = (file.timeline, file.first_dts)
-            files = [f for f in journal.files if (f.timeline, f.first_dts) != identity]
-            files.append(file)
-            journal = journal.model_copy(update={"files": files})
-        key = journal_key(self._prefix, journal.attempt)
-        await self._target.put(key, journal.to_json().encode())
-        self._journal = journal
+        key = journal_segment_key(self._prefix, journal.attempt, journal.number)
+        await self._target.put(key, journal.segment(datetime.now(UTC)).to_json().encode())
+        journal.stored()
+
+    async def _put_playlists(self) -> None:
+        now = time.monotonic()
+        for identity, key, text in self._playlists.due(now):
+            await self._target.put(key, text.encode())
+            self._playlists.written(identity, now)
 
 
-def _remove(chunk: Path) -> None:
-    chunk.unlink(missing_ok=True)
-    index_path(chunk).unlink(missing_ok=True)
+def _remove(chunk: ClosedChunk) -> None:
+    chunk.path.unlink(missing_ok=True)
+    index_path(chunk.path).unlink(missing_ok=True)

@@ -1,18 +1,21 @@
-"""One attempt at a Recording, as a process of its own: ``python -m sluice_media.record.worker``.
+"""Attempts at a Recording, as a process of its own: ``python -m sluice_media.record.worker``.
 
 Exit code 0 says that the Recording is over and everything of it is in the store; anything else
 asks for another attempt. SIGTERM means flush, store and go, never finish: a drained node and a
-deleted pod look the same from here.
+deleted pod look the same from here. A spool that fails ends an attempt, not the process: what is
+wrong has to be said.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
+import time
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,13 +25,16 @@ import uvloop
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig, RecorderPhase, RecorderStatus
 from sluice_media.logs import configure_logging
+from sluice_media.record.fence import SILENT_SECONDS, STANDBY_SECONDS, Fence, Verdict
 from sluice_media.record.journal import Completion
 from sluice_media.record.metrics import RecordMetrics
-from sluice_media.record.recorder import TICKING, Recorder
+from sluice_media.record.recorder import Outcome, Recorder
 from sluice_media.record.recover import Recovered, recover
+from sluice_media.record.spool import SpoolFault
+from sluice_media.record.words import TICKING
 from sluice_media.settings import PodSettings
 from sluice_media.status import StatusBoard, serve_status
-from sluice_media.store.target import Target, TargetError, open_claim
+from sluice_media.store.target import Target, TargetError, open_target
 
 __all__ = ["NOT_DONE", "work"]
 
@@ -36,108 +42,147 @@ NOT_DONE = 75
 """EX_TEMPFAIL of sysexits.h."""
 _LAST_WORD_SECONDS = 2.0
 """How long the final status can be read before the process ends."""
+_RETRY_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True, frozen=True)
+class _Prepared:
+    target: Target
+    recovered: Recovered
+    attempt: str
+
+
 async def work(settings: PodSettings) -> int:
-    """Runs one attempt; returns the exit code."""
+    """Returns the exit code."""
     terminate = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate.set)
-    watch = ConfigWatch(RecorderConfig, settings.config_file, settings.keys_dir)
-    attempt = uuid.uuid4().hex[:16]
-    structlog.contextvars.bind_contextvars(recording=watch.config.name, attempt=attempt)
-    board = _board(settings, watch)
-    metrics = RecordMetrics()
-    async with _serve(settings, board, watch, metrics):
-        target, recovered, spool = await _prepare(settings, watch, board, attempt, terminate)
-        if target is None or recovered is None:
-            return NOT_DONE
-        if recovered.done is not None:
-            done = True
-            _publish_done(board, recovered.done)
-        else:
-            recorder = Recorder(
-                watch=watch,
-                board=board,
-                target=target,
-                spool=spool,
-                attempt=attempt,
-                recovered=recovered,
-                hub_port=settings.hub_port,
-                metrics=metrics,
-            )
-            done = await recorder.run(terminate)
+    worker = _Worker(settings, terminate)
+    async with worker.serve():
+        done = await worker.run()
         if done:
             await asyncio.sleep(_LAST_WORD_SECONDS)
     return 0 if done else NOT_DONE
 
 
-def _board(
-    settings: PodSettings, watch: ConfigWatch[RecorderConfig]
-) -> StatusBoard[RecorderStatus]:
-    board = StatusBoard(
-        RecorderStatus(pod_uid=settings.pod_uid, version=0, observed_at=datetime.now(UTC)),
-        ticking=TICKING,
-    )
-    board.configured(watch.config)
-    return board
+class _Worker:
+    def __init__(self, settings: PodSettings, terminate: asyncio.Event) -> None:
+        self._settings = settings
+        self._terminate = terminate
+        self._watch = ConfigWatch(RecorderConfig, settings.config_file, settings.keys_dir)
+        self._spool: Path = settings.spool_dir / self._watch.config.uid
+        self._board = StatusBoard(
+            RecorderStatus(pod_uid=settings.pod_uid, version=0, observed_at=datetime.now(UTC)),
+            ticking=TICKING,
+        )
+        self._board.configured(self._watch.config)
+        self._metrics = RecordMetrics()
+        structlog.contextvars.bind_contextvars(recording=self._watch.config.name)
 
+    def serve(self) -> AbstractAsyncContextManager[object]:
+        return serve_status(
+            board=self._board,
+            token=lambda: self._watch.key(HUB_TOKEN_FILE),
+            ready=lambda: True,
+            registry=self._metrics.registry,
+            host=self._settings.bind,
+            port=self._settings.status_port,
+        )
 
-@asynccontextmanager
-async def _serve(
-    settings: PodSettings,
-    board: StatusBoard[RecorderStatus],
-    watch: ConfigWatch[RecorderConfig],
-    metrics: RecordMetrics,
-) -> AsyncIterator[None]:
-    async with serve_status(
-        board=board,
-        token=lambda: watch.key(HUB_TOKEN_FILE),
-        ready=lambda: True,
-        registry=metrics.registry,
-        host=settings.bind,
-        port=settings.status_port,
-    ):
-        yield
+    async def run(self) -> bool:
+        """Attempt after attempt; True when the Recording is over."""
+        fault: SpoolFault | None = None
+        while (prepared := await self._prepare()) is not None:
+            if prepared.recovered.done is not None:
+                self._publish_done(prepared.recovered.done)
+                return True
+            recorder = Recorder(
+                watch=self._watch,
+                board=self._board,
+                target=prepared.target,
+                spool=self._spool,
+                attempt=prepared.attempt,
+                recovered=prepared.recovered,
+                hub_port=self._settings.hub_port,
+                metrics=self._metrics,
+                spool_fault=fault,
+            )
+            outcome = await recorder.run(self._terminate)
+            if outcome is Outcome.DONE:
+                return True
+            fault = recorder.spool_fault
+            if outcome is Outcome.OVERTAKEN:
+                await self._stand_by(recorder.fence)
+            else:
+                await self._pause(_RETRY_SECONDS)
+        return False
 
+    async def _prepare(self) -> _Prepared | None:
+        """Reads what earlier attempts left, as often as it takes the store to answer; None when
+        the process is to go."""
+        while not self._terminate.is_set():
+            attempt = uuid.uuid4().hex[:16]
+            structlog.contextvars.bind_contextvars(attempt=attempt)
+            try:
+                target = self._open_target()
+                self._spool.mkdir(parents=True, exist_ok=True)
+                prefix = self._watch.config.prefix
+                return _Prepared(
+                    target, await recover(target, prefix, self._spool, attempt), attempt
+                )
+            except TargetError as error:
+                _log.warning("store_refuses", reason=error.reason, error=str(error))
+                self._board.update(store_error=str(error), store_error_reason=error.reason)
+            except OSError as error:
+                fault = SpoolFault.of(error)
+                _log.error("spool_broken", reason=fault.reason)
+                self._board.update(store_error=str(fault), store_error_reason=fault.reason)
+            await self._pause(_RETRY_SECONDS)
+        return None
 
-async def _prepare(
-    settings: PodSettings,
-    watch: ConfigWatch[RecorderConfig],
-    board: StatusBoard[RecorderStatus],
-    attempt: str,
-    terminate: asyncio.Event,
-) -> tuple[Target | None, Recovered | None, Path]:
-    """Reads what earlier attempts left, as often as it takes the store to answer."""
-    spool = settings.spool_dir / watch.config.uid
-    while not terminate.is_set():
+    def _open_target(self) -> Target:
+        return open_target(self._watch.config.s3, self._settings.store_dir, self._watch.key)
+
+    async def _stand_by(self, fence: Fence) -> None:
+        """Returns when the Recording is over, or the attempt in charge gives no sign of life."""
+        _log.info("standing_by")
+        sign: object = None
+        since = time.monotonic()
+        while not self._terminate.is_set():
+            try:
+                if await fence.verdict() is not Verdict.SUPERSEDED:
+                    return
+                now_sign = await fence.sign_of_life()
+            except TargetError:
+                now_sign = None  # it gets nowhere either
+            if now_sign is None or now_sign != sign:
+                sign, since = now_sign, time.monotonic()
+            elif time.monotonic() - since > SILENT_SECONDS:
+                _log.warning("attempt_in_charge_is_silent")
+                return
+            await self._pause(STANDBY_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
         try:
-            target = open_claim(settings.store_dir)
-            spool.mkdir(parents=True, exist_ok=True)
-            recovered = await recover(target, watch.config.prefix, spool, attempt)
-        except TargetError as error:
-            _log.warning("store_refuses", reason=error.reason, error=str(error))
-            board.update(store_error=str(error))
-        else:
-            board.update(store_error=None)
-            return target, recovered, spool
-        await asyncio.sleep(1.0)
-    return None, None, spool
+            await asyncio.wait_for(self._terminate.wait(), seconds)
+        except TimeoutError:
+            return
 
-
-def _publish_done(board: StatusBoard[RecorderStatus], done: Completion) -> None:
-    board.update(
-        phase=RecorderPhase.DONE,
-        end_reason=done.end_reason,
-        recording_started_at=done.recording_started_at,
-        recording_duration=done.duration_seconds,
-    )
+    def _publish_done(self, done: Completion) -> None:
+        self._board.update(
+            phase=RecorderPhase.DONE,
+            end_reason=done.end_reason,
+            recording_started_at=done.recording_started_at,
+            recording_duration=done.duration_seconds,
+        )
 
 
 def main() -> int:
     settings = PodSettings()
     configure_logging(settings.log_level, settings.log_format)
     structlog.contextvars.bind_contextvars(role="record")
+    # What was imported stays: collecting garbage need not look through it again and again.
+    gc.freeze()
     return uvloop.run(work(settings))
 
 

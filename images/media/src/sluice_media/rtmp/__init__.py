@@ -10,6 +10,7 @@ from sluice_media.rtmp.errors import RtmpError, RtmpUrlError
 from sluice_media.rtmp.events import (
     ClientEvent,
     Closed,
+    CodecsNotAnnounced,
     ConnectRejected,
     ConnectRequested,
     Media,
@@ -30,6 +31,7 @@ __all__ = [
     "ClientEvent",
     "ClientSession",
     "Closed",
+    "CodecsNotAnnounced",
     "ConnectRejected",
     "ConnectRequested",
     "Media",

@@ -10,7 +10,7 @@ Encoder and OBS, which every platform knows; Enhanced RTMP v2 for ``fourCcList``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum, auto
 
 from sluice_media.rtmp import amf0
@@ -19,6 +19,7 @@ from sluice_media.rtmp.errors import RtmpError
 from sluice_media.rtmp.events import (
     ClientEvent,
     Closed,
+    CodecsNotAnnounced,
     ConnectRejected,
     PublishAccepted,
     PublishRejected,
@@ -31,9 +32,12 @@ __all__ = ["ClientSession"]
 
 _FLASH_VERSION = "FMLE/3.0 (compatible; Sluice)"
 _CONNECT, _RELEASE, _FC_PUBLISH, _CREATE, _PUBLISH = 1.0, 2.0, 3.0, 4.0, 5.0
-_CSIDS = {MessageType.AUDIO: 4, MessageType.VIDEO: 6, MessageType.DATA: 5}
+_CSIDS: dict[int, int] = {MessageType.AUDIO: 4, MessageType.VIDEO: 6, MessageType.DATA: 5}
 _SET_DATA_FRAME = amf0.encode("@setDataFrame")
 _METADATA = amf0.encode("onMetaData")
+_ANY_CODEC = "*"
+_OUR_FOURCCS = ("hvc1",)
+_MAX_FOURCCS = 64
 _MAX_DESCRIPTION_CHARS = 300
 _MIN_SECRET_CHARS = 8
 """Shorter parts are words like ``live``, and taking those out would garble codes."""
@@ -52,7 +56,9 @@ class ClientSession:
     """One connection to a target. The handshake's first bytes wait in ``take_output()`` at once.
 
     Parameters: ``app`` and ``tc_url`` as in :class:`sluice_media.rtmp.url.RtmpUrl`;
-    ``stream_key`` is sent verbatim, with its query; ``chunk_bytes`` is our chunk size.
+    ``stream_key`` is sent verbatim, with its query; ``needs`` are four-character codes that the
+    server must announce, else CodecsNotAnnounced comes and nothing is published; ``chunk_bytes``
+    is our chunk size.
     """
 
     def __init__(
@@ -61,12 +67,15 @@ class ClientSession:
         app: str,
         tc_url: str,
         stream_key: str,
+        needs: Collection[str] = (),
         chunk_bytes: int = 4_096,
         limits: ChunkLimits | None = None,
     ) -> None:
         self._app = app
         self._tc_url = tc_url
         self._stream_key = stream_key
+        self._needs = tuple(sorted(needs))
+        self._announced: frozenset[str] = frozenset()
         self._chunk_bytes = chunk_bytes
         self._handshake: ClientHandshake | None = ClientHandshake()
         self._link = Link(limits)
@@ -112,17 +121,33 @@ class ClientSession:
                     events.extend(handler(command))
         return events
 
+    def takes(self, fourcc: str) -> bool:
+        """Whether the server announced this codec; known once it answered ``connect``."""
+        return fourcc in self._announced or _ANY_CODEC in self._announced
+
+    def acknowledge(self) -> bytes:
+        """An Acknowledgement as bytes, which says nothing new: it keeps a silent way open."""
+        return self._link.acknowledgement()
+
     def send_media(self, type_id: int, timestamp_ms: int, payload: bytes) -> bytes:
-        """An audio, video or data message as bytes; the type is that of the FLV tag.
+        """An audio, video or data message as bytes; see :meth:`media_buffers`."""
+        return b"".join(self.media_buffers(type_id, timestamp_ms, payload))
+
+    def media_buffers(
+        self, type_id: int, timestamp_ms: int, payload: bytes
+    ) -> list[bytes | memoryview]:
+        """An audio, video or data message, to be sent one buffer after another; the type is that
+        of the FLV tag.
 
         ``onMetaData`` is sent as ``@setDataFrame``, so that the server keeps it for its players.
         """
         if self._state is not _State.ACCEPTED:
             raise RuntimeError(f"nothing can be sent in state {self._state.name}")
-        kind = MessageType(type_id)
-        if kind is MessageType.DATA and payload.startswith(_METADATA):
+        if type_id == MessageType.DATA and payload.startswith(_METADATA):
             payload = _SET_DATA_FRAME + payload
-        return self._link.writer.encode(_CSIDS[kind], kind, self._stream_id, timestamp_ms, payload)
+        return self._link.writer.buffers(
+            _CSIDS[type_id], type_id, self._stream_id, timestamp_ms, payload
+        )
 
     def send_audio(self, timestamp_ms: int, payload: bytes) -> bytes:
         return self.send_media(MessageType.AUDIO, timestamp_ms, payload)
@@ -151,12 +176,16 @@ class ClientSession:
             "type": "nonprivate",
             "flashVer": _FLASH_VERSION,
             "tcUrl": self._tc_url,
-            "fourCcList": ["hvc1"],
+            "fourCcList": list(_OUR_FOURCCS),
         }
         self._link.command(0, "connect", _CONNECT, properties)
 
     def _on_result(self, command: Command) -> Iterable[ClientEvent]:
         if command.transaction == _CONNECT and self._state is _State.CONNECTING:
+            self._announced = _announced(command)
+            if missing := tuple(f for f in self._needs if not self.takes(f)):
+                self._state = _State.OVER
+                return (CodecsNotAnnounced(missing),)
             self._state = _State.CREATING
             self._link.announce_window()
             self._link.command(0, "releaseStream", _RELEASE, None, self._stream_key)
@@ -219,3 +248,17 @@ class ClientSession:
                 text = text.replace(secret, "***")
         printable = "".join(c if c.isprintable() else " " for c in text)
         return printable[:_MAX_DESCRIPTION_CHARS]
+
+
+def _announced(command: Command) -> frozenset[str]:
+    """Codecs that the answer to ``connect`` says the server takes: ``fourCcList``, and the keys
+    of ``videoFourCcInfoMap`` with any capability (Enhanced RTMP v2, "Enhancing NetConnection")."""
+    found: set[str] = set()
+    for properties in (command.properties(0), command.properties(1)):
+        listed = properties.get("fourCcList")
+        if isinstance(listed, list):
+            found.update(f for f in listed[:_MAX_FOURCCS] if isinstance(f, str))
+        by_name = properties.get("videoFourCcInfoMap")
+        if isinstance(by_name, Mapping):
+            found.update(f for f, mask in by_name.items() if isinstance(mask, float) and mask > 0)
+    return frozenset(found)

@@ -85,6 +85,13 @@ class PublishRejected:
 
 
 @dataclass(slots=True, frozen=True)
+class CodecsNotAnnounced:
+    """The server does not say that it takes these codecs (Enhanced RTMP); nothing was published."""
+
+    fourccs: tuple[str, ...]
+
+
+@dataclass(slots=True, frozen=True)
 class Closed:
     """The server ended a running publish."""
 
@@ -93,4 +100,4 @@ class Closed:
 
 
 ServerEvent = ConnectRequested | PublishRequested | Media | PublishStopped | PlayRefused
-ClientEvent = PublishAccepted | PublishRejected | ConnectRejected | Closed
+ClientEvent = PublishAccepted | PublishRejected | ConnectRejected | CodecsNotAnnounced | Closed

@@ -58,9 +58,14 @@ class Link:
                 messages = [m for m in messages if not self._is_control(m)]
                 break
         if self.received_bytes - self._last_ack >= self._window:
-            self._last_ack = self.received_bytes
-            self._control(MessageType.ACKNOWLEDGEMENT, _U32.pack(self.received_bytes & _U32_MASK))
+            self.queue(self.acknowledgement())
         return messages
+
+    def acknowledgement(self) -> bytes:
+        """The message that says how many bytes have come."""
+        self._last_ack = self.received_bytes
+        payload = _U32.pack(self.received_bytes & _U32_MASK)
+        return self.writer.encode(_CONTROL_CSID, MessageType.ACKNOWLEDGEMENT, 0, 0, payload)
 
     def announce_window(self) -> None:
         self._control(MessageType.WINDOW_ACK_SIZE, _U32.pack(WINDOW_BYTES))

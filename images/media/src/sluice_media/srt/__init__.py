@@ -5,7 +5,7 @@ share is :mod:`.library`, a binding of the few functions they need. :func:`parse
 """
 
 from sluice_media.srt.admission import Admit, Refuse, Verdict
-from sluice_media.srt.caller import SrtCaller, SrtTarget, connect
+from sluice_media.srt.caller import SrtCaller, SrtTarget, connect, dial
 from sluice_media.srt.connection import SrtConnection
 from sluice_media.srt.errors import (
     ConnectionLost,
@@ -13,6 +13,7 @@ from sluice_media.srt.errors import (
     ConnectTimeout,
     LibraryMissing,
     SrtError,
+    SrtUrlError,
     StreamIdError,
 )
 from sluice_media.srt.listener import SrtListener, running_srt_listener
@@ -21,6 +22,7 @@ from sluice_media.srt.reject import RejectCode, describe_rejection
 from sluice_media.srt.settings import SrtListenerSettings
 from sluice_media.srt.stats import SrtStats
 from sluice_media.srt.streamid import PublishRequest, parse_stream_id
+from sluice_media.srt.url import SrtUrl, parse_srt_url
 
 __all__ = [
     "Admit",
@@ -39,10 +41,14 @@ __all__ = [
     "SrtListenerSettings",
     "SrtStats",
     "SrtTarget",
+    "SrtUrl",
+    "SrtUrlError",
     "StreamIdError",
     "Verdict",
     "connect",
     "describe_rejection",
+    "dial",
+    "parse_srt_url",
     "parse_stream_id",
     "running_srt_listener",
 ]

@@ -21,7 +21,7 @@ from sluice_media.srt.library import (
 from sluice_media.srt.pacing import HEADROOM, MediaPacer
 from sluice_media.srt.stats import SrtStats
 
-__all__ = ["SrtCaller", "SrtTarget", "connect"]
+__all__ = ["MESSAGE_BYTES", "SrtCaller", "SrtTarget", "connect", "dial"]
 
 MESSAGE_BYTES = 1_316
 """Seven transport packets."""
@@ -42,13 +42,15 @@ class SrtTarget:
     stream_id: SecretStr = field(default_factory=lambda: SecretStr(""))
     """At most 512 bytes."""
     passphrase: SecretStr | None = None
-    """10 to 79 characters; AES-256."""
+    """10 to 79 characters."""
     latency_ms: int = 120
     peer_idle_ms: int = 5_000
+    key_bytes: int = 32
+    """Of the AES key: 16, 24 or 32."""
 
 
 class SrtCaller:
-    """A connection that sends; made by :func:`connect`."""
+    """A connection that sends; made by :func:`dial` or :func:`connect`."""
 
     def __init__(self, library: Library, handle: int, pacer: MediaPacer) -> None:
         self._library = library
@@ -78,14 +80,22 @@ class SrtCaller:
             raise ConnectionLost("the server is not there any more") from None
         self.sent_bytes += len(message)
 
+    def close(self) -> None:
+        """Ends the connection; what the server has not got is forgotten."""
+        self._library.close(self._handle)
+
     async def drain(self, timeout_seconds: float) -> bool:
-        """Waits until the server has acknowledged everything; whether it has."""
+        """Waits until the server has everything and its application could take it (a server that
+        is told goodbye forgets what it still keeps back); whether it has."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 while True:
                     stats = self.stats()
-                    if stats is None or not stats.send_buffer_ms:
-                        return stats is not None
+                    if stats is None:
+                        return False
+                    if not stats.send_buffer_bytes:
+                        await asyncio.sleep(stats.peer_delay_ms / 1000 + stats.rtt_ms / 1000)
+                        return True
                     await asyncio.sleep(_DRAIN_POLL_SECONDS)
         except TimeoutError:
             return False
@@ -107,11 +117,10 @@ class SrtCaller:
             return None
 
 
-@asynccontextmanager
-async def connect(
+async def dial(
     target: SrtTarget, *, timeout_seconds: float = 3.0, pacer: MediaPacer | None = None
-) -> AsyncIterator[SrtCaller]:
-    """A connection that is closed with the context.
+) -> SrtCaller:
+    """A connection; whoever gets it closes it.
 
     Raises LibraryMissing, ConnectTimeout when nobody answers, ConnectRefused with the reason, and
     CallError for a target that libsrt does not take (a passphrase of 9 characters).
@@ -130,9 +139,22 @@ async def connect(
                     raise ConnectTimeout("nobody answers there")
                 raise ConnectRefused(reason)
             await asyncio.sleep(_CONNECT_POLL_SECONDS)
-        yield SrtCaller(library, handle, pacer or MediaPacer())
-    finally:
+    except BaseException:
         library.close(handle)
+        raise
+    return SrtCaller(library, handle, pacer or MediaPacer())
+
+
+@asynccontextmanager
+async def connect(
+    target: SrtTarget, *, timeout_seconds: float = 3.0, pacer: MediaPacer | None = None
+) -> AsyncIterator[SrtCaller]:
+    """The same, closed with the context."""
+    caller = await dial(target, timeout_seconds=timeout_seconds, pacer=pacer)
+    try:
+        yield caller
+    finally:
+        caller.close()
 
 
 def _configure(library: Library, handle: int, target: SrtTarget, timeout_seconds: float) -> None:
@@ -145,6 +167,6 @@ def _configure(library: Library, handle: int, target: SrtTarget, timeout_seconds
     if stream_id := target.stream_id.get_secret_value().encode():
         library.set_bytes(handle, Option.STREAM_ID, stream_id)
     if target.passphrase is not None:
-        library.set_int(handle, Option.KEY_LENGTH, 32)
+        library.set_int(handle, Option.KEY_LENGTH, target.key_bytes)
         secret = target.passphrase.get_secret_value().encode()
         library.set_bytes(handle, Option.PASSPHRASE, secret)

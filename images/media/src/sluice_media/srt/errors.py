@@ -11,6 +11,7 @@ __all__ = [
     "ConnectionLost",
     "LibraryMissing",
     "SrtError",
+    "SrtUrlError",
     "StreamIdError",
 ]
 
@@ -30,6 +31,10 @@ class CallError(SrtError):
         super().__init__(f"{call} failed with code {code}")
         self.code = code
         """``SRT_ERRNO``."""
+
+
+class SrtUrlError(SrtError):
+    """A URI that cannot be called; the message is a sentence and never quotes the URI."""
 
 
 class StreamIdError(SrtError):

@@ -242,6 +242,9 @@ class Library:
             undecrypted=raw.pktRcvUndecryptTotal,
             send_buffer_ms=raw.msSndBuf,
             receive_buffer_ms=raw.msRcvBuf,
+            send_buffer_bytes=raw.byteSndBuf,
+            peer_delay_ms=raw.msSndTsbPdDelay,
+            send_dropped_bytes=raw.byteSndDropTotal,
         )
 
     # ------------------------------------------------------------------ waiting

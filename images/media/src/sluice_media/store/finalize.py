@@ -2,16 +2,22 @@
 
 The chunks' bytes, one after another, are exactly the stream that was recorded; they are piped into
 ONE FFmpeg that copies (never the concat demuxer: it adds 0.09 s at every join). What it wrote is
-hashed, measured and moved to its place; only then may the chunks go.
+hashed, measured and brought to its place; only then may the chunks go.
+
+The MP4 needs as much scratch space as its chunks have bytes, for its index is moved to the front
+at the end. In a bucket's store pod, where that space is the pod's own, an MP4 that would not fit is
+written without any: of fragments, straight into a multipart upload.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,19 +25,30 @@ import structlog
 
 from sluice_media.contract import RecordedFile
 from sluice_media.ffmpeg.argv import Mp4Spec, mp4_argv
-from sluice_media.ffmpeg.probe import MediaProbe, probe
-from sluice_media.ffmpeg.process import ChildError, start_child
+from sluice_media.ffmpeg.probe import probe
+from sluice_media.ffmpeg.process import Child, ChildError, start_child
 from sluice_media.record.merge import MergedFile
-from sluice_media.store.keys import chunk_key, mp4_key, mp4_name
-from sluice_media.store.target import MissingObjectError, Target, TargetError
-from sluice_media.store.trim import TrackCut, track_pids, trim
+from sluice_media.store.chunk_source import ChunkError, ChunkSource
+from sluice_media.store.fragments import FragmentCounter, FragmentError
+from sluice_media.store.keys import mp4_key, mp4_name
+from sluice_media.store.target import Target, TargetError, Written
 from sluice_media.units import TICKS_PER_SECOND, Codec, TrackKind
 
-__all__ = ["FinalizeError", "FinalizeJob", "end_of", "finalize", "mp4_spec", "recording_title"]
+__all__ = [
+    "FinalizeError",
+    "FinalizeJob",
+    "Timings",
+    "end_of",
+    "finalize",
+    "mp4_spec",
+    "recording_title",
+    "scratch_bytes",
+]
 
 NICE = 10
-_STALL_SECONDS = 300.0
+_STALL_SECONDS = 600.0
 _SCRATCH_MARGIN_BYTES = 64 << 20
+_READ_BYTES = 1 << 20
 _COMPLETE_SHARE = 0.98
 """Of the frames and of the seconds recorded an MP4 must hold so many. Not all: a decoder joins the
 two fields of an interlaced picture, and a demuxer drops what is damaged."""
@@ -42,6 +59,20 @@ class FinalizeError(RuntimeError):
     """The MP4 could not be made; the text is a sentence. It will be tried again."""
 
 
+@dataclass(slots=True)
+class Timings:
+    """Where the time went, in seconds."""
+
+    remux_seconds: float = 0.0
+    """From the first chunk to the end of FFmpeg."""
+    chunk_hash_cpu_seconds: float = 0.0
+    """CPU time of checking the chunks, within the former."""
+    hash_seconds: float = 0.0
+    """Of the finished file."""
+    transfer_seconds: float = 0.0
+    """Of bringing it to its place."""
+
+
 @dataclass(slots=True, frozen=True)
 class FinalizeJob:
     recording_uid: str
@@ -49,6 +80,15 @@ class FinalizeJob:
     stream_title: str
     uri_base: str
     file: MergedFile
+    timings: Timings = field(default_factory=Timings)
+
+    @property
+    def name(self) -> str:
+        return mp4_name(self.recording_uid, self.file.index)
+
+    @property
+    def key(self) -> str:
+        return mp4_key(self.prefix, self.recording_uid, self.file.index)
 
 
 def end_of(file: MergedFile) -> datetime:
@@ -60,7 +100,12 @@ def recording_title(stream_title: str, ended_at: datetime) -> str:
     return f"Stream Record: {stream_title}, {ended_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def mp4_spec(job: FinalizeJob, output: Path) -> Mp4Spec:
+def scratch_bytes(file: MergedFile) -> int:
+    """How much scratch space its MP4 needs."""
+    return file.size_bytes + _SCRATCH_MARGIN_BYTES
+
+
+def mp4_spec(job: FinalizeJob, output: Path | None) -> Mp4Spec:
     """Raises FinalizeError when no track has a unit."""
     file = job.file
     codecs: dict[TrackKind, Codec] = {}
@@ -99,101 +144,163 @@ async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedF
     """Writes the MP4 and returns what is known of it. ``scratch`` is a folder for its making.
 
     Raises FinalizeError and TargetError; then nothing is left behind but the chunks."""
-    file = job.file
-    name = mp4_name(job.recording_uid, file.index)
-    path = scratch / name
     try:
-        await asyncio.to_thread(_make_room, scratch, file.size_bytes)
-        spec = mp4_spec(job, path)
-        await _remux(target, job, spec)
-        sha256, size = await asyncio.to_thread(_settle, path)
-        probed = await probe(path)
-        _verify(probed, job)
-        key = mp4_key(job.prefix, job.recording_uid, file.index)
-        await target.move_in(key, path)
-    except ChildError as error:
+        if await asyncio.to_thread(_has_room, scratch, job.file, target.root is not None):
+            return await _by_scratch(target, job, scratch / job.name)
+        return await _by_stream(target, job)
+    except (ChildError, ChunkError, FragmentError) as error:
         raise FinalizeError(str(error)) from error
     except OSError as error:
         raise FinalizeError(f"the scratch folder cannot be used: {error.strerror}") from error
+
+
+def _has_room(scratch: Path, file: MergedFile, must: bool) -> bool:
+    """Raises TargetError/NoSpace where there is no other way than by the scratch folder."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    stat = os.statvfs(scratch)
+    available, needed = stat.f_bavail * stat.f_frsize, scratch_bytes(file)
+    _log.info("scratch_space", needed_bytes=needed, available_bytes=available)
+    if available >= needed:
+        return True
+    if must:
+        raise TargetError(
+            "NoSpace",
+            f"making the MP4 needs {needed >> 20} MiB of free space, there are {available >> 20}",
+        )
+    return False
+
+
+async def _by_scratch(target: Target, job: FinalizeJob, path: Path) -> RecordedFile:
+    timings = job.timings
+    try:
+        began = time.monotonic()
+        spec = mp4_spec(job, path)
+        await _remux(target, job, spec)
+        remuxed = time.monotonic()
+        sha256, size = await asyncio.to_thread(_settle, path)
+        hashed = time.monotonic()
+        probed = await probe(path)
+        frames = {
+            kind: sum(s.nb_frames for s in probed.streams if s.codec_type == kind)
+            for kind in ("video", "audio")
+        }
+        _verify_frames(frames, job)
+        _verify_seconds(probed.format.duration, job)
+        moving = time.monotonic()
+        await target.move_in(job.key, path)
+        timings.remux_seconds, timings.hash_seconds = remuxed - began, hashed - remuxed
+        timings.transfer_seconds = time.monotonic() - moving
     finally:
         await asyncio.to_thread(_discard, path)
+    return _ready(job, spec, Written(size, sha256), probed.format.duration)
+
+
+async def _by_stream(target: Target, job: FinalizeJob) -> RecordedFile:
+    """Without scratch space: fragments, uploaded as they come."""
+    began = time.monotonic()
+    spec = mp4_spec(job, None)
+    counter = FragmentCounter()
+    async with start_child(
+        mp4_argv(spec), stdin=True, stdout=True, nice=NICE, io_idle=True
+    ) as child:
+
+        async def fragments() -> AsyncIterator[bytes]:
+            while piece := await _read(child):
+                counter.feed(piece)
+                yield piece
+            await feeding
+            # Before the upload is completed: a half MP4 must not take the place of a whole one.
+            _verify_frames(counter.samples, job)
+
+        feeding = asyncio.create_task(_feed_or_stop(target, job, child))
+        try:
+            written = await target.put_stream(job.key, fragments())
+        finally:
+            feeding.cancel()
+            await asyncio.wait((feeding,))
+    job.timings.remux_seconds = time.monotonic() - began
+    _log.warning("mp4_made_of_fragments", recording=job.recording_uid, file=job.file.index)
+    needed = scratch_bytes(job.file) >> 20
+    return _ready(job, spec, written, job.file.duration_seconds).model_copy(
+        update={"message": f"an MP4 of fragments: {needed} MiB of scratch space were not there"}
+    )
+
+
+async def _read(child: Child) -> bytes:
+    try:
+        async with asyncio.timeout(_STALL_SECONDS):
+            return await child.read(_READ_BYTES)
+    except TimeoutError:
+        raise FinalizeError("ffmpeg did not get any further") from None
+
+
+async def _feed_or_stop(target: Target, job: FinalizeJob, child: Child) -> None:
+    """When it cannot be fed any more, its output must end as well."""
+    try:
+        await _feed(target, job, child)
+    except BaseException:
+        await child.stop()
+        raise
+
+
+async def _remux(target: Target, job: FinalizeJob, spec: Mp4Spec) -> None:
+    async with start_child(mp4_argv(spec), stdin=True, nice=NICE, io_idle=True) as child:
+        await _feed(target, job, child)
+
+
+async def _feed(target: Target, job: FinalizeJob, child: Child) -> None:
+    """Gives FFmpeg all chunks and waits for its end."""
+    file = job.file
+    source = ChunkSource(target, job.prefix, file.chunks, file.tracks)
+    try:
+        async with contextlib.aclosing(source.blocks()) as blocks:
+            async for data in blocks:
+                async with asyncio.timeout(_STALL_SECONDS):
+                    await child.feed(data)
+        # The index is moved to the front now: the whole file is read and written once more.
+        async with asyncio.timeout(_STALL_SECONDS + file.size_bytes / (4 << 20)):
+            await child.finish()
+    except TimeoutError:
+        raise FinalizeError("ffmpeg did not get any further") from None
+    finally:
+        job.timings.chunk_hash_cpu_seconds = source.hash_seconds
+
+
+def _ready(job: FinalizeJob, spec: Mp4Spec, written: Written, seconds: float) -> RecordedFile:
+    file = job.file
     return RecordedFile(
         index=file.index,
-        name=name,
+        name=job.name,
         title=spec.title,
         state="Ready",
         started_at=file.started_at,
         ended_at=end_of(file),
-        duration_seconds=round(probed.format.duration, 3),
-        size_bytes=size,
-        sha256=sha256,
-        uri=f"{job.uri_base}{key}",
+        duration_seconds=round(seconds, 3),
+        size_bytes=written.size_bytes,
+        sha256=written.sha256,
+        uri=f"{job.uri_base}{job.key}",
         gaps=[gap.public() for gap in file.gaps],
         end_reason=file.end_reason,
     )
 
 
-async def _remux(target: Target, job: FinalizeJob, spec: Mp4Spec) -> None:
-    async with start_child(mp4_argv(spec), stdin=True, nice=NICE) as child:
-        try:
-            async for data in chunk_bytes(target, job):
-                async with asyncio.timeout(_STALL_SECONDS):
-                    await child.feed(data)
-            # The index is moved to the front now: the whole file is read and written once more.
-            seconds = _STALL_SECONDS + job.file.size_bytes / (4 << 20)
-            async with asyncio.timeout(seconds):
-                await child.finish()
-        except TimeoutError:
-            raise FinalizeError("ffmpeg did not get any further") from None
-
-
-async def chunk_bytes(target: Target, job: FinalizeJob) -> AsyncIterator[bytes | memoryview]:
-    """The file as one transport stream."""
-    pids = track_pids(job.file.tracks)
-    for chunk in job.file.chunks:
-        key = chunk_key(job.prefix, chunk.attempt, chunk.entry.name)
-        skip = chunk.skip_through
-        try:
-            if skip is None:
-                async for part in target.stream(key):
-                    yield part
-                continue
-            cuts = {
-                track: TrackCut(span.first_dts, skip.get(track))
-                for track, span in chunk.entry.tracks.items()
-            }
-            yield trim(await target.get(key), pids, cuts)
-        except MissingObjectError:
-            raise FinalizeError(f"chunk {chunk.entry.name} of it is missing in the store") from None
-
-
-def _make_room(scratch: Path, size: int) -> None:
-    """Raises TargetError/NoSpace when the MP4 would not fit."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    stat = os.statvfs(scratch)
-    available = stat.f_bavail * stat.f_frsize
-    if available < size + _SCRATCH_MARGIN_BYTES:
-        raise TargetError(
-            "NoSpace",
-            f"making the MP4 needs {size >> 20} MiB of free space, there are {available >> 20}",
-        )
-
-
-def _verify(probed: MediaProbe, job: FinalizeJob) -> None:
+def _verify_frames(found: Mapping[str, int], job: FinalizeJob) -> None:
     """Raises FinalizeError when the MP4 does not hold what the chunks do, which are about to be
     deleted. FFmpeg's exit code does not tell: it is 0 also when the disk was full at the end."""
+    # Where attempts overlapped, `units` counts some twice; durations still hold.
+    if any(chunk.skip_through is not None for chunk in job.file.chunks):
+        return
     for info in job.file.tracks:
-        units = job.file.units.get(info.track, 0)
-        found = sum(s.nb_frames for s in probed.streams if s.codec_type == info.kind)
-        # Where attempts overlapped, `units` counts some twice; durations below still hold.
-        is_exact = all(chunk.skip_through is None for chunk in job.file.chunks)
-        if is_exact and found < units * _COMPLETE_SHARE - 1:
-            raise FinalizeError(f"the MP4 holds {found} of {units} {info.kind} frames")
+        units, frames = job.file.units.get(info.track, 0), found.get(info.kind, 0)
+        if frames < units * _COMPLETE_SHARE - 1:
+            raise FinalizeError(f"the MP4 holds {frames} of {units} {info.kind} frames")
+
+
+def _verify_seconds(found: float, job: FinalizeJob) -> None:
     # FFmpeg closes holes of more than 10 s.
-    holes = sum(gap.wall_seconds for gap in job.file.gaps)
-    expected, found_seconds = job.file.duration_seconds - holes, probed.format.duration
-    if found_seconds < expected * _COMPLETE_SHARE - 1:
-        raise FinalizeError(f"the MP4 holds {found_seconds:.0f} of {expected:.0f} seconds")
+    expected = job.file.duration_seconds - sum(gap.wall_seconds for gap in job.file.gaps)
+    if found < expected * _COMPLETE_SHARE - 1:
+        raise FinalizeError(f"the MP4 holds {found:.0f} of {expected:.0f} seconds")
 
 
 def _discard(path: Path) -> None:

@@ -4,12 +4,18 @@
 
     <prefix>/recording.json                   RecordingHead, by every attempt of the recorder
     <prefix>/done.json                        Completion: no recorder will write any more
-    <prefix>/<attempt uid>/journal.json       Journal
+    <prefix>/<attempt uid>/journal-<n>.json   Journal, in segments (n from 1)
+    <prefix>/<attempt uid>/journal.json       Journal, as recorders of former versions wrote it
     <prefix>/<attempt uid>/<file>-<chunk>.ts  chunks
+    <prefix>/<attempt uid>/<file>.m3u8        playlist of a file's chunks, also of earlier attempts
     <prefix>/<recording uid>-<file>.mp4       what people keep
     <prefix>/files/<file>.json                FileResult, by the store
     recordings/<recording uid>/request.json   StoredRecording, as the operator told it
     recordings/<recording uid>/result.json    StoredResult: finished for good
+    <prefix>/<file>.m3u8                      playlist of a finished file's chunks, by the store
+    deleted/<recording uid>.json              Deletion: asked for, under way or done
+    usage.json                                StoreUsage: what everything together takes
+    .probe/<pod>                              written and deleted again, to see whether that works
 """
 
 from __future__ import annotations
@@ -17,24 +23,35 @@ from __future__ import annotations
 import re
 
 __all__ = [
+    "DELETED",
+    "PROBES",
     "RECORDINGS",
     "SCRATCH",
+    "attempt_playlist_key",
     "attempt_prefix",
     "chunk_key",
     "chunk_name",
+    "deletion_key",
     "done_key",
     "head_key",
     "is_id",
     "journal_key",
+    "journal_segment_key",
     "mp4_key",
     "mp4_name",
+    "original_key",
+    "playlist_key",
     "request_key",
     "result_key",
     "settled_key",
+    "usage_key",
 ]
 
 RECORDINGS = "recordings"
 """Folder of all recordings; a recorder's prefix is ``recordings/<uid>`` unless it is told so."""
+DELETED = "deleted"
+"""Folder of what is said of deleted recordings; apart, so that they can go as a whole."""
+PROBES = ".probe"
 SCRATCH = ".scratch"
 """Folder for unfinished files, where the storage is local."""
 
@@ -62,6 +79,14 @@ def journal_key(prefix: str, attempt: str) -> str:
     return f"{prefix}/{attempt}/journal.json"
 
 
+def journal_segment_key(prefix: str, attempt: str, number: int) -> str:
+    return f"{prefix}/{attempt}/journal-{number:06d}.json"
+
+
+def attempt_playlist_key(prefix: str, attempt: str, file_index: int) -> str:
+    return f"{prefix}/{attempt}/{file_index:03d}.m3u8"
+
+
 def chunk_name(file_index: int, sequence: int) -> str:
     return f"{file_index:03d}-{sequence:06d}.ts"
 
@@ -82,9 +107,21 @@ def result_key(prefix: str, file_index: int) -> str:
     return f"{prefix}/files/{file_index:03d}.json"
 
 
+def original_key(prefix: str, file_index: int) -> str:
+    return f"{prefix}/{file_index:03d}.m3u8"
+
+
+def deletion_key(recording_uid: str) -> str:
+    return f"{DELETED}/{recording_uid}.json"
+
+
 def request_key(recording_uid: str) -> str:
     return f"{RECORDINGS}/{recording_uid}/request.json"
 
 
 def settled_key(recording_uid: str) -> str:
     return f"{RECORDINGS}/{recording_uid}/result.json"
+
+
+def usage_key() -> str:
+    return "usage.json"

@@ -1,42 +1,57 @@
-"""Where recordings are kept: one code path over obstore for a claim and, later, for S3.
+"""Where recordings are kept: one code path over obstore, for a claim and for S3.
 
 Recorders put chunks and journals through this module, the store pod everything else. Keys are
-made of ids and written with slashes; what a storage says when it refuses becomes a
-:class:`TargetError` with one word and one sentence.
+made of ids, written with slashes and count from the store's prefix on; what a storage says when it
+refuses becomes a :class:`TargetError` with one word and one sentence.
+
+Every object put is verified before anybody may rely on it. On its way, a body is covered by the
+signature of its request, so that an S3 server refuses what was altered; afterwards its size is
+asked for, and its ETag is held against the MD5 of what was sent. Where a server's ETags are no
+MD5s (SSE-KMS has such), the object is read back instead.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-from collections.abc import AsyncIterator, Awaitable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import obstore
+import structlog
 from obstore import exceptions
 from obstore.store import LocalStore, ObjectStore
+from pydantic import SecretStr
 
-__all__ = ["Entry", "MissingObjectError", "Target", "TargetError", "open_claim"]
+from sluice_media.contract import S3Target
+from sluice_media.store.errors import MissingObjectError, TargetError, explain
+from sluice_media.store.etag import MultipartDigest, is_md5, md5
+from sluice_media.store.patience import Patience
+from sluice_media.store.s3 import s3_store
+
+__all__ = [
+    "Entry",
+    "MissingObjectError",
+    "Target",
+    "TargetError",
+    "Written",
+    "open_claim",
+    "open_target",
+]
 
 STREAM_BYTES = 8 << 20
-_PART_BYTES = 16 << 20
-"""Size of a multipart part: 10,000 parts of it are 160 GB, far above any file of ours."""
+PART_BYTES = 16 << 20
+"""Size of a multipart part: 10,000 parts of it are 160 GB, far above any file of ours. What is
+not larger is put as a whole."""
+_PARTS_AT_ONCE = 4
+_DELETES_AT_ONCE = 10
 
 T = TypeVar("T")
-
-
-class TargetError(RuntimeError):
-    """The storage refused or failed. ``reason`` is one word, the text a sentence."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class MissingObjectError(TargetError):
-    """There is no such object."""
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,36 +60,12 @@ class Entry:
     size_bytes: int
 
 
-def _explain(error: Exception) -> TargetError:
-    """A storage's error as one word and a sentence; its own text may quote signed URLs."""
-    text = str(error)
-    if isinstance(error, exceptions.NotFoundError | FileNotFoundError):
-        return MissingObjectError("NotFound", "there is no such object")
-    if isinstance(error, exceptions.PermissionDeniedError | PermissionError):
-        return TargetError("AccessDenied", "the store may not be written or read: access denied")
-    if isinstance(error, exceptions.UnauthenticatedError):
-        return TargetError("Unauthenticated", "the store does not accept the credentials")
-    for sign, reason, sentence in (
-        ("os error 28", "NoSpace", "no space is left in the store"),
-        ("No space left", "NoSpace", "no space is left in the store"),
-        ("os error 122", "NoSpace", "the disk quota of the store is used up"),
-        ("os error 30", "ReadOnly", "the store is mounted read-only"),
-        ("os error 13", "AccessDenied", "the store may not be written or read: access denied"),
-        ("os error 5)", "InputOutputError", "the disk of the store reports an input/output error"),
-        ("NoSuchBucket", "NoSuchBucket", "the bucket does not exist"),
-        ("timed out", "Timeout", "the store did not answer in time"),
-        ("error sending request", "Unreachable", "the store cannot be reached"),
-    ):
-        if sign in text:
-            return TargetError(reason, sentence)
-    return TargetError("StoreFailed", f"the store failed: {type(error).__name__}")
+@dataclass(slots=True, frozen=True)
+class Written:
+    """What a stream came to."""
 
-
-async def _call(operation: Awaitable[T]) -> T:
-    try:
-        return await operation
-    except (exceptions.BaseError, OSError) as error:
-        raise _explain(error) from error
+    size_bytes: int
+    sha256: str
 
 
 class Target:
@@ -85,25 +76,82 @@ class Target:
         """``root``: the folder that the store stands for, when it is a local one."""
         self._store = store
         self._root = root
+        self._patience = Patience()
+        self._etags_are_md5 = True
 
     @property
     def root(self) -> Path | None:
         return self._root
 
+    def become(self, other: Target) -> None:
+        """Goes another way from now on, to the same objects."""
+        self._store, self._root = other._store, other._root
+
+    # ------------------------------------------------------------------ in
+
     async def put(self, key: str, data: bytes) -> None:
         """Writes an object as a whole: readers see the old one or the new one."""
-        await _call(obstore.put_async(self._store, key, data))
-        await self._sync(key)
+        await self._put(key, data)
 
     async def put_file(self, key: str, path: Path) -> None:
-        """Writes a file and verifies what arrived. Only after this may the file be deleted."""
+        """Writes a file and verifies what arrived. Only after this may the file be deleted.
+
+        Raises FileNotFoundError when the file is not there."""
         size = (await asyncio.to_thread(path.stat)).st_size
-        await _call(obstore.put_async(self._store, key, path, chunk_size=_PART_BYTES))
-        await self.verify(key, size)
+        if size <= PART_BYTES:
+            await self._put(key, await asyncio.to_thread(path.read_bytes))
+        else:
+            await self.put_stream(key, _blocks(path))
+
+    async def put_stream(self, key: str, blocks: AsyncIterator[bytes | memoryview]) -> Written:
+        """Writes what an iterator gives, of unknown length, by a multipart upload; the object
+        appears when all of it is there. What the iterator raises is raised."""
+        digest = MultipartDigest(PART_BYTES)
+        sha256 = hashlib.sha256()
+        moved = time.monotonic()
+
+        async def counted() -> AsyncIterator[bytes | memoryview]:
+            nonlocal moved
+            async for block in blocks:
+                await asyncio.to_thread(_update, sha256, digest, block)
+                moved = time.monotonic()
+                yield block
+                moved = time.monotonic()
+
+        put = asyncio.ensure_future(
+            _call(
+                obstore.put_async(
+                    self._store,
+                    key,
+                    counted(),
+                    use_multipart=True,
+                    chunk_size=PART_BYTES,
+                    max_concurrency=_PARTS_AT_ONCE,
+                )
+            )
+        )
+        try:
+            while not put.done():
+                # What is buffered may be under way since the last block was asked for.
+                left = moved + self._patience.seconds((_PARTS_AT_ONCE + 1) * PART_BYTES)
+                await asyncio.wait((put,), timeout=max(0.0, left - time.monotonic()))
+                if not put.done() and time.monotonic() >= left:
+                    self._patience.ran_out()
+                    raise TargetError("Timeout", "the store takes nothing any more")
+        finally:
+            if not put.done():
+                put.cancel()
+                await asyncio.wait((put,))
+        result = put.result()
+        await self._verify_body(
+            key, digest.size_bytes, result.get("e_tag"), digest.etag, sha256.digest
+        )
         await self._sync(key)
+        return Written(digest.size_bytes, sha256.hexdigest())
 
     async def move_in(self, key: str, path: Path) -> None:
-        """The same for a file that is not needed any more: renamed where that is possible."""
+        """Like :meth:`put_file` for a file that is not needed any more: renamed where that is
+        possible."""
         size = (await asyncio.to_thread(path.stat)).st_size
         if self._root is not None and path.is_relative_to(self._root):
             source = path.relative_to(self._root).as_posix()
@@ -114,21 +162,63 @@ class Target:
         await self.put_file(key, path)
         await asyncio.to_thread(path.unlink)
 
+    async def _put(self, key: str, data: bytes) -> None:
+        result = await self._timed(
+            len(data), obstore.put_async(self._store, key, data, use_multipart=False)
+        )
+        await self._verify_body(
+            key,
+            len(data),
+            result.get("e_tag"),
+            lambda: md5(data),
+            lambda: hashlib.sha256(data).digest(),
+        )
+        await self._sync(key)
+
+    async def _verify_body(
+        self,
+        key: str,
+        size_bytes: int,
+        etag: str | None,
+        expected_etag: Callable[[], str],
+        sha256: Callable[[], bytes],
+    ) -> None:
+        """Raises TargetError/Incomplete unless the store holds what was sent."""
+        await self.verify(key, size_bytes)
+        if self._root is not None or etag is None or not self._etags_are_md5:
+            return
+        found = etag.strip('"')
+        if is_md5(found) and found == expected_etag():
+            return
+        # Either the store holds something else, or its ETags are no MD5s.
+        held = hashlib.sha256()
+        async for block in self.stream(key):
+            held.update(block)
+        if held.digest() != sha256():
+            raise TargetError("Incomplete", "the store holds other bytes than were sent")
+        self._etags_are_md5 = False
+        _log.info("etags_are_no_digests")
+
     async def verify(self, key: str, size_bytes: int) -> None:
-        """Raises TargetError/Incomplete unless the object exists and has this size."""
-        found = await self.size(key)
+        """Raises TargetError/Incomplete unless the object is there and has this size."""
+        try:
+            found = await self.size(key)
+        except MissingObjectError:
+            raise TargetError("Incomplete", "the store lost what it had taken") from None
         if found != size_bytes:
             raise TargetError(
                 "Incomplete", f"the store holds {found} bytes of a file of {size_bytes}"
             )
 
+    # ------------------------------------------------------------------ out
+
     async def size(self, key: str) -> int:
-        meta = await _call(obstore.head_async(self._store, key))
+        meta = await self._timed(0, obstore.head_async(self._store, key))
         return int(meta["size"])
 
     async def get(self, key: str) -> bytes:
-        result = await _call(obstore.get_async(self._store, key))
-        return bytes(await _call(result.bytes_async()))
+        result = await self._timed(0, obstore.get_async(self._store, key))
+        return bytes(await self._timed(int(result.meta["size"]), result.bytes_async()))
 
     async def stream(
         self, key: str, *, start: int = 0, end: int | None = None
@@ -141,16 +231,24 @@ class Target:
             end = await self.size(key)
         while start < end:
             stop = min(end, start + STREAM_BYTES)
-            part = await _call(obstore.get_range_async(self._store, key, start=start, end=stop))
-            yield memoryview(part)
+            yield await self.read(key, start, stop)
             start = stop
 
-    async def list(self, prefix: str) -> AsyncIterator[Entry]:
-        """Every object whose key begins with the path segments of ``prefix``."""
-        pages = obstore.list(self._store, prefix).__aiter__()
+    async def read(self, key: str, start: int, end: int) -> memoryview:
+        """The bytes from ``start`` up to, not including, ``end``, in one piece."""
+        part = await self._timed(
+            end - start, obstore.get_range_async(self._store, key, start=start, end=end)
+        )
+        if len(part) != end - start:
+            raise TargetError("Incomplete", "the store gave fewer bytes than were asked for")
+        return memoryview(part)
+
+    async def list(self, prefix: str = "") -> AsyncIterator[Entry]:
+        """Every object whose key begins with the path segments of ``prefix``; "": all."""
+        pages = obstore.list(self._store, prefix or None).__aiter__()
         while True:
             try:
-                page = await _call(pages.__anext__())
+                page = await self._timed(0, pages.__anext__())
             except StopAsyncIteration:
                 return
             for meta in page:
@@ -158,18 +256,37 @@ class Target:
 
     async def folders(self, prefix: str) -> tuple[str, ...]:
         """Names of the folders right below ``prefix``, sorted."""
-        found = await _call(obstore.list_with_delimiter_async(self._store, prefix))
+        found = await self._timed(0, obstore.list_with_delimiter_async(self._store, prefix))
         return tuple(
             sorted(str(p).rstrip("/").rpartition("/")[2] for p in found["common_prefixes"])
         )
 
     async def delete(self, *keys: str) -> None:
         """Deletes objects; one that is not there is no error."""
-        for key in keys:
-            try:
-                await _call(obstore.delete_async(self._store, key))
-            except MissingObjectError:
-                continue
+        for at in range(0, len(keys), _DELETES_AT_ONCE):
+            await asyncio.gather(*map(self._delete, keys[at : at + _DELETES_AT_ONCE]))
+
+    async def _delete(self, key: str) -> None:
+        try:
+            await self._timed(0, obstore.delete_async(self._store, key))
+        except MissingObjectError:
+            return
+
+    # ------------------------------------------------------------------ the volume
+
+    def available_bytes(self) -> int | None:
+        """Free space, where the storage has an end that can be seen. Raises OSError."""
+        if self._root is None:
+            return None
+        stat = os.statvfs(self._root)
+        return stat.f_bavail * stat.f_frsize
+
+    def capacity_bytes(self) -> int | None:
+        """Size of the volume, less what is reserved for root. Raises OSError."""
+        if self._root is None:
+            return None
+        stat = os.statvfs(self._root)
+        return (stat.f_blocks - stat.f_bfree + stat.f_bavail) * stat.f_frsize
 
     async def _sync(self, key: str) -> None:
         """What a claim holds must outlive its node's power; obstore only renames."""
@@ -177,14 +294,43 @@ class Target:
             try:
                 await asyncio.to_thread(_fsync, self._root / key)
             except OSError as error:
-                raise _explain(error) from error
+                raise explain(error) from None
 
-    def available_bytes(self) -> int | None:
-        """Free space, where the storage has an end that can be seen."""
-        if self._root is None:
-            return None
-        stat = os.statvfs(self._root)
-        return stat.f_bavail * stat.f_frsize
+    async def _timed(self, size_bytes: int, operation: Awaitable[T]) -> T:
+        """Runs an operation that moves so many bytes, for no longer than that may take."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience.seconds(size_bytes)):
+                result = await _call(operation)
+        except TimeoutError:
+            self._patience.ran_out()
+            raise TargetError("Timeout", "the store did not answer in time") from None
+        self._patience.succeeded(size_bytes, time.monotonic() - began)
+        return result
+
+
+async def _call(operation: Awaitable[T]) -> T:
+    # `from None`: the storage's own text would come into a log with the traceback.
+    try:
+        return await operation
+    except TimeoutError:
+        raise
+    except (exceptions.BaseError, OSError, ValueError) as error:
+        raise explain(error) from None
+
+
+def _update(sha256: hashlib._Hash, digest: MultipartDigest, block: bytes | memoryview) -> None:
+    sha256.update(block)
+    digest.update(block)
+
+
+async def _blocks(path: Path) -> AsyncIterator[bytes]:
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        while block := await asyncio.to_thread(file.read, STREAM_BYTES):
+            yield block
+    finally:
+        file.close()
 
 
 def _fsync(path: Path) -> None:
@@ -196,13 +342,25 @@ def _fsync(path: Path) -> None:
             os.close(number)
 
 
+def open_target(
+    s3: S3Target | None, store_dir: Path, key: Callable[[str], SecretStr | None]
+) -> Target:
+    """Where a MediaStore keeps its objects: its bucket, or the claim mounted at ``store_dir``.
+
+    ``key`` reads a file below the keys folder; it is asked again at every request, so a target
+    outlives the rotation of its credentials. Nothing is sent to a bucket here: whether it can be
+    used shows at the first call. Raises TargetError when the configuration or the folder cannot
+    be used."""
+    return open_claim(store_dir) if s3 is None else Target(s3_store(s3, key))
+
+
 def open_claim(folder: Path) -> Target:
     """The target of a MediaStore on a PersistentVolumeClaim that is mounted at ``folder``.
 
     Raises TargetError when the folder cannot be used."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        store = LocalStore(prefix=folder)
+        store = LocalStore(prefix=folder, automatic_cleanup=True)
     except (exceptions.BaseError, OSError) as error:
-        raise _explain(error) from error
+        raise explain(error) from None
     return Target(store, root=folder)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Literal
 
 import aiohttp
@@ -22,14 +24,18 @@ from pydantic import SecretStr
 
 from sluice_media.contract import TimelineAck, TimelineEnd, TimelineFormat
 from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
-from sluice_media.units import AccessUnit
+from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
-__all__ = ["HubBack", "HubLost", "Position", "TimelineReader"]
+__all__ = ["TRACK_SKEW_TICKS", "HubBack", "HubLost", "Position", "TimelineReader"]
 
 HEARTBEAT_TIMEOUT_SECONDS = 2.0
 """The hub sends a heartbeat every 0.5 s; four missing ones mean that it is dead or frozen."""
 SAME_UNIT_TICKS = 225
 """2.5 ms: another hub's demuxer may place the same audio frame so far off its first place."""
+TRACK_SKEW_TICKS = 2 * TICKS_PER_SECOND
+"""Tracks of one stream are never so far apart while both go on."""
+_FULL_READ_BYTES = 128 << 10
+_RECEIVE_BUFFER_BYTES = 1 << 20
 _CONNECT_TIMEOUT_SECONDS = 3.0
 _RETRY_MIN_SECONDS = 0.1
 _RETRY_MAX_SECONDS = 1.0
@@ -46,8 +52,10 @@ class Position:
 
     @property
     def dts(self) -> int:
-        """The DTS up to which *every* track is held."""
-        return min(self.dts_by_track.values())
+        """The DTS up to which *every* track is held. One that has ended long ago does not count:
+        asking from there would ask for what the others hold."""
+        newest = max(self.dts_by_track.values())
+        return min(dts for dts in self.dts_by_track.values() if newest - dts < TRACK_SKEW_TICKS)
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,6 +64,8 @@ class HubLost:
 
     monotonic: float
     why: str
+    session_unknown: bool = False
+    """The hub answered that it holds nothing of the session that was asked for."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -65,13 +75,37 @@ class HubBack:
     monotonic: float
 
 
+class _Pause:
+    """Lets arrive in the kernel what comes meanwhile. Its buffer takes more than
+    _FULL_READ_BYTES, so a reader that is behind gets full reads, and pauses no more."""
+
+    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
+        self._transport = transport
+        self._seconds = seconds
+        found = transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+
+    async def __call__(self) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.pause_reading()
+        try:
+            await asyncio.sleep(self._seconds)
+        finally:
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+
 class TimelineReader:
     """Reads one stream's timeline as one reader.
 
     ``reader`` names it towards the hub and stays the same over restarts of a recorder, so that its
     acknowledgements belong together. ``since`` asks for content from the last random access point
-    at or before that moment; ``start`` for what follows a position. ``url`` and ``token`` are
-    asked at each connect, since both can change.
+    at or before that moment; ``session_started_at`` for one session from its first random access
+    point on; ``start`` for what follows a position. ``url`` and ``token`` are asked at each
+    connect, since both can change. With ``gather_seconds`` what comes within so long is taken at
+    once: later by so much, for a fraction of the wake-ups.
     """
 
     def __init__(
@@ -83,7 +117,9 @@ class TimelineReader:
         reader: str,
         role: Literal["recorder", "pusher"],
         since: datetime | None = None,
+        session_started_at: datetime | None = None,
         start: Position | None = None,
+        gather_seconds: float = 0.0,
     ) -> None:
         self._session = session
         self._url = url
@@ -91,6 +127,8 @@ class TimelineReader:
         self._reader = reader
         self._role = role
         self._since = since
+        self._session_started_at = session_started_at
+        self._gather_seconds = gather_seconds
         self._timeline = start.timeline if start else None
         self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
         self._held_before: dict[int, int] = {}
@@ -105,19 +143,31 @@ class TimelineReader:
 
     async def records(self) -> AsyncIterator[Record | HubLost | HubBack]:
         """Endless. Cancel the task that iterates to stop reading."""
+        async for batch in self.batches():
+            for record in batch:
+                yield record
+
+    async def batches(self) -> AsyncIterator[list[Record | HubLost | HubBack]]:
+        """The same in lists of what came at once, none of them empty."""
         lost = False
         retry_seconds = _RETRY_MIN_SECONDS
         while True:
             started = time.monotonic()
             try:
-                async for record in self._connection():
-                    if record is None:
+                async for batch in self._connection():
+                    if batch is None:
                         lost, retry_seconds = False, _RETRY_MIN_SECONDS
-                        yield HubBack(time.monotonic())
+                        yield [HubBack(time.monotonic())]
                         continue
-                    if self._is_new(record):
-                        yield record
+                    fresh: list[Record | HubLost | HubBack] = [r for r in batch if self._is_new(r)]
+                    if fresh:
+                        yield fresh
                 why = "the hub closed the connection"
+            except aiohttp.ClientResponseError as refused:
+                why = f"the hub answered {refused.status}"
+                if refused.status == HTTPStatus.NOT_FOUND and self._asks_for_session:
+                    lost = True
+                    yield [HubLost(time.monotonic(), why, session_unknown=True)]
             except TimeoutError:
                 why = "the hub went quiet"
             except (aiohttp.ClientError, OSError) as error:
@@ -127,7 +177,7 @@ class TimelineReader:
             if not lost:
                 lost = True
                 _log.info("hub_lost", why=why)
-                yield HubLost(time.monotonic(), why)
+                yield [HubLost(time.monotonic(), why)]
             if time.monotonic() - started < 5:
                 retry_seconds = min(retry_seconds * 2, _RETRY_MAX_SECONDS)
             await asyncio.sleep(retry_seconds * random.uniform(0.5, 1.0))  # noqa: S311
@@ -149,7 +199,7 @@ class TimelineReader:
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
 
-    async def _connection(self) -> AsyncIterator[Record | None]:
+    async def _connection(self) -> AsyncIterator[list[Record] | None]:
         """One connection's records; first None, when it was accepted."""
         timeout = aiohttp.ClientTimeout(
             total=None,
@@ -166,18 +216,35 @@ class TimelineReader:
             self._held_before = dict(self._taken)
             yield None
             decoder = TimelineDecoder()
+            transport = response.connection.transport if response.connection else None
+            pause = None
+            if self._gather_seconds and transport is not None:
+                pause = _Pause(transport, self._gather_seconds)
             async for data in response.content.iter_any():
-                for record in decoder.feed(data):
-                    yield record
+                batch: list[Record] = []
+                try:
+                    batch.extend(decoder.feed(data))
+                except FramingError:
+                    yield batch  # what came before it is whole
+                    raise
+                yield batch
+                if pause is not None and len(data) < _FULL_READ_BYTES:
+                    await pause()
 
     def _query(self) -> dict[str, str]:
         query = {"reader": self._reader, "role": self._role}
         position = self.position
         if position is not None:
             query["from"] = f"{position.timeline}:{position.dts}"
+        elif self._session_started_at is not None:
+            query["session"] = self._session_started_at.isoformat()
         elif self._since is not None:
             query["since"] = self._since.isoformat()
         return query
+
+    @property
+    def _asks_for_session(self) -> bool:
+        return self._session_started_at is not None and self.position is None
 
     def _headers(self) -> dict[str, str]:
         token = self._token()

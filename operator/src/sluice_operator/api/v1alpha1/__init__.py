@@ -8,6 +8,7 @@ from sluice_operator.api.v1alpha1.recording import (
     Recording,
     RecordingSpec,
     RecordingStatus,
+    Retention,
 )
 from sluice_operator.api.v1alpha1.restream import Restream, RestreamSpec, RestreamStatus
 
@@ -26,6 +27,7 @@ __all__ = [
     "Restream",
     "RestreamSpec",
     "RestreamStatus",
+    "Retention",
 ]
 
 KINDS: tuple[type[Resource], ...] = (LiveStream, Recording, Restream, MediaStore)

@@ -18,9 +18,24 @@ from sluice_operator.api.v1alpha1.common import (
     rules,
 )
 from sluice_operator.api.v1alpha1.conditions import Conditions
+from sluice_operator.api.v1alpha1.recording import RecordingOptions
 from sluice_operator.api.v1alpha1.source import Failover, Push, Source
 
 __all__ = ["LiveStream", "LiveStreamSpec", "LiveStreamStatus"]
+
+
+class RecordingTemplate(RecordingOptions):
+    """The Recordings that autoRecord makes."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "self.recordType == 'Origin'",
+                "recordType Transcoded is not supported yet; use Origin",
+                ".recordType",
+            )
+        )
+    )
 
 
 class LiveStreamSpec(ApiModel):
@@ -50,6 +65,11 @@ class LiveStreamSpec(ApiModel):
     resume_window_seconds: Annotated[int, Field(ge=0, le=1_800)] = 10
     """A publisher that is lost and back within this time continues the same session: recordings
     go on in the same file, restreams keep their connection. Counted from the last media."""
+    auto_record: bool = False
+    """true: each session is recorded, from its first keyframe, by a Recording of its own that is
+    made for it. Stopping or deleting that Recording does not bring it back."""
+    recording_template: RecordingTemplate | None = None
+    """What these Recordings are like; absent: all defaults. A change counts for the next one."""
     workload: Workload | None = None
     """How and where the pods of this stream run."""
     update_policy: Literal["WhenIdle", "Immediate"] = "WhenIdle"
@@ -191,6 +211,8 @@ class LiveStreamStatus(ApiModel):
     """When recordingDuration was measured (UTC)."""
     recording_name: Annotated[str, Field(max_length=253)] | None = None
     """The oldest running Recording."""
+    auto_recorded_until: datetime | None = None
+    """Sessions that began up to this moment got the Recording that autoRecord makes (UTC)."""
     started_at: datetime | None = None
     """When the present or last session began (UTC)."""
     started_at_backup: datetime | None = None

@@ -20,16 +20,55 @@ from sluice_operator.api.v1alpha1.common import (
 )
 from sluice_operator.api.v1alpha1.conditions import Conditions
 
-__all__ = ["DEFAULT_STORE", "Recording", "RecordingSpec", "RecordingStatus"]
+__all__ = [
+    "DEFAULT_STORE",
+    "Recording",
+    "RecordingOptions",
+    "RecordingSpec",
+    "RecordingStatus",
+    "Retention",
+]
 
 DEFAULT_STORE = "default"
 """Name of the MediaStore that an absent storeRef means."""
 
 _NEW = "make a new Recording"
+_TEN_YEARS = 315_360_000
 
 
-class RecordingSpec(ApiModel):
-    """What to record. Only desiredState can be changed later."""
+class Retention(ApiModel):
+    """For how long what was recorded is kept. It counts for each file, from its end."""
+
+    seconds: Annotated[int, Field(ge=1, le=_TEN_YEARS)] | None = None
+    """An MP4 is deleted so long after its end; absent: it is kept for ever."""
+    keep_original: bool = False
+    """true: beside the MP4, the original chunks stay as a playable HLS playlist (originUri)."""
+    original_seconds: Annotated[int, Field(ge=1, le=_TEN_YEARS)] = 604_800
+    """With keepOriginal: the original is deleted so long after the end of its file (7 days)."""
+
+
+class RecordingOptions(ApiModel):
+    """How is recorded and for how long it is kept: in a Recording, and in the recordingTemplate of
+    a LiveStream."""
+
+    store_ref: LocalRef | None = None
+    """The MediaStore that keeps the files; absent: the one named default."""
+    record_type: Literal["Origin", "Transcoded"] = "Origin"
+    """Origin: what the publisher sent, as it is. Transcoded is not supported yet."""
+    split_seconds: Annotated[int, Field(ge=10, le=604_800)] = 14_400
+    """A file that is so long ends at the next keyframe, which begins the next file; nothing is lost
+    or doubled in between."""
+    max_duration_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    """So much media in all files ends the Recording (MaxDurationReached); absent: no limit."""
+    retention: Retention = Retention()
+    """For how long what was recorded is kept. Can be changed at any time."""
+    deletion_policy: Literal["Retain", "Delete"] = "Retain"
+    """What becomes of the files when the Recording is deleted. Retain: they stay in the store.
+    Delete: they are deleted too, and the Recording goes when they are gone."""
+
+
+class RecordingSpec(RecordingOptions):
+    """What to record. Only desiredState and retention can be changed later."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -37,6 +76,11 @@ class RecordingSpec(ApiModel):
             frozen("storeRef", "Recording", _NEW),
             frozen("rearmSeconds", "Recording", _NEW),
             frozen("minimumSeconds", "Recording", _NEW),
+            frozen("recordType", "Recording", _NEW),
+            frozen("splitSeconds", "Recording", _NEW),
+            frozen("maxDurationSeconds", "Recording", _NEW),
+            frozen("startWhenLive", "Recording", _NEW),
+            frozen("deletionPolicy", "Recording", _NEW),
         )
     )
 
@@ -44,12 +88,13 @@ class RecordingSpec(ApiModel):
     """The LiveStream to record. It may be off air or not even exist yet: then it is waited for."""
     desired_state: Literal["Recording", "Stopped"] = "Recording"
     """Stopped ends the recording for good; setting it back later changes nothing."""
+    start_when_live: bool = True
+    """true: a stream that is off air is waited for. false: the Recording fails (StreamNotLive) when
+    the stream is not on air at its creation."""
     rearm_seconds: Annotated[int, Field(ge=0, le=604_800)] = 3_600
     """After the stream went off air its return is waited for so long, and opens the next file."""
     minimum_seconds: Annotated[int, Field(ge=0, le=3_600)] = 10
     """Stopped by desiredState with less than this in all files: nothing is kept (TooShort)."""
-    store_ref: LocalRef | None = None
-    """The MediaStore that keeps the files; absent: the one named default."""
 
 
 class FileGap(ApiModel):
@@ -70,8 +115,11 @@ class RecordingFile(ApiModel):
     """File name, made of ids."""
     title: Annotated[str, Field(max_length=512)] | None = None
     """Stream Record: {title of the stream}, {end time UTC}."""
-    state: Literal["Recording", "Interrupted", "Finalizing", "Ready", "Failed", "Discarded"]
-    """Recording and Interrupted: being written. Finalizing: the MP4 is being made. Ready: there."""
+    state: Literal[
+        "Recording", "Interrupted", "Finalizing", "Ready", "Expired", "Failed", "Discarded"
+    ]
+    """Recording and Interrupted: being written. Finalizing: the MP4 is being made. Ready: there.
+    Expired: retention.seconds have passed, it was deleted."""
     started_at: datetime
     """Wall clock at its first frame (UTC)."""
     ended_at: datetime | None = None
@@ -84,6 +132,11 @@ class RecordingFile(ApiModel):
     """SHA-256 of the MP4, in hex."""
     uri: Annotated[str, Field(max_length=2_048)] | None = None
     """Where the MP4 is."""
+    origin_uri: Annotated[str, Field(max_length=2_048)] | None = None
+    """Where the playlist (HLS) of the original chunks is: while the file is written and made, and
+    after that with retention.keepOriginal."""
+    expires_at: datetime | None = None
+    """When retention deletes the MP4 (UTC); absent: never."""
     gaps: (
         Annotated[
             list[FileGap],
@@ -93,9 +146,19 @@ class RecordingFile(ApiModel):
     ) = None
     """Where media is missing; the first hundred."""
     end_reason: Annotated[str, Field(max_length=64)] | None = None
-    """Why the file was closed: SessionEnded, ParametersChanged, TimelineLost or Stopped."""
+    """Why the file was closed: SessionEnded, ParametersChanged, TimelineLost, Split, Stopped,
+    MaxDurationReached or StorageLimit."""
     message: Annotated[str, Field(max_length=1_024)] | None = None
     """Why it failed, in words."""
+
+
+class StorageUse(ApiModel):
+    """How full the store is."""
+
+    used_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Bytes that all recordings in it take up."""
+    limit_bytes: Annotated[int, Field(ge=0)] | None = None
+    """How many there may be: the store's limit, or the size of its volume."""
 
 
 class RecordingStatus(ApiModel):
@@ -119,11 +182,20 @@ class RecordingStatus(ApiModel):
     ) = None
     """For people; programs read the conditions."""
     end_reason: Annotated[str, Field(max_length=64)] | None = None
-    """Why it ended: Stopped, StreamEnded, TooShort or RecorderLost. Absent until then."""
+    """Why it ended: Stopped, StreamEnded, MaxDurationReached, StorageLimit, TooShort, RecorderLost,
+    StreamNotLive or NoSpace. Absent until then."""
+    session_started_at: datetime | None = None
+    """Of a Recording that autoRecord made: when the session began that it is of (UTC)."""
     stream_uid: Annotated[str, Field(max_length=64)] | None = None
     """Uid of the LiveStream that is recorded; the Recording outlives it."""
     store_name: Annotated[str, Field(max_length=253)] | None = None
     """The MediaStore that keeps the files."""
+    deletion_warned_at: datetime | None = None
+    """When it was said last that its files cannot be deleted (UTC)."""
+    store_generation: Annotated[int, Field(ge=0)] | None = None
+    """The generation of the spec whose retention the store works with."""
+    storage: StorageUse | None = None
+    """How full the store was when this Recording wrote into it last."""
     size_bytes: Annotated[int, Field(ge=0)] | None = None
     """Size of all finished files."""
     file_count: Annotated[int, Field(ge=0)] | None = None
@@ -135,8 +207,8 @@ class RecordingStatus(ApiModel):
     """The files, oldest first; the last two hundred."""
     conditions: Conditions | None = None
     """Ready: the recorder is in place (waiting counts) or has done its work. Succeeded: the files
-    are in the store. StopLatched: it was stopped, which is final. Reconciling, Stalled: only while
-    true."""
+    are in the store. StorageReachable: chunks reach the store. StorageHeadroom: there is room in
+    it. StopLatched: it was stopped, which is final. Reconciling, Stalled: only while true."""
 
 
 class Recording(Resource):

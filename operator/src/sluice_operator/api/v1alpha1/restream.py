@@ -19,46 +19,67 @@ from sluice_operator.api.v1alpha1.common import (
     rules,
 )
 from sluice_operator.api.v1alpha1.conditions import Conditions
+from sluice_operator.api.v1alpha1.uris import (
+    NO_CALLER,
+    PRINTABLE,
+    QUERY,
+    SERVER,
+    SRT,
+    SRT_PORT,
+    SRT_QUERY,
+    USERINFO,
+)
 
 __all__ = ["Restream", "RestreamSpec", "RestreamStatus"]
 
 # The rules exclude each other, so that a user reads one sentence and not five.
-_LISTENER = "self.matches('^srt://.*[?&]mode=listener(&.*)?$')"
-_LATER = "(self.startsWith('srt://') || self.startsWith('rtmps://'))"
-_RTMP = "self.startsWith('rtmp://')"
-_USERINFO = "self.matches('^rtmp://[^/]*@')"
-_QUERY = "self.matches('[?#]')"
-_SERVER_AND_APP = (
-    r"self.matches('^rtmp://([-.A-Za-z0-9_]+|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?/[^/]')"
-)
+_SCHEME = "self.matches('^(rtmps?|srt)://')"
+_RTMP = "self.matches('^rtmps?://')"
+_APP = "self.matches('^rtmps?://[^/]+/[^/]')"
+_NO_PATH = "self.matches('^srt://[^/?]*/?([?].*)?$')"
+_FINE = f"{PRINTABLE} && {_SCHEME} && !{USERINFO}"
+_FINE_SRT = f"{_FINE} && {SRT} && !{NO_CALLER} && {SRT_QUERY}"
+_FINE_RTMP = f"{_FINE} && {_RTMP} && !{QUERY}"
 
 _URI_RULES = rules(
+    Rule(PRINTABLE, "the uri must consist of ASCII characters, without spaces and without '|'"),
     Rule(
-        f"!{_LISTENER}",
-        "an SRT target in listener mode waits to be called, but a restream calls its target: let "
-        "the target listen and use mode=caller here",
+        f"!{PRINTABLE} || {_SCHEME}",
+        "the uri must begin with rtmp://, rtmps:// or srt://",
     ),
     Rule(
-        f"!{_LATER} || {_LISTENER}",
-        "srt:// and rtmps:// are not supported yet; use rtmp://",
-    ),
-    Rule(
-        f"{_RTMP} || {_LATER}",
-        "the uri must begin with rtmp://",
-    ),
-    Rule(
-        f"!{_RTMP} || !{_USERINFO}",
+        f"!({PRINTABLE} && {_SCHEME}) || !{USERINFO}",
         "the uri must not carry a user or password, because everybody who can read the Restream "
         "would see it; put the whole uri into a Secret and name it in uriSecretRef",
     ),
     Rule(
-        f"!{_RTMP} || {_USERINFO} || !{_QUERY}",
+        f"!({_FINE} && {SRT}) || !{NO_CALLER}",
+        "a restream calls its target, so the mode of an SRT target can only be caller: let the "
+        "target listen and use mode=caller here",
+    ),
+    Rule(
+        f"!({_FINE} && {SRT}) || {NO_CALLER} || {SRT_QUERY}",
+        "of an SRT uri's options only mode and latency may stand here; a streamid belongs into "
+        "streamKeySecretRef and a passphrase into passphraseSecretRef, or put the whole uri into a "
+        "Secret and name it in uriSecretRef",
+    ),
+    Rule(
+        f"!({_FINE} && {_RTMP}) || !{QUERY}",
         "the uri must not carry a query or fragment, because that is where keys stand; put the "
         "whole uri into a Secret and name it in uriSecretRef",
     ),
     Rule(
-        f"!{_RTMP} || {_USERINFO} || {_QUERY} || {_SERVER_AND_APP}",
-        "the uri must be rtmp://SERVER/APP; the stream key comes from streamKeySecretRef",
+        f"!({_FINE_RTMP} || {_FINE_SRT}) || {SERVER}",
+        "the uri must name a server: a host name or an address, and perhaps a port",
+    ),
+    Rule(
+        f"!({_FINE_RTMP} && {SERVER}) || {_APP}",
+        "the uri must be rtmp://SERVER/APP or rtmps://SERVER/APP; the stream key comes from "
+        "streamKeySecretRef",
+    ),
+    Rule(
+        f"!({_FINE_SRT} && {SERVER}) || ({SRT_PORT} && {_NO_PATH})",
+        "an SRT uri must be srt://SERVER:PORT, perhaps with ?latency=MILLISECONDS",
     ),
 )
 
@@ -93,8 +114,25 @@ class RestreamSpec(ApiModel):
                 "exactly one of uri and uriSecretRef must be set",
             ),
             Rule(
-                "!has(self.uri) || has(self.streamKeySecretRef)",
-                "beside uri, streamKeySecretRef is required: the Secret that holds the stream key",
+                "!has(self.uri) || !self.uri.startsWith('rtmp') || has(self.streamKeySecretRef)",
+                "beside an rtmp or rtmps uri, streamKeySecretRef is required: the Secret that "
+                "holds the stream key",
+            ),
+            Rule(
+                "!has(self.caSecretRef) || !has(self.uri) || self.uri.startsWith('rtmps://')",
+                "caSecretRef is about the certificate of an rtmps:// target; remove it, or use "
+                "rtmps://",
+            ),
+            Rule(
+                "!has(self.passphraseSecretRef) || !has(self.uri) || self.uri.startsWith('srt://')",
+                "passphraseSecretRef encrypts what goes to an srt:// target; RTMP has no "
+                "passphrase: remove it, and use rtmps:// for encryption",
+            ),
+            Rule(
+                "!(has(self.uriSecretRef) && has(self.caSecretRef)"
+                " && has(self.passphraseSecretRef))",
+                "caSecretRef is for an rtmps target and passphraseSecretRef for an srt one: no "
+                "target takes both",
             ),
         )
     )
@@ -108,11 +146,21 @@ class RestreamSpec(ApiModel):
     uri: (
         Annotated[str, Field(min_length=1, max_length=1_024, json_schema_extra=_URI_RULES)] | None
     ) = None
-    """The target's server and app, rtmp://SERVER/APP, when they are no secret."""
+    """The target, when nothing in it is secret: rtmp://SERVER/APP, rtmps://SERVER/APP or
+    srt://SERVER:PORT, which may say ?latency=MILLISECONDS."""
     uri_secret_ref: SecretKeyRef | None = None
-    """Secret with the target's uri, when that is secret: rtmp://SERVER/APP or with the key."""
+    """Secret with the target's whole uri, when something in it is secret: the server and app, or
+    with the stream key behind it; of SRT also with streamid and passphrase."""
     stream_key_secret_ref: SecretKeyRef | None = None
-    """Secret with the stream key, as the platform gives it."""
+    """Secret with the stream key, as the platform gives it; of an SRT target the streamid."""
+    passphrase_secret_ref: SecretKeyRef | None = None
+    """Secret with the passphrase, 10 to 79 characters, that an SRT target is encrypted with."""
+    ca_secret_ref: SecretKeyRef | None = None
+    """Secret with the certificate authorities (PEM) that an rtmps target's certificate is verified
+    with, when they are not the public ones."""
+    audio: Literal["Keep", "Drop", "Silence"] = "Keep"
+    """Keep: as it comes. Drop: video alone. Silence: a silent track in place of what comes, also
+    when nothing does: some platforms take no video without one."""
     retry: Retry = Retry()
     """How a lost target is dialled again."""
 
@@ -121,7 +169,8 @@ class LastError(ApiModel):
     """The last thing that went wrong with the target."""
 
     class_: Annotated[str, Field(alias="class", max_length=32)]
-    """Dns, Refused, Reset, Timeout, BadName, Unauthorized, Tls, Unsupported or Closed."""
+    """Dns, Refused, Reset, Timeout, BadName, Unauthorized, Tls, Unsupported, Forbidden,
+    Closed."""
     message: Annotated[str, Field(max_length=1_024)]
     """What happened, in words."""
     at: datetime

@@ -7,6 +7,16 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from sluice_operator.api.v1alpha1.common import ApiModel, Rule, SecretKeyRef, rules
+from sluice_operator.api.v1alpha1.uris import (
+    NO_CALLER,
+    PRINTABLE,
+    QUERY,
+    SERVER,
+    SRT,
+    SRT_PORT,
+    SRT_QUERY,
+    USERINFO,
+)
 
 __all__ = ["Failover", "Protocol", "Pull", "PullUri", "Push", "Source"]
 
@@ -52,55 +62,43 @@ class Push(ApiModel):
 
 # The rules exclude each other, so that a user reads one sentence and not five.
 _SCHEME = "self.matches('^(rtmps?|srt|https?|rtsps?)://')"
-_PRINTABLE = "self.matches('^[!-{}~]*$')"
-_USERINFO = "self.matches('^[a-z]+://[^/?#]*@')"
-_SRT = "self.startsWith('srt://')"
-_NO_CALLER = "self.matches('^srt://.*[?&]mode=(listener|rendezvous)(&.*)?$')"
-_QUERY = "self.matches('[?#]')"
-_SRT_QUERY = (
-    r"self.matches('^[^?#]*([?](mode=caller|latency=[0-9]+)(&(mode=caller|latency=[0-9]+))*)?$')"
-)
-_SERVER = (
-    r"self.matches('^[a-z]+://([-.A-Za-z0-9_]+|\\[[0-9a-fA-F:.]+\\])(:[0-9]{1,5})?([/?].*)?$')"
-)
-_SRT_PORT = "self.matches('^srt://[^/?]*:[0-9]{1,5}([/?].*)?$')"
-_FINE = f"{_PRINTABLE} && {_SCHEME} && !{_USERINFO}"
+_FINE = f"{PRINTABLE} && {_SCHEME} && !{USERINFO}"
 
 _URI_RULES = rules(
     Rule(
-        f"!{_PRINTABLE} || {_SCHEME}",
+        f"!{PRINTABLE} || {_SCHEME}",
         "the uri must begin with rtmp://, rtmps://, srt://, http://, https://, rtsp:// or rtsps://",
     ),
     Rule(
-        _PRINTABLE,
+        PRINTABLE,
         "the uri must consist of ASCII characters, without spaces and without '|'",
     ),
     Rule(
-        f"!({_PRINTABLE} && {_SCHEME}) || !{_USERINFO}",
+        f"!({PRINTABLE} && {_SCHEME}) || !{USERINFO}",
         "the uri must not carry a user or password, because everybody who can read the LiveStream "
         "would see it; put the whole uri into a Secret and name it in uriSecretRef",
     ),
     Rule(
-        f"!({_FINE} && {_SRT}) || !{_NO_CALLER}",
+        f"!({_FINE} && {SRT}) || !{NO_CALLER}",
         "an SRT source is called by the stream, so the mode can only be caller: let the source "
         "listen; a source that calls by itself is a publisher (source.push)",
     ),
     Rule(
-        f"!({_FINE} && {_SRT}) || {_NO_CALLER} || {_SRT_QUERY}",
+        f"!({_FINE} && {SRT}) || {NO_CALLER} || {SRT_QUERY}",
         "of an SRT uri's options only mode and latency may stand here; streamid and passphrase "
         "are secret: put the whole uri into a Secret and name it in uriSecretRef",
     ),
     Rule(
-        f"!({_FINE}) || {_SRT} || !{_QUERY}",
+        f"!({_FINE}) || {SRT} || !{QUERY}",
         "the uri must not carry a query or fragment, because that is where keys stand; put the "
         "whole uri into a Secret and name it in uriSecretRef",
     ),
     Rule(
-        f"!({_FINE}) || {_SERVER}",
+        f"!({_FINE}) || {SERVER}",
         "the uri must name a server: a host name or an address, and perhaps a port",
     ),
     Rule(
-        f"!({_FINE} && {_SRT} && {_SERVER}) || {_SRT_PORT}",
+        f"!({_FINE} && {SRT} && {SERVER}) || {SRT_PORT}",
         "an SRT uri must name a port: srt://SERVER:PORT",
     ),
 )

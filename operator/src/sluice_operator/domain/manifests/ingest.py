@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import HUB_PORT, AddressGuard, IngestConfig, PullConfig, RingPin
+from sluice_media.contract import HUB_PORT, IngestConfig, PullConfig, RingPin
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.api.v1alpha1.source import Pull
+from sluice_operator.domain.manifests.guard import address_guard
 from sluice_operator.domain.manifests.keys import (
     own_token,
     publisher_keys,
@@ -30,6 +32,7 @@ def ingest_config(
     settings: DomainSettings,
     pins: Sequence[RingPin],
     *,
+    auto_recorded_until: datetime | None,
     drain: bool,
 ) -> IngestConfig:
     push, pull = spec.source.push, spec.source.pull
@@ -51,6 +54,9 @@ def ingest_config(
         stall_milliseconds=spec.failover.stall_milliseconds,
         resume_window_seconds=spec.resume_window_seconds,
         pins=list(pins),
+        auto_record=spec.auto_record,
+        auto_recorded_until=auto_recorded_until,
+        spool_limit_bytes=settings.ingest_spool_bytes,
         drain=drain,
     )
 
@@ -62,11 +68,7 @@ def _pull_config(pull: Pull, settings: DomainSettings) -> PullConfig:
         retry_seconds=pull.retry_seconds,
         inactivity_seconds=pull.inactivity_seconds,
         standby=pull.standby,
-        guard=AddressGuard(
-            denied=list(settings.denied_ranges),
-            allowed=list(settings.allowed_ranges),
-            cluster_domain=settings.cluster_domain,
-        ),
+        guard=address_guard(settings),
     )
 
 
@@ -74,6 +76,8 @@ def ingest_template(owner: Owner, spec: LiveStreamSpec, settings: DomainSettings
     shape = PodShape(
         keys=_keys(owner, spec),
         ports=(("hub", HUB_PORT),),
+        spool_bytes=settings.ingest_spool_bytes if spec.auto_record else None,
+        spool_capped=False,
         grace_seconds=_GRACE_SECONDS,
         workload=spec.workload,
         own_resources=True,

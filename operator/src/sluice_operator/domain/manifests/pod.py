@@ -19,13 +19,25 @@ from sluice_operator.api.v1alpha1.common import ApiModel, ContainerResources, Wo
 from sluice_operator.domain.manifests.config import CONFIG_KEY
 from sluice_operator.domain.manifests.meta import labels, selector
 from sluice_operator.domain.names import TEMPLATE_ANNOTATION
-from sluice_operator.domain.observed import DomainSettings
+from sluice_operator.domain.observed import DomainSettings, Raw
 from sluice_operator.domain.owner import Owner
+from sluice_operator.domain.quantities import bytes_of
 
-__all__ = ["KeyMount", "PodShape", "deployment", "pod_template", "template_hash"]
+__all__ = [
+    "KeyMount",
+    "PodShape",
+    "deployment",
+    "pod_template",
+    "spool_limit_in",
+    "template_hash",
+]
 
 _UID = 65532
 _KEY_FILE_MODE = 0o440
+_DISK = "ephemeral-storage"
+_SPOOL = "spool"
+_MEBIBYTE = 1 << 20
+_SPOOL_MARGIN_BYTES = 64 * _MEBIBYTE
 _UNREACHABLE_SECONDS = 30
 """After so long on a node that nobody hears of, a pod is replaced (Kubernetes' default: 300)."""
 
@@ -51,6 +63,15 @@ class PodShape:
     """(name, port) beside the status port."""
     claim: str | None = None
     """PersistentVolumeClaim to be mounted at STORE_DIR."""
+    spool_bytes: int | None = None
+    """What the role keeps at most on its own disk: the scheduler sets that aside. None: little."""
+    spool_capped: bool = True
+    """False: the volume has no size limit of its own. The kubelet evicts who exceeds one, and the
+    limit that a role keeps to can change while its pod stays (a stream is on air)."""
+    service_account: str | None = None
+    """Whose identity a cloud gives the pod; no token of it is mounted."""
+    priority_class: str | None = None
+    """Where the stream's workload does not say."""
     grace_seconds: int = 15
     restart_policy: str = "Always"
     workload: Workload | None = field(default=None)
@@ -116,13 +137,16 @@ def pod_template(owner: Owner, settings: DomainSettings, shape: PodShape) -> dic
         "containers": [_container(owner, settings, shape, workload)],
         "volumes": _volumes(owner, shape),
     }
+    if shape.service_account:
+        spec["serviceAccountName"] = shape.service_account
     secrets = [*settings.image_pull_secrets, *(s.name for s in workload.image_pull_secrets or ())]
     if secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in dict.fromkeys(secrets)]
     if workload.node_selector:
         spec["nodeSelector"] = dict(workload.node_selector)
-    if workload.priority_class_name:
-        spec["priorityClassName"] = workload.priority_class_name
+    priority = workload.priority_class_name or shape.priority_class
+    if priority:
+        spec["priorityClassName"] = priority
     digest = _digest(spec, {_volume_name(key.folder) for key in shape.keys if key.optional})
     return {
         "metadata": {"labels": labels(owner), "annotations": {TEMPLATE_ANNOTATION: digest}},
@@ -191,8 +215,33 @@ def _resources(
     role: str, settings: DomainSettings, shape: PodShape, workload: Workload
 ) -> dict[str, Any]:
     if shape.own_resources and workload.resources is not None:
-        return _dump(workload.resources)
-    return {part: dict(values) for part, values in settings.resources.get(role, {}).items()}
+        found = _dump(workload.resources)
+    else:
+        found = {part: dict(values) for part, values in settings.resources.get(role, {}).items()}
+    if shape.spool_bytes is not None:
+        disk = {_DISK: _spool_volume(shape.spool_bytes)}
+        found["requests"] = disk | found.get("requests", {})
+    return found
+
+
+def _spool_volume(limit_bytes: int) -> str:
+    """How big the volume must be for a role that keeps at most ``limit_bytes`` there.
+
+    A chunk or segment is still open beside those that count, and journals are written: who is
+    evicted for a few bytes too many loses all of them."""
+    size = limit_bytes + limit_bytes // 4 + _SPOOL_MARGIN_BYTES
+    return f"{-(-size // _MEBIBYTE)}Mi"
+
+
+def spool_limit_in(workload: Raw | None) -> int | None:
+    """What the role may keep on the volume that its Job or Deployment was made with; None: there
+    is no such volume, or it has no limit."""
+    template = ((workload or {}).get("spec") or {}).get("template") or {}
+    for volume in (template.get("spec") or {}).get("volumes") or ():
+        size = (volume.get("emptyDir") or {}).get("sizeLimit")
+        if volume["name"] == _SPOOL and size is not None:
+            return max(0, (bytes_of(str(size)) - _SPOOL_MARGIN_BYTES) * 4 // 5)
+    return None
 
 
 def _tolerations() -> list[dict[str, Any]]:
@@ -257,7 +306,10 @@ def _volumes(owner: Owner, shape: PodShape) -> list[dict[str, Any]]:
         }
     ]
     volumes += [_key_volume(folder, keys) for folder, keys in _folders(shape.keys).items()]
-    volumes += [{"name": "spool", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
+    spool: dict[str, Any] = {}
+    if shape.spool_bytes is not None and shape.spool_capped:
+        spool["sizeLimit"] = _spool_volume(shape.spool_bytes)
+    volumes += [{"name": _SPOOL, "emptyDir": spool}, {"name": "tmp", "emptyDir": {}}]
     if shape.claim:
         volumes.append({"name": "store", "persistentVolumeClaim": {"claimName": shape.claim}})
     return volumes
@@ -269,7 +321,7 @@ def _mounts(shape: PodShape) -> list[dict[str, Any]]:
         {"name": _volume_name(folder), "mountPath": f"{KEYS_DIR}/{folder}", "readOnly": True}
         for folder in _folders(shape.keys)
     ]
-    mounts += [{"name": "spool", "mountPath": SPOOL_DIR}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+    mounts += [{"name": _SPOOL, "mountPath": SPOOL_DIR}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
     if shape.claim:
         mounts.append({"name": "store", "mountPath": STORE_DIR})
     return mounts

@@ -6,17 +6,31 @@ from typing import Any
 
 from sluice_media.contract import PusherConfig, StreamRef
 from sluice_operator.api.v1alpha1 import RestreamSpec
-from sluice_operator.api.v1alpha1.common import Workload
-from sluice_operator.domain.manifests.keys import own_token, stream_key, target_uri
-from sluice_operator.domain.manifests.pod import PodShape, pod_template
+from sluice_operator.api.v1alpha1.common import SecretKeyRef, Workload
+from sluice_operator.domain.claims import Claim
+from sluice_operator.domain.manifests.guard import address_guard
+from sluice_operator.domain.manifests.keys import (
+    own_token,
+    stream_key,
+    target_ca,
+    target_passphrase,
+    target_uri,
+)
+from sluice_operator.domain.manifests.pod import KeyMount, PodShape, pod_template
 from sluice_operator.domain.names import RESTART_ANNOTATION
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["pusher_config", "pusher_template"]
+__all__ = ["pusher_config", "pusher_template", "users_secrets"]
 
 
-def pusher_config(owner: Owner, spec: RestreamSpec, stream: StreamRef | None) -> PusherConfig:
+def pusher_config(
+    owner: Owner,
+    spec: RestreamSpec,
+    settings: DomainSettings,
+    stream: StreamRef | None,
+    claim: Claim,
+) -> PusherConfig:
     return PusherConfig(
         namespace=owner.namespace,
         name=owner.name,
@@ -26,19 +40,36 @@ def pusher_config(owner: Owner, spec: RestreamSpec, stream: StreamRef | None) ->
         active=spec.active,
         uri=spec.uri,
         has_stream_key=spec.stream_key_secret_ref is not None,
+        has_passphrase=spec.passphrase_secret_ref is not None,
+        has_ca=spec.ca_secret_ref is not None,
+        audio=spec.audio,
         restart=owner.annotations.get(RESTART_ANNOTATION, ""),
         retry_min_seconds=spec.retry.min_seconds,
         retry_max_seconds=spec.retry.max_seconds,
         give_up_seconds=spec.retry.give_up_seconds,
+        guard=address_guard(settings),
+        duplicate_of=claim.duplicate_of,
+        cleared_target=claim.cleared_target,
     )
 
 
 def pusher_template(
     owner: Owner, spec: RestreamSpec, settings: DomainSettings, workload: Workload | None
 ) -> dict[str, Any]:
-    keys = [own_token(owner)]
-    if spec.uri_secret_ref is not None:
-        keys.append(target_uri(spec.uri_secret_ref))
-    if spec.stream_key_secret_ref is not None:
-        keys.append(stream_key(spec.stream_key_secret_ref))
+    keys = [own_token(owner), *(mount for mount, _ in _users_keys(spec))]
     return pod_template(owner, settings, PodShape(keys=keys, workload=workload))
+
+
+def users_secrets(spec: RestreamSpec) -> tuple[SecretKeyRef, ...]:
+    """The keys of the user's own Secrets that the pusher mounts."""
+    return tuple(ref for _, ref in _users_keys(spec))
+
+
+def _users_keys(spec: RestreamSpec) -> list[tuple[KeyMount, SecretKeyRef]]:
+    given = (
+        (target_uri, spec.uri_secret_ref),
+        (stream_key, spec.stream_key_secret_ref),
+        (target_passphrase, spec.passphrase_secret_ref),
+        (target_ca, spec.ca_secret_ref),
+    )
+    return [(mount(ref), ref) for mount, ref in given if ref is not None]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import DesiredState, RecorderConfig, StreamRef
+from sluice_media.contract import DesiredState, RecorderConfig, S3Target, StreamRef
 from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.api.v1alpha1.common import Workload
 from sluice_operator.domain.manifests.keys import own_token
 from sluice_operator.domain.manifests.meta import metadata
+from sluice_operator.domain.manifests.place import StorePlace
 from sluice_operator.domain.manifests.pod import PodShape, pod_template
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["recorder_config", "recorder_job", "recording_prefix"]
+__all__ = ["RecorderOrders", "recorder_config", "recorder_job", "recording_prefix"]
 
 _GRACE_SECONDS = 30
 """A recorder flushes within 20 s of SIGTERM."""
@@ -25,34 +28,53 @@ def recording_prefix(owner: Owner) -> str:
     return f"recordings/{owner.uid}"
 
 
-def recorder_config(
-    owner: Owner, spec: RecordingSpec, stream: StreamRef | None, *, stopped: bool, keep_all: bool
-) -> RecorderConfig:
-    """``keep_all``: nothing is too short to be kept (the Recording is deleted, not stopped)."""
+@dataclass(slots=True, frozen=True)
+class RecorderOrders:
+    """What of a recorder's configuration does not stand in the spec."""
+
+    stream: StreamRef | None
+    stopped: bool
+    keep_all: bool
+    """Nothing is too short to be kept (the Recording is deleted, not stopped)."""
+    session_started_at: datetime | None
+    s3: S3Target | None
+    uri_base: str
+    spool_limit_bytes: int
+
+
+def recorder_config(owner: Owner, spec: RecordingSpec, orders: RecorderOrders) -> RecorderConfig:
     return RecorderConfig(
         namespace=owner.namespace,
         name=owner.name,
         uid=owner.uid,
         generation=owner.generation,
-        stream=stream,
-        desired_state=DesiredState.STOPPED if stopped else DesiredState.RECORDING,
+        stream=orders.stream,
+        desired_state=DesiredState.STOPPED if orders.stopped else DesiredState.RECORDING,
         created_at=owner.created_at,
         prefix=recording_prefix(owner),
-        minimum_seconds=0 if keep_all else spec.minimum_seconds,
+        minimum_seconds=0 if orders.keep_all else spec.minimum_seconds,
         rearm_seconds=spec.rearm_seconds,
+        split_seconds=spec.split_seconds,
+        max_duration_seconds=spec.max_duration_seconds,
+        session_started_at=orders.session_started_at,
+        s3=orders.s3,
+        uri_base=orders.uri_base,
+        spool_limit_bytes=orders.spool_limit_bytes,
     )
 
 
 def recorder_job(
-    owner: Owner, settings: DomainSettings, claim: str, workload: Workload | None
+    owner: Owner, settings: DomainSettings, place: StorePlace, workload: Workload | None
 ) -> dict[str, Any]:
     """Applied once, never again.
 
     ``TerminatingOrFailed``: with ``Failed`` the Job of a lost node never gets a replacement. The
     end is read from the journal, so the Job itself may try for ever."""
     shape = PodShape(
-        keys=(own_token(owner),),
-        claim=claim,
+        keys=(own_token(owner), *place.keys),
+        claim=place.claim,
+        spool_bytes=settings.recorder_spool_bytes,
+        service_account=place.service_account,
         grace_seconds=_GRACE_SECONDS,
         restart_policy="OnFailure",
         workload=workload,

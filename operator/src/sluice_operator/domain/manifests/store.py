@@ -9,27 +9,21 @@ from sluice_operator.api.v1alpha1 import DEFAULT_STORE, MediaStore, MediaStoreSp
 from sluice_operator.api.v1alpha1.mediastore import ClaimTemplate
 from sluice_operator.domain.manifests.keys import own_token
 from sluice_operator.domain.manifests.meta import metadata
+from sluice_operator.domain.manifests.place import StorePlace
 from sluice_operator.domain.manifests.pod import PodShape, pod_template
-from sluice_operator.domain.names import API_VERSION, NAME_LABEL, child_name
-from sluice_operator.domain.observed import DefaultStore, DomainSettings, Raw
+from sluice_operator.domain.names import API_VERSION, NAME_LABEL
+from sluice_operator.domain.observed import DefaultBucket, DefaultStore, DomainSettings
 from sluice_operator.domain.owner import Owner
+from sluice_operator.domain.quantities import bytes_of
 
 __all__ = [
     "claim_manifest",
-    "claim_name",
     "default_store_manifest",
     "store_config",
     "store_template",
 ]
 
 _GRACE_SECONDS = 30
-
-
-def claim_name(store: Raw) -> str:
-    """The PersistentVolumeClaim of a MediaStore: the one it names, or the one made for it."""
-    spec = MediaStoreSpec.model_validate(store["spec"])
-    named = spec.persistent_volume_claim.claim_name
-    return named or child_name(store["metadata"]["name"], "store")
 
 
 def claim_manifest(owner: Owner, template: ClaimTemplate) -> dict[str, Any]:
@@ -54,32 +48,62 @@ def claim_manifest(owner: Owner, template: ClaimTemplate) -> dict[str, Any]:
 
 
 def default_store_manifest(namespace: str, template: DefaultStore) -> dict[str, Any]:
-    claim: dict[str, Any] = {"size": template.size}
-    if template.storage_class_name is not None:
-        claim["storageClassName"] = template.storage_class_name
+    spec: dict[str, Any] = {}
+    if template.bucket is not None:
+        spec["s3"] = _default_s3(namespace, template.bucket)
+    else:
+        claim: dict[str, Any] = {"size": template.size}
+        if template.storage_class_name is not None:
+            claim["storageClassName"] = template.storage_class_name
+        spec["persistentVolumeClaim"] = {"template": claim}
+    if template.limit:
+        spec["limit"] = template.limit
     return {
         "apiVersion": API_VERSION,
         "kind": MediaStore.crd.kind,
         "metadata": {"name": DEFAULT_STORE, "namespace": namespace},
-        "spec": {"persistentVolumeClaim": {"template": claim}},
+        "spec": spec,
     }
 
 
-def store_config(owner: Owner, claim: str) -> StoreConfig:
+def _default_s3(namespace: str, template: DefaultBucket) -> dict[str, Any]:
+    """A namespace keeps to its own prefix: in one bucket nobody meets another one's recordings."""
+    s3: dict[str, Any] = {
+        "bucket": template.bucket,
+        "region": template.region,
+        "prefix": f"{template.prefix}/{namespace}" if template.prefix else namespace,
+        "pathStyle": template.path_style,
+        "serviceAccountName": template.service_account_name,
+    }
+    return s3 | ({"endpoint": template.endpoint} if template.endpoint else {})
+
+
+def store_config(
+    owner: Owner, spec: MediaStoreSpec, place: StorePlace, settings: DomainSettings
+) -> StoreConfig:
     return StoreConfig(
         namespace=owner.namespace,
         name=owner.name,
         uid=owner.uid,
         generation=owner.generation,
-        uri_base=f"pvc://{claim}/",
+        uri_base=place.uri_base,
+        s3=place.s3,
+        limit_bytes=bytes_of(spec.limit) if spec.limit else None,
+        warn_at_percent=spec.warn_at_percent,
+        scratch_limit_bytes=settings.store_scratch_bytes if place.s3 is not None else None,
     )
 
 
-def store_template(owner: Owner, settings: DomainSettings, claim: str) -> dict[str, Any]:
+def store_template(owner: Owner, settings: DomainSettings, place: StorePlace) -> dict[str, Any]:
+    """With a claim, what is being made is on the claim too."""
     shape = PodShape(
-        keys=(own_token(owner),),
+        keys=(own_token(owner), *place.keys),
         ports=(("store", STORE_PORT),),
-        claim=claim,
+        claim=place.claim,
+        spool_bytes=settings.store_scratch_bytes if place.s3 is not None else None,
+        spool_capped=False,
+        service_account=place.service_account,
+        priority_class=settings.store_priority_class or None,
         grace_seconds=_GRACE_SECONDS,
     )
     return pod_template(owner, settings, shape)

@@ -1,0 +1,61 @@
+"""Units in, RTMP messages out: what one accepted publish sends (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sluice_media.flv.mux import FlvMuxer
+from sluice_media.flv.tags import FlvTag
+from sluice_media.push.channel import CodecRefused
+from sluice_media.push.feeder import QueuedUnit
+from sluice_media.push.tracks import FOURCCS, TrackPlan, refused_codec
+from sluice_media.rtmp.client import ClientSession
+from sluice_media.units import TrackFormat
+
+__all__ = ["FlvWriter", "needed_fourccs"]
+
+
+def needed_fourccs(formats: Iterable[TrackFormat]) -> frozenset[str]:
+    """What a target must announce to get these tracks."""
+    return frozenset(FOURCCS[f.codec] for f in formats if f.codec in FOURCCS)
+
+
+class FlvWriter:
+    """Of one connection: its tracks, its clock, and headers whenever they change."""
+
+    def __init__(self, session: ClientSession, plan: TrackPlan) -> None:
+        self._session = session
+        self._plan = plan
+        self._muxer = FlvMuxer()
+        self._source: tuple[TrackFormat, ...] | None = None
+        self._formats: tuple[TrackFormat, ...] | None = None
+        self._first_dts: int | None = None
+
+    def encode(self, items: Sequence[QueuedUnit]) -> bytes:
+        """The bytes of some units. Raises CodecRefused when a codec turns up that the target
+        does not take."""
+        parts: list[bytes | memoryview] = []
+        for item in items:
+            if item.formats is not self._source:
+                self._source = item.formats
+                self._begin(self._plan.take_formats(item.formats), parts)
+            if self._first_dts is None:
+                self._first_dts = item.unit.dts
+            for unit in self._plan.units(item.unit):
+                # Audio from before the first picture would have to be stamped with its time.
+                if unit.dts >= self._first_dts and (tag := self._muxer.unit(unit)) is not None:
+                    self._put(tag, parts)
+        return b"".join(parts)
+
+    def _begin(self, formats: tuple[TrackFormat, ...], parts: list[bytes | memoryview]) -> None:
+        if formats == self._formats:
+            return
+        self._formats = formats
+        for fourcc in sorted(needed_fourccs(formats)):
+            if not self._session.takes(fourcc):
+                raise CodecRefused(refused_codec(fourcc))
+        for tag in self._muxer.start(formats):
+            self._put(tag, parts)
+
+    def _put(self, tag: FlvTag, parts: list[bytes | memoryview]) -> None:
+        parts += self._session.media_buffers(tag.type_id, tag.timestamp_ms, tag.payload)

@@ -1,0 +1,173 @@
+"""A publish over RTMP or RTMPS: the socket around the sans-io client."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import Sequence
+
+from sluice_media.guard import DialGuard
+from sluice_media.push.channel import Backlog, CodecRefused
+from sluice_media.push.failures import Failure, FailureClass, TargetFailure, from_status
+from sluice_media.push.feeder import QueuedUnit
+from sluice_media.push.flv_writer import FlvWriter, needed_fourccs
+from sluice_media.push.target import Target
+from sluice_media.push.tls import client_context
+from sluice_media.push.tracks import AudioPolicy, TrackPlan, outgoing, refused_codec
+from sluice_media.rtmp.client import ClientSession
+from sluice_media.rtmp.errors import RtmpError
+from sluice_media.rtmp.events import ClientEvent, Closed, CodecsNotAnnounced, PublishAccepted
+from sluice_media.rtmp.url import RtmpUrl
+from sluice_media.units import TrackFormat
+
+__all__ = ["RtmpChannel"]
+
+WRITE_BYTES = 64 << 10
+_READ_BYTES = 64 << 10
+_DRAIN_POLL_SECONDS = 0.02
+_SOCKET_OPTIONS = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    # A peer that vanished while we wait for the source is found after 25 s.
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+)
+_INT = struct.Struct("i")
+_TCP_INFO_BYTES = 232
+_BYTES_ACKED = struct.Struct("=120xQ")
+_SEND_WINDOW = struct.Struct("=228xI")
+"""``tcpi_bytes_acked`` (Linux 4.1) and ``tcpi_snd_wnd`` (5.4) in ``struct tcp_info``."""
+
+
+class RtmpChannel:
+    """See :class:`sluice_media.push.channel.Channel`. ``formats``: the stream's tracks now."""
+
+    paced = False
+
+    def __init__(
+        self,
+        target: Target,
+        url: RtmpUrl,
+        guard: DialGuard,
+        audio: AudioPolicy,
+        formats: Sequence[TrackFormat],
+    ) -> None:
+        self._target = target
+        self._url = url
+        self._guard = guard
+        self._session = ClientSession(
+            app=url.app,
+            tc_url=url.tc_url,
+            stream_key=url.key,
+            needs=needed_fourccs(outgoing(formats, audio)),
+        )
+        self._flv = FlvWriter(self._session, TrackPlan(audio))
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def open(self) -> None:
+        tls = client_context(self._target.ca_pem) if self._url.tls else None
+        reader, writer = self._streams = await self._guard.dial(self._url.host, self._url.port, tls)
+        writer.transport.set_write_buffer_limits(high=WRITE_BYTES)
+        connected: socket.socket = writer.get_extra_info("socket")
+        for level, option, value in _SOCKET_OPTIONS:
+            connected.setsockopt(level, option, value)
+        writer.write(self._session.take_output())
+        while not self._session.accepted:
+            if not (data := await reader.read(_READ_BYTES)):
+                raise TargetFailure(
+                    Failure(
+                        FailureClass.CLOSED,
+                        "the target closed the connection without accepting the stream; "
+                        "are the server address and the stream key right?",
+                    )
+                )
+            try:
+                self._take(data)
+            except RtmpError as error:
+                # The text of an RtmpError never quotes what came over the wire.
+                raise TargetFailure(
+                    Failure(FailureClass.UNSUPPORTED, f"the target does not speak RTMP: {error}")
+                ) from None
+
+    async def watch(self) -> Failure:
+        reader, _ = self._open_streams()
+        try:
+            while data := await reader.read(_READ_BYTES):
+                self._take(data)
+        except RtmpError as error:
+            return Failure(FailureClass.RESET, f"the target broke the RTMP protocol: {error}")
+        except TargetFailure as ended:
+            return ended.failure
+        return Failure(FailureClass.CLOSED, "the target closed the connection")
+
+    async def send(self, items: Sequence[QueuedUnit]) -> int:
+        data = self._flv.encode(items)
+        _, writer = self._open_streams()
+        writer.write(data)
+        await writer.drain()
+        return len(data)
+
+    async def finish(self, items: Sequence[QueuedUnit]) -> int:
+        sent = await self.send(items)
+        goodbye = self._session.close()
+        _, writer = self._open_streams()
+        writer.write(goodbye)
+        while self.backlog().waiting_bytes:  # noqa: ASYNC110  the kernel tells when asked, only
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+        return sent + len(goodbye)
+
+    def keep_alive(self) -> int:
+        """An Acknowledgement: legal at any time, and nobody has to answer it. (A ping is the
+        server's to send; servers exist that drop a client for one.)"""
+        data = self._session.acknowledge()
+        _, writer = self._open_streams()
+        writer.write(data)
+        return len(data)
+
+    def backlog(self) -> Backlog:
+        """From the transport, the kernel's send queue (SIOCOUTQ) and the window that the target's
+        kernel offers: acknowledged plus offered bytes grow only while somebody reads there."""
+        if self._streams is None or self._streams[1].transport.is_closing():
+            return Backlog(0)
+        writer = self._streams[1]
+        connected: socket.socket = writer.get_extra_info("socket")
+        answer = fcntl.ioctl(connected.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+        (in_kernel,) = _INT.unpack(answer)
+        reach = None
+        info = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+        if len(info) >= _TCP_INFO_BYTES:
+            reach = _BYTES_ACKED.unpack_from(info)[0] + _SEND_WINDOW.unpack_from(info)[0]
+        return Backlog(int(in_kernel) + writer.transport.get_write_buffer_size(), reach)
+
+    def abort(self) -> None:
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+
+    def _open_streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None:
+            raise RuntimeError("the channel is not open")
+        return self._streams
+
+    def _take(self, data: bytes) -> None:
+        """What the target sent. Raises TargetFailure, CodecRefused and RtmpError."""
+        was_accepted = self._session.accepted
+        for event in self._session.feed(data):
+            if not isinstance(event, PublishAccepted):
+                self._refused(event, was_accepted)
+        if output := self._session.take_output():
+            self._open_streams()[1].write(output)
+
+    def _refused(self, event: ClientEvent, was_accepted: bool) -> None:
+        if isinstance(event, CodecsNotAnnounced):
+            raise CodecRefused(refused_codec(event.fourccs[0]))
+        if isinstance(event, PublishAccepted):
+            return
+        failure = from_status(event.code, self._target.scrub(event.description))
+        if isinstance(event, Closed) and was_accepted and failure.class_ is FailureClass.BAD_NAME:
+            # It was accepted once, so this is an end and no refusal.
+            failure = Failure(FailureClass.CLOSED, failure.message)
+        raise TargetFailure(failure)

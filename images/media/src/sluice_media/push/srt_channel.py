@@ -1,0 +1,163 @@
+"""A publish over SRT: transport packets, paced, from a caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from pydantic import SecretStr
+
+from sluice_media.codecs import CodecError
+from sluice_media.guard import Address, DialGuard
+from sluice_media.mpegts.mux import TsMuxer
+from sluice_media.push.channel import Backlog, CodecRefused
+from sluice_media.push.failures import Failure, FailureClass, TargetFailure, from_srt_refusal
+from sluice_media.push.feeder import QueuedUnit
+from sluice_media.push.tracks import AudioPolicy, TrackPlan, carried_by_ts
+from sluice_media.srt.caller import SrtCaller, SrtTarget, dial
+from sluice_media.srt.errors import ConnectionLost, ConnectRefused, ConnectTimeout, SrtError
+from sluice_media.srt.url import SrtUrl
+from sluice_media.units import TrackFormat
+
+__all__ = ["SrtChannel"]
+
+_LIVENESS_SECONDS = 0.25
+_DRAIN_SECONDS = 4.0
+_STUCK_MS = 2_000
+"""A send buffer as old as that when a connection breaks: the target had stopped answering."""
+_log = structlog.get_logger(__name__)
+
+
+class SrtChannel:
+    """See :class:`sluice_media.push.channel.Channel`."""
+
+    paced = True
+
+    def __init__(self, place: str, url: SrtUrl, guard: DialGuard, audio: AudioPolicy) -> None:
+        """``place`` is the redacted address, for sentences."""
+        self._place = place
+        self._url = url
+        self._guard = guard
+        self._ts = TsWriter(TrackPlan(audio))
+        self._caller: SrtCaller | None = None
+        self._last = Backlog(0)
+        self._buffer_ms = 0
+
+    async def open(self) -> None:
+        failure: SrtError = ConnectTimeout("nobody answers there")
+        for address in await self._guard.addresses(self._url.host):
+            try:
+                self._caller = await dial(self._srt_target(address))
+            except (ConnectTimeout, ConnectRefused) as tried:
+                failure = tried
+                continue
+            return
+        if isinstance(failure, ConnectRefused):
+            raise TargetFailure(from_srt_refusal(failure, self._place))
+        raise TargetFailure(
+            Failure(
+                FailureClass.TIMEOUT,
+                f"{self._place} does not answer as SRT: nothing listens there, or UDP does not "
+                "get through",
+            )
+        )
+
+    async def watch(self) -> Failure:
+        caller = self._open_caller()
+        while caller.connected:  # noqa: ASYNC110  libsrt tells when it is asked
+            await asyncio.sleep(_LIVENESS_SECONDS)
+        return self._loss()
+
+    async def send(self, items: Sequence[QueuedUnit]) -> int:
+        data = self._ts.encode(items)
+        try:
+            await self._open_caller().send(data, items[-1].unit.dts)
+        except ConnectionLost:
+            raise TargetFailure(self._loss()) from None
+        return len(data)
+
+    async def finish(self, items: Sequence[QueuedUnit]) -> int:
+        sent = await self.send(items) if items else 0
+        await self._open_caller().drain(_DRAIN_SECONDS)
+        self.abort()  # SRT's way of saying goodbye is to close
+        return sent
+
+    def keep_alive(self) -> int:
+        """SRT keeps itself alive, once a second."""
+        return 0
+
+    def backlog(self) -> Backlog:
+        stats = self._caller.stats() if self._caller is not None else None
+        if stats is not None:
+            self._buffer_ms = stats.send_buffer_ms
+            self._last = Backlog(stats.send_buffer_bytes, lost_bytes=stats.send_dropped_bytes)
+        return self._last
+
+    def abort(self) -> None:
+        if self._caller is not None:
+            self._caller.close()
+
+    def _srt_target(self, address: Address) -> SrtTarget:
+        url = self._url
+        return SrtTarget(
+            str(address),
+            url.port,
+            SecretStr(url.stream_id),
+            None if url.passphrase is None else SecretStr(url.passphrase),
+            url.latency_ms,
+            key_bytes=url.key_bytes,
+        )
+
+    def _open_caller(self) -> SrtCaller:
+        if self._caller is None:
+            raise RuntimeError("the channel is not open")
+        return self._caller
+
+    def _loss(self) -> Failure:
+        if self._buffer_ms >= _STUCK_MS:
+            return Failure(FailureClass.TIMEOUT, f"{self._place} stopped answering")
+        return Failure(FailureClass.CLOSED, "the target closed the connection")
+
+
+class TsWriter:
+    """Units in, transport packets out: what one connection sends (pure)."""
+
+    def __init__(self, plan: TrackPlan) -> None:
+        self._plan = plan
+        self._muxer: TsMuxer | None = None
+        self._source: tuple[TrackFormat, ...] | None = None
+        self._formats: tuple[TrackFormat, ...] | None = None
+        self._first_dts: int | None = None
+        self._complained = False
+
+    def encode(self, items: Sequence[QueuedUnit]) -> bytes:
+        """The packets of some units. Raises CodecRefused when tracks turn up that MPEG-TS cannot
+        carry; a single broken unit is left out."""
+        parts: list[bytes] = []
+        for item in items:
+            if item.formats is not self._source:
+                self._source = item.formats
+                self._begin(self._plan.take_formats(item.formats))
+            if self._first_dts is None:
+                self._first_dts = item.unit.dts
+            for unit in self._plan.units(item.unit):
+                if unit.dts >= self._first_dts and self._muxer is not None:
+                    try:
+                        parts.append(self._muxer.write(unit))
+                    except CodecError as broken:
+                        self._complain(broken)
+        return b"".join(parts)
+
+    def _begin(self, formats: tuple[TrackFormat, ...]) -> None:
+        if formats == self._formats:
+            return
+        self._formats = formats
+        if problem := carried_by_ts(formats):
+            raise CodecRefused(problem)
+        self._muxer = TsMuxer(formats, after=self._muxer)
+
+    def _complain(self, broken: CodecError) -> None:
+        if not self._complained:
+            self._complained = True
+            _log.warning("unit_left_out", why=str(broken))

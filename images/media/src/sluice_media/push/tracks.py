@@ -1,0 +1,125 @@
+"""Which tracks go to a target, and whether its protocol can carry them (pure).
+
+In: the stream's tracks and units, and the Restream's ``audio``. Out: the target's tracks and
+units, or a sentence that says what to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import Enum
+from typing import Literal
+
+from sluice_media.codecs import CodecError
+from sluice_media.mpegts.mux import TsMuxer
+from sluice_media.push.silence import Silence, silent_format
+from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
+
+__all__ = [
+    "FOURCCS",
+    "AudioPolicy",
+    "Carrier",
+    "TrackPlan",
+    "carried_by_ts",
+    "mismatch",
+    "outgoing",
+    "refused_codec",
+]
+
+AudioPolicy = Literal["Keep", "Drop", "Silence"]
+FOURCCS = {Codec.HEVC: "hvc1"}
+"""Codecs that RTMP carries only where the target announces them (Enhanced RTMP v2)."""
+
+
+class Carrier(Enum):
+    """What a target's protocol is made of."""
+
+    FLV = "RTMP"
+    TS = "SRT"
+
+
+def outgoing(formats: Sequence[TrackFormat], audio: AudioPolicy) -> tuple[TrackFormat, ...]:
+    """The tracks as the target gets them: video, and at most one audio track."""
+    video = tuple(f for f in formats if f.kind is TrackKind.VIDEO)[:1]
+    sound = tuple(f for f in formats if f.kind is TrackKind.AUDIO)[:1]
+    if audio == "Drop":
+        return video
+    if audio == "Silence" and formats:
+        return (*video, silent_format(sound[0] if sound else None))
+    return video + sound
+
+
+def mismatch(formats: Sequence[TrackFormat], audio: AudioPolicy, carrier: Carrier) -> str | None:
+    """Why these tracks cannot be pushed, and what to change; None when they can, or when only
+    the target can tell (RTMP with HEVC)."""
+    if not formats:
+        return "The stream has no track that can be pushed."
+    chosen = outgoing(formats, audio)
+    if not chosen:
+        return "The stream has audio only, and audio is Drop: nothing is left. Set audio to Keep."
+    if carrier is Carrier.FLV:
+        return None
+    return carried_by_ts(chosen)
+
+
+def carried_by_ts(formats: Sequence[TrackFormat]) -> str | None:
+    """Why MPEG-TS cannot carry these tracks, and what to change; None when it can."""
+    try:
+        TsMuxer(formats)
+    except (CodecError, ValueError) as unable:
+        return (
+            f"SRT targets take MPEG-TS, and {unable}. Set the encoder to H.264 or HEVC with "
+            "AAC-LC, or audio to Silence."
+        )
+    return None
+
+
+def refused_codec(fourcc: str) -> str:
+    """What to change when an RTMP target does not announce a codec."""
+    name = next(codec.name for codec, known in FOURCCS.items() if known == fourcc)
+    return (
+        f"The target does not announce {name} over RTMP (Enhanced RTMP), and the stream is {name}: "
+        "set the encoder to H.264, or push to an SRT address of the platform."
+    )
+
+
+class TrackPlan:
+    """Chooses and makes the tracks of one connection."""
+
+    def __init__(self, audio: AudioPolicy) -> None:
+        self._audio = audio
+        self._silence: Silence | None = None
+        self._source: tuple[TrackFormat, ...] | None = None
+        self._formats: tuple[TrackFormat, ...] = ()
+        self._wanted: frozenset[int] = frozenset()
+        self._stands_alone = False
+
+    def take_formats(self, formats: tuple[TrackFormat, ...]) -> tuple[TrackFormat, ...]:
+        """The target's tracks from the next unit on. What does not concern the target (another
+        audio, where it is dropped or replaced) leaves them equal."""
+        if formats is not self._source:
+            self._source = formats
+            chosen = outgoing(formats, self._audio)
+            self._wanted = frozenset(f.track for f in chosen)
+            if self._audio == "Silence":
+                # Made once: a target that has seen one kind of silence must not see another.
+                if self._silence is None:
+                    sound = [f for f in formats if f.kind is TrackKind.AUDIO]
+                    self._silence = Silence(sound[0] if sound else None)
+                video = tuple(f for f in chosen if f.kind is TrackKind.VIDEO)
+                self._wanted = frozenset(f.track for f in video)
+                self._stands_alone = not video
+                chosen = (*video, self._silence.format)
+            self._formats = chosen
+        return self._formats
+
+    def units(self, unit: AccessUnit) -> Sequence[AccessUnit]:
+        """What goes to the target for one unit of the stream, in order."""
+        wanted = (unit,) if unit.track in self._wanted else ()
+        if self._silence is None:
+            return wanted
+        silent = self._silence.until(unit.dts, unit.utc_us)
+        if self._stands_alone:
+            return [replace(s, flags=UnitFlags.RANDOM_ACCESS) for s in silent]
+        return [*silent, *wanted]

@@ -1,0 +1,103 @@
+"""What :mod:`.machine` is told of a Recording, and what it wants done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sluice_media.contract import RecorderConfig
+from sluice_media.record.plan import PlannedFile
+from sluice_media.units import AccessUnit
+
+__all__ = [
+    "BeginFile",
+    "Changed",
+    "Effect",
+    "EndFile",
+    "Finish",
+    "Rules",
+    "StopNoted",
+    "Write",
+    "rules_of",
+]
+
+
+@dataclass(slots=True, frozen=True)
+class Rules:
+    created_at: datetime
+    stream_uid: str = ""
+    minimum_seconds: float = 10
+    rearm_seconds: float = 3600
+    resume_window_seconds: float = 10
+    split_seconds: float = 14_400
+    """A file so long ends at the next random access point."""
+    max_duration_seconds: float | None = None
+    """So much media in all files ends the Recording."""
+    session_started_at: datetime | None = None
+    """Set: the Recording is of this one session, and ends with it."""
+
+    @property
+    def rearms_for_seconds(self) -> float:
+        return self.rearm_seconds if self.session_started_at is None else 0.0
+
+    def is_its_session(self, started_at: datetime) -> bool:
+        """Whether content of the session that began then may be in the Recording. Who passes a
+        session on may know whole seconds only."""
+        wanted = self.session_started_at
+        return wanted is None or abs((started_at - wanted).total_seconds()) < 1.0
+
+
+def rules_of(config: RecorderConfig, before: Rules | None = None) -> Rules:
+    """``before``: the rules until now; a stream that is gone keeps its uid."""
+    stream = config.stream
+    window = stream.resume_window_seconds if stream else 0
+    return Rules(
+        created_at=config.created_at,
+        stream_uid=stream.uid if stream else (before.stream_uid if before else ""),
+        minimum_seconds=config.minimum_seconds,
+        rearm_seconds=config.rearm_seconds,
+        resume_window_seconds=window,
+        split_seconds=config.split_seconds,
+        max_duration_seconds=config.max_duration_seconds,
+        session_started_at=config.session_started_at,
+    )
+
+
+@dataclass(slots=True, frozen=True)
+class BeginFile:
+    file: PlannedFile
+
+
+@dataclass(slots=True)
+class Write:
+    """Not frozen for the sake of speed: one for each unit."""
+
+    file: PlannedFile
+    unit: AccessUnit
+
+
+@dataclass(slots=True, frozen=True)
+class Changed:
+    """Gaps, anchors or (``tracks``) the tracks of a running file are other than before."""
+
+    file: PlannedFile
+    tracks: bool = False
+
+
+@dataclass(slots=True, frozen=True)
+class EndFile:
+    file: PlannedFile
+
+
+@dataclass(slots=True, frozen=True)
+class StopNoted:
+    at: datetime
+
+
+@dataclass(slots=True, frozen=True)
+class Finish:
+    reason: str
+    """As in :class:`~sluice_media.record.journal.Completion`."""
+
+
+Effect = BeginFile | Write | Changed | EndFile | StopNoted | Finish

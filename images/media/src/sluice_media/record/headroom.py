@@ -1,0 +1,144 @@
+"""Whether what is recorded next can be kept: the store's limit, and the end of its volume.
+
+Comes in: what the store pod has counted (``usage.json``), the free space where it can be seen,
+what this recorder has stored since and still holds. Goes out: one word, full or not. It is full
+at a *reserve*, so that a recording ends as a complete file; and a volume must keep room for the
+MP4s of the chunks that are on it. What cannot be read never stops a recording.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+from pydantic import ValidationError
+
+from sluice_media.contract import RecordedFile
+from sluice_media.record.chunks import ClosedChunk
+from sluice_media.record.merge import MergedFile
+from sluice_media.store.keys import result_key
+from sluice_media.store.target import MissingObjectError, Target, TargetError
+from sluice_media.store.usage import StoreUsage, read_usage
+from sluice_media.units import TICKS_PER_SECOND
+
+__all__ = ["Headroom", "reserve_bytes"]
+
+RESERVE_BYTES = 64 << 20
+RESERVE_SECONDS = 10.0
+RESERVE_SHARE = 0.1
+"""Of the limit, at most."""
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""Between the store pod's clock and ours; what lies between is counted twice rather than never."""
+
+_log = structlog.get_logger(__name__)
+
+Identity = tuple[str, int]
+
+
+def reserve_bytes(limit_bytes: int, rate_bytes: float) -> int:
+    """So far below the limit a recording stops; ``rate_bytes``: of the stream, per second."""
+    wanted = max(RESERVE_BYTES, RESERVE_SECONDS * rate_bytes)
+    return round(min(wanted, RESERVE_SHARE * limit_bytes))
+
+
+@dataclass(slots=True)
+class _FileBytes:
+    index: int
+    stored_bytes: int = 0
+    is_closed: bool = False
+
+
+@dataclass(slots=True)
+class Headroom:
+    target: Target
+    prefix: str
+    usage: StoreUsage | None = None
+    available_bytes: int | None = None
+    """Free space of the volume, when it was last looked at."""
+    rate_bytes: float = 0.0
+    _files: dict[Identity, _FileBytes] = field(default_factory=dict)
+    """Those of which the MP4 is not there yet."""
+    _stored: deque[tuple[datetime, int]] = field(default_factory=deque)
+    """What this attempt stored since the usage was counted, and when."""
+    _stored_since_look: int = 0
+
+    def restore(self, merged: list[MergedFile], attempt: str) -> None:
+        """Counts what earlier attempts have in the store."""
+        for file in merged:
+            size = sum(c.entry.size_bytes for c in file.chunks if c.attempt != attempt)
+            identity = (file.timeline, file.first_dts)
+            self._files[identity] = _FileBytes(file.index, size, file.closed)
+
+    def stored(self, chunk: ClosedChunk, now: datetime) -> None:
+        entry, file = chunk.entry, chunk.file
+        ticks = max(1, entry.end_dts - entry.first_dts)
+        self.rate_bytes = entry.size_bytes * TICKS_PER_SECOND / ticks
+        self._stored.append((now, entry.size_bytes))
+        self._stored_since_look += entry.size_bytes
+        known = self._files.setdefault(file.identity, _FileBytes(file.index))
+        known.stored_bytes += entry.size_bytes
+
+    def closed(self, identity: Identity) -> None:
+        if identity in self._files:
+            self._files[identity].is_closed = True
+
+    async def look(self) -> None:
+        """Asks the volume. Cheap; a volume that does not answer has no end."""
+        try:
+            self.available_bytes = await asyncio.to_thread(self.target.available_bytes)
+            self._stored_since_look = 0
+        except OSError as error:
+            _log.warning("volume_not_readable", error=error.strerror)
+            self.available_bytes = None
+
+    async def refresh(self) -> None:
+        """Reads what the store pod says, and which MP4s are there by now."""
+        await self.look()
+        try:
+            usage = await read_usage(self.target)
+            if usage is not None:
+                self.usage = usage
+                self._forget_counted(usage)
+            for identity, file in list(self._files.items()):
+                if file.is_closed and await self._is_made(file.index):
+                    del self._files[identity]
+        except TargetError as error:
+            _log.warning("usage_not_readable", reason=error.reason)
+
+    def is_full(self, pending_bytes: int) -> bool:
+        """``pending_bytes``: recorded, but not in the store yet."""
+        return self._is_at_limit(pending_bytes) or self._is_at_end(pending_bytes)
+
+    def _is_at_limit(self, pending_bytes: int) -> bool:
+        usage = self.usage
+        if usage is None:
+            return False
+        if usage.exceeded:
+            return True
+        if usage.limit_bytes is None:
+            return False
+        own = sum(size for _, size in self._stored)
+        reserve = reserve_bytes(usage.limit_bytes, self.rate_bytes)
+        return usage.used_bytes + own + pending_bytes >= usage.limit_bytes - reserve
+
+    def _is_at_end(self, pending_bytes: int) -> bool:
+        if self.available_bytes is None:
+            return False
+        free = self.available_bytes - self._stored_since_look - pending_bytes
+        unmade = sum(file.stored_bytes for file in self._files.values()) + pending_bytes
+        return free < unmade + RESERVE_BYTES
+
+    def _forget_counted(self, usage: StoreUsage) -> None:
+        counted = usage.observed_at - CLOCK_TOLERANCE
+        while self._stored and self._stored[0][0] < counted:
+            self._stored.popleft()
+
+    async def _is_made(self, index: int) -> bool:
+        try:
+            data = await self.target.get(result_key(self.prefix, index))
+            return RecordedFile.model_validate_json(data).state != "Failed"
+        except (MissingObjectError, ValidationError):
+            return False

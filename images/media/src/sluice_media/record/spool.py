@@ -1,0 +1,61 @@
+"""The disk below the recorder's own folder: what is wrong with it, and whether it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["SpoolFault", "wait_for_spool"]
+
+PROBE_SECONDS = 1.0
+PROBE_BYTES = 1 << 20
+_WORDS = {
+    errno.ENOSPC: ("SpoolNoSpace", "the recorder's own disk is full"),
+    errno.EDQUOT: ("SpoolNoSpace", "the quota of the recorder's own disk is used up"),
+    errno.EIO: ("SpoolInputOutputError", "the recorder's own disk reports an input/output error"),
+    errno.EROFS: ("SpoolReadOnly", "the recorder's own disk is mounted read-only"),
+}
+
+
+@dataclass(slots=True, frozen=True)
+class SpoolFault:
+    reason: str
+    """One word."""
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+    @classmethod
+    def of(cls, error: BaseException) -> SpoolFault:
+        """``error``: an OSError, or a group of them, of which the first one counts."""
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        number = error.errno if isinstance(error, OSError) else None
+        unknown = ("SpoolFailed", "the recorder's own disk cannot be written")
+        return cls(*_WORDS.get(number or 0, unknown))
+
+
+async def wait_for_spool(folder: Path) -> None:
+    """Returns when the disk takes and gives back a chunk's worth of bytes."""
+    while True:
+        if await asyncio.to_thread(_takes, folder / ".probe"):
+            return
+        await asyncio.sleep(PROBE_SECONDS)
+
+
+def _takes(probe: Path) -> bool:
+    try:
+        try:
+            with probe.open("wb") as file:
+                file.write(bytes(PROBE_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""What a recorder looks after beside its media: the head, who is in charge, and the room left.
+
+Nothing of it may stop a recording: what the store refuses here is tried again later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from sluice_media.contract import RecorderConfig
+from sluice_media.record.fence import FENCE_SECONDS, Fence, Verdict
+from sluice_media.record.headroom import Headroom
+from sluice_media.record.journal import RecordingHead, recording_head
+from sluice_media.record.uploader import Present, Uploader
+from sluice_media.store.keys import head_key
+from sluice_media.store.target import Target, TargetError
+
+__all__ = ["Upkeep"]
+
+HEAD_SECONDS = 1.0
+LOOK_SECONDS = 5.0
+"""Between two looks at the free space."""
+USAGE_SECONDS = 30.0
+FIRST_LOOK_SECONDS = 5.0
+"""So long a recording's begin waits at most to know whether there is room."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Upkeep:
+    """Its tasks are endless; cancel them."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        config: Callable[[], RecorderConfig],
+        head: RecordingHead | None,
+        fence: Fence,
+        headroom: Headroom,
+        uploader: Uploader,
+    ) -> None:
+        """``head``: as it is in the store."""
+        self._target = target
+        self._config = config
+        self._head = head
+        self._fence = fence
+        self._headroom = headroom
+        self._uploader = uploader
+
+    async def keep_head(self) -> None:
+        """Keeps ``recording.json`` as the configuration has it."""
+        while True:
+            config = self._config()
+            head = recording_head(config, self._head)
+            if head != self._head:
+                try:
+                    await self._target.put(head_key(config.prefix), head.to_json().encode())
+                    self._head = head
+                except TargetError as error:
+                    _log.warning("head_not_stored", reason=error.reason)
+            await asyncio.sleep(HEAD_SECONDS)
+
+    async def keep_fence(self) -> None:
+        """Tells the uploader when another attempt is in charge, and others that we are here."""
+        while True:
+            await asyncio.sleep(FENCE_SECONDS)
+            try:
+                verdict = await self._fence.verdict()
+            except TargetError:
+                continue  # nobody else gets anywhere either
+            if self._uploader.completed.is_set():
+                return
+            if verdict is not Verdict.IN_CHARGE:
+                _log.warning("overtaken", verdict=verdict.value)
+                self._uploader.overtaken.set()
+                return
+            if self._uploader.is_idle:
+                self._uploader.put(Present())
+
+    async def first_look(self) -> None:
+        try:
+            async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                await self._headroom.refresh()
+        except TimeoutError:
+            _log.warning("usage_not_readable", reason="Timeout")
+
+    async def keep_headroom(self) -> None:
+        looks = 0
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            looks += 1
+            if looks % round(USAGE_SECONDS / LOOK_SECONDS):
+                await self._headroom.look()
+            else:
+                await self._headroom.refresh()

@@ -1,0 +1,55 @@
+"""What a recorder says of itself, from what it does (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sluice_media.contract import RecordedFile, RecorderPhase
+from sluice_media.record.machine import RecorderMachine
+from sluice_media.record.plan import PlannedFile
+from sluice_media.store.keys import mp4_name
+
+__all__ = ["TICKING", "recorder_words"]
+
+TICKING = frozenset({"recording_duration", "current_file_duration", "files", "pending_bytes"})
+"""Status fields that change all the time; ``transitions`` tells when a file did."""
+
+
+def recorder_words(
+    machine: RecorderMachine,
+    phase: RecorderPhase,
+    uid: str,
+    original_uri: Callable[[PlannedFile], str | None],
+) -> dict[str, object]:
+    """Fields of :class:`~sluice_media.contract.RecorderStatus` that the machine knows."""
+    current = machine.current
+    return {
+        "phase": phase,
+        "end_reason": machine.finished if phase is RecorderPhase.DONE else None,
+        "recording_started_at": machine.started_at,
+        "recording_duration": round(machine.duration_seconds, 3),
+        "current_file_duration": round(current.duration_seconds, 3) if current else 0.0,
+        "transitions": machine.transitions,
+        "files": [
+            RecordedFile(
+                index=file.index,
+                name=mp4_name(uid, file.index),
+                state=_state(file, phase, machine.finished),
+                started_at=file.started_at,
+                ended_at=file.ended_at,
+                duration_seconds=round(file.duration_seconds, 3),
+                original_uri=original_uri(file),
+                gaps=[g.public() for g in file.gaps],
+                end_reason=file.end_reason,
+            )
+            for file in machine.files
+        ],
+    }
+
+
+def _state(file: PlannedFile, phase: RecorderPhase, finished: str | None) -> str:
+    if finished == "TooShort":
+        return "Discarded"
+    if file.end_reason is not None:
+        return "Finalizing"
+    return "Interrupted" if phase is RecorderPhase.INTERRUPTED else "Recording"

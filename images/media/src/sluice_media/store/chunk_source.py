@@ -1,0 +1,117 @@
+"""The bytes of a file's chunks, one after another, read ahead so that FFmpeg never waits.
+
+Each chunk is read as a whole and held against the digest in the journal, because after this the
+chunks are deleted. What the store cannot give now is asked for again for some minutes: an MP4 of
+four hours is not begun anew for a reset connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from sluice_media.contract import TrackInfo
+from sluice_media.record.merge import MergedChunk
+from sluice_media.store.keys import chunk_key
+from sluice_media.store.target import MissingObjectError, Target, TargetError
+from sluice_media.store.trim import TrackCut, track_pids, trim
+
+__all__ = ["ChunkError", "ChunkSource"]
+
+AHEAD_BYTES = 32 << 20
+"""That may be held or under way beyond what is being used; a single chunk may be larger."""
+AHEAD_CHUNKS = 8
+RETRY_SECONDS: tuple[float, ...] = (0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30, 30, 30, 30, 30)
+_DAMAGED_RETRIES = 3
+_log = structlog.get_logger(__name__)
+
+
+class ChunkError(RuntimeError):
+    """A chunk is missing or damaged in the store; the text is a sentence."""
+
+
+@dataclass(slots=True)
+class ChunkSource:
+    target: Target
+    prefix: str
+    chunks: Sequence[MergedChunk]
+    tracks: Sequence[TrackInfo]
+    hash_seconds: float = 0.0
+    """CPU time that went into digests."""
+
+    async def blocks(self) -> AsyncGenerator[bytes | memoryview, None]:
+        """The file as one transport stream. Close it (``aclosing``), so that what is under way
+        ends. Raises ChunkError and TargetError."""
+        waiting = deque(self.chunks)
+        ahead: deque[tuple[asyncio.Task[bytes | memoryview], int]] = deque()
+        held = 0
+        try:
+            while waiting or ahead:
+                while waiting and (not ahead or self._fits(len(ahead), held, waiting[0])):
+                    chunk = waiting.popleft()
+                    held += chunk.entry.size_bytes
+                    task = asyncio.create_task(self._fetch(chunk))
+                    ahead.append((task, chunk.entry.size_bytes))
+                task, size = ahead[0]
+                data = await task
+                ahead.popleft()
+                held -= size
+                yield data
+        finally:
+            for task, _ in ahead:
+                task.cancel()
+            await asyncio.gather(*(task for task, _ in ahead), return_exceptions=True)
+
+    @staticmethod
+    def _fits(count: int, held: int, chunk: MergedChunk) -> bool:
+        return count < AHEAD_CHUNKS and held + chunk.entry.size_bytes <= AHEAD_BYTES
+
+    async def _fetch(self, chunk: MergedChunk) -> bytes | memoryview:
+        damaged = 0
+        # A claim that fails does not get better within minutes.
+        delays = RETRY_SECONDS if self.target.root is None else RETRY_SECONDS[:1]
+        for attempt, delay in enumerate((*delays, None)):
+            try:
+                return await self._read(chunk)
+            except MissingObjectError:
+                words = f"chunk {chunk.entry.name} of it is missing in the store"
+                raise ChunkError(words) from None
+            except ChunkError:
+                damaged += 1
+                if delay is None or damaged >= _DAMAGED_RETRIES:
+                    raise
+            except TargetError as error:
+                if delay is None:
+                    raise
+                if not attempt:
+                    _log.warning("chunk_not_readable_yet", reason=error.reason, error=str(error))
+            await asyncio.sleep(delay)
+        raise AssertionError("the last try returns or raises")
+
+    async def _read(self, chunk: MergedChunk) -> bytes | memoryview:
+        entry = chunk.entry
+        key = chunk_key(self.prefix, chunk.attempt, entry.name)
+        data = await self.target.read(key, 0, entry.size_bytes)
+        digest, seconds = await asyncio.to_thread(_digest, data)
+        self.hash_seconds += seconds
+        if entry.sha256 and digest != entry.sha256:
+            raise ChunkError(f"chunk {entry.name} of it is damaged in the store")
+        if chunk.skip_through is None:
+            return data
+        cuts = {
+            track: TrackCut(span.first_dts, chunk.skip_through.get(track))
+            for track, span in entry.tracks.items()
+        }
+        return await asyncio.to_thread(trim, bytes(data), track_pids(self.tracks), cuts)
+
+
+def _digest(data: memoryview) -> tuple[str, float]:
+    began = time.thread_time()
+    digest = hashlib.sha256(data).hexdigest()
+    return digest, time.thread_time() - began

@@ -1,0 +1,139 @@
+"""Counts what a store holds, without listing all of it all the time.
+
+Everything is listed at the start and then now and then; in between only folders that change: those
+of recordings in which a recorder writes, every half minute, and whatever this pod has just
+finished, expired or deleted. Listing a recording's folder is one request for 1000 objects, which is
+cheaper than reading the journals that would say the same, and is the truth of the store itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from sluice_media.contract import StoreConfig
+from sluice_media.store.headroom import Headroom, Ledger, Volume, folder_of, measure
+from sluice_media.store.target import Target, TargetError
+from sluice_media.store.usage import StoreUsage, write_usage
+
+__all__ = ["Counter"]
+
+FULL_COUNT_SECONDS = 900.0
+GROWING_SECONDS = 30.0
+TELL_SECONDS = 15.0
+_RETRY_SECONDS = 15.0
+_log = structlog.get_logger(__name__)
+
+
+class Counter:
+    """Run :meth:`run` as a task. ``on_count`` hears of every new figure."""
+
+    def __init__(
+        self,
+        target: Target,
+        config: Callable[[], StoreConfig],
+        growing: Callable[[], set[str]],
+        on_count: Callable[[int, Volume | None, Headroom], None],
+    ) -> None:
+        """``growing``: folders in which a recorder writes."""
+        self._target = target
+        self._config = config
+        self._growing = growing
+        self._on_count = on_count
+        self._ledger = Ledger()
+        self._changed: set[str] = set()
+        self._wake = asyncio.Event()
+        self._told: StoreUsage | None = None
+        self._has_counted = False
+
+    def changed(self, folder: str) -> None:
+        """Something was finished or deleted there: count it again soon."""
+        self._changed.add(folder)
+        self._wake.set()
+
+    def measure_again(self) -> None:
+        """The limit is another one."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Endless; cancel it."""
+        full_at = growing_at = 0.0
+        while True:
+            self._wake.clear()
+            now = time.monotonic()
+            try:
+                if now >= full_at:
+                    await self._count_everything()
+                    full_at = time.monotonic() + FULL_COUNT_SECONDS
+                    growing_at = now + GROWING_SECONDS
+                elif now >= growing_at:
+                    self._changed |= self._growing()
+                    growing_at = now + GROWING_SECONDS
+                while self._changed:
+                    await self._count_folder(self._changed.pop())
+                await self._measure()
+                pause = TELL_SECONDS
+            except (TargetError, OSError) as error:
+                _log.warning("usage_not_counted", error=str(error))
+                pause = _RETRY_SECONDS
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause)
+            except TimeoutError:
+                continue
+
+    async def _count_everything(self) -> None:
+        folders: dict[str, int] = {}
+        async for entry in self._target.list():
+            folder = folder_of(entry.key)
+            folders[folder] = folders.get(folder, 0) + entry.size_bytes
+        self._ledger.replace(folders)
+        self._ledger.sample(time.monotonic())
+        self._has_counted = True
+
+    async def _count_folder(self, folder: str) -> None:
+        try:
+            size = 0
+            async for entry in self._target.list(folder):
+                size += entry.size_bytes
+        except TargetError:
+            self._changed.add(folder)
+            raise
+        grows = folder in self._growing()
+        self._ledger.update(folder, size, grows=grows, now=time.monotonic())
+
+    async def _measure(self) -> None:
+        if not self._has_counted:
+            return
+        config = self._config()
+        volume = await asyncio.to_thread(self._volume)
+        used = self._ledger.used_bytes
+        headroom = measure(
+            self._ledger,
+            limit_bytes=config.limit_bytes,
+            volume=volume,
+            warn_at_percent=config.warn_at_percent,
+        )
+        self._on_count(used, volume, headroom)
+        usage = StoreUsage(
+            used_bytes=used,
+            limit_bytes=None if headroom.room_bytes is None else used + headroom.room_bytes,
+            observed_at=datetime.now(UTC),
+            exceeded=headroom.word == "Exceeded",
+        )
+        if not _says_the_same(usage, self._told):
+            await write_usage(self._target, usage)
+            self._told = usage
+
+    def _volume(self) -> Volume | None:
+        capacity, available = self._target.capacity_bytes(), self._target.available_bytes()
+        if capacity is None or available is None:
+            return None
+        return Volume(capacity, available)
+
+
+def _says_the_same(usage: StoreUsage, told: StoreUsage | None) -> bool:
+    return told is not None and usage == told.model_copy(update={"observed_at": usage.observed_at})

@@ -1,0 +1,53 @@
+"""What S3 gives as the ETag of an object that it stores as it is (pure).
+
+An object put as a whole has the MD5 of its bytes; one put in parts the MD5 of its parts' MD5s, a
+dash and their number. Source: Amazon S3 User Guide, "Checking object integrity".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+__all__ = ["MultipartDigest", "is_md5", "md5"]
+
+_SHAPE = re.compile(r"[0-9a-f]{32}(-\d{1,5})?")
+
+
+def is_md5(etag: str) -> bool:
+    """Whether it has the form of such an ETag, without quotes."""
+    return _SHAPE.fullmatch(etag) is not None
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+class MultipartDigest:
+    """The ETag of a multipart upload with parts of one size, fed as its bytes go by."""
+
+    def __init__(self, part_bytes: int) -> None:
+        self._part_bytes = part_bytes
+        self._parts: list[bytes] = []
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._room = part_bytes
+        self.size_bytes = 0
+
+    def update(self, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        self.size_bytes += len(rest)
+        while rest:
+            piece, rest = rest[: self._room], rest[self._room :]
+            self._part.update(piece)
+            self._room -= len(piece)
+            if not self._room:
+                self._parts.append(self._part.digest())
+                self._part = hashlib.md5(usedforsecurity=False)
+                self._room = self._part_bytes
+
+    def etag(self) -> str:
+        """Of everything so far."""
+        parts = list(self._parts)
+        if self._room < self._part_bytes or not parts:
+            parts.append(self._part.digest())
+        return f"{md5(b''.join(parts))}-{len(parts)}"

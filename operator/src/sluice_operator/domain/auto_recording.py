@@ -1,0 +1,170 @@
+"""``autoRecord``: which sessions still need a Recording, and what these Recordings look like.
+
+Once per session, whoever restarts when. The hub lists the sessions of which it holds content; a
+session has its Recording when it began no later than ``status.autoRecordedUntil``. That moment
+follows from the Recordings that are there, never from those that are about to be made: a Recording
+that could not be made is tried again. A Recording made by ``autoRecord`` may only vanish once the
+moment stands in the status (`is_remembered`; its finalizer waits for that), so that deleting it
+never brings it back, also when the operator was restarted in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from datetime import datetime, timedelta
+from typing import Any
+
+from sluice_media.contract import IngestStatus, RingPin
+from sluice_operator.api.v1alpha1 import LiveStreamSpec, Recording
+from sluice_operator.api.v1alpha1.livestream import RecordingTemplate
+from sluice_operator.domain.decision import Child
+from sluice_operator.domain.names import (
+    API_VERSION,
+    AUTOMATIC_LABEL,
+    FINALIZER,
+    SESSION_ANNOTATION,
+    STREAM_LABEL,
+    STREAM_UID_ANNOTATION,
+)
+from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.owner import Owner, Stored
+from sluice_operator.domain.times import exact_text, parse_time
+
+__all__ = [
+    "is_remembered",
+    "new_sessions",
+    "pins_of",
+    "recorded_until",
+    "session_of",
+    "wanted_recordings",
+]
+
+_NAME_LENGTH = 56
+_STREAM_LENGTH = 40
+_AT_ONCE = 20
+"""Recordings that one pass makes; the next one makes the rest."""
+_CLOCK_SKEW = timedelta(minutes=1)
+
+
+def session_of(recording: Raw) -> datetime | None:
+    """When the session began that a Recording was made for; None: it was made by hand.
+
+    What stands in the status counts first, because anybody may edit an annotation."""
+    known = (recording.get("status") or {}).get("sessionStartedAt")
+    text = known or (recording["metadata"].get("annotations") or {}).get(SESSION_ANNOTATION)
+    try:
+        moment = parse_time(text)
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
+def _is_automatic(recording: Raw, stream_uid: str) -> bool:
+    metadata = recording["metadata"]
+    made_for = (metadata.get("annotations") or {}).get(STREAM_UID_ANNOTATION)
+    automatic = (metadata.get("labels") or {}).get(AUTOMATIC_LABEL) == "true"
+    return automatic and made_for == stream_uid
+
+
+def recorded_until(
+    stored: Stored, recordings: Iterable[Raw], stream_uid: str, now: datetime
+) -> datetime | None:
+    """Sessions that began up to this moment have (or had) their Recording.
+
+    A moment that lies ahead was put there by somebody; it must not keep sessions to come from being
+    recorded."""
+    moments = [stored.time("autoRecordedUntil")]
+    moments += [session_of(r) for r in recordings if _is_automatic(r, stream_uid)]
+    return max((m for m in moments if m is not None and m <= now + _CLOCK_SKEW), default=None)
+
+
+def is_remembered(recording: Raw, stream: Raw | None) -> bool:
+    """Whether a Recording may vanish without being made again."""
+    session = session_of(recording)
+    if session is None or stream is None or "deletionTimestamp" in stream["metadata"]:
+        return True
+    if not _is_automatic(recording, stream["metadata"]["uid"]):
+        return True
+    until = Stored.of(stream).time("autoRecordedUntil")
+    return until is not None and session <= until
+
+
+def new_sessions(
+    spec: LiveStreamSpec, status: IngestStatus | None, until: datetime | None
+) -> list[datetime]:
+    """When the sessions began that need a Recording, oldest first."""
+    if not spec.auto_record or status is None:
+        return []
+    begun = sorted({session.started_at for session in status.recordable})
+    return [moment for moment in begun if until is None or moment > until][:_AT_ONCE]
+
+
+def wanted_recordings(
+    owner: Owner, spec: LiveStreamSpec, sessions: Sequence[datetime], taken: Set[str]
+) -> tuple[Child, ...]:
+    """A Recording per session. Made when missing and never touched again; it outlives the stream,
+    so that it has no owner.
+
+    ``taken``: names of Recordings that are there; none of them is of these sessions."""
+    template = spec.recording_template or RecordingTemplate()
+    names = set(taken)
+    found = []
+    for session in sessions:
+        name = _name(owner.name, session, names)
+        names.add(name)
+        manifest = _manifest(owner, name, session, template)
+        found.append(Child(manifest, create_only=True, owned=False))
+    return tuple(found)
+
+
+def _name(stream: str, session: datetime, taken: Set[str]) -> str:
+    """``<stream>-<yyyymmdd-hhmmss>``; two sessions of one second are told apart by a number."""
+    moment, number = f"{session:%Y%m%d-%H%M%S}", 1
+    while True:
+        end = f"-{moment}" if number == 1 else f"-{moment}-{number}"
+        name = stream[: min(_STREAM_LENGTH, _NAME_LENGTH - len(end))].rstrip("-") + end
+        if name not in taken:
+            return name
+        number += 1
+
+
+def _manifest(
+    owner: Owner, name: str, session: datetime, template: RecordingTemplate
+) -> dict[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": Recording.crd.kind,
+        "metadata": {
+            "name": name,
+            "namespace": owner.namespace,
+            "labels": {STREAM_LABEL: owner.name, AUTOMATIC_LABEL: "true"},
+            "annotations": {
+                SESSION_ANNOTATION: exact_text(session),
+                STREAM_UID_ANNOTATION: owner.uid,
+            },
+            # From the first moment on: it must not be gone before it is remembered.
+            "finalizers": [FINALIZER],
+        },
+        "spec": {
+            "streamRef": {"name": owner.name},
+            "rearmSeconds": 0,
+            **template.model_dump(by_alias=True, exclude_none=True, mode="json"),
+        },
+    }
+
+
+def pins_of(recordings: Iterable[Raw]) -> list[RingPin]:
+    """Every Recording that is not over: the hub keeps what its recorder does not hold yet."""
+    found = []
+    for recording in recordings:
+        metadata, status = recording["metadata"], recording.get("status") or {}
+        created = parse_time(metadata["creationTimestamp"])
+        cannot = recording["spec"].get("recordType") == "Transcoded"
+        if status.get("endReason") or cannot or created is None:
+            continue
+        session = session_of(recording)
+        pin = RingPin(
+            recording_uid=metadata["uid"], since=session or created, session_started_at=session
+        )
+        found.append(pin)
+    return sorted(found, key=lambda pin: pin.recording_uid)

@@ -1,0 +1,17 @@
+"""Which addresses a pod may dial on a user's behalf: the same for sources and for targets."""
+
+from __future__ import annotations
+
+from sluice_media.contract import AddressGuard
+from sluice_operator.domain.observed import DomainSettings
+
+__all__ = ["address_guard"]
+
+
+def address_guard(settings: DomainSettings) -> AddressGuard:
+    return AddressGuard(
+        denied=list(settings.denied_ranges),
+        allowed=list(settings.allowed_ranges),
+        cluster_domain=settings.cluster_domain,
+        allowed_names=list(settings.allowed_names),
+    )

@@ -1,0 +1,87 @@
+"""Where a MediaStore keeps things, as its store pod and its recorders have to know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sluice_media.contract import S3Target
+from sluice_operator.api.v1alpha1 import MediaStoreSpec
+from sluice_operator.api.v1alpha1.common import SecretKeyRef
+from sluice_operator.api.v1alpha1.mediastore import S3
+from sluice_operator.domain.manifests.keys import s3_access, s3_ca, s3_secret, s3_session
+from sluice_operator.domain.manifests.pod import KeyMount
+from sluice_operator.domain.names import child_name
+from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.specs import read_spec
+
+__all__ = ["StorePlace", "claim_name", "store_place"]
+
+
+@dataclass(slots=True, frozen=True)
+class StorePlace:
+    """Exactly one of ``claim`` and ``s3`` is set."""
+
+    uri_base: str
+    """What stands before a key: ``pvc://CLAIM/`` or ``s3://BUCKET/PREFIX/``."""
+    claim: str | None = None
+    s3: S3Target | None = None
+    keys: tuple[KeyMount, ...] = ()
+    """The user's Secrets with credentials and authorities."""
+    secrets: tuple[SecretKeyRef, ...] = ()
+    """The same as the user names them."""
+    service_account: str | None = None
+    """Whose identity opens the bucket, where no keys do."""
+
+
+def claim_name(store: Raw) -> str | None:
+    """The PersistentVolumeClaim of a MediaStore: the one it names, or the one made for it.
+
+    Of the raw object, because it is asked for before anything has been checked."""
+    claim = store["spec"].get("persistentVolumeClaim")
+    if claim is None:
+        return None
+    return str(claim.get("claimName") or child_name(store["metadata"]["name"], "store"))
+
+
+def store_place(store: Raw) -> StorePlace:
+    """Raises InvalidSpecError."""
+    s3 = read_spec(MediaStoreSpec, store).s3
+    if s3 is None:
+        claim = claim_name(store)
+        return StorePlace(uri_base=f"pvc://{claim}/", claim=claim)
+    prefix = f"{s3.prefix}/" if s3.prefix else ""
+    return StorePlace(
+        uri_base=f"s3://{s3.bucket}/{prefix}",
+        s3=_target(s3),
+        keys=_keys(s3),
+        secrets=tuple(ref for ref in _refs(s3) if ref is not None),
+        service_account=s3.service_account_name,
+    )
+
+
+def _target(s3: S3) -> S3Target:
+    return S3Target(
+        endpoint=s3.endpoint.rstrip("/") if s3.endpoint else None,
+        region=s3.region,
+        bucket=s3.bucket,
+        prefix=s3.prefix or "",
+        path_style=s3.path_style,
+        has_credentials=s3.access_key_secret_ref is not None,
+        has_ca=s3.ca_secret_ref is not None,
+    )
+
+
+def _refs(s3: S3) -> tuple[SecretKeyRef | None, ...]:
+    return (
+        s3.access_key_secret_ref,
+        s3.secret_key_secret_ref,
+        s3.session_token_secret_ref,
+        s3.ca_secret_ref,
+    )
+
+
+def _keys(s3: S3) -> tuple[KeyMount, ...]:
+    mounts = (s3_access, s3_secret, s3_session, s3_ca)
+    return tuple(
+        mount(ref) for mount, ref in zip(mounts, _refs(s3), strict=True) if ref is not None
+    )

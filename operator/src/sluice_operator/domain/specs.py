@@ -1,0 +1,43 @@
+"""A stored ``spec`` as a model, or a sentence for the user when it cannot be read.
+
+The API server checks objects against its schema when they are written, not when the schema
+changes: an object of an older version may hold what this one refuses.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from sluice_operator.api.v1alpha1.common import ApiModel
+from sluice_operator.domain.invalid_spec import InvalidSpecError
+from sluice_operator.domain.observed import Raw
+
+__all__ = ["read_spec"]
+
+M = TypeVar("M", bound=ApiModel)
+_MAX_FAULTS = 3
+
+
+def read_spec(model: type[M], raw: Raw) -> M:
+    """The object's spec. Raises InvalidSpecError."""
+    try:
+        return model.model_validate(raw.get("spec") or {})
+    except ValidationError as error:
+        raise InvalidSpecError(_sentence(raw, error)) from error
+
+
+def _sentence(raw: Raw, error: ValidationError) -> str:
+    """Without the values that were found: where and what, as far as the first few faults go."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    told = "; ".join(
+        f"{'.'.join(str(part) for part in ('spec', *fault['loc']))}: {fault['msg']}"
+        for fault in faults[:_MAX_FAULTS]
+    )
+    more = f" (and {len(faults) - _MAX_FAULTS} more)" if len(faults) > _MAX_FAULTS else ""
+    name = f"{raw['kind']} {raw['metadata']['name']}"
+    return (
+        f"{name} was stored by another version of Sluice and cannot be read by this one: "
+        f"{told}{more}. Correct it (kubectl edit), or delete it."
+    )

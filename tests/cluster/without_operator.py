@@ -1,0 +1,21 @@
+"""``python -m tests.cluster.without_operator COMMAND…``: the installed operator rests meanwhile.
+
+Tests that bring an operator of their own can then run beside each other.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.cluster.conftest import SYSTEM_NAMESPACE, find_cluster
+from tests.cluster.operator_process import installed_operator_paused
+
+
+def main() -> int:
+    with installed_operator_paused(find_cluster().kubectl.within(SYSTEM_NAMESPACE)):
+        return subprocess.call(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

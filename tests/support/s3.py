@@ -1,0 +1,110 @@
+"""A real S3 server for tests: versitygw over a folder, on 127.0.0.1.
+
+In a pod: its binary is linked statically, so it runs in any image; ``python3 -m tests.kube binaries
+--only versitygw`` builds it and prints its path. Give it ``--port :7070 posix /data`` and the
+environment variables below, and make each bucket a folder in ``/data``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from sluice_media.contract import S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE, S3Target
+from sluice_media.store.target import Target, open_target
+from tests.kube.binaries import Binaries, build
+from tests.kube.paths import Paths
+
+__all__ = ["ACCESS_KEY", "BUCKET", "PREFIX", "SECRET_KEY", "S3Server", "key_reader", "s3_server"]
+
+ACCESS_KEY = "CANARYACCESSKEY00001"
+SECRET_KEY = "canary/secret+key-that-nobody-may-ever-print"
+BUCKET = "recordings-bucket"
+PREFIX = "team-a/news"
+
+
+def key_reader(access: str = ACCESS_KEY, secret: str = SECRET_KEY) -> dict[str, SecretStr]:
+    """Key files by name; its ``get`` is what :func:`open_target` wants."""
+    return {S3_ACCESS_KEY_FILE: SecretStr(access), S3_SECRET_KEY_FILE: SecretStr(secret)}
+
+
+@dataclass(slots=True)
+class S3Server:
+    folder: Path
+    """Buckets are folders in it."""
+    port: int
+    log: Path
+
+    def s3(self, port: int | None = None, **changes: object) -> S3Target:
+        """How a MediaStore is told of it, or of a proxy before it."""
+        return S3Target.model_validate(
+            {
+                "endpoint": f"http://127.0.0.1:{port or self.port}",
+                "bucket": BUCKET,
+                "prefix": PREFIX,
+                **changes,
+            }
+        )
+
+    def target(self, port: int | None = None, **changes: object) -> Target:
+        return open_target(self.s3(port, **changes), Path("/nonexistent"), key_reader().get)
+
+    @property
+    def objects(self) -> Path:
+        """The folder of everything below the prefix."""
+        return self.folder / BUCKET / PREFIX
+
+    def empty(self) -> None:
+        shutil.rmtree(self.folder / BUCKET, ignore_errors=True)
+        (self.folder / BUCKET).mkdir()
+
+
+@contextlib.contextmanager
+def s3_server(
+    folder: Path, *, certificate: tuple[Path, Path] | None = None, port: int = 0
+) -> Iterator[S3Server]:
+    """A server while the context lasts. ``certificate``: files of a certificate and its key, for
+    TLS."""
+    paths = Paths.from_environment()
+    build(paths, ["versitygw"])
+    data = folder / "s3"
+    (data / BUCKET).mkdir(parents=True, exist_ok=True)
+    server = S3Server(data, port or _free_port(), folder / "versitygw.log")
+    argv = [str(Binaries(paths).path("versitygw")), "--port", f"127.0.0.1:{server.port}"]
+    if certificate is not None:
+        argv += ["--cert", str(certificate[0]), "--key", str(certificate[1])]
+    environment = {**os.environ, "ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
+    with server.log.open("ab") as log:
+        process = subprocess.Popen(
+            [*argv, "--quiet", "posix", str(data)], env=environment, stdout=log, stderr=log
+        )
+    try:
+        _wait_for(server.port, process)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise AssertionError("versitygw does not listen")

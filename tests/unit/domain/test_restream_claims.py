@@ -1,0 +1,204 @@
+"""One target, one Restream: who may dial, and that there is a moment without any rather than with
+two."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sluice_media.contract import PushState, target_clearance
+from sluice_operator.domain.observed import Rival
+from tests.unit.domain.builders import RestreamCase, at, make_restream
+
+DIGEST = "00112233aabbccdd"
+TOKEN = "b" * 32
+CLEARED = target_clearance(DIGEST, TOKEN)
+
+
+def checking(name: str = "m") -> RestreamCase:
+    """Its pusher is up and has said what its target is, which nobody has compared yet."""
+    case = make_restream(name)
+    case.settled()
+    case.pusher(PushState.IDLE, idle_reason="CheckingTarget", target_digest=DIGEST)
+    return case
+
+
+def live(name: str = "m") -> RestreamCase:
+    case = checking(name)
+    case.decide()
+    case.pusher(PushState.LIVE, target_digest=DIGEST)
+    case.decide()
+    return case
+
+
+def rivals(case: RestreamCase, *found: Rival) -> RestreamCase:
+    case.facts["rivals"] = found
+    return case
+
+
+def rival(name: str, age: float = 0.0, *, wants: bool = True, busy: bool = False) -> Rival:
+    """``age``: seconds before the case was made."""
+    return Rival(name, at(-age), wants=wants, busy=busy)
+
+
+def config(case: RestreamCase) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(case.child("ConfigMap")["data"]["config.json"])
+    return found
+
+
+def test_nothing_is_dialled_before_the_pusher_has_said_what_its_target_is() -> None:
+    case = make_restream("m")
+    case.decide()
+    assert config(case)["clearedTarget"] == ""
+
+
+def test_a_target_that_nobody_else_has_is_cleared_at_once() -> None:
+    case = checking()
+    decision = case.decide()
+    assert config(case)["clearedTarget"] == CLEARED
+    assert len(decision.pod_config_hashes) == 1, "without waiting for the kubelet"
+    assert case.word("Live") == "Unknown/Starting"
+    assert case.word("Ready") == "True/Configured"
+
+
+def test_a_configuration_does_not_tell_the_digest() -> None:
+    case = live()
+    assert DIGEST not in case.child("ConfigMap")["data"]["config.json"]
+    assert DIGEST not in json.dumps(case.raw["status"])
+
+
+def test_the_younger_one_is_refused_and_told_of_whom() -> None:
+    case = rivals(checking(), rival("elder", 60, busy=True))
+    case.decide()
+    assert (config(case)["clearedTarget"], config(case)["duplicateOf"]) == ("", "elder")
+    assert case.word("Ready") == "False/DuplicateTarget"
+    assert case.word("Stalled") == "True/DuplicateTarget"
+    assert case.word("Live") == "False/DuplicateTarget"
+    assert (case.status["state"], case.status["live"]) == ("Idle", False)
+    stalled = case.condition("Stalled")
+    assert stalled is not None
+    assert stalled.message.startswith("Restream elder pushes to the same target")
+    assert case.child("Deployment")["spec"]["replicas"] == 1, "to say when its target changes"
+
+
+def test_what_the_pusher_says_of_it_does_not_hide_the_others_name() -> None:
+    case = rivals(checking(), rival("elder", 60))
+    case.decide()
+    case.pusher(
+        PushState.IDLE,
+        target_digest=DIGEST,
+        config_error="Another one has this target.",
+        config_error_reason="DuplicateTarget",
+    ).decide()
+    ready = case.condition("Ready")
+    assert ready is not None
+    assert "elder" in ready.message
+
+
+@pytest.mark.parametrize(("other", "refused"), [("a", True), ("z", False)])
+def test_of_two_made_in_one_second_the_name_decides(other: str, refused: bool) -> None:
+    case = rivals(checking("m"), rival(other))
+    case.decide()
+    assert (config(case).get("duplicateOf") == other) is refused
+    assert config(case)["clearedTarget"] == ("" if refused else CLEARED)
+
+
+def test_the_first_of_several_is_named() -> None:
+    case = rivals(checking(), rival("b", 60), rival("c", 90), rival("a", 60))
+    case.decide()
+    assert config(case)["duplicateOf"] == "c"
+
+
+@pytest.mark.parametrize("gone", [(), (rival("elder", 60, wants=False),)])
+def test_the_younger_one_wakes_when_the_older_one_has_gone(gone: tuple[Rival, ...]) -> None:
+    case = rivals(checking(), rival("elder", 60, busy=True))
+    case.decide()
+    rivals(case, *gone).decide()
+    assert config(case)["clearedTarget"] == CLEARED
+    assert "duplicateOf" not in config(case)
+    assert case.word("Stalled") == ""
+
+
+def test_while_the_one_that_was_switched_off_hangs_up_nobody_dials() -> None:
+    case = rivals(checking(), rival("elder", 60, busy=True))
+    case.decide()
+    rivals(case, rival("elder", 60, wants=False, busy=True)).decide()
+    assert config(case)["clearedTarget"] == ""
+    assert case.word("Stalled") == ""
+    rivals(case, rival("elder", 60, wants=False)).decide()
+    assert config(case)["clearedTarget"] == CLEARED
+
+
+def test_an_older_one_that_is_switched_on_waits_until_the_younger_one_let_go() -> None:
+    case = rivals(checking(), rival("younger", -60, busy=True))
+    case.decide()
+    assert config(case)["clearedTarget"] == ""
+    assert case.word("Ready") == "True/Configured"
+    rivals(case, rival("younger", -60)).decide()
+    assert config(case)["clearedTarget"] == CLEARED
+
+
+def test_who_pushes_is_not_disturbed_by_a_younger_one() -> None:
+    case = live()
+    rivals(case, rival("younger", -60, busy=True)).decide()
+    assert config(case)["clearedTarget"] == CLEARED
+    assert case.word("Live") == "True/Publishing"
+
+
+def test_another_target_is_compared_before_it_is_dialled() -> None:
+    case = live()
+    case.pusher(PushState.IDLE, idle_reason="CheckingTarget", target_digest="f" * 16)
+    rivals(case, rival("elder", 60)).decide()
+    assert config(case)["clearedTarget"] == ""
+    assert config(case)["duplicateOf"] == "elder"
+
+
+def test_switched_off_it_has_to_ask_again() -> None:
+    case = live()
+    case.spec(active=False).decide()
+    assert config(case)["clearedTarget"] == ""
+
+
+def test_an_operator_that_just_started_leaves_everything_as_it_is() -> None:
+    case = live()
+    case.later(600).operator_restarted().decide()
+    assert config(case)["clearedTarget"] == CLEARED
+    case.pusher(PushState.LIVE, target_digest=DIGEST)
+    decision = case.decide()
+    assert config(case)["clearedTarget"] == CLEARED
+    assert decision.requeue_after_seconds == pytest.approx(9.1)
+
+
+def test_an_operator_that_just_started_clears_nothing_before_all_have_been_heard() -> None:
+    case = checking().operator_up_for(3)
+    decision = case.decide()
+    assert config(case)["clearedTarget"] == ""
+    assert decision.requeue_after_seconds == pytest.approx(7.1)
+    case.operator_up_for(11).decide()
+    assert config(case)["clearedTarget"] == CLEARED
+
+
+def test_a_pusher_that_an_older_operator_set_up_is_not_held_back() -> None:
+    case = live()
+    name = ("ConfigMap", "m-push")
+    document = config(case)
+    del document["clearedTarget"]
+    stored = {**case.facts["children"][name], "data": {"config.json": json.dumps(document)}}
+    case.facts["children"] = {**case.facts["children"], name: stored}
+    case.operator_up_for(3).decide()
+    assert "clearedTarget" not in config(case)
+    case.operator_up_for(11).decide()
+    assert config(case)["clearedTarget"] == CLEARED
+
+
+def test_a_config_map_that_somebody_spoilt_is_made_anew() -> None:
+    case = live()
+    name = ("ConfigMap", "m-push")
+    case.facts["children"] = {
+        **case.facts["children"],
+        name: {**case.facts["children"][name], "data": {"config.json": "[]"}},
+    }
+    case.decide()
+    assert config(case)["clearedTarget"] == CLEARED

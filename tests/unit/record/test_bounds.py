@@ -1,0 +1,197 @@
+"""Where files and recordings end by themselves: length, duration, session, room."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from sluice_media.record.effects import EndFile, Rules
+from sluice_media.record.plan import PlannedFile, Restored
+from sluice_media.timeline.reader import HubBack, HubLost
+from tests.unit.record.timeline_script import AUDIO, FRAME, START, VIDEO, Scene, seconds
+
+
+def on_air(rules: Rules, length: float = 20) -> Scene:
+    return Scene(rules).format().beat().play(length)
+
+
+# ---------------------------------------------------------------------- splits
+
+
+def test_a_file_ends_at_the_first_random_access_at_or_after_its_length() -> None:
+    scene = on_air(Rules(START, split_seconds=5))
+    assert [f.first_dts for f in scene.machine.files] == [seconds(s) for s in (0, 6, 12, 18)]
+    assert scene.ended == ["Split"] * 3
+    assert [f.duration_seconds for f in scene.machine.files] == [6, 6, 6, 2]
+    assert scene.machine.duration_seconds == 20
+
+
+def test_a_split_loses_and_doubles_nothing() -> None:
+    scene = Scene(Rules(START, split_seconds=4)).format(VIDEO, AUDIO).beat()
+    for frame in range(500):
+        scene.unit(key=frame % 50 == 0, dts=frame * FRAME)
+        # Sound that runs 0.1 s ahead of its picture, and some that is behind it.
+        scene.unit(track=1, dts=frame * FRAME + (9_000 if frame % 2 else 7_000))
+    for track, step in ((0, FRAME), (1, 1)):
+        written = [u.dts for u in scene.written if u.track == track]
+        assert len(written) == 500
+        assert all(b - a >= step for a, b in pairwise(written))
+
+
+def test_a_stream_without_random_access_is_not_split() -> None:
+    scene = on_air(Rules(START, split_seconds=5), length=1)
+    for frame in range(25, 500):
+        scene.unit(dts=frame * FRAME)
+    assert scene.ended == []
+
+
+def test_an_attempt_that_finds_the_file_too_long_begins_the_next_one() -> None:
+    file = PlannedFile(1, "t1", 0, START, START, [VIDEO], {0: seconds(5.96)}, seconds(6))
+    scene = Scene(Rules(START, split_seconds=5), Restored([file])).format()
+    scene.dts = seconds(6)
+    scene.play(1)
+    assert [f.first_dts for f in scene.machine.files] == [0, seconds(6)]
+    assert scene.ended == ["Split"]
+
+
+# ---------------------------------------------------------------------- longest duration
+
+
+def test_every_unit_before_the_longest_duration_is_in_and_none_after_it() -> None:
+    scene = on_air(Rules(START, max_duration_seconds=10.02))
+    assert scene.finished == "MaxDurationReached"
+    assert scene.ended == ["MaxDurationReached"]
+    assert scene.written[-1].dts == seconds(10)
+    assert len(scene.written) == 251
+
+
+def test_sound_that_is_late_at_the_longest_duration_is_waited_for() -> None:
+    scene = Scene(Rules(START, max_duration_seconds=2)).format(VIDEO, AUDIO).beat()
+    for frame in range(100):
+        scene.unit(key=frame == 0, dts=frame * FRAME)
+        if frame >= 10:
+            scene.unit(track=1, dts=(frame - 10) * FRAME)
+    assert scene.finished == "MaxDurationReached"
+    for track in (0, 1):
+        assert [u.dts for u in scene.written if u.track == track][-1] == 49 * FRAME
+
+
+def test_a_track_that_is_gone_does_not_hold_the_end_up() -> None:
+    scene = Scene(Rules(START, max_duration_seconds=2)).format(VIDEO, AUDIO).beat()
+    scene.unit(key=True, dts=0).unit(track=1, dts=0)
+    for frame in range(1, 80):
+        scene.unit(dts=frame * FRAME)
+    assert scene.finished == "MaxDurationReached"
+    assert scene.written[-1].dts == 49 * FRAME
+
+
+def test_the_longest_duration_is_over_all_files() -> None:
+    scene = on_air(Rules(START, split_seconds=4, max_duration_seconds=9))
+    assert scene.finished == "MaxDurationReached"
+    assert scene.machine.duration_seconds == 9
+    assert scene.ended == ["Split", "Split", "MaxDurationReached"]
+
+
+def test_a_recording_that_is_as_long_as_it_may_be_ends_while_nobody_is_on_air() -> None:
+    scene = on_air(Rules(START, max_duration_seconds=8), length=8).silence(2)
+    assert scene.finished == "MaxDurationReached"
+
+
+def test_the_least_length_does_not_count_for_it() -> None:
+    rules = Rules(START, minimum_seconds=10, max_duration_seconds=3)
+    assert on_air(rules).finished == "MaxDurationReached"
+
+
+# ---------------------------------------------------------------------- one session
+
+
+OURS = Rules(START, rearm_seconds=3600, session_started_at=START)
+
+
+def test_a_recording_of_one_session_ends_with_it() -> None:
+    scene = on_air(OURS).end()
+    assert (scene.ended, scene.finished) == (["SessionEnded"], "StreamEnded")
+
+
+def test_a_recording_of_one_session_takes_nothing_of_a_later_one() -> None:
+    scene = Scene(OURS)
+    scene.session_started_at = START + timedelta(minutes=3)
+    scene.format().play(5)
+    assert (scene.written, scene.finished) == ([], "StreamEnded")
+
+
+def test_a_session_whose_beginning_is_told_in_whole_seconds_is_the_same() -> None:
+    scene = Scene(OURS)
+    scene.session_started_at = START + timedelta(milliseconds=730)
+    assert len(scene.format().play(2).written) == 50
+
+
+def test_a_session_of_which_nothing_is_held_is_over_but_a_fresh_hub_gets_a_moment() -> None:
+    unknown = HubLost(0.0, "the hub answered 404", session_unknown=True)
+    scene = Scene(OURS).hear(unknown).wait(8).hear(unknown)
+    assert scene.finished is None
+    assert scene.wait(3).finished == "StreamEnded"
+
+
+def test_a_session_that_a_fresh_hub_learns_of_is_recorded() -> None:
+    scene = Scene(OURS).hear(HubLost(0.0, "404", session_unknown=True)).wait(8)
+    scene.hear(HubBack(0.0)).format().play(4)
+    assert (scene.finished, len(scene.written)) == (None, 100)
+
+
+# ---------------------------------------------------------------------- room
+
+
+def test_a_store_that_is_full_at_the_beginning_records_nothing() -> None:
+    scene = Scene()
+    scene.do(scene.machine.store_is_full(scene.now, full=True))
+    assert (scene.finished, scene.machine.files) == ("NoSpace", [])
+
+
+def test_a_store_that_fills_up_ends_the_recording_with_a_whole_file() -> None:
+    scene = on_air(Rules(START))
+    scene.do(scene.machine.store_is_full(scene.now, full=True))
+    assert (scene.ended, scene.finished) == (["StorageLimit"], "StorageLimit")
+    assert len(scene.written) == 500
+
+
+def test_between_sessions_a_full_store_is_waited_out() -> None:
+    scene = on_air(Rules(START)).end()
+    scene.do(scene.machine.store_is_full(scene.now, full=True))
+    assert scene.finished is None
+    scene.do(scene.machine.store_is_full(scene.now, full=False))
+    scene.dts = 0
+    assert scene.format(timeline="t2").play(1).finished is None
+
+
+def test_a_session_that_begins_while_the_store_is_full_is_not_recorded() -> None:
+    scene = on_air(Rules(START)).end()
+    scene.do(scene.machine.store_is_full(scene.now, full=True))
+    scene.dts = 0
+    scene.format(timeline="t2").play(1)
+    assert (scene.finished, len(scene.machine.files)) == ("StorageLimit", 1)
+
+
+# ---------------------------------------------------------------------- holes while it runs
+
+
+@pytest.mark.parametrize("hole", [5, 300])
+def test_what_left_the_ring_while_nothing_could_be_read_is_a_gap(hole: int) -> None:
+    scene = on_air(Rules(START))
+    scene.lose_hub().hear(HubBack(0.0)).format()
+    scene.now += timedelta(seconds=hole)
+    scene.dts += seconds(hole)
+    scene.unit(dts=scene.dts + FRAME).play(6)
+    (gap,) = scene.machine.files[0].gaps
+    after = [u for u in scene.written if u.dts > seconds(20)]
+    assert after[0].is_random_access, "decoding goes on at a random access point"
+    assert gap.dts == after[0].dts
+    assert not any(isinstance(e, EndFile) for e in scene.effects)
+
+
+def test_a_reconnect_without_a_hole_notes_none() -> None:
+    scene = on_air(Rules(START)).lose_hub().hear(HubBack(0.0)).format().play(3)
+    assert scene.machine.files[0].gaps == []
+    assert len(scene.written) == 23 * 25
