@@ -56,7 +56,7 @@ def pictures(units: list[AccessUnit]) -> list[bytes]:
 
 class Rig:
     def __init__(self, **changes: object) -> None:
-        self.hub = HubRig(protocols=["RTMP", "SRT"], **changes)
+        self.hub = HubRig(None, protocols=["RTMP", "SRT"], **changes)
         self.hub.backup_key = BACKUP_KEY
         self.hub.passphrase = PASSPHRASE
         self.url = ""
