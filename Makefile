@@ -122,6 +122,10 @@ bench: install ## benchmarks: prints figures, fails beyond their limits
 bench-failover: ## reader outage when a leg dies, without a cluster (root: makes a network namespace)
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench failover $(args)
 
+.PHONY: bench-recording
+bench-recording: ## recorder CPU beside a bare ffmpeg -c copy -f segment of the same stream
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench recording $(args)
+
 .PHONY: bench-soak
 bench-soak: ## 30 minutes of random leg faults: memory, descriptors, CPU (args="--minutes N")
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench soak $(args)

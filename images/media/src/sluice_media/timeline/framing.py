@@ -66,6 +66,7 @@ class RecordType(IntEnum):
 
 
 _UNIT = int(RecordType.UNIT)
+_FLAGS = tuple(map(UnitFlags, range(4)))
 
 Record = (
     AccessUnit | TimelineFormat | TimelineGap | TimelineAnchor | TimelineHeartbeat | TimelineEnd
@@ -155,11 +156,12 @@ class TimelineDecoder:
 
 
 def _decode(type_: int, body: bytes) -> Record:
-    if type_ == RecordType.UNIT:
+    if type_ == _UNIT:
         if len(body) < UNIT_HEAD.size:
             raise FramingError("a unit shorter than its own head")
         track, flags, dts, pts, utc_us = UNIT_HEAD.unpack_from(body)
-        return AccessUnit(track, dts, pts, UnitFlags(flags), utc_us, body[UNIT_HEAD.size :])
+        known = _FLAGS[flags] if flags < len(_FLAGS) else UnitFlags(flags)
+        return AccessUnit(track, dts, pts, known, utc_us, body[UNIT_HEAD.size :])
     try:
         model = _MODELS[RecordType(type_)]
     except (ValueError, KeyError) as unknown:

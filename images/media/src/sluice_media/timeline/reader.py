@@ -34,7 +34,7 @@ SAME_UNIT_TICKS = 225
 """2.5 ms: another hub's demuxer may place the same audio frame so far off its first place."""
 TRACK_SKEW_TICKS = 2 * TICKS_PER_SECOND
 """Tracks of one stream are never so far apart while both go on."""
-_GATHER_SECONDS = 0.1
+_GATHER_SECONDS = 0.15
 _FULL_READ_BYTES = 128 << 10
 _RECEIVE_BUFFER_BYTES = 1 << 20
 _CONNECT_TIMEOUT_SECONDS = 3.0
@@ -77,7 +77,7 @@ class HubBack:
 
 
 class _Pause:
-    """Lets arrive what comes in a tenth of a second, in the kernel. Its buffer takes more than
+    """Lets arrive what comes in _GATHER_SECONDS, in the kernel. Its buffer takes more than
     _FULL_READ_BYTES, so a reader that is behind gets full reads, and pauses no more."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -104,7 +104,7 @@ class TimelineReader:
     acknowledgements belong together. ``since`` asks for content from the last random access point
     at or before that moment; ``session_started_at`` for one session from its first random access
     point on; ``start`` for what follows a position. ``url`` and ``token`` are asked at each
-    connect, since both can change. ``gathers``: rather a tenth of a second late in few large
+    connect, since both can change. ``gathers``: rather 0.15 s late in few large
     pieces than at once in many small ones.
     """
 
