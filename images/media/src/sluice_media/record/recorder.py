@@ -241,6 +241,7 @@ class Recorder:
             for record in batch:
                 apply(machine.record(record, now))
             self._put(self._cutter.tend())
+            self._look_for_room()
 
     async def _follow_config(self) -> None:
         async for config in self._watch.changes():
