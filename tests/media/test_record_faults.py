@@ -51,8 +51,8 @@ async def test_a_recorder_that_is_killed_again_and_again_for_a_minute(
         await rig.start(supervised=True)
         hub.begin(minute.formats, "t1")
         playing = asyncio.create_task(hub.play(minute.units, speed=4))
-        for kill in range(1, 8):
-            await rig.recorded(7.5 * kill)
+        for kill in range(1, 6):
+            await rig.recorded(10 * kill)
             for worker in rig.children():
                 RecorderRig.kill_process(worker)
         await playing
