@@ -198,7 +198,9 @@ async def test_a_vanished_recorders_file_is_made_told_counted_and_handed_out(
             content = await answer.read()
         async with session.get(url, headers={"Range": "bytes=1000-1999"}) as answer:
             assert await answer.read() == content[1000:2000]
-        after = await pod.status()
+        async with asyncio.timeout(10):
+            while (after := await pod.status()).finalizing is not None or not after.used_bytes:
+                await asyncio.sleep(0.05)
         metrics = await pod.metrics()
     assert hashlib.sha256(content).hexdigest() == file.sha256
     assert len(content) == file.size_bytes
