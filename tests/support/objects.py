@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-__all__ = ["livestream", "pulled", "recording", "restream", "secret", "secret_key"]
+__all__ = ["livestream", "mediastore", "pulled", "recording", "restream", "secret", "secret_key"]
 
 API_VERSION = "sluice.video/v1alpha1"
 
@@ -45,6 +45,10 @@ def recording(name: str, stream: str, **spec: Any) -> dict[str, Any]:
 
 def restream(name: str, stream: str, **spec: Any) -> dict[str, Any]:
     return _object("Restream", name, {"streamRef": {"name": stream}, **spec})
+
+
+def mediastore(name: str, **spec: Any) -> dict[str, Any]:
+    return _object("MediaStore", name, spec)
 
 
 def secret(name: str, **data: str) -> dict[str, Any]:

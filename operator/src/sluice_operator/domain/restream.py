@@ -28,6 +28,7 @@ from sluice_operator.domain.readiness import (
 )
 from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
+from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.streams import is_there, stream_ref, stream_spec, stream_workload
 from sluice_operator.domain.times import soonest, utc_text
 from sluice_operator.domain.transitions import events_for
@@ -54,7 +55,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
     owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
     if owner.deleted_at is not None:
         return keep_everything(observed.raw)
-    spec = RestreamSpec.model_validate(observed.raw["spec"])
+    spec = read_spec(RestreamSpec, observed.raw)
     conflict = conflict_readiness(owner, observed.conflicts)
     obstacle = conflict or _stream_missing(observed, owner, spec, stored, now)
     wanted = obstacle is None and spec.active
@@ -73,8 +74,9 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         children = _children(observed, owner, template, config, rollout, replicas=int(wanted))
     live = _live(observed, stored, spec, readiness)
     conditions = _conditions(readiness, live, rollout)
+    status = _status(observed, owner, stored, spec, readiness)
     return Decision(
-        status=_status(observed, owner, stored, spec, readiness),
+        status=status,
         conditions=conditions,
         children=children,
         pod_config_hashes=nudges(
@@ -90,7 +92,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
             claim.look_again_seconds,
             seconds_to_stale(observed.sample, observed.operator_uptime_seconds),
         ),
-        event_reasons=events_for(stored, conditions, _event_types(live)),
+        event_reasons=events_for(stored, conditions, _event_types(live, status, stored)),
     )
 
 
@@ -311,10 +313,18 @@ def _conditions(readiness: Readiness, live: Condition, rollout: Rollout) -> tupl
     return (first, live, *pending, *rest)
 
 
-def _event_types(live: Condition) -> dict[str, str]:
-    quiet = {"OnAir", "Publishing", "WaitingForStream", "Disabled", "Connecting"}
-    return {
-        "Live": "Normal" if live.reason in quiet else "Warning",
-        "Stalled": "Warning",
-        "UpdatePending": "Normal",
-    }
+def _event_types(live: Condition, status: dict[str, Any], stored: Stored) -> dict[str, str]:
+    """A target that stays down is dialled again and again: that is told once, not at each try."""
+    quiet = {"OnAir", "Publishing", "WaitingForStream", "Disabled"}
+    types = {"Stalled": "Warning", "UpdatePending": "Normal"}
+    if live.reason != "Connecting" and not _failed_again(status, stored):
+        types["Live"] = "Normal" if live.reason in quiet else "Warning"
+    return types
+
+
+def _failed_again(status: dict[str, Any], stored: Stored) -> bool:
+    """A try has failed in the same way as the one before."""
+    dialling = stored.since("Live", "False", "Connecting") is not None
+    error, former = status.get("lastError"), stored.get("lastError")
+    failed = status["state"] in (PushState.BACKOFF, PushState.REJECTED)
+    return bool(dialling and failed and error and former and error["class"] == former["class"])

@@ -11,41 +11,13 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from sluice_operator.api.v1alpha1.common import ApiModel
-from sluice_operator.domain.decision import Condition, Decision
-from sluice_operator.domain.names import FINALIZER
+from sluice_operator.domain.invalid_spec import InvalidSpecError
 from sluice_operator.domain.observed import Raw
-from sluice_operator.domain.owner import Stored
 
-__all__ = ["InvalidSpecError", "read_spec"]
+__all__ = ["read_spec"]
 
 M = TypeVar("M", bound=ApiModel)
 _MAX_FAULTS = 3
-_REASON = "InvalidSpec"
-_REPLACED = frozenset({"Ready", "Reconciling", "Stalled"})
-
-
-class InvalidSpecError(Exception):
-    """An object cannot be decided about, because its spec, or that of what it refers to, cannot be
-    read. The text is a sentence for the user."""
-
-    def decision(self, raw: Raw) -> Decision:
-        """Nothing is touched and everything else stays said; only that it stands still is new.
-
-        What is being deleted is let go: there is no telling any more what it was held for."""
-        stored = Stored.of(raw)
-        kept = (stored.as_condition(c["type"]) for c in stored.get("conditions") or ())
-        text = str(self)
-        return Decision(
-            status=stored.without_conditions(),
-            conditions=(
-                Condition("Ready", "False", _REASON, text),
-                *(c for c in kept if c is not None and c.type not in _REPLACED),
-                Condition("Stalled", "True", _REASON, text),
-            ),
-            finalizer="deletionTimestamp" not in raw["metadata"]
-            and FINALIZER in (raw["metadata"].get("finalizers") or ()),
-            event_reasons={"Stalled": "Warning"},
-        )
 
 
 def read_spec(model: type[M], raw: Raw) -> M:

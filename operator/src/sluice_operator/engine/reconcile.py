@@ -16,8 +16,8 @@ from typing import Any
 import structlog
 
 from sluice_operator.domain.decision import Decision
+from sluice_operator.domain.invalid_spec import InvalidSpecError
 from sluice_operator.domain.names import CONFIG_ANNOTATION
-from sluice_operator.domain.specs import InvalidSpecError
 from sluice_operator.engine.cache import Cache, Manifest, uid_of
 from sluice_operator.engine.children import Children
 from sluice_operator.engine.clock import Clock

@@ -1,8 +1,8 @@
 """Counts what a fragmented MP4 holds while it goes by (sans-io).
 
 Comes in: bytes of an MP4 in pieces of any size. Goes out: samples by kind of track. Nothing is
-kept but ``moov`` and ``moof``; media is skipped. Source: ISO/IEC 14496-12:2022, clauses 4.2 (box),
-8.4.3 (hdlr), 8.3.2 (tkhd), 8.8.7 (tfhd) and 8.8.8 (trun).
+kept but ``moov`` and ``moof``; media is skipped. Source: ISO/IEC 14496-12:2022, clauses 4.2
+(boxes), 8.4.3 (hdlr), 8.3.2 (tkhd), 8.8.7 (tfhd) and 8.8.8 (trun).
 """
 
 from __future__ import annotations

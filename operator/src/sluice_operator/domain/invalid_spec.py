@@ -1,0 +1,37 @@
+"""What is decided about an object whose stored ``spec`` cannot be read."""
+
+from __future__ import annotations
+
+from sluice_operator.domain.decision import Condition, Decision
+from sluice_operator.domain.names import FINALIZER
+from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.owner import Stored
+
+__all__ = ["InvalidSpecError"]
+
+_REASON = "InvalidSpec"
+_REPLACED = frozenset({"Ready", "Reconciling", "Stalled"})
+
+
+class InvalidSpecError(Exception):
+    """An object cannot be decided about, because its spec, or that of what it refers to, cannot be
+    read. The text is a sentence for the user."""
+
+    def decision(self, raw: Raw) -> Decision:
+        """Nothing is touched and everything else stays said; only that it stands still is new.
+
+        What is being deleted is let go: there is no telling any more what it was held for."""
+        stored = Stored.of(raw)
+        kept = (stored.as_condition(c["type"]) for c in stored.get("conditions") or ())
+        text = str(self)
+        return Decision(
+            status=stored.without_conditions(),
+            conditions=(
+                Condition("Ready", "False", _REASON, text),
+                *(c for c in kept if c is not None and c.type not in _REPLACED),
+                Condition("Stalled", "True", _REASON, text),
+            ),
+            finalizer="deletionTimestamp" not in raw["metadata"]
+            and FINALIZER in (raw["metadata"].get("finalizers") or ()),
+            event_reasons={"Stalled": "Warning"},
+        )

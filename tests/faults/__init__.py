@@ -1,0 +1,1 @@
+"""Faults on a real cluster, longer than `make test` has time for: ``make faults``."""
