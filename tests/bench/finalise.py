@@ -2,7 +2,7 @@
 
 A recording of 1 GB (6 Mb/s, chunks of 6 s) lies on a claim, and its bytes in one file. In turns
 the store's finaliser makes an MP4 of the chunks, and ``ffmpeg -c copy -movflags +faststart`` one of
-the file. Compared are wall clock and CPU of both, ours without the digests and without bringing the
+the file, at the same low priority. Compared are wall clock and CPU of both, ours without the digests and without bringing the
 MP4 to its place, which are printed apart; ``--s3`` adds what bringing it into a bucket takes
 (versitygw on this machine).
 """
@@ -29,7 +29,7 @@ from sluice_media.record.chunks import ChunkCutter, ClosedChunk
 from sluice_media.record.journal import Journal
 from sluice_media.record.merge import MergedFile, merge
 from sluice_media.record.plan import PlannedFile
-from sluice_media.store.finalize import FinalizeJob, Timings, finalize
+from sluice_media.store.finalize import NICE, FinalizeJob, Timings, finalize
 from sluice_media.store.target import Target, open_claim
 from sluice_media.timeline.framing import track_infos
 from sluice_media.units import AccessUnit
@@ -45,7 +45,7 @@ CLIP_SECONDS = 20
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PREFIX = "recordings/bench"
 PLAIN = (
-    "ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-f", "mpegts", "-i",
+    "nice", "-n", str(NICE), "ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-f", "mpegts", "-i",
 )  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def record(folder: Path, clip: Clip, size_bytes: int) -> MergedFile:
     for unit in repeated(clip, size_bytes):
         stamped = replace(unit, utc_us=round(START.timestamp() * 1e6) + unit.dts * 100 // 9)
         file.take(stamped)
-        closed += cutter.write(file, stamped, START)
+        closed += cutter.write(file, stamped)
     closed += cutter.close()
     entry = file.entry().model_copy(update={"chunks": [chunk.entry for chunk in closed]})
     journal = Journal(attempt="a", recording_uid="bench", started_at=START, files=[entry])
