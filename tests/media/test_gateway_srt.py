@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -54,7 +55,7 @@ def pictures(units: list[AccessUnit]) -> list[bytes]:
 
 
 class Rig:
-    def __init__(self, **changes: object) -> None:
+    def __init__(self, **changes: Any) -> None:
         self.hub = HubRig(protocols=["RTMP", "SRT"], **changes)
         self.hub.backup_key = BACKUP_KEY
         self.hub.passphrase = PASSPHRASE
