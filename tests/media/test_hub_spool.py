@@ -184,15 +184,16 @@ async def test_a_disk_that_stalls_stops_neither_the_air_nor_the_heartbeats(
         assert timeline is not None
         await until(lambda: timeline.spooled is not None, 5)
         publisher.send(25 * 100)
-        await publisher.play(3)
-        await until(lambda: timeline.ring.first > 0, 5)
+        async with asyncio.timeout(30):
+            while not timeline.ring.first:
+                await publisher.play(1)
         stall_seconds = 3.0
         session = str(timeline.started_us)
         async with rig.reading(role="recorder", session=session) as recorder:
             started = time.monotonic()
             await publisher.play(2)
-            assert time.monotonic() - started < 2.6
-            await until(lambda: len(live.pictures) == publisher.number, 1)
+            assert time.monotonic() - started < 2.9
+            await until(lambda: len(live.pictures) == publisher.number, 2)
             assert len(recorder.of(TimelineHeartbeat)) >= 3
             assert not recorder.units
             stall_seconds = 0.0
