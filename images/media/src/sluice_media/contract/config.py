@@ -153,6 +153,8 @@ class RecorderConfig(PodConfig):
     """Set: this one session is recorded, from its first random access point, and nothing else."""
     s3: S3Target | None = None
     """None: the claim that is mounted at STORE_DIR."""
+    uri_base: str = ""
+    """What stands before a key in ``files[].original_uri``; the store's has the same value."""
     spool_limit_bytes: int = 1 << 30
     """Of closed chunks that the store has not taken yet."""
 
