@@ -93,8 +93,13 @@ verify: verify-generated ## generated files fresh, ruff, mypy strict, import-lin
 	@$(bin)/ruff check .
 	$(bin)/ruff format --check .
 	$(bin)/mypy operator/src images/media/src tests
+	$(bin)/mypy operator/plugin/kubectl-sluice
 	PYTHONPATH=operator/src:images/media/src $(bin)/lint-imports
 	$$($(kube) binaries --only helm) lint --strict charts/sluice
+
+.PHONY: install-plugin
+install-plugin: ## puts `kubectl sluice` on your PATH: BIN_DIR (~/.local/bin)
+	@install -D -m 755 operator/plugin/kubectl-sluice $(or $(BIN_DIR),$(HOME)/.local/bin)/kubectl-sluice
 
 .PHONY: lock
 lock: ## renews the locked dependencies
@@ -125,6 +130,10 @@ bench: install ## benchmarks: prints figures, fails beyond their limits
 .PHONY: bench-failover
 bench-failover: ## reader outage when a leg dies, without a cluster (root: makes a network namespace)
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench failover $(args)
+
+.PHONY: bench-restream
+bench-restream: packages ## pushers beside bare `ffmpeg -c copy`: CPU and memory for each target
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench restream $(args)
 
 .PHONY: bench-soak
 bench-soak: ## 30 minutes of random leg faults: memory, descriptors, CPU (args="--minutes N")

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from tests.cluster.conftest import Cluster, publish_url
+from tests.cluster.restreams import wait_state
 from tests.support.frames import make_clip, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, restream, secret
@@ -16,16 +17,6 @@ from tests.support.target import RtmpTarget, address_towards, free_port
 def push_to(target: RtmpTarget, name: str, stream: str) -> dict[str, object]:
     return restream(
         name, stream, uri=target.url, streamKeySecretRef={"name": "target-key", "key": "key"}
-    )
-
-
-def wait_state(kube: Kubectl, name: str, state: str, seconds: float = 60) -> dict[str, object]:
-    return kube.wait(
-        "restream",
-        name,
-        lambda o: o["status"].get("state") == state,
-        why=f"state {state}",
-        seconds=seconds,
     )
 
 
@@ -65,8 +56,7 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
             assert condition(refused, "Ready")["status"] == "True"
             time.sleep(2)
             bad.start()
-            again = wait_state(kube, "bad", "Live", 45)["status"]
-            assert again["reconnects"] >= 1  # type: ignore[index]
+            assert wait_state(kube, "bad", "Live", 45)["reconnects"] >= 1
             bad.wait_bytes()
             # Lost source, held target: the window passes without a reconnect.
             reconnects = kube.status("restream", "good")["reconnects"]

@@ -44,7 +44,15 @@ async def test_a_target_is_shown_then_cleared_then_dialled(
         cleared = target_clearance(digest, TOKEN)
         push.configure(target.url, key="key", cleared_target=cleared)
         await push.until_state(PushState.LIVE, 5)
-        push.configure(target.url, key="another", cleared_target=cleared)
-        await push.until(lambda status: status.idle_reason == "CheckingTarget", 5)
+        (push.keys / "streamkey" / "key").write_text("another")
+        await asyncio.sleep(1)
+        assert push.status.state is PushState.LIVE, "a changed Secret cuts nobody"
+        assert push.status.target_digest == digest, "what is claimed is where it is connected"
+        target.kill()
+        await push.until(lambda status: status.idle_reason == "CheckingTarget", 10)
         assert push.status.target_digest != digest
         assert push.status.attempts == 1, "what was cleared was another target"
+        target.start()
+        another = target_clearance(push.status.target_digest, TOKEN)
+        push.configure(target.url, key="another", cleared_target=another)
+        await push.until_state(PushState.LIVE, 5)

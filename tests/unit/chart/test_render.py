@@ -163,6 +163,7 @@ def test_the_operator_understands_its_environment(
         *("169.254.0.0/16", "10.244.0.0/16", "10.96.0.0/16", "2001:db8::/64"),
     )
     assert domain.allowed_ranges == ("192.168.20.0/24",)
+    assert domain.allowed_names == ("broadcast-gateway.default.svc.cluster.local",)
     assert domain.pod_trouble_seconds == 600
     ingest = {"requests": {"cpu": "200m"}, "limits": {"memory": "2Gi"}}
     assert domain.resources["ingest"] == ingest

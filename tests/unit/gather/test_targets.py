@@ -37,7 +37,9 @@ class Pushers(World):
         self.pods[name] = self.put(make_pod(obj, f"{name}-pod", **running))
         return obj
 
-    def says(self, name: str, digest: str, state: PushState = PushState.IDLE) -> None:
+    def says(
+        self, name: str, digest: str, state: PushState = PushState.IDLE, *, connected: bool = False
+    ) -> None:
         """The pusher's pod answers, as the observer takes it in."""
         obj, pod = self.objects[name], self.pods[name]
         former = self.status.get(name)
@@ -46,6 +48,7 @@ class Pushers(World):
             version=former.version + 1 if former else 1,
             observed_at=datetime.now(UTC),
             state=state,
+            connected=connected,
             target_digest=digest,
         )
         self.samples.answered(obj["metadata"]["uid"], status.pod_uid, "2026-03-01", status)
@@ -111,6 +114,10 @@ async def test_who_does_not_want_the_target_any_more_wakes_the_other(how: str) -
     assert keys("b") <= await world.woken()
     [seen] = await world.rivals("b")
     assert (seen.wants, seen.busy) == (False, True), "it has not hung up yet"
+    world.says("a", DIGEST, PushState.IDLE, connected=True)
+    [seen] = await world.rivals("b")
+    assert seen.busy, "it still sends what was queued"
+    await world.woken()
     world.says("a", DIGEST, PushState.IDLE)
     assert keys("b") <= await world.woken()
     [seen] = await world.rivals("b")

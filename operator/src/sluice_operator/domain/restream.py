@@ -74,8 +74,9 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         children = _children(observed, owner, template, config, rollout, replicas=int(wanted))
     live = _live(observed, stored, spec, readiness)
     conditions = _conditions(readiness, live, rollout)
+    status = _status(observed, owner, stored, spec, readiness)
     return Decision(
-        status=_status(observed, owner, stored, spec, readiness),
+        status=status,
         conditions=conditions,
         children=children,
         pod_config_hashes=nudges(
@@ -91,7 +92,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
             claim.look_again_seconds,
             seconds_to_stale(observed.sample, observed.operator_uptime_seconds),
         ),
-        event_reasons=events_for(stored, conditions, _event_types(live)),
+        event_reasons=events_for(stored, conditions, _event_types(live, status, stored)),
     )
 
 
@@ -312,10 +313,18 @@ def _conditions(readiness: Readiness, live: Condition, rollout: Rollout) -> tupl
     return (first, live, *pending, *rest)
 
 
-def _event_types(live: Condition) -> dict[str, str]:
-    quiet = {"OnAir", "Publishing", "WaitingForStream", "Disabled", "Connecting"}
-    return {
-        "Live": "Normal" if live.reason in quiet else "Warning",
-        "Stalled": "Warning",
-        "UpdatePending": "Normal",
-    }
+def _event_types(live: Condition, status: dict[str, Any], stored: Stored) -> dict[str, str]:
+    """A target that stays down is dialled again and again: that is told once, not at each try."""
+    quiet = {"OnAir", "Publishing", "WaitingForStream", "Disabled"}
+    types = {"Stalled": "Warning", "UpdatePending": "Normal"}
+    if live.reason != "Connecting" and not _failed_again(status, stored):
+        types["Live"] = "Normal" if live.reason in quiet else "Warning"
+    return types
+
+
+def _failed_again(status: dict[str, Any], stored: Stored) -> bool:
+    """A try has failed in the same way as the one before."""
+    dialling = stored.since("Live", "False", "Connecting") is not None
+    error, former = status.get("lastError"), stored.get("lastError")
+    failed = status["state"] in (PushState.BACKOFF, PushState.REJECTED)
+    return bool(dialling and failed and error and former and error["class"] == former["class"])

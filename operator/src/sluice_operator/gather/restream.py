@@ -84,5 +84,5 @@ class RestreamController:
 def _may_be_connected(pods: Sequence[PodView], told: PusherStatus | None) -> bool:
     """A pusher that answers is believed; of one that does not, its pod's end is waited for."""
     if told is not None and pods:
-        return told.state is not PushState.IDLE
+        return told.connected or told.state is not PushState.IDLE
     return any(pod.ready or not pod.terminating for pod in pods)

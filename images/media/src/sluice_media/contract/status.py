@@ -246,7 +246,9 @@ class PusherStatus(PodStatus):
     """Redacted: scheme, host, port and app, never a key."""
     target_digest: str = ""
     """Keyed digest of the URI and key (HMAC-SHA256, first 16 hex), to find duplicate targets
-    without knowing them."""
+    without knowing them: of the connection that is up, else of what will be dialled."""
+    connected: bool = False
+    """A connection to the target is being made, is up, or is being closed: also while Idle."""
     started_at: datetime | None = None
     """When the present connection became Live."""
     attempts: int = 0

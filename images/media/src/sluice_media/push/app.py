@@ -7,7 +7,6 @@ here, and what it shows is published as the status.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import random
 import time
 from collections.abc import Sequence
@@ -30,9 +29,9 @@ from sluice_media.contract import (
     StreamRef,
     TargetError,
     TimelineFormat,
-    target_clearance,
 )
 from sluice_media.guard import AddressRules, DialGuard, Resolver, system_resolver
+from sluice_media.push.clearance import is_cleared
 from sluice_media.push.connection import Connection, open_channel
 from sluice_media.push.feeder import Feeder
 from sluice_media.push.machine import (
@@ -63,10 +62,10 @@ __all__ = ["TICKING", "Pusher"]
 
 TICKING = frozenset({"bytes_sent"})
 """Status fields that change all the time."""
-_TICK_SECONDS = 1.0
-_GATHER_SECONDS = 0.04
+_TICK_SECONDS = 5.0
+_GATHER_SECONDS = 0.15
 """Media is taken from the hub in batches of so long: waking for each unit would cost most of what
-a push costs, and a platform's own delay is a hundred times that."""
+a push costs, and a platform's own delay is thirty times that."""
 _FAILED_STATES = frozenset({PushState.BACKOFF, PushState.REJECTED, PushState.GAVE_UP})
 _log = structlog.get_logger(__name__)
 
@@ -95,10 +94,12 @@ class Pusher:
         self._formats: tuple[TrackFormat, ...] | None = None
         self._wanted = _wish(watch.config)
         self._connection: Connection | None = None
+        self._dialled: Target | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._read_from: StreamRef | None = None
         self._reading: asyncio.Task[None] | None = None
         self._touched = asyncio.Event()
+        self._source_due: float | None = None
         self._sent_bytes = 0
         metrics.gauge(
             "sluice_push_queue_bytes",
@@ -173,16 +174,17 @@ class Pusher:
             role="pusher",
             gather_seconds=_GATHER_SECONDS,
         )
-        async for record in reader.records():
-            if isinstance(record, AccessUnit):
-                self._feeder.add(record)
-                if self._connection is not None:
-                    self._connection.wake()
-                continue
-            if isinstance(record, TimelineFormat):
-                # Before the session is known of: what cannot be carried is not even dialled for.
-                self._take_formats(record)
-            self._source_changed(self._source.record(record, time.monotonic()))
+        async for batch in reader.batches():
+            for record in batch:
+                if isinstance(record, AccessUnit):
+                    self._feeder.add(record)
+                    continue
+                if isinstance(record, TimelineFormat):
+                    # Before the session is known of: what cannot be carried is not dialled for.
+                    self._take_formats(record)
+                self._source_changed(self._source.record(record, time.monotonic()))
+            if self._connection is not None:
+                self._connection.wake()
 
     # ------------------------------------------------------------------ what happens
 
@@ -192,11 +194,16 @@ class Pusher:
             if not change.session:
                 # The connection took what was left of the session when it was told to hang up.
                 self._feeder.clear()
-        self._touched.set()
+        if self._source.deadline() != self._source_due:
+            self._source_due = self._source.deadline()
+            self._touched.set()
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Ended):
             self._connection = None
+            if self._dialled != self._target:
+                # A Secret changed meanwhile: its target counts from here on, and is to be cleared.
+                self._apply_config(self._watch.config)
             if event.failure is not None:
                 self._metrics.failures.labels(event.failure.class_.value).inc()
         self._do(self._machine.handle(event, _now()))
@@ -213,6 +220,7 @@ class Pusher:
 
     def _dial(self, target: Target) -> None:
         self._metrics.attempts.inc()
+        self._dialled = target
         config = self._watch.config
         guard = DialGuard(AddressRules.of(config.guard), self._resolver)
         self._connection = Connection(
@@ -262,10 +270,11 @@ class Pusher:
         before = (self._target, self._wanted)
         self._target, self._wanted = target, _wish(config)
         obstacle = error[0] if error else None
-        digest = target_digest(target, config.namespace) if target else ""
+        claimed = self._dialled if self._connection is not None else target
+        digest = target_digest(claimed, config.namespace) if claimed else ""
         if config.stream is None:
             obstacle = obstacle or "StreamNotFound"
-        if not self._is_cleared(config, digest):
+        if not is_cleared(config, digest, self._watch.key(HUB_TOKEN_FILE)):
             obstacle = obstacle or "CheckingTarget"
         if not config.active:
             obstacle = "Disabled"
@@ -283,15 +292,6 @@ class Pusher:
         fresh, renewed = self._wanted != before[1], target != before[0]
         self._handle(Configured(retry, obstacle, fresh, renewed))
 
-    def _is_cleared(self, config: PusherConfig, digest: str) -> bool:
-        """Whether the operator has compared this very target with those of the other Restreams."""
-        if config.cleared_target is None:
-            return True
-        token = self._watch.key(HUB_TOKEN_FILE)
-        return token is not None and hmac.compare_digest(
-            config.cleared_target, target_clearance(digest, token.get_secret_value())
-        )
-
     def _read_target(self, config: PusherConfig) -> Target:
         key, passphrase, ca = (
             self._secret(file, what) if wanted else None
@@ -303,7 +303,8 @@ class Pusher:
         )
         uri = SecretStr(config.uri) if config.uri else self._secret(TARGET_URI_FILE, "the URI")
         target = parse_target(uri, key, passphrase=passphrase, ca=ca)
-        client_context(target.ca_pem)
+        if target.ca_pem is not None:
+            client_context(target.ca_pem)  # says now what it will not say at the next connect
         return target
 
     def _secret(self, file: str, what: str) -> SecretStr:
@@ -344,6 +345,7 @@ class Pusher:
             state=view.state,
             idle_reason=view.idle_reason,
             message=view.message,
+            connected=self._connection is not None,
             started_at=view.started_at,
             attempts=view.attempts,
             reconnects=view.reconnects,

@@ -1,0 +1,57 @@
+"""An SRT target: FFmpeg that listens, takes one caller and keeps what it sends."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+__all__ = ["SrtTarget", "free_udp_port"]
+
+
+def free_udp_port(host: str) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+class SrtTarget:
+    """Writes what a caller sends to ``file``, a transport stream; ends when the caller does."""
+
+    def __init__(self, host: str, port: int, file: Path, *, passphrase: str = "") -> None:
+        self.url = f"srt://{host}:{port}"
+        self.file = file
+        self._listen = f"{self.url}?mode=listener"
+        if passphrase:
+            self._listen += f"&passphrase={passphrase}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def finish(self) -> None:
+        """Waits until the caller has gone and the file is whole."""
+        assert self._process is not None
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            self._process.wait(10)
+
+    def __enter__(self) -> Self:
+        args = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", self._listen, "-c", "copy"]
+        self._process = subprocess.Popen(
+            [*args, "-flush_packets", "1", "-f", "mpegts", str(self.file)],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
