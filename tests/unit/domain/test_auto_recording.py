@@ -263,6 +263,7 @@ def test_the_pods_disk_is_asked_for_only_where_sessions_are_kept_on_it() -> None
         return template["containers"][0]["resources"]["requests"]
 
     assert "ephemeral-storage" not in requests(plain)
+    assert config(plain)["spoolLimitBytes"] == 1 << 30
     keeping = on_air(at(0))
     keeping.settings(ingest_spool_bytes=8 << 30).decide()
     assert requests(keeping)["ephemeral-storage"] == "10304Mi"
