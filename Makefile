@@ -135,6 +135,10 @@ bench-failover: ## reader outage when a leg dies, without a cluster (root: makes
 bench-restream: packages ## pushers beside bare `ffmpeg -c copy`: CPU and memory for each target
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench restream $(args)
 
+.PHONY: bench-recording
+bench-recording: ## recorder CPU beside a bare ffmpeg -c copy -f segment of the same stream
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench recording $(args)
+
 .PHONY: bench-soak
 bench-soak: ## 30 minutes of random leg faults: memory, descriptors, CPU (args="--minutes N")
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench soak $(args)

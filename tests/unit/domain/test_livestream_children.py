@@ -335,7 +335,6 @@ def test_a_pod_may_pull_from_where_the_installation_lets_it() -> None:
         "denied": ["10.0.0.0/8"],
         "allowed": ["10.1.0.0/16"],
         "clusterDomain": "cluster.local",
-        "allowedNames": [],
     }
     assert mounted(case, "pull")["secret"]["items"] == [{"key": "uri", "path": "1"}]
 

@@ -19,7 +19,7 @@ from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Track
 from sluice_media.record.recover import recover
 from sluice_media.record.segments import SegmentedJournal
 from sluice_media.record.uploader import FileClosed, StopRequested, Uploader
-from sluice_media.store.keys import attempt_playlist_key, done_key, journal_segment_key
+from sluice_media.store.keys import done_key, journal_segment_key, playlist_key
 from sluice_media.store.target import MissingObjectError, Target, TargetError, open_claim
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -191,12 +191,12 @@ async def test_the_playlist_names_only_what_is_in_the_store(
         target.ill = TargetError("Unreachable", "the store cannot be reached")
         uploader.put(chunk(tmp_path, 2))
         await asyncio.sleep(0.05)
-        text = (await target.get(attempt_playlist_key("recordings/r", "a", 1))).decode()
+        text = (await target.get(playlist_key("recordings/r", "a", 1))).decode()
         assert "001-000002.ts" not in text
         target.ill = None
         ended = FILE.model_copy(update={"closed": True, "end_reason": "Stopped"})
         uploader.put(FileClosed(ended))
         await asyncio.wait_for(uploader.drained(), 5)
-        text = (await target.get(attempt_playlist_key("recordings/r", "a", 1))).decode()
+        text = (await target.get(playlist_key("recordings/r", "a", 1))).decode()
     assert text.count("#EXTINF") == 2
     assert text.endswith("#EXT-X-ENDLIST\n")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sluice_media.record.journal import ChunkEntry, FileEntry
 from sluice_media.record.merge import MergedFile
 from sluice_media.record.playlist import PlaylistChunk, media_playlist, relative_to
-from sluice_media.store.keys import attempt_playlist_key
+from sluice_media.store.keys import playlist_key
 
 __all__ = ["LivePlaylists"]
 
@@ -54,7 +54,7 @@ class LivePlaylists:
                 for chunk in stored
             ]
             if stored:  # who wrote its last chunk wrote its playlist
-                self._keys[identity] = attempt_playlist_key(prefix, stored[-1].attempt, file.index)
+                self._keys[identity] = playlist_key(prefix, stored[-1].attempt, file.index)
 
     def key(self, identity: Identity) -> str | None:
         """Where the newest playlist of a file is; None before its first chunk was stored."""
@@ -79,7 +79,7 @@ class LivePlaylists:
         return [
             (
                 identity,
-                attempt_playlist_key(self._prefix, self._attempt, p.file.index),
+                playlist_key(self._prefix, self._attempt, p.file.index),
                 self._text(p),
             )
             for identity, p in self._open.items()
@@ -89,9 +89,7 @@ class LivePlaylists:
     def written(self, identity: Identity, now: float) -> None:
         playlist = self._open[identity]
         playlist.is_stale, playlist.written_at = False, now
-        self._keys[identity] = attempt_playlist_key(
-            self._prefix, self._attempt, playlist.file.index
-        )
+        self._keys[identity] = playlist_key(self._prefix, self._attempt, playlist.file.index)
         if playlist.is_closed:
             self._ended.add(identity)
             del self._open[identity]

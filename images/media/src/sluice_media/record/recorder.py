@@ -59,7 +59,7 @@ from sluice_media.units import TICKS_PER_SECOND
 __all__ = ["Outcome", "Recorder"]
 
 TICK_SECONDS = 0.25
-_GATHER_SECONDS = 0.1
+_GATHER_SECONDS = 0.15
 PUBLISH_SECONDS = 0.5
 FLUSH_ON_TERM_SECONDS = 15.0
 _GOES_ON = frozenset({None, "Split", "ParametersChanged"})
@@ -242,6 +242,7 @@ class Recorder:
             for record in batch:
                 apply(machine.record(record, now))
             self._put(self._cutter.tend())
+            self._look_for_room()
 
     async def _follow_config(self) -> None:
         async for config in self._watch.changes():

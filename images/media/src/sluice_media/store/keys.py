@@ -27,7 +27,6 @@ __all__ = [
     "PROBES",
     "RECORDINGS",
     "SCRATCH",
-    "attempt_playlist_key",
     "attempt_prefix",
     "chunk_key",
     "chunk_name",
@@ -40,7 +39,6 @@ __all__ = [
     "mp4_key",
     "mp4_name",
     "original_key",
-    "playlist_key",
     "request_key",
     "result_key",
     "settled_key",
@@ -83,7 +81,7 @@ def journal_segment_key(prefix: str, attempt: str, number: int) -> str:
     return f"{prefix}/{attempt}/journal-{number:06d}.json"
 
 
-def attempt_playlist_key(prefix: str, attempt: str, file_index: int) -> str:
+def playlist_key(prefix: str, attempt: str, file_index: int) -> str:
     return f"{prefix}/{attempt}/{file_index:03d}.m3u8"
 
 
