@@ -334,7 +334,6 @@ def test_a_pod_may_pull_from_where_the_installation_lets_it() -> None:
     assert pull["guard"] == {
         "denied": ["10.0.0.0/8"],
         "allowed": ["10.1.0.0/16"],
-        "allowedNames": [],
         "clusterDomain": "cluster.local",
     }
     assert mounted(case, "pull")["secret"]["items"] == [{"key": "uri", "path": "1"}]
