@@ -246,13 +246,13 @@ def test_a_new_version_of_the_pod_waits_while_the_old_one_pushes(
 def test_a_target_that_stays_down_is_told_once() -> None:
     case = up()
     assert "Live" not in case.pusher(PushState.CONNECTING).decide().event_reasons
-    refused = {"last_error": error("Refused", "nothing listens")}
+    refused: dict[str, Any] = {"last_error": error("Refused", "nothing listens")}
     assert case.pusher(PushState.BACKOFF, **refused).decide().event_reasons["Live"] == "Warning"
     for _ in range(3):
         assert "Live" not in case.pusher(PushState.CONNECTING, **refused).decide().event_reasons
         assert "Live" not in case.pusher(PushState.BACKOFF, **refused).decide().event_reasons
     case.pusher(PushState.CONNECTING, **refused).decide()
-    gone = {"last_error": error("Dns", "no such name")}
+    gone: dict[str, Any] = {"last_error": error("Dns", "no such name")}
     assert case.pusher(PushState.BACKOFF, **gone).decide().event_reasons["Live"] == "Warning"
     assert case.pusher(PushState.LIVE, **gone).decide().event_reasons["Live"] == "Normal"
     assert case.pusher(PushState.BACKOFF, **gone).decide().event_reasons["Live"] == "Warning"
