@@ -131,6 +131,10 @@ bench: install ## benchmarks: prints figures, fails beyond their limits
 bench-failover: ## reader outage when a leg dies, without a cluster (root: makes a network namespace)
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench failover $(args)
 
+.PHONY: bench-restream
+bench-restream: packages ## pushers beside bare `ffmpeg -c copy`: CPU and memory for each target
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench restream $(args)
+
 .PHONY: bench-soak
 bench-soak: ## 30 minutes of random leg faults: memory, descriptors, CPU (args="--minutes N")
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench soak $(args)

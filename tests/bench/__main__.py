@@ -1,5 +1,5 @@
 """``python -m tests.bench [NAME …]``: runs benchmarks on the installed cluster;
-``python -m tests.bench failover|soak [OPTION …]``: one that needs none.
+``python -m tests.bench failover|restream|soak [OPTION …]``: one that needs none.
 
 Exit code 1 when a figure is beyond its limit."""
 
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import failover, latency, soak
+from tests.bench import failover, latency, restream, soak
 from tests.bench.figures import Figure
 from tests.demo.environment import local
 from tests.support.frames import make_clip
@@ -24,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[Kubectl, Path], list[Figure]]] = {
 
 WITHOUT_CLUSTER: dict[str, Callable[[list[str]], int]] = {
     "failover": failover.main,
+    "restream": restream.main,
     "soak": soak.main,
 }
 

@@ -22,12 +22,19 @@ __all__ = [
 KEY = {"name": "platform", "key": "key"}
 RTMP = {"uri": "rtmp://platform.example/live", "streamKeySecretRef": KEY}
 STREAM = {"streamRef": {"name": "a"}}
+CLAIM: dict[str, Any] = {"persistentVolumeClaim": {"claimName": "tapes"}}
+KEYS = {"accessKeySecretRef": KEY, "secretKeySecretRef": {"name": "minio", "key": "secret"}}
 PULLED = {"uri": "rtmp://a.example/live/x"}
 
 
 def pull(*uris: Any) -> Any:
     """The spec of a stream that is pulled."""
     return {"source": {"pull": {"uris": list(uris)}}}
+
+
+def bucket(**fields: Any) -> dict[str, Any]:
+    """The spec of a MediaStore in S3."""
+    return {"s3": {"bucket": "tapes"} | KEYS | fields}
 
 
 @dataclass(slots=True, frozen=True)
@@ -161,7 +168,25 @@ INVALID = [
         "spec.workload.resources.limits.memory",
         {"workload": {"resources": {"limits": {"memory": "a lot"}}}},
     ),
-    Invalid("a field that nothing honours", "LiveStream", "unknown field", {"autoRecord": True}),
+    Invalid("a field that nothing honours", "LiveStream", "unknown field", {"dvr": {}}),
+    Invalid(
+        "automatic recordings that are transcoded",
+        "LiveStream",
+        "recordType Transcoded is not supported yet; use Origin",
+        {"autoRecord": True, "recordingTemplate": {"recordType": "Transcoded"}},
+    ),
+    Invalid(
+        "automatic recordings in tiny pieces",
+        "LiveStream",
+        "should be greater than or equal to 10",
+        {"recordingTemplate": {"splitSeconds": 9}},
+    ),
+    Invalid(
+        "automatic recordings of another stream",
+        "LiveStream",
+        "unknown field",
+        {"recordingTemplate": {"streamRef": {"name": "b"}}},
+    ),
     # Recording
     Invalid("no stream", "Recording", "spec.streamRef: Required value"),
     Invalid(
@@ -175,6 +200,42 @@ INVALID = [
         "Recording",
         "should be less than or equal to 604800",
         STREAM | {"rearmSeconds": 604_801},
+    ),
+    Invalid(
+        "tiny pieces",
+        "Recording",
+        "should be greater than or equal to 10",
+        STREAM | {"splitSeconds": 9},
+    ),
+    Invalid(
+        "no duration at all",
+        "Recording",
+        "should be greater than or equal to 1",
+        STREAM | {"maxDurationSeconds": 0},
+    ),
+    Invalid(
+        "an unknown type",
+        "Recording",
+        'supported values: "Origin", "Transcoded"',
+        STREAM | {"recordType": "Both"},
+    ),
+    Invalid(
+        "kept for no time",
+        "Recording",
+        "should be greater than or equal to 1",
+        STREAM | {"retention": {"seconds": 0}},
+    ),
+    Invalid(
+        "kept for a fraction",
+        "Recording",
+        "must be of type integer",
+        STREAM | {"retention": {"seconds": 1.5}},
+    ),
+    Invalid(
+        "an unknown deletion policy",
+        "Recording",
+        'supported values: "Retain", "Delete"',
+        STREAM | {"deletionPolicy": "Recycle"},
     ),
     Invalid("name too long for its Job", "Recording", "at most 56 characters", STREAM, "r" * 57),
     Invalid("no name of a stream", "Recording", "spec.streamRef.name", {"streamRef": {"name": ""}}),
@@ -271,7 +332,84 @@ INVALID = [
         STREAM | RTMP | {"streamKeySecretRef": {"name": "platform"}},
     ),
     # MediaStore
-    Invalid("nowhere", "MediaStore", "spec.persistentVolumeClaim: Required value"),
+    Invalid("nowhere", "MediaStore", "exactly one of persistentVolumeClaim and s3 must be set"),
+    Invalid(
+        "in two places",
+        "MediaStore",
+        "exactly one of persistentVolumeClaim and s3 must be set",
+        CLAIM | bucket(),
+    ),
+    Invalid("no bucket", "MediaStore", "spec.s3.bucket: Required value", {"s3": dict(KEYS)}),
+    Invalid("a bucket that is no name", "MediaStore", "spec.s3.bucket", bucket(bucket="My_Bucket")),
+    Invalid(
+        "no credentials",
+        "MediaStore",
+        "accessKeySecretRef with secretKeySecretRef, or serviceAccountName",
+        {"s3": {"bucket": "tapes"}},
+    ),
+    Invalid(
+        "keys and an identity",
+        "MediaStore",
+        "accessKeySecretRef with secretKeySecretRef, or serviceAccountName",
+        bucket(serviceAccountName="recorder"),
+    ),
+    Invalid(
+        "half a pair of keys",
+        "MediaStore",
+        "accessKeySecretRef and secretKeySecretRef go together",
+        {"s3": {"bucket": "tapes", "accessKeySecretRef": KEY}},
+    ),
+    Invalid(
+        "a session token for nothing",
+        "MediaStore",
+        "sessionTokenSecretRef needs accessKeySecretRef",
+        {
+            "s3": {
+                "bucket": "tapes",
+                "serviceAccountName": "recorder",
+                "sessionTokenSecretRef": KEY,
+            }
+        },
+    ),
+    Invalid(
+        "an authority without TLS",
+        "MediaStore",
+        "caSecretRef needs an endpoint that begins with https://",
+        bucket(endpoint="http://minio:9000", caSecretRef=KEY),
+    ),
+    Invalid(
+        "keys in the open",
+        "MediaStore",
+        "endpoint must be https://HOST or http://HOST",
+        bucket(endpoint="https://id:secret@minio.example"),
+    ),
+    Invalid(
+        "a bucket in the endpoint",
+        "MediaStore",
+        "nothing behind it",
+        bucket(endpoint="https://minio.example/tapes"),
+    ),
+    Invalid(
+        "a prefix that leads out",
+        "MediaStore",
+        "no part of it may be only dots",
+        bucket(prefix="../other"),
+    ),
+    Invalid(
+        "no limit at all", "MediaStore", "limit must be greater than 0", CLAIM | {"limit": "0"}
+    ),
+    Invalid(
+        "a limit that is no quantity",
+        "MediaStore",
+        "limit must be a quantity such as 20Gi",
+        CLAIM | {"limit": "20Gigs"},
+    ),
+    Invalid(
+        "a warning beyond the end",
+        "MediaStore",
+        "should be less than or equal to 100",
+        CLAIM | {"warnAtPercent": 101},
+    ),
     Invalid(
         "neither claim nor template",
         "MediaStore",
@@ -354,7 +492,42 @@ VALID = [
             "audio": "Silence",
         },
     ),
-    Valid("a claim", "MediaStore", {"persistentVolumeClaim": {"claimName": "tapes"}}),
+    Valid("a claim", "MediaStore", CLAIM | {"limit": "1.5Ti", "warnAtPercent": 100}),
+    Valid("a bucket", "MediaStore", bucket()),
+    Valid(
+        "a bucket with everything",
+        "MediaStore",
+        bucket(
+            endpoint="https://[2001:db8::1]:9000/",
+            prefix="live/studio-a",
+            pathStyle=False,
+            sessionTokenSecretRef=KEY,
+            caSecretRef=KEY,
+        ),
+    ),
+    Valid(
+        "a bucket by identity",
+        "MediaStore",
+        {"s3": {"bucket": "tapes", "serviceAccountName": "recorder"}},
+    ),
+    Valid(
+        "a recording with everything",
+        "Recording",
+        STREAM
+        | {
+            "startWhenLive": False,
+            "recordType": "Transcoded",
+            "splitSeconds": 10,
+            "maxDurationSeconds": 1,
+            "retention": {"seconds": 1, "keepOriginal": True, "originalSeconds": 1},
+            "deletionPolicy": "Delete",
+        },
+    ),
+    Valid(
+        "automatic recordings",
+        "LiveStream",
+        {"autoRecord": True, "recordingTemplate": {"storeRef": {"name": "archive"}}},
+    ),
     Valid(
         "CPU as a number",
         "LiveStream",
@@ -374,7 +547,6 @@ class Change:
 
 
 NO = {"enabled": False}
-CLAIM = {"persistentVolumeClaim": {"claimName": "tapes"}}
 CHANGES = [
     Change("a stop", "Recording", STREAM, STREAM | {"desiredState": "Stopped"}),
     Change(
@@ -412,6 +584,63 @@ CHANGES = [
         STREAM | {"rearmSeconds": 1},
         "rearmSeconds of a Recording cannot be changed",
     ),
+    Change(
+        "another retention",
+        "Recording",
+        STREAM,
+        STREAM | {"retention": {"seconds": 60, "keepOriginal": True}},
+    ),
+    *(
+        Change(
+            f"another {name}",
+            "Recording",
+            STREAM,
+            STREAM | {name: value},
+            f"{name} of a Recording cannot be changed; make a new Recording",
+        )
+        for name, value in {
+            "splitSeconds": 60,
+            "maxDurationSeconds": 60,
+            "startWhenLive": False,
+            "recordType": "Transcoded",
+            "deletionPolicy": "Delete",
+        }.items()
+    ),
+    Change("another limit", "MediaStore", CLAIM, CLAIM | {"limit": "1Gi", "warnAtPercent": 50}),
+    Change(
+        "another way to the bucket",
+        "MediaStore",
+        bucket(),
+        {
+            "s3": {
+                "bucket": "tapes",
+                "endpoint": "https://minio.example",
+                "serviceAccountName": "recorder",
+            }
+        },
+    ),
+    Change(
+        "another bucket",
+        "MediaStore",
+        bucket(),
+        bucket(bucket="other"),
+        "bucket and prefix of a MediaStore cannot be changed; make a new MediaStore",
+    ),
+    Change(
+        "a prefix that was not there",
+        "MediaStore",
+        bucket(),
+        bucket(prefix="live"),
+        "bucket and prefix of a MediaStore cannot be changed; make a new MediaStore",
+    ),
+    Change(
+        "from a claim to a bucket",
+        "MediaStore",
+        CLAIM,
+        bucket(),
+        "a MediaStore cannot move between a claim and S3; make a new MediaStore",
+    ),
+    Change("automatic recordings", "LiveStream", {}, {"autoRecord": True}),
     Change(
         "another claim",
         "MediaStore",

@@ -123,7 +123,23 @@ def test_defaults_are_filled_in(api: Kubectl) -> None:
         },
         "failover": {"stallMilliseconds": 800, "failback": "Never", "failbackSeconds": 60},
         "resumeWindowSeconds": 10,
+        "autoRecord": False,
         "updatePolicy": "WhenIdle",
+    }
+
+
+def test_defaults_of_a_recording_are_filled_in(api: Kubectl) -> None:
+    api.apply(manifest("Recording", "bare", STREAM))
+    assert api.get("rec", "bare")["spec"] == {
+        **STREAM,
+        "desiredState": "Recording",
+        "startWhenLive": True,
+        "rearmSeconds": 3600,
+        "minimumSeconds": 10,
+        "recordType": "Origin",
+        "splitSeconds": 14_400,
+        "retention": {"keepOriginal": False, "originalSeconds": 604_800},
+        "deletionPolicy": "Retain",
     }
 
 
@@ -166,7 +182,7 @@ def test_kubectl_explain_reads_like_documentation(api: Kubectl) -> None:
         ("lvs", "NAME READY LIVE SOURCE RECORDING RECORDING_DURATION RESTREAMS AGE"),
         ("rec", "NAME STREAM PHASE RECORDING_DURATION SIZE FILES AGE"),
         ("rst", "NAME STREAM TARGET LIVE STATE AGE"),
-        ("mst", "NAME READY CLAIM USED AGE"),
+        ("mst", "NAME READY LOCATION USED LIMIT AGE"),
     ],
 )
 def test_the_columns_of_kubectl_get(api: Kubectl, short: str, columns: str) -> None:

@@ -28,6 +28,7 @@ from sluice_media.timeline.framing import CONTENT_TYPE, Record, encode, track_in
 from sluice_media.units import AccessUnit, TrackFormat
 
 TOKEN = "hub-token"
+SESSION_STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -49,7 +50,12 @@ class FakeHub:
         while not self.requests:
             await asyncio.sleep(0.02)
 
-    def begin(self, formats: Sequence[TrackFormat], timeline: str) -> None:
+    def begin(
+        self,
+        formats: Sequence[TrackFormat],
+        timeline: str,
+        session_started_at: datetime = SESSION_STARTED_AT,
+    ) -> None:
         """A session begins, or its tracks change."""
         self.timeline, self.session, self.delivering = timeline, True, True
         self._format_at = len(self.log)
@@ -59,7 +65,7 @@ class FakeHub:
                 epoch=1,
                 stream_uid=self.stream_uid,
                 title="A title",
-                session_started_at=datetime(2026, 1, 1, tzinfo=UTC),
+                session_started_at=session_started_at,
                 tracks=track_infos(formats),
             )
         )
@@ -96,9 +102,11 @@ class FakeHub:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             raise web.HTTPUnauthorized
         self.requests.append(dict(request.query))
+        at, head = self._start(request)
+        if at is None:
+            raise web.HTTPNotFound
         response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
         await response.prepare(request)
-        at, head = self._start(request)
         with contextlib.suppress(ConnectionError):
             await self._send(response, at, head)
         return response
@@ -110,9 +118,13 @@ class FakeHub:
         words: tuple[bool, bool] | None = None
         while True:
             batch = self.log[at : at + 200]
+            ends = [n for n, r in enumerate(batch, 1) if isinstance(r, TimelineEnd)]
+            batch = batch[: ends[0]] if ends else batch
             at += len(batch)
             if batch:
                 await response.write(b"".join(map(encode, batch)))
+            if ends:
+                return
             now_words = (self.session, self.delivering)
             if time.monotonic() - beat_at >= 0.5 or words != now_words:
                 beat_at, words = time.monotonic(), now_words
@@ -121,7 +133,8 @@ class FakeHub:
             if not batch:
                 await asyncio.sleep(0.02)
 
-    def _start(self, request: web.Request) -> tuple[int, list[Record]]:
+    def _start(self, request: web.Request) -> tuple[int | None, list[Record]]:
+        """None: nothing is held of the session that is asked for."""
         wanted = request.query.get("from")
         if wanted is not None and wanted.rpartition(":")[0] == self.timeline:
             dts = int(wanted.rpartition(":")[2])
@@ -134,20 +147,26 @@ class FakeHub:
             while at and not isinstance(self.log[at - 1], AccessUnit) and at > self._format_at + 1:
                 at -= 1
             return at, [self.log[self._format_at]] if at > self._format_at else []
+        if (session := request.query.get("session")) is not None:
+            moment = datetime.fromisoformat(session)
+            for at, record in enumerate(self.log):
+                if isinstance(record, TimelineFormat) and record.session_started_at == moment:
+                    return at, []
+            return None, []
         if not self.session:
             return len(self.log), []
         since = request.query.get("since")
         if since is None:
             return self._format_at, []
-        moment = datetime.fromisoformat(since).timestamp() * 1e6
+        since_us = datetime.fromisoformat(since).timestamp() * 1e6
         at = first = self._format_at + 1
         for place in range(first, len(self.log)):
             record = self.log[place]
             if isinstance(record, AccessUnit) and record.is_random_access:
-                if record.utc_us > moment and at != first:
+                if record.utc_us > since_us and at != first:
                     break
                 at = place
-                if record.utc_us > moment:
+                if record.utc_us > since_us:
                     break
         return at, [self.log[self._format_at]]
 

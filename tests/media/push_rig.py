@@ -16,6 +16,8 @@ from aiohttp import web
 
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import (
+    TARGET_CA_FILE,
+    TARGET_PASSPHRASE_FILE,
     AddressGuard,
     PusherConfig,
     PusherStatus,
@@ -150,7 +152,15 @@ class PushRig:
         self._generation = 0
         self.states: list[PushState] = []
 
-    def configure(self, uri: str | None, *, key: str | None = None, **fields: Any) -> None:
+    def configure(
+        self,
+        uri: str | None,
+        *,
+        key: str | None = None,
+        passphrase: str | None = None,
+        ca: str | None = None,
+        **fields: Any,
+    ) -> None:
         """Writes the configuration; ``uri=None``: the URI is in the Secret."""
         self._generation += 1
         for name in ("streamkey", "hub"):
@@ -161,6 +171,10 @@ class PushRig:
             key_file.write_text(key)
         else:
             key_file.unlink(missing_ok=True)
+        for name, content in ((TARGET_PASSPHRASE_FILE, passphrase), (TARGET_CA_FILE, ca)):
+            if content is not None:
+                (self.keys / name).parent.mkdir(exist_ok=True)
+                (self.keys / name).write_text(content)
         settings: dict[str, Any] = {
             "namespace": "ns",
             "name": "push",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -47,10 +48,13 @@ class RecorderRig:
     status_port: int
     config: RecorderConfig
     process: asyncio.subprocess.Process | None = None
+    token: str = TOKEN
+    store: Path | None = None
+    """Another one than its own."""
 
     @property
     def store_dir(self) -> Path:
-        return self.folder / "store"
+        return self.store or self.folder / "store"
 
     def configure(self, **changes: object) -> None:
         self.config = self.config.model_copy(update=changes)
@@ -79,6 +83,12 @@ class RecorderRig:
         assert self.process is not None
         self.process.send_signal(number)
 
+    @staticmethod
+    def kill_process(pid: int) -> None:
+        """SIGKILL, unless it has gone already."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
     def children(self) -> list[int]:
         assert self.process is not None
         pid = self.process.pid
@@ -89,7 +99,7 @@ class RecorderRig:
         return await asyncio.wait_for(self.process.wait(), seconds)
 
     async def status(self) -> RecorderStatus:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
+        headers = {"Authorization": f"Bearer {self.token}"}
         url = f"http://127.0.0.1:{self.status_port}/v1/status"
         async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as answer:
             return RecorderStatus.model_validate_json(await answer.read())
@@ -142,14 +152,26 @@ class RecorderRig:
         finally:
             task.cancel()
 
+    def playlists(self, index: int = 1) -> list[Path]:
+        """Those of all attempts, oldest first."""
+        found = (self.store_dir / self.config.prefix).glob(f"*/{index:03d}.m3u8")
+        return sorted(found, key=lambda path: path.stat().st_mtime_ns)
+
     def mp4(self, index: int = 1) -> Path:
         return self.store_dir / self.config.prefix / f"{self.config.uid}-{index:03d}.mp4"
 
 
 @asynccontextmanager
-async def recorder_rig(folder: Path, hub_port: int, **config: object) -> AsyncIterator[RecorderRig]:
+async def recorder_rig(
+    folder: Path,
+    hub_port: int,
+    *,
+    token: str = TOKEN,
+    store: Path | None = None,
+    **config: object,
+) -> AsyncIterator[RecorderRig]:
     (folder / "keys/hub").mkdir(parents=True)
-    (folder / "keys/hub/token").write_text(TOKEN)
+    (folder / "keys/hub/token").write_text(token)
     stream = StreamRef(
         name="news", uid="stream-1", title="News at 9", host="localhost", resume_window_seconds=1
     )
@@ -169,6 +191,8 @@ async def recorder_rig(folder: Path, hub_port: int, **config: object) -> AsyncIt
                 **config,
             }
         ),
+        token=token,
+        store=store,
     )
     rig.configure()
     try:

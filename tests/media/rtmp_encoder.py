@@ -27,13 +27,20 @@ def later(tags: Iterable[FlvTag], milliseconds: int) -> list[FlvTag]:
 
 
 async def send_tags(
-    port: int, key: str, tags: Sequence[FlvTag], *, chunk_bytes: int = 4_096, speed: float = 4
+    port: int,
+    key: str,
+    tags: Sequence[FlvTag],
+    *,
+    host: str = "127.0.0.1",
+    app: str = "ns",
+    chunk_bytes: int = 4_096,
+    speed: float = 4,
 ) -> None:
     """Publishes in the order of OBS's commands, ``speed`` times as fast as it plays."""
     session = ClientSession(
-        app="ns", tc_url=f"rtmp://127.0.0.1:{port}/ns", stream_key=key, chunk_bytes=chunk_bytes
+        app=app, tc_url=f"rtmp://{host}:{port}/{app}", stream_key=key, chunk_bytes=chunk_bytes
     )
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection(host, port)
     try:
         async with asyncio.timeout(10):
             while not session.accepted:

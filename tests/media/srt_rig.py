@@ -67,13 +67,15 @@ class Rig:
         self.listener: SrtListener
 
     @asynccontextmanager
-    async def running(self, **settings: int) -> AsyncIterator[Rig]:
-        chosen = SrtListenerSettings(bind="127.0.0.1", port=0, **settings)
+    async def running(
+        self, bind: str = "127.0.0.1", port: int = 0, idle_seconds: float = 60, **settings: int
+    ) -> AsyncIterator[Rig]:
+        chosen = SrtListenerSettings(bind=bind, port=port, idle_seconds=idle_seconds, **settings)
         async with running_srt_listener(chosen, self._look_up) as self.listener:
             yield self
 
     async def _look_up(self, request: PublishRequest, remote: str) -> Verdict:
-        assert remote == "127.0.0.1"
+        assert remote in ("127.0.0.1", "::1")
         self.lookups.append(request.stream)
         await asyncio.sleep(self.lookup_seconds)
         if request.namespace != "demo":
@@ -89,11 +91,15 @@ class Rig:
 
     @asynccontextmanager
     async def call(
-        self, stream_id: str, passphrase: str | None = None, latency_ms: int = 120
+        self,
+        stream_id: str,
+        passphrase: str | None = None,
+        latency_ms: int = 120,
+        host: str = "127.0.0.1",
     ) -> AsyncIterator[SrtCaller]:
         """Our own caller."""
         target = SrtTarget(
-            "127.0.0.1",
+            host,
             self.listener.port,
             SecretStr(stream_id),
             SecretStr(passphrase) if passphrase else None,

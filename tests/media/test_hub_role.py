@@ -63,6 +63,7 @@ class Pod:
                 "SLUICE_BIND": "127.0.0.1",
                 "SLUICE_CONFIG_FILE": str(self._folder / "config.json"),
                 "SLUICE_KEYS_DIR": str(self._folder / "keys"),
+                "SLUICE_SPOOL_DIR": str(self._folder / "spool"),
             },
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -339,3 +339,46 @@ async def test_what_receiving_costs(tmp_path: Path) -> None:
     mbit = len(received) * 8 / 1e6 / seconds
     print(f"SRT receive: {100 * cpu / seconds:.1f} % of a core at {mbit:.1f} Mb/s")
     assert cpu / seconds < 0.2
+
+
+def srt_threads() -> list[str]:
+    """Of libsrt, but for the one that collects garbage once a second."""
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if name.startswith("SRT:") and name != "SRT:GC"]
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "::"])
+async def test_libsrt_runs_only_while_somebody_publishes(bind: str) -> None:
+    async with Rig().running(bind=bind, idle_seconds=0.3) as rig:
+        for number in range(4):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                for _ in range(100):
+                    stranger.sendto(os.urandom(200), ("127.0.0.1", rig.listener.port))
+            await asyncio.sleep(0.1)
+            assert not rig.listener.awake
+            host = "::1" if bind == "::" and number % 2 else "127.0.0.1"
+            began = time.monotonic()
+            async with rig.call(OPEN, host=host) as caller:
+                took = time.monotonic() - began
+                connection = await rig.accept()
+                await caller.send(b"\x47" * 188, 0)
+                assert await connection.read()
+                assert connection.remote == host
+                assert rig.listener.awake
+            print(f"connected {took:.3f} s after the call")
+            assert took < 0.2, "the first packet was lost, and came again after 250 ms"
+            while rig.listener.awake:
+                await asyncio.sleep(0.05)
+    # Of what was handed to libsrt, its own collector closes the last some seconds later.
+    async with asyncio.timeout(15):
+        while srt_threads():
+            await asyncio.sleep(0.1)
+
+
+async def test_a_port_that_somebody_has_is_an_error_at_the_start() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(ExceptionGroup) as failed:
+            async with Rig().running(port=other.getsockname()[1]):
+                pass
+    assert failed.value.subgroup(OSError)

@@ -159,9 +159,15 @@ class Rig:
 
 @asynccontextmanager
 async def aiortc_publisher(
-    url: str, key: str = KEY, codec: str = "video/H264"
+    url: str,
+    key: str = KEY,
+    codec: str = "video/H264",
+    *,
+    path: str = "/whip/demo/cam",
+    on_post: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[tuple[RTCPeerConnection, str]]:
-    """A publisher that is connected; yields its connection and its session's URL."""
+    """A publisher that is connected; yields its connection and its session's URL. ``on_post`` is
+    called when the offer is about to be sent."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     try:
         connection.addTransceiver(AudioStreamTrack(), direction="sendonly")
@@ -173,7 +179,8 @@ async def aiortc_publisher(
         headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {key}"}
         async with aiohttp.ClientSession() as http:
             offer = connection.localDescription.sdp
-            async with http.post(f"{url}/whip/demo/cam", data=offer, headers=headers) as answer:
+            on_post()
+            async with http.post(f"{url}{path}", data=offer, headers=headers) as answer:
                 assert answer.status == 201, await answer.text()
                 location = url + answer.headers["Location"]
                 sdp = await answer.text()

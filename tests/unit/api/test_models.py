@@ -31,6 +31,10 @@ def test_a_recording_needs_nothing_but_its_stream() -> None:
     spec = RecordingSpec.model_validate({"streamRef": {"name": "a"}})
     assert spec.desired_state == "Recording"
     assert (spec.rearm_seconds, spec.minimum_seconds, spec.store_ref) == (3600, 10, None)
+    assert (spec.split_seconds, spec.max_duration_seconds) == (14_400, None)
+    assert (spec.start_when_live, spec.record_type) == (True, "Origin")
+    assert (spec.retention.seconds, spec.retention.keep_original) == (None, False)
+    assert spec.deletion_policy == "Retain"
 
 
 def test_a_restream_never_gives_up_by_default() -> None:
@@ -40,7 +44,7 @@ def test_a_restream_never_gives_up_by_default() -> None:
 
 
 def test_fields_of_a_newer_version_are_tolerated() -> None:
-    spec = LiveStreamSpec.model_validate({"autoRecord": True, "title": "x"})
+    spec = LiveStreamSpec.model_validate({"dvr": {"enabled": True}, "title": "x"})
     assert spec.title == "x"
 
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from sluice_media.gateway.settings import GatewaySettings
-from sluice_operator.domain.observed import PublicPorts
+from sluice_operator.domain.observed import DefaultBucket, DomainSettings, PublicPorts
 from sluice_operator.settings import DENIED_RANGES, Settings
 from tests.kube.paths import REPOSITORY
 from tests.unit.chart.helm import CHART, VALUES_FILES, Helm, Object, pod_specs
@@ -148,6 +148,14 @@ def test_the_operator_understands_its_environment(
     assert domain.default_store is not None
     assert domain.default_store.size == "1Ti"
     assert domain.default_store.storage_class_name == "fast"
+    assert domain.default_store.limit == "2Ti"
+    assert domain.default_store.bucket == DefaultBucket(
+        "tapes", "recorder", "https://s3.example", "eu-west-1", "live", path_style=False
+    )
+    assert domain.recorder_spool_bytes == 2 << 30
+    assert domain.ingest_spool_bytes == 8 << 30
+    assert domain.store_scratch_bytes == 16 << 30
+    assert domain.store_priority_class == "background"
     assert (domain.gateway_public_host, domain.whip_public_host) == ("192.0.2.10", "192.0.2.11")
     assert domain.gateway_public_ports == PublicPorts(rtmp=1936, srt=9999)
     assert domain.whip_public_url == "https://live.example.org"
@@ -178,6 +186,16 @@ def test_the_default_mediastore_can_be_switched_off(
     objects = helm.template(values={"defaultMediaStore": {"enabled": False}})
     given = environment(objects, "sluice-operator")
     assert read_settings(Settings, given, monkeypatch).domain().default_store is None
+
+
+def test_disks_have_one_default(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = environment(helm.template(), "sluice-operator")
+    domain = read_settings(Settings, given, monkeypatch).domain()
+    plain = DomainSettings(media_image="x")
+    assert domain.recorder_spool_bytes == plain.recorder_spool_bytes
+    assert domain.ingest_spool_bytes == plain.ingest_spool_bytes
+    assert domain.store_scratch_bytes == plain.store_scratch_bytes
+    assert domain.default_store == plain.default_store, "a claim"
 
 
 def test_the_gateway_understands_its_environment(

@@ -30,6 +30,13 @@ REFUSED = [
     ({"operator": {"image": {"digest": "latest"}}}, "at '/operator/image/digest'"),
     ({"media": {"image": {"repository": ""}}}, "at '/media/image/repository': minLength"),
     ({"defaultMediaStore": {"size": "20 GB"}}, "at '/defaultMediaStore/size'"),
+    ({"defaultMediaStore": {"limit": "a lot"}}, "at '/defaultMediaStore/limit'"),
+    ({"defaultMediaStore": {"s3": {"bucket": "No_Bucket"}}}, "at '/defaultMediaStore/s3/bucket'"),
+    (
+        {"defaultMediaStore": {"s3": {"endpoint": "https://key:secret@s3.example"}}},
+        "at '/defaultMediaStore/s3/endpoint'",
+    ),
+    ({"media": {"spool": {"record": "big"}}}, "at '/media/spool/record'"),
     ({"apiServerCIDR": "192.0.2.1"}, "at '/apiServerCIDR'"),
     ({"clusterDomain": "cluster.local."}, "at '/clusterDomain'"),
     ({"crds": {"enabled": "yes"}}, "at '/crds/enabled': got string, want boolean"),

@@ -334,6 +334,7 @@ def test_a_pod_may_pull_from_where_the_installation_lets_it() -> None:
     assert pull["guard"] == {
         "denied": ["10.0.0.0/8"],
         "allowed": ["10.1.0.0/16"],
+        "allowedNames": [],
         "clusterDomain": "cluster.local",
         "allowedNames": [],
     }

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from sluice_operator.domain.decision import Child, Condition, Deletion, PodConfigHash, StoreCall
+from sluice_operator.domain.decision import (
+    Child,
+    Condition,
+    Decision,
+    Deletion,
+    Notice,
+    PodConfigHash,
+    StoreCall,
+)
+from sluice_operator.domain.invalid_spec import InvalidSpecError
+from sluice_operator.engine.cache import Manifest
 from sluice_operator.engine.reconcile import Outcome
 from sluice_operator.kube.errors import (
     ApiError,
@@ -258,6 +269,48 @@ async def test_a_store_that_does_not_answer_does_not_hold_the_status_up() -> Non
     assert stored(engine)["status"]["live"] is False
     # Nor is the object released before the store knows of it.
     assert stored(engine)["metadata"]["finalizers"] == [FINALIZER]
+
+
+async def test_what_a_store_was_told_is_written_only_once_it_was() -> None:
+    engine = make_engine()
+    engine.store.error = UnavailableError("no pod")
+    call = StoreCall("default", {"uid": "u"}, "closed")
+    controller = FakeController(decided(store_calls=(call,), status_when_told={"told": 1}))
+    await engine.reconciler.run(controller, KEY)
+    assert stored(engine)["status"].get("told") is None
+    engine.store.error = None
+    await engine.reconciler.run(controller, KEY)
+    assert stored(engine)["status"]["told"] == 1
+
+
+async def test_a_notice_is_an_event_without_a_transition() -> None:
+    engine = make_engine()
+    notice = Notice("Warning", "DeletionBlocked", "The store does not answer.")
+    posting = asyncio.create_task(engine.events.run())
+    await engine.reconciler.run(FakeController(decided(notices=(notice,))), KEY)
+    await settle()
+    posting.cancel()
+    (event,) = [obj for (kind, _, _), obj in engine.api.objects.items() if kind == "Event"]
+    assert (event["type"], event["reason"]) == ("Warning", "DeletionBlocked")
+    assert event["message"] == "The store does not answer."
+
+
+async def test_a_spec_that_cannot_be_read_is_told_to_the_user_and_nothing_is_touched() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(Child(make_deployment())))
+    await engine.reconciler.run(controller, KEY)
+    engine.api.requests.clear()
+
+    class Reader(FakeController):
+        def decide(self, observed: Manifest, now: datetime) -> Decision:
+            raise InvalidSpecError("LiveStream show cannot be read: spec.title: too long.")
+
+    result = await engine.reconciler.run(Reader(controller.decision), KEY)
+    assert result.outcome is Outcome.STALLED
+    assert conditions(engine)["Stalled"]["reason"] == "InvalidSpec"
+    assert "spec.title: too long" in conditions(engine)["Ready"]["message"]
+    assert engine.api.writes() == [("update-status", "LiveStream", "show")]
+    assert stored(engine)["status"]["live"] is False
 
 
 async def test_a_refused_child_is_told_to_the_user() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from sluice_media.contract import (
     IngestStatus,
+    RecordableSession,
     RecordedFile,
     RecorderPhase,
     RecorderStatus,
@@ -221,6 +222,17 @@ class Recorded:
         status = RecorderStatus(pod_uid="r", version=1, observed_at=NOW, phase=phase, files=[file])
         self.world.samples.answered(self.uid, "r", "2026", status)
 
+    def ended(self, *, state: str = "Ready", file: Any = None, **spec: Any) -> dict[str, Any]:
+        """The Recording, its files made."""
+        files = [{"index": 1, "state": state, **(file or {})}]
+        status = {
+            "phase": "Completed",
+            "files": files,
+            "recordingStartedAt": "2026-03-01T12:00:00Z",
+        }
+        spec = {**self.recording["spec"], **spec}
+        return self.world.change(self.recording, spec=spec, status=status)
+
     def store_says(self, version: int) -> None:
         status = StoreStatus(
             pod_uid="s", version=version, observed_at=NOW, changed={self.uid: version}
@@ -283,6 +295,100 @@ async def test_the_store_is_asked_again_when_it_says_that_something_changed() ->
     recorded.store_says(2)
     await recorded.controller.gather(recorded.recording)
     assert len(recorded.world.http.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("ended", "asks"),
+    [
+        ({}, 0),
+        ({"retention": {"seconds": 60}}, 1),
+        ({"retention": {"keepOriginal": True}}, 1),
+        ({"retention": {"seconds": 60}, "state": "Expired"}, 0),
+        ({"file": {"expiresAt": "2026-03-02T12:00:00Z"}}, 1),
+        ({"file": {"originUri": "s3://b/k.m3u8"}, "state": "Expired"}, 1),
+    ],
+)
+async def test_what_retention_may_still_take_is_asked_for_after_the_end(
+    ended: dict[str, Any], asks: int
+) -> None:
+    recorded = Recorded()
+    await recorded.controller.gather(recorded.ended(**ended))
+    assert len(recorded.world.http.asked) == asks
+
+
+async def test_of_a_recording_that_is_deleted_the_store_is_always_asked() -> None:
+    recorded = Recorded()
+    leaving = {"metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z"}}
+    await recorded.controller.gather(recorded.world.change(recorded.recording, **leaving))
+    assert len(recorded.world.http.asked) == 1
+
+
+async def test_a_store_is_told_to_delete_and_then_asked_anew() -> None:
+    recorded = Recorded()
+    recorded.recorder_says(RecorderPhase.DONE)
+    recorded.world.http.answers["DELETE", recorded.path] = (200, b"{}")
+    await recorded.controller.gather(recorded.recording)
+    body = {"uid": recorded.uid, "name": "rec", "prefix": "p"}
+    for _ in range(2):
+        await recorded.stores.call("ns", StoreCall("default", body, "deleted"))
+        await recorded.stores.call("ns", StoreCall("default", body, "deleted", delete=True))
+    await recorded.controller.gather(recorded.recording)
+    assert [asked[0] for asked in recorded.world.http.asked] == ["GET", "PUT", "DELETE", "GET"]
+
+
+async def test_a_store_that_must_wait_for_a_recorder_is_asked_again() -> None:
+    recorded = Recorded()
+    recorded.world.http.answers["DELETE", recorded.path] = (409, b"")
+    call = StoreCall("default", {"uid": recorded.uid}, "deleted", delete=True)
+    with pytest.raises(UnavailableError):
+        await recorded.stores.call("ns", call)
+
+
+async def test_a_deletion_is_followed_closely() -> None:
+    recorded = Recorded()
+    deleting = StoredResult(uid=recorded.uid, state="Deleting").to_json().encode()
+    recorded.world.http.answers["GET", recorded.path] = (200, deleting)
+    recorded.recorder_says(RecorderPhase.DONE)
+    for _ in range(2):
+        await recorded.controller.gather(recorded.recording)
+        await recorded.world.clock.advance(2)
+    assert len(recorded.world.http.asked) == 2
+
+
+async def test_a_recording_knows_what_hub_and_store_say() -> None:
+    recorded = Recorded()
+    stream = recorded.world.put(make_livestream())
+    recorded.store_says(3)
+    hub = IngestStatus(pod_uid="h", version=1, observed_at=NOW, on_air=True)
+    recorded.world.samples.answered(stream["metadata"]["uid"], "h", "2026", hub)
+    observed = await recorded.controller.gather(recorded.recording)
+    assert observed.stream_sample is not None
+    assert observed.stream_sample.status.on_air
+    assert observed.store_sample is not None
+    assert observed.store_sample.status.version == 3
+
+
+@pytest.mark.parametrize(("auto_record", "want"), [(True, {"rec", "other"}), (False, set())])
+async def test_names_are_looked_for_where_a_recording_may_have_to_be_made(
+    auto_record: bool, want: set[str]
+) -> None:
+    world = World()
+    stream = world.put(make("LiveStream", "show", source={"push": {}}, autoRecord=auto_record))
+    world.put(make_recording())
+    world.put(make_recording("other", stream="another"))
+    controller = LiveStreamController(world.context, None, None)
+    assert (await controller.gather(stream)).recording_names == frozenset()
+    held = [RecordableSession(started_at=NOW, on=True)]
+    hub = IngestStatus(pod_uid="h", version=1, observed_at=NOW, recordable=held)
+    world.samples.answered(stream["metadata"]["uid"], "h", "2026", hub)
+    assert (await controller.gather(stream)).recording_names == want
+
+
+async def test_a_media_store_in_a_bucket_has_no_claim() -> None:
+    world = World()
+    store = world.put(make("MediaStore", "default", s3={"bucket": "tapes"}))
+    assert (await MediaStoreController(world.context).gather(store)).claim is None
+    assert [request for request in world.api.requests if "Claim" in request[1]] == []
 
 
 async def test_a_store_that_does_not_answer_is_no_answer() -> None:

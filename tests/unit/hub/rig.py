@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -35,7 +36,7 @@ GOP = 25
 class Rig:
     """A running hub. Keys are changed by assigning to ``key`` and calling :meth:`configure`."""
 
-    def __init__(self, **changes: object) -> None:
+    def __init__(self, spool_folder: Path | None = None, **changes: object) -> None:
         self.key = "right-key"
         self.backup_key: str | None = None
         self.passphrase: str | None = None
@@ -47,6 +48,7 @@ class Rig:
             passphrase=lambda: SecretStr(self.passphrase) if self.passphrase else None,
             token=lambda: SecretStr(HUB_TOKEN),
             metrics=HubMetrics(self.registry, self.hub),
+            spool_folder=spool_folder,
         )
         self.url = ""
         self.client: aiohttp.ClientSession
@@ -71,9 +73,13 @@ class Rig:
         ):
             self.url = f"http://127.0.0.1:{port}"
             self.client = client
-            ticking = group.create_task(self.server.run())
+            tasks = [group.create_task(self.server.run())]
+            if self.server.spool is not None:
+                await self.server.spool.load()
+                tasks.append(group.create_task(self.server.spool.run()))
             yield self
-            ticking.cancel()
+            for task in tasks:
+                task.cancel()
 
     @asynccontextmanager
     async def publisher(

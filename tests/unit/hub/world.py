@@ -79,7 +79,7 @@ class World:
 
     def read(self, role: str = "recorder", name: str = "r", **request: object) -> VirtualReader:
         whole = role == "recorder"
-        asked = Request(whole=whole, **request)  # type: ignore[arg-type]
+        asked = Request(whole=whole, recorder=whole, **request)  # type: ignore[arg-type]
         reader = Reader(name, role, asked, self.now)
         self.hub.readers.attach(reader)
         virtual = VirtualReader(self, reader)

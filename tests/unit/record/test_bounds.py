@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_a_split_loses_and_doubles_nothing() -> None:
     for track, step in ((0, FRAME), (1, 1)):
         written = [u.dts for u in scene.written if u.track == track]
         assert len(written) == 500
-        assert all(b - a >= step for a, b in itertools.pairwise(written))
+        assert all(b - a >= step for a, b in pairwise(written))
 
 
 def test_a_stream_without_random_access_is_not_split() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ def write(cutter: ChunkCutter, file: PlannedFile, first: int, last: int) -> list
     closed = []
     for number in range(first, last):
         file.take(frame(number))
-        closed += cutter.write(file, frame(number), START)
+        closed += cutter.write(file, frame(number))
     return closed
 
 
@@ -61,23 +61,26 @@ def test_a_chunk_ends_after_six_seconds_on_any_unit(spool: Path) -> None:
 def test_a_random_access_in_the_last_third_is_preferred(spool: Path) -> None:
     cutter, file = ChunkCutter(spool / "old"), planned()
     write(cutter, file, 0, 200)
-    (closed,) = cutter.write(file, frame(200, key=True), START)
+    (closed,) = cutter.write(file, frame(200, key=True))
     assert (closed.entry.tracks[1].units, closed.entry.independent) == (200, False)
     (closed,) = cutter.close()
     assert closed.entry.independent
 
 
 def test_a_chunk_whose_source_fell_silent_is_closed_by_the_clock(spool: Path) -> None:
-    cutter = ChunkCutter(spool / "old")
+    now = 0.0
+    cutter = ChunkCutter(spool / "old", clock=lambda: now)
     write(cutter, planned(), 0, 10)
-    assert cutter.flush(START + timedelta(seconds=5)) == []
-    assert len(cutter.flush(START + timedelta(seconds=8))) == 1
+    now = 5.0
+    assert cutter.tend() == []
+    now = 8.0
+    assert len(cutter.tend()) == 1
 
 
 def test_a_broken_unit_is_left_out_and_counted(spool: Path) -> None:
     cutter, file = ChunkCutter(spool / "old"), planned()
     write(cutter, file, 0, 3)
-    cutter.write(file, frame(3, payload=b"x" * 9000), START)
+    cutter.write(file, frame(3, payload=b"x" * 9000))
     write(cutter, file, 4, 6)
     (closed,) = cutter.close()
     assert (closed.entry.tracks[1].units, cutter.unusable_units) == (5, 1)
@@ -86,7 +89,7 @@ def test_a_broken_unit_is_left_out_and_counted(spool: Path) -> None:
 def test_what_was_flushed_before_a_crash_is_adopted(spool: Path) -> None:
     cutter = ChunkCutter(spool / "old")
     write(cutter, planned(), 0, 100)
-    cutter.flush(START)
+    cutter.flush()
     write(cutter, planned(), 100, 150)  # never flushed: the process dies here
     (adopted,) = adopt(spool, "new", stored=set())
     assert adopted.entry.tracks[1].units == 100
@@ -98,7 +101,7 @@ def test_what_was_flushed_before_a_crash_is_adopted(spool: Path) -> None:
 def test_a_batch_that_was_half_written_is_cut_off(spool: Path) -> None:
     cutter = ChunkCutter(spool / "old")
     write(cutter, planned(), 0, 50)
-    cutter.flush(START)
+    cutter.flush()
     with (spool / "old/001-000001.ts").open("ab") as file:
         file.write(b"\x47half a packet")
     with index_path(spool / "old/001-000001.ts").open("ab") as file:
@@ -134,7 +137,7 @@ def test_gaps_noted_while_a_chunk_was_open_survive_a_crash(spool: Path) -> None:
     write(cutter, file, 0, 10)
     file.note_gap(TimelineGap(dts=10 * STEP, wall_seconds=3))
     cutter.changed(file, tracks=False)
-    cutter.flush(START)
+    cutter.flush()
     (adopted,) = adopt(spool, "new", stored=set())
     assert [g.wall_seconds for g in adopted.file.gaps] == [3]
 
@@ -143,7 +146,7 @@ def test_bytes_that_a_power_failure_took_are_not_trusted(spool: Path) -> None:
     cutter, file = ChunkCutter(spool / "old"), planned()
     for first in (0, 50, 100):
         write(cutter, file, first, first + 50)
-        cutter.flush(START)
+        cutter.flush()
     path = spool / "old/001-000001.ts"
     lines = index_path(path).read_text().splitlines()
     sizes = [json.loads(line)["chunk"]["sizeBytes"] for line in lines[1:]]
@@ -160,11 +163,11 @@ def test_a_disk_that_fails_in_the_middle_of_a_batch_leaves_what_was_whole(
 ) -> None:
     cutter, file = ChunkCutter(spool / "old"), planned()
     write(cutter, file, 0, 50)
-    cutter.flush(START)
+    cutter.flush()
     write(cutter, file, 50, 100)
     monkeypatch.setattr(cutter._open, "_index", FullDisk())
     with pytest.raises(OSError, match="No space left"):
-        cutter.flush(START)
+        cutter.flush()
     cutter.abandon()
     (adopted,) = adopt(spool, "new", stored=set())
     assert adopted.entry.tracks[1].units == 50

@@ -129,11 +129,13 @@ def test_a_playlist_is_written_at_most_every_six_seconds() -> None:
 
 def test_a_file_that_is_closed_is_written_at_once_and_then_forgotten() -> None:
     playlists = LivePlaylists("p", "a")
-    stored(playlists, 1)
+    # The last chunk was cut by the file's end, and knows of it.
+    stored(playlists, 1, file_entry(closed=True))
     playlists.written(playlists.due(0)[0][0], 0)
     playlists.closed(file_entry(closed=True))
     ((identity, key, text),) = playlists.due(0.1)
     assert "ENDLIST" in text
+    assert text.count("#EXTINF") == 1
     playlists.written(identity, 0.1)
     assert (playlists.due(100), playlists.key(identity)) == ([], key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
 from sluice_media.store import keys
+from sluice_media.store.deletion import Deleter
 from sluice_media.store.http import StoreApi, serve_store
 from sluice_media.store.target import Target, open_claim
 from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
@@ -32,12 +34,20 @@ def told() -> list[str]:
 
 @pytest.fixture
 async def client(target: Target, told: list[str]) -> AsyncIterator[aiohttp.ClientSession]:
-    api = StoreApi(target, token=lambda: SecretStr("store-token"), on_told=told.append)
+    async def nothing(_: str) -> None:
+        return None
+
+    deleter = Deleter(target, release=nothing, abort_uploads=nothing, on_change=told.append)
+    api = StoreApi(
+        target, token=lambda: SecretStr("store-token"), on_told=told.append, deleter=deleter
+    )
+    deleting = asyncio.create_task(deleter.run())
     async with (
         serve_store(api, "127.0.0.1", 0) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=AUTH) as session,
     ):
         yield session
+    deleting.cancel()
 
 
 async def leave_mp4(target: Target) -> None:
@@ -86,6 +96,8 @@ async def test_a_put_is_remembered_and_repeatable(
         StoredRecording(uid="other", name="rec", prefix=PREFIX).to_json().encode(),
         StoredRecording(uid=UID, name="rec", prefix="a/../b").to_json().encode(),
         StoredRecording(uid=UID, name="rec", prefix="/etc").to_json().encode(),
+        StoredRecording(uid=UID, name="rec", prefix="recordings").to_json().encode(),
+        StoredRecording(uid=UID, name="rec", prefix="recordings/other").to_json().encode(),
     ],
 )
 async def test_a_put_that_makes_no_sense(client: aiohttp.ClientSession, body: bytes) -> None:
@@ -139,3 +151,52 @@ async def test_nothing_but_finished_files_is_handed_out(
     await leave_mp4(target)
     async with client.get(path) as answer:
         assert answer.status == 404
+
+
+async def answered(client: aiohttp.ClientSession, method: str) -> tuple[int, str]:
+    async with client.request(method, f"/v1/recordings/{UID}") as answer:
+        raw = await answer.read()
+        return answer.status, StoredResult.model_validate_json(raw).state if raw[:1] == b"{" else ""
+
+
+async def until_deleted(client: aiohttp.ClientSession) -> None:
+    async with asyncio.timeout(5):
+        while await answered(client, "DELETE") != (200, "Deleted"):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_deleted_recording_leaves_nothing_but_the_word_of_it(
+    client: aiohttp.ClientSession, target: Target
+) -> None:
+    await leave_mp4(target)
+    other = "recordings/rec-uid-10/recording.json"
+    await target.put(other, b"{}")
+    status, state = await answered(client, "DELETE")
+    assert (status, state) in [(202, "Deleting"), (200, "Deleted")]
+    await until_deleted(client)
+    assert await answered(client, "GET") == (200, "Deleted")
+    left = [e.key async for e in target.list()]
+    assert left == [keys.deletion_key(UID), other] or left == [other, keys.deletion_key(UID)]
+    told = StoredRecording(uid=UID, name="rec", prefix=PREFIX)
+    async with client.put(f"/v1/recordings/{UID}", data=told.to_json()) as answer:
+        assert '"Deleted"' in await answer.text()
+    assert len([e async for e in target.list()]) == 2, "a late repetition brings nothing back"
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_recording_is_not_deleted_under_its_recorder(
+    client: aiohttp.ClientSession, target: Target, gone: bool
+) -> None:
+    await leave(target, file_entry(chunk(1, {0: span(0, 9)}), closed=False), done=None)
+    told = StoredRecording(uid=UID, name="rec", prefix=PREFIX, recorder_gone=gone)
+    await target.put(keys.request_key(UID), told.to_json().encode())
+    status, _ = await answered(client, "DELETE")
+    if not gone:
+        assert status == 409
+        assert await answered(client, "GET") == (200, "Open")
+        return
+    await until_deleted(client)
+
+
+async def test_deleting_what_nobody_knows_is_done_at_once(client: aiohttp.ClientSession) -> None:
+    await until_deleted(client)

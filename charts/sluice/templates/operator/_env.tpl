@@ -34,6 +34,16 @@
 - name: SLUICE_MEDIA_RESOURCES
   value: {{ toJson . | quote }}
 {{- end }}
+- name: SLUICE_RECORDER_SPOOL
+  value: {{ .Values.media.spool.record | quote }}
+- name: SLUICE_INGEST_SPOOL
+  value: {{ .Values.media.spool.ingest | quote }}
+- name: SLUICE_STORE_SCRATCH
+  value: {{ .Values.media.spool.store | quote }}
+{{- with .Values.media.storePriorityClassName }}
+- name: SLUICE_STORE_PRIORITY_CLASS
+  value: {{ . | quote }}
+{{- end }}
 - name: SLUICE_GATEWAY_SERVICE
   value: {{ include "sluice.gateway.fullname" . | quote }}
 {{- with include "sluice.gateway.publicHost" . }}
@@ -84,6 +94,26 @@
 {{- with .Values.defaultMediaStore.storageClassName }}
 - name: SLUICE_DEFAULT_STORE_STORAGE_CLASS
   value: {{ . | quote }}
+{{- end }}
+{{- with .Values.defaultMediaStore.limit }}
+- name: SLUICE_DEFAULT_STORE_LIMIT
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.defaultMediaStore.s3 }}
+{{- if .bucket }}
+- name: SLUICE_DEFAULT_STORE_S3_BUCKET
+  value: {{ .bucket | quote }}
+- name: SLUICE_DEFAULT_STORE_S3_SERVICE_ACCOUNT
+  value: {{ .serviceAccountName | quote }}
+- name: SLUICE_DEFAULT_STORE_S3_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: SLUICE_DEFAULT_STORE_S3_REGION
+  value: {{ .region | quote }}
+- name: SLUICE_DEFAULT_STORE_S3_PREFIX
+  value: {{ .prefix | quote }}
+- name: SLUICE_DEFAULT_STORE_S3_PATH_STYLE
+  value: {{ .pathStyle | quote }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

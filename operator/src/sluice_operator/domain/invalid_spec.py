@@ -1,4 +1,4 @@
-"""What a decision about an object comes to when its spec cannot be read."""
+"""What is decided about an object whose stored ``spec`` cannot be read."""
 
 from __future__ import annotations
 

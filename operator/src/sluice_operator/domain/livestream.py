@@ -194,7 +194,9 @@ def _use(status: IngestStatus | None, draining_hash: str) -> Use:
     if status is None:
         return Use(known=False)
     session = status.session is not None and status.session.finished_at is None
-    busy = session or status.on_air or status.primary_connected or status.backup_connected
+    connected = status.primary_connected or status.backup_connected
+    # A session that no recorder holds yet is on this pod's disk, and nowhere else.
+    busy = session or status.on_air or connected or bool(status.recordable)
     return Use(known=True, busy=busy, drained=status.config_hash == draining_hash)
 
 

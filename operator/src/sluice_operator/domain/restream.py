@@ -28,6 +28,7 @@ from sluice_operator.domain.readiness import (
 )
 from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
+from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.streams import is_there, stream_ref, stream_spec, stream_workload
 from sluice_operator.domain.times import soonest, utc_text
 from sluice_operator.domain.transitions import events_for
@@ -54,7 +55,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
     owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
     if owner.deleted_at is not None:
         return keep_everything(observed.raw)
-    spec = RestreamSpec.model_validate(observed.raw["spec"])
+    spec = read_spec(RestreamSpec, observed.raw)
     conflict = conflict_readiness(owner, observed.conflicts)
     obstacle = conflict or _stream_missing(observed, owner, spec, stored, now)
     wanted = obstacle is None and spec.active

@@ -153,8 +153,6 @@ class RecorderConfig(PodConfig):
     """Set: this one session is recorded, from its first random access point, and nothing else."""
     s3: S3Target | None = None
     """None: the claim that is mounted at STORE_DIR."""
-    uri_base: str = ""
-    """What stands before a key in ``files[].original_uri``; the store's has the same value."""
     spool_limit_bytes: int = 1 << 30
     """Of closed chunks that the store has not taken yet."""
 
@@ -197,6 +195,8 @@ class StoreConfig(PodConfig):
     limit_bytes: int | None = None
     """Of everything below the prefix; None: as much as there is."""
     warn_at_percent: int = 90
+    scratch_limit_bytes: int | None = None
+    """Of SPOOL_DIR, for the MP4 that is being made; None: as much as the disk has."""
 
 
 class StoredRecording(Model):

@@ -26,7 +26,11 @@ _HVC1_NUMBER = float(int.from_bytes(_HVC1, "big"))
 _AAC_ID = 10
 _AAC_HEAD = b"\xaf"
 """AAC is always declared as 44 kHz, 16 bits, stereo; the AudioSpecificConfig says what it is."""
+_AAC_FRAME = _AAC_HEAD + b"\x01"
 _ENCODER = "Sluice"
+# Looked up once and not for each frame.
+_AAC, _HEVC = Codec.AAC, Codec.HEVC
+_AUDIO, _VIDEO = TagType.AUDIO, TagType.VIDEO
 
 
 def metadata_payload(formats: Sequence[TrackFormat]) -> bytes:
@@ -54,11 +58,11 @@ class FlvMuxer:
     def __init__(self) -> None:
         self._base: int | None = None
         self._last_ms: dict[int, int] = {}
-        self._formats: dict[int, TrackFormat] = {}
+        self._codecs: dict[int, Codec] = {}
 
     def start(self, formats: Sequence[TrackFormat]) -> list[FlvTag]:
         """Metadata and sequence headers, stamped with the last time that was written."""
-        self._formats = {f.track: f for f in formats}
+        self._codecs = {f.track: f.codec for f in formats}
         now = max(self._last_ms.values(), default=0)
         tags = [FlvTag(TagType.SCRIPT, now & 0xFFFFFFFF, metadata_payload(formats))]
         tags += (self._sequence_header(f, now) for f in formats)
@@ -66,8 +70,8 @@ class FlvMuxer:
 
     def unit(self, unit: AccessUnit) -> FlvTag | None:
         """The tag of one unit; None for a track that :meth:`start` was not told of."""
-        track = self._formats.get(unit.track)
-        if track is None:
+        codec = self._codecs.get(unit.track)
+        if codec is None:
             return None
         if self._base is None:
             self._base = unit.dts
@@ -75,11 +79,11 @@ class FlvMuxer:
         ms = (unit.dts - self._base + TICKS_PER_MS // 2) // TICKS_PER_MS
         ms = max(ms, self._last_ms.get(unit.track, 0))
         self._last_ms[unit.track] = ms
-        if track.kind is TrackKind.AUDIO:
-            return FlvTag(TagType.AUDIO, ms & 0xFFFFFFFF, _AAC_HEAD + b"\x01" + unit.payload)
+        if codec is _AAC:
+            return FlvTag(_AUDIO, ms & 0xFFFFFFFF, _AAC_FRAME + unit.payload)
         presented = (unit.pts - self._base + TICKS_PER_MS // 2) // TICKS_PER_MS
-        head = _frame_head(track.codec, presented - ms, keyframe=unit.is_random_access)
-        return FlvTag(TagType.VIDEO, ms & 0xFFFFFFFF, head + unit.payload)
+        head = _frame_head(codec, presented - ms, keyframe=unit.is_random_access)
+        return FlvTag(_VIDEO, ms & 0xFFFFFFFF, head + unit.payload)
 
     def _sequence_header(self, track: TrackFormat, ms: int) -> FlvTag:
         ms &= 0xFFFFFFFF
@@ -95,7 +99,7 @@ class FlvMuxer:
 def _frame_head(codec: Codec, composition_ms: int, *, keyframe: bool) -> bytes:
     frame_type = _KEYFRAME if keyframe else _INTER_FRAME
     composition = max(-0x800000, min(composition_ms, 0x7FFFFF)).to_bytes(3, "big", signed=True)
-    if codec is not Codec.HEVC:
+    if codec is not _HEVC:
         return bytes((frame_type << 4 | _AVC, 1)) + composition
     if composition_ms == 0:
         return bytes((_EX_HEADER | frame_type << 4 | _CODED_FRAMES_X,)) + _HVC1

@@ -18,6 +18,8 @@ from sluice_media.hub.clock import Clock, Moment
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.readers import Reader
+from sluice_media.hub.spool_session import Place
+from sluice_media.hub.spooler import Spooler
 from sluice_media.hub.ts_view import TsView
 from sluice_media.timeline.framing import encode
 
@@ -41,8 +43,10 @@ class Delivery:
         view: TsView | None,
         clock: Clock,
         metrics: HubMetrics,
+        spool: Spooler | None = None,
     ) -> None:
         self.reader = reader
+        self._spool = spool
         self._hub = hub
         self._request = request
         self._response = response
@@ -65,11 +69,15 @@ class Delivery:
         loop = asyncio.get_running_loop()
         while True:
             self._missed = False
-            if data := self._next(self._clock()):
+            if self.reader.place is not None:
+                data = await self._from_disk(self.reader.place)
+            else:
+                data = self._next(self._clock())
+            if data:
                 await self._response.write(data)
             if self._ended:
                 return
-            if self.reader.at_head and not self._missed:
+            if self.reader.place is None and self.reader.at_head and not self._missed:
                 self._live = loop.create_future()
                 try:
                     await self._live
@@ -99,6 +107,29 @@ class Delivery:
     def cut(self) -> None:
         self._transport.abort()
 
+    async def _from_disk(self, place: Place) -> bytes:
+        """The next records of a reader that the ring has left behind; heartbeats while the disk
+        takes its time. Raises ConnectionResetError when it does not give them."""
+        reader = self.reader
+        if self._spool is None or reader.timeline is None:
+            raise ConnectionResetError("there is no spool")
+        reading = asyncio.ensure_future(self._spool.read(reader.timeline, place))
+        try:
+            while not (await asyncio.wait({reading}, timeout=HEARTBEAT_SECONDS))[0]:
+                await self._response.write(self._out(_BEATS[True, True]))
+        finally:
+            reading.cancel()
+        data, reader.place, seq = reading.result()
+        reader.advanced(seq, self._clock())
+        self._ended = reader.has_ended
+        return self._out(data)
+
+    def _out(self, data: bytes) -> bytes:
+        if self._view is not None:
+            data = self._view.feed(data)
+        self._metrics.bytes_out += len(data)
+        return data
+
     def _next(self, now: Moment) -> bytes:
         """What is to be sent now. Raises ConnectionResetError when that has left the ring."""
         parts: list[bytes] = []
@@ -111,11 +142,7 @@ class Delivery:
             self._said, self._said_at = beat, now.monotonic
         if not parts:
             return b""
-        data = b"".join(parts) if len(parts) > 1 else parts[0]
-        if self._view is not None:
-            data = self._view.feed(data)
-        self._metrics.bytes_out += len(data)
-        return data
+        return self._out(b"".join(parts) if len(parts) > 1 else parts[0])
 
     def _collect(self, parts: list[bytes], now: Moment) -> None:
         """The next records, if there are any."""
@@ -124,9 +151,13 @@ class Delivery:
         if timeline is None:
             timeline = self._hub.output.find(reader.request)
             if timeline is None:
+                if reader.request.session_us is not None:
+                    raise ConnectionResetError("the session is not there any more")
                 reader.wait()
                 return
             parts.append(reader.begin(timeline))
+        if reader.place is not None:
+            return
         try:
             data, seq = timeline.ring.read(reader.seq, BATCH_BYTES)
         except IndexError:
@@ -134,7 +165,7 @@ class Delivery:
         if data:
             parts.append(data)
             reader.advanced(seq, now)
-        self._ended = timeline.ended and reader.at_head
+        self._ended = reader.has_ended
 
     def _heartbeat(self) -> bytes:
         """A reader that is still behind hears of what it reads, not of what comes later."""

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.ring import Ring
+from sluice_media.hub.timeline import OutputTimeline
 
 __all__ = ["HubMetrics"]
 
@@ -39,6 +40,8 @@ class _HubCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         hub, output = self._hub, self._hub.output
         ring = output.timeline.ring if output.timeline else None
+        book = output.book
+        spooled = [t.spooled for t in output.timelines if t.spooled is not None]
         media = output.meter.measured()
         gauges: tuple[tuple[str, str, float], ...] = (
             ("on_air", "1 while the output timeline advances.", hub.delivering),
@@ -46,6 +49,14 @@ class _HubCollector(Collector):
             ("readers", "Readers of the timeline connected.", len(hub.readers)),
             ("ring_seconds", "Media time that readers can go back.", _seconds(ring)),
             ("ring_bytes", "Bytes held for it.", ring.bytes_held if ring else 0),
+            ("spool_bytes", "Bytes on the pod's disk.", sum(s.bytes_held for s in spooled)),
+            ("spooled_sessions", "Sessions on the pod's disk.", len(spooled)),
+            ("spool_failing", "1 while the disk refuses what is to be spooled.", book.failing),
+            (
+                "spool_behind_seconds",
+                "Media time of the timeline on air that is not on disk yet.",
+                _unspooled_seconds(output.timeline),
+            ),
             ("frame_rate", "Pictures per second over the last 5 s.", media.frame_rate or 0),
             (
                 "media_bits_per_second",
@@ -65,6 +76,14 @@ class _HubCollector(Collector):
             ("reader_drops", "Readers dropped because they were too slow.", hub.readers.dropped),
             ("clamped_units", "Units whose DTS did not grow.", output.clamped_units),
             ("dropped_units", "Units outside their splice.", output.dropped_units),
+            ("spool_written_bytes", "Bytes written to disk.", book.written_bytes),
+            ("spool_failures", "Times that the disk refused.", book.failures),
+            (
+                "spool_dropped_bytes",
+                "Spooled content lost to the limit or to a broken file.",
+                book.dropped_bytes,
+            ),
+            ("spool_holes", "Times that content was gone before the disk took it.", book.holes),
             ("broken_pins", "Pinned content lost to the limit in bytes.", output.pins_broken),
         )
         for name, text, value in counters:
@@ -73,3 +92,9 @@ class _HubCollector(Collector):
 
 def _seconds(ring: Ring | None) -> float:
     return ring.seconds_held if ring else 0.0
+
+
+def _unspooled_seconds(timeline: OutputTimeline | None) -> float:
+    if timeline is None or timeline.spooled is None:
+        return 0.0
+    return timeline.ring.seconds_behind(max(timeline.spooled.next_seq, timeline.ring.first))

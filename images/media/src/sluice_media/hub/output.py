@@ -21,13 +21,7 @@ from sluice_media.hub.session import LiveSession, SessionLog
 from sluice_media.hub.shelf import Shelf
 from sluice_media.hub.splicer import FIRST_DTS, Splicer
 from sluice_media.hub.spool_book import PIN_SECONDS, SpoolBook
-from sluice_media.hub.spool_policy import (
-    claims_on,
-    is_held,
-    is_wanted,
-    recordable,
-    same_moment,
-)
+from sluice_media.hub.spool_policy import demand_on, is_held, recordable, same_moment
 from sluice_media.hub.spool_session import SpooledSession
 from sluice_media.hub.timeline import OutputTimeline, Request
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit
@@ -121,7 +115,9 @@ class Output:
         if current is None or current.ring.newest is not None:
             return current
         # It goes on from what an earlier process left, with no random access point so far.
-        follows = request.timeline == current.id or (request.whole and request.since_us is not None)
+        follows = request.timeline == current.id or (
+            request.recorder and request.since_us is not None
+        )
         return current if follows and current.ring.trimmed_dts is not None else None
 
     def session(self, started_us: int) -> OutputTimeline | None:
@@ -232,27 +228,29 @@ class Output:
         for timeline in self.timelines:
             if timeline is self.timeline and config.auto_record:
                 timeline.record_by_itself()
-            claims, named = claims_on(timeline, config.pins, readers)
-            timeline.settled = timeline.settled or is_held(timeline, claims, named=named)
-            needed = is_wanted(timeline, claims, config, now, named=named)
-            if needed:
+            demand = demand_on(timeline, config, readers, now)
+            if is_held(timeline, demand):
+                timeline.settled = True
+                demand = demand_on(timeline, config, readers, now)
+            if demand.any:
                 wanted[timeline.id] = PIN_SECONDS
-            self.book.look(timeline, claims, wanted=needed, named=named)
+            self.book.look(timeline, demand)
             if timeline is self.timeline:
-                timeline.ring.pin(self.book.pin(timeline, claims, now))
+                timeline.ring.pin(self.book.pin(timeline, demand, now))
         room = MEMORY_BYTES - (self.timeline.ring.bytes_held if self.timeline else 0)
         self.shelf.clear_up(wanted, now.monotonic, room)
 
     def _end_what_is_lost(self, config: IngestConfig, now: Moment) -> None:
         """The session that was on when an earlier process died is over when another one is on,
-        or when nobody can come back to it any more."""
-        patience_us = int((config.resume_window_seconds + ADOPTION_SECONDS) * 1_000_000)
-        for timeline in self.shelf:
-            if timeline.ended:
-                continue
-            if self.timeline is not None or now.utc_us - timeline.last_us > patience_us:
-                timeline.append_end("WindowPassed", timeline.last_us)
-                self.sessions.note_ended(timeline.id)
+        or when nobody can come back to it any more. The wait begins with this process: the disk
+        may have been far behind."""
+        patience = config.resume_window_seconds + ADOPTION_SECONDS
+        for timeline in self.shelf.unfinished(
+            before=now.monotonic if self.timeline is not None else now.monotonic - patience
+        ):
+            timeline.append_end("WindowPassed", timeline.last_us)
+            self.shelf.restart(timeline, now.monotonic)
+            self.sessions.note_ended(timeline.id)
 
     def _continue(
         self,

@@ -60,6 +60,12 @@ class Reader:
     def at_head(self) -> bool:
         return self.timeline is None or self.seq >= self.timeline.ring.head
 
+    @property
+    def has_ended(self) -> bool:
+        """It has got the end of its session."""
+        ended = self.timeline is not None and self.timeline.ended
+        return ended and self.place is None and self.at_head
+
     def wait(self) -> None:
         """There is no session yet. Who was there before it gets it from its beginning."""
         if not self.request.whole:

@@ -60,6 +60,7 @@ class _Role:
             passphrase=lambda: self.watch.key(SRT_PASSPHRASE_FILE),
             metrics=HubMetrics(self.registry, self.hub),
             on_change=self.publish,
+            spool_folder=settings.spool_dir / "timelines",
         )
         self.listening = False
         self._reconfigured = asyncio.Event()
@@ -148,6 +149,10 @@ async def serve(settings: PodSettings) -> None:
     role = _Role(settings)
     stop = termination()
     role.configured()
+    spool = role.server.spool
+    if spool is not None:
+        await spool.load()
+        role.publish()
     async with (
         serve_status(
             board=role.board,
@@ -167,6 +172,8 @@ async def serve(settings: PodSettings) -> None:
             group.create_task(role.follow_configuration(), name="hub-config"),
             group.create_task(role.pull(), name="hub-pull"),
         ]
+        if spool is not None:
+            tasks.append(group.create_task(spool.run(), name="hub-spool"))
         await stop.wait()
         await role.drain()
         role.listening = False

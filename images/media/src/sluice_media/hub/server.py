@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import LegName
 from sluice_media.hub.leg_endpoint import LegEndpoint
 from sluice_media.hub.metrics import HubMetrics
+from sluice_media.hub.spooler import Spooler
 from sluice_media.hub.timeline_endpoint import TimelineEndpoint
 
 __all__ = ["HubServer"]
@@ -34,6 +36,7 @@ class HubServer:
 
     ``keys`` gives the publishers' keys, ``token`` that of the readers, ``passphrase`` SRT's; all
     are asked at each request. ``on_change`` is called when a word of the hub's status has changed.
+    Without ``spool_folder`` nothing goes to the disk.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class HubServer:
         metrics: HubMetrics,
         on_change: Callable[[], None] = lambda: None,
         clock: Clock = system_clock,
+        spool_folder: Path | None = None,
     ) -> None:
         self._hub = hub
         self._clock = clock
@@ -61,7 +65,12 @@ class HubServer:
             changed=self.changed,
             metrics=metrics,
         )
-        self.timeline = TimelineEndpoint(hub, clock=clock, token=token, metrics=metrics)
+        self.spool = (
+            Spooler(hub, spool_folder, clock=clock, changed=self.changed) if spool_folder else None
+        )
+        self.timeline = TimelineEndpoint(
+            hub, clock=clock, token=token, metrics=metrics, spool=self.spool
+        )
 
     def configure(self, config: IngestConfig) -> None:
         """Takes a new configuration, or new keys."""

@@ -29,8 +29,16 @@ class Shelf:
         return iter([timeline for timeline, _ in self._kept])
 
     def put(self, timeline: OutputTimeline, at: float) -> None:
-        """``at``: monotonic seconds of its end."""
+        """``at``: monotonic seconds of its end, or of this process's start."""
         self._kept.append((timeline, at))
+
+    def unfinished(self, *, before: float) -> list[OutputTimeline]:
+        """Those without an end that have been here since a moment."""
+        return [timeline for timeline, at in self._kept if not timeline.ended and at <= before]
+
+    def restart(self, timeline: OutputTimeline, at: float) -> None:
+        """Its session was over at ``at`` only."""
+        self._kept = [(t, at if t is timeline else since) for t, since in self._kept]
 
     def take(self, timeline_id: str) -> OutputTimeline | None:
         """The timeline of that name, if its session is not over: it goes on, and is here no
@@ -50,7 +58,7 @@ class Shelf:
                 request.timeline is None
                 and request.since_us is not None
                 and request.since_us < timeline.last_us - LATE_US
-                and (request.whole or timeline.ring.oldest is not None)
+                and (request.recorder or timeline.ring.oldest is not None)
                 and timeline.holds_content()
             ):
                 # It came too late for a session that it asked for.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from sluice_media.hub.clock import Moment
-from sluice_media.hub.spool_policy import Claim, to_drop
+from sluice_media.hub.spool_policy import Claim, Demand, to_drop
 from sluice_media.hub.spool_session import Segment, SpooledSession
 from sluice_media.hub.timeline import OutputTimeline
 
@@ -55,24 +55,23 @@ class SpoolBook:
         self.holes = 0
         """Times that the ring let go what the disk had not taken."""
 
-    def look(
-        self, timeline: OutputTimeline, claims: Sequence[Claim], *, wanted: bool, named: bool
-    ) -> None:
+    def look(self, timeline: OutputTimeline, demand: Demand) -> None:
         """Decides whether a timeline is spooled, and frees what recorders hold."""
-        by_itself = timeline.auto and wanted
-        far = wanted and self.enabled and any(_is_far(timeline, claim) for claim in claims)
+        by_itself = demand.waits or (timeline.auto and demand.named)
         spooled = timeline.spooled
         if spooled is None:
+            far = any(_is_far(timeline, claim) for claim in demand.claims)
             if self.enabled and (by_itself or far) and not timeline.ended:
                 timeline.spool()
             return
-        if not (by_itself or far or (wanted and timeline.ended)):
-            self.free(timeline)
-            return
-        if timeline.auto and not named:
-            return  # all of it, for a recorder that is still to come
-        floor = min((claim.floor(spooled) for claim in claims), default=spooled.first_seq)
-        self.remove(spooled, spooled.below(floor))
+        floors = [claim.floor(spooled) for claim in demand.claims]
+        if not by_itself and not (timeline.ended and demand.any):
+            on_disk = any(floor < timeline.ring.first for floor in floors)
+            if not on_disk and not any(_is_far(timeline, claim) for claim in demand.claims):
+                self.free(timeline)
+                return
+        if not demand.waits and floors:
+            self.remove(spooled, spooled.below(min(floors)))
 
     def free(self, timeline: OutputTimeline) -> None:
         """Nobody needs anything of it."""
@@ -100,7 +99,7 @@ class SpoolBook:
             spooled.over_limit = True
             _log.warning("spool_content_dropped", timeline=spooled.timeline)
 
-    def pin(self, timeline: OutputTimeline, claims: Sequence[Claim], now: Moment) -> int | None:
+    def pin(self, timeline: OutputTimeline, demand: Demand, now: Moment) -> int | None:
         """From where on the ring of a timeline has to stay."""
         ring, spooled = timeline.ring, timeline.spooled
         if spooled is not None and self.enabled:
@@ -110,7 +109,7 @@ class SpoolBook:
         oldest_us = now.utc_us - int(PIN_SECONDS * 1_000_000)
         floors = [
             timeline.seq_for_pin(max(claim.since_us or 0, oldest_us), claim.acked_dts)
-            for claim in claims
+            for claim in demand.claims
         ]
         return min((floor for floor in floors if floor is not None), default=None)
 

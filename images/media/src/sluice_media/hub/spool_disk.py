@@ -109,14 +109,14 @@ class SpoolDisk:
         with self._path(timeline, first_seq).open("rb", buffering=0) as file:
             if behind_dts is not None:
                 data = os.pread(file.fileno(), end - at, at)
-                return _cut(data, at, behind_dts)
+                return _cut(data, at, behind_dts, max_bytes)
             data = os.pread(file.fileno(), min(max_bytes, end - at), at)
             needed = RECORD_HEAD.size
             if len(data) >= needed:
                 needed += min(RECORD_HEAD.unpack_from(data)[1], MAX_BODY_BYTES)
             if len(data) < needed <= end - at:
                 data = os.pread(file.fileno(), needed, at)
-        return _cut(data, at, None)
+        return _cut(data, at)
 
     def load(self) -> list[SpooledSession]:
         """What earlier processes left, oldest session first. Files that cannot be used are
@@ -199,13 +199,15 @@ def _load_segment(path: Path, until_seq: int | None) -> FoundSegment:
     return found
 
 
-def _cut(data: bytes, at: int, behind_dts: int | None) -> Piece:
+def _cut(data: bytes, at: int, behind_dts: int | None = None, max_bytes: int = 0) -> Piece:
     skipped, count, start, end = 0, 0, 0, 0
     said, said_count = 0, 0
     """Where the records that are no units before the present one begin."""
     max_dts: int | None = None
     waiting = behind_dts is not None
     for record in records(data):
+        if behind_dts is not None and not waiting and end - start >= max_bytes:
+            break
         if record[0] == _UNIT:
             dts = UNIT_HEAD.unpack_from(record, RECORD_HEAD.size)[2]
             if waiting and dts > (behind_dts or 0):

@@ -55,7 +55,7 @@ class SegmentHead(Model):
     auto: bool
     origin_seq: int
     first_seq: int
-    before_dts: int | None
+    before_dts: int | None = None
     begun_us: int
     format_bytes: int
     anchor_bytes: int
@@ -67,13 +67,13 @@ class SegmentHead(Model):
 class _Index(Model):
     size: int
     end_seq: int
-    max_dts: int | None
+    max_dts: int | None = None
     entries: list[tuple[int, int, int, int]]
     """seq, DTS, UTC, offset."""
     marks: list[tuple[int, bool, str]]
     """seq, whether it is a format, and the record in base64."""
     tracks: dict[int, tuple[int, int, int]]
-    total_max_dts: int | None
+    total_max_dts: int | None = None
     last_us: int
     ended: bool
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sluice_media.contract import IngestConfig, RecordableSession, RingPin
+from sluice_media.contract import IngestConfig, RecordableSession
 from sluice_media.hub.clock import Moment, datetime_of, us_of
 from sluice_media.hub.readers import Readers
 from sluice_media.hub.spool_session import Segment, SpooledSession
 from sluice_media.hub.timeline import OutputTimeline
 
-__all__ = ["Claim", "claims_on", "is_wanted", "recordable", "same_moment", "to_drop"]
+__all__ = ["Claim", "Demand", "demand_on", "is_held", "recordable", "same_moment", "to_drop"]
 
 KEEP_ENDED_SECONDS = 86_400.0
 """Nobody came for a session for so long after its end: it goes."""
@@ -41,50 +41,47 @@ class Claim:
         return spooled.first_seq
 
 
-def claims_on(
-    timeline: OutputTimeline, pins: Sequence[RingPin], readers: Readers
-) -> tuple[list[Claim], bool]:
-    """Those who want a timeline; and whether one of them was made for this very session."""
+@dataclass(slots=True, frozen=True)
+class Demand:
+    """Who needs something of a timeline."""
+
+    claims: tuple[Claim, ...]
+    named: bool
+    """One of them was made for this very session."""
+    waits: bool
+    """A Recording of it is still to be made."""
+
+    @property
+    def any(self) -> bool:
+        return self.waits or bool(self.claims)
+
+
+def demand_on(
+    timeline: OutputTimeline, config: IngestConfig, readers: Readers, now: Moment
+) -> Demand:
+    """Who needs something of a timeline, now or later."""
+    if timeline.settled or _is_stale(timeline, now):
+        return Demand((), named=False, waits=False)
     named: set[str] = set(readers.asking_for(timeline.started_us))
     since: dict[str, int] = {}
-    for pin in pins:
+    for pin in config.pins:
         if pin.session_started_at is not None:
             if same_moment(timeline.started_us, us_of(pin.session_started_at)):
                 named.add(pin.recording_uid)
         elif not timeline.ended or us_of(pin.since) <= timeline.last_us:
             since[pin.recording_uid] = us_of(pin.since)
-    claims = [Claim(readers.acked_by(name, timeline.id), None) for name in sorted(named)]
-    claims += [
-        Claim(readers.acked_by(name, timeline.id), since_us)
-        for name, since_us in since.items()
-        if name not in named
-    ]
-    return claims, bool(named)
+    wants = {**since, **dict.fromkeys(named, None)}
+    claims = [Claim(readers.acked_by(name, timeline.id), us) for name, us in wants.items()]
+    waits = timeline.auto and not named and not _is_freed(timeline.started_us, config)
+    return Demand(tuple(claims), bool(named), waits)
 
 
-def is_wanted(
-    timeline: OutputTimeline,
-    claims: Sequence[Claim],
-    config: IngestConfig,
-    now: Moment,
-    *,
-    named: bool,
-) -> bool:
-    """Whether anybody needs anything of it, now or later."""
-    if timeline.settled:
-        return False
-    if timeline.ended and now.utc_us - timeline.last_us > KEEP_ENDED_SECONDS * 1_000_000:
-        return False
-    waits_for_recorder = timeline.auto and not named and not _is_freed(timeline.started_us, config)
-    return waits_for_recorder or bool(claims)
-
-
-def is_held(timeline: OutputTimeline, claims: Sequence[Claim], *, named: bool) -> bool:
+def is_held(timeline: OutputTimeline, demand: Demand) -> bool:
     """Whether it ended and all who want it have all of it."""
     end = timeline.end_dts
-    if not timeline.ended or end is None or not claims or (timeline.auto and not named):
+    if not timeline.ended or end is None or demand.waits or not demand.claims:
         return False
-    return all(claim.acked_dts is not None and claim.acked_dts >= end for claim in claims)
+    return all(claim.acked_dts is not None and claim.acked_dts >= end for claim in demand.claims)
 
 
 def recordable(
@@ -128,6 +125,11 @@ def same_moment(moment_us: int, asked_us: int) -> bool:
     if asked_us % 1_000 == 0:
         return moment_us // 1_000 == asked_us // 1_000
     return moment_us == asked_us
+
+
+def _is_stale(timeline: OutputTimeline, now: Moment) -> bool:
+    age_us = now.utc_us - timeline.last_us
+    return timeline.ended and age_us > KEEP_ENDED_SECONDS * 1_000_000
 
 
 def _is_freed(started_us: int, config: IngestConfig) -> bool:

@@ -41,6 +41,8 @@ class Request:
     """Content from the last random access point at or before this moment is wanted."""
     whole: bool = False
     """From the oldest content (a recorder) instead of the newest random access point."""
+    recorder: bool = False
+    """What only the disk has is for recorders."""
     session_us: int | None = None
     """Only the session that began then is wanted, from its beginning."""
 
@@ -226,7 +228,7 @@ class OutputTimeline:
     def _old_place(self, request: Request) -> Place | None:
         """Where in the spool a reader begins that asks for a session or a moment."""
         spooled = self.spooled
-        if spooled is None or not (request.whole or request.session_us is not None):
+        if spooled is None or not (request.recorder or request.session_us is not None):
             return None
         if request.session_us is not None:
             return spooled.first_place()
@@ -253,7 +255,7 @@ class OutputTimeline:
         oldest = ring.oldest
         if ring.trimmed_dts is not None and ring.trimmed_dts > dts:
             recent = self.last_dts - dts <= RECENT_TICKS
-            if self.spooled is not None and (request.whole or recent):
+            if self.spooled is not None and (request.recorder or recent):
                 place = self.spooled.place_behind(dts)
                 if place is not None and place.seq < ring.first:
                     return Start(place.seq, b"", place)

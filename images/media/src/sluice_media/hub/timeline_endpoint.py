@@ -2,13 +2,16 @@
 
 A reader's reply is framed records from the place it asked for, heartbeats every 500 ms, and the
 end of the session, after which the reply ends as well. Before a session there is nothing but
-heartbeats. With ``format=ts`` it is a plain transport stream for people and foreign tools.
+heartbeats. With ``session=`` it is that session's content, or 404 (``NoSuchSession``). With
+``format=ts`` it is a plain transport stream for people and foreign tools.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -21,6 +24,7 @@ from sluice_media.hub.delivery import Delivery
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.readers import RECORDER, Reader
+from sluice_media.hub.spooler import Spooler
 from sluice_media.hub.timeline import Request
 from sluice_media.hub.ts_view import TsView
 from sluice_media.status import bearer_matches
@@ -43,11 +47,13 @@ class TimelineEndpoint:
         clock: Clock,
         token: Callable[[], SecretStr | None],
         metrics: HubMetrics,
+        spool: Spooler | None = None,
     ) -> None:
         self._hub = hub
         self._clock = clock
         self._token = token
         self._metrics = metrics
+        self._spool = spool
         self._deliveries: dict[Reader, Delivery] = {}
         self._pushing: asyncio.Handle | None = None
 
@@ -89,7 +95,8 @@ class TimelineEndpoint:
             raise web.HTTPUnauthorized(text="a bearer token is needed")
         if len(self._hub.readers) >= MAX_READERS:
             raise web.HTTPServiceUnavailable(text="too many readers")
-        reader = Reader(*_identity(request), _request(request), self._clock())
+        asked = self._of_session(_request(request))
+        reader = Reader(*_identity(request), asked, self._clock())
         view = TsView() if request.query.get("format") == "ts" else None
         content_type = CONTENT_TYPE if view is None else "video/mp2t"
         response = web.StreamResponse(headers={"Content-Type": content_type})
@@ -107,6 +114,7 @@ class TimelineEndpoint:
             view=view,
             clock=self._clock,
             metrics=self._metrics,
+            spool=self._spool,
         )
         self._deliveries[reader] = delivery
         self._hub.attach(reader, self._clock())
@@ -129,9 +137,19 @@ class TimelineEndpoint:
             ack = TimelineAck.model_validate_json(await request.read())
         except ValidationError:
             raise web.HTTPBadRequest(text="the body is not a TimelineAck") from None
-        if not self._hub.readers.acknowledge(ack):
+        if not self._hub.readers.acknowledge(ack, self._clock()):
             raise web.HTTPNotFound(text="no recorder of that name reads here")
         return web.Response(status=204)
+
+    def _of_session(self, asked: Request) -> Request:
+        """Raises HTTPNotFound when nothing is held of the session that is asked for."""
+        if asked.session_us is None:
+            return asked
+        found = self._hub.output.session(asked.session_us)
+        if found is None:
+            refusal = {"reason": "NoSuchSession", "message": "nothing of that session is here"}
+            raise web.HTTPNotFound(text=json.dumps(refusal), content_type="application/json")
+        return replace(asked, session_us=found.started_us)
 
     def _cut(self, reader: Reader) -> None:
         delivery = self._deliveries.pop(reader, None)
@@ -146,20 +164,27 @@ def _identity(request: web.Request) -> tuple[str, str]:
 
 
 def _request(request: web.Request) -> Request:
-    """Raises HTTPBadRequest for a ``from`` or ``since`` that cannot be understood."""
-    whole = request.query.get("role") == RECORDER
+    """Raises HTTPBadRequest for a place that cannot be understood. A position wins over a session,
+    that over a moment."""
+    recorder = request.query.get("role") == RECORDER
     since = request.query.get("since")
+    session = request.query.get("session")
     start = request.query.get("from")
     try:
         since_us = _moment(since) if since else None
+        session_us = _moment(session) if session else None
         if not start:
-            return Request(since_us=since_us, whole=whole)
+            return Request(
+                since_us=since_us, whole=recorder, recorder=recorder, session_us=session_us
+            )
         timeline, _, dts = start.rpartition(":")
         if not timeline:
             raise ValueError("a position is <timeline>:<dts>")
-        return Request(timeline=timeline, dts=int(dts), since_us=since_us, whole=whole)
+        return Request(
+            timeline=timeline, dts=int(dts), since_us=since_us, whole=recorder, recorder=recorder
+        )
     except ValueError as error:
-        raise web.HTTPBadRequest(text=f"from or since cannot be understood: {error}") from None
+        raise web.HTTPBadRequest(text=f"the place cannot be understood: {error}") from None
 
 
 def _moment(text: str) -> int:

@@ -39,6 +39,7 @@ def status_words(hub: Hub, now: Moment) -> dict[str, Any]:
         "epoch": timeline.epoch if timeline else 0,
         "session": output.sessions.latest,
         "past_sessions": list(output.sessions.past),
+        "recordable": output.recordable(hub.config),
         "media": output.meter.report(now),
         "last_rejection": hub.last_rejection,
         "no_random_access": hub.no_random_access,

@@ -7,11 +7,15 @@ headers prepared once per PID and of slices, and nothing is computed for each of
 
 from __future__ import annotations
 
+from itertools import chain
+from struct import Struct
+
 __all__ = ["PACKET_BYTES", "PAYLOAD_BYTES", "Packetizer", "packet_header", "pcr_field"]
 
 PACKET_BYTES = 188
 PAYLOAD_BYTES = 184
 _SYNC = 0x47
+_PAYLOADS = Struct(f"{PAYLOAD_BYTES}s")
 _TIMESTAMP_MASK = (1 << 33) - 1
 
 _AF_DISCONTINUITY = 0x80
@@ -86,11 +90,13 @@ class Packetizer:
         counter = (counter + 1) & 0xF
 
         end = size - (size - room) % PAYLOAD_BYTES
-        headers = self._middle[counter : counter + 16]
-        for index, start in enumerate(range(room, end, PAYLOAD_BYTES)):
-            parts.append(headers[index & 0xF])
-            parts.append(pes[start : start + PAYLOAD_BYTES])
-        counter = (counter + (end - room) // PAYLOAD_BYTES) & 0xF
+        if count := (end - room) // PAYLOAD_BYTES:
+            headers = self._middle[counter : counter + 16]
+            middle = [b""] * (2 * count)
+            middle[::2] = (headers * (count // 16 + 1))[:count]
+            middle[1::2] = chain.from_iterable(_PAYLOADS.iter_unpack(memoryview(pes)[room:end]))
+            parts += middle
+            counter = (counter + count) & 0xF
 
         if end < size:
             parts += (self._stuffed[counter], _stuffed(b"", PAYLOAD_BYTES - size + end), pes[end:])

@@ -62,10 +62,10 @@ __all__ = ["TICKING", "Pusher"]
 
 TICKING = frozenset({"bytes_sent"})
 """Status fields that change all the time."""
-_TICK_SECONDS = 1.0
-_GATHER_SECONDS = 0.04
+_TICK_SECONDS = 5.0
+_GATHER_SECONDS = 0.15
 """Media is taken from the hub in batches of so long: waking for each unit would cost most of what
-a push costs, and a platform's own delay is a hundred times that."""
+a push costs, and a platform's own delay is thirty times that."""
 _FAILED_STATES = frozenset({PushState.BACKOFF, PushState.REJECTED, PushState.GAVE_UP})
 _log = structlog.get_logger(__name__)
 
@@ -99,6 +99,7 @@ class Pusher:
         self._read_from: StreamRef | None = None
         self._reading: asyncio.Task[None] | None = None
         self._touched = asyncio.Event()
+        self._source_due: float | None = None
         self._sent_bytes = 0
         metrics.gauge(
             "sluice_push_queue_bytes",
@@ -173,16 +174,17 @@ class Pusher:
             role="pusher",
             gather_seconds=_GATHER_SECONDS,
         )
-        async for record in reader.records():
-            if isinstance(record, AccessUnit):
-                self._feeder.add(record)
-                if self._connection is not None:
-                    self._connection.wake()
-                continue
-            if isinstance(record, TimelineFormat):
-                # Before the session is known of: what cannot be carried is not even dialled for.
-                self._take_formats(record)
-            self._source_changed(self._source.record(record, time.monotonic()))
+        async for batch in reader.batches():
+            for record in batch:
+                if isinstance(record, AccessUnit):
+                    self._feeder.add(record)
+                    continue
+                if isinstance(record, TimelineFormat):
+                    # Before the session is known of: what cannot be carried is not dialled for.
+                    self._take_formats(record)
+                self._source_changed(self._source.record(record, time.monotonic()))
+            if self._connection is not None:
+                self._connection.wake()
 
     # ------------------------------------------------------------------ what happens
 
@@ -192,7 +194,9 @@ class Pusher:
             if not change.session:
                 # The connection took what was left of the session when it was told to hang up.
                 self._feeder.clear()
-        self._touched.set()
+        if self._source.deadline() != self._source_due:
+            self._source_due = self._source.deadline()
+            self._touched.set()
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Ended):
@@ -299,7 +303,8 @@ class Pusher:
         )
         uri = SecretStr(config.uri) if config.uri else self._secret(TARGET_URI_FILE, "the URI")
         target = parse_target(uri, key, passphrase=passphrase, ca=ca)
-        client_context(target.ca_pem)
+        if target.ca_pem is not None:
+            client_context(target.ca_pem)  # says now what it will not say at the next connect
         return target
 
     def _secret(self, file: str, what: str) -> SecretStr:

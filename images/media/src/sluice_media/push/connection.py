@@ -41,6 +41,8 @@ OPEN_SECONDS = 10.0
 FLUSH_SECONDS = 5.0
 """For what is queued when we end the stream in order."""
 MEASURE_SECONDS = 0.25
+SETTLED_SECONDS = 0.5
+"""Between two looks at a connection that flows."""
 KEEP_ALIVE_SECONDS = 5.0
 """Firewalls and load balancers forget a connection that is silent; the shortest limits known are
 about ten seconds."""
@@ -196,7 +198,7 @@ class Connection:
         reported: Flow | None = None
         quiet_since, sent_before = time.monotonic(), -1
         while True:
-            await asyncio.sleep(MEASURE_SECONDS)
+            await asyncio.sleep(SETTLED_SECONDS if reported is Flow.FLOWING else MEASURE_SECONDS)
             now = time.monotonic()
             if self._sent_bytes != sent_before:
                 quiet_since, sent_before = now, self._sent_bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 
@@ -23,8 +23,7 @@ with what came since it was asked for."""
 _RATE_WINDOW_TICKS = 5 * TICKS_PER_SECOND
 
 
-@dataclass(slots=True, frozen=True)
-class QueuedUnit:
+class QueuedUnit(NamedTuple):
     unit: AccessUnit
     formats: tuple[TrackFormat, ...]
     """The tracks as they are from this unit on; the same object as long as nothing changed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import UTC, datetime
 
 import structlog
@@ -23,6 +24,9 @@ async def serve(settings: PodSettings) -> None:
     Raises ConfigError when there is no usable configuration to begin with.
     """
     terminate = termination()
+    # What was imported lives as long as the process: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
     watch = ConfigWatch(PusherConfig, settings.config_file, settings.keys_dir)
     structlog.contextvars.bind_contextvars(
         namespace=watch.config.namespace, restream=watch.config.name

@@ -6,7 +6,7 @@ units, or a sentence that says what to change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Literal
@@ -114,13 +114,12 @@ class TrackPlan:
             self._formats = chosen
         return self._formats
 
-    def units(self, unit: AccessUnit) -> Iterator[AccessUnit]:
+    def units(self, unit: AccessUnit) -> Sequence[AccessUnit]:
         """What goes to the target for one unit of the stream, in order."""
-        if self._silence is not None:
-            for silent in self._silence.until(unit.dts, unit.utc_us):
-                if self._stands_alone:
-                    yield replace(silent, flags=UnitFlags.RANDOM_ACCESS)
-                else:
-                    yield silent
-        if unit.track in self._wanted:
-            yield unit
+        wanted = (unit,) if unit.track in self._wanted else ()
+        if self._silence is None:
+            return wanted
+        silent = self._silence.until(unit.dts, unit.utc_us)
+        if self._stands_alone:
+            return [replace(s, flags=UnitFlags.RANDOM_ACCESS) for s in silent]
+        return [*silent, *wanted]

@@ -1,6 +1,6 @@
 """Chunk files: units in, closed transport stream files of at most 6 s out.
 
-While a chunk is open it is a file of the spool, written through at least every 200 ms, with an
+While a chunk is open it is a file of the spool, written through every 200 ms, with an
 index beside it: one JSON line per written batch, telling how far the chunk is whole. Whoever finds
 the pair after a crash cuts the file there, and has every unit that was ever flushed.
 
@@ -14,9 +14,9 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -36,6 +36,7 @@ CHUNK_SECONDS = 6
 CHUNK_PREFERRED_SECONDS = 4
 JOINT_SECONDS = 1
 FLUSH_BYTES = 256 << 10
+FLUSH_SECONDS = 0.2
 
 _log = structlog.get_logger(__name__)
 
@@ -62,26 +63,37 @@ class _Muxer:
     def __init__(self, tracks: Sequence[TrackInfo]) -> None:
         self.formats = track_formats(tracks)
         self._ts = TsMuxer(self.formats)
+        self._tracks = frozenset(f.track for f in self.formats)
         self._begun: set[int] = set()
 
     def write(self, unit: AccessUnit, *, with_psi: bool) -> bytes:
-        if all(unit.track != f.track for f in self.formats):
-            raise CodecError("the unit belongs to a track that the format does not name")
         if unit.track not in self._begun:
+            if unit.track not in self._tracks:
+                raise CodecError("the unit belongs to a track that the format does not name")
             self._begun.add(unit.track)
             unit = replace(unit, flags=unit.flags | UnitFlags.DISCONTINUITY)
         return self._ts.write(unit, with_psi=with_psi)
 
 
+@dataclass(slots=True)
+class _Span:
+    """As :class:`TrackSpan`, for counting."""
+
+    units: int
+    first_dts: int
+    last_dts: int
+    end_dts: int
+
+
 class _OpenChunk:
-    def __init__(self, path: Path, first: AccessUnit, file: FileEntry, now: datetime) -> None:
+    def __init__(self, path: Path, first: AccessUnit, file: FileEntry, now: float) -> None:
         self.path = path
         self.opened_at = now
         self.first_dts = first.dts
         self.independent = first.is_random_access
-        self.last_utc = utc_of(first)
+        self._last = first
         self.size = 0
-        self.spans: dict[int, TrackSpan] = {}
+        self._spans: dict[int, _Span] = {}
         self._batch: list[bytes] = []
         self._batch_bytes = 0
         self._sha = hashlib.sha256()
@@ -91,8 +103,7 @@ class _OpenChunk:
 
     @property
     def seconds(self) -> float:
-        ends = [span.last_dts for span in self.spans.values()]
-        return (max(ends, default=self.first_dts) - self.first_dts) / TICKS_PER_SECOND
+        return (self._last.dts - self.first_dts) / TICKS_PER_SECOND
 
     def note_file(self, file: FileEntry) -> None:
         """Writes what is known of the file into the index."""
@@ -101,18 +112,15 @@ class _OpenChunk:
     def add(self, unit: AccessUnit, data: bytes) -> None:
         self._batch.append(data)
         self._batch_bytes += len(data)
-        span = self.spans.get(unit.track)
+        dts = unit.dts
+        span = self._spans.get(unit.track)
         if span is None:
-            span = TrackSpan(units=1, first_dts=unit.dts, last_dts=unit.dts, end_dts=unit.dts)
+            self._spans[unit.track] = _Span(1, dts, dts, dts)
         else:
-            span = TrackSpan(
-                units=span.units + 1,
-                first_dts=span.first_dts,
-                last_dts=unit.dts,
-                end_dts=unit.dts + min(unit.dts - span.last_dts, TICKS_PER_SECOND),
-            )
-        self.spans[unit.track] = span
-        self.last_utc = utc_of(unit)
+            span.units += 1
+            span.end_dts = dts + min(dts - span.last_dts, TICKS_PER_SECOND)
+            span.last_dts = dts
+        self._last = unit
         if self._batch_bytes >= FLUSH_BYTES:
             self.flush()
 
@@ -133,13 +141,21 @@ class _OpenChunk:
     def entry(self) -> ChunkEntry:
         return ChunkEntry(
             name=self.path.name,
-            first_dts=min(span.first_dts for span in self.spans.values()),
-            end_dts=max(span.end_dts for span in self.spans.values()),
+            first_dts=min(span.first_dts for span in self._spans.values()),
+            end_dts=max(span.end_dts for span in self._spans.values()),
             size_bytes=self.size,
             sha256=self._sha.copy().hexdigest(),
             independent=self.independent,
-            last_utc=self.last_utc,
-            tracks=dict(self.spans),
+            last_utc=utc_of(self._last),
+            tracks={
+                track: TrackSpan(
+                    units=span.units,
+                    first_dts=span.first_dts,
+                    last_dts=span.last_dts,
+                    end_dts=span.end_dts,
+                )
+                for track, span in self._spans.items()
+            },
         )
 
     def close(self) -> None:
@@ -159,8 +175,15 @@ class ChunkCutter:
 
     Raises OSError when the spool cannot be written."""
 
-    def __init__(self, folder: Path, first_sequence: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        first_sequence: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folder = folder
+        self._clock = clock
+        self._flushed_at = 0.0
         self._sequence = first_sequence
         self._muxer: _Muxer | None = None
         self._muxer_file: PlannedFile | None = None
@@ -172,9 +195,9 @@ class ChunkCutter:
     def open_bytes(self) -> int:
         return self._open.size if self._open is not None else 0
 
-    def write(self, file: PlannedFile, unit: AccessUnit, now: datetime) -> list[ClosedChunk]:
+    def write(self, file: PlannedFile, unit: AccessUnit) -> list[ClosedChunk]:
         """Takes a unit; returns the chunk that it ended, if it did."""
-        closed = []
+        closed: list[ClosedChunk] = []
         if self._open is not None and (self._file is not file or self._is_full(unit)):
             closed = self.close()
         if self._muxer is None or self._muxer_file is not file:
@@ -189,7 +212,7 @@ class ChunkCutter:
             self._file = file
             path = self._folder / chunk_name(file.index, self._sequence)
             self._sequence += 1
-            self._open = _OpenChunk(path, unit, file.entry(), now)
+            self._open = _OpenChunk(path, unit, file.entry(), self._clock())
         self._open.add(unit, data)
         return closed
 
@@ -207,14 +230,23 @@ class ChunkCutter:
             return []
         return self.close()
 
-    def flush(self, now: datetime) -> list[ClosedChunk]:
-        """To be called every 200 ms; also ends a chunk whose source fell silent."""
+    def tend(self) -> list[ClosedChunk]:
+        """To be called several times a second: brings what was written to the kernel every
+        FLUSH_SECONDS, and ends a chunk whose source fell silent."""
         if self._open is None:
             return []
-        if (now - self._open.opened_at).total_seconds() >= CHUNK_SECONDS + 1:
+        now = self._clock()
+        if now - self._open.opened_at >= CHUNK_SECONDS + 1:
             return self.close()
-        self._open.flush()
+        if now - self._flushed_at >= FLUSH_SECONDS:
+            self.flush()
         return []
+
+    def flush(self) -> None:
+        """A crash of this process loses nothing of what was written before."""
+        if self._open is not None:
+            self._open.flush()
+            self._flushed_at = self._clock()
 
     def abandon(self) -> None:
         """The disk failed: what of the open chunk is whole is found out by whoever adopts it."""

@@ -15,10 +15,12 @@ from sluice_media.record.recover import load_journal
 from sluice_media.store.keys import done_key, is_id
 from sluice_media.store.target import MissingObjectError, Target
 
-__all__ = ["FENCE_SECONDS", "SILENT_SECONDS", "Fence", "Verdict", "begin_behind"]
+__all__ = ["FENCE_SECONDS", "SILENT_SECONDS", "STANDBY_SECONDS", "Fence", "Verdict", "begin_behind"]
 
 FENCE_SECONDS = 15.0
 """How often it is looked for newer attempts, and at least a sign of life is written."""
+STANDBY_SECONDS = 5.0
+"""How often an attempt that stands by looks what the other one does."""
 SILENT_SECONDS = 45.0
 """An attempt that wrote nothing for so long is gone. The hub's ring reaches back further."""
 

@@ -26,6 +26,7 @@ Identity = tuple[str, int]
 class _Playlist:
     file: FileEntry
     chunks: list[PlaylistChunk] = field(default_factory=list)
+    is_closed: bool = False
     is_stale: bool = False
     written_at: float = float("-inf")
 
@@ -39,6 +40,7 @@ class LivePlaylists:
         self._open: dict[Identity, _Playlist] = {}
         self._earlier: dict[Identity, list[PlaylistChunk]] = {}
         self._keys: dict[Identity, str] = {}
+        self._ended: set[Identity] = set()
         for file in merged:
             identity = (file.timeline, file.first_dts)
             stored = [chunk for chunk in file.chunks if chunk.attempt != attempt]
@@ -67,7 +69,10 @@ class LivePlaylists:
         playlist.is_stale = True
 
     def closed(self, file: FileEntry) -> None:
-        self._of(file).is_stale = True
+        """All chunks of the file have been told."""
+        if file.identity not in self._ended:
+            playlist = self._of(file)
+            playlist.is_closed = playlist.is_stale = True
 
     def due(self, now: float) -> list[tuple[Identity, str, str]]:
         """File, key and text of what is to be written; ``now`` is monotonic."""
@@ -78,7 +83,7 @@ class LivePlaylists:
                 self._text(p),
             )
             for identity, p in self._open.items()
-            if p.is_stale and (p.file.closed or now - p.written_at >= PLAYLIST_SECONDS)
+            if p.is_stale and (p.is_closed or now - p.written_at >= PLAYLIST_SECONDS)
         ]
 
     def written(self, identity: Identity, now: float) -> None:
@@ -87,7 +92,8 @@ class LivePlaylists:
         self._keys[identity] = attempt_playlist_key(
             self._prefix, self._attempt, playlist.file.index
         )
-        if playlist.file.closed:
+        if playlist.is_closed:
+            self._ended.add(identity)
             del self._open[identity]
 
     def _of(self, file: FileEntry) -> _Playlist:
@@ -102,5 +108,5 @@ class LivePlaylists:
     def _text(playlist: _Playlist) -> str:
         file = playlist.file
         return media_playlist(
-            playlist.chunks, gaps=file.gaps, anchors=file.anchors, closed=file.closed
+            playlist.chunks, gaps=file.gaps, anchors=file.anchors, closed=playlist.is_closed
         )

@@ -58,7 +58,9 @@ from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["Outcome", "Recorder"]
 
-TICK_SECONDS = 0.2
+TICK_SECONDS = 0.25
+_GATHER_SECONDS = 0.1
+PUBLISH_SECONDS = 0.5
 FLUSH_ON_TERM_SECONDS = 15.0
 _GOES_ON = frozenset({None, "Split", "ParametersChanged"})
 """Why a file ended on a timeline that goes on."""
@@ -230,13 +232,16 @@ class Recorder:
     # ------------------------------------------------------------------ tasks
 
     async def _read(self, reader: TimelineReader) -> None:
-        uploader, machine = self._uploader, self._machine
-        async for record in reader.records():
+        uploader, machine, apply, clock = self._uploader, self._machine, self._apply, self._clock
+        async for batch in reader.batches():
             if not uploader.has_room:
                 _log.warning("spool_at_its_limit", pending_bytes=uploader.pending_bytes)
                 await uploader.room()
-                machine.resumed(self._clock())
-            self._apply(machine.record(record, self._clock()))
+                machine.resumed(clock())
+            now = clock()
+            for record in batch:
+                apply(machine.record(record, now))
+            self._put(self._cutter.tend())
 
     async def _follow_config(self) -> None:
         async for config in self._watch.changes():
@@ -250,11 +255,11 @@ class Recorder:
                 self._machine.resumed(now)  # it is us who are silent
             self._apply(self._machine.tick(now))
             self._look_for_room()
-            self._put(self._cutter.flush(now))
+            self._put(self._cutter.tend())
 
     async def _publish_forever(self) -> None:
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(PUBLISH_SECONDS)
             self._publish()
 
     async def _on_durable(self, chunk: ClosedChunk) -> None:
@@ -301,7 +306,8 @@ class Recorder:
         for effect in effects:
             match effect:
                 case Write(file=file, unit=unit):
-                    self._put(self._cutter.write(file, unit, self._clock()))
+                    if closed := self._cutter.write(file, unit):
+                        self._put(closed)
                 case BeginFile(file=file):
                     transition = True
                     _log.info("file_begins", index=file.index, timeline=file.timeline)
@@ -365,6 +371,7 @@ class Recorder:
             since=since,
             session_started_at=config.session_started_at,
             start=start,
+            gather_seconds=_GATHER_SECONDS,
         )
 
     def _hub_url(self) -> str:

@@ -9,6 +9,7 @@ wrong has to be said.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import time
@@ -24,7 +25,7 @@ import uvloop
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig, RecorderPhase, RecorderStatus
 from sluice_media.logs import configure_logging
-from sluice_media.record.fence import FENCE_SECONDS, SILENT_SECONDS, Fence, Verdict
+from sluice_media.record.fence import SILENT_SECONDS, STANDBY_SECONDS, Fence, Verdict
 from sluice_media.record.journal import Completion
 from sluice_media.record.metrics import RecordMetrics
 from sluice_media.record.recorder import Outcome, Recorder
@@ -159,7 +160,7 @@ class _Worker:
             elif time.monotonic() - since > SILENT_SECONDS:
                 _log.warning("attempt_in_charge_is_silent")
                 return
-            await self._pause(FENCE_SECONDS)
+            await self._pause(STANDBY_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -180,6 +181,8 @@ def main() -> int:
     settings = PodSettings()
     configure_logging(settings.log_level, settings.log_format)
     structlog.contextvars.bind_contextvars(role="record")
+    # What was imported stays: collecting garbage need not look through it again and again.
+    gc.freeze()
     return uvloop.run(work(settings))
 
 

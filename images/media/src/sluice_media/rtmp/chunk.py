@@ -27,6 +27,7 @@ _RUN_CHUNKS = 256
 """Looked at in one go; a bound, so that interleaved tiny chunks cost no more than their number."""
 _HEADER_BYTES = (11, 7, 3, 0)
 _U32 = struct.Struct("!I")
+_U64 = struct.Struct("!Q")
 
 
 @dataclass(slots=True, frozen=True)
@@ -296,8 +297,9 @@ class ChunkWriter:
         full = before_stream != stream_id or timestamp < before
         number = timestamp if full else timestamp - before
         extended = _U32.pack(number) if number >= _EXTENDED else b""
-        head = bytes((csid if full else 0x40 | csid,)) + min(number, _EXTENDED).to_bytes(3, "big")
-        head += len(payload).to_bytes(3, "big") + bytes((type_id,))
+        # Basic header, timestamp (3 bytes), length (3 bytes) and type, as one number.
+        first = csid if full else 0x40 | csid
+        head = _U64.pack(first << 56 | min(number, _EXTENDED) << 32 | len(payload) << 8 | type_id)
         if full:
             head += stream_id.to_bytes(4, "little")
         if len(payload) <= self.chunk_bytes:

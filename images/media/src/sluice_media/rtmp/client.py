@@ -32,7 +32,7 @@ __all__ = ["ClientSession"]
 
 _FLASH_VERSION = "FMLE/3.0 (compatible; Sluice)"
 _CONNECT, _RELEASE, _FC_PUBLISH, _CREATE, _PUBLISH = 1.0, 2.0, 3.0, 4.0, 5.0
-_CSIDS = {MessageType.AUDIO: 4, MessageType.VIDEO: 6, MessageType.DATA: 5}
+_CSIDS: dict[int, int] = {MessageType.AUDIO: 4, MessageType.VIDEO: 6, MessageType.DATA: 5}
 _SET_DATA_FRAME = amf0.encode("@setDataFrame")
 _METADATA = amf0.encode("onMetaData")
 _ANY_CODEC = "*"
@@ -143,10 +143,11 @@ class ClientSession:
         """
         if self._state is not _State.ACCEPTED:
             raise RuntimeError(f"nothing can be sent in state {self._state.name}")
-        kind = MessageType(type_id)
-        if kind is MessageType.DATA and payload.startswith(_METADATA):
+        if type_id == MessageType.DATA and payload.startswith(_METADATA):
             payload = _SET_DATA_FRAME + payload
-        return self._link.writer.buffers(_CSIDS[kind], kind, self._stream_id, timestamp_ms, payload)
+        return self._link.writer.buffers(
+            _CSIDS[type_id], type_id, self._stream_id, timestamp_ms, payload
+        )
 
     def send_audio(self, timestamp_ms: int, payload: bytes) -> bytes:
         return self.send_media(MessageType.AUDIO, timestamp_ms, payload)

@@ -85,13 +85,17 @@ class SrtCaller:
         self._library.close(self._handle)
 
     async def drain(self, timeout_seconds: float) -> bool:
-        """Waits until the server has acknowledged everything; whether it has."""
+        """Waits until the server has everything and its application could take it (a server that
+        is told goodbye forgets what it still keeps back); whether it has."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 while True:
                     stats = self.stats()
-                    if stats is None or not stats.send_buffer_ms:
-                        return stats is not None
+                    if stats is None:
+                        return False
+                    if not stats.send_buffer_bytes:
+                        await asyncio.sleep(stats.peer_delay_ms / 1000 + stats.rtt_ms / 1000)
+                        return True
                     await asyncio.sleep(_DRAIN_POLL_SECONDS)
         except TimeoutError:
             return False

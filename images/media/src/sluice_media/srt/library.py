@@ -175,8 +175,9 @@ class Library:
         self._check(f"reading {option.name}", result)
         return raw.value
 
-    def bind(self, handle: int, address: bytes) -> None:
-        self._check("srt_bind", self._lib.srt_bind(handle, address, len(address)))
+    def bind_descriptor(self, handle: int, descriptor: int) -> None:
+        """Binds to an UDP socket that is bound already, and is libsrt's to close from now on."""
+        self._check("srt_bind_acquire", self._lib.srt_bind_acquire(handle, descriptor))
 
     def listen(self, handle: int, backlog: int) -> None:
         self._check("srt_listen", self._lib.srt_listen(handle, backlog))
@@ -224,11 +225,6 @@ class Library:
     def state(self, handle: int) -> int:
         return int(self._lib.srt_getsockstate(handle))
 
-    def local_port(self, handle: int) -> int:
-        raw, size = c.create_string_buffer(28), c.c_int(28)
-        self._check("srt_getsockname", self._lib.srt_getsockname(handle, raw, c.byref(size)))
-        return unpack_address(raw.raw)[1]
-
     def stats(self, handle: int) -> SrtStats:
         raw = _Counters()
         self._check("srt_bistats", self._lib.srt_bistats(handle, c.byref(raw), 0, 1))
@@ -247,6 +243,7 @@ class Library:
             send_buffer_ms=raw.msSndBuf,
             receive_buffer_ms=raw.msRcvBuf,
             send_buffer_bytes=raw.byteSndBuf,
+            peer_delay_ms=raw.msSndTsbPdDelay,
             send_dropped_bytes=raw.byteSndDropTotal,
         )
 
@@ -303,7 +300,7 @@ def _declare(lib: c.CDLL) -> None:
         "srt_close": [number],
         "srt_setsockflag": [number, number, pointer, number],
         "srt_getsockflag": [number, number, pointer, pointer],
-        "srt_bind": [number, c.c_char_p, number],
+        "srt_bind_acquire": [number, number],
         "srt_listen": [number, number],
         "srt_listen_callback": [number, _LISTEN_HOOK, pointer],
         "srt_accept": [number, pointer, pointer],
@@ -313,7 +310,6 @@ def _declare(lib: c.CDLL) -> None:
         "srt_setrejectreason": [number, number],
         "srt_getrejectreason": [number],
         "srt_getsockstate": [number],
-        "srt_getsockname": [number, pointer, pointer],
         "srt_bistats": [number, pointer, number, number],
         "srt_epoll_create": [],
         "srt_epoll_add_usock": [number, number, pointer],

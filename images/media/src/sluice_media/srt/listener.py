@@ -2,6 +2,7 @@
 
 libsrt asks before each accept, in its receiving thread; the answer comes from the
 :class:`~.admission.AdmissionTable`. What is not in the table is looked up in the event loop.
+While nobody publishes, libsrt does not run: the :class:`~.doorbell.Doorbell` waits for callers.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import os
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 
 from sluice_media.srt.admission import AdmissionTable, Admit, Refuse, Verdict
 from sluice_media.srt.connection import ConnectionOwner, SrtConnection
+from sluice_media.srt.doorbell import Doorbell
 from sluice_media.srt.errors import CallError, SrtError, StreamIdError
-from sluice_media.srt.library import Library, Option, load, pack_address, unpack_address
+from sluice_media.srt.library import Library, Option, load, unpack_address
 from sluice_media.srt.receiver import Receiver
 from sluice_media.srt.reject import RejectCode
 from sluice_media.srt.settings import SrtListenerSettings
@@ -36,6 +40,16 @@ _KEY_BYTES = 32
 _SOCKADDR_BYTES = 28
 _HOUSEKEEPING_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class _Awake:
+    """What there is while libsrt runs."""
+
+    receiver: Receiver
+    owner: ConnectionOwner
+    hook: object
+    """Kept as long as the listening socket."""
 
 
 class SrtListener:
@@ -66,17 +80,20 @@ class SrtListener:
         passphrases by itself, and tells nobody."""
         self.accepting = True
         """False: everybody is told to try again, elsewhere."""
-        self._handle = self._listen()
-        self._receiver = Receiver(
-            library, self._handle, self._accept_all, silence_seconds=settings.silence_ms / 1000
-        )
-        self._owner = ConnectionOwner(
-            library, self._receiver.resume, self._receiver.close, settings.queue_bytes
-        )
+        self._stirred = asyncio.Event()
+        self._rung = False
+        self._busy_at = 0.0
+        self._awake: _Awake | None = None
+        self._doorbell = Doorbell(settings.bind, settings.port, self._ring)
 
     @property
     def port(self) -> int:
-        return self._port
+        return self._doorbell.port
+
+    @property
+    def awake(self) -> bool:
+        """Whether libsrt runs."""
+        return self._awake is not None
 
     @property
     def connections(self) -> tuple[SrtConnection, ...]:
@@ -95,7 +112,12 @@ class SrtListener:
 
     # ------------------------------------------------------------------ life
 
-    def _listen(self) -> int:
+    def _ring(self) -> None:
+        self._rung = True
+        self._stirred.set()
+
+    def _wake_up(self) -> None:
+        """Starts libsrt. Raises CallError; then nothing has changed."""
         library, settings = self._library, self._settings
         handle = library.create()
         try:
@@ -105,27 +127,76 @@ class SrtListener:
             library.set_int(handle, Option.ENFORCED_ENCRYPTION, 1)
             if ":" in settings.bind:
                 library.set_int(handle, Option.IPV6_ONLY, 0)
-            library.bind(handle, pack_address(settings.bind, settings.port))
-            self._hook = library.hook(handle, self._on_handshake)
+            hook = library.hook(handle, self._on_handshake)
+            descriptor = self._doorbell.placeholder()
+            try:
+                library.bind_descriptor(handle, descriptor)
+            except CallError:
+                os.close(descriptor)
+                raise
             library.listen(handle, _BACKLOG)
-            self._port = library.local_port(handle)
+            self._doorbell.hand_over(descriptor)
         except BaseException:
             library.close(handle)
             raise
-        return handle
+        receiver = Receiver(
+            library,
+            handle,
+            lambda: self._accept_all(handle),
+            silence_seconds=settings.silence_ms / 1000,
+        )
+        receiver.failed.add_done_callback(lambda _: self._stirred.set())
+        owner = ConnectionOwner(library, receiver.resume, receiver.close, settings.queue_bytes)
+        self._awake = _Awake(receiver, owner, hook)
+        self._busy_at = time.monotonic()
+        self._rung = False
+        receiver.start()
+
+    async def _fall_asleep(self, awake: _Awake) -> None:
+        self._doorbell.take_back()
+        await awake.receiver.stop()
+        self._awake = None
 
     async def _keep_house(self) -> None:
-        while not self._receiver.failed.done():
-            await asyncio.wait((self._receiver.failed,), timeout=_HOUSEKEEPING_SECONDS)
+        pause_seconds = min(_HOUSEKEEPING_SECONDS, self._settings.idle_seconds)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_seconds):
+                    await self._stirred.wait()
+            self._stirred.clear()
             self._table.forget_expired()
             self._forget_pending()
-        raise SrtError("the SRT receiver has failed")
+            if self._awake is None:
+                if self._rung:
+                    self._try_to_wake_up()
+            elif self._awake.receiver.failed.done():
+                raise SrtError("the SRT receiver has failed")
+            elif self._is_idle():
+                await self._fall_asleep(self._awake)
+
+    def _try_to_wake_up(self) -> None:
+        try:
+            self._wake_up()
+        except CallError as error:
+            # Publishers over other protocols must not notice; the next round tries again.
+            _log.error("srt_not_started", error=str(error))
+
+    def _is_idle(self) -> bool:
+        if self.connections or self._pending or self._lookups or self._accepted:
+            self._busy_at = time.monotonic()
+        return time.monotonic() - self._busy_at >= self._settings.idle_seconds
+
+    async def _close(self) -> None:
+        self._doorbell.close()
+        if self._awake is not None:
+            await self._awake.receiver.stop()
 
     # ------------------------------------------------------------------ libsrt's thread
 
     def _on_handshake(
         self, handle: int, _version: int, peer: int | None, stream_id: bytes | None
     ) -> int:
+        self._busy_at = time.monotonic()
         try:
             remote = unpack_address(ctypes.string_at(peer, _SOCKADDR_BYTES))[0] if peer else ""
             code = self._decide(handle, remote, stream_id or b"")
@@ -203,14 +274,16 @@ class SrtListener:
 
     # ------------------------------------------------------------------ the receiver's thread
 
-    def _accept_all(self) -> None:
+    def _accept_all(self, listener: int) -> None:
         try:
-            while (handle := self._library.accept(self._handle)) is not None:
+            while (handle := self._library.accept(listener)) is not None:
                 self._accept(handle)
         except CallError as error:
             _log.warning("srt_accept_failed", error=str(error))
 
     def _accept(self, handle: int) -> None:
+        awake = self._awake
+        assert awake is not None
         entry = self._pending.pop(handle, None)
         if entry is None or self._is_busy(entry[1].leg):
             # The second of two handshakes at the same time.
@@ -221,16 +294,16 @@ class SrtListener:
             self._library.set_int(handle, Option.RECEIVE_BLOCKING, 0)
             latency_ms = self._library.get_int(handle, Option.RECEIVE_LATENCY_MS)
             connection = SrtConnection(
-                self._owner, handle, request=request, leg=verdict.leg, remote=remote,
+                awake.owner, handle, request=request, leg=verdict.leg, remote=remote,
                 latency_ms=latency_ms, encrypted=verdict.passphrase is not None,
                 now=time.monotonic(),
             )  # fmt: skip
-            self._receiver.add(connection)
+            awake.receiver.add(connection)
         except CallError:
             self._library.close(handle)  # it went at once
             return
         if (silent := self._live.pop(verdict.leg, None)) is not None:
-            self._receiver.drop(silent)
+            awake.receiver.drop(silent)
         self._live[verdict.leg] = connection
         for leg in [leg for leg, known in self._live.items() if known.ended]:
             del self._live[leg]
@@ -248,17 +321,16 @@ async def running_srt_listener(
 ) -> AsyncIterator[SrtListener]:
     """A listener that takes publishers while the context lasts; then every connection is cut.
 
-    Raises LibraryMissing, and CallError when the port cannot be had; an SrtError (in the group of
+    Raises LibraryMissing, and OSError when the port cannot be had; an SrtError (in the group of
     the context's tasks) when the receiving thread fails.
     """
     library = load()
     async with asyncio.TaskGroup() as tasks:
         listener = SrtListener(library, settings, lookup, tasks)
         house = tasks.create_task(listener._keep_house())
-        listener._receiver.start()
         try:
             yield listener
         finally:
             for task in (house, *listener._lookups):
                 task.cancel()
-            await listener._receiver.stop()
+            await listener._close()

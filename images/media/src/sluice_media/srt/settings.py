@@ -25,5 +25,7 @@ class SrtListenerSettings:
     max_unaccepted: int = 32
     queue_bytes: int = 4 << 20
     """Of one connection, received and not yet read; then it is not read from any more."""
+    idle_seconds: float = 60.0
+    """So long after the last publisher or caller libsrt is stopped, see :mod:`.doorbell`."""
     lookup_wait_ms: int = 80
     """How long the handshake of an unknown stream may wait for its lookup."""

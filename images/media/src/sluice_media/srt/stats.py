@@ -33,5 +33,7 @@ class SrtStats:
     receive_buffer_ms: int
     send_buffer_bytes: int = 0
     """What waits to be acknowledged."""
+    peer_delay_ms: int = 0
+    """How long the peer keeps a packet before its application gets it: the latency agreed upon."""
     send_dropped_bytes: int = 0
     """Given up before they were delivered."""

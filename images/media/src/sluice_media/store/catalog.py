@@ -49,6 +49,11 @@ class RecordingView:
         """Nothing is left to do."""
         return self.is_over and all(map(self._is_final, self.recorded_files()))
 
+    @property
+    def may_grow(self) -> bool:
+        """A recorder is known and has not said its last word."""
+        return not self.is_over and (self.head is not None or self.request is not None)
+
     def recorded_files(self) -> list[MergedFile]:
         """Files that have any content in the store."""
         return [file for file in self.files if file.chunks]
@@ -71,6 +76,17 @@ class RecordingView:
         failed = any(result.state == "Failed" for result in self.results.values())
         return "Failed" if failed else "Finalizing"
 
+    def chunk_keys(self, file: MergedFile) -> list[str]:
+        """The chunks of one file, also those of attempts that lost against another one."""
+        identity = (file.timeline, file.first_dts)
+        return [
+            keys.chunk_key(self.prefix, journal.attempt, chunk.name)
+            for journal in self.journals
+            for entry in journal.files
+            if (entry.timeline, entry.first_dts) == identity
+            for chunk in entry.chunks
+        ]
+
     def result(self) -> StoredResult:
         files = [self._file(file) for file in self.recorded_files()]
         failed = [file.message for file in files if file.state == "Failed"]
@@ -88,9 +104,9 @@ class RecordingView:
 
     def _is_final(self, file: MergedFile) -> bool:
         result = self.results.get(file.index)
-        return result is not None and result.state == (
-            "Discarded" if self.is_discarded else "Ready"
-        )
+        if result is None:
+            return False
+        return result.state in (("Discarded",) if self.is_discarded else ("Ready", "Expired"))
 
     def _file(self, file: MergedFile) -> RecordedFile:
         if file.index in self.results:

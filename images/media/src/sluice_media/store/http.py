@@ -1,8 +1,9 @@
 """The store's HTTP side: be told of recordings, say what became of them, hand files out.
 
 ``PUT /v1/recordings/<uid>`` (StoredRecording) and ``GET /v1/recordings/<uid>`` answer with a
-StoredResult; ``GET /v1/recordings/<uid>/files/<name>`` streams a file, with ranges (RFC 9110,
-clause 14). Everything wants the store's token as a bearer token.
+StoredResult. ``DELETE`` has everything of it deleted: 409 while a recorder may still write, 202
+until nothing is left, 200 from then on. ``GET /v1/recordings/<uid>/files/<name>`` streams a file,
+with ranges (RFC 9110, clause 14). Everything wants the store's token as a bearer token.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from sluice_media.http_server import serving
 from sluice_media.status import bearer_matches
 from sluice_media.store import keys
 from sluice_media.store.catalog import load_request, load_settled, load_view
+from sluice_media.store.deletion import Deleter, load_deletion
+from sluice_media.store.results import load_result, prefix_of
 from sluice_media.store.target import MissingObjectError, Target, TargetError
 
 __all__ = ["StoreApi", "serve_store"]
@@ -35,8 +38,10 @@ class StoreApi:
         *,
         token: Callable[[], SecretStr | None],
         on_told: Callable[[str], None],
+        deleter: Deleter,
     ) -> None:
         """``on_told`` hears the uid of every recording that somebody PUT."""
+        self._deleter = deleter
         self._target = target
         self._token = token
         self._on_told = on_told
@@ -47,6 +52,7 @@ class StoreApi:
         )
         app.router.add_put("/v1/recordings/{uid}", self.put)
         app.router.add_get("/v1/recordings/{uid}", self.get)
+        app.router.add_delete("/v1/recordings/{uid}", self.delete)
         app.router.add_get("/v1/recordings/{uid}/files/{name}", self.download)
         return app
 
@@ -74,8 +80,12 @@ class StoreApi:
             told = StoredRecording.model_validate_json(await request.read())
         except ValidationError:
             raise web.HTTPUnprocessableEntity(text="that is no StoredRecording") from None
-        if told.uid != uid or not all(keys.is_id(part) for part in told.prefix.split("/")):
+        parts = told.prefix.split("/")
+        # A prefix of its own, because it is deleted as a whole.
+        if told.uid != uid or not all(map(keys.is_id, parts)) or parts[-1] != uid:
             raise web.HTTPUnprocessableEntity(text="uid or prefix is not what it should be")
+        if (deletion := await load_deletion(self._target, uid)) is not None:
+            return _json(deletion.result())
         before = await load_request(self._target, uid)
         if before is not None and before.recorder_gone and not told.recorder_gone:
             # A recorder that is gone does not come back; a late repetition changes nothing.
@@ -83,18 +93,29 @@ class StoreApi:
         if told != before:
             await self._target.put(keys.request_key(uid), told.to_json().encode())
         self._on_told(uid)
-        return _json(await self._result(uid))
+        return _json(await load_result(self._target, uid))
 
     async def get(self, request: web.Request) -> web.Response:
-        return _json(await self._result(request.match_info["uid"]))
+        return _json(await load_result(self._target, request.match_info["uid"]))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        uid = request.match_info["uid"]
+        deletion = await load_deletion(self._target, uid)
+        if deletion is None:
+            if await load_settled(self._target, uid) is None:
+                view = await load_view(self._target, uid)
+                if view.may_grow:
+                    raise web.HTTPConflict(text="a recorder may still write")
+            prefix = await prefix_of(self._target, uid)
+            deletion = await self._deleter.request(uid, prefix)
+        return _json(deletion.result(), 202 if deletion.done_at is None else 200)
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         uid, name = request.match_info["uid"], request.match_info["name"]
-        file = _find((await self._result(uid)).files, name)
+        file = _find((await load_result(self._target, uid)).files, name)
         if file is None:
             raise web.HTTPNotFound(text="there is no such file")
-        view_prefix = await self._prefix(uid)
-        key = keys.mp4_key(view_prefix, uid, file.index)
+        key = keys.mp4_key(await prefix_of(self._target, uid), uid, file.index)
         size = await self._target.size(key)
         start, end, partial = _range(request, size)
         response = web.StreamResponse(status=206 if partial else 200)
@@ -112,14 +133,6 @@ class StoreApi:
                 await response.write(part)
         await response.write_eof()
         return response
-
-    async def _result(self, uid: str) -> StoredResult:
-        settled = await load_settled(self._target, uid)
-        return settled or (await load_view(self._target, uid)).result()
-
-    async def _prefix(self, uid: str) -> str:
-        request = await load_request(self._target, uid)
-        return request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"
 
 
 def _find(files: list[RecordedFile], name: str) -> RecordedFile | None:
@@ -145,8 +158,8 @@ def _range(request: web.Request, size: int) -> tuple[int, int, bool]:
     return start, end, True
 
 
-def _json(result: StoredResult) -> web.Response:
-    return web.Response(text=result.to_json(), content_type="application/json")
+def _json(result: StoredResult, status: int = 200) -> web.Response:
+    return web.Response(text=result.to_json(), status=status, content_type="application/json")
 
 
 @asynccontextmanager

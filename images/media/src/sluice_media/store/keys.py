@@ -39,6 +39,7 @@ __all__ = [
     "journal_segment_key",
     "mp4_key",
     "mp4_name",
+    "original_key",
     "playlist_key",
     "request_key",
     "result_key",
@@ -106,7 +107,7 @@ def result_key(prefix: str, file_index: int) -> str:
     return f"{prefix}/files/{file_index:03d}.json"
 
 
-def playlist_key(prefix: str, file_index: int) -> str:
+def original_key(prefix: str, file_index: int) -> str:
     return f"{prefix}/{file_index:03d}.m3u8"
 
 

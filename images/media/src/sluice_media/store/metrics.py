@@ -23,8 +23,24 @@ class StoreMetrics:
         self.writable = Gauge(
             "sluice_store_writable", "1 while a probe can be written and read.", registry=registry
         )
+        self.limit_bytes = Gauge(
+            "sluice_store_limit_bytes",
+            "The limit, or the size of the volume, whichever ends first; 0: none.",
+            registry=registry,
+        )
+        self.headroom_bytes = Gauge(
+            "sluice_store_headroom_bytes",
+            "How much more fits; NaN: no end can be seen.",
+            registry=registry,
+        )
         self.pending = Gauge(
+            "sluice_store_pending", "Recordings to be looked at now.", registry=registry
+        )
+        self.retries = Gauge(
             "sluice_store_retries", "Recordings that wait for another try.", registry=registry
+        )
+        self.deleted = Counter(
+            "sluice_store_deleted", "Recordings deleted as a whole.", registry=registry
         )
         self.finalize_seconds = Histogram(
             "sluice_store_finalize_seconds",

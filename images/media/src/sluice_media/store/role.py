@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
-import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 from pydantic import SecretStr
@@ -15,20 +16,23 @@ from sluice_media.contract import HUB_TOKEN_FILE, STORE_TOKEN_FILE, StoreConfig,
 from sluice_media.settings import PodSettings
 from sluice_media.signals import termination
 from sluice_media.status import StatusBoard, serve_status
+from sluice_media.store.counting import Counter
+from sluice_media.store.deletion import Deleter
+from sluice_media.store.headroom import Headroom, Volume, folder_of
 from sluice_media.store.http import StoreApi, serve_store
-from sluice_media.store.keys import RECORDINGS, SCRATCH
+from sluice_media.store.keys import PROBES, RECORDINGS, SCRATCH
 from sluice_media.store.metrics import StoreMetrics
-from sluice_media.store.target import Target, TargetError, open_claim
+from sluice_media.store.target import Target, TargetError, open_target
+from sluice_media.store.uploads import UploadCleaner
 from sluice_media.store.worker import Finisher
 
 __all__ = ["StoreRole", "serve"]
 
-PROBE_SECONDS = 30.0
+PROBE_SECONDS = 60.0
 PROBE_AGAIN_SECONDS = 5.0
 """While the store cannot be written."""
-USAGE_SECONDS = 60.0
 _MAX_CHANGED = 200
-_TICKING = frozenset({"used_bytes", "available_bytes"})
+_TICKING = frozenset({"used_bytes", "available_bytes", "seconds_to_full"})
 _log = structlog.get_logger(__name__)
 
 
@@ -46,102 +50,139 @@ class StoreRole:
         self.board = StatusBoard(first, ticking=_TICKING)
         self.metrics = StoreMetrics()
         self._configured(self._watch.config)
-        self._recount = asyncio.Event()
+        self._probe_now = asyncio.Event()
+        self._counter: Counter | None = None
+        self._target: Target | None = None
 
     async def run(self, terminate: asyncio.Event) -> None:
-        target = await self._open(terminate)
-        if target is None:
-            return
-        scratch = self._settings.store_dir / SCRATCH
+        """Runs until ``terminate`` is set. The status is there from the start, so that a store
+        that cannot even be opened says why."""
+        settings = self._settings
+        async with serve_status(
+            board=self.board,
+            token=lambda: self._watch.key(HUB_TOKEN_FILE),
+            ready=lambda: self.board.status.writable,
+            registry=self.metrics.registry,
+            host=settings.bind,
+            port=settings.status_port,
+        ):
+            following = asyncio.create_task(self._follow_config())
+            try:
+                target = await self._open(terminate)
+                if target is not None:
+                    await self._work(target, terminate)
+            finally:
+                following.cancel()
+                await asyncio.wait((following,))
+
+    async def _work(self, target: Target, terminate: asyncio.Event) -> None:
+        settings, config = self._settings, self._watch.config
+        scratch = self._scratch(config)
         # What an interrupted finaliser left; its chunks are still there.
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        cleaner = UploadCleaner(config.s3, settings.store_dir, self._watch.key)
+
+        async def abort_uploads(prefix: str) -> None:
+            await cleaner.abort(prefix)
+
         finisher = Finisher(
             target,
             scratch,
             uri_base=lambda: self._watch.config.uri_base,
             on_change=self._note_change,
             on_busy=self._note_busy,
+            on_leftover=lambda uid: deleter.wake(uid),
+            abort_uploads=abort_uploads,
             metrics=self.metrics,
         )
-        api = StoreApi(target, token=self._store_token, on_told=finisher.wake)
-        settings = self._settings
+        deleter = Deleter(
+            target,
+            release=finisher.release,
+            abort_uploads=abort_uploads,
+            on_change=self._note_change,
+        )
+        self._counter = Counter(
+            target, lambda: self._watch.config, lambda: finisher.growing, self._note_count
+        )
+        api = StoreApi(target, token=self._store_token, on_told=finisher.wake, deleter=deleter)
         async with (
-            serve_status(
-                board=self.board,
-                token=lambda: self._watch.key(HUB_TOKEN_FILE),
-                ready=lambda: self.board.status.writable,
-                registry=self.metrics.registry,
-                host=settings.bind,
-                port=settings.status_port,
-            ),
             serve_store(api, settings.bind, settings.store_port),
             asyncio.TaskGroup() as tasks,
         ):
             workers = [
                 tasks.create_task(finisher.run()),
+                tasks.create_task(deleter.run()),
+                tasks.create_task(cleaner.run()),
+                tasks.create_task(self._counter.run()),
                 tasks.create_task(self._probe_forever(target)),
-                tasks.create_task(self._count_forever(target)),
-                tasks.create_task(self._follow_config()),
             ]
             await terminate.wait()
             for worker in workers:
                 worker.cancel()
 
+    def _scratch(self, config: StoreConfig) -> Path:
+        """On a claim beside the objects, so that an MP4 is only renamed; else the pod's own."""
+        if config.s3 is None:
+            return self._settings.store_dir / SCRATCH
+        return self._settings.spool_dir / "finalize"
+
     async def _open(self, terminate: asyncio.Event) -> Target | None:
         while not terminate.is_set():
             try:
-                return open_claim(self._settings.store_dir)
+                self._target = self._opened()
             except TargetError as error:
-                _log.error("store_not_usable", reason=error.reason, error=str(error))
+                self._note_not_writable(error)
                 await asyncio.sleep(1.0)
+            else:
+                return self._target
         return None
+
+    def _opened(self) -> Target:
+        return open_target(self._watch.config.s3, self._settings.store_dir, self._watch.key)
 
     # ------------------------------------------------------------------ tasks
 
     async def _probe_forever(self, target: Target) -> None:
         while True:
+            self._probe_now.clear()
             await self.probe(target)
-            ok = self.board.status.writable
-            await asyncio.sleep(PROBE_SECONDS if ok else PROBE_AGAIN_SECONDS)
+            pause = PROBE_SECONDS if self.board.status.writable else PROBE_AGAIN_SECONDS
+            try:
+                await asyncio.wait_for(self._probe_now.wait(), pause)
+            except TimeoutError:
+                continue
 
     async def probe(self, target: Target) -> None:
-        """Writes, reads and deletes a small object: what a recorder will do."""
-        key = f".probe/{uuid.uuid4().hex}"
-        payload = key.encode()
+        """Writes, reads, lists and deletes a small object: what a recorder and we will do."""
+        key = f"{PROBES}/{self._settings.pod_uid or 'store'}"
+        payload = f"{key} {datetime.now(UTC).isoformat()}".encode()
         try:
             await target.put(key, payload)
             if await target.get(key) != payload:
-                raise TargetError("Corrupt", "the store gave back other bytes than were written")
+                raise TargetError("Incomplete", "the store gave back other bytes than were written")
+            if key not in [entry.key async for entry in target.list(PROBES)]:
+                raise TargetError("StoreFailed", "the store does not list what was written")
             await target.delete(key)
         except TargetError as error:
-            self.metrics.writable.set(0)
-            if self.board.update(writable=False, reason=error.reason, message=str(error)):
-                _log.error("store_not_writable", reason=error.reason, error=str(error))
+            self._note_not_writable(error)
         else:
             self.metrics.writable.set(1)
             self.board.update(writable=True, reason=None, message=None)
 
-    async def _count_forever(self, target: Target) -> None:
-        while True:
-            self._recount.clear()
-            try:
-                used = 0
-                async for entry in target.list(RECORDINGS):
-                    used += entry.size_bytes
-                available = await asyncio.to_thread(target.available_bytes)
-                self.board.update(used_bytes=used, available_bytes=available)
-                self.metrics.used_bytes.set(used)
-                self.metrics.available_bytes.set(available or 0)
-            except (TargetError, OSError) as error:
-                _log.warning("usage_not_counted", error=str(error))
-            try:
-                await asyncio.wait_for(self._recount.wait(), USAGE_SECONDS)
-            except TimeoutError:
-                continue
-
     async def _follow_config(self) -> None:
+        """New credentials count by themselves; another endpoint or authority means another way to
+        the same objects."""
         async for config in self._watch.changes():
             self._configured(config)
+            if self._target is not None:
+                try:
+                    self._target.become(self._opened())
+                except TargetError as error:
+                    self._note_not_writable(error)
+                    continue
+            self._probe_now.set()
+            if self._counter is not None:
+                self._counter.measure_again()
 
     # ------------------------------------------------------------------ status
 
@@ -151,6 +192,26 @@ class StoreRole:
             missing = ("SecretKeyMissing", "the store's token is not there yet")
         self.board.configured(config, missing)
 
+    def _note_not_writable(self, error: TargetError) -> None:
+        self.metrics.writable.set(0)
+        if self.board.update(writable=False, reason=error.reason, message=str(error)):
+            _log.error("store_not_writable", reason=error.reason, error=str(error))
+
+    def _note_count(self, used: int, volume: Volume | None, headroom: Headroom) -> None:
+        available = volume.available_bytes if volume is not None else None
+        self.board.update(
+            used_bytes=used,
+            available_bytes=available,
+            headroom=headroom.word,
+            limit_bytes=headroom.limit_bytes,
+            seconds_to_full=headroom.seconds_to_full,
+        )
+        metrics, room = self.metrics, headroom.room_bytes
+        metrics.used_bytes.set(used)
+        metrics.available_bytes.set(available or 0)
+        metrics.limit_bytes.set(headroom.limit_bytes or 0)
+        metrics.headroom_bytes.set(room if room is not None else math.nan)
+
     def _note_change(self, uid: str) -> None:
         changed = dict(self.board.status.changed)
         changed.pop(uid, None)
@@ -158,7 +219,8 @@ class StoreRole:
         while len(changed) > _MAX_CHANGED:
             del changed[next(iter(changed))]
         self.board.update(changed=changed)
-        self._recount.set()
+        if self._counter is not None:
+            self._counter.changed(folder_of(f"{RECORDINGS}/{uid}"))
 
     def _note_busy(self, uid: str | None) -> None:
         self.board.update(finalizing=uid)

@@ -83,6 +83,10 @@ class Target:
     def root(self) -> Path | None:
         return self._root
 
+    def become(self, other: Target) -> None:
+        """Goes another way from now on, to the same objects."""
+        self._store, self._root = other._store, other._root
+
     # ------------------------------------------------------------------ in
 
     async def put(self, key: str, data: bytes) -> None:

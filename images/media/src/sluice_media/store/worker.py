@@ -2,30 +2,36 @@
 
 It finds work by being told (:meth:`Finisher.wake`) and by looking through the storage now and
 then, and every step can be repeated: an MP4 that was made but not noted is made again, chunks that
-should be gone are deleted again.
+should be gone are deleted again. What has its term goes the same way (:mod:`.shelf`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
-from sluice_media.contract import RecordedFile, StoredResult
+from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
 from sluice_media.record.merge import MergedFile
-from sluice_media.store import keys
+from sluice_media.store import keys, shelf
 from sluice_media.store.catalog import (
     RecordingView,
+    load_request,
     load_settled,
     load_view,
     recording_uids,
 )
+from sluice_media.store.deletion import deleted_uids
 from sluice_media.store.finalize import FinalizeError, FinalizeJob, end_of, finalize
+from sluice_media.store.headroom import folder_of
 from sluice_media.store.metrics import StoreMetrics
+from sluice_media.store.retention import next_due
 from sluice_media.store.target import Target, TargetError
 
 __all__ = ["Finisher"]
@@ -45,7 +51,8 @@ class _Retry:
 
 class Finisher:
     """The store's worker. ``on_change`` hears of every recording whose result is another one now;
-    ``on_busy`` of the one that is worked on, or None."""
+    ``on_busy`` of the one that is worked on, or None; ``on_leftover`` of one that was deleted and
+    is there again."""
 
     def __init__(
         self,
@@ -55,29 +62,56 @@ class Finisher:
         uri_base: Callable[[], str],
         on_change: Callable[[str], None],
         on_busy: Callable[[str | None], None],
+        on_leftover: Callable[[str], None] = lambda uid: None,
+        abort_uploads: Callable[[str], Coroutine[None, None, None]] | None = None,
         metrics: StoreMetrics | None = None,
         scan_seconds: float = SCAN_SECONDS,
         retry_seconds: float = _RETRY_MIN_SECONDS,
     ) -> None:
+        """``abort_uploads``: ends what an interrupted finaliser left of an MP4's upload."""
         self._target = target
         self._scratch = scratch
         self._uri_base = uri_base
         self._on_change = on_change
         self._on_busy = on_busy
+        self._on_leftover = on_leftover
+        self._abort_uploads = abort_uploads
         self._metrics = metrics or StoreMetrics()
-        self._metrics.pending.set_function(lambda: len(self._retries))
+        self._metrics.retries.set_function(lambda: len(self._retries))
+        self._metrics.pending.set_function(lambda: len(self._told) + (self._busy is not None))
         self._scan_seconds = scan_seconds
         self._retry_seconds = retry_seconds
         self._told: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._settled: set[str] = set()
+        self._barred: set[str] = set()
         self._retries: dict[str, _Retry] = {}
+        self._due: dict[str, datetime] = {}
+        self._growing: dict[str, str] = {}
+        self._busy: tuple[str, asyncio.Task[None]] | None = None
+
+    @property
+    def growing(self) -> set[str]:
+        """Folders in which a recorder writes."""
+        return set(self._growing.values())
 
     def wake(self, uid: str) -> None:
         """There is news of this recording: look at it soon."""
-        self._told[uid] = None
+        if uid not in self._barred:
+            self._told[uid] = None
+            self._settled.discard(uid)
+            self._wake.set()
+
+    async def release(self, uid: str) -> None:
+        """Never looks at this recording again; returns when nothing of it is worked on."""
+        self._barred.add(uid)
+        for known in (self._told, self._retries, self._due, self._growing):
+            known.pop(uid, None)
         self._settled.discard(uid)
-        self._wake.set()
+        if self._busy is not None and self._busy[0] == uid:
+            task = self._busy[1]
+            task.cancel()
+            await asyncio.wait((task,))
 
     async def run(self) -> None:
         """Endless; cancel it."""
@@ -89,7 +123,7 @@ class Finisher:
             while self._told:
                 uid = next(iter(self._told))
                 del self._told[uid]
-                await self._look_at(uid)
+                await self._work_on(uid)
             self._wake.clear()
             now = time.monotonic()
             due = min([next_scan, *(retry.at for retry in self._retries.values())])
@@ -101,51 +135,96 @@ class Finisher:
                         self._told[uid] = None
 
     async def _scan(self) -> None:
+        now = datetime.now(UTC)
         try:
+            deleted = await deleted_uids(self._target)
+            # A request for deletion may be younger than this list.
+            self._barred |= deleted
             for uid in await recording_uids(self._target):
-                if uid not in self._settled and uid not in self._retries:
+                if uid in deleted:
+                    self._on_leftover(uid)
+                elif uid in self._barred or uid in self._retries:
+                    continue
+                elif uid not in self._settled or (uid in self._due and self._due[uid] <= now):
                     self._told[uid] = None
         except TargetError as error:
             _log.warning("store_not_readable", reason=error.reason, error=str(error))
 
+    async def _work_on(self, uid: str) -> None:
+        """As a task, so that a deletion can end it without ending us."""
+        task = asyncio.create_task(self._look_at(uid))
+        self._busy = (uid, task)
+        try:
+            await asyncio.wait((task,))
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+            self._busy = None
+            self._on_busy(None)
+        if not task.cancelled():
+            task.result()
+
     async def _look_at(self, uid: str) -> None:
         try:
-            if await load_settled(self._target, uid) is not None:
-                self._settled.add(uid)
-                self._retries.pop(uid, None)
+            settled = await load_settled(self._target, uid)
+            if settled is not None:
+                await self._keep(uid, settled)
                 return
             await self._finish(await load_view(self._target, uid))
         except TargetError as error:
             _log.warning("recording_not_finished", recording=uid, error=str(error))
             self._retry_later(uid)
-        finally:
-            self._on_busy(None)
+
+    async def _keep(self, uid: str, settled: StoredResult) -> None:
+        """Looks after the terms of a recording that is finished."""
+        told = await load_request(self._target, uid)
+        files = await shelf.expire(self._target, uid, settled.files, told, datetime.now(UTC))
+        if files != settled.files:
+            changed = settled.model_copy(update={"files": files})
+            await self._target.put(keys.settled_key(uid), changed.to_json().encode())
+            self._on_change(uid)
+        self._settle(uid, files, told)
 
     async def _finish(self, view: RecordingView) -> None:
+        uid = view.uid
+        if view.may_grow:
+            self._growing[uid] = folder_of(view.prefix)
+        else:
+            self._growing.pop(uid, None)
         failed = False
         for file in view.unfinished_files():
-            self._on_busy(view.uid)
+            self._on_busy(uid)
             before = view.results.get(file.index)
-            if view.is_discarded:
-                # A session's file may have been finished before the user stopped the recording.
-                await self._target.delete(keys.mp4_key(view.prefix, view.uid, file.index))
-                result = _discarded(view, file)
-            else:
-                result = await self._make(view, file)
+            result = await self._result(view, file)
             failed = failed or result.state == "Failed"
             view.results[file.index] = result
             if result != before:
                 key = keys.result_key(view.prefix, file.index)
                 await self._target.put(key, result.to_json().encode())
-                self._on_change(view.uid)
-            if result.state != "Failed":
-                await self._delete_chunks(view, file)
+                self._on_change(uid)
+            if result.original_uri is None:
+                await shelf.delete_originals(self._target, view, file)
+        await self._expire(view)
         if view.is_settled:
-            await self._settle(view)
+            await self._conclude(view)
         elif failed:
-            self._retry_later(view.uid)
+            self._retry_later(uid)
         else:
-            self._retries.pop(view.uid, None)
+            self._retries.pop(uid, None)
+
+    async def _result(self, view: RecordingView, file: MergedFile) -> RecordedFile:
+        if view.is_discarded:
+            # A session's file may have been finished before the user stopped the recording.
+            await self._target.delete(keys.mp4_key(view.prefix, view.uid, file.index))
+            return _outcome(view, file, "Discarded")
+        result = await self._make(view, file)
+        # A file that cannot be made into an MP4 can be watched all the same.
+        keep = view.request is not None and view.request.keep_original
+        if not keep and result.state != "Failed":
+            return result
+        playlist = await shelf.write_playlist(self._target, view, file)
+        return result.model_copy(update={"original_uri": f"{self._uri_base()}{playlist}"})
 
     async def _make(self, view: RecordingView, file: MergedFile) -> RecordedFile:
         head = view.head
@@ -158,41 +237,54 @@ class Finisher:
         )
         began = time.monotonic()
         try:
+            if self._abort_uploads is not None:
+                await self._abort_uploads(job.key)
             result = await finalize(self._target, job, self._scratch)
         except (FinalizeError, TargetError) as error:
             self._metrics.finalize_failures.inc()
             _log.error("file_not_finalized", recording=view.uid, file=file.index, error=str(error))
-            return _failed(view, file, str(error))
+            return _outcome(view, file, "Failed", str(error))
         seconds = round(time.monotonic() - began, 3)
         self._metrics.finalize_seconds.observe(seconds)
         self._metrics.finalized_bytes.inc(result.size_bytes or 0)
-        _log.info("file_finalized", recording=view.uid, file=file.index, seconds=seconds)
+        timings = job.timings
+        _log.info(
+            "file_finalized",
+            recording=view.uid,
+            file=file.index,
+            seconds=seconds,
+            remux_seconds=round(timings.remux_seconds, 3),
+            hash_seconds=round(timings.hash_seconds, 3),
+            transfer_seconds=round(timings.transfer_seconds, 3),
+        )
         return result
 
-    async def _delete_chunks(self, view: RecordingView, file: MergedFile) -> None:
-        """The chunks of one file, also those of attempts that lost against another one."""
-        identity = (file.timeline, file.first_dts)
-        await self._target.delete(
-            *(
-                keys.chunk_key(view.prefix, journal.attempt, chunk.name)
-                for journal in view.journals
-                for entry in journal.files
-                if (entry.timeline, entry.first_dts) == identity
-                for chunk in entry.chunks
-            )
-        )
+    async def _expire(self, view: RecordingView) -> None:
+        files = list(view.results.values())
+        now = datetime.now(UTC)
+        after = await shelf.expire(self._target, view.uid, files, view.request, now)
+        view.results.update({file.index: file for file in after})
+        if after != files:
+            self._on_change(view.uid)
 
-    async def _settle(self, view: RecordingView) -> None:
-        """The last step: whatever chunks are left belong to nothing."""
-        async for entry in self._target.list(view.prefix):
-            if entry.key.endswith(".ts"):
-                await self._target.delete(entry.key)
+    async def _conclude(self, view: RecordingView) -> None:
+        """The last step."""
+        await shelf.clear(self._target, view)
         result: StoredResult = view.result()
         await self._target.put(keys.settled_key(view.uid), result.to_json().encode())
-        self._settled.add(view.uid)
-        self._retries.pop(view.uid, None)
+        self._settle(view.uid, result.files, view.request)
+        self._growing.pop(view.uid, None)
         self._on_change(view.uid)
         _log.info("recording_finished", recording=view.uid, files=len(result.files))
+
+    def _settle(self, uid: str, files: list[RecordedFile], told: StoredRecording | None) -> None:
+        self._settled.add(uid)
+        self._retries.pop(uid, None)
+        due = next_due(files, told)
+        if due is None:
+            self._due.pop(uid, None)
+        else:
+            self._due[uid] = due
 
     def _retry_later(self, uid: str) -> None:
         before = self._retries.get(uid)
@@ -200,23 +292,20 @@ class Finisher:
         self._retries[uid] = _Retry(delay, time.monotonic() + delay)
 
 
-def _outcome(view: RecordingView, file: MergedFile) -> dict[str, object]:
-    return {
-        "index": file.index,
-        "name": keys.mp4_name(view.uid, file.index),
-        "started_at": file.started_at,
-        "ended_at": end_of(file),
-        "duration_seconds": round(file.duration_seconds, 3),
-        "gaps": [gap.public() for gap in file.gaps],
-        "end_reason": file.end_reason,
-    }
-
-
-def _failed(view: RecordingView, file: MergedFile, message: str) -> RecordedFile:
-    return RecordedFile.model_validate(
-        {**_outcome(view, file), "state": "Failed", "message": message}
+def _outcome(
+    view: RecordingView,
+    file: MergedFile,
+    state: Literal["Failed", "Discarded"],
+    message: str | None = None,
+) -> RecordedFile:
+    return RecordedFile(
+        index=file.index,
+        name=keys.mp4_name(view.uid, file.index),
+        state=state,
+        started_at=file.started_at,
+        ended_at=end_of(file),
+        duration_seconds=round(file.duration_seconds, 3),
+        gaps=[gap.public() for gap in file.gaps],
+        end_reason=file.end_reason,
+        message=message,
     )
-
-
-def _discarded(view: RecordingView, file: MergedFile) -> RecordedFile:
-    return RecordedFile.model_validate({**_outcome(view, file), "state": "Discarded"})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ SAME_UNIT_TICKS = 225
 """2.5 ms: another hub's demuxer may place the same audio frame so far off its first place."""
 TRACK_SKEW_TICKS = 2 * TICKS_PER_SECOND
 """Tracks of one stream are never so far apart while both go on."""
+_FULL_READ_BYTES = 128 << 10
+_RECEIVE_BUFFER_BYTES = 1 << 20
 _CONNECT_TIMEOUT_SECONDS = 3.0
 _RETRY_MIN_SECONDS = 0.1
 _RETRY_MAX_SECONDS = 1.0
@@ -72,6 +75,28 @@ class HubBack:
     monotonic: float
 
 
+class _Pause:
+    """Lets arrive in the kernel what comes meanwhile. Its buffer takes more than
+    _FULL_READ_BYTES, so a reader that is behind gets full reads, and pauses no more."""
+
+    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
+        self._transport = transport
+        self._seconds = seconds
+        found = transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+
+    async def __call__(self) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.pause_reading()
+        try:
+            await asyncio.sleep(self._seconds)
+        finally:
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
+
+
 class TimelineReader:
     """Reads one stream's timeline as one reader.
 
@@ -96,7 +121,6 @@ class TimelineReader:
         start: Position | None = None,
         gather_seconds: float = 0.0,
     ) -> None:
-        self._gather_seconds = gather_seconds
         self._session = session
         self._url = url
         self._token = token
@@ -104,6 +128,7 @@ class TimelineReader:
         self._role = role
         self._since = since
         self._session_started_at = session_started_at
+        self._gather_seconds = gather_seconds
         self._timeline = start.timeline if start else None
         self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
         self._held_before: dict[int, int] = {}
@@ -118,24 +143,31 @@ class TimelineReader:
 
     async def records(self) -> AsyncIterator[Record | HubLost | HubBack]:
         """Endless. Cancel the task that iterates to stop reading."""
+        async for batch in self.batches():
+            for record in batch:
+                yield record
+
+    async def batches(self) -> AsyncIterator[list[Record | HubLost | HubBack]]:
+        """The same in lists of what came at once, none of them empty."""
         lost = False
         retry_seconds = _RETRY_MIN_SECONDS
         while True:
             started = time.monotonic()
             try:
-                async for record in self._connection():
-                    if record is None:
+                async for batch in self._connection():
+                    if batch is None:
                         lost, retry_seconds = False, _RETRY_MIN_SECONDS
-                        yield HubBack(time.monotonic())
+                        yield [HubBack(time.monotonic())]
                         continue
-                    if self._is_new(record):
-                        yield record
+                    fresh: list[Record | HubLost | HubBack] = [r for r in batch if self._is_new(r)]
+                    if fresh:
+                        yield fresh
                 why = "the hub closed the connection"
             except aiohttp.ClientResponseError as refused:
                 why = f"the hub answered {refused.status}"
                 if refused.status == HTTPStatus.NOT_FOUND and self._asks_for_session:
                     lost = True
-                    yield HubLost(time.monotonic(), why, session_unknown=True)
+                    yield [HubLost(time.monotonic(), why, session_unknown=True)]
             except TimeoutError:
                 why = "the hub went quiet"
             except (aiohttp.ClientError, OSError) as error:
@@ -145,7 +177,7 @@ class TimelineReader:
             if not lost:
                 lost = True
                 _log.info("hub_lost", why=why)
-                yield HubLost(time.monotonic(), why)
+                yield [HubLost(time.monotonic(), why)]
             if time.monotonic() - started < 5:
                 retry_seconds = min(retry_seconds * 2, _RETRY_MAX_SECONDS)
             await asyncio.sleep(retry_seconds * random.uniform(0.5, 1.0))  # noqa: S311
@@ -167,7 +199,7 @@ class TimelineReader:
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
 
-    async def _connection(self) -> AsyncIterator[Record | None]:
+    async def _connection(self) -> AsyncIterator[list[Record] | None]:
         """One connection's records; first None, when it was accepted."""
         timeout = aiohttp.ClientTimeout(
             total=None,
@@ -184,24 +216,20 @@ class TimelineReader:
             self._held_before = dict(self._taken)
             yield None
             decoder = TimelineDecoder()
+            transport = response.connection.transport if response.connection else None
+            pause = None
+            if self._gather_seconds and transport is not None:
+                pause = _Pause(transport, self._gather_seconds)
             async for data in response.content.iter_any():
-                for record in decoder.feed(data):
-                    yield record
-                if self._gather_seconds:
-                    await self._gather(response)
-
-    async def _gather(self, response: aiohttp.ClientResponse) -> None:
-        """Leaves what comes in the kernel for a moment."""
-        connection = response.connection
-        if connection is None or connection.transport is None:
-            return
-        transport = connection.transport
-        transport.pause_reading()
-        try:
-            await asyncio.sleep(self._gather_seconds)
-        finally:
-            if not transport.is_closing():
-                transport.resume_reading()
+                batch: list[Record] = []
+                try:
+                    batch.extend(decoder.feed(data))
+                except FramingError:
+                    yield batch  # what came before it is whole
+                    raise
+                yield batch
+                if pause is not None and len(data) < _FULL_READ_BYTES:
+                    await pause()
 
     def _query(self) -> dict[str, str]:
         query = {"reader": self._reader, "role": self._role}

@@ -66,8 +66,8 @@ class PodShape:
     spool_bytes: int | None = None
     """What the role keeps at most on its own disk: the scheduler sets that aside. None: little."""
     spool_capped: bool = True
-    """False: the volume has no size limit beside, because the kubelet would evict a pod that is on
-    air; the role keeps to its own limit."""
+    """False: the volume has no size limit of its own. The kubelet evicts who exceeds one, and the
+    limit that a role keeps to can change while its pod stays (a stream is on air)."""
     service_account: str | None = None
     """Whose identity a cloud gives the pod; no token of it is mounted."""
     priority_class: str | None = None

@@ -90,6 +90,7 @@ def store_config(
         s3=place.s3,
         limit_bytes=bytes_of(spec.limit) if spec.limit else None,
         warn_at_percent=spec.warn_at_percent,
+        scratch_limit_bytes=settings.store_scratch_bytes if place.s3 is not None else None,
     )
 
 
@@ -100,6 +101,7 @@ def store_template(owner: Owner, settings: DomainSettings, place: StorePlace) ->
         ports=(("store", STORE_PORT),),
         claim=place.claim,
         spool_bytes=settings.store_scratch_bytes if place.s3 is not None else None,
+        spool_capped=False,
         service_account=place.service_account,
         priority_class=settings.store_priority_class or None,
         grace_seconds=_GRACE_SECONDS,

@@ -1,0 +1,146 @@
+"""Deletes a recording with everything of it, however often that is interrupted.
+
+What is asked for is written down first (``deleted/<uid>.json``), so that whoever comes next goes
+on; the same object says afterwards that nothing is left, for a week. A recorder of a node that was
+lost may come back meanwhile and write: what it wrote is found and deleted again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from sluice_media.contract import Model, StoredResult
+from sluice_media.store import keys
+from sluice_media.store.catalog import load
+from sluice_media.store.target import Target, TargetError
+
+__all__ = ["Deleter", "Deletion", "deleted_uids", "load_deletion"]
+
+TOMBSTONE_DAYS = 7
+_SCAN_SECONDS = 60.0
+_BATCH = 200
+_log = structlog.get_logger(__name__)
+
+
+class Deletion(Model):
+    """``deleted/<uid>.json``"""
+
+    uid: str
+    prefix: str
+    requested_at: datetime
+    done_at: datetime | None = None
+    """None: something may be left."""
+
+    def result(self) -> StoredResult:
+        return StoredResult(uid=self.uid, state="Deleting" if self.done_at is None else "Deleted")
+
+
+async def load_deletion(target: Target, uid: str) -> Deletion | None:
+    """Raises TargetError."""
+    return await load(target, keys.deletion_key(uid), Deletion)
+
+
+async def deleted_uids(target: Target) -> set[str]:
+    """Recordings that were or are being deleted. Raises TargetError."""
+    names = [entry.key.rpartition("/")[2] async for entry in target.list(keys.DELETED)]
+    return {name.removesuffix(".json") for name in names}
+
+
+class Deleter:
+    """Run :meth:`run` as a task. ``release`` returns when nobody works on a recording any more;
+    ``abort_uploads`` ends unfinished uploads below a prefix."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        release: Callable[[str], Awaitable[None]],
+        abort_uploads: Callable[[str], Awaitable[None]],
+        on_change: Callable[[str], None],
+        scan_seconds: float = _SCAN_SECONDS,
+    ) -> None:
+        self._target = target
+        self._release = release
+        self._abort_uploads = abort_uploads
+        self._on_change = on_change
+        self._scan_seconds = scan_seconds
+        self._asked: dict[str, None] = {}
+        self._wake = asyncio.Event()
+
+    async def request(self, uid: str, prefix: str) -> Deletion:
+        """Notes that a recording shall go; repeatable. Raises TargetError."""
+        known = await load_deletion(self._target, uid)
+        if known is None:
+            known = Deletion(uid=uid, prefix=prefix, requested_at=datetime.now(UTC))
+            await self._target.put(keys.deletion_key(uid), known.to_json().encode())
+        self.wake(uid)
+        return known
+
+    def wake(self, uid: str) -> None:
+        """Something of it may be left."""
+        self._asked[uid] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Endless; cancel it."""
+        next_scan = 0.0
+        while True:
+            self._wake.clear()
+            if time.monotonic() >= next_scan:
+                await self._scan()
+                next_scan = time.monotonic() + self._scan_seconds
+            while self._asked:
+                uid = next(iter(self._asked))
+                del self._asked[uid]
+                try:
+                    await self._delete(uid)
+                except TargetError as error:  # the next scan finds it again
+                    _log.warning("recording_not_deleted", recording=uid, error=str(error))
+            try:
+                await asyncio.wait_for(self._wake.wait(), max(0.0, next_scan - time.monotonic()))
+            except TimeoutError:
+                continue
+
+    async def _scan(self) -> None:
+        try:
+            for uid in await deleted_uids(self._target):
+                known = await load_deletion(self._target, uid)
+                if known is None:
+                    continue
+                if known.done_at is None:
+                    self._asked[uid] = None
+                elif datetime.now(UTC) - known.done_at > timedelta(days=TOMBSTONE_DAYS):
+                    await self._target.delete(keys.deletion_key(uid))
+        except TargetError as error:
+            _log.warning("deletions_not_readable", reason=error.reason, error=str(error))
+
+    async def _delete(self, uid: str) -> None:
+        known = await load_deletion(self._target, uid)
+        if known is None:
+            return
+        await self._release(uid)
+        await self._abort_uploads(known.prefix)
+        own = f"{keys.RECORDINGS}/{uid}"
+        count = 0
+        # Until a list says that nothing is left: what was listed before may not be all.
+        while batch := await self._some_of(own) or await self._some_of(known.prefix):
+            await self._target.delete(*batch)
+            count += len(batch)
+        if known.done_at is None or count:
+            done = known.model_copy(update={"done_at": datetime.now(UTC)})
+            await self._target.put(keys.deletion_key(uid), done.to_json().encode())
+            self._on_change(uid)
+            _log.info("recording_deleted", recording=uid, objects=count)
+
+    async def _some_of(self, prefix: str) -> list[str]:
+        batch = []
+        async for entry in self._target.list(prefix):
+            batch.append(entry.key)
+            if len(batch) == _BATCH:
+                break
+        return batch

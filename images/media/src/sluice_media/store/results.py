@@ -1,0 +1,30 @@
+"""What the store pod says of a recording: from its folder, what was told, and what was deleted."""
+
+from __future__ import annotations
+
+from sluice_media.contract import StoredResult
+from sluice_media.store import keys
+from sluice_media.store.catalog import load_request, load_settled, load_view
+from sluice_media.store.deletion import load_deletion
+from sluice_media.store.retention import published
+from sluice_media.store.target import Target
+
+__all__ = ["load_result", "prefix_of"]
+
+
+async def load_result(target: Target, uid: str) -> StoredResult:
+    """Raises TargetError."""
+    deletion = await load_deletion(target, uid)
+    if deletion is not None:
+        return deletion.result()
+    settled = await load_settled(target, uid)
+    if settled is not None:
+        return published(settled, await load_request(target, uid))
+    view = await load_view(target, uid)
+    return published(view.result(), view.request)
+
+
+async def prefix_of(target: Target, uid: str) -> str:
+    """Where its objects are. Raises TargetError."""
+    request = await load_request(target, uid)
+    return request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"

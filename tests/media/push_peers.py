@@ -1,0 +1,195 @@
+"""What stands between a pusher and its target, or is one: TLS, a slow line, SRT listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+__all__ = ["Authority", "Line", "SrtTarget", "line_to", "srt_target", "tls_in_front"]
+
+HOST = "127.0.0.1"
+
+
+class Authority:
+    """A certificate authority of a test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+        self._made = 0
+        self.pem = self._sign(self._name, self._key, None, days=1).decode()
+
+    def server(self, *, address: str = HOST, days: int = 1) -> ssl.SSLContext:
+        """A server's side for that address; ``days`` below 0: expired."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
+        self._made += 1
+        file = self._folder / f"server{self._made}.pem"
+        file.write_bytes(
+            self._sign(name, key, address, days=days)
+            + key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        return context
+
+    def _sign(
+        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, address: str | None, *, days: int
+    ) -> bytes:
+        end = datetime.now(UTC) + timedelta(days=days)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(end - timedelta(days=2))
+            .not_valid_after(end)
+            .add_extension(x509.BasicConstraints(ca=address is None, path_length=None), True)
+        )
+        if address is not None:
+            names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+            builder = builder.add_extension(names, False)
+        made = builder.sign(self._key, hashes.SHA256())
+        return made.public_bytes(serialization.Encoding.PEM)
+
+
+@dataclass
+class Line:
+    """A way to a target that a test can make slow, or cut."""
+
+    port: int = 0
+    bytes_per_second: float = 1e9
+    connections: int = 0
+
+    def __post_init__(self) -> None:
+        self._writers: list[asyncio.StreamWriter] = []
+
+    def reset(self) -> None:
+        """As a router that forgot its connections."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool
+    ) -> None:
+        with contextlib.suppress(ConnectionError):
+            # Where the line is slow, little is read: the rest waits at the sender's side.
+            while data := await reader.read(
+                max(1, min(16_384, int(self.bytes_per_second / 2))) if slow else 16_384
+            ):
+                writer.write(data)
+                await writer.drain()
+                if slow and self.bytes_per_second < 1e8:
+                    await asyncio.sleep(len(data) / self.bytes_per_second)
+        writer.close()
+
+
+@asynccontextmanager
+async def line_to(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Line]:
+    """A relay on loopback; with ``tls`` it is the server's side of TLS."""
+    line = Line()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line.connections += 1
+        try:
+            there, back = await asyncio.open_connection(HOST, port)
+        except OSError:
+            writer.transport.abort()
+            return
+        line._writers += [writer, back]
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(line.carry(reader, back, slow=True))
+                group.create_task(line.carry(there, writer, slow=False))
+
+    server = await asyncio.start_server(relay, HOST, 0, ssl=tls, limit=4_096)
+    line.port = server.sockets[0].getsockname()[1]
+    try:
+        yield line
+    finally:
+        line.reset()
+        server.close()
+
+
+@asynccontextmanager
+async def tls_in_front(port: int, tls: ssl.SSLContext) -> AsyncIterator[str]:
+    """The authority (``host:port``) of a TLS terminator before a plain server."""
+    async with line_to(port, tls) as line:
+        yield f"{HOST}:{line.port}"
+
+
+class SrtTarget:
+    """An SRT listener that keeps what one caller sends; a killed one can be started again."""
+
+    def __init__(self, command: list[str], port: int, file: Path, *, to_stdout: bool) -> None:
+        self._command = command
+        self._to_stdout = to_stdout
+        self.url = f"srt://{HOST}:{port}"
+        self.file = file
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.file.open("wb") as out:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=out if self._to_stdout else subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def end(self) -> None:
+        """Lets it write what it has."""
+        self.signal(signal.SIGINT)
+        assert self._process is not None
+        self._process.wait(10)
+
+
+@contextmanager
+def srt_target(
+    kind: str, port: int, file: Path, options: str = "", *, start: bool = True
+) -> Iterator[SrtTarget]:
+    """``kind``: ``srt-live-transmit`` or ``ffmpeg``."""
+    url = f"srt://{HOST}:{port}?mode=listener{options}"
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "mpegts", "-i", url]
+    command += ["-c", "copy", "-f", "mpegts", str(file)]
+    if kind == "srt-live-transmit":
+        command = ["srt-live-transmit", "-a", "no", "-q", "-chunk", "1316", url, "file://con"]
+    made = SrtTarget(command, port, file, to_stdout=kind != "ffmpeg")
+    if start:
+        made.start()
+    try:
+        yield made
+    finally:
+        with contextlib.suppress(ProcessLookupError, AssertionError):
+            made.signal(signal.SIGCONT)
+        made.kill()
