@@ -336,7 +336,6 @@ def test_a_pod_may_pull_from_where_the_installation_lets_it() -> None:
         "allowed": ["10.1.0.0/16"],
         "allowedNames": [],
         "clusterDomain": "cluster.local",
-        "allowedNames": [],
     }
     assert mounted(case, "pull")["secret"]["items"] == [{"key": "uri", "path": "1"}]
 
