@@ -114,6 +114,10 @@ class Race(Pushers):
             made = make_pod(self.objects[name], f"{name}-{self.serial}", **running)
             pusher.pod = self.pods[name] = self.put(made)
             self.mount(name)
+            if name not in self.status:
+                # The exception that the documentation names: who pushes with what was cleared
+                # before this operator started, and has not been heard since.
+                self.answer(name)
         elif not replicas and pusher.pod is not None:
             self.kill(name)
 
