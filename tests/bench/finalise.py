@@ -45,8 +45,9 @@ CLIP_SECONDS = 20
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PREFIX = "recordings/bench"
 PLAIN = (
-    "nice", "-n", str(NICE), "ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-f", "mpegts", "-i",
-)  # fmt: skip
+    *("nice", "-n", str(NICE), "ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error"),
+    *("-y", "-f", "mpegts", "-i"),
+)
 
 
 @dataclass(slots=True)
