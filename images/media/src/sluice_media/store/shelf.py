@@ -37,10 +37,7 @@ async def delete_originals(target: Target, view: RecordingView, file: MergedFile
     await target.delete(
         # First, so that no playlist names what is not there any more.
         keys.original_key(view.prefix, file.index),
-        *(
-            keys.attempt_playlist_key(view.prefix, journal.attempt, file.index)
-            for journal in view.journals
-        ),
+        *(keys.playlist_key(view.prefix, journal.attempt, file.index) for journal in view.journals),
     )
     await target.delete(*view.chunk_keys(file))
 
