@@ -109,6 +109,7 @@ lock: ## renews the locked dependencies
 	lock="$$uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header"
 	$$lock images/media/pyproject.toml --extra roles -o images/media/requirements.lock
 	$$lock operator/pyproject.toml -o operator/requirements.lock
+	$$lock tests/requirements-moto.in -o tests/requirements-moto.lock
 	$$lock tests/requirements.in operator/requirements.lock images/media/requirements.lock -o tests/requirements.lock
 
 .PHONY: faults

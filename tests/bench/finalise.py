@@ -3,8 +3,8 @@
 A recording of 1 GB (6 Mb/s, chunks of 6 s) lies on a claim, and its bytes in one file. In turns
 the store's finaliser makes an MP4 of the chunks, and ``ffmpeg -c copy -movflags +faststart`` one of
 the file, at the same low priority. Compared are wall clock and CPU of both, ours without the
-digests and without bringing the MP4 to its place, which are printed apart; ``--s3`` adds what bringing it into a bucket takes
-(versitygw on this machine).
+digests and without bringing the MP4 to its place, which are printed apart; ``--s3`` adds what
+bringing it into a bucket takes (versitygw on this machine).
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ CLIP_SECONDS = 20
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PREFIX = "recordings/bench"
 PLAIN = (
-    *("nice", "-n", str(NICE), "ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error"),
-    *("-y", "-f", "mpegts", "-i"),
-)
+    "nice", "-n", str(NICE),
+    "ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-f", "mpegts", "-i",
+)  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -142,6 +142,20 @@ async def test_without_scratch_space_the_mp4_is_made_of_fragments(
     assert b"moof" in (server.objects / PREFIX / NAME).read_bytes()
 
 
+async def test_sound_alone_makes_fragments_of_some_seconds(
+    tmp_path: Path, server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sluice_media.store.finalize._SCRATCH_MARGIN_BYTES", 1 << 60)
+    sound = make_clip(tmp_path / "a.flv", seconds=10, video=None)
+    await leave_recording(server, server.target(), sound)
+    async with BucketPod(tmp_path, server.s3()).running() as session:
+        found = await result(session, "Done")
+    mp4 = server.objects / PREFIX / NAME
+    assert frame_hashes(mp4, "a:0") == frame_hashes(sound.path, "a:0")
+    assert 1 < mp4.read_bytes().count(b"moof") < 6
+    assert found.files[0].size_bytes == mp4.stat().st_size
+
+
 async def test_kept_chunks_are_a_playlist_that_plays_the_same_frames(
     tmp_path: Path, server: S3Server, clip: Clip
 ) -> None:

@@ -39,6 +39,7 @@ __all__ = [
     "mp4_key",
     "mp4_name",
     "original_key",
+    "playlist_key",
     "request_key",
     "result_key",
     "settled_key",
