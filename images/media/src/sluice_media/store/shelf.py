@@ -38,7 +38,7 @@ async def delete_originals(target: Target, view: RecordingView, file: MergedFile
         # First, so that no playlist names what is not there any more.
         keys.original_key(view.prefix, file.index),
         *(
-            keys.attempt_playlist_key(view.prefix, journal.attempt, file.index)
+            keys.playlist_key(view.prefix, journal.attempt, file.index)
             for journal in view.journals
         ),
     )
