@@ -267,14 +267,12 @@ class Recorder:
         durable = self._durable_dts.setdefault(chunk.file.timeline, {})
         for track, span in chunk.entry.tracks.items():
             durable[track] = max(span.last_dts, durable.get(track, span.last_dts))
-        position = self._reader.position if self._reader is not None else None
-        if position is None or position.timeline != chunk.file.timeline:
+        if self._reader is None:
             return
         # Everything up to the slowest track; one that has ended long ago does not count.
         newest = max(durable.values())
         held = min(dts for dts in durable.values() if newest - dts < TRACK_SKEW_TICKS)
-        assert self._reader is not None
-        await self._reader.acknowledge(held)
+        await self._reader.acknowledge(chunk.file.timeline, held)
 
     def _on_unreadable(self, chunk: ClosedChunk) -> None:
         """The spool's disk does not give back what was written: that is a hole."""
