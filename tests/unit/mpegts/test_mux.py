@@ -287,3 +287,17 @@ def test_hevc_gets_its_own_delimiter_and_registration() -> None:
     assert pes.payload == START + b"\x46\x01\x50" + sets + START + idr
     pmt = next(p.payload for p in packets(stream) if p.pid == 0x1000)
     assert b"\x24\xe1\x00\xf0\x06\x05\x04HEVC" in pmt
+
+
+def test_a_multiplexer_after_another_goes_on_where_that_ended() -> None:
+    """Other parameter sets are the same layout; a track that comes or goes is another version."""
+    first = TsMuxer([VIDEO])
+    stream = first.write(video(90_000, nal(b"\x65k" * 500), key=True))
+    second = TsMuxer([VIDEO], after=first)
+    stream += second.write(video(93_600, nal(b"\x65k" * 500), key=True))
+    third = TsMuxer([VIDEO, AUDIO], after=second)
+    stream += third.write(video(97_200, nal(b"\x65k" * 500), key=True))
+    stream += third.write(audio(97_200))
+    check_counters(stream)
+    tables = [p.payload for p in packets(stream) if p.pid == 0x1000]
+    assert [table[6] >> 1 & 0x1F for table in tables] == [0, 0, 1]

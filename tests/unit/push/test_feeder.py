@@ -125,6 +125,16 @@ def test_units_keep_the_formats_of_their_time() -> None:
     assert [item.formats for item in queue.take(1 << 30)] == [before, before, (VIDEO,)]
 
 
+def test_a_new_connection_does_not_begin_with_what_the_stream_no_longer_is() -> None:
+    queue = feeder()
+    fill(queue, range(5))
+    queue.set_formats([TrackFormat(0, TrackKind.VIDEO, Codec.HEVC, b"h"), AUDIO])
+    queue.attach()
+    assert taken(queue) == []
+    fill(queue, range(8, 12))
+    assert taken(queue) == [10, 11]
+
+
 def test_another_timeline_starts_with_nothing() -> None:
     queue = feeder()
     queue.attach()

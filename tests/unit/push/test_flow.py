@@ -97,3 +97,54 @@ def test_a_target_that_thaws_flows_again_when_the_queue_is_through() -> None:
     assert after[0] is Flow.STALLED
     assert after[-1] is Flow.FLOWING
     assert Flow.STALLED not in after[after.index(Flow.FLOWING) :]
+
+
+def thin(reach_at: Callable[[float], float]) -> list[tuple[float, Flow]]:
+    """300 kb/s, of which the peer's kernel acknowledges everything at once."""
+    meter = FlowMeter()
+    rate = 37_500
+    found = []
+    for step in range(100):
+        at = step * STEP
+        sample = Sample(at, int(rate * at) + 50_000, 0, reach=int(reach_at(at)))
+        found.append((at, meter.sample(sample, rate)))
+    return found
+
+
+def test_a_frozen_target_of_a_thin_stream_shows_in_the_window_it_offers() -> None:
+    """Its kernel takes all of it; but acknowledged plus offered bytes stand still."""
+    stalled = first(thin(lambda t: 37_500 * min(t, 6) + 500_000), Flow.STALLED)
+    assert stalled is not None
+    assert 8.5 <= stalled <= 9.5
+
+
+def test_a_target_that_reads_in_large_pieces_is_no_stall() -> None:
+    saw = thin(lambda t: 37_500 * (t - t % 2.5) + 500_000)
+    assert first(saw, Flow.STALLED) is None
+
+
+def test_a_window_that_opens_again_is_flowing_at_once() -> None:
+    saw = thin(lambda t: 37_500 * (t if not 5 < t < 12 else 5) + 500_000)
+    after = [flow for at, flow in saw if at > 12.5]
+    assert set(after) == {Flow.FLOWING}
+
+
+def test_a_source_that_is_silent_leaves_the_window_where_it_is_and_is_no_stall() -> None:
+    meter = FlowMeter()
+    verdicts = {meter.sample(Sample(s * STEP, 90_000, 0, reach=600_000), 37_500) for s in range(60)}
+    assert verdicts == {Flow.FLOWING}
+
+
+def test_what_srt_gives_up_all_the_time_is_a_stall_and_once_is_none() -> None:
+    for lost_at, want in (
+        (lambda t: 20_000 * t, True),
+        (lambda t: 20_000.0 if t > 5 else 0.0, False),
+    ):
+        meter = FlowMeter()
+        saw = [
+            meter.sample(
+                Sample(s * STEP, int(RATE * s * STEP), 0, lost=int(lost_at(s * STEP))), RATE
+            )
+            for s in range(60)
+        ]
+        assert (Flow.STALLED in saw) is want

@@ -333,3 +333,32 @@ def test_there_is_never_a_second_connection(story: list[tuple[Event, float]]) ->
         push.machine.view()
         due = push.machine.deadline()
         assert due is None or due > push.now
+
+
+def test_a_codec_that_the_target_refuses_is_idle_until_tracks_or_target_are_others(
+    push: Push,
+) -> None:
+    push.tell(ON_AIR, Ended(None, "set the encoder to H.264"))
+    assert (push.state(), push.idle_reason) == (PushState.IDLE, "CodecMismatch")
+    assert push.machine.view().message == "set the encoder to H.264"
+    assert push.machine.view().last_failure is None
+    assert push.after(3_600) == []
+    assert push.tell(CodecsChecked(None)) == [Dial()]
+    push.tell(Ended(None, "again"))
+    assert push.tell(OVER, ON_AIR) == [Dial()]
+    push.tell(Ended(None, "again"))
+    assert push.tell(Configured(RetryPolicy(), fresh=True)) == [Dial()]
+
+
+def test_a_renewed_secret_waits_for_the_next_connect_and_makes_it_due(live: Push) -> None:
+    assert live.tell(Configured(RetryPolicy(), renewed=True)) == []
+    assert live.state() is PushState.LIVE
+    live.tell(BAD_NAME)
+    assert live.state() is PushState.REJECTED
+    assert live.tell(Configured(RetryPolicy(), renewed=True)) == [Dial()]
+
+
+def test_a_forbidden_address_is_asked_for_slowly(push: Push) -> None:
+    push.tell(ON_AIR, Ended(Failure(FailureClass.FORBIDDEN, "not allowed")))
+    assert push.state() is PushState.REJECTED
+    assert push.after(59) == []

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from sluice_media.push.failures import FailureClass, from_status
+from sluice_media.push.failures import FailureClass, from_srt_refusal, from_status
 from sluice_media.push.target import InvalidTargetError, Target, parse_target, target_digest
+from sluice_media.push.tls import client_context
 from sluice_media.rtmp.url import RtmpUrl
+from sluice_media.srt.errors import ConnectRefused
+from sluice_media.srt.url import SrtUrl
 
 KEY = "abcd-1234-CANARY"
 
@@ -99,3 +102,64 @@ def test_refusals_are_read_from_the_protocol(
     failure = from_status(code, description)
     assert failure.class_ is want
     assert code in failure.message
+
+
+def test_an_srt_target_is_read_redacted_and_scrubbed() -> None:
+    made = parse_target(
+        SecretStr("srt://host:9000?latency=500"), SecretStr(KEY), passphrase=SecretStr(KEY)
+    )
+    assert isinstance(made.url, SrtUrl)
+    assert (made.url.stream_id, made.url.passphrase, made.url.latency_ms) == (KEY, KEY, 500)
+    assert (made.redacted, made.place) == ("srt://host:9000", "host:9000")
+    for text in (repr(made), made.scrub(f"no such stream {KEY}")):
+        assert "CANARY" not in text
+
+
+@pytest.mark.parametrize(
+    ("uri", "key", "passphrase", "ca", "says"),
+    [
+        ("srt://host:9000?streamid=a", KEY, None, None, "streamid already"),
+        (f"srt://host:9000?passphrase={KEY}", None, KEY, None, "passphrase already"),
+        ("srt://host:9000", None, "short", None, "10 to 79"),
+        ("rtmp://host/app", KEY, KEY, None, "SRT targets only"),
+        ("rtmp://host/app", KEY, None, "pem", "RTMPS targets only"),
+        ("srt://host:9000", None, None, "pem", "RTMPS targets only"),
+    ],
+)
+def test_what_does_not_fit_together_is_said(
+    uri: str, key: str | None, passphrase: str | None, ca: str | None, says: str
+) -> None:
+    def secret(text: str | None) -> SecretStr | None:
+        return None if text is None else SecretStr(text)
+
+    with pytest.raises(InvalidTargetError, match=says) as caught:
+        parse_target(SecretStr(uri), secret(key), passphrase=secret(passphrase), ca=secret(ca))
+    assert "CANARY" not in str(caught.value)
+
+
+def test_a_digest_knows_srt_targets_by_their_stream_id() -> None:
+    by_uri = target_digest(target(f"srt://Host.:9000?streamid={KEY}&latency=300"), "ns")
+    assert by_uri == target_digest(target("srt://host:9000", KEY), "ns")
+    assert by_uri != target_digest(target("srt://host:9000", KEY + "x"), "ns")
+
+
+@pytest.mark.parametrize(
+    ("code", "want"),
+    [
+        (10, FailureClass.UNAUTHORIZED),
+        (1401, FailureClass.UNAUTHORIZED),
+        (1404, FailureClass.BAD_NAME),
+        (1409, FailureClass.BAD_NAME),
+        (1406, FailureClass.UNSUPPORTED),
+        (1402, FailureClass.REFUSED),
+        (2, FailureClass.REFUSED),
+    ],
+)
+def test_srt_refusals_are_read_from_their_code(code: int, want: FailureClass) -> None:
+    assert from_srt_refusal(ConnectRefused(code), "host").class_ is want
+
+
+def test_an_authority_that_is_no_certificate_is_said() -> None:
+    with pytest.raises(InvalidTargetError, match="PEM") as caught:
+        client_context("no certificate")
+    assert caught.value.reason == "InvalidCertificate"

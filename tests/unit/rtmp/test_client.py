@@ -12,6 +12,7 @@ from sluice_media.rtmp import (
     ClientEvent,
     ClientSession,
     Closed,
+    CodecsNotAnnounced,
     ConnectRejected,
     Media,
     PublishAccepted,
@@ -193,3 +194,46 @@ def test_garbage_of_a_server_raises_the_typed_error_only(data: bytes) -> None:
         connected().feed(data)
     with contextlib.suppress(RtmpError):
         client().feed(b"\x03" + data)
+
+
+def test_a_server_that_announces_the_codec_is_published_to() -> None:
+    ours = ClientSession(app="a", tc_url="rtmp://h/a", stream_key=KEY, needs=["hvc1"])
+    _, asked = run(ours, ServerSession())
+    assert any(isinstance(event, PublishRequested) for event in asked)
+
+
+@pytest.mark.parametrize(
+    ("properties", "takes"),
+    [
+        ({}, False),
+        ({"fourCcList": ["av01"]}, False),
+        ({"fourCcList": ["av01", "hvc1"]}, True),
+        ({"fourCcList": ["*"]}, True),
+        ({"capsEx": 1.0, "videoFourCcInfoMap": {"hvc1": 1.0}}, True),
+        ({"videoFourCcInfoMap": {"hvc1": 0.0}}, False),
+        ({"fourCcList": 7.0, "videoFourCcInfoMap": "hvc1"}, False),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_a_server_announces_is_read_from_its_answer_to_connect(
+    properties: dict[str, amf0.Value], takes: bool, place: int
+) -> None:
+    ours = ClientSession(app="a", tc_url="rtmp://h/a", stream_key=KEY, needs=["hvc1"])
+    ours.take_output()
+    zeros = bytes(HANDSHAKE_BYTES)
+    ours.feed(b"\x03" + zeros + zeros)
+    objects: list[amf0.Value] = [{}, {"code": "NetConnection.Connect.Success"}]
+    objects[place] = {**objects[place], **properties}  # type: ignore[dict-item]
+    events = ours.feed(command("_result", 1.0, *objects))
+    assert events == ([] if takes else [CodecsNotAnnounced(("hvc1",))])
+    assert ours.takes("hvc1") is takes
+    assert (b"publish" in ours.take_output()) is False
+
+
+def test_an_acknowledgement_keeps_a_silent_connection_open_and_says_what_came() -> None:
+    ours, server = client(), ServerSession()
+    run(ours, server)
+    [message] = ChunkReader().feed(ours.acknowledge())
+    assert message.type_id == 3
+    assert int.from_bytes(message.payload, "big") == ours._link.received_bytes > 0
+    assert server.feed(ours.acknowledge()) == []

@@ -24,8 +24,9 @@ __all__ = ["SrtChannel"]
 
 _LIVENESS_SECONDS = 0.25
 _DRAIN_SECONDS = 4.0
-_STUCK_MS = 2_000
-"""A send buffer as old as that when a connection breaks: the target had stopped answering."""
+_STUCK_MS = 700
+"""A send buffer as old as that when a connection breaks: the target had stopped answering. Libsrt
+itself gives up what is older than a second and the latency."""
 _log = structlog.get_logger(__name__)
 
 
