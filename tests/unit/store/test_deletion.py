@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -84,7 +85,9 @@ async def test_what_a_recorder_of_a_lost_node_writes_afterwards_goes_too(
     async with store(target, tmp_path) as (deleter, _):
         await deleter.request(UID, PREFIX)
         await until_deleted(target)
-        await leave(target, file_entry(chunk(2, {0: span(0, 9)})), attempt="attempt2")
+        # Its objects may go while it still writes the next ones, and it may hear of that.
+        with contextlib.suppress(TargetError):
+            await leave(target, file_entry(chunk(2, {0: span(0, 9)})), attempt="attempt2")
         await until_deleted(target)
 
 
