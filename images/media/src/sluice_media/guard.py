@@ -186,12 +186,15 @@ class DialGuard:
         """The addresses of a host, all of them allowed.
 
         One that is not refuses them all: which one is taken is not ours to gamble on. Raises
-        NotAllowedError, ``socket.gaierror`` for a name without addresses, TimeoutError."""
+        NotAllowedError, and ``socket.gaierror`` for a name without addresses."""
         checked = self.rules.host(host)
         if not isinstance(checked, str):
             return (checked,)
-        async with asyncio.timeout(RESOLVE_SECONDS):
-            found = await self._resolver(checked)
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                found = await self._resolver(checked)
+        except TimeoutError:
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer in time") from None
         addresses = tuple(dict.fromkeys(ip_address(text) for text in found))
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no address")

@@ -14,15 +14,10 @@ from datetime import UTC, datetime
 
 import aiohttp
 import structlog
-from pydantic import SecretStr
 
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import (
     HUB_TOKEN_FILE,
-    STREAM_KEY_FILE,
-    TARGET_CA_FILE,
-    TARGET_PASSPHRASE_FILE,
-    TARGET_URI_FILE,
     PusherConfig,
     PusherStatus,
     PushState,
@@ -48,9 +43,9 @@ from sluice_media.push.machine import (
     SourceChanged,
 )
 from sluice_media.push.metrics import PushMetrics
+from sluice_media.push.setup import duplicate_words, read_target, wish
 from sluice_media.push.source import SourceTracker
-from sluice_media.push.target import InvalidTargetError, Target, parse_target, target_digest
-from sluice_media.push.tls import client_context
+from sluice_media.push.target import InvalidTargetError, Target, target_digest
 from sluice_media.push.tracks import Carrier, mismatch
 from sluice_media.srt.url import SrtUrl
 from sluice_media.status import StatusBoard
@@ -92,7 +87,7 @@ class Pusher:
         self._resolver = resolver
         self._target: Target | None = None
         self._formats: tuple[TrackFormat, ...] | None = None
-        self._wanted = _wish(watch.config)
+        self._wanted = wish(watch.config)
         self._connection: Connection | None = None
         self._dialled: Target | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -246,14 +241,13 @@ class Pusher:
         self._feeder.set_formats(formats)
         if formats != self._formats:
             self._formats = formats
-            self._check_codecs()
+            self._handle(CodecsChecked(self._codec_problem()))
 
-    def _check_codecs(self) -> None:
+    def _codec_problem(self) -> str | None:
         if self._formats is None or self._target is None:
-            return
+            return None
         carrier = Carrier.TS if isinstance(self._target.url, SrtUrl) else Carrier.FLV
-        problem = mismatch(self._formats, self._watch.config.audio, carrier)
-        self._handle(CodecsChecked(problem))
+        return mismatch(self._formats, self._watch.config.audio, carrier)
 
     # ------------------------------------------------------------------ configuration
 
@@ -261,14 +255,13 @@ class Pusher:
         error: tuple[str, str] | None = None
         target: Target | None = None
         try:
-            target = self._read_target(config)
-            _check_guard(config)
+            target = read_target(config, self._watch.key)
         except InvalidTargetError as invalid:
             error = (invalid.reason, str(invalid))
         if error is None and config.duplicate_of is not None:
-            error = ("DuplicateTarget", _duplicate_words(config.duplicate_of))
+            error = ("DuplicateTarget", duplicate_words(config.duplicate_of))
         before = (self._target, self._wanted)
-        self._target, self._wanted = target, _wish(config)
+        self._target, self._wanted = target, wish(config)
         obstacle = error[0] if error else None
         claimed = self._dialled if self._connection is not None else target
         digest = target_digest(claimed, config.namespace) if claimed else ""
@@ -287,31 +280,14 @@ class Pusher:
             target=target.redacted if target else "",
             target_digest=digest,
         )
-        if (target, self._wanted) != before:
-            self._check_codecs()
         fresh, renewed = self._wanted != before[1], target != before[0]
-        self._handle(Configured(retry, obstacle, fresh, renewed))
-
-    def _read_target(self, config: PusherConfig) -> Target:
-        key, passphrase, ca = (
-            self._secret(file, what) if wanted else None
-            for wanted, file, what in (
-                (config.has_stream_key, STREAM_KEY_FILE, "the stream key"),
-                (config.has_passphrase, TARGET_PASSPHRASE_FILE, "the passphrase"),
-                (config.has_ca, TARGET_CA_FILE, "the authority's certificate"),
-            )
-        )
-        uri = SecretStr(config.uri) if config.uri else self._secret(TARGET_URI_FILE, "the URI")
-        target = parse_target(uri, key, passphrase=passphrase, ca=ca)
-        if target.ca_pem is not None:
-            client_context(target.ca_pem)  # says now what it will not say at the next connect
-        return target
-
-    def _secret(self, file: str, what: str) -> SecretStr:
-        found = self._watch.key(file)
-        if found is None:
-            raise InvalidTargetError("SecretKeyMissing", f"The Secret with {what} has no such key.")
-        return found
+        events: list[Event] = [Configured(retry, obstacle, fresh, renewed)]
+        if fresh or renewed:
+            problem = self._codec_problem()
+            # Whatever forbids to dial is told first.
+            events.insert(0 if problem else 1, CodecsChecked(problem))
+        for event in events:
+            self._handle(event)
 
     def _follow_stream(self, stream: StreamRef | None) -> None:
         if stream is not None:
@@ -361,37 +337,6 @@ class Pusher:
                 target=self._target.redacted if self._target else "",
                 error=failure.message if failure and view.state in _FAILED_STATES else None,
             )
-
-
-def _wish(config: PusherConfig) -> tuple[object, ...]:
-    """What makes a running push begin anew when somebody changes it. The content of Secrets is
-    not among it: that counts from the next connect on."""
-    return (
-        config.restart,
-        config.uri,
-        config.audio,
-        config.has_stream_key,
-        config.has_passphrase,
-        config.has_ca,
-    )
-
-
-def _check_guard(config: PusherConfig) -> None:
-    """A rule that cannot be read must not be left out."""
-    try:
-        AddressRules.of(config.guard)
-    except ValueError:
-        raise InvalidTargetError(
-            "InvalidGuard",
-            "The chart's network ranges hold one that is no CIDR; nothing is dialled.",
-        ) from None
-
-
-def _duplicate_words(other: str) -> str:
-    return (
-        f"Restream {other} pushes to the same target with the same key: two publishers of one key "
-        "cut each other off. Delete one of them, or give it a key of its own."
-    )
 
 
 def _now() -> Moment:
