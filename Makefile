@@ -109,6 +109,7 @@ lock: ## renews the locked dependencies
 	lock="$$uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header"
 	$$lock images/media/pyproject.toml --extra roles -o images/media/requirements.lock
 	$$lock operator/pyproject.toml -o operator/requirements.lock
+	$$lock tests/requirements-moto.in -o tests/requirements-moto.lock
 	$$lock tests/requirements.in operator/requirements.lock images/media/requirements.lock -o tests/requirements.lock
 
 .PHONY: faults
@@ -134,6 +135,10 @@ bench-failover: ## reader outage when a leg dies, without a cluster (root: makes
 .PHONY: bench-restream
 bench-restream: packages ## pushers beside bare `ffmpeg -c copy`: CPU and memory for each target
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench restream $(args)
+
+.PHONY: bench-recording
+bench-recording: ## recorder CPU beside a bare ffmpeg -c copy -f segment of the same stream
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench recording $(args)
 
 .PHONY: bench-soak
 bench-soak: ## 30 minutes of random leg faults: memory, descriptors, CPU (args="--minutes N")

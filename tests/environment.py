@@ -1,7 +1,7 @@
 """The tests' own Python environment: made once per lock file, outside the checkout.
 
-``python3 tests/environment.py`` prints the path of its ``bin`` folder; needs nothing but the
-standard library, because it is what brings everything else.
+``python3 tests/environment.py [LOCK]`` prints the path of its ``bin`` folder; needs nothing but the
+the standard library, because it is what brings everything else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ def main() -> None:
         sys.exit(f"Sluice's tests need Python {MINIMUM[0]}.{MINIMUM[1]} or newer.")
     cache = Path(os.environ.get("SLUICE_CACHE", Path.home() / ".cache" / "sluice"))
     cache.mkdir(parents=True, exist_ok=True)
-    key = LOCK_FILE.read_bytes() + sys.version.encode()
+    lock_file = Path(sys.argv[1]) if len(sys.argv) > 1 else LOCK_FILE
+    key = lock_file.read_bytes() + sys.version.encode()
     folder = cache / f"venv-{hashlib.sha256(key).hexdigest()[:12]}"
     complete = folder / ".complete"
     with (cache / "venv.lock").open("w") as lock:
@@ -35,7 +36,7 @@ def main() -> None:
             except subprocess.CalledProcessError:
                 sys.exit("python3 cannot make environments: install the package python3-venv")
             pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-            pip += ["--disable-pip-version-check", "--require-hashes", "-r", str(LOCK_FILE)]
+            pip += ["--disable-pip-version-check", "--require-hashes", "-r", str(lock_file)]
             if subprocess.run(pip, stdout=sys.stderr).returncode:
                 sys.exit("the Python packages could not be installed; see above")
             complete.touch()

@@ -1,5 +1,5 @@
 """``python -m tests.bench [NAME …]``: runs benchmarks on the installed cluster;
-``python -m tests.bench failover|restream|soak [OPTION …]``: one that needs none.
+``python -m tests.bench failover|finalise|recording|restream|soak [OPTION …]``: one that needs none.
 
 Exit code 1 when a figure is beyond its limit."""
 
@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import failover, latency, restream, soak
+from tests.bench import failover, finalise, latency, recording, restream, soak
 from tests.bench.figures import Figure
 from tests.demo.environment import local
 from tests.support.frames import make_clip
@@ -19,11 +19,13 @@ from tests.support.kubectl import Kubectl
 
 BENCHMARKS: dict[str, Callable[[Kubectl, Path], list[Figure]]] = {
     "live": latency.publish_to_live,
-    "recording": latency.apply_to_recording,
+    "start-of-recording": latency.apply_to_recording,
 }
 
 WITHOUT_CLUSTER: dict[str, Callable[[list[str]], int]] = {
     "failover": failover.main,
+    "finalise": finalise.main,
+    "recording": recording.main,
     "restream": restream.main,
     "soak": soak.main,
 }

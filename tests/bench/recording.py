@@ -14,7 +14,6 @@ import os
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -145,7 +144,3 @@ def main(arguments: list[str]) -> int:
         f"{max(r.bare_mib for r in found):.0f} MiB"
     )
     return 1 if ratio > LIMIT_RATIO else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -25,7 +25,13 @@ async def test_a_browser_is_live_and_recorded(kube: Kubectl, tmp_path: Path) -> 
         await asyncio.to_thread(kube.wait_condition, "livestream", "web", "Live")
         await browser.shows("Live")
         assert kube.status("livestream", "web")["sessions"][0]["protocol"] == "WHIP"
-        await asyncio.sleep(12)
+        await asyncio.to_thread(
+            kube.wait,
+            "recording",
+            "web",
+            lambda o: o["status"].get("recordingDuration", 0) > 11,
+            why="has some seconds of it",
+        )
         kube.patch("recording", "web", {"spec": {"desiredState": "Stopped"}})
         await asyncio.to_thread(kube.wait_condition, "recording", "web", "Succeeded", seconds=90)
         await browser.screenshot(tmp_path / "page.png", 900, 900)

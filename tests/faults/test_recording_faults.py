@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -109,6 +111,51 @@ def test_killed_deleted_and_drained_the_recorder_continues_the_same_file(
     assert run.first == 0
     [entry] = kube.status("recording", "service")["files"]
     assert not entry.get("gaps")
+
+
+def test_a_node_that_is_lost_with_the_recorder_costs_no_frame_also_when_it_comes_back(
+    kube: Kubectl, sluice: Cluster, s3: FaultyS3, clip: Path, tmp_path: Path
+) -> None:
+    nodes = [node["metadata"]["name"] for node in sluice.kubectl.list("nodes")]
+    if len(nodes) < 2:
+        pytest.skip("needs two nodes: make cluster NODES=2")
+    stays, goes = nodes[:2]
+    with ExitStack() as stack:
+        for node in (stays, goes):
+            stack.callback(sluice.kubectl, "uncordon", node)
+        sluice.kubectl("cordon", goes)
+        for pod in sluice.system.list("pods"):
+            if pod["spec"].get("nodeName") == goes:
+                sluice.system("delete", "pod", pod["metadata"]["name"], "--wait=false")
+        for deployment in ("sluice-operator", "sluice-gateway"):
+            sluice.system("rollout", "status", f"deployment/{deployment}", "--timeout=120s")
+        kube.apply(*s3.objects())
+        kube.wait_condition("mediastore", "bucket", "Ready", seconds=120)
+        kube.apply(livestream("final"))
+        url = publish_url(kube, "final")
+        sluice.kubectl("cordon", stays)
+        sluice.kubectl("uncordon", goes)
+        kube.apply(recording("final", "final", storeRef={"name": "bucket"}))
+        kube.wait_condition("recording", "final", "Ready", seconds=120)
+        first = recorder_pod(kube)
+        assert kube.get("pod", first)["spec"]["nodeName"] == goes
+        sluice.kubectl("uncordon", stays)
+        stack.enter_context(Publisher(clip, url))
+        kube.wait("recording", "final", lambda o: o["status"].get("recording"), why="records")
+        time.sleep(15)
+        stack.callback(node_command, "start", goes)
+        node_command("stop", goes, "--mode", "power")
+        until(lambda: recorder_pod(kube) not in ("", first), 180, "a recorder on the other node")
+        kube.wait("recording", "final", lambda o: o["status"].get("recording"), why="goes on")
+        time.sleep(6)
+        node_command("start", goes)
+        time.sleep(15)
+        files = finish(kube, "final", tmp_path)
+    assert one_run(files, clip).first == 0
+
+
+def node_command(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "tests.kube", "node", *arguments], check=True)
 
 
 @pytest.mark.parametrize(

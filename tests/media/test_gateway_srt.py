@@ -32,6 +32,7 @@ from sluice_media.srt import (
 from sluice_media.units import AccessUnit
 from tests.media.srt_rig import Rig as SrtPeers
 from tests.media.srt_rig import make_ts
+from tests.support.network import BOTH_LOOPBACKS
 from tests.unit.gateway.rig import RtmpPublisher, until
 from tests.unit.hub.rig import Rig as HubRig
 
@@ -95,10 +96,11 @@ class Rig:
         stream: str = "talk",
         stream_id: str | None = None,
         latency_ms: int = 120,
+        host: str = "127.0.0.1",
     ) -> AbstractAsyncContextManager[SrtCaller]:
         wanted = SecretStr(stream_id or f"demo/{stream}?{key}")
         secret = SecretStr(passphrase) if passphrase else None
-        return connect(SrtTarget("127.0.0.1", self.port, wanted, secret, latency_ms))
+        return connect(SrtTarget(host, self.port, wanted, secret, latency_ms))
 
     async def code(
         self,
@@ -297,3 +299,29 @@ async def test_foreign_publishers_are_understood(clip: Path) -> None:
             async with rig.hub.reading() as reader, start(clip, "demo/talk?right-key"):
                 await until(lambda: len(pictures(reader.units)) > 20, 10)
             await until(lambda: not rig.hub.hub.legs, 8)
+
+
+async def test_draining_refuses_who_is_new_and_keeps_the_publisher_until_it_goes(
+    clip: Path,
+) -> None:
+    async with Rig().running() as rig:
+        async with rig.call() as caller:
+            await until(lambda: rig.hub.hub.legs)
+            draining = asyncio.create_task(rig.gateway.drain(30))
+            await until(lambda: not rig.gateway.ready)
+            assert await rig.code(BACKUP_KEY) == RejectCode.UNAVAILABLE
+            async with rig.hub.reading() as reader:
+                await play(caller, clip.read_bytes())
+                sent = len(pictures(units_of(clip)))
+                await until(lambda: len(pictures(reader.units)) > sent * 0.8, 8)
+            assert not draining.done()
+        await asyncio.wait_for(draining, 10)
+
+
+@pytest.mark.parametrize("host", BOTH_LOOPBACKS)
+async def test_one_port_takes_ipv4_and_ipv6(host: str, clip: Path) -> None:
+    async with Rig().running(bind="::") as rig, rig.call(host=host) as caller:
+        playing = asyncio.create_task(play(caller, clip.read_bytes()))
+        await until(lambda: rig.hub.hub.delivering, 8)
+        assert rig.hub.hub.legs[0].hello.remote == host
+        await playing

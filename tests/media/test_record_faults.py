@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import pytest
 
 from sluice_media.contract import DesiredState, RecorderPhase, StreamRef
 from sluice_media.store.target import open_claim
+from sluice_media.store.usage import StoreUsage, write_usage
 from tests.media.broadcast_rig import HUB_TOKEN, broadcast_rig
-from tests.media.fake_hub import running_hub
+from tests.media.fake_hub import SESSION_STARTED_AT, running_hub
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 from tests.media.recorder_rig import RecorderRig, recorder_rig
 from tests.support.publish import Publisher
+from tests.unit.hub.world import config
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +50,19 @@ async def test_a_recorder_that_is_killed_again_and_again_for_a_minute(
     async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
         await rig.start(supervised=True)
         hub.begin(minute.formats, "t1")
-        playing = asyncio.create_task(hub.play(minute.units, speed=3))
-        kills = 0
-        while not playing.done():
-            await asyncio.wait((playing,), timeout=2.0)
+        playing = asyncio.create_task(hub.play(minute.units, speed=4))
+        for kill in range(1, 6):
+            await rig.recorded(10 * kill)
             for worker in rig.children():
                 RecorderRig.kill_process(worker)
-                kills += 1
+        await playing
         await rig.recorded(59.5)
         await stop(rig)
         journals = {path.parent for path in rig.store_dir.rglob("journal-*.json")}
         played = frame_hashes(rig.playlists()[-1])
         result = await rig.finished()
     (file,) = result.files
-    assert kills >= 6
-    assert len(journals) > 2
+    assert len(journals) > 3
     assert file.gaps == []
     assert frame_hashes(rig.mp4()) == sent_hashes(minute)
     assert frame_hashes(rig.mp4(), "a:0") == sent_hashes(minute, "a:0")
@@ -73,7 +74,7 @@ async def test_splits_put_together_are_what_was_sent(tmp_path: Path, minute: Cli
     async with running_hub() as hub, recorder_rig(tmp_path, hub.port, split_seconds=2) as rig:
         await rig.start()
         hub.begin(clip.formats, "t1")
-        await hub.play(clip.units, speed=5)
+        await hub.play(clip.units, speed=8)
         await rig.recorded(19.9)
         await stop(rig)
         result = await rig.finished()
@@ -87,7 +88,7 @@ async def test_splits_put_together_are_what_was_sent(tmp_path: Path, minute: Cli
 
 
 async def test_a_recording_is_watched_while_it_runs(tmp_path: Path, minute: Clip) -> None:
-    clip = first(minute, 30)
+    clip = first(minute, 20)
     async with (
         running_hub() as hub,
         recorder_rig(tmp_path, hub.port, uri_base="pvc://claim/") as rig,
@@ -112,7 +113,7 @@ async def test_a_recording_is_watched_while_it_runs(tmp_path: Path, minute: Clip
         text = playlist.read_text()
     assert not errors, errors.decode()
     lines = [line for line in out.decode().splitlines() if line[:1] != "#"]
-    assert [line.rsplit(",", 1)[1].strip() for line in lines] == sent_hashes(minute)[:750]
+    assert [line.rsplit(",", 1)[1].strip() for line in lines] == sent_hashes(minute)[:500]
     assert "#EXT-X-PLAYLIST-TYPE:VOD" in text
     assert text.endswith("#EXT-X-ENDLIST\n")
     assert "#EXT-X-DISCONTINUITY" not in text
@@ -121,7 +122,7 @@ async def test_a_recording_is_watched_while_it_runs(tmp_path: Path, minute: Clip
 async def test_of_two_recorders_one_says_that_it_is_over_and_no_frame_is_there_twice(
     tmp_path: Path, minute: Clip
 ) -> None:
-    clip, store = first(minute, 20), tmp_path / "store"
+    clip, store = first(minute, 16), tmp_path / "store"
     async with (
         running_hub() as hub,
         recorder_rig(tmp_path / "lost", hub.port, store=store) as lost,
@@ -130,12 +131,12 @@ async def test_of_two_recorders_one_says_that_it_is_over_and_no_frame_is_there_t
         new.configure(created_at=lost.config.created_at)
         await lost.start()
         hub.begin(clip.formats, "t1")
-        playing = asyncio.create_task(hub.play(clip.units, speed=2))
-        await lost.recorded(7)
+        playing = asyncio.create_task(hub.play(clip.units, speed=2.5))
+        await lost.recorded(5)
         await new.start()
         await playing
         for rig in (lost, new):
-            await rig.recorded(19.9)
+            await rig.recorded(15.9)
         lost.configure(desired_state=DesiredState.STOPPED)
         await asyncio.sleep(1)
         assert not (store / lost.config.prefix / "done.json").exists(), "it was overtaken"
@@ -143,40 +144,26 @@ async def test_of_two_recorders_one_says_that_it_is_over_and_no_frame_is_there_t
         assert await new.exit_code() == 0
         assert await lost.exit_code() == 0, "the Recording is over for it as well"
         result = await new.finished()
+        await lost.start()
+        assert await lost.exit_code() == 0, "nor does it do harm when it comes back later"
+        assert await new.finished() == result
     (file,) = result.files
     assert file.gaps == []
-    assert frame_hashes(new.mp4()) == sent_hashes(minute)[:500]
+    assert frame_hashes(new.mp4()) == sent_hashes(minute)[:400]
     assert len(frame_hashes(new.mp4(), "a:0")) == sum(u.track == 1 for u in clip.units)
-
-
-async def test_a_recorder_that_comes_back_after_the_end_does_no_harm(
-    tmp_path: Path, minute: Clip
-) -> None:
-    clip = first(minute, 4)
-    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
-        await rig.start()
-        hub.begin(clip.formats, "t1")
-        await hub.play(clip.units, speed=4)
-        await stop(rig)
-        before = await rig.finished()
-        await rig.start()
-        status = await rig.until(lambda s: s.phase is RecorderPhase.DONE)
-        assert await rig.exit_code() == 0
-        assert status.end_reason == "Stopped"
-        assert await rig.finished() == before
 
 
 async def test_a_store_that_is_gone_is_waited_for_up_to_the_spools_limit_and_beyond(
     tmp_path: Path, minute: Clip
 ) -> None:
-    clip, limit = first(minute, 40), 300_000
+    clip, limit = first(minute, 30), 300_000
     async with (
         running_hub() as hub,
         recorder_rig(tmp_path, hub.port, spool_limit_bytes=limit) as rig,
     ):
         await rig.start()
         hub.begin(clip.formats, "t1")
-        playing = asyncio.create_task(hub.play(clip.units, speed=4))
+        playing = asyncio.create_task(hub.play(clip.units, speed=6))
         await rig.recorded(8)
         away = tmp_path / "away"
         rig.store_dir.rename(away)
@@ -185,21 +172,21 @@ async def test_a_store_that_is_gone_is_waited_for_up_to_the_spools_limit_and_bey
         await playing
         status = await rig.status()
         assert status.phase is RecorderPhase.RECORDING
-        assert status.recording_duration < 39, "the hub's ring has the rest"
+        assert status.recording_duration < 29, "the hub's ring has the rest"
         largest = max(path.stat().st_size for path in (tmp_path / "spool").rglob("*.ts"))
         assert status.pending_bytes <= limit + 2 * largest
         rig.store_dir.unlink()
         away.rename(rig.store_dir)
-        status = await rig.until(lambda s: s.recording_duration > 39.9, 30)
+        status = await rig.until(lambda s: s.recording_duration > 29.9, 30)
         await rig.until(lambda s: s.store_error is None)
         await stop(rig)
         result = await rig.finished()
     assert [file.gaps for file in result.files] == [[]]
-    assert frame_hashes(rig.mp4()) == sent_hashes(minute)[:1000]
+    assert frame_hashes(rig.mp4()) == sent_hashes(minute)[:750]
 
 
 async def test_the_recorders_own_disk_fails_for_a_while(tmp_path: Path, minute: Clip) -> None:
-    clip = first(minute, 30)
+    clip = first(minute, 24)
     async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
         await rig.start()
         assert rig.process is not None
@@ -213,21 +200,17 @@ async def test_the_recorders_own_disk_fails_for_a_while(tmp_path: Path, minute: 
         await asyncio.sleep(2)
         resource.prlimit(rig.process.pid, resource.RLIMIT_FSIZE, before)
         await playing
-        await rig.until(lambda s: s.recording_duration > 29.9 and s.store_error is None)
+        await rig.until(lambda s: s.recording_duration > 23.9 and s.store_error is None)
         assert rig.process.returncode is None, "the process stays, to say what is wrong"
         await stop(rig)
         result = await rig.finished()
     assert [file.gaps for file in result.files] == [[]]
-    assert frame_hashes(rig.mp4()) == sent_hashes(minute)[:750]
+    assert frame_hashes(rig.mp4()) == sent_hashes(minute)[:600]
 
 
 async def test_a_full_store_ends_a_recording_with_a_whole_file(
     tmp_path: Path, minute: Clip
 ) -> None:
-    from datetime import UTC, datetime
-
-    from sluice_media.store.usage import StoreUsage, write_usage
-
     clip = first(minute, 40)
     async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
         usage = StoreUsage(
@@ -248,21 +231,25 @@ async def test_a_full_store_ends_a_recording_with_a_whole_file(
     assert len(hashes) > 100
     assert hashes[:-3] == sent_hashes(minute)[: len(hashes) - 3]
     assert file.size_bytes is not None
-    assert file.size_bytes < 2_000_000
+    assert file.size_bytes < 2_300_000, "the limit, and what may come in one piece"
 
 
 async def test_a_publisher_that_comes_and_goes_every_two_seconds(
     tmp_path: Path, minute: Clip
 ) -> None:
-    stream = StreamRef(name="news", uid="stream-uid", host="localhost", resume_window_seconds=2)
+    stream = StreamRef(name="news", uid="stream-uid", host="localhost", resume_window_seconds=20)
     async with (
         broadcast_rig(tmp_path) as broadcast,
         recorder_rig(tmp_path / "rec", broadcast.hub_port, token=HUB_TOKEN, stream=stream) as rig,
         broadcast.reading() as received,
     ):
+        fresh = tmp_path / "config.new"
+        fresh.write_text(config(resume_window_seconds=20, generation=2).to_json())
+        fresh.rename(tmp_path / "config.json")
+        await broadcast.until(lambda s: s.config_generation == 2)
         await rig.start()
         await rig.until(lambda s: True)
-        for _ in range(5):
+        for _ in range(4):
             with Publisher(minute.path, broadcast.url):
                 await broadcast.until(lambda s: s.primary_delivers)
                 await asyncio.sleep(2)
@@ -272,6 +259,28 @@ async def test_a_publisher_that_comes_and_goes_every_two_seconds(
         await rig.finished()
     pictures = received.payloads(0)
     assert len(status.files) == 1
-    assert len(status.files[0].gaps) == 4
+    assert len(status.files[0].gaps) == 3
     assert len(frame_hashes(rig.mp4())) == len(pictures)
     assert len(frame_hashes(rig.mp4(), "a:0")) == len(received.payloads(1))
+
+
+async def test_one_session_is_recorded_from_its_beginning_although_another_one_is_on(
+    tmp_path: Path, minute: Clip
+) -> None:
+    ours, later = first(minute, 8), datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
+    async with (
+        running_hub() as hub,
+        recorder_rig(tmp_path, hub.port, session_started_at=SESSION_STARTED_AT) as rig,
+    ):
+        hub.begin(minute.formats, "t1")
+        await hub.play(ours.units, speed=20)
+        hub.end()
+        hub.begin(minute.formats, "t2", later)
+        await hub.play(minute.units[:200], speed=20)
+        await rig.start()
+        status = await rig.until(lambda s: s.phase is RecorderPhase.DONE)
+        assert await rig.exit_code() == 0
+        assert hub.requests[0]["session"] == SESSION_STARTED_AT.isoformat()
+        await rig.finished()
+    assert status.end_reason == "StreamEnded"
+    assert frame_hashes(rig.mp4()) == sent_hashes(minute)[:200]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import random
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -25,7 +28,7 @@ from sluice_media.store.target import Target, open_claim
 from sluice_media.timeline.framing import track_infos
 from sluice_media.units import AccessUnit
 from tests.media.media_clips import Clip, frame_hashes, make_clip
-from tests.media.recorder_rig import free_port, samples
+from tests.media.recorder_rig import samples
 
 UID = "rec-uid-1"
 PREFIX = f"recordings/{UID}"
@@ -79,10 +82,20 @@ async def leave(target: Target, attempts: dict[str, FileEntry], *, done: bool = 
         await target.put(keys.done_key(PREFIX), completion.to_json().encode())
 
 
+def quiet_port() -> int:
+    """A free port below those that the kernel gives to outgoing connections: the store has many of
+    these before it listens."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as sock:
+            sock.bind(("127.0.0.1", port))
+            return port
+
+
 class StorePod:
     def __init__(self, folder: Path) -> None:
         self.store_dir = folder / "store"
-        self.status_port, self.store_port = free_port(), free_port()
+        self.status_port, self.store_port = quiet_port(), quiet_port()
         (folder / "keys/hub").mkdir(parents=True)
         (folder / "keys/hub/token").write_text("hub-token")
         config = StoreConfig(namespace="default", name="default", uid="u", uri_base="pvc://c/")
@@ -105,8 +118,18 @@ class StorePod:
             url = f"http://127.0.0.1:{self.store_port}"
             async with aiohttp.ClientSession(url, headers=TOKEN) as session:
                 await self.status()
+                await self._answers(session)
                 yield session
             terminate.set()
+
+    @staticmethod
+    async def _answers(session: aiohttp.ClientSession) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(aiohttp.ClientError):
+                    async with session.get("/v1/recordings/nobody"):
+                        return
+                await asyncio.sleep(0.02)
 
     async def status(self) -> StoreStatus:
         url = f"http://127.0.0.1:{self.status_port}/v1/status"
@@ -175,7 +198,9 @@ async def test_a_vanished_recorders_file_is_made_told_counted_and_handed_out(
             content = await answer.read()
         async with session.get(url, headers={"Range": "bytes=1000-1999"}) as answer:
             assert await answer.read() == content[1000:2000]
-        after = await pod.status()
+        async with asyncio.timeout(10):
+            while (after := await pod.status()).finalizing is not None or not after.used_bytes:
+                await asyncio.sleep(0.05)
         metrics = await pod.metrics()
     assert hashlib.sha256(content).hexdigest() == file.sha256
     assert len(content) == file.size_bytes

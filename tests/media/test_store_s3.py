@@ -21,7 +21,7 @@ from sluice_media.store.target import (
     open_target,
 )
 from tests.support.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, key_reader, s3_server
-from tests.support.s3_proxy import Fault, S3Proxy, s3_proxy
+from tests.support.s3_proxy import Fault, Kind, S3Proxy, s3_proxy
 
 
 @pytest.fixture(scope="module")
@@ -109,12 +109,12 @@ async def test_a_stream_that_breaks_off_leaves_neither_object_nor_upload(server:
     ],
 )
 async def test_a_fault_is_named_without_a_key_and_the_object_arrives_after_it(
-    server: S3Server, proxy: S3Proxy, tmp_path: Path, kind: str, reason: str
+    server: S3Server, proxy: S3Proxy, tmp_path: Path, kind: Kind, reason: str
 ) -> None:
     target = server.target(proxy.listens_at)
     chunk = tmp_path / "chunk.ts"
     chunk.write_bytes(os.urandom(300_000))
-    proxy.fault = Fault(kind)  # type: ignore[arg-type]
+    proxy.fault = Fault(kind)
     with capture_logs() as logs, pytest.raises(TargetError) as caught:
         await target.put_file("k/chunk.ts", chunk)
     assert caught.value.reason == reason

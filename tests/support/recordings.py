@@ -9,8 +9,6 @@ from tests.support.kubectl import Kubectl
 
 __all__ = ["download"]
 
-STORE_FOLDER = "/var/lib/sluice/store"
-
 
 def download(kubectl: Kubectl, recording: str, folder: Path) -> list[Path]:
     """Fetches all files of the Recording, in order, out of the store's pod."""
@@ -22,7 +20,7 @@ def download(kubectl: Kubectl, recording: str, folder: Path) -> list[Path]:
         target = folder / file["name"]
         command = [kubectl.binary, f"--kubeconfig={kubectl.kubeconfig}", "-n", kubectl.namespace]
         command += ["exec", f"deploy/{store}-store", "--"]
-        command += ["cat", f"{STORE_FOLDER}/recordings/{uid}/{file['name']}"]
+        command += ["python", "-m", "sluice_media", "store", "cat", uid, file["name"]]
         with target.open("wb") as out:
             subprocess.run(command, stdout=out, check=True, timeout=120)
         found.append(target)

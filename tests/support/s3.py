@@ -12,7 +12,9 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,16 @@ from sluice_media.store.target import Target, open_target
 from tests.kube.binaries import Binaries, build
 from tests.kube.paths import Paths
 
-__all__ = ["ACCESS_KEY", "BUCKET", "PREFIX", "SECRET_KEY", "S3Server", "key_reader", "s3_server"]
+__all__ = [
+    "ACCESS_KEY",
+    "BUCKET",
+    "PREFIX",
+    "SECRET_KEY",
+    "S3Server",
+    "key_reader",
+    "moto_server",
+    "s3_server",
+]
 
 ACCESS_KEY = "CANARYACCESSKEY00001"
 SECRET_KEY = "canary/secret+key-that-nobody-may-ever-print"
@@ -95,6 +106,31 @@ def s3_server(
         process.wait(10)
 
 
+@contextlib.contextmanager
+def moto_server(folder: Path) -> Iterator[S3Server]:
+    """Another server with the same bucket, by other people: moto, which keeps all in memory and
+    looks at no signature. It runs in an environment of its own."""
+    tests = Path(__file__).parents[1]
+    found = subprocess.run(
+        [sys.executable, str(tests / "environment.py"), str(tests / "requirements-moto.lock")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    server = S3Server(folder / "nowhere", _free_port(), folder / "moto.log")
+    argv = [f"{found.stdout.strip()}/moto_server", "-H", "127.0.0.1", "-p", str(server.port)]
+    with server.log.open("ab") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        _wait_for(server.port, process)
+        url = f"http://127.0.0.1:{server.port}/{BUCKET}"
+        urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=20).close()
+        yield server
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 def _free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -102,9 +138,9 @@ def _free_port() -> int:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise AssertionError("versitygw does not listen")
+    raise AssertionError("the S3 server does not listen")

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Fault", "S3Proxy", "s3_proxy"]
+__all__ = ["Fault", "Kind", "S3Proxy", "s3_proxy"]
 
 Kind = Literal[
     "InternalError",

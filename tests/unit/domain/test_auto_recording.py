@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sluice_media.contract import RecordableSession, Session
+from sluice_media.contract import RecordableSession, RecorderPhase, Session
 from sluice_operator.domain.decision import Child
 from tests.unit.domain.builders import (
     RecordingCase,
@@ -263,6 +263,7 @@ def test_the_pods_disk_is_asked_for_only_where_sessions_are_kept_on_it() -> None
         return template["containers"][0]["resources"]["requests"]
 
     assert "ephemeral-storage" not in requests(plain)
+    assert config(plain)["spoolLimitBytes"] == 1 << 30
     keeping = on_air(at(0))
     keeping.settings(ingest_spool_bytes=8 << 30).decide()
     assert requests(keeping)["ephemeral-storage"] == "10304Mi"
@@ -280,3 +281,24 @@ def test_a_pod_that_holds_a_session_alone_is_not_replaced() -> None:
     assert config(case).get("drain", False) is False
     case.idle(recordable=[]).decide()
     assert config(case)["drain"] is True
+
+
+def test_one_whose_stream_was_deleted_before_it_began_is_over() -> None:
+    case = on_air(at(0))
+    case.decide()
+    recording = made(case, automatic(case)[0]).stream_deleted()
+    recording.decide()
+    assert (recording.status["phase"], recording.status["endReason"]) == ("Failed", "StreamEnded")
+    assert recording.word("Stalled") == ""
+
+
+def test_one_that_is_over_is_held_until_it_is_remembered() -> None:
+    case = on_air(at(0))
+    case.decide()
+    recording = made(case, automatic(case)[0]).of(case)
+    recording.settled().recorder(RecorderPhase.DONE, end_reason="StreamEnded").decide()
+    held = recording.decide()
+    assert held.finalizer
+    assert held.requeue_after_seconds == pytest.approx(30)
+    case.related(recording).decide()
+    assert not recording.of(case).decide().finalizer

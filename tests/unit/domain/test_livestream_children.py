@@ -331,12 +331,9 @@ def test_a_pod_may_pull_from_where_the_installation_lets_it() -> None:
     case.settings(denied_ranges=("10.0.0.0/8",), allowed_ranges=("10.1.0.0/16",)).decide()
     pull = config(case)["pull"]
     assert pull["uris"] == ["rtmp://a.example/x", None]
-    assert pull["guard"] == {
-        "denied": ["10.0.0.0/8"],
-        "allowed": ["10.1.0.0/16"],
-        "allowedNames": [],
-        "clusterDomain": "cluster.local",
-    }
+    guard = pull["guard"]
+    assert (guard["denied"], guard["allowed"]) == (["10.0.0.0/8"], ["10.1.0.0/16"])
+    assert (guard["allowedNames"], guard["clusterDomain"]) == ([], "cluster.local")
     assert mounted(case, "pull")["secret"]["items"] == [{"key": "uri", "path": "1"}]
 
 

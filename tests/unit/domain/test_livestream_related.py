@@ -27,9 +27,11 @@ def test_a_recording_that_is_not_over_pins_the_ring() -> None:
     recording.raw["status"] = {"recordingStartedAt": text(1)}
     case.decide()
     assert config(case)["pins"] == [pin], "its recorder may have to come back for the rest"
-    recording.raw["status"]["endReason"] = "Stopped"
-    case.decide()
-    assert config(case)["pins"] == []
+    closing = {"type": "Succeeded", "status": "Unknown", "reason": "Closing", "message": ""}
+    for over in ({"conditions": [closing]}, {"endReason": "Stopped"}):
+        recording.raw["status"] = {"recordingStartedAt": text(1), **over}
+        case.decide()
+        assert config(case)["pins"] == []
 
 
 def test_a_recording_that_cannot_be_made_pins_nothing() -> None:

@@ -148,9 +148,15 @@ class RtmpPublisher:
     """Publishes made-up pictures and sound over a real socket."""
 
     def __init__(
-        self, port: int, app: str, stream_key: str, *, tls: ssl.SSLContext | None = None
+        self,
+        port: int,
+        app: str,
+        stream_key: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
-        self._port = port
+        self._host, self._port = host, port
         self._tls = tls
         self.session = ClientSession(
             app=app, tc_url=f"rtmp://127.0.0.1/{app}", stream_key=stream_key
@@ -166,7 +172,7 @@ class RtmpPublisher:
 
     async def __aenter__(self) -> RtmpPublisher:
         self._reader, self._writer = await asyncio.open_connection(
-            "127.0.0.1", self._port, ssl=self._tls
+            self._host, self._port, ssl=self._tls
         )
         self._receiving = asyncio.create_task(self._receive())
         return self

@@ -11,8 +11,9 @@ from structlog.testing import capture_logs
 
 from sluice_media.contract import LegEnd, Refusal
 from sluice_media.rtmp import BAD_NAME, Closed, PublishAccepted, PublishRejected
+from tests.support.network import BOTH_LOOPBACKS
 from tests.unit.flv import samples as s
-from tests.unit.gateway.rig import GOP, KEY, PICTURE_MS, FakeHub, Rig, until
+from tests.unit.gateway.rig import GOP, KEY, PICTURE_MS, FakeHub, Rig, RtmpPublisher, until
 
 
 @pytest.fixture
@@ -332,6 +333,16 @@ async def test_connections_over_the_limit_are_closed_at_once() -> None:
             await publisher.accepted()
         await connect_and_send(rig.gateway.port, b"\x03", seconds=1)
         assert rig.metric("connections_refused_total") == 1
+
+
+@pytest.mark.parametrize("host", BOTH_LOOPBACKS)
+async def test_one_port_takes_ipv4_and_ipv6(host: str) -> None:
+    async with (
+        Rig(bind="::").running() as rig,
+        RtmpPublisher(rig.gateway.port, "namespace", f"stream?{KEY}", host=host) as publisher,
+    ):
+        await publisher.accepted()
+        assert rig.hub.legs[0].hello.remote == host
 
 
 async def test_draining_takes_nobody_new_and_waits_for_the_last(rig: Rig) -> None:

@@ -36,7 +36,7 @@ GOP = 25
 class Rig:
     """A running hub. Keys are changed by assigning to ``key`` and calling :meth:`configure`."""
 
-    def __init__(self, spool_folder: Path | None = None, **changes: object) -> None:
+    def __init__(self, spool_folder: Path | None = None, /, **changes: object) -> None:
         self.key = "right-key"
         self.backup_key: str | None = None
         self.passphrase: str | None = None

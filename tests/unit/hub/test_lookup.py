@@ -23,7 +23,7 @@ BACKUP_KEY = "backup-key"
 
 class LookupRig(Rig):
     def __init__(self, **changes: object) -> None:
-        super().__init__(None, **{"protocols": ["RTMP", "SRT", "WHIP"], **changes})
+        super().__init__(**{"protocols": ["RTMP", "SRT", "WHIP"], **changes})
         self.passphrase = PASSPHRASE
         self.backup_key = BACKUP_KEY
 

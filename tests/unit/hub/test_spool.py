@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -69,7 +70,7 @@ async def test_two_sessions_without_a_recorder_are_both_got_whole(tmp_path: Path
         assert [(r.started_at, r.on) for r in world.recordable] == [
             (datetime_of(us), False) for us in starts
         ]
-        assert all(not t.ring.bytes_held for t in world.hub.output.timelines)
+        assert all(t.ring.bytes_held < 200 for t in world.hub.output.timelines)
         for publisher, us in zip(publishers, starts, strict=True):
             reader = await world.reader(name=f"r{us}", session_us=us).read()
             assert reader.payloads(0) == sent(publisher)
@@ -252,6 +253,12 @@ async def test_ended_sessions_outlive_the_process(tmp_path: Path) -> None:
         assert reader.payloads(1) == sent(publisher, 1)
         assert isinstance(reader.records[-1], TimelineEnd)
         assert not reader.of(TimelineGap)
+        timeline = reader.reader.timeline
+        assert timeline is not None
+        position = max(unit.dts for unit in reader.units)
+        again = await following.reader(timeline=timeline.id, dts=position).read()
+        assert not again.units
+        assert isinstance(again.records[-1], TimelineEnd), "all that it lacked"
 
 
 def follow(world: SpoolWorld, old: Publisher, ack: LegAck) -> Publisher:
@@ -310,7 +317,6 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.error: int | None = None
-        self.wait = asyncio.Event()
         real = SpoolDisk.write
 
         def write(
@@ -387,3 +393,60 @@ async def test_a_segment_that_cannot_be_read_is_given_up_after_three_tries(
         assert isinstance(gap, TimelineGap)
         assert 9 <= gap.wall_seconds <= 12
         assert reader.payloads(0)[-1] == sent(publisher)[-1]
+
+
+async def test_a_disk_that_stalls_is_reported_and_then_caught_up_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sluice_media.hub.spooler.STALL_SECONDS", 0.05)
+    go_on = threading.Event()
+    real = SpoolDisk.write
+
+    def write(*args: Any) -> None:
+        go_on.wait(10)
+        real(*args)
+
+    monkeypatch.setattr(SpoolDisk, "write", write)
+    async with SpoolWorld(tmp_path, auto_record=True) as world:
+        publisher = world.publish()
+        publisher.send(2)
+        writing = asyncio.create_task(world.spooler.write())
+        await asyncio.sleep(0.2)
+        assert world.hub.output.book.failing
+        publisher.send(100)
+        go_on.set()
+        await writing
+        await world.spooler.write()
+        assert not world.hub.output.book.failing
+        reader = await world.reader(session_us=started(world)).read()
+        assert reader.payloads(0) == sent(publisher)
+        assert not reader.of(TimelineGap)
+
+
+async def test_what_is_no_segment_is_left_out_and_the_rest_is_found(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"auto_record": True, "resume_window_seconds": 1}
+    async with SpoolWorld(tmp_path, **changes) as world:
+        publisher = world.publish()
+        await world.play(publisher, 45)
+        us = started(world)
+        publisher.end()
+        await world.idle(3)
+    first, second = files(tmp_path)[:2]
+    first.write_bytes(b"no segment")
+    second.with_suffix(".idx").write_text("no index")
+    (first.parent / "stranger.seg").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    async with SpoolWorld(tmp_path, after=world, **changes) as following:
+        reader = await following.reader(session_us=us).read()
+        [gap] = reader.of(TimelineGap)
+        assert isinstance(gap, TimelineGap)
+        assert 9 <= gap.wall_seconds <= 12
+        assert reader.payloads(0) == sent(publisher)[-len(reader.payloads(0)) :]
+
+
+async def test_a_timeline_with_a_path_for_a_name_stays_in_the_folder(tmp_path: Path) -> None:
+    disk = SpoolDisk(tmp_path / "spool")
+    disk.write("../../elsewhere", 0, 0, [b"x"])
+    assert [path.relative_to(tmp_path).parts[0] for path in files(tmp_path)] == ["spool"]
+    disk.remove("../../elsewhere", (), all_of_it=True)
+    assert not files(tmp_path)

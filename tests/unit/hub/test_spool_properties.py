@@ -17,7 +17,7 @@ from sluice_media.units import AccessUnit
 from tests.unit.hub.spool_world import SpoolReader, SpoolWorld
 from tests.unit.hub.world import Publisher, config
 
-EXAMPLES = int(os.environ.get("SLUICE_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("SLUICE_EXAMPLES", "10"))
 
 STEPS = st.one_of(
     st.tuples(st.just("play"), st.integers(1, 25)),

@@ -9,7 +9,7 @@ import pytest
 
 from sluice_media.record.effects import EndFile, Rules
 from sluice_media.record.plan import PlannedFile, Restored
-from sluice_media.timeline.reader import HubBack, HubLost
+from sluice_media.timeline.reader import HubBack, HubLost, Position
 from tests.unit.record.timeline_script import AUDIO, FRAME, START, VIDEO, Scene, seconds
 
 
@@ -195,3 +195,9 @@ def test_a_reconnect_without_a_hole_notes_none() -> None:
     scene = on_air(Rules(START)).lose_hub().hear(HubBack(0.0)).format().play(3)
     assert scene.machine.files[0].gaps == []
     assert len(scene.written) == 23 * 25
+
+
+def test_a_track_that_has_ended_long_ago_is_no_reason_to_ask_for_what_is_held() -> None:
+    held = Position("t1", {0: seconds(3_600), 1: seconds(10)})
+    assert held.dts == seconds(3_600)
+    assert Position("t1", {0: seconds(3_600), 1: seconds(3_599)}).dts == seconds(3_599)

@@ -82,7 +82,7 @@ async def read(hub: Hub, count: int, **options: object) -> tuple[list[object], T
                 found.append(record)
                 if len(found) == count:
                     break
-        await reader.acknowledge(1)
+        await reader.acknowledge("t", 1)
         return found, reader
 
 

@@ -2,7 +2,8 @@
 
 A role's modules are imported when it runs, so that a pusher does not pay for what a gateway needs;
 and there is no option to parse, because settings come from the environment, so that no library for
-command lines is paid for either: a pod's start is what a producer waits for.
+command lines is paid for either: a pod's start is what a producer waits for. Only ``store`` takes
+words: with some it is no role, but a command for people in its pod.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="sluice-media", description="Runs one role of the image.")
     commands = parser.add_subparsers(dest="role", metavar="ROLE", required=True)
     for role in _ROLES:
-        commands.add_parser(role.__name__, help=role.__doc__, description=role.__doc__)
-    name = parser.parse_args(argv).role
-    role = next(role for role in _ROLES if role.__name__ == name)
+        command = commands.add_parser(role.__name__, help=role.__doc__, description=role.__doc__)
+        if role is store:
+            command.add_argument("words", nargs="*", help="ls [UID] | cat UID NAME")
+    arguments = parser.parse_args(argv)
+    if getattr(arguments, "words", None):
+        return _store_command(arguments.words)
+    role = next(role for role in _ROLES if role.__name__ == arguments.role)
     return role()
 
 
@@ -65,6 +70,15 @@ def store() -> int:
 
     settings = PodSettings()
     return _run("store", settings, serve(settings))
+
+
+def _store_command(words: Sequence[str]) -> int:
+    import sys
+
+    from sluice_media.settings import PodSettings
+    from sluice_media.store.cli import run
+
+    return run(PodSettings(), words, sys.stdout.buffer)
 
 
 def whip() -> int:

@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from sluice_media.listening import listen_on
+
 __all__ = ["serving"]
 
 FIRST_REQUEST_SECONDS = 10.0
@@ -81,7 +83,7 @@ async def serving(
             protocol.transport.abort()
 
     try:
-        listener = await loop.create_server(connected, host, port)
+        listener = await loop.create_server(connected, sock=listen_on(host, port))
         try:
             yield int(listener.sockets[0].getsockname()[1])
         finally:

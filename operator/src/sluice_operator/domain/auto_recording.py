@@ -153,14 +153,25 @@ def _manifest(
     }
 
 
+def _needs_nothing(recording: Raw) -> bool:
+    """It is over, or cannot begin, or its recorder takes nothing more."""
+    stored = Stored.of(recording)
+    course = stored.as_condition("Succeeded")
+    closing = course is not None and course.reason == "Closing"
+    return (
+        bool(stored.get("endReason"))
+        or closing
+        or recording["spec"].get("recordType") == "Transcoded"
+    )
+
+
 def pins_of(recordings: Iterable[Raw]) -> list[RingPin]:
     """Every Recording that is not over: the hub keeps what its recorder does not hold yet."""
     found = []
     for recording in recordings:
-        metadata, status = recording["metadata"], recording.get("status") or {}
+        metadata = recording["metadata"]
         created = parse_time(metadata["creationTimestamp"])
-        cannot = recording["spec"].get("recordType") == "Transcoded"
-        if status.get("endReason") or cannot or created is None:
+        if created is None or _needs_nothing(recording):
             continue
         session = session_of(recording)
         pin = RingPin(

@@ -5,24 +5,24 @@ know their targets (URIs and keys are in Secrets that the operator does not read
 digest and dial nothing until the operator has cleared that very digest:
 
 * The older Restream (creation time, then name) has the target, the others are duplicates of it.
-* Who has the target is cleared once no other pusher is connected to it, so that there is a moment
-  without any rather than one with two.
+* Who has the target is cleared once no other pusher is connected to it or could still be, by a
+  clearance that it has not heard to be withdrawn: rather a moment without any than one with two.
 * What is cleared stays in the pusher's configuration: it needs no operator to dial again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
-from sluice_media.contract import PusherConfig, target_clearance
+from sluice_media.contract import PusherConfig, PusherStatus, PushState, target_clearance
 from sluice_operator.domain.manifests.config import CONFIG_KEY
 from sluice_operator.domain.observed import ObservedRestream, Raw
 from sluice_operator.domain.owner import Owner
 from sluice_operator.domain.samples import START_GRACE_SECONDS
 
-__all__ = ["Claim", "stored_claim", "target_claim"]
+__all__ = ["Claim", "is_cleared", "may_be_connected", "stored_claim", "target_claim"]
 
 _BUSY_SECONDS = 5.0
 """Who holds a target says when it lets go; this is for one that has fallen silent."""
@@ -34,20 +34,26 @@ class Claim:
 
     duplicate_of: str | None = None
     cleared_target: str | None = ""
+    revision: int = 0
     look_again_seconds: float | None = None
 
 
 def target_claim(observed: ObservedRestream, owner: Owner, *, active: bool) -> Claim:
     """``active``: it is to push at all; without that it claims nothing, and begins anew."""
-    if not active:
-        return Claim()
     stored = stored_claim(observed.children.get(("ConfigMap", owner.workload_name)))
+    claim = _decided(observed, owner, stored) if active else Claim()
+    before = (stored.duplicate_of, stored.cleared_target)
+    changed = (claim.duplicate_of, claim.cleared_target) != before
+    return replace(claim, revision=stored.revision + changed)
+
+
+def _decided(observed: ObservedRestream, owner: Owner, stored: Claim) -> Claim:
     if observed.sample is None or observed.hub_token is None:
         return stored
     left = START_GRACE_SECONDS - observed.operator_uptime_seconds
     if left > 0:
         # Others have perhaps not been heard of yet, since the operator started.
-        return Claim(stored.duplicate_of, stored.cleared_target, left + 0.1)
+        return replace(stored, look_again_seconds=left + 0.1)
     digest = observed.sample.status.target_digest
     if not digest:
         return Claim()
@@ -66,8 +72,26 @@ def target_claim(observed: ObservedRestream, owner: Owner, *, active: bool) -> C
 
 def stored_claim(config_map: Raw | None) -> Claim:
     """What the last pass decided, out of the pusher's ConfigMap."""
+    config = _config(config_map)
+    if config is None:
+        return Claim()
+    return Claim(config.duplicate_of, config.cleared_target, config.claim_revision)
+
+
+def is_cleared(config_map: Raw | None) -> bool:
+    """Whether a pusher that mounts this ConfigMap may dial its target."""
+    return stored_claim(config_map).cleared_target != ""
+
+
+def may_be_connected(config_map: Raw | None, told: PusherStatus) -> bool:
+    """Whether a pusher that answers is connected, or may be before it has read its ConfigMap."""
+    config = _config(config_map)
+    behind = config is not None and told.config_hash != config.hash
+    return behind or told.connected or told.state is not PushState.IDLE
+
+
+def _config(config_map: Raw | None) -> PusherConfig | None:
     try:
-        config = PusherConfig.model_validate_json((config_map or {})["data"][CONFIG_KEY])
+        return PusherConfig.model_validate_json((config_map or {})["data"][CONFIG_KEY])
     except (KeyError, ValidationError):
-        return Claim()  # never made, or by somebody else: it is decided anew
-    return Claim(config.duplicate_of, config.cleared_target)
+        return None  # never made, or by somebody else: it is decided anew

@@ -59,6 +59,7 @@ from sluice_operator.domain.times import soonest
 __all__ = ["decide", "store_name"]
 
 _TOKEN_WAIT_SECONDS = 1.0
+_REMEMBERED_AGAIN_SECONDS = 30.0
 _CLEAN_UP_SECONDS = 0.1
 """From the pass that writes the end to the one that may take the recorder away."""
 
@@ -260,6 +261,7 @@ def _after_the_end(
     conditions = conditions_of(observed, readiness, course, spec, stored)
     calls = store_calls(observed, owner, spec, stored, course)
     empties = spec.deletion_policy == "Delete" and holds_objects(stored, course)
+    remembered = is_remembered(observed.raw, observed.stream)
     return Decision(
         status=status,
         conditions=conditions,
@@ -267,11 +269,12 @@ def _after_the_end(
         deletions=_deletions(observed, owner) if stored.get("endReason") else (),
         store_calls=calls,
         status_when_told={"storeGeneration": owner.generation} if calls else {},
-        finalizer=empties or not is_remembered(observed.raw, observed.stream),
+        finalizer=empties or not remembered,
         # Nothing else may happen that has us look again: the recorder may be gone for long.
         requeue_after_seconds=soonest(
             readiness.look_again_seconds,
             _CLEAN_UP_SECONDS if observed.children and not stored.get("endReason") else None,
+            None if remembered else _REMEMBERED_AGAIN_SECONDS,
         ),
         event_reasons=events_of(stored, conditions, course),
     )

@@ -10,6 +10,7 @@ from sluice_media.contract import RecorderPhase, RecorderStatus, StoredResult
 from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.files import merged_files
+from sluice_operator.domain.names import STREAM_UID_ANNOTATION
 from sluice_operator.domain.observed import ObservedRecording
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.samples import fresh, in_start_grace
@@ -56,7 +57,8 @@ class Course:
 
 def presence_of(observed: ObservedRecording, stored: Stored) -> StreamPresence:
     """A stream made anew under the old name is another stream: what is recorded is gone."""
-    known = stored.get("streamUid")
+    annotations = observed.raw["metadata"].get("annotations") or {}
+    known = stored.get("streamUid") or annotations.get(STREAM_UID_ANNOTATION)
     if is_there(observed.stream) and observed.stream is not None:
         return "There" if known in (None, observed.stream["metadata"]["uid"]) else "Gone"
     return "NeverSeen" if known is None else "Gone"

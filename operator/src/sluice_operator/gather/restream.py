@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from sluice_media.contract import PusherStatus, PushState
-from sluice_operator.domain.claims import stored_claim
+from sluice_media.contract import PusherStatus
+from sluice_operator.domain.claims import is_cleared, may_be_connected, stored_claim
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.names import ROLE, child_name
 from sluice_operator.domain.observed import ObservedRestream, PodView, Rival, pod_view
@@ -17,7 +17,7 @@ from sluice_operator.domain.streams import is_there
 from sluice_operator.engine.cache import Manifest, uid_of
 from sluice_operator.engine.queue import Key
 from sluice_operator.gather.common import POD_INDEX, Context
-from sluice_operator.kube.resources import RESTREAMS, Resource
+from sluice_operator.kube.resources import CONFIG_MAPS, RESTREAMS, Resource
 
 __all__ = ["RestreamController"]
 
@@ -44,31 +44,31 @@ class RestreamController:
             hub_token=await context.hub_token(stream),
             pods=context.pods(obj),
             sample=context.sample(obj, PusherStatus),
-            rivals=self._rivals(obj, children),
+            rivals=await self._rivals(obj, children),
         )
 
     def decide(self, observed: ObservedRestream, now: datetime) -> Decision:
         return decide(observed, now)
 
-    def _rivals(
+    async def _rivals(
         self, obj: Manifest, children: Mapping[tuple[str, str], Manifest]
     ) -> tuple[Rival, ...]:
         context, meta = self._context, obj["metadata"]
         found = {uid: context.cache.by_uid(uid) for uid in context.targets.others(uid_of(obj))}
-        config_map = children.get(("ConfigMap", child_name(meta["name"], ROLE["Restream"])))
+        config_map = children.get(("ConfigMap", _config_name(obj)))
         older = stored_claim(config_map).duplicate_of
         if older is not None:
             other = context.cache.find(Key("Restream", meta["namespace"], older))
             # Since this operator started nobody has heard its pusher: what was decided holds.
             if other is not None and context.sample(other, PusherStatus) is None:
                 found[uid_of(other)] = other
-        return tuple(self._rival(uid, other) for uid, other in sorted(found.items()))
+        return tuple([await self._rival(uid, other) for uid, other in sorted(found.items())])
 
-    def _rival(self, uid: str, obj: Manifest | None) -> Rival:
+    async def _rival(self, uid: str, obj: Manifest | None) -> Rival:
         context = self._context
         if obj is None:
-            pods = [pod_view(pod) for pod in context.cache.select(POD_INDEX, uid)]
-            return Rival("", _EPOCH, wants=False, busy=_may_be_connected(pods, None))
+            left = [pod_view(pod) for pod in context.cache.select(POD_INDEX, uid)]
+            return Rival("", _EPOCH, wants=False, busy=_may_run(left))
         owner = Owner.of(obj)
         stream = context.referred("LiveStream", obj, obj["spec"]["streamRef"]["name"])
         return Rival(
@@ -77,12 +77,25 @@ class RestreamController:
             wants=owner.deleted_at is None
             and bool(obj["spec"].get("active", True))
             and is_there(stream),
-            busy=_may_be_connected(context.pods(obj), fresh(context.sample(obj, PusherStatus))),
+            busy=await self._is_busy(obj),
         )
 
+    async def _is_busy(self, obj: Manifest) -> bool:
+        """A pusher that answers is believed; of one that does not, its pod's end is waited for."""
+        context = self._context
+        pods, told = context.pods(obj), fresh(context.sample(obj, PusherStatus))
+        config_map = await context.lookup.find(
+            CONFIG_MAPS, obj["metadata"]["namespace"], _config_name(obj)
+        )
+        if told is not None and pods:
+            return is_cleared(config_map) or may_be_connected(config_map, told)
+        wanted = "deletionTimestamp" not in obj["metadata"]
+        return (wanted and is_cleared(config_map)) or _may_run(pods)
 
-def _may_be_connected(pods: Sequence[PodView], told: PusherStatus | None) -> bool:
-    """A pusher that answers is believed; of one that does not, its pod's end is waited for."""
-    if told is not None and pods:
-        return told.connected or told.state is not PushState.IDLE
+
+def _config_name(restream: Manifest) -> str:
+    return child_name(restream["metadata"]["name"], ROLE["Restream"])
+
+
+def _may_run(pods: Sequence[PodView]) -> bool:
     return any(pod.ready or not pod.terminating for pod in pods)

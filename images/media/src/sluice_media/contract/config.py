@@ -184,6 +184,9 @@ class PusherConfig(PodConfig):
     """The :func:`target_clearance` of the one target that may be dialled: no other Restream pushes
     to it. Until it fits, the pusher shows its ``target_digest`` and waits (idle reason
     CheckingTarget). None: nobody compares, any target may be dialled."""
+    claim_revision: int = 0
+    """Grows with each change of the two before it: what was said once more has another hash, so
+    that the hash in a status tells whether the pusher has read of it."""
 
 
 class StoreConfig(PodConfig):

@@ -20,6 +20,7 @@ from sluice_media.gateway.settings import GatewaySettings
 from sluice_media.gateway.srt import SrtIngest, running_srt
 from sluice_media.gateway.tls import Certificate, TlsPort
 from sluice_media.gateway.wire import Wire
+from sluice_media.listening import listen_on
 
 __all__ = ["Gateway", "running_gateway"]
 
@@ -69,7 +70,7 @@ class Gateway:
     async def listen(self) -> None:
         settings = self._hubs.settings
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Wire(self._on_connected), settings.bind, settings.rtmp_port
+            lambda: Wire(self._on_connected), sock=listen_on(settings.bind, settings.rtmp_port)
         )
         if settings.tls_dir is not None:
             self._certificate = Certificate(settings.tls_dir, self._hubs.metrics)

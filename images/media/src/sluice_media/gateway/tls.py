@@ -17,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from sluice_media.gateway.metrics import GatewayMetrics
+from sluice_media.listening import listen_on, plain_address
 
 __all__ = ["Certificate", "TlsPort"]
 
@@ -91,10 +92,8 @@ class TlsPort:
         self, host: str, port: int, accepted: Callable[[socket.socket, str], None]
     ) -> None:
         """``accepted`` gets each socket, non-blocking, and the peer's address."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._accepted = accepted
-        self._socket = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-        self._socket.setblocking(False)
+        self._socket = listen_on(host, port, _BACKLOG)
 
     @property
     def port(self) -> int:
@@ -111,7 +110,7 @@ class TlsPort:
                     _log.warning("accept_failed", why=error.strerror)
                     await asyncio.sleep(_NO_DESCRIPTOR_SECONDS)
                     continue
-                self._accepted(sock, str(address[0]))
+                self._accepted(sock, plain_address(address[0]))
         finally:
             self._socket.close()
 

@@ -14,6 +14,7 @@ from typing import cast
 
 import structlog
 
+from sluice_media.listening import plain_address
 from sluice_media.rtmp import RtmpError, ServerEvent, ServerSession
 
 __all__ = ["Wire"]
@@ -55,7 +56,7 @@ class Wire(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self.address = peer[0] if peer else ""
+        self.address = plain_address(peer[0]) if peer else ""
         sock = transport.get_extra_info("socket")
         _watch_for_dead_peers(sock)
         if not self._is_tls:  # whose records have bytes of their own
@@ -88,8 +89,10 @@ class Wire(asyncio.Protocol):
         """Lets the kernel wake us no sooner. A picture comes in many segments, and FFmpeg sends the
         header of each message first: to wake up for every one costs more than the parsing.
 
-        A sender that waits for our kernel's delayed acknowledgement (Nagle's algorithm, FFmpeg)
-        gets it 40 ms later: that much later its pictures come, and no more."""
+        A sender that waits for our kernel's acknowledgement (Nagle's algorithm, FFmpeg) gets it at
+        once all the same, because we say next to nothing on this connection: from the first byte of
+        a picture to its message 0.5 ms with this and 0.4 ms without, as a median; TCP_QUICKACK
+        changes nothing."""
         awaited = min(count, _MAX_AWAITED_BYTES)
         if awaited == self._awaited or self._socket is None:
             return

@@ -116,7 +116,8 @@ class Delivery:
         reading = asyncio.ensure_future(self._spool.read(reader.timeline, place))
         try:
             while not (await asyncio.wait({reading}, timeout=HEARTBEAT_SECONDS))[0]:
-                await self._response.write(self._out(_BEATS[True, True]))
+                if beat := self._out(_BEATS[True, True]):
+                    await self._response.write(beat)
         finally:
             reading.cancel()
         data, reader.place, seq = reading.result()

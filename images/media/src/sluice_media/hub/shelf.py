@@ -78,8 +78,7 @@ class Shelf:
             if spooled is not None:
                 on_disk = spooled.next_seq >= ring.head
                 if (on_disk and age >= ARCHIVE_SECONDS) or room_bytes < 0:
-                    # Of what is not on disk yet, the end at least is to be known.
-                    ring.release(ring.head if on_disk or not timeline.ended else ring.head - 1)
+                    timeline.release()
                 kept.append((timeline, at))
             elif age < max(ARCHIVE_SECONDS, wanted.get(timeline.id, 0.0)) and room_bytes >= 0:
                 kept.append((timeline, at))

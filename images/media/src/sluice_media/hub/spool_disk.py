@@ -127,7 +127,7 @@ class SpoolDisk:
         return sorted((s for s in found if s is not None), key=lambda s: s.started_us)
 
     def _load_session(self, folder: Path) -> SpooledSession | None:
-        paths = sorted(folder.glob(f"*{_SEGMENT}"))
+        paths = sorted(path for path in folder.glob(f"*{_SEGMENT}") if path.stem.isdecimal())
         session: SpooledSession | None = None
         for number, path in enumerate(paths):
             following = int(paths[number + 1].stem) if number + 1 < len(paths) else None

@@ -75,7 +75,8 @@ class _Index(Model):
     tracks: dict[int, tuple[int, int, int]]
     total_max_dts: int | None = None
     last_us: int
-    ended: bool
+    end: str = ""
+    """The ``end`` record in base64."""
 
 
 @dataclass(slots=True)
@@ -121,7 +122,7 @@ def dump_index(session: SpooledSession, segment: Segment) -> bytes:
         tracks={number: tuple(track) for number, track in progress.tracks.items()},
         total_max_dts=progress.max_dts,
         last_us=progress.last_us,
-        ended=progress.ended,
+        end=base64.b64encode(progress.end).decode(),
     )
     return index.to_json().encode()
 
@@ -173,6 +174,7 @@ def with_index(found: FoundSegment, data: bytes, file_size: int) -> bool:
     try:
         index = _Index.model_validate_json(data)
         marks = [Mark(seq, form, base64.b64decode(text)) for seq, form, text in index.marks]
+        end = base64.b64decode(index.end)
     except ValueError:
         return False
     segment, progress = found.segment, found.progress
@@ -183,7 +185,7 @@ def with_index(found: FoundSegment, data: bytes, file_size: int) -> bool:
     segment.marks = marks
     progress.next_seq, progress.max_dts = index.end_seq, index.total_max_dts
     progress.tracks = _tracks(index.tracks)
-    progress.last_us, progress.ended = index.last_us, index.ended
+    progress.last_us, progress.end = index.last_us, end
     for mark in marks:
         if mark.is_format:
             progress.format = mark.data

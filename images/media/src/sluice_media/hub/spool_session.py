@@ -56,7 +56,12 @@ class Progress:
     anchor: bytes = b""
     max_dts: int | None = None
     last_us: int = 0
-    ended: bool = False
+    end: bytes = b""
+    """The ``end`` record, once it was written."""
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.end)
 
 
 @dataclass(slots=True, eq=False)
@@ -111,7 +116,7 @@ class Segment:
             progress.anchor = data
             self.marks.append(Mark(seq, False, data))
         elif kind == _END:
-            progress.ended = True
+            progress.end = data
 
     def head(self, seq: int) -> bytes:
         """Format and anchor in force at one of its records."""

@@ -33,6 +33,8 @@ SEGMENT_SECONDS = 10.0
 BATCH_BYTES = 2 << 20
 """Of one write: joining them holds the interpreter's lock."""
 READ_BYTES = 256 << 10
+STALL_SECONDS = 5.0
+"""One call to the disk that takes longer is reported."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 LOAD_SECONDS = 3.0
 """A stream must not wait any longer for what an earlier process left."""
@@ -71,7 +73,8 @@ class Spooler:
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 sessions = await self._writer.run(self._disk.load)
-        except (OSError, TimeoutError) as error:
+        except Exception as error:
+            # Whatever lies on that disk must not keep the stream off air.
             self._book.failures += 1
             self._book.failing = True
             _log.error("spool_not_usable", error=_name(error))
@@ -87,7 +90,13 @@ class Spooler:
         try:
             while True:
                 await asyncio.sleep(self._pause())
-                await self.write()
+                try:
+                    await self.write()
+                except Exception:
+                    # A fault in here ends neither the task nor, with it, what is on air.
+                    self._failures += 1
+                    self._book.failures += 1
+                    _log.exception("spool_broken")
         finally:
             try:
                 async with asyncio.timeout(WRITE_SECONDS):
@@ -148,6 +157,8 @@ class Spooler:
             if not piece.count and not piece.skipped:
                 raise OSError(errno.EIO, "a segment without its records")
         except OSError as error:
+            if timeline.spooled is not spooled or segment not in spooled.segments:
+                return b"", place, place.seq  # it was deleted meanwhile
             self._unreadable(spooled, segment, error)
             raise SpoolReadError("the spool cannot be read") from None
         return _behind(place, piece)
@@ -195,7 +206,7 @@ class Spooler:
             segment, data = spooled.begin_segment(len(head), now_us), [head, *records]
         offset = segment.size if segment is spooled.open else 0
         write = partial(self._disk.write, timeline.id, segment.first_seq, offset, data)
-        await self._writer.run(write)
+        await self._on_disk(write)
         self._book.written_bytes += sum(map(len, data))
         if timeline.spooled is spooled:
             spooled.wrote(segment, records)
@@ -218,20 +229,31 @@ class Spooler:
         index = dump_index(spooled, segment)
         segment.sealed = True
         seal = partial(self._disk.seal, spooled.timeline, segment.first_seq, index)
-        await self._writer.run(seal)
+        await self._on_disk(seal)
 
     async def _remove(self) -> None:
         removals = self._book.removals
         while removals:
             removal = removals[0]
             try:
-                await self._writer.run(partial(self._carry_out, removal))
+                await self._on_disk(partial(self._carry_out, removal))
             except DiskBusyError:
                 return
             except OSError as error:
                 self._book.failures += 1
                 _log.warning("spool_file_stays", error=_name(error))
             removals.popleft()
+
+    async def _on_disk(self, function: Callable[[], None]) -> None:
+        """Waits for the disk for as long as it takes, and says so."""
+        call = asyncio.ensure_future(self._writer.run(function))
+        try:
+            done, _ = await asyncio.wait({call}, timeout=STALL_SECONDS)
+            if not done:
+                self._fails("Stalled")
+            await call
+        finally:
+            call.cancel()
 
     def _carry_out(self, removal: Removal) -> None:
         self._disk.remove(removal.timeline, removal.first_seqs, all_of_it=removal.whole)
@@ -242,10 +264,13 @@ class Spooler:
         if spooled is not None and spooled.open is not None:
             spooled.open.sealed = True
         self._failures += 1
+        self._fails(_name(error))
+
+    def _fails(self, why: str) -> None:
         self._book.failures += 1
         if not self._book.failing:
             self._book.failing = True
-            _log.error("spool_failing", error=_name(error))
+            _log.error("spool_failing", error=why)
 
     def _works(self) -> None:
         self._failures = 0

@@ -98,12 +98,15 @@ class OutputTimeline:
             spooled.title,
             spooled.started_us,
             last_dts,
-            Ring(first=progress.next_seq, trimmed_dts=last_dts),
+            Ring(first=progress.next_seq - progress.ended, trimmed_dts=last_dts),
             ended=progress.ended,
             auto=spooled.auto,
             spooled=spooled,
         )
         timeline._last_us = progress.last_us
+        if progress.ended:
+            # Who has all but the end gets it from here.
+            timeline._append(progress.end)
         timeline._track_ends = {track: end.dts for track, end in progress.tracks.items()}
         timeline._format_records.append((progress.next_seq - 1, progress.format))
         timeline._anchor_records.append((progress.next_seq - 1, progress.anchor))
@@ -161,6 +164,10 @@ class OutputTimeline:
     def append_end(self, reason: str, finished_us: int) -> None:
         self._append(encode(TimelineEnd(reason=reason, finished_at=datetime_of(finished_us))))
         self.ended = True
+
+    def release(self) -> None:
+        """Lets go what the ring holds, but for the end: who has all the rest asks for it."""
+        self.ring.release(self.ring.head - self.ended)
 
     def start(self, request: Request) -> Start:
         """Where the reply to ``request`` begins. There is a format by now."""

@@ -16,7 +16,7 @@ from sluice_media.mpegts.elementary import Elementary, elementary
 from sluice_media.mpegts.packets import Packetizer
 from sluice_media.mpegts.pes import VIDEO_STREAM_ID, audio_stream_id, pes_header
 from sluice_media.mpegts.psi import ElementaryStream, psi_packets
-from sluice_media.units import AccessUnit, TrackFormat, TrackKind, UnitFlags
+from sluice_media.units import AccessUnit, TrackFormat, TrackKind
 
 __all__ = ["AUDIO_PID", "VIDEO_PID", "TsMuxer"]
 
@@ -80,8 +80,7 @@ class TsMuxer:
         next unit. Raises KeyError for a track that is not among the formats.
         """
         stream = self._streams[unit.track]
-        random_access = bool(unit.flags & UnitFlags.RANDOM_ACCESS)
-        discontinuity = bool(unit.flags & UnitFlags.DISCONTINUITY)
+        random_access, discontinuity = unit.is_random_access, unit.is_discontinuity
         pieces = stream.elementary.pieces(unit.payload, random_access)
         size = sum(map(len, pieces))
         pes = b"".join((pes_header(stream.stream_id, unit.pts, unit.dts, size), *pieces))

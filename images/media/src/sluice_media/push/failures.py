@@ -78,7 +78,8 @@ def from_guard(refused: NotAllowedError) -> Failure:
     """An address that may not be dialled."""
     return Failure(
         FailureClass.FORBIDDEN,
-        f"{str(refused).rstrip('.')}; the chart's network.allowedRanges can make an exception",
+        f"{str(refused).rstrip('.')}; the chart's network.allowedRanges and allowedNames make "
+        "exceptions",
     )
 
 

@@ -63,6 +63,8 @@ class Headroom:
     """Those of which the MP4 is not there yet."""
     _stored: deque[tuple[datetime, int]] = field(default_factory=deque)
     """What this attempt stored since the usage was counted, and when."""
+    _stored_bytes: int = 0
+    """Sum of the same."""
     _stored_since_look: int = 0
 
     def restore(self, merged: list[MergedFile], attempt: str) -> None:
@@ -77,6 +79,7 @@ class Headroom:
         ticks = max(1, entry.end_dts - entry.first_dts)
         self.rate_bytes = entry.size_bytes * TICKS_PER_SECOND / ticks
         self._stored.append((now, entry.size_bytes))
+        self._stored_bytes += entry.size_bytes
         self._stored_since_look += entry.size_bytes
         known = self._files.setdefault(file.identity, _FileBytes(file.index))
         known.stored_bytes += entry.size_bytes
@@ -120,9 +123,8 @@ class Headroom:
             return True
         if usage.limit_bytes is None:
             return False
-        own = sum(size for _, size in self._stored)
-        reserve = reserve_bytes(usage.limit_bytes, self.rate_bytes)
-        return usage.used_bytes + own + pending_bytes >= usage.limit_bytes - reserve
+        used = usage.used_bytes + self._stored_bytes + pending_bytes
+        return used >= usage.limit_bytes - reserve_bytes(usage.limit_bytes, self.rate_bytes)
 
     def _is_at_end(self, pending_bytes: int) -> bool:
         if self.available_bytes is None:
@@ -134,7 +136,7 @@ class Headroom:
     def _forget_counted(self, usage: StoreUsage) -> None:
         counted = usage.observed_at - CLOCK_TOLERANCE
         while self._stored and self._stored[0][0] < counted:
-            self._stored.popleft()
+            self._stored_bytes -= self._stored.popleft()[1]
 
     async def _is_made(self, index: int) -> bool:
         try:

@@ -17,6 +17,7 @@ class RecordMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._gauges: dict[str, Gauge] = {}
+        self._present: RecorderPhase | None = None
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"sluice_record_{name}", text, labels, registry=self.registry)
@@ -31,6 +32,9 @@ class RecordMetrics:
         )
 
     def phase(self, present: RecorderPhase) -> None:
+        if present is self._present:
+            return
+        self._present = present
         for phase in RecorderPhase:
             self._phase.labels(phase.value).set(phase is present)
 

@@ -47,24 +47,22 @@ from sluice_media.record.metrics import RecordMetrics
 from sluice_media.record.plan import PlannedFile, restore
 from sluice_media.record.recover import Recovered
 from sluice_media.record.segments import SegmentedJournal
+from sluice_media.record.source import open_timeline
 from sluice_media.record.spool import SpoolFault, wait_for_spool
 from sluice_media.record.upkeep import Upkeep
 from sluice_media.record.uploader import FileClosed, Present, StopRequested, Uploader
 from sluice_media.record.words import recorder_words
 from sluice_media.status import StatusBoard
 from sluice_media.store.target import Target
-from sluice_media.timeline.reader import TRACK_SKEW_TICKS, Position, TimelineReader
+from sluice_media.timeline.reader import TRACK_SKEW_TICKS, TimelineReader
 from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["Outcome", "Recorder"]
 
 TICK_SECONDS = 0.25
-_GATHER_SECONDS = 0.1
+_GATHER_SECONDS = 0.15
 PUBLISH_SECONDS = 0.5
 FLUSH_ON_TERM_SECONDS = 15.0
-_GOES_ON = frozenset({None, "Split", "ParametersChanged"})
-"""Why a file ended on a timeline that goes on."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -191,7 +189,7 @@ class Recorder:
         is_broken = False
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._reader = self._make_reader(session)
+                self._reader = open_timeline(session, self._watch, self._restored, self._hub_port)
                 await self._upkeep.first_look()
                 self._look_for_room()
                 self._apply_config(self._watch.config)
@@ -242,6 +240,7 @@ class Recorder:
             for record in batch:
                 apply(machine.record(record, now))
             self._put(self._cutter.tend())
+            self._look_for_room()
 
     async def _follow_config(self) -> None:
         async for config in self._watch.changes():
@@ -268,14 +267,12 @@ class Recorder:
         durable = self._durable_dts.setdefault(chunk.file.timeline, {})
         for track, span in chunk.entry.tracks.items():
             durable[track] = max(span.last_dts, durable.get(track, span.last_dts))
-        position = self._reader.position if self._reader is not None else None
-        if position is None or position.timeline != chunk.file.timeline:
+        if self._reader is None:
             return
         # Everything up to the slowest track; one that has ended long ago does not count.
         newest = max(durable.values())
         held = min(dts for dts in durable.values() if newest - dts < TRACK_SKEW_TICKS)
-        assert self._reader is not None
-        await self._reader.acknowledge(held)
+        await self._reader.acknowledge(chunk.file.timeline, held)
 
     def _on_unreadable(self, chunk: ClosedChunk) -> None:
         """The spool's disk does not give back what was written: that is a hole."""
@@ -354,30 +351,6 @@ class Recorder:
         )
         _log.info("recording_ends", reason=reason, files=len(machine.files))
         self._finished.set()
-
-    def _make_reader(self, session: aiohttp.ClientSession) -> TimelineReader:
-        config, files = self._watch.config, self._restored.files
-        since, start = config.created_at, None
-        if files and files[-1].end_reason in _GOES_ON:
-            start = Position(files[-1].timeline, dict(files[-1].last_dts))
-        elif files:
-            since = files[-1].ended_at or since
-        return TimelineReader(
-            session,
-            url=self._hub_url,
-            token=lambda: self._watch.key(HUB_TOKEN_FILE),
-            reader=config.uid,
-            role="recorder",
-            since=since,
-            session_started_at=config.session_started_at,
-            start=start,
-            gather_seconds=_GATHER_SECONDS,
-        )
-
-    def _hub_url(self) -> str:
-        stream = self._watch.config.stream
-        host = stream.host if stream is not None else "localhost"
-        return f"http://{host}:{self._hub_port}"
 
     # ------------------------------------------------------------------ status
 

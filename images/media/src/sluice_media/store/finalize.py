@@ -68,7 +68,8 @@ class Timings:
     chunk_hash_cpu_seconds: float = 0.0
     """CPU time of checking the chunks, within the former."""
     hash_seconds: float = 0.0
-    """Of the finished file."""
+    """Of the finished file, which is brought to the disk first."""
+    hash_cpu_seconds: float = 0.0
     transfer_seconds: float = 0.0
     """Of bringing it to its place."""
 
@@ -177,7 +178,7 @@ async def _by_scratch(target: Target, job: FinalizeJob, path: Path) -> RecordedF
         spec = mp4_spec(job, path)
         await _remux(target, job, spec)
         remuxed = time.monotonic()
-        sha256, size = await asyncio.to_thread(_settle, path)
+        sha256, size, timings.hash_cpu_seconds = await asyncio.to_thread(_settle, path)
         hashed = time.monotonic()
         probed = await probe(path)
         frames = {
@@ -310,12 +311,13 @@ def _discard(path: Path) -> None:
         _log.warning("scratch_not_deleted", error=error.strerror)
 
 
-def _settle(path: Path) -> tuple[str, int]:
-    """Brings the file to the disk; returns its digest and its size."""
+def _settle(path: Path) -> tuple[str, int, float]:
+    """Brings the file to the disk; returns its digest, its size, and what that took of a CPU."""
+    began = time.thread_time()
     try:
         with path.open("rb") as file:
             os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return digest, file.tell()
+            return digest, file.tell(), time.thread_time() - began
     except OSError as error:
         raise FinalizeError(f"the MP4 cannot be read back: {error.strerror}") from error

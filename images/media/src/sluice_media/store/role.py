@@ -52,6 +52,7 @@ class StoreRole:
         self._configured(self._watch.config)
         self._probe_now = asyncio.Event()
         self._counter: Counter | None = None
+        self._finisher: Finisher | None = None
         self._target: Target | None = None
 
     async def run(self, terminate: asyncio.Event) -> None:
@@ -85,7 +86,7 @@ class StoreRole:
         async def abort_uploads(prefix: str) -> None:
             await cleaner.abort(prefix)
 
-        finisher = Finisher(
+        self._finisher = finisher = Finisher(
             target,
             scratch,
             uri_base=lambda: self._watch.config.uri_base,
@@ -167,7 +168,8 @@ class StoreRole:
             self._note_not_writable(error)
         else:
             self.metrics.writable.set(1)
-            self.board.update(writable=True, reason=None, message=None)
+            if self.board.update(writable=True, reason=None, message=None) and self._finisher:
+                self._finisher.store_is_back()
 
     async def _follow_config(self) -> None:
         """New credentials count by themselves; another endpoint or authority means another way to

@@ -8,6 +8,7 @@ should be gone are deleted again. What has its term goes the same way (:mod:`.sh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Finisher:
         abort_uploads: Callable[[str], Coroutine[None, None, None]] | None = None,
         metrics: StoreMetrics | None = None,
         scan_seconds: float = SCAN_SECONDS,
-        retry_seconds: float = _RETRY_MIN_SECONDS,
+        retry_seconds: float | None = None,
     ) -> None:
         """``abort_uploads``: ends what an interrupted finaliser left of an MP4's upload."""
         self._target = target
@@ -80,7 +81,8 @@ class Finisher:
         self._metrics.retries.set_function(lambda: len(self._retries))
         self._metrics.pending.set_function(lambda: len(self._told) + (self._busy is not None))
         self._scan_seconds = scan_seconds
-        self._retry_seconds = retry_seconds
+        self._retry_seconds = retry_seconds or _RETRY_MIN_SECONDS
+        self._next_scan = 0.0
         self._told: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._settled: set[str] = set()
@@ -113,28 +115,35 @@ class Finisher:
             task.cancel()
             await asyncio.wait((task,))
 
+    def store_is_back(self) -> None:
+        """What failed because of the store is tried again at once."""
+        self._next_scan = 0.0
+        for retry in self._retries.values():
+            retry.at = 0.0
+        self._wake.set()
+
     async def run(self) -> None:
         """Endless; cancel it."""
-        next_scan = 0.0
         while True:
-            if time.monotonic() >= next_scan:
-                await self._scan()
-                next_scan = time.monotonic() + self._scan_seconds
+            if time.monotonic() >= self._next_scan:
+                pause = self._scan_seconds
+                if not await self._scan():
+                    pause = min(pause, _RETRY_MIN_SECONDS)
+                self._next_scan = time.monotonic() + pause
             while self._told:
                 uid = next(iter(self._told))
                 del self._told[uid]
                 await self._work_on(uid)
             self._wake.clear()
             now = time.monotonic()
-            due = min([next_scan, *(retry.at for retry in self._retries.values())])
-            try:
+            due = min([self._next_scan, *(retry.at for retry in self._retries.values())])
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), max(0.0, due - now))
-            except TimeoutError:
-                for uid, retry in self._retries.items():
-                    if retry.at <= time.monotonic():
-                        self._told[uid] = None
+            for uid, retry in self._retries.items():
+                if retry.at <= time.monotonic():
+                    self._told[uid] = None
 
-    async def _scan(self) -> None:
+    async def _scan(self) -> bool:
         now = datetime.now(UTC)
         try:
             deleted = await deleted_uids(self._target)
@@ -149,6 +158,8 @@ class Finisher:
                     self._told[uid] = None
         except TargetError as error:
             _log.warning("store_not_readable", reason=error.reason, error=str(error))
+            return False
+        return True
 
     async def _work_on(self, uid: str) -> None:
         """As a task, so that a deletion can end it without ending us."""

@@ -182,12 +182,10 @@ class TimelineReader:
                 retry_seconds = min(retry_seconds * 2, _RETRY_MAX_SECONDS)
             await asyncio.sleep(retry_seconds * random.uniform(0.5, 1.0))  # noqa: S311
 
-    async def acknowledge(self, dts: int) -> bool:
-        """Tells the hub that everything up to ``dts`` is durable. False: it did not hear it;
-        the next acknowledgement covers this one too."""
-        if self._timeline is None:
-            return False
-        body = TimelineAck(reader=self._reader, timeline=self._timeline, dts=dts)
+    async def acknowledge(self, timeline: str, dts: int) -> bool:
+        """Tells the hub that everything up to ``dts`` of ``timeline``, which may have ended, is
+        durable. False: it did not hear it; the next acknowledgement covers this one too."""
+        body = TimelineAck(reader=self._reader, timeline=timeline, dts=dts)
         try:
             async with self._session.post(
                 f"{self._url()}/v1/timeline/ack",

@@ -24,6 +24,7 @@ from sluice_operator.domain.owner import Owner
 __all__ = ["ingest_config", "ingest_template", "users_secrets"]
 
 _GRACE_SECONDS = 15
+_BRIDGE_BYTES = 1 << 30
 
 
 def ingest_config(
@@ -56,9 +57,16 @@ def ingest_config(
         pins=list(pins),
         auto_record=spec.auto_record,
         auto_recorded_until=auto_recorded_until,
-        spool_limit_bytes=settings.ingest_spool_bytes,
+        spool_limit_bytes=_spool_limit(spec, settings),
         drain=drain,
     )
+
+
+def _spool_limit(spec: LiveStreamSpec, settings: DomainSettings) -> int:
+    """Without autoRecord the disk only bridges what a recorder is away, and none was asked for."""
+    if spec.auto_record:
+        return settings.ingest_spool_bytes
+    return min(settings.ingest_spool_bytes, _BRIDGE_BYTES)
 
 
 def _pull_config(pull: Pull, settings: DomainSettings) -> PullConfig:

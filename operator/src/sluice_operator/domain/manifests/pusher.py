@@ -50,6 +50,7 @@ def pusher_config(
         guard=address_guard(settings),
         duplicate_of=claim.duplicate_of,
         cleared_target=claim.cleared_target,
+        claim_revision=claim.revision,
     )
 
 

@@ -1,0 +1,100 @@
+"""``python -m sluice_media store ls|cat``: what is in the store, for people in its pod.
+
+``ls`` prints one line for each file of each recording, tab-separated: uid, name, state, bytes,
+seconds, end, sha256. ``ls UID`` only those of one. ``cat UID NAME`` writes a finished file to
+standard output, e.g. through ``kubectl exec``. Where the store is and its keys come from the pod's
+own configuration and key files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from typing import BinaryIO
+
+import structlog
+
+from sluice_media.config import ConfigError, ConfigWatch
+from sluice_media.contract import StoreConfig, StoredResult
+from sluice_media.settings import PodSettings
+from sluice_media.store import keys
+from sluice_media.store.catalog import recording_uids
+from sluice_media.store.results import load_result, prefix_of
+from sluice_media.store.target import Target, TargetError, open_target
+
+__all__ = ["USAGE", "run"]
+
+USAGE = "ls [UID] | cat UID NAME"
+_EX_USAGE = 64
+
+
+class _CommandError(RuntimeError):
+    """What was asked for cannot be had; the text is a sentence."""
+
+
+def run(settings: PodSettings, words: Sequence[str], output: BinaryIO) -> int:
+    """Runs one command; returns the exit code: 0, 1 with a sentence on standard error, or 64 for
+    words that are no command."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        match list(words):
+            case ["ls"]:
+                work = _list(_open(settings), None, output)
+            case ["ls", uid] if keys.is_id(uid):
+                work = _list(_open(settings), uid, output)
+            case ["cat", uid, name] if keys.is_id(uid):
+                work = _cat(_open(settings), uid, name, output)
+            case _:
+                return _failed(f"usage: store {USAGE}", _EX_USAGE)
+        asyncio.run(work)
+    except (TargetError, ConfigError, _CommandError) as error:
+        return _failed(str(error))
+    except BrokenPipeError:
+        return _failed("nobody reads any more")
+    return 0
+
+
+def _failed(words: str, code: int = 1) -> int:
+    sys.stderr.write(f"{words}\n")
+    return code
+
+
+def _open(settings: PodSettings) -> Target:
+    watch = ConfigWatch(StoreConfig, settings.config_file, settings.keys_dir)
+    return open_target(watch.config.s3, settings.store_dir, watch.key)
+
+
+async def _list(target: Target, uid: str | None, output: BinaryIO) -> None:
+    async for result in _results(target, uid):
+        for file in result.files:
+            ended = file.ended_at.isoformat() if file.ended_at is not None else "-"
+            words = (
+                result.uid,
+                file.name,
+                file.state,
+                str(file.size_bytes) if file.size_bytes is not None else "-",
+                f"{file.duration_seconds:.3f}",
+                ended,
+                file.sha256 or "-",
+            )
+            output.write(("\t".join(words) + "\n").encode())
+    output.flush()
+
+
+async def _results(target: Target, uid: str | None) -> AsyncIterator[StoredResult]:
+    for known in [uid] if uid is not None else await recording_uids(target):
+        yield await load_result(target, known)
+
+
+async def _cat(target: Target, uid: str, name: str, output: BinaryIO) -> None:
+    result = await load_result(target, uid)
+    file = next((f for f in result.files if f.name == name), None)
+    if file is None:
+        raise _CommandError(f"recording {uid} has no file {name}; it is {result.state}")
+    if file.state != "Ready":
+        raise _CommandError(f"{name} is {file.state}")
+    key = keys.mp4_key(await prefix_of(target, uid), uid, file.index)
+    async for part in target.stream(key):
+        await asyncio.to_thread(output.write, part)
+    await asyncio.to_thread(output.flush)
