@@ -16,6 +16,7 @@ from sluice_operator.domain.manifests.recorder import (
     RecorderOrders,
     recorder_config,
     recording_prefix,
+    retention_of,
 )
 from sluice_operator.domain.observed import ObservedRecording, Raw
 from sluice_operator.domain.owner import Owner, Stored
@@ -144,9 +145,7 @@ def store_call(
         name=owner.name,
         prefix=recording_prefix(owner),
         recorder_gone=recorder_gone,
-        retention_seconds=spec.retention.seconds,
-        keep_original=spec.retention.keep_original,
-        original_seconds=spec.retention.original_seconds,
+        **retention_of(spec).model_dump(),
     )
     document = body.model_dump(by_alias=True, mode="json")
     return StoreCall(store_name(observed.raw), document, occasion, delete)

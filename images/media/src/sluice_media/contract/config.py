@@ -16,6 +16,7 @@ __all__ = [
     "PullConfig",
     "PusherConfig",
     "RecorderConfig",
+    "Retention",
     "RingPin",
     "S3Target",
     "StoreConfig",
@@ -117,6 +118,16 @@ class DesiredState(StrEnum):
     STOPPED = "Stopped"
 
 
+class Retention(Model):
+    """For how long a store keeps what was recorded. May change at any time."""
+
+    retention_seconds: Seconds | None = None
+    """A file goes so long after its end; None: never."""
+    keep_original: bool = False
+    """True: chunks and playlist stay for ``original_seconds`` beside the MP4."""
+    original_seconds: Seconds = 604_800
+
+
 class S3Target(Model):
     """Storage that speaks S3. Credentials are in S3_ACCESS_KEY_FILE and S3_SECRET_KEY_FILE."""
 
@@ -155,6 +166,8 @@ class RecorderConfig(PodConfig):
     """None: the claim that is mounted at STORE_DIR."""
     uri_base: str = ""
     """What stands before a key in ``files[].original_uri``; the store's has the same value."""
+    retention: Retention = Retention()
+    """Written beside the chunks, so that the store needs nobody to finish them rightly."""
     spool_limit_bytes: int = 1 << 30
     """Of closed chunks that the store has not taken yet."""
 
@@ -201,7 +214,7 @@ class StoreConfig(PodConfig):
     """Of SPOOL_DIR, for the MP4 that is being made; None: as much as the disk has."""
 
 
-class StoredRecording(Model):
+class StoredRecording(Retention):
     """What the operator tells a store of one Recording: ``PUT /v1/recordings/<uid>``."""
 
     uid: str
@@ -210,8 +223,3 @@ class StoredRecording(Model):
     recorder_gone: bool = False
     """True: no recorder will ever write again. What is in the store is all there will be, also
     when its journal is not marked as done."""
-    retention_seconds: Seconds | None = None
-    """A file goes so long after its end; None: never. May change at any time."""
-    keep_original: bool = False
-    """True: chunks and playlist stay for ``original_seconds`` beside the MP4."""
-    original_seconds: Seconds = 604_800

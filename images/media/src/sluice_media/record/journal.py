@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from sluice_media.contract import Gap, Model, RecorderConfig, TimelineAnchor, TrackInfo
+from sluice_media.contract import Gap, Model, RecorderConfig, Retention, TimelineAnchor, TrackInfo
 
 __all__ = [
     "ChunkEntry",
@@ -114,6 +114,8 @@ class RecordingHead(Model):
     minimum_seconds: int
     rearm_seconds: int
     desired_state: str
+    retention: Retention = Retention()
+    """As it was when this was written; what the store was told itself is newer."""
 
 
 class Completion(Model):
@@ -138,6 +140,7 @@ def recording_head(config: RecorderConfig, before: RecordingHead | None) -> Reco
         minimum_seconds=config.minimum_seconds,
         rearm_seconds=config.rearm_seconds,
         desired_state=config.desired_state.value,
+        retention=config.retention,
     )
     if stream is not None:
         named = {

@@ -154,11 +154,12 @@ async def load_view(target: Target, uid: str) -> RecordingView:
     request = await load_request(target, uid)
     prefix = request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"
     journals = await load_journals(target, prefix)
+    head = await load(target, keys.head_key(prefix), RecordingHead)
     view = RecordingView(
         uid=uid,
         prefix=prefix,
-        request=request,
-        head=await load(target, keys.head_key(prefix), RecordingHead),
+        request=request or _by_the_recorder(uid, prefix, head),
+        head=head,
         done=await load(target, keys.done_key(prefix), Completion),
         journals=journals,
         files=merge(journals),
@@ -168,3 +169,10 @@ async def load_view(target: Target, uid: str) -> RecordingView:
         if result is not None:
             view.results[file.index] = result
     return view
+
+
+def _by_the_recorder(uid: str, prefix: str, head: RecordingHead | None) -> StoredRecording | None:
+    """Before the operator said anything: as the recorder was told."""
+    if head is None:
+        return None
+    return StoredRecording(uid=uid, name=head.name, prefix=prefix, **head.retention.model_dump())

@@ -17,6 +17,7 @@ import structlog
 from sluice_media.contract import Model, StoredResult
 from sluice_media.store import keys
 from sluice_media.store.catalog import load
+from sluice_media.store.metrics import StoreMetrics
 from sluice_media.store.target import Target, TargetError
 
 __all__ = ["Deleter", "Deletion", "deleted_uids", "load_deletion"]
@@ -62,8 +63,10 @@ class Deleter:
         release: Callable[[str], Awaitable[None]],
         abort_uploads: Callable[[str], Awaitable[None]],
         on_change: Callable[[str], None],
+        metrics: StoreMetrics | None = None,
         scan_seconds: float = _SCAN_SECONDS,
     ) -> None:
+        self._metrics = metrics or StoreMetrics()
         self._target = target
         self._release = release
         self._abort_uploads = abort_uploads
@@ -131,6 +134,8 @@ class Deleter:
         while batch := await self._some_of(own) or await self._some_of(known.prefix):
             await self._target.delete(*batch)
             count += len(batch)
+        if known.done_at is None:
+            self._metrics.deleted.inc()
         if known.done_at is None or count:
             done = known.model_copy(update={"done_at": datetime.now(UTC)})
             await self._target.put(keys.deletion_key(uid), done.to_json().encode())

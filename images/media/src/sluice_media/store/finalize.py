@@ -81,6 +81,8 @@ class FinalizeJob:
     stream_title: str
     uri_base: str
     file: MergedFile
+    scratch_limit_bytes: int | None = None
+    """What the scratch folder's volume may hold, where that is less than its disk has."""
     timings: Timings = field(default_factory=Timings)
 
     @property
@@ -146,7 +148,7 @@ async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedF
 
     Raises FinalizeError and TargetError; then nothing is left behind but the chunks."""
     try:
-        if await asyncio.to_thread(_has_room, scratch, job.file, target.root is not None):
+        if await asyncio.to_thread(_has_room, scratch, job, target.root is not None):
             return await _by_scratch(target, job, scratch / job.name)
         return await _by_stream(target, job)
     except (ChildError, ChunkError, FragmentError) as error:
@@ -155,11 +157,13 @@ async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedF
         raise FinalizeError(f"the scratch folder cannot be used: {error.strerror}") from error
 
 
-def _has_room(scratch: Path, file: MergedFile, must: bool) -> bool:
+def _has_room(scratch: Path, job: FinalizeJob, must: bool) -> bool:
     """Raises TargetError/NoSpace where there is no other way than by the scratch folder."""
     scratch.mkdir(parents=True, exist_ok=True)
     stat = os.statvfs(scratch)
-    available, needed = stat.f_bavail * stat.f_frsize, scratch_bytes(file)
+    available, needed = stat.f_bavail * stat.f_frsize, scratch_bytes(job.file)
+    if not must and job.scratch_limit_bytes is not None:
+        available = min(available, job.scratch_limit_bytes)
     _log.info("scratch_space", needed_bytes=needed, available_bytes=available)
     if available >= needed:
         return True

@@ -90,6 +90,7 @@ class StoreRole:
             target,
             scratch,
             uri_base=lambda: self._watch.config.uri_base,
+            scratch_limit_bytes=lambda: self._watch.config.scratch_limit_bytes,
             on_change=self._note_change,
             on_busy=self._note_busy,
             on_leftover=lambda uid: deleter.wake(uid),
@@ -101,6 +102,7 @@ class StoreRole:
             release=finisher.release,
             abort_uploads=abort_uploads,
             on_change=self._note_change,
+            metrics=self.metrics,
         )
         self._counter = Counter(
             target, lambda: self._watch.config, lambda: finisher.growing, self._note_count

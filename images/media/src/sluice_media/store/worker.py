@@ -61,6 +61,7 @@ class Finisher:
         scratch: Path,
         *,
         uri_base: Callable[[], str],
+        scratch_limit_bytes: Callable[[], int | None] = lambda: None,
         on_change: Callable[[str], None],
         on_busy: Callable[[str | None], None],
         on_leftover: Callable[[str], None] = lambda uid: None,
@@ -73,6 +74,7 @@ class Finisher:
         self._target = target
         self._scratch = scratch
         self._uri_base = uri_base
+        self._scratch_limit_bytes = scratch_limit_bytes
         self._on_change = on_change
         self._on_busy = on_busy
         self._on_leftover = on_leftover
@@ -245,6 +247,7 @@ class Finisher:
             stream_title=(head.stream_title or head.stream_name) if head else "",
             uri_base=self._uri_base(),
             file=file,
+            scratch_limit_bytes=self._scratch_limit_bytes(),
         )
         began = time.monotonic()
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import DesiredState, RecorderConfig, S3Target, StreamRef
+from sluice_media.contract import DesiredState, RecorderConfig, Retention, S3Target, StreamRef
 from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.api.v1alpha1.common import Workload
 from sluice_operator.domain.manifests.keys import own_token
@@ -16,7 +16,7 @@ from sluice_operator.domain.manifests.pod import PodShape, pod_template
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["RecorderOrders", "recorder_config", "recorder_job", "recording_prefix"]
+__all__ = ["RecorderOrders", "recorder_config", "recorder_job", "recording_prefix", "retention_of"]
 
 _GRACE_SECONDS = 30
 """A recorder flushes within 20 s of SIGTERM."""
@@ -42,6 +42,14 @@ class RecorderOrders:
     spool_limit_bytes: int
 
 
+def retention_of(spec: RecordingSpec) -> Retention:
+    return Retention(
+        retention_seconds=spec.retention.seconds,
+        keep_original=spec.retention.keep_original,
+        original_seconds=spec.retention.original_seconds,
+    )
+
+
 def recorder_config(owner: Owner, spec: RecordingSpec, orders: RecorderOrders) -> RecorderConfig:
     return RecorderConfig(
         namespace=owner.namespace,
@@ -57,6 +65,7 @@ def recorder_config(owner: Owner, spec: RecordingSpec, orders: RecorderOrders) -
         split_seconds=spec.split_seconds,
         max_duration_seconds=spec.max_duration_seconds,
         session_started_at=orders.session_started_at,
+        retention=retention_of(spec),
         s3=orders.s3,
         uri_base=orders.uri_base,
         spool_limit_bytes=orders.spool_limit_bytes,
