@@ -218,6 +218,7 @@ class Recorder:
         self.spool_fault = SpoolFault.of(error)
         self._cutter.abandon()
         _log.error("spool_broken", reason=self.spool_fault.reason)
+        self._publish()  # an attempt may be over before its first turn to say anything
 
     async def _flush(self) -> None:
         try:
