@@ -55,6 +55,8 @@ class Doorbell:
             wait = chosen.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL_BYTES)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
         self._loop.remove_reader(self._socket)
+        # uvloop made it non-blocking; libsrt, which sleeps in its reads, would spin.
+        self._socket.setblocking(os.get_blocking(descriptor))
         os.dup2(self._socket.fileno(), descriptor, inheritable=False)
 
     def take_back(self) -> None:
@@ -91,7 +93,6 @@ class Doorbell:
 
     def _look(self) -> None:
         """Leaves a handshake for libsrt, and discards whatever else comes first."""
-        # Not set to be non-blocking: libsrt shares the socket's flags, and would spin.
         for _ in range(_MAX_LOOKS):
             try:
                 head = self._socket.recv(_HANDSHAKE_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
