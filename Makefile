@@ -36,7 +36,9 @@ test: packages ## all tests: unit, media, cluster
 
 .PHONY: test-unit
 test-unit: ## unit and media tests: no cluster needed
-	@$(bin)/python -m pytest tests/unit tests/media -m "not alone" -n 4 --dist worksteal $(PYTEST_ARGS)
+	@$(kube) binaries --only versitygw > /dev/null
+	python3 tests/environment.py tests/requirements-moto.lock > /dev/null
+	$(bin)/python -m pytest tests/unit tests/media -m "not alone" -n 4 --dist worksteal $(PYTEST_ARGS)
 	$(bin)/python -m pytest tests/media -m alone $(PYTEST_ARGS)
 
 .PHONY: test-cluster

@@ -1,7 +1,7 @@
 """The tests' own Python environment: made once per lock file, outside the checkout.
 
 ``python3 tests/environment.py [LOCK]`` prints the path of its ``bin`` folder; needs nothing but the
-the standard library, because it is what brings everything else.
+standard library, because it is what brings everything else.
 """
 
 from __future__ import annotations
