@@ -37,7 +37,7 @@ def test_what_comes_in_goes_out_over_each_protocol_frame_by_frame(
     gateway_authority(kube, sluice)
     kube.apply(
         livestream("show", resumeWindowSeconds=2),
-        recording("sink", "sink"),
+        recording("sink", "sink", minimumSeconds=0),
         secret("rtmp", key="key"),
         secret("srt", passphrase=PASSPHRASE, streamid="a/b?c=d&e"),
     )
