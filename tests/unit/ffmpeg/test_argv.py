@@ -46,6 +46,12 @@ def test_probes_beyond_the_first_unit_of_every_track() -> None:
     assert int(options["-analyzeduration"]) > SPEC.probe_us
 
 
+def test_pieces_are_read_byte_after_byte_from_local_files_only() -> None:
+    argv = mp4_argv(replace(SPEC, listing=Path("/scratch/r-001.chunks")))
+    assert ("-i", "concatf:/scratch/r-001.chunks") in pairs(argv)
+    assert ("-protocol_whitelist", "concatf,file") in pairs(argv)
+
+
 def test_hevc_is_tagged_as_players_want_it() -> None:
     assert ("-tag:v", "hvc1") in pairs(mp4_argv(replace(SPEC, video=Codec.HEVC)))
 

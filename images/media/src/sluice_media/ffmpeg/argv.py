@@ -27,7 +27,7 @@ _AUDIO_FRAGMENT_US = 4_000_000
 
 @dataclass(slots=True, frozen=True)
 class Mp4Spec:
-    """One MP4 to be made of MPEG-TS bytes that arrive on standard input."""
+    """One MP4 to be made of MPEG-TS bytes."""
 
     output: Path | None
     """None: standard output, which cannot be gone back in. The MP4 is then one of fragments, a
@@ -41,20 +41,29 @@ class Mp4Spec:
     """Bytes up to and including the first unit of every track."""
     probe_us: int
     """Media time up to that unit, microseconds."""
+    listing: Path | None = None
+    """A file with a line ``file:PATH`` for each piece of the input; None: standard input."""
 
 
 def mp4_argv(spec: Mp4Spec) -> list[str]:
-    """The argument list that copies TS from ``pipe:0`` into one MP4 with its index in front.
+    """The argument list that copies TS into one MP4 with its index in front.
+
+    Pieces are read by the protocol ``concatf``, byte after byte, never by the demuxer ``concat``,
+    which adds 0.09 s at every join.
 
     Of fragments: ``delay_moov``, because without it the head is written before the first ADTS
     frame told the audio's configuration, and players refuse the file.
 
     Raises ValueError when there is neither a video nor an audio track."""
+    reading: dict[str, object] = {
+        "format": "mpegts",
+        "probesize": spec.probe_bytes + _PROBE_MARGIN_BYTES,
+        "analyzeduration": spec.probe_us + _PROBE_MARGIN_US,
+    }
+    if spec.listing is not None:
+        reading["protocol_whitelist"] = "concatf,file"
     source = ffmpeg.input(
-        "pipe:0",
-        format="mpegts",
-        probesize=spec.probe_bytes + _PROBE_MARGIN_BYTES,
-        analyzeduration=spec.probe_us + _PROBE_MARGIN_US,
+        "pipe:0" if spec.listing is None else f"concatf:{spec.listing}", **reading
     )
     tracks = []
     options: dict[str, object] = {

@@ -68,6 +68,11 @@ class ChunkSource:
                 task.cancel()
             await asyncio.gather(*(task for task, _ in ahead), return_exceptions=True)
 
+    async def check(self) -> None:
+        """Reads everything once and holds it against the digests. Raises as :meth:`blocks`."""
+        for chunk in self.chunks:
+            await self._fetch(chunk)
+
     @staticmethod
     def _fits(count: int, held: int, chunk: MergedChunk) -> bool:
         return count < AHEAD_CHUNKS and held + chunk.entry.size_bytes <= AHEAD_BYTES

@@ -1,8 +1,9 @@
 """Makes one MP4 of one file's chunks.
 
-The chunks' bytes, one after another, are exactly the stream that was recorded; they are piped into
-ONE FFmpeg that copies (never the concat demuxer: it adds 0.09 s at every join). What it wrote is
-hashed, measured and brought to its place; only then may the chunks go.
+The chunks' bytes, one after another, are exactly the stream that was recorded; ONE FFmpeg copies
+them (never by the concat demuxer: it adds 0.09 s at every join). It reads them from a claim itself;
+what comes from a bucket, or overlaps, is piped into it. What it wrote is hashed, measured and
+brought to its place; only then may the chunks go.
 
 The MP4 needs as much scratch space as its chunks have bytes, for its index is moved to the front
 at the end. In a bucket's store pod, where that space is the pod's own, an MP4 that would not fit is
@@ -15,9 +16,10 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import resource
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +32,7 @@ from sluice_media.ffmpeg.process import Child, ChildError, start_child
 from sluice_media.record.merge import MergedFile
 from sluice_media.store.chunk_source import ChunkError, ChunkSource
 from sluice_media.store.fragments import FragmentCounter, FragmentError
-from sluice_media.store.keys import mp4_key, mp4_name
+from sluice_media.store.keys import chunk_key, mp4_key, mp4_name
 from sluice_media.store.target import Target, TargetError, Written
 from sluice_media.units import TICKS_PER_SECOND, Codec, TrackKind
 
@@ -49,6 +51,7 @@ NICE = 10
 _STALL_SECONDS = 600.0
 _SCRATCH_MARGIN_BYTES = 64 << 20
 _READ_BYTES = 1 << 20
+_OTHER_FILES = 256
 _COMPLETE_SHARE = 0.98
 """Of the frames and of the seconds recorded an MP4 must hold so many. Not all: a decoder joins the
 two fields of an interlaced picture, and a demuxer drops what is damaged."""
@@ -249,8 +252,56 @@ async def _feed_or_stop(target: Target, job: FinalizeJob, child: Child) -> None:
 
 
 async def _remux(target: Target, job: FinalizeJob, spec: Mp4Spec) -> None:
+    chunks = job.file.chunks
+    is_whole = all(chunk.skip_through is None for chunk in chunks)
+    if target.root is not None and is_whole and _may_open(len(chunks)):
+        await _remux_files(target, target.root, job, spec)
+        return
     async with start_child(mp4_argv(spec), stdin=True, nice=NICE, io_idle=True) as child:
         await _feed(target, job, child)
+
+
+async def _remux_files(target: Target, root: Path, job: FinalizeJob, spec: Mp4Spec) -> None:
+    """FFmpeg reads whole chunks where they lie; beside it they are held against their digests."""
+    assert spec.output is not None
+    file = job.file
+    keys = (chunk_key(job.prefix, chunk.attempt, chunk.entry.name) for chunk in file.chunks)
+    listing = spec.output.with_suffix(".chunks")
+    source = ChunkSource(target, job.prefix, file.chunks, file.tracks)
+    text = "".join(f"file:{root / key}\n" for key in keys)
+    await asyncio.to_thread(listing.write_text, text)
+    checking = asyncio.create_task(source.check())
+    try:
+        argv = mp4_argv(replace(spec, listing=listing))
+        try:
+            async with (
+                start_child(argv, nice=NICE, io_idle=True) as child,
+                asyncio.timeout(_STALL_SECONDS + file.size_bytes / (2 << 20)),
+            ):
+                await child.finish()
+        except ChildError:
+            await checking  # which knows better what is wrong with a chunk
+            raise
+        await checking
+    except TimeoutError:
+        raise FinalizeError("ffmpeg did not get any further") from None
+    finally:
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
+        await asyncio.to_thread(_discard, listing)
+        job.timings.chunk_hash_cpu_seconds = source.hash_seconds
+
+
+def _may_open(count: int) -> bool:
+    """FFmpeg opens all pieces at once: raises the limit for it, as far as that is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_FILES
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return True
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        return False
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    return True
 
 
 async def _feed(target: Target, job: FinalizeJob, child: Child) -> None:
