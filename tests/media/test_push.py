@@ -4,7 +4,6 @@ refuses, and peers that are no RTMP server at all."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,11 +30,6 @@ CANARY = "canary-5f2e9c-stream-key"
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("clips")
-
-
-@pytest.fixture(scope="module")
 def short(clips: Path) -> Clip:
     return make_clip(clips / "short.flv", seconds=5, video="320x180", gop=25)
 
@@ -43,12 +37,6 @@ def short(clips: Path) -> Clip:
 @pytest.fixture(scope="module")
 def long(clips: Path) -> Clip:
     return make_clip(clips / "long.flv", seconds=60, video="320x180", gop=25)
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[RtmpTarget]:
-    with listening(RtmpTarget(HOST, free_port(HOST), tmp_path / "got.flv")) as made:
-        yield made
 
 
 async def test_every_frame_arrives_and_the_end_of_the_session_is_an_orderly_one(

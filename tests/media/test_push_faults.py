@@ -8,7 +8,6 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,11 +28,6 @@ CANARY = "canary-5f2e9c-secret"
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("clips")
-
-
-@pytest.fixture(scope="module")
 def short(clips: Path) -> Clip:
     return make_clip(clips / "short.flv", seconds=3, video="320x180", gop=25)
 
@@ -50,12 +44,6 @@ def thin(clips: Path) -> Clip:
     return make_clip(
         clips / "thin.flv", seconds=40, video="320x180", audio_hz=None, gop=50, x264=rate
     )
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[RtmpTarget]:
-    with listening(RtmpTarget(HOST, free_port(HOST), tmp_path / "got.flv")) as made:
-        yield made
 
 
 def port_of(target: RtmpTarget) -> int:

@@ -30,7 +30,6 @@ from tests.media.push_rig import (
     broadcast,
     class_of,
     finish,
-    listening,
     running_push,
 )
 from tests.support.frames import runs
@@ -43,11 +42,6 @@ CANARY = "canary-5f2e9c-stream-key"
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("clips")
-
-
-@pytest.fixture(scope="module")
 def short(clips: Path) -> Clip:
     return make_clip(clips / "short.flv", seconds=5, video="320x180", gop=25)
 
@@ -55,12 +49,6 @@ def short(clips: Path) -> Clip:
 @pytest.fixture(scope="module")
 def long(clips: Path) -> Clip:
     return make_clip(clips / "long.flv", seconds=60, video="320x180", gop=25)
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[RtmpTarget]:
-    with listening(RtmpTarget(HOST, free_port(HOST), tmp_path / "got.flv")) as made:
-        yield made
 
 
 async def test_a_name_that_does_not_resolve(short: Clip, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import ipaddress
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from tests.media.s3_rig import BucketPod, leave_recording
 from tests.media.test_store import PREFIX, UID, result
 from tests.media.test_store_faults import running_store, status
 from tests.support.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, key_reader, s3_server
-from tests.support.s3_proxy import Fault, Kind, S3Proxy, s3_proxy
+from tests.support.s3_proxy import Fault, Kind, S3Proxy
 
 NAME = keys.mp4_name(UID, 1)
 
@@ -40,24 +40,6 @@ NAME = keys.mp4_name(UID, 1)
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     return make_clip(tmp_path_factory.mktemp("clip") / "av.flv", seconds=14, gop=50)
-
-
-@pytest.fixture(scope="module")
-def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running_server: S3Server) -> S3Server:
-    running_server.empty()
-    return running_server
-
-
-@pytest.fixture
-async def proxy(server: S3Server) -> AsyncIterator[S3Proxy]:
-    async with s3_proxy(server.port) as proxy:
-        yield proxy
 
 
 def assert_whole(server: S3Server, clip: Clip, found: StoredResult) -> None:

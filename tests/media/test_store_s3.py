@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,26 +20,8 @@ from sluice_media.store.target import (
     TargetError,
     open_target,
 )
-from tests.support.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, key_reader, s3_server
-from tests.support.s3_proxy import Fault, Kind, S3Proxy, s3_proxy
-
-
-@pytest.fixture(scope="module")
-def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with s3_server(tmp_path_factory.mktemp("s3")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(running_server: S3Server) -> S3Server:
-    running_server.empty()
-    return running_server
-
-
-@pytest.fixture
-async def proxy(server: S3Server) -> AsyncIterator[S3Proxy]:
-    async with s3_proxy(server.port) as proxy:
-        yield proxy
+from tests.support.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, key_reader
+from tests.support.s3_proxy import Fault, Kind, S3Proxy
 
 
 def assert_without_keys(*texts: object) -> None:

@@ -104,3 +104,17 @@ class SpoolReader:
             dts = min(last.values())
         ack = TimelineAck(reader=self.reader.id, timeline=timeline.id, dts=dts)
         assert self.world.hub.readers.acknowledge(ack, self.world.now)
+
+
+def sent(publisher: Publisher, track: int = 0) -> list[bytes]:
+    return [unit.payload for unit in publisher.sent if unit.track == track]
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.seg"))
+
+
+def started(world: World) -> int:
+    timeline = world.hub.output.timeline
+    assert timeline is not None
+    return timeline.started_us

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import HUB_PORT, IngestConfig, PullConfig, RingPin
+from sluice_media.contract import (
+    HUB_PORT,
+    PULL_DIR,
+    SRT_PASSPHRASE_FILE,
+    IngestConfig,
+    PullConfig,
+    RingPin,
+)
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.api.v1alpha1.source import Pull
@@ -14,8 +21,7 @@ from sluice_operator.domain.manifests.guard import address_guard
 from sluice_operator.domain.manifests.keys import (
     own_token,
     publisher_keys,
-    pull_uri,
-    srt_passphrase,
+    users_key,
 )
 from sluice_operator.domain.manifests.pod import KeyMount, PodShape, pod_template
 from sluice_operator.domain.observed import DomainSettings
@@ -99,10 +105,10 @@ def _keys(owner: Owner, spec: LiveStreamSpec) -> tuple[KeyMount, ...]:
     if push is not None:
         found = [*publisher_keys(owner), *found]
         if push.srt is not None and push.srt.passphrase_secret_ref is not None:
-            found.append(srt_passphrase(push.srt.passphrase_secret_ref))
+            found.append(users_key(SRT_PASSPHRASE_FILE, push.srt.passphrase_secret_ref))
     for index, source in enumerate(pull.uris if pull is not None else ()):
         if source.uri_secret_ref is not None:
-            found.append(pull_uri(index, source.uri_secret_ref))
+            found.append(users_key(f"{PULL_DIR}/{index}", source.uri_secret_ref))
     return tuple(found)
 
 

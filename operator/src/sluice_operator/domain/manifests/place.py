@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sluice_media.contract import S3Target
+from sluice_media.contract import (
+    S3_ACCESS_KEY_FILE,
+    S3_CA_FILE,
+    S3_SECRET_KEY_FILE,
+    S3_SESSION_TOKEN_FILE,
+    S3Target,
+)
 from sluice_operator.api.v1alpha1 import MediaStoreSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.api.v1alpha1.mediastore import S3
-from sluice_operator.domain.manifests.keys import s3_access, s3_ca, s3_secret, s3_session
+from sluice_operator.domain.manifests.keys import users_key
 from sluice_operator.domain.manifests.pod import KeyMount
 from sluice_operator.domain.names import child_name
 from sluice_operator.domain.observed import Raw
@@ -81,7 +87,7 @@ def _refs(s3: S3) -> tuple[SecretKeyRef | None, ...]:
 
 
 def _keys(s3: S3) -> tuple[KeyMount, ...]:
-    mounts = (s3_access, s3_secret, s3_session, s3_ca)
+    files = (S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE, S3_SESSION_TOKEN_FILE, S3_CA_FILE)
     return tuple(
-        mount(ref) for mount, ref in zip(mounts, _refs(s3), strict=True) if ref is not None
+        users_key(file, ref) for file, ref in zip(files, _refs(s3), strict=True) if ref is not None
     )

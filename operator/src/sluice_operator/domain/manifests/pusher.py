@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from sluice_media.contract import PusherConfig, StreamRef
+from sluice_media.contract import (
+    STREAM_KEY_FILE,
+    TARGET_CA_FILE,
+    TARGET_PASSPHRASE_FILE,
+    TARGET_URI_FILE,
+    PusherConfig,
+    StreamRef,
+)
 from sluice_operator.api.v1alpha1 import RestreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef, Workload
 from sluice_operator.domain.claims import Claim
 from sluice_operator.domain.manifests.guard import address_guard
 from sluice_operator.domain.manifests.keys import (
     own_token,
-    stream_key,
-    target_ca,
-    target_passphrase,
-    target_uri,
+    users_key,
 )
 from sluice_operator.domain.manifests.pod import KeyMount, PodShape, pod_template
 from sluice_operator.domain.names import RESTART_ANNOTATION
@@ -68,9 +72,9 @@ def users_secrets(spec: RestreamSpec) -> tuple[SecretKeyRef, ...]:
 
 def _users_keys(spec: RestreamSpec) -> list[tuple[KeyMount, SecretKeyRef]]:
     given = (
-        (target_uri, spec.uri_secret_ref),
-        (stream_key, spec.stream_key_secret_ref),
-        (target_passphrase, spec.passphrase_secret_ref),
-        (target_ca, spec.ca_secret_ref),
+        (TARGET_URI_FILE, spec.uri_secret_ref),
+        (STREAM_KEY_FILE, spec.stream_key_secret_ref),
+        (TARGET_PASSPHRASE_FILE, spec.passphrase_secret_ref),
+        (TARGET_CA_FILE, spec.ca_secret_ref),
     )
-    return [(mount(ref), ref) for mount, ref in given if ref is not None]
+    return [(users_key(file, ref), ref) for file, ref in given if ref is not None]
