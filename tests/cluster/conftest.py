@@ -59,6 +59,15 @@ def sluice(cluster: Cluster) -> Cluster:
 
 
 @pytest.fixture
+def breakable_system(sluice: Cluster, request: pytest.FixtureRequest) -> Kubectl:
+    """kubectl in Sluice's own namespace, for those who stop or kill what all tests share."""
+    marks = ("alone", "own_operator")
+    if not any(request.node.get_closest_marker(mark) for mark in marks):
+        pytest.fail(f"a test that breaks Sluice's own pods must be marked as one of {marks}")
+    return sluice.system
+
+
+@pytest.fixture
 def kube(sluice: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     """kubectl in a namespace of the test's own, in which only restricted pods may run."""
     name = f"t-{secrets.token_hex(4)}"
@@ -82,8 +91,12 @@ def _tell_all(kubectl: Kubectl) -> None:
     for pod in kubectl.list("pods"):
         name = pod["metadata"]["name"]
         print(f"--- {name}\n", kubectl("logs", name, "--tail=40", check=False)[-5000:])
-    operator = kubectl.within(SYSTEM_NAMESPACE)
-    print("--- operator\n", operator("logs", "deploy/sluice-operator", "--tail=60", check=False))
+    system = kubectl.within(SYSTEM_NAMESPACE)
+    print(system("get", "pods", check=False))
+    print("--- operator\n", system("logs", "deploy/sluice-operator", "--tail=60", check=False))
+    gateway = system("logs", "deploy/sluice-gateway", "--since=5m", check=False)
+    ours = [line for line in gateway.splitlines() if kubectl.namespace in line]
+    print("--- gateway", *ours[-60:], sep="\n")
 
 
 @pytest.fixture(scope="session")

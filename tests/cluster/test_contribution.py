@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Cluster, publish_url, refused_for
+from tests.cluster.conftest import publish_url, refused_for
 from tests.support.frames import decode_errors, make_clip, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, secret
@@ -171,8 +171,9 @@ def test_a_killed_ingest_pod_costs_no_frame_and_the_encoder_stays_connected(
     assert run.first == 0
 
 
+@pytest.mark.alone
 def test_a_killed_gateway_costs_the_encoders_reconnect_and_nothing_else(
-    kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
+    kube: Kubectl, breakable_system: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
     kube.apply(livestream("steady", resumeWindowSeconds=60), recording("steady", "steady"))
     url = publish_url(kube, "steady")
@@ -180,9 +181,9 @@ def test_a_killed_gateway_costs_the_encoders_reconnect_and_nothing_else(
         kube.wait("recording", "steady", lambda o: o["status"].get("recording"), why="records")
         session = kube.status("livestream", "steady")["startedAt"]
         time.sleep(6)
-        sluice.system("delete", "pod", "-l", GATEWAY, "--force", "--grace-period=0")
+        breakable_system("delete", "pod", "-l", GATEWAY, "--force", "--grace-period=0")
         first.wait_refused(20)
-        sluice.system("rollout", "status", "deployment/sluice-gateway", "--timeout=60s")
+        breakable_system("rollout", "status", "deployment/sluice-gateway", "--timeout=60s")
     with Publisher(clip, url, start_seconds=60):
         on_air(kube, "steady", "Primary")
         assert kube.status("livestream", "steady")["startedAt"] == session

@@ -49,7 +49,11 @@ def pods(kube: Kubectl) -> dict[str, int]:
 
 
 def test_a_killed_operator_is_no_event_for_anything_on_air(
-    kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
+    kube: Kubectl,
+    sluice: Cluster,
+    breakable_system: Kubectl,
+    clip: Path,
+    tmp_path: Path,
 ) -> None:
     host = address_towards(sluice.node_ip)
     kube.apply(livestream("calm"), secret("target-key", key="key"), recording("calm", "calm"))
@@ -70,8 +74,8 @@ def test_a_killed_operator_is_no_event_for_anything_on_air(
         time.sleep(12)
         before = pods(kube)
         killed_at = time.time()
-        sluice.system("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--force")
-        sluice.system("rollout", "status", "deployment/sluice-operator", "--timeout=120s")
+        breakable_system("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--force")
+        breakable_system("rollout", "status", "deployment/sluice-operator", "--timeout=120s")
         time.sleep(25)
         assert pods(kube) == before
         if sluice.audit_log is not None:

@@ -134,11 +134,11 @@ def test_a_recording_that_was_deleted_or_stopped_does_not_come_back(
 @pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_sessions_that_no_operator_saw_are_recorded_all_the_same(
-    kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
+    kube: Kubectl, breakable_system: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
     kube.apply(livestream("away", autoRecord=True))
     url = publish_url(kube, "away")
-    with installed_operator_paused(sluice.system):
+    with installed_operator_paused(breakable_system):
         with Publisher(clip, url):
             time.sleep(15)
         time.sleep(15)  # the resume window passes
@@ -160,14 +160,14 @@ def test_sessions_that_no_operator_saw_are_recorded_all_the_same(
 @pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_a_recording_deleted_while_no_operator_was_there_does_not_come_back(
-    kube: Kubectl, sluice: Cluster, clip: Path
+    kube: Kubectl, breakable_system: Kubectl, clip: Path
 ) -> None:
     kube.apply(livestream("gone", autoRecord=True))
     with Publisher(clip, publish_url(kube, "gone"), loop=True):
         [made] = wait_automatic(kube, "gone", 1)
         name = made["metadata"]["name"]
         kube.wait("recording", name, lambda o: o["status"].get("recording"), why="records")
-        with installed_operator_paused(sluice.system):
+        with installed_operator_paused(breakable_system):
             kube("delete", "recording", name, "--wait=false")
             # The finalizer holds it: nobody is there to take it off.
             assert kube.find("recording", name) is not None
