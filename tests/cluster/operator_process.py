@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -170,17 +169,6 @@ def _minds_all(deployment: dict[str, Any]) -> bool:
     containers = deployment["spec"]["template"]["spec"]["containers"]
     env = {e["name"]: e.get("value") for c in containers for e in c.get("env", ())}
     return not env.get("SLUICE_WATCH_NAMESPACES")
-
-
-@contextmanager
-def own_namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
-    """kubectl in a namespace that goes with the test."""
-    name = f"eng-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    try:
-        yield kubectl.within(name)
-    finally:
-        kubectl("delete", "namespace", name, "--wait=false")
 
 
 def _free_port() -> int:
