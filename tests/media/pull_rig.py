@@ -28,6 +28,7 @@ from sluice_media.pull import (
     run_pull,
 )
 from sluice_media.units import AccessUnit
+from tests.support import clip_store
 
 __all__ = [
     "LOOPBACK",
@@ -81,13 +82,12 @@ def make_source_clip(
     codec = ["-c:v", video, "-g", str(gop), "-b:v", "300k"]
     if video == "libx264":
         codec += ["-preset", "ultrafast", "-bf", str(b_frames)]
-    command = [
-        "ffmpeg", "-v", "error", "-y",
+    arguments = [
         "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25",
         "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-        *codec, "-pix_fmt", "yuv420p", "-c:a", audio, "-t", str(seconds), str(path),
+        *codec, "-pix_fmt", "yuv420p", "-c:a", audio, "-t", str(seconds),
     ]  # fmt: skip
-    subprocess.run(command, check=True, timeout=120)
+    clip_store.encode(arguments, path)
     return path
 
 
