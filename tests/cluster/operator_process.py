@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.kubectl import Kubectl
+from tests.support.ports import free_port
 
 __all__ = ["AuditLog", "HostOperator", "Write", "installed_operator_paused"]
 
@@ -89,7 +89,7 @@ class HostOperator:
 
     def start(self, *, wait_seconds: float = 30) -> None:
         """Starts it and waits until it is ready."""
-        self.port = _free_port()
+        self.port = free_port()
         settings = {
             "KUBECONFIG": self.kubectl.kubeconfig,
             "PYTHONPATH": f"{REPOSITORY / 'operator/src'}:{REPOSITORY / 'images/media/src'}",
@@ -169,9 +169,3 @@ def _minds_all(deployment: dict[str, Any]) -> bool:
     containers = deployment["spec"]["template"]["spec"]["containers"]
     env = {e["name"]: e.get("value") for c in containers for e in c.get("env", ())}
     return not env.get("SLUICE_WATCH_NAMESPACES")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 import subprocess
 import time
@@ -35,7 +34,6 @@ __all__ = [
     "PullRig",
     "RigLeg",
     "RtspSource",
-    "free_port",
     "make_source_clip",
     "playing",
     "settings",
@@ -43,12 +41,6 @@ __all__ = [
 
 LOOPBACK = AddressGuard(allowed=["127.0.0.1/32"])
 SILENCE_SECONDS = 2.0
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def settings(*uris: str | None, generation: int = 1, **fields: object) -> PullSettings:
