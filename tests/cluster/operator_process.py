@@ -27,6 +27,7 @@ __all__ = ["AuditLog", "HostOperator", "Write", "installed_operator_paused"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 USER_AGENT = "sluice-operator"
+OPERATOR = "app.kubernetes.io/component=operator"
 _WRITING_VERBS = {"create", "update", "patch", "delete"}
 
 
@@ -87,7 +88,7 @@ class HostOperator:
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
 
-    def start(self, *, wait_seconds: float = 30) -> None:
+    def start(self, *, wait_seconds: float = 60) -> None:
         """Starts it and waits until it is ready."""
         self.port = free_port()
         settings = {
@@ -125,7 +126,7 @@ class HostOperator:
         raise AssertionError(f"the operator is not ready:\n{self.log_path.read_text()[-4000:]}")
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
             text: str = answer.read().decode()
             return text
 
@@ -156,7 +157,7 @@ def installed_operator_paused(system: Kubectl) -> Iterator[None]:
     replicas = found["spec"].get("replicas", 1) if found and _minds_all(found) else 0
     if replicas:
         system("scale", "deployment/sluice-operator", "--replicas=0")
-        system("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=operator")
+        system("wait", "--for=delete", "pod", "-l", OPERATOR, "--timeout=120s")
     try:
         yield
     finally:
