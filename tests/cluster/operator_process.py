@@ -6,7 +6,6 @@ reconcile the same objects.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -23,59 +22,10 @@ from typing import Any
 from tests.support.kubectl import Kubectl
 from tests.support.ports import free_port
 
-__all__ = ["AuditLog", "HostOperator", "Write", "installed_operator_paused"]
+__all__ = ["HostOperator", "installed_operator_paused"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-USER_AGENT = "sluice-operator"
 OPERATOR = "app.kubernetes.io/component=operator"
-_WRITING_VERBS = {"create", "update", "patch", "delete"}
-
-
-@dataclass(slots=True, frozen=True)
-class Write:
-    verb: str
-    resource: str
-    name: str
-    subresource: str
-    code: int
-
-
-class AuditLog:
-    """The API server's audit log from a moment on; only what the operator asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._start = path.stat().st_size
-
-    def restart(self) -> None:
-        """Forgets what was until now."""
-        self._start = self._path.stat().st_size
-
-    def writes(self, namespace: str) -> list[Write]:
-        """The operator's writes in a namespace but those of its Lease, oldest first."""
-        found = []
-        with self._path.open("rb") as log:
-            log.seek(self._start)
-            for line in log:
-                entry = json.loads(line)
-                where = entry.get("objectRef", {})
-                if (
-                    entry["stage"] == "ResponseComplete"
-                    and entry["verb"] in _WRITING_VERBS
-                    and entry.get("userAgent", "").startswith(USER_AGENT)
-                    and where.get("namespace") == namespace
-                    and where.get("resource") != "leases"
-                ):
-                    found.append(
-                        Write(
-                            entry["verb"],
-                            where["resource"],
-                            where.get("name", ""),
-                            where.get("subresource", ""),
-                            entry["responseStatus"]["code"],
-                        )
-                    )
-        return found
 
 
 @dataclass(slots=True)

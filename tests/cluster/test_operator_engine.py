@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.audit_log import AuditLog
 from tests.cluster.conftest import REPOSITORY, SYSTEM_NAMESPACE, Cluster
 from tests.cluster.operator_process import (
-    AuditLog,
     HostOperator,
     installed_operator_paused,
 )
