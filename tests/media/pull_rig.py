@@ -56,6 +56,8 @@ def settings(*uris: str | None, generation: int = 1, **fields: object) -> PullSe
         "stall_seconds": 3.0,
         "retry_seconds": 0.5,
         "inactivity_seconds": 0.0,
+        "restart": "",
+        "given_up": False,
         "warm": False,
         "takeover_seconds": 0.8,
         "guard": LOOPBACK,

@@ -120,6 +120,8 @@ class _Puller:
                         for uri in settings.uris
                     ),
                     generation=settings.generation,
+                    restart=settings.restart,
+                    given_up=settings.given_up,
                     stall_seconds=settings.stall_seconds,
                     retry_seconds=settings.retry_seconds,
                     inactivity_seconds=settings.inactivity_seconds,
@@ -259,7 +261,7 @@ class _Puller:
             uri_index=view.index,
             delivers=view.delivers,
             standby_index=view.standby,
-            inactive=view.inactive,
+            given_up=self._settings.asked if self._settings and view.inactive else None,
             message=message,
         )
         if status != self._status:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from sluice_media.contract import PULL_DIR, AddressGuard, IngestConfig
+from sluice_media.contract import PULL_DIR, AddressGuard, GivenUp, IngestConfig
 
 __all__ = ["MAX_URIS", "PullSettings", "pull_settings"]
 
@@ -19,6 +19,8 @@ class PullSettings:
     uris: tuple[SecretStr | None, ...]
     """None: the Secret has no such key (yet)."""
     generation: int
+    restart: str
+    given_up: bool
     stall_seconds: float
     retry_seconds: float
     inactivity_seconds: float
@@ -26,6 +28,11 @@ class PullSettings:
     warm: bool
     takeover_seconds: float
     guard: AddressGuard
+
+    @property
+    def asked(self) -> GivenUp:
+        """What a giving up belongs to."""
+        return GivenUp(generation=self.generation, restart=self.restart)
 
 
 def pull_settings(
@@ -41,6 +48,8 @@ def pull_settings(
             for index, uri in enumerate(pull.uris[:MAX_URIS])
         ),
         generation=config.generation,
+        restart=pull.restart,
+        given_up=pull.given_up,
         stall_seconds=pull.stall_seconds,
         retry_seconds=pull.retry_seconds,
         inactivity_seconds=pull.inactivity_seconds,

@@ -139,8 +139,8 @@ class Pull(ApiModel):
     retry_seconds: Annotated[int, Field(ge=1, le=60)] = 3
     """Pause after a round in which no source delivered."""
     inactivity_seconds: Annotated[int, Field(ge=10, le=604_800)] = 7_200
-    """When no source delivered for so long, no more tries are made until spec changes (condition
-    Live says InactivityTimeout)."""
+    """When no source delivered for so long, no more tries are made until spec or the annotation
+    sluice.video/restart changes (condition Live says InactivityTimeout)."""
     standby: Literal["Cold", "Warm"] = "Cold"
     """Warm: the next source is kept connected beside the one on air, so that a change takes less
     than a second; it costs the bandwidth twice. Cold: it is connected when it is needed."""

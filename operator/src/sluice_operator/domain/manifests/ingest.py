@@ -17,6 +17,7 @@ from sluice_media.contract import (
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.api.v1alpha1.source import Pull
+from sluice_operator.domain.giving_up import restart_token
 from sluice_operator.domain.manifests.guard import address_guard
 from sluice_operator.domain.manifests.keys import (
     own_token,
@@ -40,6 +41,7 @@ def ingest_config(
     pins: Sequence[RingPin],
     *,
     auto_recorded_until: datetime | None,
+    given_up: bool,
     drain: bool,
 ) -> IngestConfig:
     push, pull = spec.source.push, spec.source.pull
@@ -57,7 +59,7 @@ def ingest_config(
         failback_seconds=spec.failover.failback_seconds,
         srt_latency_milliseconds=srt.latency_milliseconds if srt is not None else None,
         srt_passphrase=srt is not None and srt.passphrase_secret_ref is not None,
-        pull=_pull_config(pull, settings) if pull is not None else None,
+        pull=_pull_config(owner, pull, settings, given_up=given_up) if pull is not None else None,
         stall_milliseconds=spec.failover.stall_milliseconds,
         resume_window_seconds=spec.resume_window_seconds,
         pins=list(pins),
@@ -75,12 +77,16 @@ def _spool_limit(spec: LiveStreamSpec, settings: DomainSettings) -> int:
     return min(settings.ingest_spool_bytes, _BRIDGE_BYTES)
 
 
-def _pull_config(pull: Pull, settings: DomainSettings) -> PullConfig:
+def _pull_config(
+    owner: Owner, pull: Pull, settings: DomainSettings, *, given_up: bool
+) -> PullConfig:
     return PullConfig(
         uris=[source.uri for source in pull.uris],
         stall_seconds=pull.stall_seconds,
         retry_seconds=pull.retry_seconds,
         inactivity_seconds=pull.inactivity_seconds,
+        restart=restart_token(owner),
+        given_up=given_up,
         standby=pull.standby,
         guard=address_guard(settings),
     )
