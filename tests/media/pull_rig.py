@@ -53,6 +53,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 def settings(*uris: str | None, generation: int = 1, **fields: object) -> PullSettings:
     """Settings with short waits; loopback is allowed."""
     values: dict[str, object] = {
+        "authorities": {},
         "stall_seconds": 3.0,
         "retry_seconds": 0.5,
         "inactivity_seconds": 0.0,

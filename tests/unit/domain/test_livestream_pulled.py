@@ -187,6 +187,25 @@ def test_that_nothing_is_tried_any_more_is_a_warning() -> None:
     assert decision.event_reasons["Live"] == "Warning"
 
 
+# ------------------------------------------------------------------ an authority of its own
+
+
+def test_an_authority_that_is_not_there_is_named_with_its_place() -> None:
+    own = {"name": "own-authority", "key": "ca.crt"}
+    source = {"uri": "rtsps://camera.example/stream1", "caSecretRef": own}
+    case = make_livestream("a").spec(
+        source={"pull": {"uris": [{"uri": "rtmp://b.example/x"}, source]}}
+    )
+    case.settled()
+    assert told(case).with_ca == [1]
+    missing = "The authority's certificate of source 2 is not there."
+    case.idle(config_error=missing, config_error_reason="SecretKeyMissing").decide()
+    assert case.word("Stalled") == "True/SecretKeyMissing"
+    condition = case.condition("Stalled")
+    assert condition is not None
+    assert condition.message.endswith("key ca.crt of Secret own-authority.")
+
+
 # ------------------------------------------------------------------ given up, and asked for again
 
 

@@ -64,6 +64,9 @@ class PullConfig(Model):
     file ``PULL_DIR/<index>`` below KEYS_DIR."""
 
     uris: list[str | None]
+    with_ca: list[int] = []
+    """Indices of the URIs for which the file ``PULL_CA_DIR/<index>`` counts instead of the public
+    authorities."""
     stall_seconds: Seconds = 3
     """No byte for so long: the next one's turn."""
     retry_seconds: Seconds = 3

@@ -112,7 +112,13 @@ class PullUri(ApiModel):
             Rule(
                 "has(self.uri) != has(self.uriSecretRef)",
                 "exactly one of uri and uriSecretRef must be set",
-            )
+            ),
+            Rule(
+                "!has(self.caSecretRef) || !has(self.uri)"
+                " || self.uri.matches('^(rtmps|https|rtsps)://')",
+                "caSecretRef is about the certificate of an rtmps://, https:// or rtsps:// source; "
+                "remove it, or use one of these",
+            ),
         )
     )
 
@@ -123,6 +129,9 @@ class PullUri(ApiModel):
     MP4), rtsp or rtsps; without user, password and query."""
     uri_secret_ref: SecretKeyRef | None = None
     """Secret with the source's whole uri, when something in it is secret."""
+    ca_secret_ref: SecretKeyRef | None = None
+    """Secret with the certificate authorities (PEM) that the certificate of an rtmps, https or
+    rtsps source is verified with, when they are not the public ones."""
 
 
 class Pull(ApiModel):

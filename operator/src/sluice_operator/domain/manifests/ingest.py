@@ -8,6 +8,7 @@ from typing import Any
 
 from sluice_media.contract import (
     HUB_PORT,
+    PULL_CA_DIR,
     PULL_DIR,
     SRT_PASSPHRASE_FILE,
     IngestConfig,
@@ -82,6 +83,7 @@ def _pull_config(
 ) -> PullConfig:
     return PullConfig(
         uris=[source.uri for source in pull.uris],
+        with_ca=[n for n, source in enumerate(pull.uris) if source.ca_secret_ref is not None],
         stall_seconds=pull.stall_seconds,
         retry_seconds=pull.retry_seconds,
         inactivity_seconds=pull.inactivity_seconds,
@@ -115,6 +117,8 @@ def _keys(owner: Owner, spec: LiveStreamSpec) -> tuple[KeyMount, ...]:
     for index, source in enumerate(pull.uris if pull is not None else ()):
         if source.uri_secret_ref is not None:
             found.append(users_key(f"{PULL_DIR}/{index}", source.uri_secret_ref))
+        if source.ca_secret_ref is not None:
+            found.append(users_key(f"{PULL_CA_DIR}/{index}", source.ca_secret_ref))
     return tuple(found)
 
 
@@ -122,5 +126,6 @@ def users_secrets(spec: LiveStreamSpec) -> tuple[SecretKeyRef, ...]:
     """The keys of the user's own Secrets that the ingest pod mounts."""
     push, pull = spec.source.push, spec.source.pull
     refs = [push.srt.passphrase_secret_ref] if push is not None and push.srt is not None else []
-    refs += [source.uri_secret_ref for source in (pull.uris if pull is not None else ())]
+    for source in pull.uris if pull is not None else ():
+        refs += [source.uri_secret_ref, source.ca_secret_ref]
     return tuple(ref for ref in refs if ref is not None)
