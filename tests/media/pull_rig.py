@@ -46,9 +46,12 @@ SILENCE_SECONDS = 2.0
 def settings(*uris: str | None, generation: int = 1, **fields: object) -> PullSettings:
     """Settings with short waits; loopback is allowed."""
     values: dict[str, object] = {
+        "authorities": {},
         "stall_seconds": 3.0,
         "retry_seconds": 0.5,
         "inactivity_seconds": 0.0,
+        "restart": "",
+        "given_up": False,
         "warm": False,
         "takeover_seconds": 0.8,
         "guard": LOOPBACK,

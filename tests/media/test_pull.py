@@ -15,7 +15,7 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from sluice_media.contract import AddressGuard
+from sluice_media.contract import AddressGuard, GivenUp
 from tests.media.pull_rig import (
     PullRig,
     RtspSource,
@@ -229,6 +229,33 @@ async def test_settings_that_change_replace_only_what_changed(clip: Path) -> Non
 
 
 SECRET = "CANARY9f31b7"
+
+
+async def test_what_an_earlier_process_gave_up_is_not_dialled_until_it_is_asked_for(
+    clip: Path,
+) -> None:
+    web = WebSource()
+    web.media["/live.ts"] = clip.read_bytes()
+    rig = PullRig()
+    async with web.serving():
+        given_up = settings(web.url("/live.ts"), given_up=True)
+        async with rig.pulling(given_up):
+            await rig.until(lambda: rig.status.given_up is not None)
+            assert rig.status.given_up == GivenUp(generation=1)
+            await asyncio.sleep(1)
+            assert not web.requests
+            rig.configure(settings(web.url("/live.ts"), restart="again"))
+            await rig.until(rig.on_air(0))
+            assert rig.status.given_up is None
+
+
+async def test_after_inactivity_the_status_says_under_what_it_was_given_up() -> None:
+    rig = PullRig()
+    uri = f"http://127.0.0.1:{free_port()}/live.ts"
+    async with rig.pulling(settings(uri, generation=7, restart="x", inactivity_seconds=1.0)):
+        await rig.until(lambda: rig.status.given_up is not None)
+        assert rig.status.given_up == GivenUp(generation=7, restart="x")
+        assert not children()
 
 
 async def test_a_key_is_seen_nowhere(clip: Path) -> None:
