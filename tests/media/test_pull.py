@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import os
 import signal
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,12 +18,12 @@ from sluice_media.contract import AddressGuard, GivenUp
 from tests.media.pull_rig import (
     PullRig,
     RtspSource,
-    free_port,
     make_source_clip,
     playing,
     settings,
 )
 from tests.media.pull_web import WebSource
+from tests.support.ports import free_port, free_udp_port
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def children() -> list[int]:
 async def test_each_protocol_is_on_air_with_picture_and_sound(clip: Path) -> None:
     web = WebSource()
     web.media["/live.ts"] = clip.read_bytes()
-    srt = free_port(socket.SOCK_DGRAM)
+    srt = free_udp_port()
     with (
         rtmp(clip) as rtmp_uri,
         playing(clip, "-f", "mpegts", f"srt://127.0.0.1:{srt}?mode=listener"),
@@ -261,7 +260,7 @@ async def test_a_key_is_seen_nowhere(clip: Path) -> None:
     web = WebSource()
     web.media["/x.ts"] = clip.read_bytes()
     web.login = ("user", SECRET)
-    srt = free_port(socket.SOCK_DGRAM)
+    srt = free_udp_port()
     with capture_logs() as logs, rtmp(clip, SECRET) as good:
         # The rig's own source has the key in its arguments; only children of the pull count.
         async with web.serving(), RtspSource(b"x", status=404).serving() as rtsp:
