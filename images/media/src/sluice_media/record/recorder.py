@@ -27,6 +27,7 @@ from sluice_media.contract import (
     RecorderStatus,
     TimelineGap,
 )
+from sluice_media.record.beat import next_beat
 from sluice_media.record.chunks import ChunkCutter, ClosedChunk
 from sluice_media.record.effects import (
     BeginFile,
@@ -59,9 +60,6 @@ from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["Outcome", "Recorder"]
 
-TICK_SECONDS = 0.25
-_GATHER_SECONDS = 0.15
-PUBLISH_SECONDS = 0.5
 FLUSH_ON_TERM_SECONDS = 15.0
 _log = structlog.get_logger(__name__)
 
@@ -195,7 +193,6 @@ class Recorder:
                 self._apply_config(self._watch.config)
                 workers = [
                     tasks.create_task(self._read(self._reader)),
-                    tasks.create_task(self._follow_config()),
                     tasks.create_task(self._tick()),
                     tasks.create_task(self._upkeep.keep_head()),
                     tasks.create_task(self._upkeep.keep_fence()),
@@ -243,13 +240,11 @@ class Recorder:
             self._put(self._cutter.tend())
             self._look_for_room()
 
-    async def _follow_config(self) -> None:
-        async for config in self._watch.changes():
-            self._apply_config(config)
-
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await next_beat()
+            if self._watch.look():
+                self._apply_config(self._watch.config)
             now = self._clock()
             if not self._uploader.has_room:
                 self._machine.resumed(now)  # it is us who are silent
@@ -259,7 +254,7 @@ class Recorder:
 
     async def _publish_forever(self) -> None:
         while True:
-            await asyncio.sleep(PUBLISH_SECONDS)
+            await next_beat()
             self._publish()
 
     async def _on_durable(self, chunk: ClosedChunk) -> None:

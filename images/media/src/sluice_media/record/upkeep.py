@@ -11,6 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from sluice_media.contract import RecorderConfig
+from sluice_media.record.beat import next_beat
 from sluice_media.record.fence import FENCE_SECONDS, Fence, Verdict
 from sluice_media.record.headroom import Headroom
 from sluice_media.record.journal import RecordingHead, recording_head
@@ -20,7 +21,6 @@ from sluice_media.store.target import Target, TargetError
 
 __all__ = ["Upkeep"]
 
-HEAD_SECONDS = 1.0
 LOOK_SECONDS = 5.0
 """Between two looks at the free space."""
 USAGE_SECONDS = 30.0
@@ -62,7 +62,7 @@ class Upkeep:
                     self._head = head
                 except TargetError as error:
                     _log.warning("head_not_stored", reason=error.reason)
-            await asyncio.sleep(HEAD_SECONDS)
+            await next_beat()
 
     async def keep_fence(self) -> None:
         """Tells the uploader when another attempt is in charge, and others that we are here."""
