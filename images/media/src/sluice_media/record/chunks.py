@@ -35,7 +35,7 @@ __all__ = ["ChunkCutter", "ClosedChunk", "index_path", "read_spooled"]
 CHUNK_SECONDS = 6
 CHUNK_PREFERRED_SECONDS = 4
 JOINT_SECONDS = 1
-FLUSH_BYTES = 256 << 10
+FLUSH_BYTES = 1 << 20
 FLUSH_SECONDS = 0.2
 
 _log = structlog.get_logger(__name__)
