@@ -89,7 +89,11 @@ class Packetizer:
             field = _stuffed(field, PAYLOAD_BYTES - size)
             room = size
         counter = self._counter
-        parts: list[bytes | bytearray] = [self._first[counter + 16 if field else counter], field, pes[:room]]
+        parts: list[bytes | bytearray] = [
+            self._first[counter + 16 if field else counter],
+            field,
+            pes[:room],
+        ]
         counter = (counter + 1) & 0xF
 
         end = size - (size - room) % PAYLOAD_BYTES

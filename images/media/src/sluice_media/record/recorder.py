@@ -54,7 +54,7 @@ from sluice_media.record.upkeep import Upkeep
 from sluice_media.record.uploader import FileClosed, Present, StopRequested, Uploader
 from sluice_media.record.words import recorder_words
 from sluice_media.status import StatusBoard
-from sluice_media.store.target import Target
+from sluice_media.store.target import Target, TargetError
 from sluice_media.timeline.reader import TRACK_SKEW_TICKS, TimelineReader
 from sluice_media.units import TICKS_PER_SECOND
 
@@ -157,7 +157,11 @@ class Recorder:
                 outer.create_task(self._uploader.run()),
                 outer.create_task(self._publish_forever()),
             ]
-            outcome = await self._conclude(await self._record(session, terminate), terminate)
+            self._board.tick = self._publish
+            try:
+                outcome = await self._conclude(await self._record(session, terminate), terminate)
+            finally:
+                self._board.tick = None
             for helper in helpers:
                 helper.cancel()
         if outcome is Outcome.DONE:
@@ -235,8 +239,7 @@ class Recorder:
                 await uploader.room()
                 machine.resumed(clock())
             now = clock()
-            for record in batch:
-                apply(machine.record(record, now))
+            apply(machine.records(batch, now))
             self._put(self._cutter.tend())
             self._look_for_room()
 
@@ -253,9 +256,15 @@ class Recorder:
             self._put(self._cutter.tend())
 
     async def _publish_forever(self) -> None:
+        """Says what wakes whoever asks; what ticks is brought up to date when somebody asks."""
+        said: object = None
         while True:
             await next_beat()
-            self._publish()
+            error = self._error
+            words = (self._machine.phase, self._machine.transitions, error and str(error))
+            if words != said:
+                said = words
+                self._publish()
 
     async def _on_durable(self, chunk: ClosedChunk) -> None:
         self._metrics.stored_bytes.inc(chunk.entry.size_bytes)
@@ -298,9 +307,8 @@ class Recorder:
         transition = False
         for effect in effects:
             match effect:
-                case Write(file=file, unit=unit):
-                    if closed := self._cutter.write(file, unit):
-                        self._put(closed)
+                case Write(file=file, units=units):
+                    self._put(self._cutter.write(file, units))
                 case BeginFile(file=file):
                     transition = True
                     _log.info("file_begins", index=file.index, timeline=file.timeline)
@@ -354,10 +362,14 @@ class Recorder:
     def _unstored_bytes(self) -> int:
         return self._uploader.pending_bytes + self._cutter.open_bytes
 
+    @property
+    def _error(self) -> SpoolFault | TargetError | None:
+        return self.spool_fault or self._uploader.error
+
     def _publish(self, phase: RecorderPhase | None = None) -> None:
         phase = phase or self._machine.phase
         self._metrics.phase(phase)
-        error = self.spool_fault or self._uploader.error
+        error = self._error
         config = self._watch.config
         self._board.update(
             **recorder_words(self._machine, phase, config.uid, self._original_uri),

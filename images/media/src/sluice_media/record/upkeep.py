@@ -53,16 +53,24 @@ class Upkeep:
 
     async def keep_head(self) -> None:
         """Keeps ``recording.json`` as the configuration has it."""
+        stored: RecorderConfig | None = None
         while True:
             config = self._config()
-            head = recording_head(config, self._head)
-            if head != self._head:
-                try:
-                    await self._target.put(head_key(config.prefix), head.to_json().encode())
-                    self._head = head
-                except TargetError as error:
-                    _log.warning("head_not_stored", reason=error.reason)
+            if config is not stored and await self._store_head(config):
+                stored = config
             await next_beat()
+
+    async def _store_head(self, config: RecorderConfig) -> bool:
+        head = recording_head(config, self._head)
+        if head == self._head:
+            return True
+        try:
+            await self._target.put(head_key(config.prefix), head.to_json().encode())
+        except TargetError as error:
+            _log.warning("head_not_stored", reason=error.reason)
+            return False
+        self._head = head
+        return True
 
     async def keep_fence(self) -> None:
         """Tells the uploader when another attempt is in charge, and others that we are here."""

@@ -7,6 +7,7 @@ is put, and only then the chunk leaves the spool and the hub hears that its unit
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -174,8 +175,8 @@ class Uploader:
             case ClosedChunk(path=path, file=file, entry=entry):
                 key = chunk_key(self._prefix, self._journal.attempt, entry.name)
                 # Gone: it is stored and named, only the caller was interrupted.
-                if await asyncio.to_thread(path.exists):
-                    await self._target.put_file(key, path)
+                with contextlib.suppress(FileNotFoundError):
+                    await self._target.put_file(key, path, entry.size_bytes)
                 self._journal.note_chunk(file, entry)
                 await self._put_journal()
                 await asyncio.to_thread(_remove, item)
