@@ -42,6 +42,7 @@ from sluice_media.record.effects import (
 from sluice_media.record.fence import Fence, begin_behind
 from sluice_media.record.headroom import Headroom
 from sluice_media.record.journal import Completion
+from sluice_media.record.ledger import Ledger
 from sluice_media.record.live_playlists import LivePlaylists
 from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.metrics import RecordMetrics
@@ -91,6 +92,7 @@ class Recorder:
         attempt: str,
         recovered: Recovered,
         hub_port: int,
+        ledger: Ledger | None = None,
         metrics: RecordMetrics | None = None,
         spool_fault: SpoolFault | None = None,
         clock: Callable[[], datetime] = _utc_now,
@@ -110,6 +112,7 @@ class Recorder:
         self._machine = RecorderMachine(rules_of(config), self._restored, clock())
         self._cutter = ChunkCutter(spool / attempt, len(recovered.adopted) + 1)
         self._metrics = metrics or RecordMetrics()
+        self._waits_for_room = not recovered.store_is_away
         self._headroom = Headroom(target, config.prefix)
         self._headroom.restore(recovered.merged, attempt)
         self._playlists = LivePlaylists(config.prefix, attempt, recovered.merged)
@@ -125,6 +128,7 @@ class Recorder:
             on_unreadable=self._on_unreadable,
             playlists=self._playlists,
             fence=self.fence,
+            ledger=ledger,
         )
         self._uploader.put(Present(), *recovered.adopted)
         self._uploader.put(*(FileClosed(file.entry()) for file in self._restored.unclosed))
@@ -158,6 +162,7 @@ class Recorder:
                 outer.create_task(self._publish_forever()),
             ]
             self._board.tick = self._publish
+            self._publish()
             try:
                 outcome = await self._conclude(await self._record(session, terminate), terminate)
             finally:
@@ -192,7 +197,8 @@ class Recorder:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._reader = open_timeline(session, self._watch, self._restored, self._hub_port)
-                await self._upkeep.first_look()
+                if self._waits_for_room:
+                    await self._upkeep.first_look()
                 self._look_for_room()
                 self._apply_config(self._watch.config)
                 workers = [

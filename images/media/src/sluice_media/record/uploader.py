@@ -19,6 +19,7 @@ import structlog
 from sluice_media.record.chunks import ClosedChunk, index_path
 from sluice_media.record.fence import Fence, Verdict
 from sluice_media.record.journal import Completion, FileEntry
+from sluice_media.record.ledger import Ledger
 from sluice_media.record.live_playlists import LivePlaylists
 from sluice_media.record.segments import SegmentedJournal
 from sluice_media.store.keys import chunk_key, done_key, journal_segment_key
@@ -70,9 +71,11 @@ class Uploader:
         on_unreadable: Callable[[ClosedChunk], None] = lambda chunk: None,
         playlists: LivePlaylists | None = None,
         fence: Fence | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """``on_unreadable``: of a chunk that the spool's disk does not give back; it is given up.
-        ``fence``: asked before the Recording is said to be over."""
+        ``fence``: asked before the Recording is said to be over. ``ledger``: hears what the store
+        has taken of the journal."""
         self._target = target
         self._prefix = prefix
         self._journal = journal
@@ -82,6 +85,7 @@ class Uploader:
         self._on_unreadable = on_unreadable
         self._playlists = playlists or LivePlaylists(prefix, journal.attempt)
         self._fence = fence
+        self._ledger = ledger
         self._items: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -203,7 +207,10 @@ class Uploader:
     async def _put_journal(self) -> None:
         journal = self._journal
         key = journal_segment_key(self._prefix, journal.attempt, journal.number)
-        await self._target.put(key, journal.segment(datetime.now(UTC)).to_json().encode())
+        segment = journal.segment(datetime.now(UTC)).to_json().encode()
+        await self._target.put(key, segment)
+        if self._ledger is not None:
+            self._ledger.note(journal.attempt, journal.number, segment)
         journal.stored()
 
     async def _put_playlists(self) -> None:

@@ -20,8 +20,7 @@ from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
 __all__ = ["ClosedError", "DrainedConnection", "RefusedError", "connect"]
 
 READ_BYTES = 256 << 10
-TAKE_BYTES = 2 << 20
-"""Of one :meth:`DrainedConnection.take`: others want their turn while the past is caught up."""
+"""Others want their turn while the past is caught up, and a spool has a limit."""
 _MAX_HEAD_BYTES = 16 << 10
 
 
@@ -49,26 +48,24 @@ class DrainedConnection:
         self._begun = bytearray(begun)
 
     def take(self, records: list[Record]) -> bool:
-        """Appends what has come; returns whether there may be more at once.
+        """Appends what has come, up to READ_BYTES; returns whether there may be more at once.
 
         What came whole is appended before an error is raised: ClosedError, another OSError of the
         socket, or FramingError."""
-        left = TAKE_BYTES
-        begun, self._begun = self._begun, bytearray()
         try:
-            self._feed(begun, len(begun))
-            while left > 0:
-                try:
-                    count = self._sock.recv_into(self._read)
-                except BlockingIOError:
-                    return False
-                if not count:
-                    raise ClosedError("the hub closed the connection")
-                self._feed(self._read, count)
-                left -= count
+            if self._begun:
+                begun, self._begun = self._begun, bytearray()
+                self._feed(begun, len(begun))
+            try:
+                count = self._sock.recv_into(self._read)
+            except BlockingIOError:
+                return False
+            if not count:
+                raise ClosedError("the hub closed the connection")
+            self._feed(self._read, count)
+            return count == READ_BYTES
         finally:
             self._decoder.take(records)
-        return True
 
     def close(self) -> None:
         self._sock.close()
