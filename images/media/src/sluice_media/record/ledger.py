@@ -9,6 +9,7 @@ who is in charge is decided by the fence once the store answers.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -63,7 +64,9 @@ class Ledger:
 
     def forget(self) -> None:
         """Another attempt records, or the store knows better."""
-        self._complete.unlink(missing_ok=True)
+        # On a disk that cannot be written it stays, and still tells nothing that is not so.
+        with contextlib.suppress(OSError):
+            self._complete.unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write(self, key: str, data: bytes) -> None:

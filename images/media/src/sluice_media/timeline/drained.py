@@ -9,6 +9,7 @@ it does with the media.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -22,6 +23,7 @@ __all__ = ["ClosedError", "DrainedConnection", "RefusedError", "connect"]
 READ_BYTES = 256 << 10
 """Others want their turn while the past is caught up, and a spool has a limit."""
 _MAX_HEAD_BYTES = 16 << 10
+_STATUS_LINE = re.compile(r"HTTP/1\.\d ([1-5]\d\d)\b", re.ASCII)
 
 
 class RefusedError(ConnectionError):
@@ -144,11 +146,11 @@ async def _read_head(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> tu
 def _is_chunked(head: bytes) -> bool:
     """Raises RefusedError, and FramingError for what is no reply of HTTP/1."""
     status_line, *lines = head.decode("latin-1").split("\r\n")
-    version, _, rest = status_line.partition(" ")
-    if not version.startswith("HTTP/1.") or not rest[:3].isdigit():
+    found = _STATUS_LINE.match(status_line)
+    if found is None:
         raise FramingError("the peer does not speak HTTP/1")
-    if int(rest[:3]) != HTTPStatus.OK:
-        raise RefusedError(int(rest[:3]))
+    if (status := int(found[1])) != HTTPStatus.OK:
+        raise RefusedError(status)
     fields = (line.partition(":") for line in lines)
     return any(
         name.lower() == "transfer-encoding" and "chunked" in value.lower()
