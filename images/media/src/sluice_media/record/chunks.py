@@ -140,22 +140,24 @@ class _OpenChunk:
         self._index.write(b'{"chunk":' + self.entry().to_json().encode() + b"}\n")
 
     def entry(self) -> ChunkEntry:
-        return ChunkEntry(
+        # Without validation: these values are our own, and this is written with every batch.
+        spans = self._spans
+        return ChunkEntry.model_construct(
             name=self.path.name,
-            first_dts=min(span.first_dts for span in self._spans.values()),
-            end_dts=max(span.end_dts for span in self._spans.values()),
+            first_dts=min(span.first_dts for span in spans.values()),
+            end_dts=max(span.end_dts for span in spans.values()),
             size_bytes=self.size,
             sha256=self._sha.copy().hexdigest(),
             independent=self.independent,
             last_utc=utc_of(self._last),
             tracks={
-                track: TrackSpan(
+                track: TrackSpan.model_construct(
                     units=span.units,
                     first_dts=span.first_dts,
                     last_dts=span.last_dts,
                     end_dts=span.end_dts,
                 )
-                for track, span in self._spans.items()
+                for track, span in spans.items()
             },
         )
 

@@ -33,6 +33,7 @@ class Ledger:
         self._folder = folder
         self._prefix = prefix
         self._complete = folder / "complete"
+        self._is_kept = self.is_usable
 
     @property
     def is_usable(self) -> bool:
@@ -50,12 +51,13 @@ class Ledger:
                 self._write(journal_key(self._prefix, journal.attempt), journal.to_json().encode())
             self._folder.mkdir(parents=True, exist_ok=True)
             self._complete.touch()
+            self._is_kept = True
         except OSError as error:
             self._give_up(error)
 
     def note(self, attempt: str, number: int, segment: bytes) -> None:
         """A segment of this attempt's journal is in the store."""
-        if not self.is_usable:
+        if not self._is_kept:
             return
         try:
             self._write(journal_segment_key(self._prefix, attempt, number), segment)
@@ -64,6 +66,7 @@ class Ledger:
 
     def forget(self) -> None:
         """Another attempt records, or the store knows better."""
+        self._is_kept = False
         # On a disk that cannot be written it stays, and still tells nothing that is not so.
         with contextlib.suppress(OSError):
             self._complete.unlink(missing_ok=True)
@@ -71,9 +74,12 @@ class Ledger:
 
     def _write(self, key: str, data: bytes) -> None:
         place = self._folder / key
-        place.parent.mkdir(parents=True, exist_ok=True)
         fresh = place.with_suffix(".new")
-        fresh.write_bytes(data)
+        try:
+            fresh.write_bytes(data)
+        except FileNotFoundError:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            fresh.write_bytes(data)
         fresh.rename(place)
 
     def _give_up(self, error: OSError) -> None:
