@@ -55,7 +55,7 @@ from sluice_media.record.upkeep import Upkeep
 from sluice_media.record.uploader import FileClosed, Present, StopRequested, Uploader
 from sluice_media.record.words import recorder_words
 from sluice_media.status import StatusBoard
-from sluice_media.store.target import Target, TargetError
+from sluice_media.store.target import Target
 from sluice_media.timeline.reader import TRACK_SKEW_TICKS, TimelineReader
 from sluice_media.units import TICKS_PER_SECOND
 
@@ -112,7 +112,6 @@ class Recorder:
         self._machine = RecorderMachine(rules_of(config), self._restored, clock())
         self._cutter = ChunkCutter(spool / attempt, len(recovered.adopted) + 1)
         self._metrics = metrics or RecordMetrics()
-        self._waits_for_room = not recovered.store_is_away
         self._headroom = Headroom(target, config.prefix)
         self._headroom.restore(recovered.merged, attempt)
         self._playlists = LivePlaylists(config.prefix, attempt, recovered.merged)
@@ -139,10 +138,12 @@ class Recorder:
             fence=self.fence,
             headroom=self._headroom,
             uploader=self._uploader,
+            store_is_away=recovered.store_is_away,
         )
         self._add_gauges()
         self._durable_dts: dict[str, dict[int, int]] = {}
         self._finished = asyncio.Event()
+        self._said: object = None
         self._reader: TimelineReader | None = None
 
     def _add_gauges(self) -> None:
@@ -157,14 +158,13 @@ class Recorder:
         """Records until the Recording is over, ``terminate`` is set, or it cannot go on."""
         # The uploader has a group of its own: it must outlive the tasks that feed it.
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as outer:
-            helpers = [
-                outer.create_task(self._uploader.run()),
-                outer.create_task(self._publish_forever()),
-            ]
+            helpers = [outer.create_task(self._uploader.run())]
             self._board.tick = self._publish
             self._publish()
             try:
-                outcome = await self._conclude(await self._record(session, terminate), terminate)
+                outcome = await self._record(session, terminate)
+                helpers.append(outer.create_task(self._publish_forever()))
+                outcome = await self._conclude(outcome, terminate)
             finally:
                 self._board.tick = None
             for helper in helpers:
@@ -197,8 +197,7 @@ class Recorder:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._reader = open_timeline(session, self._watch, self._restored, self._hub_port)
-                if self._waits_for_room:
-                    await self._upkeep.first_look()
+                await self._upkeep.first_look()
                 self._look_for_room()
                 self._apply_config(self._watch.config)
                 workers = [
@@ -260,17 +259,20 @@ class Recorder:
             self._apply(self._machine.tick(now))
             self._look_for_room()
             self._put(self._cutter.tend())
+            self._publish_news()
 
     async def _publish_forever(self) -> None:
-        """Says what wakes whoever asks; what ticks is brought up to date when somebody asks."""
-        said: object = None
         while True:
             await next_beat()
-            error = self._error
-            words = (self._machine.phase, self._machine.transitions, error and str(error))
-            if words != said:
-                said = words
-                self._publish()
+            self._publish_news()
+
+    def _publish_news(self) -> None:
+        """Says what wakes whoever asks; what ticks is brought up to date when somebody asks."""
+        error = self.spool_fault or self._uploader.error
+        words = (self._machine.phase, self._machine.transitions, str(error))
+        if words != self._said:
+            self._said = words
+            self._publish()
 
     async def _on_durable(self, chunk: ClosedChunk) -> None:
         self._metrics.stored_bytes.inc(chunk.entry.size_bytes)
@@ -299,6 +301,7 @@ class Recorder:
 
     def _apply_config(self, config: RecorderConfig) -> None:
         now = self._clock()
+        self._upkeep.configured()
         self._machine.rules = rules_of(config, self._machine.rules)
         missing = None
         if self._watch.key(HUB_TOKEN_FILE) is None:
@@ -338,8 +341,8 @@ class Recorder:
             self._publish()
 
     def _look_for_room(self) -> None:
-        is_full = self._headroom.is_full(self._unstored_bytes)
-        self._apply(self._machine.store_is_full(self._clock(), full=is_full))
+        full = self._headroom.is_full(self._unstored_bytes)
+        self._apply(self._machine.store_is_full(self._clock(), full=full))
 
     def _put(self, chunks: list[ClosedChunk]) -> None:
         for chunk in chunks:
@@ -368,17 +371,13 @@ class Recorder:
     def _unstored_bytes(self) -> int:
         return self._uploader.pending_bytes + self._cutter.open_bytes
 
-    @property
-    def _error(self) -> SpoolFault | TargetError | None:
-        return self.spool_fault or self._uploader.error
-
     def _publish(self, phase: RecorderPhase | None = None) -> None:
         phase = phase or self._machine.phase
         self._metrics.phase(phase)
-        error = self._error
-        config = self._watch.config
+        error = self.spool_fault or self._uploader.error
+        uid = self._watch.config.uid
         self._board.update(
-            **recorder_words(self._machine, phase, config.uid, self._original_uri),
+            **recorder_words(self._machine, phase, uid, self._original_uri),
             pending_bytes=self._unstored_bytes,
             store_error=str(error) if error is not None else None,
             store_error_reason=error.reason if error is not None else None,

@@ -11,7 +11,6 @@ from collections.abc import Callable
 import structlog
 
 from sluice_media.contract import RecorderConfig
-from sluice_media.record.beat import next_beat
 from sluice_media.record.fence import FENCE_SECONDS, Fence, Verdict
 from sluice_media.record.headroom import Headroom
 from sluice_media.record.journal import RecordingHead, recording_head
@@ -21,6 +20,7 @@ from sluice_media.store.target import Target, TargetError
 
 __all__ = ["Upkeep"]
 
+HEAD_SECONDS = 1.0
 LOOK_SECONDS = 5.0
 """Between two looks at the free space."""
 USAGE_SECONDS = 30.0
@@ -42,23 +42,30 @@ class Upkeep:
         fence: Fence,
         headroom: Headroom,
         uploader: Uploader,
+        store_is_away: bool = False,
     ) -> None:
-        """``head``: as it is in the store."""
+        """``head``: as it is in the store. ``store_is_away``: nobody waits for a look at it."""
         self._target = target
         self._config = config
         self._head = head
         self._fence = fence
         self._headroom = headroom
         self._uploader = uploader
+        self._store_is_away = store_is_away
+        self._configured = asyncio.Event()
+
+    def configured(self) -> None:
+        """The configuration is another one."""
+        self._configured.set()
 
     async def keep_head(self) -> None:
         """Keeps ``recording.json`` as the configuration has it."""
-        stored: RecorderConfig | None = None
         while True:
-            config = self._config()
-            if config is not stored and await self._store_head(config):
-                stored = config
-            await next_beat()
+            self._configured.clear()
+            if await self._store_head(self._config()):
+                await self._configured.wait()
+            else:
+                await asyncio.sleep(HEAD_SECONDS)
 
     async def _store_head(self, config: RecorderConfig) -> bool:
         head = recording_head(config, self._head)
@@ -90,6 +97,8 @@ class Upkeep:
                 self._uploader.put(Present())
 
     async def first_look(self) -> None:
+        if self._store_is_away:
+            return
         try:
             async with asyncio.timeout(FIRST_LOOK_SECONDS):
                 await self._headroom.refresh()
