@@ -60,7 +60,10 @@ def message(case: RecordingCase, type_: str) -> str:
 def test_a_recorder_that_cannot_know_what_was_recorded_takes_nothing_back() -> None:
     case = running()
     before = case.decide().status
-    away = {"store_error": "the store refuses connections", "store_error_reason": "Unreachable"}
+    away: dict[str, Any] = {
+        "store_error": "the store refuses connections",
+        "store_error_reason": "Unreachable",
+    }
     case.recorder(RecorderPhase.WAITING, earlier_unknown=True).decide()
     assert case.decide().status["phase"] == "Recording", "it has only just begun"
     after = case.recorder(RecorderPhase.WAITING, earlier_unknown=True, **away).decide().status
