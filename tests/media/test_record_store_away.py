@@ -115,7 +115,7 @@ async def test_another_pod_says_that_it_cannot_know(
         assert status.store_error_reason == "Unreachable"
         proxy.fault = None
         status = await rig.until(lambda s: not s.earlier_unknown)
-        assert status.recording_duration > 5
+        assert status.recording_duration > 3, "the chunk of 4 s that the store has"
         await playing
         await rig.recorded(39.9)
         hashes = await finish(rig)
