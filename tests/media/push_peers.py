@@ -8,6 +8,7 @@ import ipaddress
 import signal
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from cryptography.x509.oid import NameOID
 __all__ = ["Authority", "Line", "SrtTarget", "line_to", "srt_target", "tls_in_front"]
 
 HOST = "127.0.0.1"
+_BEFORE_MEDIA_BYTES = 6_144
+"""RTMP's handshake is 3073 bytes; commands, metadata and headers take a few hundred more."""
 
 
 class Authority:
@@ -77,9 +80,12 @@ class Authority:
 class Line:
     """A way to a target that a test can make slow, or cut."""
 
+    host: str = HOST
     port: int = 0
     bytes_per_second: float = 1e9
     connections: int = 0
+    media_at: float | None = None
+    """Since the epoch: when more bytes than a handshake and headers have come."""
 
     def __post_init__(self) -> None:
         self._writers: list[asyncio.StreamWriter] = []
@@ -93,11 +99,15 @@ class Line:
     async def carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool
     ) -> None:
+        count = 0
         with contextlib.suppress(ConnectionError):
             # Where the line is slow, little is read: the rest waits at the sender's side.
             while data := await reader.read(
                 max(1, min(16_384, int(self.bytes_per_second / 2))) if slow else 16_384
             ):
+                count += len(data)
+                if slow and count > _BEFORE_MEDIA_BYTES and self.media_at is None:
+                    self.media_at = time.time()
                 writer.write(data)
                 await writer.drain()
                 if slow and self.bytes_per_second < 1e8:
@@ -106,14 +116,16 @@ class Line:
 
 
 @asynccontextmanager
-async def line_to(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Line]:
-    """A relay on loopback; with ``tls`` it is the server's side of TLS."""
-    line = Line()
+async def line_to(
+    port: int, tls: ssl.SSLContext | None = None, host: str = HOST
+) -> AsyncIterator[Line]:
+    """A relay before a port of the same host; with ``tls`` it is the server's side of TLS."""
+    line = Line(host)
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line.connections += 1
         try:
-            there, back = await asyncio.open_connection(HOST, port)
+            there, back = await asyncio.open_connection(host, port)
         except OSError:
             writer.transport.abort()
             return
@@ -123,7 +135,7 @@ async def line_to(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator
                 group.create_task(line.carry(reader, back, slow=True))
                 group.create_task(line.carry(there, writer, slow=False))
 
-    server = await asyncio.start_server(relay, HOST, 0, ssl=tls, limit=4_096)
+    server = await asyncio.start_server(relay, host, 0, ssl=tls, limit=4_096)
     line.port = server.sockets[0].getsockname()[1]
     try:
         yield line
