@@ -230,8 +230,8 @@ async def run(protocols: list[str], megabits: list[int], counts: list[int], seco
                     ours, theirs, rss = await compare(place, rig, protocol, count, port, seconds)
                     ratio = ours / theirs if theirs else float("inf")
                     print(
-                        f"{protocol:8}  {rate:4}  {count:7}   {ours:6.2f} %     {theirs:6.2f} %       "
-                        f"{ratio:5.2f}   {rss:6.1f} MiB",
+                        f"{protocol:8}  {rate:4}  {count:7}   {ours:6.2f} %     {theirs:6.2f} %"
+                        f"       {ratio:5.2f}   {rss:6.1f} MiB",
                         flush=True,
                     )
                     what = f"{rate} Mb/s to {count} over {protocol}"

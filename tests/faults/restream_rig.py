@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import subprocess
 import threading
 import time
@@ -17,69 +16,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.media.push_peers import Line, line_to
 from tests.support.frames import runs
 from tests.support.kubectl import Kubectl
-from tests.support.target import free_port
 
-__all__ = ["Lines", "Platform", "State", "Stopwatch", "dials", "lines", "platform", "unbroken"]
+__all__ = ["Lines", "State", "Stopwatch", "dials", "lines", "unbroken"]
 
 Status = dict[str, Any]
-_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
-_NGINX = """
-load_module {module};
-daemon off;
-master_process off;
-worker_processes 1;
-error_log {folder}/error.log;
-pid {folder}/nginx.pid;
-events {{ worker_connections 512; }}
-rtmp {{ server {{
-  listen {host}:{port};
-  application live {{ live on; }}
-  application kept {{ live on; record all; record_path {folder}; record_unique on; }}
-}} }}
-"""
-
-
-@dataclass(slots=True, frozen=True)
-class Platform:
-    """An nginx-rtmp: takes each key once at a time, says no to a second publisher."""
-
-    host: str
-    port: int
-    folder: Path
-
-    def uri(self, application: str = "live") -> str:
-        return f"rtmp://{self.host}:{self.port}/{application}"
-
-    def kept(self, key: str) -> list[Path]:
-        """One file for each publication with that key to ``kept``, oldest first."""
-        return sorted(self.folder.glob(f"{key}-*.flv"), key=lambda file: file.stat().st_ctime)
-
-
-@contextmanager
-def platform(host: str, folder: Path) -> Iterator[Platform]:
-    if not _MODULE.exists():
-        pytest.skip("libnginx-mod-rtmp is not installed")
-    folder.mkdir(exist_ok=True)
-    port = free_port(host)
-    config = folder / "nginx.conf"
-    config.write_text(_NGINX.format(module=_MODULE, folder=folder, host=host, port=port))
-    command = ["nginx", "-p", str(folder), "-e", str(folder / "early.log"), "-c", str(config)]
-    process = subprocess.Popen(command)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((host, port), 0.2):
-            break
-        time.sleep(0.05)
-    try:
-        yield Platform(host, port, folder)
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 class Lines:
@@ -99,7 +42,14 @@ class Lines:
         self._loop.call_soon_threadsafe(line.reset)
 
     def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._stack.aclose(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
+
+    async def _end(self) -> None:
+        await self._stack.aclose()
+        relaying = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in relaying:
+            task.cancel()
+        await asyncio.gather(*relaying, return_exceptions=True)
 
 
 @contextmanager

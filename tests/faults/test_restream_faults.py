@@ -17,15 +17,13 @@ import pytest
 from tests.cluster.conftest import Cluster, pod_names, publish_url
 from tests.faults.restream_rig import (
     Lines,
-    Platform,
     State,
     Stopwatch,
     dials,
     lines,
-    platform,
     unbroken,
 )
-from tests.media.push_peers import Authority
+from tests.media.push_peers import Authority, Nginx, nginx_rtmp
 from tests.support.frames import make_clip, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, restream, secret, secret_key
@@ -48,7 +46,7 @@ class Desk:
     kube: Kubectl
     host: str
     folder: Path
-    platform: Platform
+    platform: Nginx
     lines: Lines
     watch: Stopwatch
     capsys: pytest.CaptureFixture[str]
@@ -102,7 +100,7 @@ def desk(
 ) -> Iterator[Desk]:
     host = address_towards(sluice.node_ip)
     kube.apply(secret("keys", **{key: key for key in KEYS}))
-    with platform(host, tmp_path / "nginx") as nginx, lines(host) as relays:
+    with nginx_rtmp(tmp_path / "nginx", host) as nginx, lines(host) as relays:
         watch = Stopwatch(kube)
         try:
             yield Desk(kube, host, tmp_path, nginx, relays, watch, capsys)
@@ -204,11 +202,12 @@ def test_targets_that_break_while_live_are_told_apart_and_live_again(
             assert took < TOLD_SECONDS
         took = desk.live("killed", back).at - back
         desk.say(f"killed: Live {took:.1f} s after it was back")
+        cut = broken
         for _ in range(RESETS - 1):
-            time.sleep(10)
-            desk.live("reset", time.monotonic() - 10)
-            desk.lines.reset(reset)
+            time.sleep(max(0.0, cut + 10 - time.monotonic()))
+            desk.live("reset", cut)
             cut = time.monotonic()
+            desk.lines.reset(reset)
             assert desk.watch.until("reset", "Backoff", since=cut).class_ in ("Closed", "Reset")
         desk.live("reset", cut)
         for name in ("frozen", "slow"):

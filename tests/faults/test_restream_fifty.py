@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import Cluster, publish_url
-from tests.faults.restream_rig import platform
+from tests.media.push_peers import nginx_rtmp
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, restream, secret, secret_key
 from tests.support.publish import Publisher
@@ -26,7 +26,7 @@ COUNT = 50
 @pytest.fixture
 def target(sluice: Cluster, tmp_path: Path) -> Iterator[str]:
     """An nginx-rtmp that takes every key; its application's URI."""
-    with platform(address_towards(sluice.node_ip), tmp_path / "nginx") as made:
+    with nginx_rtmp(tmp_path / "nginx", address_towards(sluice.node_ip)) as made:
         yield made.uri()
 
 

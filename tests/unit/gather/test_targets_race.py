@@ -114,10 +114,6 @@ class Race(Pushers):
             made = make_pod(self.objects[name], f"{name}-{self.serial}", **running)
             pusher.pod = self.pods[name] = self.put(made)
             self.mount(name)
-            if name not in self.status:
-                # The exception that the documentation names: who pushes with what was cleared
-                # before this operator started, and has not been heard since.
-                self.answer(name)
         elif not replicas and pusher.pod is not None:
             self.kill(name)
 
@@ -175,15 +171,12 @@ class Race(Pushers):
                 self.kill(name)
             case 7 if self.dice.random() < 0.2:
                 self.restart_operator()
-                # The first answers of all come before anything is decided anew.
-                for other in NAMES:
-                    self.answer(other)
-                await self.clock.advance(11)
-                for other in NAMES:
-                    self.answer(other)
+                # Whoever answers by then, or does not.
+                await self.clock.advance(self.dice.choice((1, 11)))
 
     async def settle(self) -> None:
-        for _ in range(12):
+        for _ in range(20):
+            await self.clock.advance(1)
             for name in NAMES:
                 await self.look(name)
                 if self.pushers[name].pod is not None:

@@ -31,6 +31,9 @@ class TargetBook:
             self._uids.setdefault(place, set()).add(uid)
         return concerned | self.others(uid)
 
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._place
+
     def others(self, uid: str) -> Set[str]:
         """Those with the same target."""
         place = self._place.get(uid)
