@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.kubectl import Kubectl
+from tests.support.ports import free_port
 
 __all__ = ["AuditLog", "HostOperator", "Write", "installed_operator_paused"]
 
@@ -90,7 +89,7 @@ class HostOperator:
 
     def start(self, *, wait_seconds: float = 30) -> None:
         """Starts it and waits until it is ready."""
-        self.port = _free_port()
+        self.port = free_port()
         settings = {
             "KUBECONFIG": self.kubectl.kubeconfig,
             "PYTHONPATH": f"{REPOSITORY / 'operator/src'}:{REPOSITORY / 'images/media/src'}",
@@ -170,20 +169,3 @@ def _minds_all(deployment: dict[str, Any]) -> bool:
     containers = deployment["spec"]["template"]["spec"]["containers"]
     env = {e["name"]: e.get("value") for c in containers for e in c.get("env", ())}
     return not env.get("SLUICE_WATCH_NAMESPACES")
-
-
-@contextmanager
-def own_namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
-    """kubectl in a namespace that goes with the test."""
-    name = f"eng-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    try:
-        yield kubectl.within(name)
-    finally:
-        kubectl("delete", "namespace", name, "--wait=false")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -19,9 +19,9 @@ from tests.cluster.operator_process import (
     AuditLog,
     HostOperator,
     installed_operator_paused,
-    own_namespace,
 )
 from tests.support.kubectl import Kubectl, condition
+from tests.support.namespaces import own_namespace
 from tests.support.objects import livestream
 
 pytestmark = pytest.mark.own_operator
@@ -45,13 +45,13 @@ def served(
 ) -> Iterator[Kubectl]:
     """A namespace with an operator that lives as long as these tests."""
     log = tmp_path_factory.mktemp("shared") / "operator.log"
-    with own_namespace(cluster.kubectl) as kubectl, running(HostOperator(kubectl, log)):
+    with own_namespace(cluster.kubectl, "eng") as kubectl, running(HostOperator(kubectl, log)):
         yield kubectl
 
 
 @pytest.fixture
 def kube(cluster: Cluster) -> Iterator[Kubectl]:
-    with own_namespace(cluster.kubectl) as kubectl:
+    with own_namespace(cluster.kubectl, "eng") as kubectl:
         yield kubectl
 
 

@@ -29,7 +29,7 @@ def _bring_up(cluster: Which) -> Environment:
         with step("building the images"):
             run_tool("images")
         with step("pushing the images to your registry"):
-            return existing()
+            return existing(push=True)
     with step("bringing the local cluster up (the first time this builds Kubernetes: minutes)"):
         run_tool("up", "--provider", cluster, capture=False)
     with step("building the images (what did not change is not built again)"):
@@ -58,7 +58,7 @@ def up(cluster: Which = Which.auto, folder: Path = Path()) -> None:
 @app.command()
 def down(cluster: Which = Which.auto) -> None:
     """Removes what the demo made. The local cluster stays: `make cluster-down` removes it."""
-    env = existing() if cluster is Which.existing else local()
+    env = existing(push=False) if cluster is Which.existing else local()
     with step("removing the demo's namespace"):
         broadcast.remove(env)
     with step("uninstalling the chart"):

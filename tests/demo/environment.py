@@ -55,21 +55,32 @@ def local() -> Environment:
     )
 
 
-def existing() -> Environment:
-    """The cluster that KUBECONFIG names, with images from the registry that REGISTRY names."""
+def existing(*, push: bool) -> Environment:
+    """The cluster that KUBECONFIG names. With ``push``, the images are brought to the registry
+    that REGISTRY names, from where the cluster pulls them; without, there are none."""
     kubeconfig = os.environ.get("KUBECONFIG")
     if not kubeconfig:
         raise DemoError("set KUBECONFIG to the cluster that the demo shall use")
     registry = os.environ.get("REGISTRY")
-    if not registry:
+    if push and not registry:
         raise DemoError(
             "set REGISTRY to where your cluster pulls images from, e.g. REGISTRY=example.org/me; "
             "the demo pushes both images there with your Docker login"
         )
-    tools = {name: shutil.which(name) for name in ("kubectl", "helm", "docker")}
+    names = ("kubectl", "helm", "docker") if push else ("kubectl", "helm")
+    tools = {name: shutil.which(name) for name in names}
     missing = [name for name, path in tools.items() if path is None]
     if missing:
         raise DemoError(f"install {' and '.join(missing)} first")
+    return Environment(
+        kubectl=Kubectl(str(tools["kubectl"]), kubeconfig),
+        helm=str(tools["helm"]),
+        public_host=None,
+        images=_push(registry) if push and registry else {},
+    )
+
+
+def _push(registry: str) -> dict[str, str]:
     images = {}
     for role, reference in _pairs(run_tool("images", "--print")).items():
         images[role] = f"{registry.rstrip('/')}/{reference.rsplit('/', 1)[1]}"
@@ -79,9 +90,4 @@ def existing() -> Environment:
         ):
             if subprocess.run(command).returncode:
                 raise DemoError(f"`{' '.join(command)}` failed; see above")
-    return Environment(
-        kubectl=Kubectl(str(tools["kubectl"]), kubeconfig),
-        helm=str(tools["helm"]),
-        public_host=None,
-        images=images,
-    )
+    return images

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.conftest import REPOSITORY, Cluster, clip, cluster, kube, sluice
+from tests.support.frames import make_clip
 from tests.support.objects import mediastore, secret, secret_key
 from tests.support.s3 import ACCESS_KEY, BUCKET, PREFIX, SECRET_KEY, S3Server, s3_server
 from tests.support.target import address_towards, free_port
@@ -22,6 +23,12 @@ from tests.support.target import address_towards, free_port
 __all__ = ["FaultyS3", "clip", "cluster", "kube", "s3", "sluice"]
 
 CREDENTIALS = "bucket-credentials"
+
+
+@pytest.fixture(scope="session")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eleven minutes, each frame different."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "long.flv", seconds=660)
 
 
 @dataclass(slots=True)

@@ -16,7 +16,8 @@ import aiohttp
 from sluice_media.contract import IngestStatus, TimelineFormat
 from sluice_media.timeline.framing import Record, TimelineDecoder
 from sluice_media.units import AccessUnit
-from tests.media.recorder_rig import ROOT, free_port, samples
+from tests.media.recorder_rig import ROOT, samples
+from tests.support.ports import free_port
 from tests.unit.gateway.certificates import MountedSecret
 from tests.unit.hub.world import config
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,18 +20,13 @@ from sluice_media.store.catalog import load_settled, load_view
 from sluice_media.store.target import open_claim
 from sluice_media.store.worker import Finisher
 from tests.media.fake_hub import TOKEN
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 UID = "0c7f2f0e-1111-4222-8333-444455556666"
 
 _WORKER = ("-m", "sluice_media.record.worker")
 _SUPERVISED = ("-m", "sluice_media", "record")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def samples(exposition: str) -> dict[str, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sluice_media.flv import FlvTag, TagReader, TagType
 from sluice_media.rtmp import ClientSession
+from tests.support.rtmp import media_message
 
 __all__ = ["flv_tags", "later", "send_tags"]
 
@@ -58,7 +59,7 @@ async def send_tags(
             if _AHEAD_MS / 1_000 < ahead < 3_600:
                 await writer.drain()
                 await asyncio.sleep(ahead)
-            writer.write(session.send_media(tag.type_id, tag.timestamp_ms, tag.payload))
+            writer.write(media_message(session, tag.type_id, tag.timestamp_ms, tag.payload))
         writer.write(session.close())
         await writer.drain()
         writer.write_eof()

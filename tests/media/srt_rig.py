@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from sluice_media.srt import (
     connect,
     running_srt_listener,
 )
+from tests.support import clip_store
 
 __all__ = ["KEY", "OTHER_KEY", "PASSPHRASE", "Peer", "Rig", "make_ts", "read_until_end"]
 
@@ -176,12 +176,10 @@ async def read_until_end(connection: SrtConnection, seconds: float = 10) -> byte
 def make_ts(path: Path, *, seconds: float = 1.2, bits: str = "2M", color: bool = False) -> Path:
     """H.264 with B-frames and AAC."""
     source = "smptebars" if color else "testsrc2"
-    command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", f"{source}=size=640x360:rate=25"]
+    command = ["-f", "lavfi", "-i", f"{source}=size=640x360:rate=25"]
     command += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]
     command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25"]
     command += ["-b:v", bits, "-minrate", bits, "-maxrate", bits, "-bufsize", bits]
     command += ["-x264-params", "bframes=2:nal-hrd=cbr", "-c:a", "aac", "-ac", "2"]
-    subprocess.run(
-        [*command, "-t", str(seconds), "-f", "mpegts", str(path)], check=True, timeout=60
-    )
+    clip_store.encode([*command, "-t", str(seconds), "-f", "mpegts"], path)
     return path

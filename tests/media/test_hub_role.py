@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,18 +14,13 @@ import pytest
 
 from sluice_media.contract import HELLO_HEADER, IngestStatus, LegHello
 from tests.media.test_hub_legs import until
+from tests.support.ports import free_port
 from tests.unit.hub.rig import LegClient, RawReader
 from tests.unit.hub.world import config
 
 CANARY = "canary-key-4711"
 HUB_TOKEN = "hub-canary-4712"
 SOURCES = Path(__file__).parents[2] / "images/media/src"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Pod:

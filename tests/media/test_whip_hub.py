@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -26,6 +25,7 @@ from sluice_media.whip.server import running_whip
 from sluice_media.whip.service import WhipService
 from sluice_media.whip.settings import WhipSettings
 from tests.media.whip_rig import aiortc_publisher, until
+from tests.support.ports import free_port, free_udp_port
 from tests.unit.hub.rig import Rig as HubRig
 from tests.unit.whip.offers import OFFER
 
@@ -92,19 +92,13 @@ async def test_the_hub_decides_who_may(hub: HubRig, service: WhipService) -> Non
         assert service.sessions == 1
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def test_the_process_serves_and_ends_on_sigterm() -> None:
-    http_port, status_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_STREAM)
+    http_port, status_port = free_port(), free_port()
     environment = {
         "PYTHONPATH": str(Path(sluice_media.__file__).parents[1]),
         "SLUICE_BIND": "127.0.0.1",
         "SLUICE_WHIP_PORT": str(http_port),
-        "SLUICE_WHIP_MEDIA_PORT": str(free_port(socket.SOCK_DGRAM)),
+        "SLUICE_WHIP_MEDIA_PORT": str(free_udp_port()),
         "SLUICE_STATUS_PORT": str(status_port),
         "SLUICE_GRACE_SECONDS": "1",
     }

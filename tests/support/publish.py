@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
+import queue
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["HttpSource", "Publisher"]
+__all__ = ["HttpSource", "LiveHttpSource", "Publisher"]
 
 
 class Publisher:
@@ -112,3 +116,68 @@ class HttpSource:
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
+
+
+class LiveHttpSource:
+    """A camera that goes on whether somebody watches or not: MPEG-TS in real time over HTTP. Who
+    comes (again) gets what is on now, and never what was."""
+
+    def __init__(self, clip: Path, host: str, port: int) -> None:
+        self.url = f"http://{host}:{port}/live.ts"
+        self._viewers: set[queue.SimpleQueue[bytes | None]] = set()
+        self._args = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip), "-c", "copy"]
+        self._args += ["-f", "mpegts", "-flush_packets", "1", "pipe:1"]
+        viewers = self._viewers
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                mine: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+                viewers.add(mine)
+                try:
+                    self.send_response(200)
+                    self.send_header("Content-Type", "video/mp2t")
+                    self.end_headers()
+                    with contextlib.suppress(OSError):
+                        while data := mine.get():
+                            self.wfile.write(data)
+                finally:
+                    viewers.discard(mine)
+
+            def log_message(self, *args: object) -> None:
+                """Quiet."""
+
+        self._server = http.server.ThreadingHTTPServer((host, port), Handler)
+        self._server.daemon_threads = True
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._args, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )
+        self._threads = [
+            threading.Thread(target=self._server.serve_forever, daemon=True),
+            threading.Thread(target=self._show, daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def _show(self) -> None:
+        assert self._process.stdout is not None
+        while data := self._process.stdout.read(188 * 20):
+            for viewer in tuple(self._viewers):
+                viewer.put(data)
+        for viewer in tuple(self._viewers):
+            viewer.put(None)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        self._server.shutdown()
+        self._server.server_close()
+        for thread in self._threads:
+            thread.join(10)

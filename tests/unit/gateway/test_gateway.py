@@ -10,8 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from sluice_media.contract import LegEnd, Refusal
-from sluice_media.rtmp import BAD_NAME, Closed, PublishAccepted, PublishRejected
+from sluice_media.rtmp import BAD_NAME, Closed, MessageType, PublishAccepted, PublishRejected
 from tests.support.network import BOTH_LOOPBACKS
+from tests.support.rtmp import media_message
 from tests.unit.flv import samples as s
 from tests.unit.gateway.rig import GOP, KEY, PICTURE_MS, FakeHub, Rig, RtmpPublisher, until
 
@@ -284,7 +285,7 @@ async def test_an_eager_encoder_loses_nothing_it_sent_before_it_was_accepted(rig
     async with rig.publisher() as publisher:
         await until(lambda: rig.asked)
         publisher.session._state = type(publisher.session._state).ACCEPTED
-        publisher._send(publisher.session.send_video(0, s.avc_config()))
+        publisher._send(media_message(publisher.session, MessageType.VIDEO, 0, s.avc_config()))
         publisher.play(8)
         await rig.hub.start()
         await until(lambda: rig.hub.legs and rig.hub.legs[0].pictures == publisher.pictures)

@@ -5,19 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
 import aiohttp
 
 import sluice_media
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+from tests.support.ports import free_port
 
 
 async def test_the_gateway_is_ready_measured_and_ends_on_sigterm() -> None:
