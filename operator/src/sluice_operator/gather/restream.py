@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -38,14 +38,26 @@ class RestreamController:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._decided: dict[str, Manifest] = {}
+        """By uid: the pusher's ConfigMap as it was decided, which is perhaps not written yet. Other
+        workers decide about others meanwhile."""
+        self._decisions = 0
+        context.cache.subscribe(self._on_change)
 
     async def gather(self, obj: Manifest) -> ObservedRestream:
         context = self._context
         children, conflicts = await context.children(obj)
         stream = context.referred("LiveStream", obj, obj["spec"]["streamRef"]["name"])
         hub_token = await context.hub_token(stream)
-        sample = context.sample(obj, PusherStatus)
         config_map = children.get(("ConfigMap", _config_name(obj)))
+        while True:
+            # What others say or get while we ask concerns us; nothing comes between the last look
+            # and the decision.
+            before = (context.targets.revision, self._decisions)
+            sample = context.sample(obj, PusherStatus)
+            rivals = await self._rivals(obj, config_map, sample, hub_token)
+            if (context.targets.revision, self._decisions) == before:
+                break
         return ObservedRestream(
             raw=obj,
             settings=context.settings,
@@ -56,11 +68,20 @@ class RestreamController:
             hub_token=hub_token,
             pods=context.pods(obj),
             sample=sample,
-            rivals=await self._rivals(obj, config_map, sample, hub_token),
+            rivals=rivals,
         )
 
     def decide(self, observed: ObservedRestream, now: datetime) -> Decision:
-        return decide(observed, now)
+        decision = decide(observed, now)
+        for child in decision.children:
+            if child.manifest["kind"] == "ConfigMap":
+                self._decided[uid_of(observed.raw)] = child.manifest
+                self._decisions += 1
+        return decision
+
+    def _on_change(self, former: Manifest | None, present: Manifest | None) -> None:
+        if present is None and former is not None:
+            self._decided.pop(uid_of(former), None)
 
     async def _rivals(
         self,
@@ -95,10 +116,10 @@ class RestreamController:
             meta = other["metadata"]
             if meta["namespace"] != namespace or uid_of(other) in (uid_of(obj), *known):
                 continue
-            config_map = await context.lookup.find(CONFIG_MAPS, namespace, _config_name(other))
+            config_maps = await self._config_maps(other)
             stream = context.referred("LiveStream", other, other["spec"]["streamRef"]["name"])
             token = await context.hub_token(stream)
-            if token is not None and holds(config_map, digest, token):
+            if token is not None and any(holds(found, digest, token) for found in config_maps):
                 rival = await self._rival(uid_of(other), other)
                 named = context.sample(other, PusherStatus) is not None
                 found.append(replace(rival, wants=rival.wants and not named, busy=True))
@@ -138,13 +159,18 @@ class RestreamController:
         """A pusher that answers is believed; of one that does not, its pod's end is waited for."""
         context = self._context
         pods, told = context.pods(obj), fresh(context.sample(obj, PusherStatus))
-        config_map = await context.lookup.find(
-            CONFIG_MAPS, obj["metadata"]["namespace"], _config_name(obj)
-        )
+        config_maps = await self._config_maps(obj)
+        cleared = any(map(is_cleared, config_maps))
         if told is not None and pods:
-            return is_cleared(config_map) or may_be_connected(config_map, told)
+            return cleared or may_be_connected(next(iter(config_maps), None), told)
         wanted = "deletionTimestamp" not in obj["metadata"]
-        return (wanted and is_cleared(config_map)) or any(map(may_run, pods))
+        return (wanted and cleared) or any(map(may_run, pods))
+
+    async def _config_maps(self, obj: Manifest) -> Sequence[Manifest]:
+        """What stands in the pusher's configuration, and what is being written there."""
+        namespace = obj["metadata"]["namespace"]
+        stored = await self._context.lookup.find(CONFIG_MAPS, namespace, _config_name(obj))
+        return [found for found in (self._decided.get(uid_of(obj)), stored) if found is not None]
 
 
 def _config_name(restream: Manifest) -> str:
