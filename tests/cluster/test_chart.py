@@ -164,7 +164,7 @@ def test_upgrading_the_gateway_cuts_no_publisher(
     }
     release.upgrade(values)
     gateway = f"{release.name}-gateway"
-    release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=60s")
+    release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=120s")
     ports = release.kubectl.get("service", gateway)["spec"]["ports"]
     [port] = [port for port in ports if port["name"] == "rtmp"]
     kube.apply(livestream("match"))
@@ -177,7 +177,7 @@ def test_upgrading_the_gateway_cuts_no_publisher(
         [old] = release.pods("gateway")
         values["gateway"]["podAnnotations"] = {"example.org/changed": "yes"}
         release.upgrade(values)
-        release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=60s")
+        release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=120s")
         assert len(release.pods("gateway")) == 2, "the old one stays for its publisher"
         time.sleep(3)
         assert publisher.running, publisher.said()
@@ -185,7 +185,7 @@ def test_upgrading_the_gateway_cuts_no_publisher(
         assert status["live"]
         assert len(status["sessions"]) == 1
         publisher.stop()
-    release.kubectl("wait", f"pod/{old}", "--for=delete", "--timeout=30s")
+    release.kubectl("wait", f"pod/{old}", "--for=delete", "--timeout=90s")
 
 
 def test_uninstalling_leaves_nothing_behind(release: Release, cluster: Cluster) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.cluster.conftest import REPOSITORY, Cluster
 from tests.cluster.crd_cases import (
@@ -39,7 +38,7 @@ def api(cluster: Cluster) -> Iterator[Kubectl]:
         kubectl(
             "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", str(path)
         )
-        name = yaml.safe_load(path.read_text())["metadata"]["name"]
+        name = path.stem
         kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
     with own_namespace(kubectl, "crds") as inside:
         yield inside
@@ -82,7 +81,7 @@ def test_the_definitions_are_taken_by_the_api_server(api: Kubectl, path: Path) -
 
 @pytest.mark.parametrize("path", CRDS, ids=lambda path: path.name)
 def test_the_definitions_are_structural_and_accepted(api: Kubectl, path: Path) -> None:
-    name = yaml.safe_load(path.read_text())["metadata"]["name"]
+    name = path.stem
     conditions = {c["type"]: c["status"] for c in api.get("crd", name)["status"]["conditions"]}
     assert conditions["NamesAccepted"] == "True"
     assert conditions.get("NonStructuralSchema") is None

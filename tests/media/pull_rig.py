@@ -180,7 +180,7 @@ class PullRig:
         value = self.registry.get_sample_value("sluice_pull_tries_total", {"outcome": outcome})
         return value or 0.0
 
-    async def until(self, true: Callable[[], bool], timeout: float = 20) -> float:
+    async def until(self, true: Callable[[], bool], timeout: float = 40) -> float:
         """Waits; returns the seconds since the pull began."""
         end = time.monotonic() + timeout
         while not true():

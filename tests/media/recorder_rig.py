@@ -88,7 +88,7 @@ class RecorderRig:
         pid = self.process.pid
         return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
-    async def exit_code(self, seconds: float = 30) -> int:
+    async def exit_code(self, seconds: float = 60) -> int:
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), seconds)
 
@@ -104,7 +104,7 @@ class RecorderRig:
             return samples(await answer.text())
 
     async def until(
-        self, fits: Callable[[RecorderStatus], bool], seconds: float = 20
+        self, fits: Callable[[RecorderStatus], bool], seconds: float = 60
     ) -> RecorderStatus:
         last: RecorderStatus | None = None
         try:
@@ -124,7 +124,7 @@ class RecorderRig:
         """Waits until so much was recorded."""
         return await self.until(lambda status: status.recording_duration > seconds)
 
-    async def finished(self, seconds: float = 60) -> StoredResult:
+    async def finished(self, seconds: float = 90) -> StoredResult:
         """Lets the store's worker make the files; returns the result when it is final."""
         target = open_claim(self.store_dir)
         finisher = Finisher(

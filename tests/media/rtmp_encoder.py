@@ -43,7 +43,7 @@ async def send_tags(
     )
     reader, writer = await asyncio.open_connection(host, port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not session.accepted:
                 writer.write(session.take_output())
                 data = await reader.read(65_536)
@@ -63,7 +63,7 @@ async def send_tags(
         writer.write(session.close())
         await writer.drain()
         writer.write_eof()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await reader.read(65_536):
                 pass
     finally:

@@ -40,13 +40,13 @@ class Peer:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
 
-    async def ended(self, seconds: float = 8) -> str:
+    async def ended(self, seconds: float = 30) -> str:
         """What it had to say."""
         async with asyncio.timeout(seconds):
             words, more = await self.process.communicate()
         return (words + more).decode()
 
-    async def says(self, words: str, seconds: float = 15) -> None:
+    async def says(self, words: str, seconds: float = 40) -> None:
         """Waits until it has said so; some peers do not end by themselves after that."""
         assert self.process.stderr is not None
         said = b""
@@ -85,7 +85,7 @@ class Rig:
         passphrase = SecretStr(PASSPHRASE) if request.stream == "secret" else None
         return Admit(f"demo/{request.stream}/primary", passphrase, self.latency_ms)
 
-    async def accept(self, seconds: float = 5) -> SrtConnection:
+    async def accept(self, seconds: float = 20) -> SrtConnection:
         async with asyncio.timeout(seconds):
             return await self.listener.accept()
 
@@ -165,7 +165,7 @@ async def _feed(process: asyncio.subprocess.Process, data: bytes, seconds: float
         process.stdin.close()
 
 
-async def read_until_end(connection: SrtConnection, seconds: float = 10) -> bytes:
+async def read_until_end(connection: SrtConnection, seconds: float = 30) -> bytes:
     parts = []
     async with asyncio.timeout(seconds):
         while data := await connection.read():

@@ -42,7 +42,7 @@ def sent(clip: Clip, track: int) -> list[bytes]:
 
 async def has_all_of(received: Received, clip: Clip) -> None:
     """Every picture, and all sound but what is older than the first picture."""
-    await until(lambda: len(received.payloads(0)) >= len(sent(clip, 0)), 10)
+    await until(lambda: len(received.payloads(0)) >= len(sent(clip, 0)), 30)
     await until(lambda: received.payloads(1)[-1:] == sent(clip, 1)[-1:])
     assert received.payloads(0) == sent(clip, 0)
     sound = received.payloads(1)
@@ -253,7 +253,7 @@ async def test_what_is_not_carried_is_refused_with_a_sentence(
     try:
         heard: list[object] = []
         writer.write(session.take_output())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while data := await reader.read(65_536):
                 asked = not session.accepted
                 heard += session.feed(data)

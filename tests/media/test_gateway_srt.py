@@ -309,7 +309,7 @@ async def test_draining_refuses_who_is_new_and_keeps_the_publisher_until_it_goes
                 sent = len(pictures(units_of(clip)))
                 await until(lambda: len(pictures(reader.units)) > sent * 0.8, 8)
             assert not draining.done()
-        await asyncio.wait_for(draining, 10)
+        await asyncio.wait_for(draining, 30)
 
 
 @pytest.mark.parametrize("host", BOTH_LOOPBACKS)

@@ -73,7 +73,7 @@ class Pod:
                     pass
                 await asyncio.sleep(0.05)
 
-        await asyncio.wait_for(ready(), 20)
+        await asyncio.wait_for(ready(), 60)
 
     async def stop(self) -> int:
         if self.process.returncode is None:
@@ -111,7 +111,7 @@ class Pod:
                 await leg.listen(response)
 
         task = asyncio.create_task(run())
-        await asyncio.wait_for(accepted, 5)
+        await asyncio.wait_for(accepted, 20)
         return task
 
 

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -93,12 +94,12 @@ async def test_dead_then_stalling_then_good(clip: Path) -> None:
         async with web.serving():
             await asyncio.sleep(0.5)
             async with rig.pulling(settings(dead, web.url("/stalls.ts"), good)):
-                took = await rig.until(rig.on_air(2), 30)
+                took = await rig.until(rig.on_air(2), 60)
     print(f"on air from the third after {took:.2f} s")
     assert rig.says("Uri 0", "refuses connections")()
     assert rig.says("Uri 1", "fell silent")()
     # 8 s on an idle machine; the one that stalls had 5 of them.
-    assert took < 15
+    assert took < 30
 
 
 async def test_when_the_good_one_stops_the_circle_goes_on(clip: Path) -> None:
@@ -182,9 +183,11 @@ async def test_a_source_at_a_hundred_times_its_speed_is_slowed_down(clip: Path) 
     rig = PullRig()
     async with web.serving(), rig.pulling(settings(web.url("/file.ts"))):
         await rig.until(rig.on_air(0))
+        began = time.monotonic()
         await asyncio.sleep(4)
         seconds = len(rig.legs[0].pictures) / 25
-    assert 2.5 < seconds < 8
+        took = time.monotonic() - began
+    assert 2.5 < seconds < took + 4
 
 
 async def test_audio_that_is_not_aac_is_encoded(tmp_path: Path) -> None:

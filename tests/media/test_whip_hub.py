@@ -115,14 +115,14 @@ async def test_the_process_serves_and_ends_on_sigterm() -> None:
                 except aiohttp.ClientConnectionError:
                     return ""
 
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not (page := await ask(http_port, "/live/demo/cam")):
                     await asyncio.sleep(0.1)
             assert "Go live from this browser" in page
             assert (await ask(status_port, "/readyz")).startswith("200")
             assert "sluice_whip_sessions 0.0" in await ask(status_port, "/metrics")
         os.kill(process.pid, signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 15) == 0
+        assert await asyncio.wait_for(process.wait(), 40) == 0
     finally:
         if process.returncode is None:
             process.kill()

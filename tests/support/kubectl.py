@@ -145,7 +145,7 @@ class Kubectl:
         until: Callable[[Object], object],
         *,
         why: str,
-        seconds: float = 60,
+        seconds: float = 90,
     ) -> Object:
         """Waits until ``until(object)`` is true; the object as it then was. An object that has
         no status yet is shown with an empty one.
@@ -162,7 +162,7 @@ class Kubectl:
         raise AssertionError(f"{kind}/{name}: {why}: not within {seconds:.0f} s; status: {status}")
 
     def wait_condition(
-        self, kind: str, name: str, type_: str, status: str = "True", *, seconds: float = 60
+        self, kind: str, name: str, type_: str, status: str = "True", *, seconds: float = 90
     ) -> Object:
         return self.wait(
             kind,

@@ -29,7 +29,7 @@ GOP = 5
 PICTURE_MS = 40
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
@@ -193,12 +193,12 @@ class RtmpPublisher:
         finally:
             self.closed.set()
 
-    async def accepted(self, seconds: float = 5.0) -> None:
+    async def accepted(self, seconds: float = 20.0) -> None:
         await until(lambda: self.session.accepted, seconds)
         self._send(media_message(self.session, MessageType.VIDEO, 0, s.avc_config()))
         self._send(media_message(self.session, MessageType.AUDIO, 0, s.aac_config()))
 
-    async def answer(self, seconds: float = 5.0) -> ClientEvent:
+    async def answer(self, seconds: float = 20.0) -> ClientEvent:
         await until(lambda: self.events, seconds)
         return self.events[-1]
 

@@ -153,7 +153,6 @@ class IngestStatus(PodStatus):
     last_rejection: Rejection | None = None
     no_random_access: bool = False
     """More than 10 s passed without a picture that decoding can start at."""
-    ring_start: datetime | None = None
     readers: int = 0
 
 
