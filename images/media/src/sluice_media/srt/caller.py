@@ -26,9 +26,9 @@ __all__ = ["MESSAGE_BYTES", "SrtCaller", "SrtTarget", "connect", "dial"]
 MESSAGE_BYTES = 1_316
 """Seven transport packets."""
 _FULL_SECONDS = 0.005
-_SLICE_SECONDS = 0.030
+_SLICE_SECONDS = 0.050
 _SLICE_BYTES = 32 << 10
-"""What goes out in one go: about a picture, as encoders send, and no more than a router's queue
+"""What goes out in one go: a picture or two, as encoders send, and no more than a queue
 takes. Each slice is a timer, and timers are most of what a push costs."""
 _DRAIN_POLL_SECONDS = 0.02
 _CONNECT_POLL_SECONDS = 0.010
