@@ -28,6 +28,7 @@ from obstore.store import LocalStore, ObjectStore
 from pydantic import SecretStr
 
 from sluice_media.contract import S3Target
+from sluice_media.store.claim import Claim, SourceError
 from sluice_media.store.errors import MissingObjectError, TargetError, explain
 from sluice_media.store.etag import MultipartDigest, is_md5, md5
 from sluice_media.store.patience import Patience
@@ -76,6 +77,7 @@ class Target:
         """``root``: the folder that the store stands for, when it is a local one."""
         self._store = store
         self._root = root
+        self._claim = Claim(root) if root is not None else None
         self._patience = Patience()
         self._etags_are_md5 = True
 
@@ -85,7 +87,7 @@ class Target:
 
     def become(self, other: Target) -> None:
         """Goes another way from now on, to the same objects."""
-        self._store, self._root = other._store, other._root
+        self._store, self._root, self._claim = other._store, other._root, other._claim
 
     # ------------------------------------------------------------------ in
 
@@ -93,12 +95,20 @@ class Target:
         """Writes an object as a whole: readers see the old one or the new one."""
         await self._put(key, data)
 
-    async def put_file(self, key: str, path: Path) -> None:
+    async def put_file(self, key: str, path: Path, size_bytes: int | None = None) -> None:
         """Writes a file and verifies what arrived. Only after this may the file be deleted.
+        ``size_bytes``: its size, where that is known.
 
-        Raises FileNotFoundError when the file is not there."""
-        size = (await asyncio.to_thread(path.stat)).st_size
-        if size <= PART_BYTES:
+        Raises OSError when the file cannot be read: FileNotFoundError when it is not there."""
+        size = size_bytes
+        if size is None:
+            size = (await asyncio.to_thread(path.stat)).st_size
+        if self._claim is not None:
+            try:
+                await self._timed(size, self._claim.put_file(key, path))
+            except SourceError as unreadable:
+                raise unreadable.error from None
+        elif size <= PART_BYTES:
             await self._put(key, await asyncio.to_thread(path.read_bytes))
         else:
             await self.put_stream(key, _blocks(path))
@@ -163,6 +173,9 @@ class Target:
         await asyncio.to_thread(path.unlink)
 
     async def _put(self, key: str, data: bytes) -> None:
+        if self._claim is not None:
+            await self._timed(len(data), self._claim.put(key, data))
+            return
         result = await self._timed(
             len(data), obstore.put_async(self._store, key, data, use_multipart=False)
         )
