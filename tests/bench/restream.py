@@ -1,9 +1,11 @@
 """``python -m tests.bench restream``: what pushing costs, beside bare ``ffmpeg -c copy``.
 
 One interleaved run on this machine, no cluster: one publisher of 1, 4 and 8 Mb/s, a real gateway
-and hub, and 1, 5 and 10 pushers of that stream, each a process as in its pod, at an nginx with
-Debian's libnginx-mod-rtmp. As many FFmpeg processes read the same timeline (as MPEG-TS) and push it
-to the same nginx in the same seconds. CPU time is the processes' own, from /proc.
+and hub, and 1, 5 and 10 pushers of that stream, each a process as in its pod. Their targets: over
+RTMP an nginx with Debian's libnginx-mod-rtmp, over RTMPS the same one behind TLS, over SRT a
+srt-live-transmit each, with encryption. As many FFmpeg processes read the same timeline (as
+MPEG-TS) and push it over the same protocol to targets of the same kind in the same seconds. CPU
+time is the processes' own, from /proc.
 
 Exit code 1 when a figure is beyond its limit.
 """
@@ -13,23 +15,38 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
-from sluice_media.contract import AddressGuard, PusherConfig, PusherStatus, PushState, StreamRef
+from sluice_media.contract import (
+    STREAM_KEY_FILE,
+    TARGET_CA_FILE,
+    TARGET_PASSPHRASE_FILE,
+    AddressGuard,
+    PusherConfig,
+    PusherStatus,
+    PushState,
+    StreamRef,
+)
 from tests.bench.ingest import process, publishers, rss_mib
 from tests.media.broadcast_rig import HUB_TOKEN, BroadcastRig, broadcast_rig
+from tests.media.push_peers import Authority, tls_in_front
+from tests.support.srt_target import free_udp_port
 from tests.support.target import free_port
 
 __all__ = ["main"]
 
 HOST = "127.0.0.1"
+PROTOCOLS = ["rtmp", "rtmps", "srt"]
+PASSPHRASE = "a-long-enough-passphrase"
 LIMIT_RATIO = 2.0
 LIMIT_RSS_MIB = 80.0
 SETTLE_SECONDS = 4.0
@@ -55,19 +72,65 @@ def make_source(path: Path, megabits: int) -> Path:
     return path
 
 
+@dataclass(slots=True, frozen=True)
+class Place:
+    """Where one of ours or one of theirs pushes to."""
+
+    uri: str
+    """For a pusher."""
+    url: str
+    """For FFmpeg, with everything in it."""
+    key: str
+    files: tuple[tuple[str, str], ...] = ()
+    """What is mounted into the pusher beside the key."""
+
+
+class Targets:
+    """Targets of one protocol; each is for one publisher."""
+
+    def __init__(
+        self, protocol: str, folder: Path, rtmp_port: int, stack: contextlib.AsyncExitStack
+    ) -> None:
+        self._protocol, self._rtmp_port, self._stack = protocol, rtmp_port, stack
+        self._authority = Authority(folder)
+
+    async def place(self, key: str) -> Place:
+        if self._protocol == "srt":
+            return await self._listener(key)
+        if self._protocol == "rtmp":
+            uri = f"rtmp://{HOST}:{self._rtmp_port}/live"
+            return Place(uri, f"{uri}/{key}", key)
+        server = self._authority.server()
+        authority = await self._stack.enter_async_context(tls_in_front(self._rtmp_port, server))
+        uri = f"rtmps://{authority}/live"
+        return Place(uri, f"{uri}/{key}", key, ((TARGET_CA_FILE, self._authority.pem),))
+
+    async def _listener(self, key: str) -> Place:
+        uri = f"srt://{HOST}:{free_udp_port(HOST)}"
+        url = f"{uri}?mode=listener&passphrase={PASSPHRASE}"
+        listen = ("srt-live-transmit", "-a", "no", "-q", "-chunk", "1316", url, "file://con")
+        await self._stack.enter_async_context(process(*listen))
+        files = ((TARGET_PASSPHRASE_FILE, PASSPHRASE),)
+        return Place(uri, f"{uri}?passphrase={PASSPHRASE}&pkt_size=1316", key, files)
+
+
 @asynccontextmanager
-async def pusher(folder: Path, hub_port: int, uri: str, key: str) -> AsyncIterator[tuple[int, int]]:
+async def pusher(folder: Path, hub_port: int, place: Place) -> AsyncIterator[tuple[int, int]]:
     """A pusher as in its pod; yields its process and the port of its status."""
-    for name, content in (("hub/token", HUB_TOKEN), ("streamkey/key", key)):
-        (folder / "keys" / name).parent.mkdir(parents=True)
+    files = (("hub/token", HUB_TOKEN), (STREAM_KEY_FILE, place.key), *place.files)
+    for name, content in files:
+        (folder / "keys" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "keys" / name).write_text(content)
+    mounted = [name for name, _ in files]
     config = PusherConfig(
         namespace="ns",
         name="bench",
-        uid=f"bench-{key}",
+        uid=f"bench-{place.key}",
         stream=StreamRef(name="news", uid="stream-uid", host=HOST),
-        uri=uri,
+        uri=place.uri,
         has_stream_key=True,
+        has_ca=TARGET_CA_FILE in mounted,
+        has_passphrase=TARGET_PASSPHRASE_FILE in mounted,
         guard=AddressGuard(allowed=["127.0.0.0/8"]),
     )
     (folder / "config.json").write_text(config.to_json())
@@ -113,20 +176,21 @@ async def measured(pids: list[int], seconds: float) -> float:
 
 
 async def compare(
-    folder: Path, rig: BroadcastRig, count: int, nginx: int, seconds: float
+    folder: Path, rig: BroadcastRig, protocol: str, count: int, nginx: int, seconds: float
 ) -> tuple[float, float, float]:
     """CPU of our pushers and of FFmpeg, per cent of a core each, and our largest RSS in MiB."""
     timeline = f"http://{HOST}:{rig.hub_port}/v1/timeline?format=ts"
     async with contextlib.AsyncExitStack() as stack:
+        folder.mkdir()
+        targets = Targets(protocol, folder, nginx, stack)
         ours, theirs = [], []
         for number in range(count):
-            uri = f"rtmp://{HOST}:{nginx}/live"
-            place = folder / f"p{number}"
             pid, port = await stack.enter_async_context(
-                pusher(place, rig.hub_port, uri, f"ours{number}")
+                pusher(folder / f"p{number}", rig.hub_port, await targets.place(f"ours{number}"))
             )
             await until_live(port)
             ours.append(pid)
+            container = "mpegts" if protocol == "srt" else "flv"
             theirs.append(
                 await stack.enter_async_context(
                     process(
@@ -134,7 +198,7 @@ async def compare(
                         *("-headers", f"Authorization: Bearer {HUB_TOKEN}\r\n"),
                         *("-probesize", "500000", "-analyzeduration", "500000"),
                         *("-f", "mpegts", "-i", timeline, "-c", "copy"),
-                        *("-f", "flv", f"{uri}/theirs{number}"),
+                        *("-f", container, (await targets.place(f"theirs{number}")).url),
                     )
                 )
             )
@@ -144,9 +208,9 @@ async def compare(
         return both[0] / count, both[1] / count, max(map(rss_mib, ours))
 
 
-async def run(megabits: list[int], counts: list[int], seconds: float) -> int:
+async def run(protocols: list[str], megabits: list[int], counts: list[int], seconds: float) -> int:
     beyond: list[str] = []
-    print("Mb/s  targets   pusher     ffmpeg -c copy   ratio   RSS of a pusher")
+    print("protocol  Mb/s  targets   pusher     ffmpeg -c copy   ratio   RSS of a pusher")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         port = free_port(HOST)
@@ -161,16 +225,16 @@ async def run(megabits: list[int], counts: list[int], seconds: float) -> int:
                 publishers(source, [rig.url]),
             ):
                 await rig.until(lambda status: status.on_air, 20)
-                for count in counts:
-                    place = folder / f"{rate}-{count}"
-                    ours, theirs, rss = await compare(place, rig, count, port, seconds)
+                for protocol, count in itertools.product(protocols, counts):
+                    place = folder / f"{protocol}-{rate}-{count}"
+                    ours, theirs, rss = await compare(place, rig, protocol, count, port, seconds)
                     ratio = ours / theirs if theirs else float("inf")
                     print(
-                        f"{rate:4}  {count:7}   {ours:6.2f} %     {theirs:6.2f} %       "
-                        f"{ratio:5.2f}   {rss:6.1f} MiB",
+                        f"{protocol:8}  {rate:4}  {count:7}   {ours:6.2f} %     {theirs:6.2f} %"
+                        f"       {ratio:5.2f}   {rss:6.1f} MiB",
                         flush=True,
                     )
-                    what = f"{rate} Mb/s to {count}"
+                    what = f"{rate} Mb/s to {count} over {protocol}"
                     if ratio > LIMIT_RATIO:
                         beyond.append(f"{what}: {ratio:.2f} times FFmpeg, limit {LIMIT_RATIO}")
                     if rss > LIMIT_RSS_MIB:
@@ -182,8 +246,9 @@ async def run(megabits: list[int], counts: list[int], seconds: float) -> int:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.bench restream", description=__doc__)
+    parser.add_argument("--protocols", nargs="+", default=PROTOCOLS, choices=PROTOCOLS)
     parser.add_argument("--megabits", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--targets", type=int, nargs="+", default=[1, 5, 10])
     parser.add_argument("--seconds", type=float, default=20.0)
     given = parser.parse_args(arguments)
-    return asyncio.run(run(given.megabits, given.targets, given.seconds))
+    return asyncio.run(run(given.protocols, given.megabits, given.targets, given.seconds))

@@ -136,4 +136,6 @@ def places_with(canaries: tuple[str, ...], kube: Kubectl, sluice: Cluster) -> li
     if sluice.audit_log is not None and sluice.audit_log.exists():
         texts["audit log"] = sluice.audit_log.read_text(errors="replace")
     assert json.loads(texts["objects"])["items"]
+    processes = [text for place, text in texts.items() if place.startswith("proc ")]
+    assert any("sluice_media" in text for text in processes), "nothing was looked at"
     return [place for place, text in texts.items() for canary in canaries if canary in text]

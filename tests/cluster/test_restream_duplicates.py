@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from pathlib import Path
 
-from tests.cluster.conftest import Cluster, pod_names, publish_url
-from tests.cluster.restreams import (
-    AUTHORITY,
-    gateway_authority,
-    into,
-    make_sink,
-    wait_class,
-    wait_state,
-)
-from tests.cluster.test_keys import places_with
+from tests.cluster.conftest import pod_names, publish_url
+from tests.cluster.restreams import into, make_sink, wait_state
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, restream, secret, secret_key
 from tests.support.publish import Publisher
-from tests.support.srt_target import SrtTarget, free_udp_port
-from tests.support.target import address_towards
 
 PUSHERS = "sluice.video/role=push"
 
@@ -159,46 +148,3 @@ def everything_of_pushers(kube: Kubectl) -> list[str]:
     kinds = "pods,deployments,replicasets,configmaps,secrets"
     items = json.loads(kube("get", kinds, "-l", PUSHERS, "-o", "json"))["items"]
     return [f"{item['kind']}/{item['metadata']['name']}" for item in items]
-
-
-def test_keys_of_targets_are_nowhere_but_in_their_secrets(
-    kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
-) -> None:
-    canaries = ("canarystreamid4e19", "canarypassphrase77", "canarykeyc0ffee12", "canaryurlbeef55")
-    streamid, passphrase, key, in_url = canaries
-    host = address_towards(sluice.node_ip)
-    gateway_authority(kube, sluice)
-    make_sink(kube, "sink")
-    ingest = kube.get("secret", "sink-ingest")["data"]
-    gateway = base64.b64decode(ingest["rtmpServer"]).decode().rpartition("/")[0]
-    srt = SrtTarget(host, free_udp_port(host), tmp_path / "srt.ts", passphrase=passphrase)
-    kube.apply(
-        livestream("quiet"),
-        secret(
-            "keys",
-            streamid=streamid,
-            passphrase=passphrase,
-            key=f"nobody?{key}&a=b",
-            url=f"{gateway}/nowhere/none?{in_url}",
-        ),
-        restream(
-            "srt",
-            "quiet",
-            uri=srt.url,
-            streamKeySecretRef=secret_key("keys", "streamid"),
-            passphraseSecretRef=secret_key("keys", "passphrase"),
-        ),
-        restream(
-            "rtmps",
-            "quiet",
-            uriSecretRef=secret_key("sink-ingest", "rtmpsServer"),
-            streamKeySecretRef=secret_key("keys", "key"),
-            caSecretRef=secret_key(AUTHORITY, "ca.crt"),
-        ),
-        restream("rtmp", "quiet", uriSecretRef=secret_key("keys", "url")),
-    )
-    with srt, Publisher(clip, publish_url(kube, "quiet"), loop=True):
-        wait_state(kube, "srt", "Live", 120)
-        for name in ("rtmps", "rtmp"):
-            wait_class(kube, name, "BadName", 120)
-        assert places_with(canaries, kube, sluice) == []

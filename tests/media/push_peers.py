@@ -6,22 +6,93 @@ import asyncio
 import contextlib
 import ipaddress
 import signal
+import socket
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-__all__ = ["Authority", "Line", "SrtTarget", "line_to", "srt_target", "tls_in_front"]
+from tests.support.target import free_port
+
+__all__ = [
+    "Authority",
+    "Line",
+    "Nginx",
+    "SrtTarget",
+    "line_to",
+    "nginx_rtmp",
+    "srt_target",
+    "tls_in_front",
+]
 
 HOST = "127.0.0.1"
+_BEFORE_MEDIA_BYTES = 6_144
+"""RTMP's handshake is 3073 bytes; commands, metadata and headers take a few hundred more."""
+_NGINX_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
+_NGINX = """
+load_module {module};
+daemon off;
+master_process off;
+worker_processes 1;
+error_log {folder}/error.log;
+pid {folder}/nginx.pid;
+events {{ worker_connections 512; }}
+rtmp {{ server {{
+  listen {host}:{port};
+  application live {{ live on; }}
+  application kept {{ live on; record all; record_path {folder}; record_unique on; }}
+}} }}
+"""
+
+
+@dataclass(slots=True, frozen=True)
+class Nginx:
+    """An nginx-rtmp: takes each key once at a time, says no to a second publisher."""
+
+    host: str
+    port: int
+    folder: Path
+
+    def uri(self, application: str = "live") -> str:
+        """``live``, or ``kept``, which writes files."""
+        return f"rtmp://{self.host}:{self.port}/{application}"
+
+    def kept(self, key: str) -> list[Path]:
+        """One file for each publication with that key to ``kept``, oldest first."""
+        return sorted(self.folder.glob(f"{key}-*.flv"), key=lambda file: file.stat().st_mtime)
+
+
+@contextmanager
+def nginx_rtmp(folder: Path, host: str = HOST) -> Iterator[Nginx]:
+    """Debian's; skips the test where it is not installed."""
+    if not _NGINX_MODULE.exists():
+        pytest.skip("libnginx-mod-rtmp is not installed")
+    folder.mkdir(exist_ok=True)
+    port = free_port(host)
+    config = folder / "nginx.conf"
+    config.write_text(_NGINX.format(module=_NGINX_MODULE, folder=folder, host=host, port=port))
+    command = ["nginx", "-p", str(folder), "-e", str(folder / "early.log"), "-c", str(config)]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((host, port), 0.2):
+            break
+        time.sleep(0.05)
+    try:
+        yield Nginx(host, port, folder)
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 class Authority:
@@ -77,12 +148,23 @@ class Authority:
 class Line:
     """A way to a target that a test can make slow, or cut."""
 
+    host: str = HOST
     port: int = 0
     bytes_per_second: float = 1e9
     connections: int = 0
+    media_at: float | None = None
+    """Since the epoch: when more bytes than a handshake and headers have come."""
 
     def __post_init__(self) -> None:
         self._writers: list[asyncio.StreamWriter] = []
+        self._callers: list[asyncio.StreamWriter] = []
+        self._kept: list[asyncio.StreamWriter] = []
+
+    def forget(self) -> None:
+        """Cuts the callers off; what is behind the line hears nothing of it until a reset."""
+        self._kept += self._writers
+        for writer in self._callers:
+            writer.transport.abort()
 
     def reset(self) -> None:
         """As a router that forgot its connections."""
@@ -93,37 +175,45 @@ class Line:
     async def carry(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool
     ) -> None:
+        count = 0
         with contextlib.suppress(ConnectionError):
             # Where the line is slow, little is read: the rest waits at the sender's side.
             while data := await reader.read(
                 max(1, min(16_384, int(self.bytes_per_second / 2))) if slow else 16_384
             ):
+                count += len(data)
+                if slow and count > _BEFORE_MEDIA_BYTES and self.media_at is None:
+                    self.media_at = time.time()
                 writer.write(data)
                 await writer.drain()
                 if slow and self.bytes_per_second < 1e8:
                     await asyncio.sleep(len(data) / self.bytes_per_second)
-        writer.close()
+        if writer not in self._kept:
+            writer.close()
 
 
 @asynccontextmanager
-async def line_to(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Line]:
-    """A relay on loopback; with ``tls`` it is the server's side of TLS."""
-    line = Line()
+async def line_to(
+    port: int, tls: ssl.SSLContext | None = None, host: str = HOST
+) -> AsyncIterator[Line]:
+    """A relay before a port of the same host; with ``tls`` it is the server's side of TLS."""
+    line = Line(host)
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line.connections += 1
         try:
-            there, back = await asyncio.open_connection(HOST, port)
+            there, back = await asyncio.open_connection(host, port)
         except OSError:
             writer.transport.abort()
             return
         line._writers += [writer, back]
+        line._callers.append(writer)
         with contextlib.suppress(ConnectionError):
             async with asyncio.TaskGroup() as group:
                 group.create_task(line.carry(reader, back, slow=True))
                 group.create_task(line.carry(there, writer, slow=False))
 
-    server = await asyncio.start_server(relay, HOST, 0, ssl=tls, limit=4_096)
+    server = await asyncio.start_server(relay, host, 0, ssl=tls, limit=4_096)
     line.port = server.sockets[0].getsockname()[1]
     try:
         yield line

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -24,12 +27,14 @@ from sluice_media.rtmp.chunk import ChunkWriter
 from sluice_media.rtmp.messages import MessageType
 from sluice_media.units import Codec
 from tests.media.fake_hub import TOKEN
-from tests.media.media_clips import Clip, frame_hashes, make_clip
+from tests.media.media_clips import Clip, make_clip
+from tests.media.push_peers import Nginx, line_to, nginx_rtmp
 from tests.media.push_rig import (
     PushRig,
     broadcast,
     class_of,
     finish,
+    listening,
     running_push,
 )
 from tests.support.frames import runs
@@ -186,64 +191,21 @@ async def test_switched_off_disconnects_and_a_changed_key_dials_anew(
         assert push.status.config_generation == 3
 
 
-NGINX = """
-daemon off; worker_processes 1; error_log {folder}/error.log notice; pid {folder}/pid;
-load_module {module};
-events {{ worker_connections 64; }}
-rtmp {{ server {{
-  listen {host}:{port};
-  application live {{ live on; record all; record_path {folder}; record_suffix .flv; }}
-}} }}
-"""
-NGINX_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
-
-
 @pytest.fixture
-def nginx(tmp_path: Path) -> Iterator[str]:
-    """nginx-rtmp that takes any key once; yields its application's URL."""
-    if not NGINX_MODULE.exists():
-        pytest.skip("libnginx-mod-rtmp is not installed")
-    folder, port = tmp_path / "nginx", free_port(HOST)
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
-    config = folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=folder, host=HOST, port=port, module=NGINX_MODULE))
-    command = ["nginx", "-p", str(folder), "-e", str(folder / "early.log"), "-c", str(config)]
-    process = subprocess.Popen([*command, "-g", "user root;"])
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((HOST, port), 0.2):
-            break
-        time.sleep(0.05)
-    yield f"rtmp://{HOST}:{port}"
-    process.terminate()
-    process.wait(10)
-
-
-async def test_nginx_gets_every_frame(short: Clip, nginx: str, tmp_path: Path) -> None:
-    async with (
-        broadcast(short, live=False) as source,
-        running_push(tmp_path / "p", source, f"{nginx}/live", key=CANARY) as push,
-    ):
-        source.go_on_air()
-        await push.until_state(PushState.LIVE, 5)
-        await source.played()
-        source.end()
-        await push.until_state(PushState.IDLE, 5)
-        await asyncio.sleep(0.5)
-    got = tmp_path / "nginx" / f"{CANARY}.flv"
-    assert frame_hashes(got) == frame_hashes(short.path)
+def nginx(tmp_path: Path) -> Iterator[Nginx]:
+    with nginx_rtmp(tmp_path / "nginx") as made:
+        yield made
 
 
 async def test_a_key_that_is_taken_is_rejected_and_the_key_is_not_shown(
-    long: Clip, nginx: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    long: Clip, nginx: Nginx, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with (
         broadcast(long) as source,
-        running_push(tmp_path / "a", source, f"{nginx}/live", key=CANARY) as first,
+        running_push(tmp_path / "a", source, nginx.uri(), key=CANARY) as first,
     ):
         await first.until_state(PushState.LIVE, 5)
-        async with running_push(tmp_path / "b", source, f"{nginx}/live", key=CANARY) as second:
+        async with running_push(tmp_path / "b", source, nginx.uri(), key=CANARY) as second:
             await second.until_state(PushState.REJECTED, 5)
             assert class_of(second.status) == "BadName"
             assert "canary" not in second.board.answer()
@@ -256,10 +218,12 @@ async def test_a_key_that_is_taken_is_rejected_and_the_key_is_not_shown(
     assert "canary" not in captured.out + captured.err
 
 
-async def test_an_application_that_does_not_exist(short: Clip, nginx: str, tmp_path: Path) -> None:
+async def test_an_application_that_does_not_exist(
+    short: Clip, nginx: Nginx, tmp_path: Path
+) -> None:
     async with (
         broadcast(short) as source,
-        running_push(tmp_path / "p", source, f"{nginx}/nothing") as push,
+        running_push(tmp_path / "p", source, nginx.uri("nothing")) as push,
     ):
         await push.until(lambda status: status.last_error is not None, 5)
         # nginx-rtmp just closes; that is all there is to tell.
@@ -268,32 +232,48 @@ async def test_an_application_that_does_not_exist(short: Clip, nginx: str, tmp_p
         assert "address" in push.status.last_error.message
 
 
+@asynccontextmanager
+async def running_role(
+    folder: Path, hub_port: int, uri: str, **how: Any
+) -> AsyncIterator[tuple[Process, str]]:
+    """A pusher as in its pod; yields its process and where its status is."""
+    rig = PushRig(folder, hub_port)
+    rig.folder.mkdir()
+    rig.configure(uri, key="key")
+    port = free_port(HOST)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT / "images/media/src"),
+        "POD_UID": "pod-uid",
+        "SLUICE_CONFIG_FILE": str(rig.folder / "config.json"),
+        "SLUICE_KEYS_DIR": str(rig.keys),
+        "SLUICE_HUB_PORT": str(hub_port),
+        "SLUICE_STATUS_PORT": str(port),
+        "SLUICE_BIND": HOST,
+    }
+    role = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sluice_media", "push"), env=environment, **how
+    )
+    try:
+        yield role, f"http://{HOST}:{port}"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            role.kill()
+        await role.wait()
+
+
 async def test_the_role_unpublishes_when_it_is_told_to_go(
     long: Clip, target: RtmpTarget, tmp_path: Path
 ) -> None:
-    async with broadcast(long) as source:
-        rig = PushRig(tmp_path / "role", source.hub.port)
-        rig.folder.mkdir()
-        rig.configure(target.url, key="key")
-        port = free_port(HOST)
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT / "images/media/src"),
-            "POD_UID": "pod-uid",
-            "SLUICE_CONFIG_FILE": str(rig.folder / "config.json"),
-            "SLUICE_KEYS_DIR": str(rig.keys),
-            "SLUICE_HUB_PORT": str(source.hub.port),
-            "SLUICE_STATUS_PORT": str(port),
-            "SLUICE_BIND": HOST,
-        }
-        role = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sluice_media", "push"), env=environment
-        )
+    async with (
+        broadcast(long) as source,
+        running_role(tmp_path / "role", source.hub.port, target.url) as (role, base),
+    ):
         async with aiohttp.ClientSession() as http:
-            status = await live_status(http, f"http://{HOST}:{port}")
+            status = await live_status(http, base)
             assert (status.pod_uid, status.state) == ("pod-uid", PushState.LIVE)
             await asyncio.sleep(2)
-            async with http.get(f"http://{HOST}:{port}/metrics") as reply:
+            async with http.get(f"{base}/metrics") as reply:
                 assert 'sluice_push_state{state="Live"} 1.0' in await reply.text()
         begin = time.monotonic()
         role.send_signal(signal.SIGTERM)
@@ -302,6 +282,61 @@ async def test_the_role_unpublishes_when_it_is_told_to_go(
         await finish(target)
     [first, *_] = runs(target.file, {"long": long.path})
     assert len(first) > 50
+
+
+async def test_a_target_that_is_back_is_live_soon_after_the_retry_that_was_announced(
+    long: Clip, tmp_path: Path
+) -> None:
+    target = RtmpTarget(HOST, free_port(HOST), tmp_path / "got.flv")
+    log = (tmp_path / "log").open("w+b")
+    async with (
+        broadcast(long) as source,
+        running_role(tmp_path / "role", source.hub.port, target.url, stdout=log) as (role, base),
+        aiohttp.ClientSession() as http,
+    ):
+        await asyncio.sleep(2)
+        with listening(target):
+            await live_status(http, base)
+        role.terminate()
+        await asyncio.wait_for(role.wait(), 10)
+    log.seek(0)
+    states = [e for e in map(json.loads, log) if e["event"] == "push_state"]
+    log.close()
+    back = next(i for i, e in enumerate(states) if e["state"] == "Live")
+    lost = [i for i in range(back) if states[i]["state"] == "Backoff"]
+    dialled = [moment(states[i + 1]) - due(states[i]) for i in lost]
+    took = moment(states[back]) - due(states[lost[-1]])
+    print(f"dialled {max(dialled):.3f} s after a retry was due, Live after {took:.2f} s")
+    assert len(lost) >= 2
+    assert min(dialled) > -0.1
+    assert max(dialled) < 1
+    assert took < 3
+
+
+def moment(entry: dict[str, Any]) -> float:
+    return datetime.fromisoformat(entry["timestamp"]).timestamp()
+
+
+def due(entry: dict[str, Any]) -> float:
+    """When the next try is to be, by what the log says of the last one."""
+    return moment(entry) + float(entry["retry_seconds"])
+
+
+async def test_a_target_that_still_holds_a_lost_connection_is_back_without_a_long_wait(
+    long: Clip, nginx: Nginx, tmp_path: Path
+) -> None:
+    async with (
+        line_to(nginx.port) as line,
+        broadcast(long) as source,
+        running_push(tmp_path / "p", source, f"rtmp://{HOST}:{line.port}/live") as push,
+    ):
+        await push.until_state(PushState.LIVE, 5)
+        line.forget()
+        await push.until(lambda status: class_of(status) == "BadName", 5)
+        assert push.status.state is PushState.BACKOFF
+        line.reset()
+        await push.until_state(PushState.LIVE, 5)
+        assert PushState.REJECTED not in push.states
 
 
 async def live_status(http: aiohttp.ClientSession, base: str) -> PusherStatus:

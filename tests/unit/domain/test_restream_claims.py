@@ -155,6 +155,43 @@ def test_another_target_is_compared_before_it_is_dialled() -> None:
     assert config(case)["duplicateOf"] == "elder"
 
 
+def renamed() -> RestreamCase:
+    """It was live, its Secret names an older one's target now, and it has not read yet that its
+    former one is withdrawn."""
+    case = live()
+    case.pusher(PushState.IDLE, idle_reason="CheckingTarget", target_digest="f" * 16)
+    rivals(case, rival("elder", 60)).decide()
+    return case
+
+
+def test_what_is_withdrawn_is_kept_in_mind_until_the_pusher_has_read_of_it() -> None:
+    case = renamed()
+    assert config(case)["withdrawnTargets"] == [CLEARED]
+    case.pusher(PushState.IDLE, target_digest="f" * 16, config_hash="the one before").decide()
+    assert config(case)["withdrawnTargets"] == [CLEARED]
+    case.pusher(PushState.LIVE, target_digest=DIGEST, connected=True).decide()
+    assert config(case)["withdrawnTargets"] == [CLEARED], "it has not hung up yet"
+    case.pusher(PushState.IDLE, target_digest="f" * 16).decide()
+    assert config(case)["withdrawnTargets"] == []
+
+
+def test_what_is_withdrawn_is_nobodys_once_no_pod_is_left() -> None:
+    case = live()
+    case.spec(active=False).decide()
+    assert config(case)["withdrawnTargets"] == [CLEARED]
+    case.facts["pods"] = ()
+    case.decide()
+    assert config(case)["withdrawnTargets"] == []
+
+
+def test_what_was_withdrawn_and_is_cleared_again_is_simply_cleared() -> None:
+    case = renamed()
+    case.pusher(PushState.IDLE, target_digest=DIGEST, config_hash="the one before")
+    rivals(case).decide()
+    assert config(case)["clearedTarget"] == CLEARED
+    assert config(case)["withdrawnTargets"] == []
+
+
 def test_switched_off_it_has_to_ask_again() -> None:
     case = live()
     case.spec(active=False).decide()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from sluice_media.contract import PusherStatus, PushState
+from sluice_media.contract import PusherStatus, PushState, target_clearance
 from sluice_operator.domain.observed import Rival
 from sluice_operator.engine.queue import Key
 from sluice_operator.gather.restream import RestreamController
@@ -16,6 +17,8 @@ from sluice_operator.gather.targets import TargetBook
 from tests.unit.gather.world import World, make_child, make_livestream, make_pod, make_restream
 
 DIGEST = "00112233aabbccdd"
+TOKEN = "b" * 32
+CLEARED = target_clearance(DIGEST, TOKEN)
 SHOW = Key("LiveStream", "ns", "show")
 
 
@@ -173,6 +176,55 @@ async def test_after_a_start_the_older_one_counts_although_nobody_has_heard_it()
     assert (seen.name, seen.wants) == ("a", True)
     world.says("a", "f" * 16)
     assert await world.rivals("b") == (), "it was heard, and pushes elsewhere now"
+
+
+def hub_token(world: Pushers) -> None:
+    data = {"token": base64.b64encode(TOKEN.encode()).decode()}
+    world.put(make_child("v1", "Secret", "show-hub", world.cache.find(SHOW), data=data))
+
+
+def configured(world: Pushers, name: str, **fields: Any) -> None:
+    config = {"namespace": "ns", "name": name, "uid": "u"} | fields
+    data = {"config.json": json.dumps(config)}
+    made = make_child("v1", "ConfigMap", f"{name}-push", world.objects[name], data=data)
+    world.lookup.learn(world.api.put(made))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"clearedTarget": CLEARED}, {"clearedTarget": "", "withdrawnTargets": [CLEARED]}],
+    ids=["cleared", "withdrawn"],
+)
+async def test_who_may_dial_a_target_by_its_configuration_has_it_whether_it_was_heard_or_not(
+    fields: dict[str, Any],
+) -> None:
+    world = Pushers()
+    hub_token(world)
+    for name in ("a", "b", "c"):
+        world.add(name)
+    configured(world, "a", **fields)
+    configured(world, "c", clearedTarget="f" * 16)
+    world.says("b", DIGEST)
+    [seen] = await world.rivals("b")
+    assert (seen.name, seen.wants, seen.busy) == ("a", True, True)
+    world.says("a", "f" * 16)
+    [seen] = await world.rivals("b")
+    assert (seen.name, seen.wants, seen.busy) == ("a", False, True), "it names another one now"
+    configured(world, "b", clearedTarget=CLEARED)
+    assert await world.rivals("b") == (), "who has it asks nobody"
+
+
+async def test_a_pod_whose_restream_had_gone_when_the_operator_started_may_be_connected() -> None:
+    world = Pushers()
+    hub_token(world)
+    gone = world.add("a")
+    world.cache.remove(gone["metadata"]["uid"])
+    world.add("b")
+    world.says("b", DIGEST)
+    [seen] = await world.rivals("b")
+    assert (seen.wants, seen.busy) == (False, True)
+    world.cache.remove(world.pods["a"]["metadata"]["uid"])
+    assert await world.rivals("b") == ()
 
 
 async def test_fifty_restreams_of_a_stream_wake_the_stream_and_not_each_other() -> None:

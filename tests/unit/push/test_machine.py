@@ -191,6 +191,15 @@ def waits(push: Push, event: Event, count: int) -> list[float]:
     return found
 
 
+def test_the_view_says_when_the_next_try_is_due(push: Push) -> None:
+    push.tell(ON_AIR)
+    assert push.machine.view().retry_at is None
+    push.tell(REFUSED)
+    assert push.machine.view().retry_at == push.now + 2
+    push.tell(OVER)
+    assert push.machine.view().retry_at is None
+
+
 def test_waits_double_up_to_the_maximum(push: Push) -> None:
     push.tell(ON_AIR)
     assert waits(push, REFUSED, 7) == [2, 4, 8, 16, 30, 30, 30]
@@ -225,6 +234,42 @@ def test_a_no_is_rejected_and_tried_again_slowly(push: Push) -> None:
     assert waits(push, BAD_NAME, 5) == [120, 240, 480, 600, 600]
     push.tell(BAD_NAME)
     assert push.state() is PushState.REJECTED
+
+
+def test_a_key_that_is_in_use_just_after_the_connection_broke_may_be_in_use_by_us(
+    live: Push,
+) -> None:
+    live.after(20)
+    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
+    assert waits(live, BAD_NAME, 4) == [4, 8, 16, 30]
+    live.tell(BAD_NAME)
+    assert live.state() is PushState.BACKOFF
+    live.after(180)
+    assert waits(live, BAD_NAME, 2) == [120, 240]
+    live.tell(BAD_NAME)
+    assert live.state() is PushState.REJECTED
+
+
+@pytest.mark.parametrize(
+    "said",
+    [FailureClass.UNAUTHORIZED, FailureClass.TLS, FailureClass.FORBIDDEN, FailureClass.UNSUPPORTED],
+)
+def test_any_other_no_is_one_although_the_target_had_us_a_moment_ago(
+    live: Push, said: FailureClass
+) -> None:
+    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
+    live.after(2)
+    live.tell(Ended(Failure(said, "no")))
+    assert live.state() is PushState.REJECTED
+
+
+def test_another_key_that_is_refused_is_rejected_although_the_last_one_was_live(
+    live: Push,
+) -> None:
+    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
+    assert live.tell(Configured(RetryPolicy(1, 30), renewed=True)) == [Dial()]
+    live.tell(BAD_NAME)
+    assert live.state() is PushState.REJECTED
 
 
 @pytest.mark.parametrize("event", [BAD_NAME, REFUSED])

@@ -7,7 +7,9 @@ digest and dial nothing until the operator has cleared that very digest:
 * The older Restream (creation time, then name) has the target, the others are duplicates of it.
 * Who has the target is cleared once no other pusher is connected to it or could still be, by a
   clearance that it has not heard to be withdrawn: rather a moment without any than one with two.
-* What is cleared stays in the pusher's configuration: it needs no operator to dial again.
+* What is cleared stays in the pusher's configuration: it needs no operator to dial again. What is
+  withdrawn stays there too, until the pusher has read of it: an operator that has just started
+  knows from the configurations alone who may be connected where.
 """
 
 from __future__ import annotations
@@ -18,11 +20,20 @@ from pydantic import ValidationError
 
 from sluice_media.contract import PusherConfig, PusherStatus, PushState, target_clearance
 from sluice_operator.domain.manifests.config import CONFIG_KEY
-from sluice_operator.domain.observed import ObservedRestream, Raw
+from sluice_operator.domain.observed import ObservedRestream, PodView, Raw
 from sluice_operator.domain.owner import Owner
-from sluice_operator.domain.samples import START_GRACE_SECONDS
+from sluice_operator.domain.samples import START_GRACE_SECONDS, fresh
 
-__all__ = ["Claim", "is_cleared", "may_be_connected", "stored_claim", "target_claim"]
+__all__ = [
+    "Claim",
+    "holds",
+    "is_cleared",
+    "is_undecided",
+    "may_be_connected",
+    "may_run",
+    "stored_claim",
+    "target_claim",
+]
 
 _BUSY_SECONDS = 5.0
 """Who holds a target says when it lets go; this is for one that has fallen silent."""
@@ -34,17 +45,40 @@ class Claim:
 
     duplicate_of: str | None = None
     cleared_target: str | None = ""
+    withdrawn_targets: tuple[str, ...] = ()
     revision: int = 0
     look_again_seconds: float | None = None
 
 
 def target_claim(observed: ObservedRestream, owner: Owner, *, active: bool) -> Claim:
     """``active``: it is to push at all; without that it claims nothing, and begins anew."""
-    stored = stored_claim(observed.children.get(("ConfigMap", owner.workload_name)))
+    stored = stored_claim(_config_map(observed, owner))
     claim = _decided(observed, owner, stored) if active else Claim()
-    before = (stored.duplicate_of, stored.cleared_target)
-    changed = (claim.duplicate_of, claim.cleared_target) != before
+    withdrawn = set(() if _has_let_go(observed, owner) else stored.withdrawn_targets)
+    if stored.cleared_target:
+        withdrawn.add(stored.cleared_target)
+    withdrawn.discard(claim.cleared_target or "")
+    claim = replace(claim, withdrawn_targets=tuple(sorted(withdrawn)))
+    changed = _said(claim) != _said(stored)
     return replace(claim, revision=stored.revision + changed)
+
+
+def _said(claim: Claim) -> tuple[str | None, str | None, tuple[str, ...]]:
+    return claim.duplicate_of, claim.cleared_target, claim.withdrawn_targets
+
+
+def _has_let_go(observed: ObservedRestream, owner: Owner) -> bool:
+    """No pod of it is connected, or may yet dial, by what its configuration does not clear."""
+    running = [pod for pod in observed.pods if may_run(pod)]
+    if not running:
+        return True
+    told, config = fresh(observed.sample), _config(_config_map(observed, owner))
+    if told is None or config is None or observed.hub_token is None:
+        return False
+    if any(pod.uid != told.pod_uid for pod in running) or told.config_hash != config.hash:
+        return False
+    where = target_clearance(told.target_digest, observed.hub_token)
+    return not told.connected or config.cleared_target == where
 
 
 def _decided(observed: ObservedRestream, owner: Owner, stored: Claim) -> Claim:
@@ -75,7 +109,25 @@ def stored_claim(config_map: Raw | None) -> Claim:
     config = _config(config_map)
     if config is None:
         return Claim()
-    return Claim(config.duplicate_of, config.cleared_target, config.claim_revision)
+    withdrawn = tuple(config.withdrawn_targets)
+    return Claim(config.duplicate_of, config.cleared_target, withdrawn, config.claim_revision)
+
+
+def is_undecided(config_map: Raw | None, told: PusherStatus | None, hub_token: str | None) -> bool:
+    """Whether a pusher names a target that it has not got: who else may be connected there has to
+    be known before it gets it."""
+    if told is None or not told.target_digest or hub_token is None:
+        return False
+    return stored_claim(config_map).cleared_target != target_clearance(
+        told.target_digest, hub_token
+    )
+
+
+def holds(config_map: Raw | None, target_digest: str, hub_token: str) -> bool:
+    """Whether a pusher that mounts this ConfigMap, or has not read it yet, may dial that target."""
+    stored = stored_claim(config_map)
+    clearance = target_clearance(target_digest, hub_token)
+    return clearance == stored.cleared_target or clearance in stored.withdrawn_targets
 
 
 def is_cleared(config_map: Raw | None) -> bool:
@@ -88,6 +140,15 @@ def may_be_connected(config_map: Raw | None, told: PusherStatus) -> bool:
     config = _config(config_map)
     behind = config is not None and told.config_hash != config.hash
     return behind or told.connected or told.state is not PushState.IDLE
+
+
+def may_run(pod: PodView) -> bool:
+    """A pod that ends is not waited for once it is not ready: its node may be gone for good."""
+    return pod.ready or not pod.terminating
+
+
+def _config_map(observed: ObservedRestream, owner: Owner) -> Raw | None:
+    return observed.children.get(("ConfigMap", owner.workload_name))
 
 
 def _config(config_map: Raw | None) -> PusherConfig | None:

@@ -18,6 +18,8 @@ class TargetBook:
     def __init__(self) -> None:
         self._place: dict[str, tuple[str, str]] = {}
         self._uids: dict[tuple[str, str], set[str]] = {}
+        self.revision = 0
+        """Grows with each change."""
 
     def note(self, uid: str, namespace: str, digest: str) -> Set[str]:
         """A pusher says what its target is (empty: none that is usable). Returns whom that
@@ -25,11 +27,15 @@ class TargetBook:
         place = (namespace, digest)
         if self._place.get(uid) == place or (not digest and uid not in self._place):
             return frozenset()
+        self.revision += 1
         concerned = self.forget(uid)
         if digest:
             self._place[uid] = place
             self._uids.setdefault(place, set()).add(uid)
         return concerned | self.others(uid)
+
+    def __contains__(self, uid: str) -> bool:
+        return uid in self._place
 
     def others(self, uid: str) -> Set[str]:
         """Those with the same target."""
@@ -41,6 +47,7 @@ class TargetBook:
         place = self._place.pop(uid, None)
         if place is None:
             return frozenset()
+        self.revision += 1
         self._uids[place].discard(uid)
         if not self._uids[place]:
             del self._uids[place]

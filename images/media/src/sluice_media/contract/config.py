@@ -205,8 +205,11 @@ class PusherConfig(PodConfig):
     """The :func:`target_clearance` of the one target that may be dialled: no other Restream pushes
     to it. Until it fits, the pusher shows its ``target_digest`` and waits (idle reason
     CheckingTarget). None: nobody compares, any target may be dialled."""
+    withdrawn_targets: list[str] = []
+    """Clearances that this pusher had and has perhaps not read to be withdrawn. It does nothing
+    with them: the operator gives nobody else these targets meanwhile, whoever the operator is."""
     claim_revision: int = 0
-    """Grows with each change of the two before it: what was said once more has another hash, so
+    """Grows with each change of the three before it: what was said once more has another hash, so
     that the hash in a status tells whether the pusher has read of it."""
 
 

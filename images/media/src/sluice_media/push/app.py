@@ -39,10 +39,10 @@ from sluice_media.push.machine import (
     HangUp,
     Moment,
     PushMachine,
-    RetryPolicy,
     SourceChanged,
 )
 from sluice_media.push.metrics import PushMetrics
+from sluice_media.push.retries import RetryPolicy
 from sluice_media.push.setup import duplicate_words, read_target, wish
 from sluice_media.push.source import SourceTracker
 from sluice_media.push.target import InvalidTargetError, Target, target_digest
@@ -336,6 +336,9 @@ class Pusher:
                 before=before.value,
                 target=self._target.redacted if self._target else "",
                 error=failure.message if failure and view.state in _FAILED_STATES else None,
+                retry_seconds=(
+                    None if view.retry_at is None else round(view.retry_at - time.monotonic(), 3)
+                ),
             )
 
 

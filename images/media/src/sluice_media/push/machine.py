@@ -11,7 +11,8 @@ Live        accepted, and the send queue drains
 Waiting     the source is interrupted; the connection is held
 Stalled     the send queue grows; after :data:`STALL_LIMIT_SECONDS` the connection is given up
 Backoff     lost; tried again soon
-Rejected    the target said no; tried again slowly, and when a session begins
+Rejected    the target said no; tried again slowly, and when a session begins. Not so when it only
+            says that the key is in use, and may still have our own lost connection: Backoff
 GaveUp      no success for ``give_up_seconds``; tried again when a session begins
 ==========  ================================================================================
 """
@@ -25,6 +26,7 @@ from enum import Enum, auto
 
 from sluice_media.contract import PushState
 from sluice_media.push.failures import Failure, FailureClass
+from sluice_media.push.retries import Retries, RetryPolicy
 
 __all__ = [
     "Accepted",
@@ -45,11 +47,7 @@ __all__ = [
 ]
 
 STALL_LIMIT_SECONDS = 10.0
-PROVEN_SECONDS = 10.0
-"""A connection that was Live for so long ends the series of failures before it."""
-REJECTED_MIN_SECONDS = 60.0
-REJECTED_MAX_SECONDS = 600.0
-_MAX_DOUBLINGS = 20
+_WAITS = frozenset({PushState.BACKOFF, PushState.REJECTED})
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,17 +56,6 @@ class Moment:
     """Seconds, for durations."""
     utc: datetime
     """For people."""
-
-
-@dataclass(slots=True, frozen=True)
-class RetryPolicy:
-    """The wait after the n-th failure in a row lies between ``min_seconds`` and
-    ``min_seconds * 2**n``, at random, and never above ``max_seconds``."""
-
-    min_seconds: float = 1.0
-    max_seconds: float = 30.0
-    give_up_seconds: float = 0.0
-    """0: never."""
 
 
 class Flow(Enum):
@@ -161,6 +148,8 @@ class View:
     reconnects: int
     last_failure: Failure | None
     last_failure_at: datetime | None
+    retry_at: float | None
+    """Monotonic: when a target that was lost or said no is dialled again."""
 
 
 class _Link(Enum):
@@ -174,9 +163,7 @@ class PushMachine:
     """See the module. ``between(low, high)`` draws the jitter."""
 
     def __init__(self, between: Callable[[float, float], float]) -> None:
-        self._between = between
         # Facts, as told by events.
-        self._retry = RetryPolicy()
         self._obstacle: str | None = "WaitingForStream"
         self._session = False
         self._delivering = False
@@ -191,10 +178,7 @@ class PushMachine:
         self._live_since: float | None = None
         self._started_at: datetime | None = None
         # The series of failures.
-        self._failures = 0
-        self._rejections = 0
-        self._failed: Failure | None = None
-        self._retry_at: float | None = None
+        self._retries = Retries(between)
         self._trouble_since: float | None = None
         self._gave_up = False
         # For the view.
@@ -209,9 +193,10 @@ class PushMachine:
     def handle(self, event: Event, now: Moment) -> list[Action]:
         match event:
             case Configured(retry, obstacle, fresh, renewed):
-                self._retry, self._obstacle = retry, obstacle
+                self._retries.policy, self._obstacle = retry, obstacle
                 self._hang_up |= fresh
                 if fresh or renewed:
+                    self._retries.renew()
                     self._forgive()
             case SourceChanged(session, delivering):
                 if session and not self._session:
@@ -236,12 +221,12 @@ class PushMachine:
     def deadline(self) -> float | None:
         """The monotonic time at which :meth:`tick` is due; None when only an event can matter."""
         due = []
-        if self._link is _Link.NONE and self._may_dial and self._retry_at is not None:
-            due.append(self._retry_at)
+        if self._link is _Link.NONE and self._may_dial and self._retries.due is not None:
+            due.append(self._retries.due)
         if self._stalled_since is not None:
             due.append(self._stalled_since + STALL_LIMIT_SECONDS)
-        if self._trouble_since is not None and self._retry.give_up_seconds > 0:
-            due.append(self._trouble_since + self._retry.give_up_seconds)
+        if self._trouble_since is not None and self._retries.policy.give_up_seconds > 0:
+            due.append(self._trouble_since + self._retries.policy.give_up_seconds)
         return min(due, default=None)
 
     # ------------------------------------------------------------------------- out
@@ -258,8 +243,8 @@ class PushMachine:
             # Once Live, a full second in the queue (a large picture, a slow moment) is not yet
             # a change of state; only growth is.
             return PushState.LIVE if self._live_since is not None else PushState.CONNECTING
-        if self._link is not _Link.DIALLING and self._failed is not None:
-            return PushState.REJECTED if self._failed.is_rejection else PushState.BACKOFF
+        if self._link is not _Link.DIALLING and self._retries.failed is not None:
+            return PushState.REJECTED if self._retries.rejected else PushState.BACKOFF
         return PushState.CONNECTING if self._delivering else PushState.WAITING
 
     def view(self) -> View:
@@ -273,6 +258,7 @@ class PushMachine:
             reconnects=self._reconnects,
             last_failure=self._last_failure,
             last_failure_at=self._last_failure_at,
+            retry_at=self._retries.due if state in _WAITS else None,
         )
 
     @property
@@ -319,11 +305,11 @@ class PushMachine:
                 actions.append(HangUp(clean=False))
         if self._link is _Link.NONE:
             self._hang_up = False
-            if self._may_dial and (self._retry_at is None or now.monotonic >= self._retry_at):
+            due = self._retries.due
+            if self._may_dial and (due is None or now.monotonic >= due):
                 self._link = _Link.DIALLING
                 self._flow = Flow.FILLING
-                self._retry_at = None
-                self._failed = None
+                self._retries.begin()
                 self._attempts += 1
                 actions.append(Dial())
         return actions
@@ -334,7 +320,7 @@ class PushMachine:
             return
         if self._trouble_since is None:
             self._trouble_since = now.monotonic
-        limit = self._retry.give_up_seconds
+        limit = self._retries.policy.give_up_seconds
         if limit > 0 and now.monotonic >= self._trouble_since + limit:
             self._gave_up = True
             self._trouble_since = None
@@ -363,28 +349,14 @@ class PushMachine:
             self._connection_is_over()
 
     def _fail(self, failure: Failure, now: Moment) -> None:
-        if self._live_since is not None and now.monotonic - self._live_since >= PROVEN_SECONDS:
-            self._forgive()
+        self._retries.fail(failure, now.monotonic, self._live_since)
         self._connection_is_over()
-        self._failed = self._last_failure = failure
+        self._last_failure = failure
         self._last_failure_at = now.utc
-        if failure.is_rejection:
-            self._rejections += 1
-            wait = self._wait(REJECTED_MIN_SECONDS, REJECTED_MAX_SECONDS, self._rejections)
-        else:
-            self._failures += 1
-            wait = self._wait(self._retry.min_seconds, self._retry.max_seconds, self._failures)
-        self._retry_at = now.monotonic + wait
-
-    def _wait(self, low: float, high: float, failures: int) -> float:
-        top = min(high, low * 2.0 ** min(failures, _MAX_DOUBLINGS))
-        return self._between(min(low, high), max(top, min(low, high)))
 
     def _forgive(self) -> None:
         """What failed before does not count any more: the next try is due now."""
-        self._failures = self._rejections = 0
-        self._retry_at = None
-        self._failed = None
+        self._retries.forgive()
         self._gave_up = False
         self._trouble_since = None
         self._refused_codec = None

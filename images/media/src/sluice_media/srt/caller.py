@@ -26,7 +26,10 @@ __all__ = ["MESSAGE_BYTES", "SrtCaller", "SrtTarget", "connect", "dial"]
 MESSAGE_BYTES = 1_316
 """Seven transport packets."""
 _FULL_SECONDS = 0.005
-_SLICE_SECONDS = 0.010
+_SLICE_SECONDS = 0.050
+_SLICE_BYTES = 32 << 10
+"""What goes out in one go: a picture or two, as encoders send, and no more than a queue
+takes. Each slice is a timer, and timers are most of what a push costs."""
 _DRAIN_POLL_SECONDS = 0.02
 _CONNECT_POLL_SECONDS = 0.010
 _REJ_TIMEOUT = 16
@@ -63,10 +66,10 @@ class SrtCaller:
         times as fast as the media plays. Raises ConnectionLost."""
         start = self._pacer.start_at(len(data), dts_90khz, time.monotonic())
         rate = HEADROOM * self._pacer.bytes_per_second
+        slice_seconds = min(_SLICE_SECONDS, _SLICE_BYTES / rate)
         for at in range(0, len(data), MESSAGE_BYTES):
             wait = start + at / rate - time.monotonic()
-            # Less than a slice is not worth a timer: a few messages go together.
-            if wait >= _SLICE_SECONDS:
+            if wait >= slice_seconds:
                 await asyncio.sleep(wait)
             await self._send(data[at : at + MESSAGE_BYTES])
 

@@ -54,6 +54,7 @@ def pusher_config(
         guard=address_guard(settings),
         duplicate_of=claim.duplicate_of,
         cleared_target=claim.cleared_target,
+        withdrawn_targets=list(claim.withdrawn_targets),
         claim_revision=claim.revision,
     )
 
