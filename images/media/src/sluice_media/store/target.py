@@ -13,6 +13,7 @@ MD5s (SSE-KMS has such), the object is read back instead.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import time
@@ -30,6 +31,7 @@ from pydantic import SecretStr
 from sluice_media.contract import S3Target
 from sluice_media.store.errors import MissingObjectError, TargetError, explain
 from sluice_media.store.etag import MultipartDigest, is_md5, md5
+from sluice_media.store.keys import SCRATCH
 from sluice_media.store.patience import Patience
 from sluice_media.store.s3 import s3_store
 
@@ -149,18 +151,19 @@ class Target:
         await self._sync(key)
         return Written(digest.size_bytes, sha256.hexdigest())
 
-    async def move_in(self, key: str, path: Path) -> None:
-        """Like :meth:`put_file` for a file that is not needed any more: renamed where that is
-        possible."""
-        size = (await asyncio.to_thread(path.stat)).st_size
+    async def move_in(self, key: str, path: Path) -> Written:
+        """Like :meth:`put_file` for a large file that is not needed any more: renamed where that
+        is possible. Raises OSError when the file cannot be read."""
         if self._root is not None and path.is_relative_to(self._root):
+            written = await asyncio.to_thread(_measured, path)
             source = path.relative_to(self._root).as_posix()
             await _call(obstore.rename_async(self._store, source, key))
-            await self.verify(key, size)
+            await self.verify(key, written.size_bytes)
             await self._sync(key)
-            return
-        await self.put_file(key, path)
+            return written
+        written = await self.put_stream(key, _blocks(path))
         await asyncio.to_thread(path.unlink)
+        return written
 
     async def _put(self, key: str, data: bytes) -> None:
         result = await self._timed(
@@ -288,6 +291,17 @@ class Target:
         stat = os.statvfs(self._root)
         return (stat.f_blocks - stat.f_bfree + stat.f_bavail) * stat.f_frsize
 
+    def in_making_bytes(self) -> int:
+        """What unfinished MP4s take of the volume. It comes back: their chunks go when they are
+        there. Raises OSError."""
+        if self._root is None:
+            return 0
+        sizes = []
+        for path in (self._root / SCRATCH).glob("*.mp4"):
+            with contextlib.suppress(FileNotFoundError):  # finished meanwhile
+                sizes.append(path.stat().st_size)
+        return sum(sizes)
+
     async def _sync(self, key: str) -> None:
         """What a claim holds must outlive its node's power; obstore only renames."""
         if self._root is not None:
@@ -331,6 +345,12 @@ async def _blocks(path: Path) -> AsyncIterator[bytes]:
             yield block
     finally:
         file.close()
+
+
+def _measured(path: Path) -> Written:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Written(file.tell(), digest)
 
 
 def _fsync(path: Path) -> None:
