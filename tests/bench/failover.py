@@ -27,8 +27,8 @@ from tests.bench.figures import Figure
 from tests.media.broadcast_rig import HUB_TOKEN
 from tests.media.media_clips import read_flv
 from tests.media.push_rig import PushRig, listening
-from tests.media.recorder_rig import free_port
 from tests.support.frames import make_clip
+from tests.support.ports import free_port
 from tests.support.publish import Publisher
 from tests.support.target import RtmpTarget
 

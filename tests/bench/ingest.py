@@ -26,8 +26,9 @@ from pydantic import SecretStr
 
 from sluice_media.srt import ConnectionLost, SrtTarget, connect
 from tests.media.broadcast_rig import KEY, BroadcastRig, broadcast_rig
-from tests.media.recorder_rig import ROOT, free_port
+from tests.media.recorder_rig import ROOT
 from tests.media.rtmp_encoder import flv_tags, send_tags
+from tests.support.ports import free_port
 
 PUBLISHERS = tuple(int(n) for n in os.environ.get("SLUICE_BENCH_PUBLISHERS", "1,10,30").split(","))
 MEASURE_SECONDS = float(os.environ.get("SLUICE_BENCH_SECONDS", "10"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +13,12 @@ import pytest
 
 from tests.support.frames import make_clip
 from tests.support.kubectl import Kubectl
+from tests.support.namespaces import RESTRICTED, own_namespace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SYSTEM_NAMESPACE = "sluice-system"
+CLIP_SECONDS = 300
+"""As long as a test may take: an encoder never runs out of it, however slow the machine is."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -70,17 +71,11 @@ def breakable_system(sluice: Cluster, request: pytest.FixtureRequest) -> Kubectl
 @pytest.fixture
 def kube(sluice: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     """kubectl in a namespace of the test's own, in which only restricted pods may run."""
-    name = f"t-{secrets.token_hex(4)}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    sluice.kubectl.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    )
-    kubectl = sluice.kubectl.within(name)
-    failed_before = request.session.testsfailed
-    yield kubectl
-    if request.session.testsfailed > failed_before:
-        _tell_all(kubectl)
-    sluice.kubectl("delete", "namespace", name, "--wait=false")
+    with own_namespace(sluice.kubectl, "t", RESTRICTED) as kubectl:
+        failed_before = request.session.testsfailed
+        yield kubectl
+        if request.session.testsfailed > failed_before:
+            _tell_all(kubectl)
 
 
 def _tell_all(kubectl: Kubectl) -> None:
@@ -101,8 +96,8 @@ def _tell_all(kubectl: Kubectl) -> None:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three minutes of moving picture and tone, each frame different."""
-    return make_clip(tmp_path_factory.mktemp("clips") / "a.flv", seconds=180)
+    """Moving picture and tone, each frame different."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "a.flv", seconds=CLIP_SECONDS)
 
 
 def publish_url(kubectl: Kubectl, stream: str, key: str = "rtmpUrl") -> str:
@@ -121,10 +116,9 @@ def refused_for(kube: Kubectl, name: str, reason: str) -> None:
         name,
         lambda o: o["status"].get("lastRejection", {}).get("reason") == reason,
         why=f"lastRejection {reason}",
-        seconds=20,
+        seconds=40,
     )
 
 
 def pod_names(kubectl: Kubectl, selector: str) -> list[str]:
-    text = kubectl("get", "pods", "-l", selector, "-o", "json")
-    return [pod["metadata"]["name"] for pod in json.loads(text)["items"]]
+    return [pod["metadata"]["name"] for pod in kubectl.list("pods", "-l", selector)]

@@ -126,6 +126,12 @@ INVALID = [
         pull({**PULLED, "uriSecretRef": KEY}),
     ),
     Invalid(
+        "authorities for a source without TLS",
+        "LiveStream",
+        "caSecretRef is about the certificate of an rtmps://, https:// or rtsps:// source",
+        pull({"uri": "rtsp://camera.example/stream1", "caSecretRef": KEY}),
+    ),
+    Invalid(
         "a password in a source",
         "LiveStream",
         "must not carry a user or password",
@@ -465,6 +471,18 @@ VALID = [
     Valid("the longest name", "LiveStream", {}, "a" * 40),
     Valid("everything that can be pulled", "LiveStream", pull(*({"uri": u} for u in PULLABLE))),
     Valid("a secret source", "LiveStream", pull({"uriSecretRef": KEY})),
+    Valid(
+        "sources behind TLS with authorities of their own",
+        "LiveStream",
+        pull(
+            {"uriSecretRef": KEY, "caSecretRef": KEY},
+            *(
+                {"uri": u, "caSecretRef": KEY}
+                for u in PULLABLE
+                if u[:5] in ("rtmps", "https", "rtsps")
+            ),
+        ),
+    ),
     Valid("the same source twice", "LiveStream", pull(PULLED, PULLED)),
     Valid(
         "SRT with a passphrase",

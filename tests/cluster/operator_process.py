@@ -6,11 +6,8 @@ reconcile the same objects.
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,59 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.kubectl import Kubectl
+from tests.support.ports import free_port
 
-__all__ = ["AuditLog", "HostOperator", "Write", "installed_operator_paused"]
+__all__ = ["HostOperator", "installed_operator_paused"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-USER_AGENT = "sluice-operator"
-_WRITING_VERBS = {"create", "update", "patch", "delete"}
-
-
-@dataclass(slots=True, frozen=True)
-class Write:
-    verb: str
-    resource: str
-    name: str
-    subresource: str
-    code: int
-
-
-class AuditLog:
-    """The API server's audit log from a moment on; only what the operator asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._start = path.stat().st_size
-
-    def restart(self) -> None:
-        """Forgets what was until now."""
-        self._start = self._path.stat().st_size
-
-    def writes(self, namespace: str) -> list[Write]:
-        """The operator's writes in a namespace but those of its Lease, oldest first."""
-        found = []
-        with self._path.open("rb") as log:
-            log.seek(self._start)
-            for line in log:
-                entry = json.loads(line)
-                where = entry.get("objectRef", {})
-                if (
-                    entry["stage"] == "ResponseComplete"
-                    and entry["verb"] in _WRITING_VERBS
-                    and entry.get("userAgent", "").startswith(USER_AGENT)
-                    and where.get("namespace") == namespace
-                    and where.get("resource") != "leases"
-                ):
-                    found.append(
-                        Write(
-                            entry["verb"],
-                            where["resource"],
-                            where.get("name", ""),
-                            where.get("subresource", ""),
-                            entry["responseStatus"]["code"],
-                        )
-                    )
-        return found
+OPERATOR = "app.kubernetes.io/component=operator"
 
 
 @dataclass(slots=True)
@@ -88,9 +38,9 @@ class HostOperator:
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
 
-    def start(self, *, wait_seconds: float = 30) -> None:
+    def start(self, *, wait_seconds: float = 60) -> None:
         """Starts it and waits until it is ready."""
-        self.port = _free_port()
+        self.port = free_port()
         settings = {
             "KUBECONFIG": self.kubectl.kubeconfig,
             "PYTHONPATH": f"{REPOSITORY / 'operator/src'}:{REPOSITORY / 'images/media/src'}",
@@ -126,7 +76,7 @@ class HostOperator:
         raise AssertionError(f"the operator is not ready:\n{self.log_path.read_text()[-4000:]}")
 
     def get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
             text: str = answer.read().decode()
             return text
 
@@ -157,7 +107,7 @@ def installed_operator_paused(system: Kubectl) -> Iterator[None]:
     replicas = found["spec"].get("replicas", 1) if found and _minds_all(found) else 0
     if replicas:
         system("scale", "deployment/sluice-operator", "--replicas=0")
-        system("wait", "--for=delete", "pod", "-l", "app.kubernetes.io/component=operator")
+        system("wait", "--for=delete", "pod", "-l", OPERATOR, "--timeout=120s")
     try:
         yield
     finally:
@@ -170,20 +120,3 @@ def _minds_all(deployment: dict[str, Any]) -> bool:
     containers = deployment["spec"]["template"]["spec"]["containers"]
     env = {e["name"]: e.get("value") for c in containers for e in c.get("env", ())}
     return not env.get("SLUICE_WATCH_NAMESPACES")
-
-
-@contextmanager
-def own_namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
-    """kubectl in a namespace that goes with the test."""
-    name = f"eng-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    try:
-        yield kubectl.within(name)
-    finally:
-        kubectl("delete", "namespace", name, "--wait=false")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

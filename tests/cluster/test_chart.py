@@ -5,9 +5,7 @@ second operator ever runs beside the installed one."""
 from __future__ import annotations
 
 import base64
-import json
 import re
-import secrets
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ import yaml
 
 from tests.cluster.conftest import REPOSITORY, SYSTEM_NAMESPACE, Cluster
 from tests.support.kubectl import Kubectl
+from tests.support.namespaces import RESTRICTED, own_namespace
 from tests.support.objects import livestream
 from tests.support.publish import Publisher
 from tests.unit.chart.helm import CHART, VALUES_FILES, helm_binary
@@ -28,7 +27,6 @@ from tests.unit.chart.helm import CHART, VALUES_FILES, helm_binary
 ABSENT = {"image": {"repository": "localhost/sluice-absent", "tag": "1", "pullPolicy": "Never"}}
 OTHER_MEDIA_PORT = "whip.service.nodePorts.media=31987"
 """Beside the installed release, which has the default."""
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
 @dataclass(slots=True, frozen=True)
@@ -88,17 +86,11 @@ class Release:
 
 @pytest.fixture
 def release(cluster: Cluster, tmp_path: Path) -> Iterator[Release]:
-    name = f"chart-{secrets.token_hex(3)}"
-    namespace = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": name, "labels": RESTRICTED},
-    }
-    cluster.kubectl.apply(namespace)
-    made = Release(cluster.kubectl.within(name), name, tmp_path)
-    yield made
-    made.helm("uninstall", name, f"--namespace={name}", "--ignore-not-found")
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    with own_namespace(cluster.kubectl, "chart", RESTRICTED) as kubectl:
+        name = kubectl.namespace
+        made = Release(kubectl, name, tmp_path)
+        yield made
+        made.helm("uninstall", name, f"--namespace={name}", "--ignore-not-found")
 
 
 @pytest.mark.parametrize("file", VALUES_FILES, ids=lambda f: f.stem)
@@ -172,7 +164,7 @@ def test_upgrading_the_gateway_cuts_no_publisher(
     }
     release.upgrade(values)
     gateway = f"{release.name}-gateway"
-    release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=60s")
+    release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=120s")
     ports = release.kubectl.get("service", gateway)["spec"]["ports"]
     [port] = [port for port in ports if port["name"] == "rtmp"]
     kube.apply(livestream("match"))
@@ -185,7 +177,7 @@ def test_upgrading_the_gateway_cuts_no_publisher(
         [old] = release.pods("gateway")
         values["gateway"]["podAnnotations"] = {"example.org/changed": "yes"}
         release.upgrade(values)
-        release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=60s")
+        release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=120s")
         assert len(release.pods("gateway")) == 2, "the old one stays for its publisher"
         time.sleep(3)
         assert publisher.running, publisher.said()
@@ -193,7 +185,7 @@ def test_upgrading_the_gateway_cuts_no_publisher(
         assert status["live"]
         assert len(status["sessions"]) == 1
         publisher.stop()
-    release.kubectl("wait", f"pod/{old}", "--for=delete", "--timeout=30s")
+    release.kubectl("wait", f"pod/{old}", "--for=delete", "--timeout=90s")
 
 
 def test_uninstalling_leaves_nothing_behind(release: Release, cluster: Cluster) -> None:
@@ -260,13 +252,7 @@ def test_every_example_is_accepted(kube: Kubectl, file: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda f: f.name)
 def test_every_manifest_in_the_documentation_is_accepted(kube: Kubectl, page: Path) -> None:
     blocks = re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
-    for block in blocks:
-        for document in yaml.safe_load_all(block):
-            kube(
-                "apply",
-                "--dry-run=server",
-                "--validate=strict",
-                "-f",
-                "-",
-                stdin=json.dumps(document),
-            )
+    documents = [document for block in blocks for document in yaml.safe_load_all(block)]
+    if documents:
+        text = yaml.safe_dump_all(documents)
+        kube("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import publish_url, refused_for
+from tests.cluster.conftest import CLIP_SECONDS, publish_url, refused_for
 from tests.support.frames import decode_errors, make_clip, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, secret
@@ -23,7 +23,7 @@ GATEWAY = "app.kubernetes.io/component=gateway"
 @pytest.fixture(scope="module")
 def other_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same programme from another encoder: told apart by its pictures."""
-    return make_clip(tmp_path_factory.mktemp("clips") / "b.flv", seconds=180, label="B")
+    return make_clip(tmp_path_factory.mktemp("clips") / "b.flv", seconds=CLIP_SECONDS, label="B")
 
 
 def on_air(kube: Kubectl, name: str, source: str, seconds: float = 30) -> dict[str, object]:
@@ -58,7 +58,7 @@ def test_the_backup_takes_over_and_the_recording_is_one_file_without_a_hole(
         kube.wait("recording", "final", lambda o: o["status"].get("recording"), why="records")
         time.sleep(6)
         first.kill()
-        status = on_air(kube, "final", "Backup", 10)
+        status = on_air(kube, "final", "Backup")
         assert status["live"] is False
         assert status["backupLive"] is True
         assert status["failovers"] == 1
@@ -182,8 +182,8 @@ def test_a_killed_gateway_costs_the_encoders_reconnect_and_nothing_else(
         session = kube.status("livestream", "steady")["startedAt"]
         time.sleep(6)
         breakable_system("delete", "pod", "-l", GATEWAY, "--force", "--grace-period=0")
-        first.wait_refused(20)
-        breakable_system("rollout", "status", "deployment/sluice-gateway", "--timeout=60s")
+        first.wait_refused(40)
+        breakable_system("rollout", "status", "deployment/sluice-gateway", "--timeout=120s")
     with Publisher(clip, url, start_seconds=60):
         on_air(kube, "steady", "Primary")
         assert kube.status("livestream", "steady")["startedAt"] == session

@@ -26,14 +26,14 @@ def live_reason(kube: Kubectl, name: str, reason: str, seconds: float = 30) -> d
 def test_a_loss_inside_the_window_is_the_same_session_and_the_same_file(
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
-    kube.apply(livestream("church"), recording("whole", "church"))
+    kube.apply(livestream("church", resumeWindowSeconds=30), recording("whole", "church"))
     url = publish_url(kube, "church")
     with Publisher(clip, url) as first:
         before = live_reason(kube, "church", "OnAir")["status"]
         kube.wait("recording", "whole", lambda o: o["status"].get("recording"), why="records")
         time.sleep(8)
         first.kill()
-    interrupted = live_reason(kube, "church", "Interrupted", 10)["status"]
+    interrupted = live_reason(kube, "church", "Interrupted")["status"]
     assert interrupted["live"] is False  # type: ignore[index]
     assert kube.status("recording", "whole")["recording"] is True
     kube.wait(
@@ -48,7 +48,7 @@ def test_a_loss_inside_the_window_is_the_same_session_and_the_same_file(
         done = kube.wait_condition("recording", "whole", "Succeeded", seconds=90)
     [entry] = done["status"]["files"]
     assert len(entry["gaps"]) == 1
-    assert 4 <= entry["gaps"][0]["wallSeconds"] <= 10
+    assert 4 <= entry["gaps"][0]["wallSeconds"] <= 30
     [file] = download(kube, "whole", tmp_path)
     assert decode_errors(file) == ""
     found = runs(file, {"A": clip})
@@ -66,7 +66,7 @@ def test_a_loss_beyond_the_window_ends_the_session_and_the_return_opens_the_next
         before = live_reason(kube, "final", "OnAir")["status"]
         time.sleep(6)
         first.kill()
-    ended = live_reason(kube, "final", "WaitingForPublisher", 20)["status"]
+    ended = live_reason(kube, "final", "WaitingForPublisher", 40)["status"]
     assert ended["finishedAt"] > ended["startedAt"]  # type: ignore[index]
     kube.wait(
         "recording", "match", lambda o: not o["status"].get("recording"), why="closed the file"
@@ -93,9 +93,9 @@ def test_a_silent_publisher_is_not_live_within_seconds_and_its_own_return_takes_
     with Publisher(clip, url) as stuck:
         live_reason(kube, "road", "OnAir")
         stuck.freeze()
-        live_reason(kube, "road", "Interrupted", 8)
+        live_reason(kube, "road", "Interrupted", 20)
         with Publisher(clip, url, start_seconds=30) as returned:
-            live_reason(kube, "road", "OnAir", 15)
+            live_reason(kube, "road", "OnAir")
             time.sleep(3)
             assert returned.running
 
@@ -106,7 +106,7 @@ def test_active_false_ends_the_session_at_once_and_refuses(kube: Kubectl, clip: 
     with Publisher(clip, url) as publisher:
         live_reason(kube, "news", "OnAir")
         kube.patch("livestream", "news", {"spec": {"active": False}})
-        live_reason(kube, "news", "Disabled", 8)
+        live_reason(kube, "news", "Disabled")
         assert "finishedAt" in kube.status("livestream", "news")
         publisher.wait_refused()
     with Publisher(clip, url) as refused:

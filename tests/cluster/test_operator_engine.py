@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.audit_log import AuditLog
 from tests.cluster.conftest import REPOSITORY, SYSTEM_NAMESPACE, Cluster
 from tests.cluster.operator_process import (
-    AuditLog,
     HostOperator,
     installed_operator_paused,
-    own_namespace,
 )
 from tests.support.kubectl import Kubectl, condition
+from tests.support.namespaces import own_namespace
 from tests.support.objects import livestream
 
 pytestmark = pytest.mark.own_operator
@@ -45,13 +45,13 @@ def served(
 ) -> Iterator[Kubectl]:
     """A namespace with an operator that lives as long as these tests."""
     log = tmp_path_factory.mktemp("shared") / "operator.log"
-    with own_namespace(cluster.kubectl) as kubectl, running(HostOperator(kubectl, log)):
+    with own_namespace(cluster.kubectl, "eng") as kubectl, running(HostOperator(kubectl, log)):
         yield kubectl
 
 
 @pytest.fixture
 def kube(cluster: Cluster) -> Iterator[Kubectl]:
-    with own_namespace(cluster.kubectl) as kubectl:
+    with own_namespace(cluster.kubectl, "eng") as kubectl:
         yield kubectl
 
 
@@ -97,7 +97,7 @@ def have_settled(kube: Kubectl, *names: str) -> None:
     time.sleep(2)
 
 
-def eventually(true: Callable[[], object], why: str, seconds: float = 20) -> None:
+def eventually(true: Callable[[], object], why: str, seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if true():
@@ -111,14 +111,14 @@ def test_a_users_secret_under_a_childs_name_is_never_touched(served: Kubectl) ->
     served("create", "secret", "generic", "show-ingest", "--from-literal=token=theirs")
     before = served.get("secret", "show-ingest")
     served.apply(livestream("show"), livestream("other"))
-    stream = served.wait_condition("livestream", "show", "Stalled", seconds=20)
+    stream = served.wait_condition("livestream", "show", "Stalled", seconds=40)
     assert condition(stream, "Stalled")["reason"] == "NameConflict"
     assert condition(stream, "Ready")["status"] == "False"
     assert "show-ingest" in condition(stream, "Stalled")["message"]
     assert served.get("secret", "show-ingest") == before
     # Nothing of that stream was made, and its neighbour has all it needs.
     assert served.find("deployment", "show-ingest") is None
-    served.wait("deployment", "other-ingest", bool, why="the other stream works", seconds=20)
+    served.wait("deployment", "other-ingest", bool, why="the other stream works", seconds=40)
 
     served.delete("livestream", "show")
     time.sleep(3)
@@ -128,7 +128,7 @@ def test_a_users_secret_under_a_childs_name_is_never_touched(served: Kubectl) ->
 def test_once_the_conflict_is_removed_the_stream_recovers_by_itself(served: Kubectl) -> None:
     served("create", "configmap", "healed-ingest")
     served.apply(livestream("healed"))
-    served.wait_condition("livestream", "healed", "Stalled", seconds=20)
+    served.wait_condition("livestream", "healed", "Stalled", seconds=40)
     served.delete("configmap", "healed-ingest")
     served.wait("deployment", "healed-ingest", bool, why="has its Deployment", seconds=40)
     stream = served.wait(
@@ -145,7 +145,7 @@ def test_once_the_conflict_is_removed_the_stream_recovers_by_itself(served: Kube
 def test_events_tell_of_a_transition_once(served: Kubectl) -> None:
     served("create", "configmap", "noted-ingest")
     served.apply(livestream("noted"))
-    served.wait_condition("livestream", "noted", "Stalled", seconds=20)
+    served.wait_condition("livestream", "noted", "Stalled", seconds=40)
 
     def about_it() -> list[dict[str, Any]]:
         events = served.list("events", "--field-selector=involvedObject.name=noted")
@@ -159,8 +159,8 @@ def test_events_tell_of_a_transition_once(served: Kubectl) -> None:
 
 def has_its_children(kube: Kubectl, name: str) -> None:
     kube.apply(livestream(name))
-    kube.wait("deployment", f"{name}-ingest", bool, why="has its Deployment", seconds=20)
-    kube.wait("livestream", name, is_decided, why="is decided", seconds=20)
+    kube.wait("deployment", f"{name}-ingest", bool, why="has its Deployment", seconds=40)
+    kube.wait("livestream", name, is_decided, why="is decided", seconds=40)
 
 
 def test_kubectl_scale_is_undone(served: Kubectl) -> None:
@@ -168,7 +168,7 @@ def test_kubectl_scale_is_undone(served: Kubectl) -> None:
     has_its_children(served, "scaled")
     served("scale", "deployment/scaled-ingest", "--replicas=0")
     served.wait(
-        "deployment", "scaled-ingest", lambda d: d["spec"]["replicas"] == 1, why="is 1", seconds=10
+        "deployment", "scaled-ingest", lambda d: d["spec"]["replicas"] == 1, why="is 1", seconds=30
     )
 
 
@@ -182,7 +182,7 @@ def test_a_removed_field_is_put_back(served: Kubectl) -> None:
         "cut-ingest",
         lambda s: s["spec"].get("selector") == selector,
         why="has its selector back",
-        seconds=10,
+        seconds=30,
     )
 
 
@@ -195,14 +195,14 @@ def test_a_label_of_ours_that_was_removed_comes_back(served: Kubectl) -> None:
         "bare-ingest",
         lambda d: d["metadata"]["labels"].get("app.kubernetes.io/managed-by") == "sluice",
         why="bears our label again",
-        seconds=10,
+        seconds=30,
     )
 
 
 def test_a_deleted_child_is_made_again(served: Kubectl) -> None:
     has_its_children(served, "robbed")
     served.delete("deployment", "robbed-ingest")
-    served.wait("deployment", "robbed-ingest", bool, why="is there again", seconds=10)
+    served.wait("deployment", "robbed-ingest", bool, why="is there again", seconds=30)
 
 
 def test_a_key_that_a_user_puts_in_is_kept_and_what_follows_from_it_follows(
@@ -220,7 +220,7 @@ def test_a_key_that_a_user_puts_in_is_kept_and_what_follows_from_it_follows(
         "keyed-ingest",
         lambda s: base64.b64decode(s["data"]["streamKey"]) == b"keyed?their-own",
         why="has a stream key made from their token",
-        seconds=10,
+        seconds=30,
     )
     assert base64.b64decode(secret["data"]["token"]) == b"their-own"
 
@@ -257,7 +257,7 @@ def test_a_status_never_lands_on_the_next_object_of_that_name(
         why="belongs to the new stream",
         seconds=40,
     )
-    stream = kube.wait("livestream", "show", is_decided, why="is decided", seconds=20)
+    stream = kube.wait("livestream", "show", is_decided, why="is decided", seconds=40)
     assert stream["metadata"]["uid"] == new
     first = min(c["lastTransitionTime"] for c in stream["status"]["conditions"])
     assert first >= stream["metadata"]["creationTimestamp"], "a condition of its former self"
@@ -321,7 +321,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(
         eventually(second.is_leading, "the second one leads", 25)
         assert time.monotonic() - began > 10, "the first one might have led still"
         kube.apply(livestream("show"))
-        kube.wait("deployment", "show-ingest", bool, why="has its Deployment", seconds=20)
+        kube.wait("deployment", "show-ingest", bool, why="has its Deployment", seconds=40)
     finally:
         second.stop()
 
@@ -332,7 +332,7 @@ def test_an_operator_that_is_asked_to_end_gives_its_lease_back(
     eventually(operator.is_leading, "it leads")
     assert operator.stop(signal.SIGTERM) == 0
     assert kube.get("lease", "sluice-operator")["spec"]["holderIdentity"] == ""
-    began = time.monotonic()
     operator.start()
+    began = time.monotonic()
     eventually(operator.is_leading, "the next one leads")
     assert time.monotonic() - began < 10

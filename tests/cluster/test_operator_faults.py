@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.cluster.audit_log import AuditLog
 from tests.cluster.conftest import Cluster, publish_url
 from tests.support.frames import runs
 from tests.support.kubectl import Kubectl
@@ -18,27 +17,6 @@ from tests.support.recordings import download
 from tests.support.target import RtmpTarget, address_towards, free_port
 
 pytestmark = pytest.mark.alone
-
-OPERATOR = "system:serviceaccount:sluice-system:sluice-operator"
-WRITES = {"create", "update", "patch", "delete"}
-
-
-def operator_writes(sluice: Cluster, since: float, namespace: str) -> list[dict[str, Any]]:
-    """The operator's successful writes in that namespace, out of the audit log."""
-    assert sluice.audit_log is not None
-    found = []
-    for line in sluice.audit_log.read_text().splitlines():
-        entry = json.loads(line)
-        where = entry.get("objectRef", {})
-        if entry["user"]["username"] != OPERATOR or entry["verb"] not in WRITES:
-            continue
-        if where.get("namespace") != namespace or entry["stage"] != "ResponseComplete":
-            continue
-        if entry["requestReceivedTimestamp"] >= time.strftime(
-            "%Y-%m-%dT%H:%M:%S", time.gmtime(since)
-        ):
-            found.append(entry)
-    return found
 
 
 def pods(kube: Kubectl) -> dict[str, int]:
@@ -73,18 +51,13 @@ def test_a_killed_operator_is_no_event_for_anything_on_air(
         kube.wait("recording", "calm", lambda o: o["status"].get("recording"), why="records")
         time.sleep(12)
         before = pods(kube)
-        killed_at = time.time()
+        audit = AuditLog(sluice.audit_log) if sluice.audit_log else None
         breakable_system("delete", "pod", "-l", "app.kubernetes.io/component=operator", "--force")
         breakable_system("rollout", "status", "deployment/sluice-operator", "--timeout=120s")
         time.sleep(25)
         assert pods(kube) == before
-        if sluice.audit_log is not None:
-            undue = [
-                (e["verb"], e["objectRef"]["resource"], e["objectRef"].get("subresource"))
-                for e in operator_writes(sluice, killed_at, kube.namespace)
-                if e["objectRef"].get("subresource") != "status"
-            ]
-            assert undue == []
+        if audit is not None:
+            assert [w for w in audit.writes(kube.namespace) if w.subresource != "status"] == []
         kube.patch("recording", "calm", {"spec": {"desiredState": "Stopped"}})
         kube.wait_condition("recording", "calm", "Succeeded", seconds=90)
     [file] = download(kube, "calm", tmp_path)
@@ -98,7 +71,7 @@ def test_a_hundred_streams_applied_at_once_are_all_ready(
 ) -> None:
     small = {"requests": {"cpu": "1m", "memory": "8Mi"}}
     names = [f"mass-{number:03d}" for number in range(100)]
-    started = time.time()
+    audit = AuditLog(sluice.audit_log) if sluice.audit_log else None
     kube.apply(*[livestream(name, workload={"resources": small}) for name in names])
     deadline = time.monotonic() + 540
     while time.monotonic() < deadline:
@@ -112,8 +85,8 @@ def test_a_hundred_streams_applied_at_once_are_all_ready(
             break
         time.sleep(3)
     assert ready == len(names)
-    if sluice.audit_log is not None:
-        writes = len(operator_writes(sluice, started, kube.namespace)) / len(names)
+    if audit is not None:
+        writes = len(audit.writes(kube.namespace)) / len(names)
         print(
             f"\nAPI writes of the operator per LiveStream: {writes:.1f} (minimum: 5 children + 2)"
         )

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import Cluster
-from tests.cluster.operator_process import HostOperator, installed_operator_paused, own_namespace
+from tests.cluster.operator_process import HostOperator, installed_operator_paused
 from tests.support.kubectl import Kubectl, condition
+from tests.support.namespaces import own_namespace
 from tests.support.objects import livestream
 
 pytestmark = pytest.mark.own_operator
@@ -31,7 +32,7 @@ def _alone(sluice: Cluster) -> Iterator[None]:
 def impatient_operator(sluice: Cluster, folder: Path, **env: str) -> Iterator[Kubectl]:
     """A namespace with an operator of its own."""
     env |= {"SLUICE_POD_TROUBLE_SECONDS": PATIENCE_SECONDS}
-    with own_namespace(sluice.kubectl) as kube:
+    with own_namespace(sluice.kubectl, "eng") as kube:
         operator = HostOperator(kube, folder / "operator.log", env=env)
         operator.start()
         try:

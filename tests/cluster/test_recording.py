@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import Cluster, publish_url
+from tests.cluster.conftest import CLIP_SECONDS, Cluster, publish_url
 from tests.cluster.operator_process import installed_operator_paused
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl, condition
@@ -33,7 +33,7 @@ def automatic(kube: Kubectl, stream: str) -> list[dict[str, Any]]:
 
 
 def wait_automatic(
-    kube: Kubectl, stream: str, count: int, seconds: float = 60
+    kube: Kubectl, stream: str, count: int, seconds: float = 90
 ) -> list[dict[str, Any]]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -232,7 +232,7 @@ def test_a_store_at_its_limit_ends_the_recording_with_a_whole_file_and_refuses_t
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
     size = clip.stat().st_size
-    limit = max(1 << 20, size // 6)
+    limit = size * 30 // CLIP_SECONDS
     kube.apply(
         livestream("heavy"),
         mediastore("small", **CLAIM, limit=str(limit), warnAtPercent=30),

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +16,8 @@ import aiohttp
 from sluice_media.contract import IngestStatus, TimelineFormat
 from sluice_media.timeline.framing import Record, TimelineDecoder
 from sluice_media.units import AccessUnit
-from tests.media.recorder_rig import ROOT, free_port, samples
+from tests.media.recorder_rig import ROOT, samples
+from tests.support.ports import free_port
 from tests.unit.gateway.certificates import MountedSecret
 from tests.unit.hub.world import config
 
@@ -101,7 +102,7 @@ class BroadcastRig:
         MountedSecret(self._folder / "tls").renew("gateway")
         self.hub = await self._run("hub", self.hub_status_port, "-m", "sluice_media", "ingest")
         self.gateway = await self._run("gateway", self.gateway_status_port, "-c", _GATEWAY)
-        async with asyncio.timeout(20), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(60), aiohttp.ClientSession() as session:
             for port in (self.hub_status_port, self.gateway_status_port):
                 while not await _is_ready(session, port):
                     await asyncio.sleep(0.05)
@@ -139,12 +140,15 @@ class BroadcastRig:
             return IngestStatus.model_validate_json(await answer.read())
 
     async def until(
-        self, fits: Callable[[IngestStatus], bool], seconds: float = 10
+        self, fits: Callable[[IngestStatus], bool], seconds: float = 30
     ) -> IngestStatus:
+        """A hub that does not listen yet is waited for."""
         async with asyncio.timeout(seconds):
-            while not fits(status := await self.status()):
+            while True:
+                with suppress(aiohttp.ClientConnectorError):
+                    if fits(status := await self.status()):
+                        return status
                 await asyncio.sleep(0.05)
-        return status
 
     async def gateway_metrics(self) -> dict[str, float]:
         url = f"http://127.0.0.1:{self.gateway_status_port}/metrics"
@@ -174,7 +178,7 @@ class BroadcastRig:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    async def publish(self, *command: str, seconds: float = 30) -> tuple[int, str]:
+    async def publish(self, *command: str, seconds: float = 60) -> tuple[int, str]:
         """Runs an encoder to its end; its code and what it said."""
         process = await asyncio.create_subprocess_exec(
             *command,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sluice_media.codecs import aac, h264
 from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
+from tests.support import clip_store
 
 __all__ = ["Clip", "frame_hashes", "make_clip", "read_flv"]
 
@@ -36,7 +37,7 @@ def make_clip(
     x264: str = "bframes=2",
 ) -> Clip:
     """Encodes a test picture (25 fps, B-frames) and a tone; None leaves the track out."""
-    command = ["ffmpeg", "-v", "error", "-y"]
+    command = []
     codecs = []
     if video:
         command += ["-f", "lavfi", "-i", f"testsrc2=size={video}:rate=25"]
@@ -45,8 +46,7 @@ def make_clip(
     if audio_hz:
         command += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate={audio_hz}"]
         codecs += ["-c:a", "aac", "-b:a", "96k", "-ac", "2"]
-    command += [*codecs, "-t", str(seconds), "-f", "flv", str(path)]
-    subprocess.run(command, check=True, timeout=120)
+    clip_store.encode([*command, *codecs, "-t", str(seconds), "-f", "flv"], path)
     return read_flv(path)
 
 

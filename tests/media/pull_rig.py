@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 import subprocess
 import time
@@ -28,13 +27,13 @@ from sluice_media.pull import (
     run_pull,
 )
 from sluice_media.units import AccessUnit
+from tests.support import clip_store
 
 __all__ = [
     "LOOPBACK",
     "PullRig",
     "RigLeg",
     "RtspSource",
-    "free_port",
     "make_source_clip",
     "playing",
     "settings",
@@ -44,18 +43,15 @@ LOOPBACK = AddressGuard(allowed=["127.0.0.1/32"])
 SILENCE_SECONDS = 2.0
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def settings(*uris: str | None, generation: int = 1, **fields: object) -> PullSettings:
     """Settings with short waits; loopback is allowed."""
     values: dict[str, object] = {
+        "authorities": {},
         "stall_seconds": 3.0,
         "retry_seconds": 0.5,
         "inactivity_seconds": 0.0,
+        "restart": "",
+        "given_up": False,
         "warm": False,
         "takeover_seconds": 0.8,
         "guard": LOOPBACK,
@@ -81,13 +77,12 @@ def make_source_clip(
     codec = ["-c:v", video, "-g", str(gop), "-b:v", "300k"]
     if video == "libx264":
         codec += ["-preset", "ultrafast", "-bf", str(b_frames)]
-    command = [
-        "ffmpeg", "-v", "error", "-y",
+    arguments = [
         "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25",
         "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
-        *codec, "-pix_fmt", "yuv420p", "-c:a", audio, "-t", str(seconds), str(path),
+        *codec, "-pix_fmt", "yuv420p", "-c:a", audio, "-t", str(seconds),
     ]  # fmt: skip
-    subprocess.run(command, check=True, timeout=120)
+    clip_store.encode(arguments, path)
     return path
 
 
@@ -185,7 +180,7 @@ class PullRig:
         value = self.registry.get_sample_value("sluice_pull_tries_total", {"outcome": outcome})
         return value or 0.0
 
-    async def until(self, true: Callable[[], bool], timeout: float = 20) -> float:
+    async def until(self, true: Callable[[], bool], timeout: float = 40) -> float:
         """Waits; returns the seconds since the pull began."""
         end = time.monotonic() + timeout
         while not true():

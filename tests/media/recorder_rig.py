@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,18 +20,13 @@ from sluice_media.store.catalog import load_settled, load_view
 from sluice_media.store.target import open_claim
 from sluice_media.store.worker import Finisher
 from tests.media.fake_hub import TOKEN
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 UID = "0c7f2f0e-1111-4222-8333-444455556666"
 
 _WORKER = ("-m", "sluice_media.record.worker")
 _SUPERVISED = ("-m", "sluice_media", "record")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def samples(exposition: str) -> dict[str, float]:
@@ -94,7 +88,7 @@ class RecorderRig:
         pid = self.process.pid
         return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
-    async def exit_code(self, seconds: float = 30) -> int:
+    async def exit_code(self, seconds: float = 60) -> int:
         assert self.process is not None
         return await asyncio.wait_for(self.process.wait(), seconds)
 
@@ -110,7 +104,7 @@ class RecorderRig:
             return samples(await answer.text())
 
     async def until(
-        self, fits: Callable[[RecorderStatus], bool], seconds: float = 20
+        self, fits: Callable[[RecorderStatus], bool], seconds: float = 60
     ) -> RecorderStatus:
         last: RecorderStatus | None = None
         try:
@@ -130,7 +124,7 @@ class RecorderRig:
         """Waits until so much was recorded."""
         return await self.until(lambda status: status.recording_duration > seconds)
 
-    async def finished(self, seconds: float = 60) -> StoredResult:
+    async def finished(self, seconds: float = 90) -> StoredResult:
         """Lets the store's worker make the files; returns the result when it is final."""
         target = open_claim(self.store_dir)
         finisher = Finisher(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sluice_media.flv import FlvTag, TagReader, TagType
 from sluice_media.rtmp import ClientSession
+from tests.support.rtmp import media_message
 
 __all__ = ["flv_tags", "later", "send_tags"]
 
@@ -42,7 +43,7 @@ async def send_tags(
     )
     reader, writer = await asyncio.open_connection(host, port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not session.accepted:
                 writer.write(session.take_output())
                 data = await reader.read(65_536)
@@ -58,11 +59,11 @@ async def send_tags(
             if _AHEAD_MS / 1_000 < ahead < 3_600:
                 await writer.drain()
                 await asyncio.sleep(ahead)
-            writer.write(session.send_media(tag.type_id, tag.timestamp_ms, tag.payload))
+            writer.write(media_message(session, tag.type_id, tag.timestamp_ms, tag.payload))
         writer.write(session.close())
         await writer.drain()
         writer.write_eof()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await reader.read(65_536):
                 pass
     finally:

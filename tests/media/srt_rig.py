@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from sluice_media.srt import (
     connect,
     running_srt_listener,
 )
+from tests.support import clip_store
 
 __all__ = ["KEY", "OTHER_KEY", "PASSPHRASE", "Peer", "Rig", "make_ts", "read_until_end"]
 
@@ -40,13 +40,13 @@ class Peer:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
 
-    async def ended(self, seconds: float = 8) -> str:
+    async def ended(self, seconds: float = 30) -> str:
         """What it had to say."""
         async with asyncio.timeout(seconds):
             words, more = await self.process.communicate()
         return (words + more).decode()
 
-    async def says(self, words: str, seconds: float = 15) -> None:
+    async def says(self, words: str, seconds: float = 40) -> None:
         """Waits until it has said so; some peers do not end by themselves after that."""
         assert self.process.stderr is not None
         said = b""
@@ -85,7 +85,7 @@ class Rig:
         passphrase = SecretStr(PASSPHRASE) if request.stream == "secret" else None
         return Admit(f"demo/{request.stream}/primary", passphrase, self.latency_ms)
 
-    async def accept(self, seconds: float = 5) -> SrtConnection:
+    async def accept(self, seconds: float = 20) -> SrtConnection:
         async with asyncio.timeout(seconds):
             return await self.listener.accept()
 
@@ -165,7 +165,7 @@ async def _feed(process: asyncio.subprocess.Process, data: bytes, seconds: float
         process.stdin.close()
 
 
-async def read_until_end(connection: SrtConnection, seconds: float = 10) -> bytes:
+async def read_until_end(connection: SrtConnection, seconds: float = 30) -> bytes:
     parts = []
     async with asyncio.timeout(seconds):
         while data := await connection.read():
@@ -176,12 +176,10 @@ async def read_until_end(connection: SrtConnection, seconds: float = 10) -> byte
 def make_ts(path: Path, *, seconds: float = 1.2, bits: str = "2M", color: bool = False) -> Path:
     """H.264 with B-frames and AAC."""
     source = "smptebars" if color else "testsrc2"
-    command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", f"{source}=size=640x360:rate=25"]
+    command = ["-f", "lavfi", "-i", f"{source}=size=640x360:rate=25"]
     command += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]
     command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25"]
     command += ["-b:v", bits, "-minrate", bits, "-maxrate", bits, "-bufsize", bits]
     command += ["-x264-params", "bframes=2:nal-hrd=cbr", "-c:a", "aac", "-ac", "2"]
-    subprocess.run(
-        [*command, "-t", str(seconds), "-f", "mpegts", str(path)], check=True, timeout=60
-    )
+    clip_store.encode([*command, "-t", str(seconds), "-f", "mpegts"], path)
     return path

@@ -14,11 +14,12 @@ import pytest
 
 from sluice_media.flv import FlvMuxer, FlvTag, TagType, metadata_payload
 from sluice_media.mpegts.demux import TsDemuxer
-from sluice_media.rtmp import ClientSession
+from sluice_media.rtmp import ClientSession, MessageType
 from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind
 from tests.media.broadcast_rig import KEY, BroadcastRig, Received, broadcast_rig
 from tests.media.media_clips import Clip, make_clip
 from tests.media.rtmp_encoder import flv_tags, later, send_tags
+from tests.support.rtmp import media_message
 from tests.unit.gateway.rig import until
 
 STREAM_KEY = f"news?{KEY}"
@@ -41,7 +42,7 @@ def sent(clip: Clip, track: int) -> list[bytes]:
 
 async def has_all_of(received: Received, clip: Clip) -> None:
     """Every picture, and all sound but what is older than the first picture."""
-    await until(lambda: len(received.payloads(0)) >= len(sent(clip, 0)), 10)
+    await until(lambda: len(received.payloads(0)) >= len(sent(clip, 0)), 30)
     await until(lambda: received.payloads(1)[-1:] == sent(clip, 1)[-1:])
     assert received.payloads(0) == sent(clip, 0)
     sound = received.payloads(1)
@@ -252,13 +253,14 @@ async def test_what_is_not_carried_is_refused_with_a_sentence(
     try:
         heard: list[object] = []
         writer.write(session.take_output())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while data := await reader.read(65_536):
                 asked = not session.accepted
                 heard += session.feed(data)
                 writer.write(session.take_output())
                 if asked and session.accepted:
-                    writer.write(session.send_video(0, b"\x90" + fourcc + bytes(20)))
+                    header = b"\x90" + fourcc + bytes(20)
+                    writer.write(media_message(session, MessageType.VIDEO, 0, header))
     finally:
         writer.close()
     assert f"UnsupportedCodec: The video is {fourcc.decode()}; Sluice takes" in str(heard[-1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -33,6 +32,7 @@ from sluice_media.units import AccessUnit
 from tests.media.srt_rig import Rig as SrtPeers
 from tests.media.srt_rig import make_ts
 from tests.support.network import BOTH_LOOPBACKS
+from tests.support.ports import free_udp_port
 from tests.unit.gateway.rig import RtmpPublisher, until
 from tests.unit.hub.rig import Rig as HubRig
 
@@ -121,12 +121,6 @@ class Rig:
 
     def metric(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(f"sluice_gateway_{name}", labels) or 0.0
-
-
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def messages(data: bytes) -> Iterator[bytes]:
@@ -315,7 +309,7 @@ async def test_draining_refuses_who_is_new_and_keeps_the_publisher_until_it_goes
                 sent = len(pictures(units_of(clip)))
                 await until(lambda: len(pictures(reader.units)) > sent * 0.8, 8)
             assert not draining.done()
-        await asyncio.wait_for(draining, 10)
+        await asyncio.wait_for(draining, 30)
 
 
 @pytest.mark.parametrize("host", BOTH_LOOPBACKS)

@@ -19,7 +19,7 @@ async def rig() -> AsyncIterator[Rig]:
         yield rig
 
 
-async def until(condition: object, seconds: float = 5.0) -> None:
+async def until(condition: object, seconds: float = 20.0) -> None:
     assert callable(condition)
     async with asyncio.timeout(seconds):
         while not condition():

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from sluice_media.contract import TimelineEnd, TimelineFormat, TimelineGap, TimelineHeartbeat
+from sluice_media.hub import delivery, server
 from sluice_media.hub import readers as limits
 from sluice_media.timeline.reader import HubBack, TimelineReader
 from sluice_media.units import AccessUnit
@@ -26,9 +27,9 @@ async def rig() -> AsyncIterator[Rig]:
 
 async def test_a_reader_before_the_stream_gets_heartbeats_then_everything(rig: Rig) -> None:
     async with rig.reading() as reader, rig.publisher() as publisher:
-        await asyncio.sleep(1.2)
+        await until(lambda: len(reader.of(TimelineHeartbeat)) == 3)
         beats = reader.of(TimelineHeartbeat)
-        assert len(beats) == len(reader.records) == 3
+        assert beats == reader.records
         assert not any(beat.session or beat.delivering for beat in beats)
         publisher.start()
         publisher.send(20)
@@ -36,7 +37,12 @@ async def test_a_reader_before_the_stream_gets_heartbeats_then_everything(rig: R
         assert reader.pictures == list(range(20))
 
 
-async def test_heartbeats_tell_of_an_interruption_at_once(rig: Rig) -> None:
+async def test_heartbeats_tell_of_an_interruption_at_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And do not wait for the next one that is due."""
+    for module in (delivery, server):
+        monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 30.0)
     async with rig.reading() as reader:
         async with rig.publisher() as publisher:
             publisher.start()
@@ -45,7 +51,7 @@ async def test_heartbeats_tell_of_an_interruption_at_once(rig: Rig) -> None:
         started = time.monotonic()
         await until(lambda: not reader.of(TimelineHeartbeat)[-1].delivering)
         assert reader.of(TimelineHeartbeat)[-1].session
-        assert time.monotonic() - started < 0.3
+        assert time.monotonic() - started < 10
 
 
 async def test_the_end_closes_the_reply_and_the_next_reader_waits(rig: Rig) -> None:
@@ -109,7 +115,7 @@ async def test_the_reader_client_rides_over_a_loss_in_one_sequence(rig: Rig) -> 
             publisher.start()
             await publisher.play(0.4)
         await asyncio.sleep(0.6)
-    await asyncio.wait_for(collecting, 5)
+    await asyncio.wait_for(collecting, 20)
     assert numbers(got) == [*range(10), *range(100, 110)]
     want = ["TimelineFormat", "TimelineAnchor", "TimelineGap", "TimelineAnchor", "TimelineEnd"]
     assert kinds == want

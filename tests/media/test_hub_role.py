@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,18 +14,13 @@ import pytest
 
 from sluice_media.contract import HELLO_HEADER, IngestStatus, LegHello
 from tests.media.test_hub_legs import until
+from tests.support.ports import free_port
 from tests.unit.hub.rig import LegClient, RawReader
 from tests.unit.hub.world import config
 
 CANARY = "canary-key-4711"
 HUB_TOKEN = "hub-canary-4712"
 SOURCES = Path(__file__).parents[2] / "images/media/src"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Pod:
@@ -79,7 +73,7 @@ class Pod:
                     pass
                 await asyncio.sleep(0.05)
 
-        await asyncio.wait_for(ready(), 20)
+        await asyncio.wait_for(ready(), 60)
 
     async def stop(self) -> int:
         if self.process.returncode is None:
@@ -117,7 +111,7 @@ class Pod:
                 await leg.listen(response)
 
         task = asyncio.create_task(run())
-        await asyncio.wait_for(accepted, 5)
+        await asyncio.wait_for(accepted, 20)
         return task
 
 

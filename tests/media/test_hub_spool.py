@@ -56,7 +56,7 @@ async def broadcast(pod: Pod, flv: bytes) -> None:
         while len((await pod.status()).past_sessions) == ended:
             await asyncio.sleep(0.1)
 
-    await asyncio.wait_for(over(), 10)
+    await asyncio.wait_for(over(), 30)
     listening.cancel()
 
 
@@ -106,7 +106,7 @@ async def test_two_sessions_that_nobody_recorded_come_out_whole_though_the_proce
         ):
             await asyncio.sleep(0.1)
 
-    await asyncio.wait_for(written(), 10)
+    await asyncio.wait_for(written(), 30)
     await asyncio.sleep(2.5)  # the end is written a second later
     pod.process.kill()
     await pod.process.wait()
@@ -151,7 +151,7 @@ async def test_two_sessions_that_nobody_recorded_come_out_whole_though_the_proce
         while [session.on for session in (await pod.status()).recordable] != [True]:
             await asyncio.sleep(0.1)
 
-    await asyncio.wait_for(freed(), 10)
+    await asyncio.wait_for(freed(), 30)
     listening.cancel()
 
 
@@ -179,21 +179,21 @@ async def test_a_disk_that_stalls_stops_neither_the_air_nor_the_heartbeats(
     ):
         publisher.start()
         publisher.send(25 * 50)
-        await until(lambda: len(live.pictures) == 1_250, 10)
+        await until(lambda: len(live.pictures) == 1_250, 30)
         timeline = rig.hub.output.timeline
         assert timeline is not None
-        await until(lambda: timeline.spooled is not None, 5)
+        await until(lambda: timeline.spooled is not None, 20)
         publisher.send(25 * 100)
         async with asyncio.timeout(30):
             while not timeline.ring.first:
                 await publisher.play(1)
-        stall_seconds = 3.0
+        stall_seconds = 6.0
         session = str(timeline.started_us)
         async with rig.reading(role="recorder", session=session) as recorder:
             started = time.monotonic()
             await publisher.play(2)
-            assert time.monotonic() - started < 2.9
-            await until(lambda: len(live.pictures) == publisher.number, 2)
+            assert time.monotonic() - started < 5.5
+            await until(lambda: len(live.pictures) == publisher.number, 20)
             assert len(recorder.of(TimelineHeartbeat)) >= 3
             assert not recorder.units
             stall_seconds = 0.0

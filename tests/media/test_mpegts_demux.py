@@ -16,6 +16,7 @@ from sluice_media.mpegts import TsMuxer
 from sluice_media.mpegts.demux import TsDemuxer
 from sluice_media.units import AccessUnit, Codec
 from tests.media.media_clips import frame_hashes
+from tests.support import clip_store
 
 WRAP_SECONDS = (1 << 33) / 90_000
 _VIDEO = ("-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25")
@@ -39,12 +40,11 @@ def make_ts(
     hz: int | None = 48_000,
     options: tuple[str, ...] = (),
 ) -> Path:
-    command = ["ffmpeg", "-v", "error", "-y"]
-    command += _VIDEO if video else ()
+    command = [*(_VIDEO if video else ())]
     command += [word.format(hz=hz) for word in _SOUND] if hz else []
     command += ({"h264": _H264, "hevc": _HEVC}[video] + ("-pix_fmt", "yuv420p")) if video else ()
-    command += [*(_AAC if hz else ()), "-t", "2", *options, "-f", "mpegts", str(path)]
-    subprocess.run(command, check=True, timeout=120)
+    command += [*(_AAC if hz else ()), "-t", "2", *options, "-f", "mpegts"]
+    clip_store.encode(command, path)
     return path
 
 

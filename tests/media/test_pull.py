@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
-import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,16 +15,16 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from sluice_media.contract import AddressGuard
+from sluice_media.contract import AddressGuard, GivenUp
 from tests.media.pull_rig import (
     PullRig,
     RtspSource,
-    free_port,
     make_source_clip,
     playing,
     settings,
 )
 from tests.media.pull_web import WebSource
+from tests.support.ports import free_port, free_udp_port
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def children() -> list[int]:
 async def test_each_protocol_is_on_air_with_picture_and_sound(clip: Path) -> None:
     web = WebSource()
     web.media["/live.ts"] = clip.read_bytes()
-    srt = free_port(socket.SOCK_DGRAM)
+    srt = free_udp_port()
     with (
         rtmp(clip) as rtmp_uri,
         playing(clip, "-f", "mpegts", f"srt://127.0.0.1:{srt}?mode=listener"),
@@ -94,12 +94,12 @@ async def test_dead_then_stalling_then_good(clip: Path) -> None:
         async with web.serving():
             await asyncio.sleep(0.5)
             async with rig.pulling(settings(dead, web.url("/stalls.ts"), good)):
-                took = await rig.until(rig.on_air(2), 30)
+                took = await rig.until(rig.on_air(2), 60)
     print(f"on air from the third after {took:.2f} s")
     assert rig.says("Uri 0", "refuses connections")()
     assert rig.says("Uri 1", "fell silent")()
     # 8 s on an idle machine; the one that stalls had 5 of them.
-    assert took < 15
+    assert took < 30
 
 
 async def test_when_the_good_one_stops_the_circle_goes_on(clip: Path) -> None:
@@ -183,9 +183,11 @@ async def test_a_source_at_a_hundred_times_its_speed_is_slowed_down(clip: Path) 
     rig = PullRig()
     async with web.serving(), rig.pulling(settings(web.url("/file.ts"))):
         await rig.until(rig.on_air(0))
+        began = time.monotonic()
         await asyncio.sleep(4)
         seconds = len(rig.legs[0].pictures) / 25
-    assert 2.5 < seconds < 8
+        took = time.monotonic() - began
+    assert 2.5 < seconds < took + 4
 
 
 async def test_audio_that_is_not_aac_is_encoded(tmp_path: Path) -> None:
@@ -229,12 +231,39 @@ async def test_settings_that_change_replace_only_what_changed(clip: Path) -> Non
 SECRET = "CANARY9f31b7"
 
 
+async def test_what_an_earlier_process_gave_up_is_not_dialled_until_it_is_asked_for(
+    clip: Path,
+) -> None:
+    web = WebSource()
+    web.media["/live.ts"] = clip.read_bytes()
+    rig = PullRig()
+    async with web.serving():
+        given_up = settings(web.url("/live.ts"), given_up=True)
+        async with rig.pulling(given_up):
+            await rig.until(lambda: rig.status.given_up is not None)
+            assert rig.status.given_up == GivenUp(generation=1)
+            await asyncio.sleep(1)
+            assert not web.requests
+            rig.configure(settings(web.url("/live.ts"), restart="again"))
+            await rig.until(rig.on_air(0))
+            assert rig.status.given_up is None
+
+
+async def test_after_inactivity_the_status_says_under_what_it_was_given_up() -> None:
+    rig = PullRig()
+    uri = f"http://127.0.0.1:{free_port()}/live.ts"
+    async with rig.pulling(settings(uri, generation=7, restart="x", inactivity_seconds=1.0)):
+        await rig.until(lambda: rig.status.given_up is not None)
+        assert rig.status.given_up == GivenUp(generation=7, restart="x")
+        assert not children()
+
+
 async def test_a_key_is_seen_nowhere(clip: Path) -> None:
     seen: list[bytes] = []
     web = WebSource()
     web.media["/x.ts"] = clip.read_bytes()
     web.login = ("user", SECRET)
-    srt = free_port(socket.SOCK_DGRAM)
+    srt = free_udp_port()
     with capture_logs() as logs, rtmp(clip, SECRET) as good:
         # The rig's own source has the key in its arguments; only children of the pull count.
         async with web.serving(), RtspSource(b"x", status=404).serving() as rtsp:

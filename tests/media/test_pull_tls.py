@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
 
 from tests.media.pull_rig import PullRig, RtspSource, make_source_clip, settings
 from tests.media.pull_web import WebSource
@@ -30,6 +31,18 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Key and certificate of NAME in one file."""
+    path = tmp_path_factory.mktemp("tls") / "pair.pem"
+    path.write_bytes(b"".join(make_pair()))
+    return path
+
+
+def other_authority() -> SecretStr:
+    """For the same name, but another one."""
+    return SecretStr(make_pair()[1].decode())
+
+
+def make_pair() -> tuple[bytes, bytes]:
+    """Key and certificate of NAME, which signs itself, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
     now = datetime.now(UTC)
@@ -44,16 +57,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    path = tmp_path_factory.mktemp("tls") / "pair.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
+    pem = serialization.Encoding.PEM
+    unsealed = serialization.NoEncryption()
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, unsealed)
+    return private, made.public_bytes(pem)
 
 
 @asynccontextmanager
@@ -111,6 +118,62 @@ async def test_https_with_a_valid_certificate_is_on_air(clip: bytes, certificate
         rig.tls = trusting(certificate)
         async with rig.pulling(settings(f"https://{NAME}:{port}/x.m3u8"), here):
             await rig.until(rig.on_air(0))
+
+
+def authority_of(pair: Path) -> SecretStr:
+    """Its certificate without the key, behind a comment as bundles have them."""
+    certificate = pair.read_text().partition("-----END PRIVATE KEY-----")[2]
+    return SecretStr(f"# Kameras für die Bühne\n{certificate}")
+
+
+async def test_a_source_of_an_authority_that_the_user_names_is_on_air(
+    clip: bytes, certificate: Path
+) -> None:
+    web = WebSource()
+    web.media["/x.ts"] = clip
+    web.media["/x.m3u8"] = b"#EXTM3U\n#EXT-X-TARGETDURATION:20\n#EXTINF:20,\nx.ts\n#EXT-X-ENDLIST\n"
+    async with (
+        web.serving(),
+        RtspSource(clip).serving() as camera,
+        behind_tls(certificate, web.port) as https,
+        behind_tls(certificate, camera.port) as rtsps,
+    ):
+        for uri in (f"https://{NAME}:{https}/x.m3u8", f"rtsps://{NAME}:{rtsps}/x"):
+            rig = PullRig()
+            own = settings(uri, authorities={0: authority_of(certificate)})
+            async with rig.pulling(own, here):
+                await rig.until(rig.on_air(0))
+
+
+async def test_an_authority_counts_for_the_source_that_names_it_alone(certificate: Path) -> None:
+    async with (
+        RtspSource(b"").serving() as plain,
+        behind_tls(certificate, plain.port) as port,
+    ):
+        rig = PullRig()
+        uris = (f"rtsps://{NAME}:{port}/a", "rtmp://127.0.0.1:1/app/key")
+        async with rig.pulling(settings(*uris, authorities={1: authority_of(certificate)}), here):
+            await rig.until(rig.says("Uri 0", "certificate", "not valid"))
+            await rig.until(rig.says("Uri 1", "rtmps://, https:// and rtsps:// alone"))
+        assert plain.requests == []
+
+
+async def test_a_named_authority_replaces_the_public_ones(certificate: Path) -> None:
+    async with (
+        RtspSource(b"").serving() as plain,
+        behind_tls(certificate, plain.port) as port,
+    ):
+        rig = PullRig()
+        rig.tls = trusting(certificate)  # as if it were a public one
+        uri = f"rtsps://{NAME}:{port}/x"
+        for authority, words in (
+            (other_authority(), ("certificate", "not valid")),
+            (None, ("no such key",)),
+            (SecretStr("no certificate"), ("PEM form",)),
+        ):
+            async with rig.pulling(settings(uri, authorities={0: authority}), here):
+                await rig.until(rig.says(*words))
+        assert plain.requests == []
 
 
 @pytest.mark.parametrize("scheme", ["https", "rtsps", "rtmps"])

@@ -55,7 +55,7 @@ async def test_everything_sent_is_in_the_mp4(tmp_path: Path, clip: Clip, shift: 
         await send(hub, clip.units, shift=shift)
         status = await rig.until(lambda s: s.recording_duration > 11.9)
         assert status.phase is RecorderPhase.RECORDING
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (metrics := await rig.metrics())["sluice_record_stored_bytes_total"]:
                 await asyncio.sleep(0.1)  # a closed chunk is on its way to the store
         await stop_and_finish(rig)

@@ -109,7 +109,7 @@ async def test_a_recording_is_watched_while_it_runs(tmp_path: Path, minute: Clip
         )
         await playing
         await stop(rig)
-        out, errors = await asyncio.wait_for(player.communicate(), 30)
+        out, errors = await asyncio.wait_for(player.communicate(), 60)
         text = playlist.read_text()
     assert not errors, errors.decode()
     lines = [line for line in out.decode().splitlines() if line[:1] != "#"]

@@ -124,7 +124,7 @@ class StorePod:
 
     @staticmethod
     async def _answers(session: aiohttp.ClientSession) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while True:
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get("/v1/recordings/nobody"):
@@ -133,7 +133,7 @@ class StorePod:
 
     async def status(self) -> StoreStatus:
         url = f"http://127.0.0.1:{self.status_port}/v1/status"
-        async with asyncio.timeout(10), aiohttp.ClientSession(headers=TOKEN) as session:
+        async with asyncio.timeout(40), aiohttp.ClientSession(headers=TOKEN) as session:
             while True:
                 try:
                     async with session.get(url) as answer:
@@ -148,7 +148,7 @@ class StorePod:
 
 
 async def result(session: aiohttp.ClientSession, state: str) -> StoredResult:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             async with session.get(f"/v1/recordings/{UID}") as answer:
                 found = StoredResult.model_validate_json(await answer.read())
@@ -198,7 +198,7 @@ async def test_a_vanished_recorders_file_is_made_told_counted_and_handed_out(
             content = await answer.read()
         async with session.get(url, headers={"Range": "bytes=1000-1999"}) as answer:
             assert await answer.read() == content[1000:2000]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while (after := await pod.status()).finalizing is not None or not after.used_bytes:
                 await asyncio.sleep(0.05)
         metrics = await pod.metrics()

@@ -58,7 +58,7 @@ class StoreProcess:
     async def stopped_finaliser(self) -> int:
         """The pid of the FFmpeg at work, stopped in its tracks."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 for pid in map(int, children.read_text().split()):
                     command = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -68,7 +68,7 @@ class StoreProcess:
                 await asyncio.sleep(0.001)
 
     async def until(
-        self, fits: Callable[[StoredResult], bool], seconds: float = 20
+        self, fits: Callable[[StoredResult], bool], seconds: float = 60
     ) -> StoredResult:
         url = f"http://127.0.0.1:{self._pod.store_port}/v1/recordings/{UID}"
         async with asyncio.timeout(seconds), aiohttp.ClientSession(headers=TOKEN) as session:
@@ -85,7 +85,7 @@ class StoreProcess:
     async def done(self) -> None:
         """The MP4 is there, and what it was made of is gone."""
         await self.until(lambda result: result.state == "Done", 30)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not (self._pod.store_dir / keys.settled_key(UID)).exists():
                 await asyncio.sleep(0.05)
 
@@ -166,7 +166,7 @@ def fill(folder: Path, leave_free: int) -> Path:
 
 
 async def status(pod: StorePod, fits: Callable[[StoreStatus], bool]) -> StoreStatus:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while not fits(found := await pod.status()):
             await asyncio.sleep(0.1)
     return found

@@ -54,7 +54,7 @@ async def test_an_upload_that_nobody_completes_is_found_and_ended(
             await asyncio.sleep(0.1)
 
     writing = asyncio.create_task(server.target().put_stream("recordings/u/u-001.mp4", endless()))
-    await asyncio.wait_for(begun.wait(), 20)
+    await asyncio.wait_for(begun.wait(), 60)
     await asyncio.sleep(0.5)
     writing.cancel()
     await asyncio.wait((writing,))

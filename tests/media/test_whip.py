@@ -57,7 +57,7 @@ async def test_what_a_peer_sends_arrives_as_a_stream_that_decodes(rig: Rig, tmp_
     assert all(b.dts > a.dts for a, b in itertools.pairwise(sounds))
     assert pictures[0].is_random_access
     assert abs(pictures[0].dts - sounds[0].dts) < 20_000
-    assert rig.figure("first_unit_seconds_sum") <= 5
+    assert rig.figure("first_unit_seconds_sum") <= 15
     await all_gone(rig, pids)
 
 
@@ -173,5 +173,5 @@ async def test_a_stopping_process_ends_its_sessions() -> None:
     async with rig.running(), aiortc_publisher(rig.url):
         await rig.publication.has(video=10)
         pids = rig.service.transcoder_pids
-        await asyncio.wait_for(rig.service.drain(0.1), 10)
+        await asyncio.wait_for(rig.service.drain(0.1), 30)
         await all_gone(rig, pids)

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -26,6 +25,7 @@ from sluice_media.whip.server import running_whip
 from sluice_media.whip.service import WhipService
 from sluice_media.whip.settings import WhipSettings
 from tests.media.whip_rig import aiortc_publisher, until
+from tests.support.ports import free_port, free_udp_port
 from tests.unit.hub.rig import Rig as HubRig
 from tests.unit.whip.offers import OFFER
 
@@ -92,19 +92,13 @@ async def test_the_hub_decides_who_may(hub: HubRig, service: WhipService) -> Non
         assert service.sessions == 1
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def test_the_process_serves_and_ends_on_sigterm() -> None:
-    http_port, status_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_STREAM)
+    http_port, status_port = free_port(), free_port()
     environment = {
         "PYTHONPATH": str(Path(sluice_media.__file__).parents[1]),
         "SLUICE_BIND": "127.0.0.1",
         "SLUICE_WHIP_PORT": str(http_port),
-        "SLUICE_WHIP_MEDIA_PORT": str(free_port(socket.SOCK_DGRAM)),
+        "SLUICE_WHIP_MEDIA_PORT": str(free_udp_port()),
         "SLUICE_STATUS_PORT": str(status_port),
         "SLUICE_GRACE_SECONDS": "1",
     }
@@ -121,14 +115,14 @@ async def test_the_process_serves_and_ends_on_sigterm() -> None:
                 except aiohttp.ClientConnectionError:
                     return ""
 
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not (page := await ask(http_port, "/live/demo/cam")):
                     await asyncio.sleep(0.1)
             assert "Go live from this browser" in page
             assert (await ask(status_port, "/readyz")).startswith("200")
             assert "sluice_whip_sessions 0.0" in await ask(status_port, "/metrics")
         os.kill(process.pid, signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 15) == 0
+        assert await asyncio.wait_for(process.wait(), 40) == 0
     finally:
         if process.returncode is None:
             process.kill()

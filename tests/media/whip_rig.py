@@ -69,7 +69,7 @@ class FakePublication:
     def track(self, number: int) -> list[AccessUnit]:
         return [unit for unit in self.units if unit.track == number]
 
-    async def has(self, video: int, seconds: float = 20) -> None:
+    async def has(self, video: int, seconds: float = 40) -> None:
         """Waits for so many pictures."""
         await until(lambda: len(self.track(0)) >= video, seconds)
 
@@ -201,7 +201,7 @@ class Browser:
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         number = next(self._numbers)
         await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 message = await self._socket.receive_json()
                 if message.get("id") == number:
@@ -222,12 +222,12 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    async def until(self, condition: str, seconds: float = 15) -> None:
+    async def until(self, condition: str, seconds: float = 40) -> None:
         async with asyncio.timeout(seconds):
             while not await self.run(f"Boolean({condition})"):
                 await asyncio.sleep(0.05)
 
-    async def shows(self, words: str, seconds: float = 15) -> None:
+    async def shows(self, words: str, seconds: float = 40) -> None:
         await self.until(f"document.body?.innerText.includes({json.dumps(words)})", seconds)
 
     async def go_live(self, key: str = KEY) -> None:

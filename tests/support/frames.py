@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.support import clip_store
+
 __all__ = ["Run", "decode_errors", "frame_hashes", "make_clip", "probe", "runs"]
 
 
@@ -48,7 +50,7 @@ def make_clip(
     if heavy:
         picture += ",noise=alls=40:allf=t"
     hue = {"A": "0", "B": "90", "C": "180"}[label]
-    args = ["ffmpeg", "-v", "error", "-y"]
+    args: list[str] = []
     if video:
         args += ["-f", "lavfi", "-i", f"{picture},hue=h={hue}"]
     if audio:
@@ -60,16 +62,14 @@ def make_clip(
         args += ["-bf", str(b_frames)]
     if audio:
         args += ["-c:a", "aac", "-b:a", "64k"]
-    fresh = path.with_suffix(".part.flv")
-    subprocess.run([*args, "-f", "flv", str(fresh)], check=True, timeout=300)
-    fresh.replace(path)
+    clip_store.encode([*args, "-f", "flv"], path)
     return path
 
 
 @cache
 def _source_hashes(path: Path, stream: str) -> list[str]:
     """The same, once per source: sources do not change."""
-    return frame_hashes(path, stream)
+    return clip_store.remember(path, f"frames of {stream}", lambda: frame_hashes(path, stream))
 
 
 def frame_hashes(path: Path, stream: str = "v:0") -> list[str]:

@@ -1,23 +1,33 @@
-"""A thin, synchronous kubectl for tests: objects in and out as dicts, waiting with a reason."""
+"""A thin, synchronous kubectl for tests: objects in and out as dicts, waiting with a reason.
+
+What a user would type goes through kubectl itself (calls, ``apply``, ``delete``); looks at objects
+go straight to the API server, because a wait is hundreds of them.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import yaml
+
+from tests.support.api_server import ApiServer, RefusalError, api_server
 
 __all__ = ["Kubectl", "KubectlError", "condition"]
 
 Object = dict[str, Any]
 
 
+_POLL_SECONDS = 0.2
+
+
 class KubectlError(AssertionError):
-    """kubectl said no; the text is what it printed."""
+    """kubectl or the API server said no; the text is the reason."""
 
 
 def condition(obj: Mapping[str, Any], type_: str) -> dict[str, Any]:
@@ -58,21 +68,68 @@ class Kubectl:
     def apply(self, *objects: Mapping[str, Any]) -> None:
         self("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
 
+    @property
+    def api(self) -> ApiServer:
+        return api_server(self.binary, self.kubeconfig)
+
+    def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> None:
+        """Makes one object; unlike ``apply``, without a process. A field that the schema does
+        not know is an error."""
+        query = {"fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
+        kind = obj["kind"]
+        try:
+            path = self.api.resource(kind).path(self.namespace)
+            self.api.request("POST", path, obj, query=query)
+        except RefusalError as error:
+            raise KubectlError(f"create {kind}: {error}") from error
+
     def get(self, kind: str, name: str) -> Object:
         """The object; raises KubectlError when it is not there."""
-        found: Object = json.loads(self("get", kind, name, "-o", "json"))
-        return found
+        try:
+            return _shown(self._request("GET", kind, name))
+        except RefusalError as error:
+            raise KubectlError(f"get {kind} {name}: {error}") from error
 
     def find(self, kind: str, name: str) -> Object | None:
-        text = self("get", kind, name, "-o", "json", "--ignore-not-found")
-        return json.loads(text) if text.strip() else None
+        try:
+            return _shown(self._request("GET", kind, name))
+        except RefusalError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise KubectlError(f"get {kind} {name}: {error}") from error
 
-    def list(self, kind: str, *args: str) -> list[Object]:
-        items: list[Object] = json.loads(self("get", kind, *args, "-o", "json"))["items"]
-        return items
+    def list(self, kinds: str, *selectors: str) -> list[Object]:
+        """All objects of these kinds (``pods,services``) that ``"-l", LABELS`` and
+        ``--field-selector=FIELDS`` select."""
+        query = _query(selectors)
+        found: list[Object] = []
+        for kind in kinds.split(","):
+            try:
+                resource = self.api.resource(kind)
+                listed = self.api.request("GET", resource.path(self.namespace), query=query)
+            except RefusalError as error:
+                raise KubectlError(f"get {kind}: {error}") from error
+            # Of a list's items, the API server leaves out what is the same for all.
+            same = {"apiVersion": resource.api_version, "kind": resource.kind}
+            found += [_shown(same | item) for item in listed["items"]]
+        return found
 
-    def patch(self, kind: str, name: str, body: Mapping[str, Any], *args: str) -> None:
-        self("patch", kind, name, "--type=merge", "-p", json.dumps(body), *args)
+    def patch(self, kind: str, name: str, body: Mapping[str, Any]) -> None:
+        """A JSON merge patch."""
+        try:
+            self._request("PATCH", kind, name, body, content_type="application/merge-patch+json")
+        except RefusalError as error:
+            raise KubectlError(f"patch {kind} {name}: {error}") from error
+
+    def apply_on_server(self, obj: Mapping[str, Any]) -> None:
+        """Server-side apply of one object: what an earlier one had and this one has not goes."""
+        kind, name = obj["kind"], obj["metadata"]["name"]
+        query = {"fieldManager": "tests", "force": "true", "fieldValidation": "Strict"}
+        content_type = "application/apply-patch+yaml"
+        try:
+            self._request("PATCH", kind, name, obj, content_type=content_type, query=query)
+        except RefusalError as error:
+            raise KubectlError(f"apply {kind} {name}: {error}") from error
 
     def delete(self, kind: str, name: str, *args: str) -> None:
         self("delete", kind, name, "--ignore-not-found", *args)
@@ -88,7 +145,7 @@ class Kubectl:
         until: Callable[[Object], object],
         *,
         why: str,
-        seconds: float = 60,
+        seconds: float = 90,
     ) -> Object:
         """Waits until ``until(object)`` is true; the object as it then was. An object that has
         no status yet is shown with an empty one.
@@ -100,12 +157,12 @@ class Kubectl:
             last = self.find(kind, name) or {}
             if last and until(last | {"status": last.get("status", {})}):
                 return last
-            time.sleep(0.2)
+            time.sleep(_POLL_SECONDS)
         status = json.dumps(last.get("status", last), indent=1)
         raise AssertionError(f"{kind}/{name}: {why}: not within {seconds:.0f} s; status: {status}")
 
     def wait_condition(
-        self, kind: str, name: str, type_: str, status: str = "True", *, seconds: float = 60
+        self, kind: str, name: str, type_: str, status: str = "True", *, seconds: float = 90
     ) -> Object:
         return self.wait(
             kind,
@@ -114,3 +171,38 @@ class Kubectl:
             why=f"condition {type_}={status}",
             seconds=seconds,
         )
+
+    def _request(
+        self,
+        method: str,
+        kind: str,
+        name: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content_type: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> Object:
+        path = self.api.resource(kind).path(self.namespace, name)
+        return self.api.request(method, path, body, content_type=content_type, query=query)
+
+
+def _query(selectors: Sequence[str]) -> dict[str, str]:
+    """kubectl's arguments as the API server wants them."""
+    query = {}
+    left = iter(selectors)
+    for word in left:
+        option, _, value = word.partition("=")
+        match option:
+            case "-l":
+                query["labelSelector"] = next(left)
+            case "--field-selector":
+                query["fieldSelector"] = value
+            case _:
+                raise ValueError(f"not a selector: {word}")
+    return query
+
+
+def _shown(obj: Object) -> Object:
+    """As kubectl shows it: without who set which field when."""
+    obj["metadata"].pop("managedFields", None)
+    return obj

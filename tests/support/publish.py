@@ -68,7 +68,7 @@ class Publisher:
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
-    def wait_refused(self, seconds: float = 15) -> str:
+    def wait_refused(self, seconds: float = 40) -> str:
         """Waits until the encoder gave up; what it said."""
         self._process.wait(seconds)
         return self.said()

@@ -25,6 +25,7 @@ from sluice_media.contract import S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE, S3Targ
 from sluice_media.store.target import Target, open_target
 from tests.kube.binaries import Binaries, build
 from tests.kube.paths import Paths
+from tests.support.ports import free_port
 
 __all__ = [
     "ACCESS_KEY",
@@ -89,7 +90,7 @@ def s3_server(
     build(paths, ["versitygw"])
     data = folder / "s3"
     (data / BUCKET).mkdir(parents=True, exist_ok=True)
-    server = S3Server(data, port or _free_port(), folder / "versitygw.log")
+    server = S3Server(data, port or free_port(), folder / "versitygw.log")
     argv = [str(Binaries(paths).path("versitygw")), "--port", f"127.0.0.1:{server.port}"]
     if certificate is not None:
         argv += ["--cert", str(certificate[0]), "--key", str(certificate[1])]
@@ -117,7 +118,7 @@ def moto_server(folder: Path) -> Iterator[S3Server]:
         capture_output=True,
         text=True,
     )
-    server = S3Server(folder / "nowhere", _free_port(), folder / "moto.log")
+    server = S3Server(folder / "nowhere", free_port(), folder / "moto.log")
     argv = [f"{found.stdout.strip()}/moto_server", "-H", "127.0.0.1", "-p", str(server.port)]
     with server.log.open("ab") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log)
@@ -129,12 +130,6 @@ def moto_server(folder: Path) -> Iterator[S3Server]:
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

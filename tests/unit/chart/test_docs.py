@@ -20,7 +20,7 @@ KINDS = ("livestream", "recording", "restream", "mediastore")
 
 def schema(kind: str) -> dict[str, Any]:
     file = REPOSITORY / "crds" / f"{kind}s.sluice.video.yaml"
-    crd = yaml.safe_load(file.read_text(encoding="utf-8"))
+    crd = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
     [version] = crd["spec"]["versions"]
     found: dict[str, Any] = version["schema"]["openAPIV3Schema"]["properties"]
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice_media.contract import PullStatus, Session
+from sluice_media.contract import GivenUp, IngestConfig, PullConfig, PullStatus, Session
 from tests.unit.domain.builders import StreamCase, at, make_livestream, text
 from tests.unit.domain.lifecycle import Row, check, failover
 
@@ -15,6 +15,22 @@ def pulled() -> StreamCase:
     case = make_livestream("a").pull("rtmp://a.example/live/x", ("sources", "uri"))
     case.settled().idle().decide()
     return case
+
+
+GIVEN_UP = PullStatus(given_up=GivenUp(generation=2))
+
+
+def gave_up() -> StreamCase:
+    case = pulled().later(7_200).idle(pull=GIVEN_UP)
+    case.decide()
+    return case
+
+
+def told(case: StreamCase) -> PullConfig:
+    """What the ingest pod's configuration says."""
+    config = IngestConfig.model_validate_json(case.child("ConfigMap")["data"]["config.json"])
+    assert config.pull is not None
+    return config.pull
 
 
 def row_1_created_and_no_source_delivers() -> Row:
@@ -102,15 +118,34 @@ def row_11_pulling_is_switched_off() -> Row:
 
 
 def row_13_nothing_for_inactivity_seconds() -> Row:
-    told = PullStatus(inactive=True, message="connection refused")
-    return Row(pulled().later(7_200).idle(pull=told), False, "False/InactivityTimeout")
+    told = PullStatus(given_up=GivenUp(generation=2), message="connection refused")
+    told_at = {"message": "connection refused", "observedAt": text(7_200)}
+    return Row(
+        pulled().later(7_200).idle(pull=told),
+        False,
+        "False/InactivityTimeout",
+        want={"pull": told_at | {"givenUp": {"generation": 2}}},
+    )
 
 
 def row_13_another_generation_is_tried_again() -> Row:
-    case = pulled().later(7_200).idle(pull=PullStatus(inactive=True))
-    case.decide()
+    case = gave_up()
     case.pull("rtmp://b.example/live/x")
-    return Row(case.idle(pull=PullStatus(uri_index=0)), False, "False/WaitingForSource")
+    case.decide()
+    return Row(
+        case.idle(pull=PullStatus(uri_index=0)), False, "False/WaitingForSource", want={"pull": {}}
+    )
+
+
+def row_13_and_the_pod_is_replaced() -> Row:
+    case = gave_up()
+    case.no_pod().later(60, in_touch=False).decide()
+    return Row(
+        case,
+        False,
+        "Unknown/Stale",
+        want={"pull": {"givenUp": {"generation": 2}}},
+    )
 
 
 def row_14_the_pod_of_a_pulled_stream_dies() -> Row:
@@ -135,6 +170,7 @@ ROWS = [
     row_11_pulling_is_switched_off,
     row_13_nothing_for_inactivity_seconds,
     row_13_another_generation_is_tried_again,
+    row_13_and_the_pod_is_replaced,
     row_14_the_pod_of_a_pulled_stream_dies,
 ]
 
@@ -147,5 +183,80 @@ def test_each_row_of_the_lifecycle(make_row: Callable[[], Row]) -> None:
 def test_that_nothing_is_tried_any_more_is_a_warning() -> None:
     case = pulled().idle(pull=PullStatus(uri_index=0))
     case.decide()
-    decision = case.later(7_200).idle(pull=PullStatus(inactive=True)).decide()
+    decision = case.later(7_200).idle(pull=GIVEN_UP).decide()
     assert decision.event_reasons["Live"] == "Warning"
+
+
+# ------------------------------------------------------------------ an authority of its own
+
+
+def test_an_authority_that_is_not_there_is_named_with_its_place() -> None:
+    own = {"name": "own-authority", "key": "ca.crt"}
+    source = {"uri": "rtsps://camera.example/stream1", "caSecretRef": own}
+    case = make_livestream("a").spec(
+        source={"pull": {"uris": [{"uri": "rtmp://b.example/x"}, source]}}
+    )
+    case.settled()
+    assert told(case).with_ca == [1]
+    missing = "The authority's certificate of source 2 is not there."
+    case.idle(config_error=missing, config_error_reason="SecretKeyMissing").decide()
+    assert case.word("Stalled") == "True/SecretKeyMissing"
+    condition = case.condition("Stalled")
+    assert condition is not None
+    assert condition.message.endswith("key ca.crt of Secret own-authority.")
+
+
+# ------------------------------------------------------------------ given up, and asked for again
+
+
+def test_every_later_pod_is_told_that_an_earlier_one_gave_up() -> None:
+    case = gave_up()
+    assert told(case).given_up
+    case.no_pod().later(60, in_touch=False).decide()
+    assert told(case).given_up
+    case.pod("pod-2").idle(pull=None).decide()
+    assert told(case).given_up
+    case.idle(pull=PullStatus(uri_index=0)).decide()  # it was faster than its configuration
+    assert told(case).given_up
+    case.operator_restarted().decide()
+    assert told(case).given_up
+
+
+def test_what_was_given_up_is_tried_again_when_a_restart_is_asked_for() -> None:
+    case = gave_up().annotated(restart="1")
+    case.decide()  # the pod has not read of it yet, and says that it has given up
+    assert not told(case).given_up
+    assert told(case).restart
+    assert "givenUp" not in case.status["pull"]
+    again = GivenUp(generation=2, restart=told(case).restart)
+    case.later(7_200).idle(pull=PullStatus(given_up=again)).decide()
+    assert told(case).given_up
+    assert case.status["pull"]["givenUp"]["restart"] == again.restart
+    case.annotated(restart="2").decide()
+    assert not told(case).given_up
+
+
+def test_what_was_given_up_is_tried_again_after_any_change_of_the_spec() -> None:
+    case = gave_up().spec(title="Another one")
+    case.decide()
+    assert not told(case).given_up
+    assert "givenUp" not in case.status["pull"]
+
+
+def test_what_delivers_was_not_given_up() -> None:
+    case = gave_up().pulling(since=7_300)
+    case.decide()
+    assert not told(case).given_up
+    assert case.status["pull"] == {"uriIndex": 0}
+
+
+def test_a_stream_that_waits_for_the_first_time_has_not_given_up() -> None:
+    case = pulled()
+    assert not told(case).given_up
+    assert told(case).restart == ""
+
+
+def test_of_the_restart_annotation_the_status_holds_a_short_digest() -> None:
+    case = pulled().annotated(restart="x" * 10_000)
+    case.decide()
+    assert len(told(case).restart) == 8

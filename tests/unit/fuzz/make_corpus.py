@@ -17,10 +17,11 @@ from sluice_media.contract import (
 )
 from sluice_media.flv import FILE_HEADER, FlvMuxer, encode_tag, metadata_payload
 from sluice_media.mpegts.mux import TsMuxer
-from sluice_media.rtmp import ClientSession, PublishRequested, ServerSession, amf0
+from sluice_media.rtmp import ClientSession, MessageType, PublishRequested, ServerSession, amf0
 from sluice_media.timeline.framing import Record, encode, encode_unit, track_infos
 from sluice_media.timeline.leg_framing import encode_formats, encode_rejection
 from sluice_media.units import AccessUnit, UnitFlags
+from tests.support.rtmp import media_message
 from tests.unit.flv import samples as s
 from tests.unit.hub.rig import AUDIO, VIDEO, picture
 
@@ -64,11 +65,13 @@ def conversation() -> tuple[bytes, bytes]:
         answer = server.take_output()
         down += answer
         client.feed(answer)
-    up += client.send_media(18, 0, metadata_payload(_FORMATS))
-    up += client.send_video(0, s.avc_config()) + client.send_audio(0, s.aac_config())
+    up += media_message(client, MessageType.DATA, 0, metadata_payload(_FORMATS))
+    up += media_message(client, MessageType.VIDEO, 0, s.avc_config())
+    up += media_message(client, MessageType.AUDIO, 0, s.aac_config())
     for number, ms in enumerate((0, 40, 80, _LATE_MS, _LATE_MS + 40)):
-        up += client.send_video(ms, s.avc(s.PICTURE if number else s.IDR) + bytes(300))
-        up += client.send_audio(ms, s.aac())
+        sent = s.avc(s.PICTURE if number else s.IDR) + bytes(300)
+        up += media_message(client, MessageType.VIDEO, ms, sent)
+        up += media_message(client, MessageType.AUDIO, ms, s.aac())
     up += client.close()
     return up, down
 

@@ -18,9 +18,10 @@ from sluice_media.flv import FlvDemuxer, TagReader
 from sluice_media.gateway.locate import StreamNotFound
 from sluice_media.gateway.server import Gateway, running_gateway
 from sluice_media.gateway.settings import GatewaySettings
-from sluice_media.rtmp import ClientEvent, ClientSession
+from sluice_media.rtmp import ClientEvent, ClientSession, MessageType
 from sluice_media.timeline.leg_framing import LegDecoder, LegMediaRejected
 from sluice_media.units import AccessUnit
+from tests.support.rtmp import media_message
 from tests.unit.flv import samples as s
 
 KEY = "right-key"
@@ -28,7 +29,7 @@ GOP = 5
 PICTURE_MS = 40
 
 
-async def until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
@@ -192,12 +193,12 @@ class RtmpPublisher:
         finally:
             self.closed.set()
 
-    async def accepted(self, seconds: float = 5.0) -> None:
+    async def accepted(self, seconds: float = 20.0) -> None:
         await until(lambda: self.session.accepted, seconds)
-        self._send(self.session.send_video(0, s.avc_config()))
-        self._send(self.session.send_audio(0, s.aac_config()))
+        self._send(media_message(self.session, MessageType.VIDEO, 0, s.avc_config()))
+        self._send(media_message(self.session, MessageType.AUDIO, 0, s.aac_config()))
 
-    async def answer(self, seconds: float = 5.0) -> ClientEvent:
+    async def answer(self, seconds: float = 20.0) -> ClientEvent:
         await until(lambda: self.events, seconds)
         return self.events[-1]
 
@@ -208,8 +209,8 @@ class RtmpPublisher:
             body = s.IDR if self._next % GOP == 0 else s.PICTURE
             if size:
                 body += s.sample(b"\x0c" + bytes(size))
-            self._send(self.session.send_video(ms, s.avc(body)))
-            self._send(self.session.send_audio(ms, s.aac()))
+            self._send(media_message(self.session, MessageType.VIDEO, ms, s.avc(body)))
+            self._send(media_message(self.session, MessageType.AUDIO, ms, s.aac()))
             self.pictures.append(ms)
             self._next += 1
 

@@ -10,8 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from sluice_media.contract import LegEnd, Refusal
-from sluice_media.rtmp import BAD_NAME, Closed, PublishAccepted, PublishRejected
+from sluice_media.rtmp import BAD_NAME, Closed, MessageType, PublishAccepted, PublishRejected
 from tests.support.network import BOTH_LOOPBACKS
+from tests.support.rtmp import media_message
 from tests.unit.flv import samples as s
 from tests.unit.gateway.rig import GOP, KEY, PICTURE_MS, FakeHub, Rig, RtmpPublisher, until
 
@@ -82,7 +83,7 @@ async def test_the_hubs_refusals_are_told_as_bad_name(
             want = (refusal.reason, refusal.message)
         assert want is not None
         assert answer == rejected(*want)
-        await asyncio.wait_for(publisher.closed.wait(), 3)
+        await asyncio.wait_for(publisher.closed.wait(), 20)
     assert rig.metric("publishes_refused_total", reason=want[0]) == 1
 
 
@@ -159,7 +160,7 @@ async def test_a_hub_that_is_not_ready_holds_the_publisher(rig: Rig, status: int
 async def test_without_a_hub_the_connection_is_closed_without_a_refusal(rig: Rig) -> None:
     await rig.hub.stop()
     async with rig.publisher() as publisher:
-        await asyncio.wait_for(publisher.closed.wait(), 4)
+        await asyncio.wait_for(publisher.closed.wait(), 20)
         assert publisher.events == []
     assert rig.metric("publishes_given_up_total") == 1
 
@@ -246,7 +247,7 @@ async def test_a_leg_that_the_hub_ends_on_purpose_ends_the_publisher(rig: Rig, r
         publisher.play(4)
         await until(lambda: rig.hub.legs[0].pictures)
         rig.hub.legs[0].end = LegEnd(reason=reason, message="because")
-        await asyncio.wait_for(publisher.closed.wait(), 3)
+        await asyncio.wait_for(publisher.closed.wait(), 20)
         assert publisher.events[1:] == [Closed(BAD_NAME, f"{reason}: because")]
     assert len(rig.hub.legs) == 1
 
@@ -255,7 +256,7 @@ async def test_a_hub_that_never_comes_back_ends_the_publisher() -> None:
     async with Rig(hold_accepted_seconds=0.6).running() as rig, rig.publisher() as publisher:
         await publisher.accepted()
         await rig.hub.stop()
-        await asyncio.wait_for(publisher.closed.wait(), 3)
+        await asyncio.wait_for(publisher.closed.wait(), 3.5)
         assert publisher.events == [PublishAccepted()]
 
 
@@ -284,7 +285,7 @@ async def test_an_eager_encoder_loses_nothing_it_sent_before_it_was_accepted(rig
     async with rig.publisher() as publisher:
         await until(lambda: rig.asked)
         publisher.session._state = type(publisher.session._state).ACCEPTED
-        publisher._send(publisher.session.send_video(0, s.avc_config()))
+        publisher._send(media_message(publisher.session, MessageType.VIDEO, 0, s.avc_config()))
         publisher.play(8)
         await rig.hub.start()
         await until(lambda: rig.hub.legs and rig.hub.legs[0].pictures == publisher.pictures)
@@ -293,11 +294,11 @@ async def test_an_eager_encoder_loses_nothing_it_sent_before_it_was_accepted(rig
 async def test_a_silent_publisher_is_closed() -> None:
     async with Rig(idle_seconds=0.3).running() as rig, rig.publisher() as publisher:
         await publisher.accepted()
-        await asyncio.wait_for(publisher.closed.wait(), 3)
+        await asyncio.wait_for(publisher.closed.wait(), 20)
         await until(lambda: rig.hub.legs[0].ended == "eof")
 
 
-async def connect_and_send(port: int, data: bytes, seconds: float = 3) -> None:
+async def connect_and_send(port: int, data: bytes, seconds: float = 4.5) -> None:
     """Waits until the other side has closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(data)
@@ -357,7 +358,7 @@ async def test_draining_takes_nobody_new_and_waits_for_the_last(rig: Rig) -> Non
         await until(lambda: rig.hub.legs[0].pictures == publisher.pictures)
         assert not draining.done()
         publisher.end()
-        await asyncio.wait_for(draining, 3)
+        await asyncio.wait_for(draining, 8)
 
 
 async def test_gauges_return_to_zero(rig: Rig) -> None:
@@ -391,7 +392,7 @@ async def test_a_canary_key_is_in_no_log_line(
             prepare(rig)
             for app, key in (("namespace", "stream?canary-7"), ("namespace/stream", "canary-7")):
                 async with rig.publisher(key, app=app) as publisher:
-                    await asyncio.wait_for(publisher.closed.wait(), 5)
+                    await asyncio.wait_for(publisher.closed.wait(), 20)
             await connect_and_send(rig.gateway.port, b"canary-7")
     assert logs
     printed = capfd.readouterr()

@@ -120,14 +120,14 @@ async def test_the_hubs_end_and_our_own_rejection_arrive_with_their_words() -> N
     async with publishing() as (rig, publish):
         publication = await publish("ns", "talk", RIGHT, "")
         rig.hub.legs[0].end = LegEnd(reason="TakenOver", message="its publisher is back")
-        end = await asyncio.wait_for(publication.ended, 3)
+        end = await asyncio.wait_for(publication.ended, 20)
         assert end == PublishEnd("TakenOver", "its publisher is back")
         publication.take_formats((VIDEO,))  # too late, and harmless
         await publication.finish()
 
         publication = await publish("ns", "talk", RIGHT, "")
         publication.reject("UnsupportedCodec", "The video is VP8.")
-        end = await asyncio.wait_for(publication.ended, 3)
+        end = await asyncio.wait_for(publication.ended, 20)
         assert end == PublishEnd("UnsupportedCodec", "The video is VP8.")
         await publication.abort()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_media.flv import FILE_HEADER, FlvDemuxer, TagReader
+from sluice_media.codecs import h264, hevc
+from sluice_media.flv import FILE_HEADER, FlvDemuxer, TagReader, encode_tag
 from sluice_media.gateway.flv_parts import FlvParts
 from sluice_media.gateway.retention import Retention
 from sluice_media.rtmp import Media
@@ -50,6 +51,16 @@ class Source:
             self.add(8, s.aac(), ahead=50)
             self.ms += 100
             self.clock.now += 0.1
+
+    def keyframe(self, config: bytes) -> None:
+        """A keyframe that brings the parameter sets of a configuration, in place of the next."""
+        sets = h264.parse_avcc(config)
+        self.add(9, s.avc(s.sample(*sets.sps, *sets.pps, s.IDR[4:])))
+        self.ms += 100
+
+    def widths(self) -> list[int]:
+        """Of the pictures' formats, in their order."""
+        return [f.width for f in self.replayed()[0] if f.track == 0]
 
     def replayed(self) -> tuple[list[TrackFormat], list[AccessUnit]]:
         demuxer = FlvDemuxer()
@@ -102,6 +113,69 @@ def test_headers_are_those_of_the_first_picture_that_is_kept() -> None:
     source.kept.acknowledge(2_500 * 90)
     after, _ = source.replayed()
     assert [f.config for f in after if f.track == 0] == [s.AVCC_1080]
+
+
+def test_parameter_sets_that_one_keyframe_changed_are_there_without_that_keyframe() -> None:
+    source = Source()
+    source.run(2)
+    source.keyframe(s.AVCC_1080)
+    source.run(3.9)
+    source.kept.acknowledge(4_500 * 90)
+    assert source.pictures()[0] == 4_000
+    assert source.widths() == [1920]
+    source.ms += 100
+    source.keyframe(s.AVCC)  # back to what the sequence header says
+    source.run(2.9)
+    assert source.widths() == [1920, 640]
+    source.kept.acknowledge(7_500 * 90)
+    assert source.widths() == [640]
+
+
+def test_parameter_sets_of_a_keyframe_count_also_when_no_group_is_kept() -> None:
+    source = Source(bytes=10_000)
+    source.keyframe(s.AVCC_1080)
+    source.run(1.4)
+    source.add(9, s.avc(s.PICTURE + s.sample(bytes(20_000))))
+    source.run(0.3)
+    assert source.pictures() == []
+    assert source.widths() == [1920]
+
+
+def test_keyframes_that_repeat_their_parameter_sets_are_replayed_as_they_came() -> None:
+    source = Source()
+    for _ in range(4):
+        source.add(9, s.avc_config())  # and so is a sequence header that says otherwise
+        source.keyframe(s.AVCC_1080)
+        source.run(0.9)
+    source.kept.acknowledge(2_500 * 90)
+    assert source.kept.replay()[0] == encode_tag(9, 2_000, s.avc_config())
+    assert source.pictures()[0] == 2_000
+    assert source.widths() == [640, 1920]
+
+
+def test_a_new_sequence_header_puts_an_end_to_what_keyframes_said() -> None:
+    source = Source()
+    source.keyframe(s.AVCC_1080)
+    source.run(1.9)
+    source.ms += 100
+    source.add(9, s.avc_config(s.AVCC + b"\0"))
+    source.run(2)
+    source.kept.acknowledge(3_500 * 90)
+    assert source.widths() == [640]
+
+
+def test_parameter_sets_that_one_hevc_keyframe_changed_are_there_without_it() -> None:
+    source = Source(video=False)
+    told = hevc.parse_hvcc(s.hvcc())
+    pps = told.pps[0] + b"\x80"
+    source.add(9, b"\x90hvc1" + s.hvcc())
+    for nals in ((), (*told.vps, *told.sps, pps), (), ()):
+        source.add(9, b"\x93hvc1" + s.sample(*nals, s.HEVC_IDR[4:]))
+        source.ms += 1_000
+    source.kept.acknowledge(2_500 * 90)
+    formats, units = source.replayed()
+    assert [hevc.parse_hvcc(f.config).pps for f in formats if f.track == 0] == [(pps,)]
+    assert [u.dts // 90 for u in units] == [2_000, 3_000]
 
 
 def test_beyond_the_limit_of_time_whole_groups_are_dropped_and_counted() -> None:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
 import aiohttp
 
 import sluice_media
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+from tests.support.ports import free_port
 
 
 async def test_the_gateway_is_ready_measured_and_ends_on_sigterm() -> None:
@@ -36,7 +30,7 @@ async def test_the_gateway_is_ready_measured_and_ends_on_sigterm() -> None:
     )
     try:
         assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 20)
+        line = await asyncio.wait_for(process.stdout.readline(), 60)
         assert b"gateway_ready" in line
         async with aiohttp.ClientSession(f"http://127.0.0.1:{status_port}") as client:
             for path in ("/healthz", "/readyz"):
@@ -54,7 +48,7 @@ async def test_the_gateway_is_ready_measured_and_ends_on_sigterm() -> None:
                 assert answer.status == 503
         writer.close()
         assert not await reader.read()
-        assert await asyncio.wait_for(process.wait(), 5) == 0
+        assert await asyncio.wait_for(process.wait(), 20) == 0
     finally:
         if process.returncode is None:
             process.kill()

@@ -159,8 +159,8 @@ def pull(world: World) -> Publisher:
     return world.publish(protocol="Pull", remote="uri/0")
 
 
-def asked(world: World, timeline: str, dts: int) -> VirtualReader:
-    reader = world.read("pusher", timeline=timeline, dts=dts)
+def asked(world: World, timeline: str, dts: int, held_until_us: int | None = None) -> VirtualReader:
+    reader = world.read("pusher", timeline=timeline, dts=dts, held_until_us=held_until_us)
     world.hub.attach(reader.reader, world.now)
     return reader
 
@@ -186,6 +186,26 @@ def test_a_pulled_stream_goes_on_where_its_first_reader_was() -> None:
     assert gap.dts == reader.units[0].dts > position
     assert reader.units[0].is_random_access
     assert len(reader.anchors) == 1
+
+
+def test_the_hole_that_a_reader_tells_of_begins_with_its_last_unit() -> None:
+    world = pulling()
+    world.hub.tick(world.now)
+    last_us = world.now.utc_us - 7_000_000
+    reader = asked(world, "t", 500_000, held_until_us=last_us)
+    play(world, 3, Part(pull(world)))
+    [gap] = reader.gaps
+    assert gap.wall_seconds == (reader.units[0].utc_us - last_us) / 1_000_000
+
+
+def test_a_reader_whose_clock_is_ahead_does_not_shorten_the_hole() -> None:
+    world = pulling()
+    world.hub.tick(world.now)
+    reader = asked(world, "t", 500_000, held_until_us=world.now.utc_us + 60_000_000)
+    world.pass_time(3)
+    play(world, 3, Part(pull(world)))
+    [gap] = reader.gaps
+    assert gap.wall_seconds >= 3
 
 
 def test_readers_at_different_places_both_go_on() -> None:

@@ -120,7 +120,7 @@ def polls() -> list[str]:
     return [name for name in names if name.startswith("poll-")]
 
 
-async def until(true: Callable[[], object], seconds: float = 3.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():
             await asyncio.sleep(0.01)

@@ -295,6 +295,43 @@ def test_after_inactivity_nothing_is_tried_until_the_generation_changes() -> Non
     assert not world.machine.view().inactive
 
 
+def test_after_inactivity_a_restart_that_is_asked_for_tries_again() -> None:
+    plan = replace(THREE, inactivity_seconds=5)
+    world = World(plan)
+    world.wait(5)
+    assert world.machine.view().inactive
+    world.do(Configured(replace(plan, given_up=True)))
+    assert not world.alive
+    world.do(Configured(replace(plan, restart="again")))
+    assert world.alive
+    assert not world.machine.view().inactive
+
+
+def test_what_an_earlier_process_gave_up_is_not_tried_until_it_is_asked_for() -> None:
+    plan = replace(THREE, inactivity_seconds=60, generation=4, given_up=True)
+    world = World(plan)
+    world.wait(3_600)
+    assert world.machine.view().inactive
+    assert not world.starts
+    assert world.machine.deadline() is None
+    world.do(Configured(replace(plan, generation=5, given_up=False)))
+    assert world.alive
+    world.wait(59)
+    assert not world.machine.view().inactive
+
+
+def test_a_giving_up_that_is_told_late_ends_the_tries_but_not_what_delivers() -> None:
+    plan = replace(THREE, inactivity_seconds=60)
+    trying, delivering = World(plan), World(plan)
+    delivering.deliver(0)
+    for world in (trying, delivering):
+        world.do(Configured(replace(plan, given_up=True)))
+    assert not trying.alive
+    assert trying.machine.view().inactive
+    assert delivering.alive
+    assert not delivering.machine.view().inactive
+
+
 def test_what_delivers_is_never_inactive() -> None:
     world = World(replace(THREE, inactivity_seconds=5))
     world.deliver(0, seconds=30)
@@ -330,7 +367,7 @@ def test_nothing_to_pull_stops_everything() -> None:
 _ACTIONS = st.one_of(
     st.tuples(st.just("wait"), st.floats(0, 15)),
     st.tuples(st.sampled_from(["fail", "arrive", "deliver", "silence"]), st.integers(0, 1)),
-    st.tuples(st.just("configure"), st.integers(0, 4)),
+    st.tuples(st.just("configure"), st.integers(0, 6)),
 )
 _PLANS = (
     THREE,
@@ -338,6 +375,8 @@ _PLANS = (
     replace(WARM, sources=("a",), generation=3),
     None,
     Plan(("c", "a", "a"), warm=True, inactivity_seconds=20, generation=5, retry_seconds=0),
+    replace(THREE, inactivity_seconds=20, restart="again"),
+    replace(WARM, given_up=True),
 )
 
 

@@ -135,7 +135,7 @@ async def test_a_store_that_refuses_is_waited_for_and_nothing_is_lost(
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(uploader.room(), 0.05)
         target.ill = None
-        await asyncio.wait_for(uploader.room(), 5)
+        await asyncio.wait_for(uploader.room(), 20)
         await uploader.drained()
         assert (uploader.pending_bytes, durable) == (0, [1, 2])
 
@@ -159,7 +159,7 @@ async def test_an_attempt_that_was_overtaken_does_not_say_that_the_recording_is_
     await target.put(key, newer.segment(START).to_json().encode())
     async with running(target, fence=Fence(target, "recordings/r", "a", START)) as (uploader, _):
         uploader.put(chunk(tmp_path, 1), Completion(end_reason="Stopped", at=START))
-        await asyncio.wait_for(uploader.overtaken.wait(), 5)
+        await asyncio.wait_for(uploader.overtaken.wait(), 20)
         await uploader.drained()
     assert not uploader.completed.is_set()
     with pytest.raises(MissingObjectError):
@@ -179,7 +179,7 @@ async def test_a_chunk_that_the_disk_does_not_give_back_holds_up_nothing(
         bad, good = chunk(tmp_path, 1), chunk(tmp_path, 2)
         target.unreadable = bad.path
         uploader.put(bad, good)
-        await asyncio.wait_for(uploader.drained(), 5)
+        await asyncio.wait_for(uploader.drained(), 20)
     assert (lost, durable, uploader.pending_bytes) == ([bad], [2], 0)
     assert bad.path.exists()
 
@@ -198,7 +198,7 @@ async def test_the_playlist_names_only_what_is_in_the_store(
         target.ill = None
         ended = FILE.model_copy(update={"closed": True, "end_reason": "Stopped"})
         uploader.put(FileClosed(ended))
-        await asyncio.wait_for(uploader.drained(), 5)
+        await asyncio.wait_for(uploader.drained(), 20)
         text = (await target.get(playlist_key("recordings/r", "a", 1))).decode()
     assert text.count("#EXTINF") == 2
     assert text.endswith("#EXT-X-ENDLIST\n")

@@ -15,6 +15,7 @@ from sluice_media.rtmp import (
     CodecsNotAnnounced,
     ConnectRejected,
     Media,
+    MessageType,
     PublishAccepted,
     PublishRejected,
     PublishRequested,
@@ -27,6 +28,7 @@ from sluice_media.rtmp import (
 from sluice_media.rtmp.chunk import ChunkReader
 from sluice_media.rtmp.handshake import HANDSHAKE_BYTES
 from sluice_media.rtmp.messages import Message, parse_command
+from tests.support.rtmp import media_message
 from tests.unit.rtmp.wire import chunks, command
 
 KEY = "live_12345?bandwidthtest=true&x=/a/b"
@@ -60,7 +62,7 @@ def test_publishing_to_our_own_server(chunk_bytes: int, step: int) -> None:
     ours, server = client(chunk_bytes), ServerSession()
     _, asked = run(ours, server, step)
     (publish,) = [e for e in asked if isinstance(e, PublishRequested)]
-    assert (publish.app, publish.stream_key, publish.publish_type) == ("app/inst", KEY, "live")
+    assert (publish.app, publish.stream_key) == ("app/inst", KEY)
     server.accept_publish()
     accepted, _ = run(ours, server, step)
     assert accepted == [PublishAccepted()]
@@ -73,7 +75,7 @@ def test_publishing_to_our_own_server(chunk_bytes: int, step: int) -> None:
         Media(9, 0x1000000, b"v" * 200),
         Media(9, 0x1000028, b"w" * 5_000),
     ]
-    data = b"".join(ours.send_media(m.type_id, m.timestamp_ms, m.payload) for m in sent)
+    data = b"".join(media_message(ours, m.type_id, m.timestamp_ms, m.payload) for m in sent)
     got: list[ServerEvent] = []
     for start in range(0, len(data), step):
         got += server.feed(data[start : start + step])
@@ -106,7 +108,7 @@ def test_a_refused_key_is_told_with_code_and_description_without_the_key() -> No
     events, _ = run(ours, server)
     assert events == [PublishRejected("NetStream.Publish.BadName", "BadKey: *** is wrong")]
     with pytest.raises(RuntimeError):
-        ours.send_video(0, b"x")
+        media_message(ours, MessageType.VIDEO, 0, b"x")
     assert ours.close() == b""
 
 
@@ -150,7 +152,7 @@ def test_a_server_that_knows_no_release_stream_is_no_obstacle() -> None:
         command("onStatus", 0.0, None, status("status", "NetStream.Publish.Start"), stream_id=7)
     )
     assert events == [PublishAccepted()]
-    (picture,) = read_messages(ours.send_video(0, b"x" * 10))
+    (picture,) = read_messages(media_message(ours, MessageType.VIDEO, 0, b"x" * 10))
     assert picture.stream_id == 7
 
 
@@ -177,7 +179,8 @@ def test_metadata_is_sent_as_set_data_frame() -> None:
     run(ours, server)
     server.accept_publish()
     run(ours, server)
-    (message,) = read_messages(ours.send_data(0, amf0.encode("onMetaData", {})))
+    metadata = amf0.encode("onMetaData", {})
+    (message,) = read_messages(media_message(ours, MessageType.DATA, 0, metadata))
     assert amf0.decode(message.payload) == ["@setDataFrame", "onMetaData", {}]
 
 

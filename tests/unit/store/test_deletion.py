@@ -60,7 +60,7 @@ async def left(target: Target) -> list[str]:
 
 
 async def until_deleted(target: Target) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while True:
             known = await load_deletion(target, UID)
             if known is not None and known.done_at is not None and not await left(target):
@@ -128,7 +128,7 @@ async def test_the_file_that_is_being_made_is_given_up(
     monkeypatch.setattr(worker, "finalize", endless)
     await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
     async with store(target, tmp_path) as (deleter, finisher):
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), 20)
         await deleter.request(UID, PREFIX)
         await until_deleted(target)
         assert ended.is_set()
@@ -143,7 +143,7 @@ async def test_the_word_of_it_goes_after_a_week(target: Target, tmp_path: Path) 
         past = Deletion(uid=uid, prefix=f"recordings/{uid}", requested_at=done, done_at=done)
         await target.put(keys.deletion_key(uid), past.to_json().encode())
     async with store(target, tmp_path):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await load_deletion(target, "old") is not None:
                 await asyncio.sleep(0.01)
         assert await load_deletion(target, "young") is not None

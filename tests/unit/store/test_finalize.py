@@ -197,7 +197,7 @@ async def finishing(target: Target, tmp_path: Path) -> AsyncIterator[tuple[Finis
 
 
 async def state(target: Target, wanted: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (await load_view(target, UID)).state() != wanted:
             await asyncio.sleep(0.01)
         # The result is told first; only then the chunks go.
@@ -231,7 +231,7 @@ async def test_a_closed_file_is_finished_while_its_recording_goes_on(
 ) -> None:
     await leave(target, *two_files(second_closed=False), done=None)
     async with finishing(target, tmp_path):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not kitchen.made:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
@@ -272,7 +272,7 @@ async def test_what_was_too_short_is_discarded_also_when_it_was_finished_before(
 ) -> None:
     await leave(target, two_files()[0], done=None)
     async with finishing(target, tmp_path) as (finisher, _):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             # Its chunks go once the MP4 is there; they must not be written again meanwhile.
             while not kitchen.made or [e async for e in target.list(PREFIX) if is_chunk(e.key)]:
                 await asyncio.sleep(0.01)
@@ -302,6 +302,6 @@ async def test_chunks_of_an_attempt_that_never_stood_in_a_journal_go_at_the_end(
     await target.put(keys.chunk_key(PREFIX, "attempt0", "001-000009.ts"), b"x")
     async with finishing(target, tmp_path):
         await state(target, "Done")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while await chunks_left(target):
                 await asyncio.sleep(0.01)

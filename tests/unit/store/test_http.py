@@ -160,7 +160,7 @@ async def answered(client: aiohttp.ClientSession, method: str) -> tuple[int, str
 
 
 async def until_deleted(client: aiohttp.ClientSession) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while await answered(client, "DELETE") != (200, "Deleted"):
             await asyncio.sleep(0.01)
 

@@ -131,7 +131,7 @@ async def test_what_is_told_later_counts_for_what_is_finished_already(
 
     await put(keep_original=True, original_seconds=HOUR)
     running = asyncio.create_task(finisher.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (settled := await load_settled(target, UID)) is None:
             await asyncio.sleep(0.01)
         assert settled.files[0].original_uri == f"s3://b/{PREFIX}/001.m3u8"

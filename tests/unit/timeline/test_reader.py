@@ -97,6 +97,7 @@ async def test_a_broken_connection_is_resumed_without_a_unit_twice(hub: Hub) -> 
     assert units == [(0, 1_000), (1, 1_000), (0, 2_000), (0, 3_000), (1, 2_000), (0, 4_000)]
     # Track 1 is only held up to 1000, so that is where the hub is asked to go on.
     assert hub.queries[1]["from"] == "t1:1000"
+    assert hub.queries[1]["held_until"] == str(unit(3_000).utc_us)
     assert [type(r) for r in found if isinstance(r, HubLost | HubBack)] == [
         HubBack,
         HubLost,

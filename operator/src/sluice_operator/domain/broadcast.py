@@ -10,6 +10,7 @@ from sluice_media.contract import IngestStatus
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.failovers import failover_fields, last_format_change
+from sluice_operator.domain.names import RESTART_ANNOTATION
 from sluice_operator.domain.observed import ObservedLiveStream
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.samples import fresh, in_start_grace
@@ -217,12 +218,13 @@ def _live(status: IngestStatus, source: SourceKind) -> Condition:
 def _off_air(status: IngestStatus, source: SourceKind) -> Condition:
     if not source.active:
         return Condition("Live", "False", "Disabled", "The stream is switched off (spec.active).")
-    if source.pulled and status.pull is not None and status.pull.inactive:
+    if source.pulled and status.pull is not None and status.pull.given_up is not None:
         return Condition(
             "Live",
             "False",
             "InactivityTimeout",
-            "No source delivered for pull.inactivitySeconds; none is tried until spec changes.",
+            "No source delivered for pull.inactivitySeconds; none is tried until spec or the "
+            f"annotation {RESTART_ANNOTATION} changes.",
         )
     if source.pulled:
         return Condition("Live", "False", "WaitingForSource", "No source delivers; all are tried.")

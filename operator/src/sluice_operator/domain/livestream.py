@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import HUB_PORT, IngestStatus
+from sluice_media.contract import HUB_PORT, GivenUp, IngestStatus
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.domain.addresses import Addresses, publish_addresses
 from sluice_operator.domain.auto_recording import (
@@ -19,6 +19,7 @@ from sluice_operator.domain.auto_recording import (
 from sluice_operator.domain.broadcast import Broadcast, SourceKind, on_air
 from sluice_operator.domain.decision import Child, Condition, Decision
 from sluice_operator.domain.files import OPEN_STATES
+from sluice_operator.domain.giving_up import given_up, with_given_up
 from sluice_operator.domain.manifests.config import Configuration, configuration
 from sluice_operator.domain.manifests.ingest import (
     ingest_config,
@@ -60,7 +61,10 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     until = recorded_until(stored, observed.recordings, owner.uid, now)
     addresses = _addresses(observed, spec)
     template = ingest_template(owner, spec, observed.settings)
-    rollout, config = _rollout_and_config(observed, owner, spec, template_hash(template), until)
+    gave_up = given_up(stored, owner, fresh(observed.sample))
+    rollout, config = _rollout_and_config(
+        observed, owner, spec, template_hash(template), until, gave_up
+    )
     broadcast = on_air(observed, stored, SourceKind.of(spec), now)
     conflict = conflict_readiness(owner, _conflicts(observed, owner, spec))
     readiness = conflict or _readiness(observed, owner, stored, spec, addresses, now)
@@ -83,7 +87,7 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
                 observed.recording_names,
             ),
         )
-    wanted = _status(observed, owner, spec, broadcast, addresses, until)
+    wanted = _status(observed, owner, spec, broadcast, addresses, until, gave_up)
     status, held = hold_ticks(wanted, stored.status, now)
     conditions = _conditions(observed, readiness, broadcast, rollout)
     rotation = owner.annotations.get(ROTATE_ANNOTATION, "")
@@ -166,13 +170,20 @@ def _rollout_and_config(
     spec: LiveStreamSpec,
     template: str,
     until: datetime | None,
+    gave_up: GivenUp | None,
 ) -> tuple[Rollout, Configuration]:
     """The rollout depends on whether the hub has echoed ``drain``, and ``drain`` on the rollout."""
     pins = pins_of(observed.recordings)
 
     def config(*, drain: bool) -> Configuration:
         wanted = ingest_config(
-            owner, spec, observed.settings, pins, auto_recorded_until=until, drain=drain
+            owner,
+            spec,
+            observed.settings,
+            pins,
+            auto_recorded_until=until,
+            given_up=gave_up is not None,
+            drain=drain,
         )
         return configuration(owner, wanted)
 
@@ -230,12 +241,14 @@ def _status(
     broadcast: Broadcast,
     addresses: Addresses,
     until: datetime | None,
+    gave_up: GivenUp | None,
 ) -> dict[str, Any]:
     mirror = _mirror(observed.recordings)
     live_restreams = sum(bool((r.get("status") or {}).get("live")) for r in observed.restreams)
     status: dict[str, Any] = {
         "observedGeneration": owner.generation,
         **broadcast.fields,
+        "pull": with_given_up(broadcast.fields["pull"], gave_up),
         "recording": mirror is not None,
         "recordingDuration": mirror.duration if mirror else None,
         "observedAt": mirror.observed_at if mirror else None,

@@ -46,10 +46,6 @@ class BitReader:
             raise CodecError("the configuration ends in the middle of a field")
         self._position += bits
 
-    def align(self) -> None:
-        """Go on at the next byte boundary."""
-        self._position = (self._position + 7) & ~7
-
     def ue(self) -> int:
         """Unsigned Exp-Golomb code, ``ue(v)``; at most 2^32 - 2."""
         window_bits = min(self.bits_left, _MAX_FIELD_BITS)

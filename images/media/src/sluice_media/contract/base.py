@@ -17,6 +17,7 @@ __all__ = [
     "INGEST_BACKUP_TOKEN_FILE",
     "INGEST_TOKEN_FILE",
     "KEYS_DIR",
+    "PULL_CA_DIR",
     "PULL_DIR",
     "RTMPS_PORT",
     "RTMP_PORT",
@@ -64,6 +65,8 @@ SRT_PASSPHRASE_FILE = "srt/passphrase"
 """Below KEYS_DIR: 10 to 79 characters."""
 PULL_DIR = "pull"
 """Below KEYS_DIR: ``pull/<index>`` is a URI to pull from that comes from a Secret."""
+PULL_CA_DIR = "pullca"
+"""Below KEYS_DIR: ``pullca/<index>`` are PEM certificates that a source's is verified with."""
 HUB_TOKEN_FILE = "hub/token"
 """Below KEYS_DIR: what readers of the timeline and of /v1/status present as a bearer token."""
 STORE_TOKEN_FILE = "store/token"

@@ -64,12 +64,20 @@ class PullConfig(Model):
     file ``PULL_DIR/<index>`` below KEYS_DIR."""
 
     uris: list[str | None]
+    with_ca: list[int] = []
+    """Indices of the URIs for which the file ``PULL_CA_DIR/<index>`` counts instead of the public
+    authorities."""
     stall_seconds: Seconds = 3
     """No byte for so long: the next one's turn."""
     retry_seconds: Seconds = 3
     """Between two rounds in which none delivered."""
     inactivity_seconds: Seconds = 7_200
-    """None delivered for so long: no more tries until ``generation`` changes."""
+    """None delivered for so long: given up, no more tries until ``generation`` or ``restart``
+    changes."""
+    restart: str = ""
+    """Any change of this value ends a giving up."""
+    given_up: bool = False
+    """True: an earlier process gave up in this ``generation`` and with this ``restart``."""
     standby: Literal["Cold", "Warm"] = "Cold"
     """Warm: the next one is kept connected while another is on air."""
     guard: AddressGuard = AddressGuard()

@@ -14,6 +14,7 @@ __all__ = [
     "Failover",
     "FormatChange",
     "Gap",
+    "GivenUp",
     "IngestStatus",
     "Media",
     "PodStatus",
@@ -82,14 +83,21 @@ class FormatChange(Model):
     """In words, e.g. ``h264 1280x720, aac 48000 Hz``."""
 
 
+class GivenUp(Model):
+    """The configuration in which pulling was given up; another one is tried again."""
+
+    generation: int
+    restart: str = ""
+
+
 class PullStatus(Model):
     uri_index: int | None = None
     """The URI that is tried or on air now."""
     delivers: bool = False
     standby_index: int | None = None
     """The URI that is kept connected beside it."""
-    inactive: bool = False
-    """inactivitySeconds have passed: no more tries until the generation changes."""
+    given_up: GivenUp | None = None
+    """Set: inactivitySeconds have passed without media, and nothing is tried."""
     message: str | None = None
     """Why the last URI that failed did so; without the URI."""
 
@@ -145,7 +153,6 @@ class IngestStatus(PodStatus):
     last_rejection: Rejection | None = None
     no_random_access: bool = False
     """More than 10 s passed without a picture that decoding can start at."""
-    ring_start: datetime | None = None
     readers: int = 0
 
 

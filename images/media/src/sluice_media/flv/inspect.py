@@ -9,15 +9,15 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from sluice_media.codecs import CodecError, h264, hevc
-from sluice_media.flv.errors import UnsupportedCodec
+from sluice_media.flv.errors import FlvError, UnsupportedCodec
 from sluice_media.flv.packets import Packet, PacketKind, parse_audio, parse_video
 from sluice_media.flv.tags import TagType
-from sluice_media.units import Codec
+from sluice_media.flv.video_format import VideoFormat
+from sluice_media.units import Codec, TrackFormat
 
 __all__ = ["MessageClass", "MessageInspector"]
 
-_AVCC_LENGTH_SIZE_AT = 4
-_HVCC_LENGTH_SIZE_AT = 21
+_USUAL_LENGTH_SIZE = 4
 
 
 class MessageClass(Enum):
@@ -36,7 +36,10 @@ class MessageInspector:
     """Classifies the messages of one source, in their order."""
 
     def __init__(self) -> None:
-        self._nal_length_size = 4
+        self._format: VideoFormat | None = None
+        self.entry_format: TrackFormat | None = None
+        """What a decoder that starts at the last random access picture must be told, where the last
+        sequence header and the picture itself do not say it; None: they do."""
 
     def classify(self, type_id: int, payload: bytes) -> MessageClass:
         if type_id == TagType.SCRIPT:
@@ -54,17 +57,35 @@ class MessageInspector:
         if packet is None:
             return MessageClass.OTHER
         if packet.kind is PacketKind.CONFIG:
-            hevc_record = packet.codec is Codec.HEVC
-            at = _HVCC_LENGTH_SIZE_AT if hevc_record else _AVCC_LENGTH_SIZE_AT
-            if at < len(packet.body):
-                self._nal_length_size = (packet.body[at] & 3) + 1
+            self._configure(packet)
             return MessageClass.VIDEO_CONFIG
-        codec = hevc if packet.codec is Codec.HEVC else h264
         try:
-            starts = codec.is_random_access(packet.body, self._nal_length_size)
+            starts = self._take_picture(packet)
         except CodecError:
             starts = False
         return MessageClass.RANDOM_ACCESS if starts else MessageClass.PICTURE
+
+    def _configure(self, header: Packet) -> None:
+        if self._format is not None and self._format.header == header:
+            self._format.repeat_header()
+            return
+        try:
+            self._format = VideoFormat(header)
+        except FlvError:
+            self._format = None  # the hub says so to the publisher
+
+    def _take_picture(self, packet: Packet) -> bool:
+        """Whether decoding can start there; if so :attr:`entry_format` is about it."""
+        known = self._format
+        if known is None or known.header.codec is not packet.codec:
+            self.entry_format = None
+            if packet.codec is Codec.HEVC:
+                return hevc.is_random_access(packet.body, _USUAL_LENGTH_SIZE)
+            return h264.is_random_access(packet.body, _USUAL_LENGTH_SIZE)
+        if not known.take_picture(packet.body):
+            return False
+        self.entry_format = None if known.is_said_by(packet.body) else known.in_force
+        return True
 
     @staticmethod
     def _audio(packet: Packet | None) -> MessageClass:

@@ -15,7 +15,7 @@ from sluice_media.flv.tags import FlvTag, TagType
 from sluice_media.rtmp import amf0
 from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind
 
-__all__ = ["FlvMuxer", "metadata_payload"]
+__all__ = ["FlvMuxer", "metadata_payload", "sequence_header"]
 
 _KEYFRAME, _INTER_FRAME = 1, 2
 _AVC = 7
@@ -52,6 +52,18 @@ def metadata_payload(formats: Sequence[TrackFormat]) -> bytes:
     return amf0.encode("onMetaData", properties)
 
 
+def sequence_header(track: TrackFormat, ms: int) -> FlvTag:
+    """The tag with a track's decoder configuration, stamped with a time in milliseconds."""
+    ms &= 0xFFFFFFFF
+    if track.kind is TrackKind.AUDIO:
+        return FlvTag(TagType.AUDIO, ms, _AAC_HEAD + b"\x00" + track.config)
+    if track.codec is Codec.HEVC:
+        head = bytes((_EX_HEADER | _KEYFRAME << 4 | _SEQUENCE_START,)) + _HVC1
+    else:
+        head = bytes((_KEYFRAME << 4 | _AVC, 0, 0, 0, 0))
+    return FlvTag(TagType.VIDEO, ms, head + track.config)
+
+
 class FlvMuxer:
     """Makes the tags of one sink. Call :meth:`start` first, and whenever the formats change."""
 
@@ -65,7 +77,7 @@ class FlvMuxer:
         self._codecs = {f.track: f.codec for f in formats}
         now = max(self._last_ms.values(), default=0)
         tags = [FlvTag(TagType.SCRIPT, now & 0xFFFFFFFF, metadata_payload(formats))]
-        tags += (self._sequence_header(f, now) for f in formats)
+        tags += (sequence_header(f, now) for f in formats)
         return tags
 
     def unit(self, unit: AccessUnit) -> FlvTag | None:
@@ -84,16 +96,6 @@ class FlvMuxer:
         presented = (unit.pts - self._base + TICKS_PER_MS // 2) // TICKS_PER_MS
         head = _frame_head(codec, presented - ms, keyframe=unit.is_random_access)
         return FlvTag(_VIDEO, ms & 0xFFFFFFFF, head + unit.payload)
-
-    def _sequence_header(self, track: TrackFormat, ms: int) -> FlvTag:
-        ms &= 0xFFFFFFFF
-        if track.kind is TrackKind.AUDIO:
-            return FlvTag(TagType.AUDIO, ms, _AAC_HEAD + b"\x00" + track.config)
-        if track.codec is Codec.HEVC:
-            head = bytes((_EX_HEADER | _KEYFRAME << 4 | _SEQUENCE_START,)) + _HVC1
-        else:
-            head = bytes((_KEYFRAME << 4 | _AVC, 0, 0, 0, 0))
-        return FlvTag(TagType.VIDEO, ms, head + track.config)
 
 
 def _frame_head(codec: Codec, composition_ms: int, *, keyframe: bool) -> bytes:

@@ -60,6 +60,15 @@ class VideoFormat:
         self._sets, self._header_repeated = sets, False
         return True
 
+    def is_said_by(self, keyframe: bytes) -> bool:
+        """Whether the header and this picture, the last that was taken, say all that is in force;
+        else parameter sets count that an earlier picture brought."""
+        if self.in_force.config == self.header.body:
+            return True
+        alone = VideoFormat(self.header)
+        alone.take_picture(keyframe)
+        return alone.in_force == self.in_force
+
     def _parse(self, config: bytes) -> tuple[TrackFormat, int]:
         parsed: h264.AvcConfig | hevc.HevcConfig
         parsed = h264.parse_avcc(config) if self._is_h264 else hevc.parse_hvcc(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sluice_media.flv.demux import TICKS_PER_MS, MillisecondClock
 from sluice_media.flv.inspect import MessageClass, MessageInspector
+from sluice_media.flv.mux import sequence_header
 from sluice_media.flv.tags import FILE_HEADER, encode_tag
 from sluice_media.gateway.parts import LegForm, Part, SoundEntries
 from sluice_media.rtmp import Media
@@ -27,16 +28,28 @@ class FlvParts:
         self._inspector = MessageInspector()
         self._times = MillisecondClock()
         self._sounds = SoundEntries()
-        self._has_video = False
+        self._video_header: Part | None = None
 
     def encode(self, media: Media) -> Part:
         data = encode_tag(media.type_id, media.timestamp_ms, media.payload)
         kind = self._inspector.classify(media.type_id, media.payload)
         if kind not in _FRAMES:
-            self._has_video = self._has_video or kind is MessageClass.VIDEO_CONFIG
-            return Part(data, header=_HEADERS.get(kind, ""))
+            part = Part(data, header=_HEADERS.get(kind, ""))
+            if kind is MessageClass.VIDEO_CONFIG:
+                self._video_header = part
+            return part
         dts = self._times.unwrap(media.timestamp_ms) * TICKS_PER_MS
-        random_access = kind is MessageClass.RANDOM_ACCESS
-        if kind is MessageClass.SOUND and not self._has_video:
-            random_access = self._sounds.begins(dts)
-        return Part(data, dts, random_access)
+        if kind is MessageClass.RANDOM_ACCESS:
+            return Part(data, dts, random_access=True, entry=self._entry(media.timestamp_ms))
+        if kind is MessageClass.SOUND and self._video_header is None:
+            return Part(data, dts, self._sounds.begins(dts))
+        return Part(data, dts)
+
+    def _entry(self, timestamp_ms: int) -> Part | None:
+        """An encoder may change its parameter sets in one keyframe and never say them again, as a
+        sequence header or otherwise; who starts at a later keyframe is told them by us."""
+        wanted = self._inspector.entry_format
+        if wanted is None:
+            return self._video_header
+        tag = sequence_header(wanted, timestamp_ms)
+        return Part(encode_tag(tag.type_id, tag.timestamp_ms, tag.payload), header="video")

@@ -6,6 +6,8 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
+from sluice_media.authority import authority
+
 __all__ = ["HubNotReachable", "Locate", "StreamNotFound", "service_locator"]
 
 
@@ -40,8 +42,7 @@ def service_locator(cluster_domain: str, port: int) -> Locate:
             raise HubNotReachable("the name cannot be looked up") from error
         if not found:
             raise HubNotReachable("the Service has no address")
-        family, *_, address = found[0]
-        ip = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
-        return f"http://{ip}:{port}"
+        *_, address = found[0]
+        return f"http://{authority(str(address[0]), port)}"
 
     return locate

@@ -21,6 +21,8 @@ class Part:
     """Decoding can start here. Of a stream without video: one sound a second."""
     header: str = ""
     """Not empty: a decoder needs this part first; a later one of the same name replaces it."""
+    entry: Part | None = None
+    """The header that who starts at this random access point needs; None: the last of each."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -54,6 +54,8 @@ class Retention:
     def add(self, part: Part) -> None:
         if part.dts is not None:
             self._last_dts = part.dts
+        if part.entry is not None:
+            self._headers[part.entry.header] = part.entry.data
         if self._begins_group(part):
             self._groups.append(_Group(tuple(self._headers.values()), self._clock()))
             self._skipping = False

@@ -39,6 +39,8 @@ class Position:
     epoch: int
     started_us: int | None
     known_at: Moment
+    last_us: int | None
+    """When its last unit had come in, microseconds UTC; None: that is not known."""
 
 
 def is_map(resume: LegAck | None) -> bool:
@@ -65,8 +67,10 @@ class Adoption:
             return
         # The clock runs from the first request: a reader that asks again knows nothing newer.
         at = known.known_at if known else now
-        dts = max(request.dts, known.dts) if known else request.dts
-        self._asked[timeline] = Position(timeline, dts, 1, None, at)
+        dts, last_us = request.dts, request.held_until_us
+        if known is not None and known.dts > dts:
+            dts, last_us = known.dts, known.last_us
+        self._asked[timeline] = Position(timeline, dts, 1, None, at, last_us)
 
     def tick(self, now: Moment) -> None:
         if self._first_tick is None:
@@ -111,6 +115,7 @@ class Adoption:
                 standby.epoch,
                 standby.started_us,
                 standby.known_at,
+                standby.last_us,
             )
         return max(fresh, key=lambda asked: asked.known_at.monotonic, default=None)
 
@@ -123,7 +128,12 @@ class Adoption:
         started = resume.session_started_at
         started_us = us_of(started) if started else None
         return Position(
-            resume.timeline, resume.last_out_dts, resume.epoch, started_us, leg.connected_at
+            resume.timeline,
+            resume.last_out_dts,
+            resume.epoch,
+            started_us,
+            leg.connected_at,
+            us_of(resume.last_out_utc) if resume.last_out_utc else None,
         )
 
     def _is_ours(self, resume: LegAck, config: IngestConfig, now: Moment) -> bool:

@@ -313,9 +313,13 @@ class Output:
             started_us = entry.utc_us - (start - FIRST_DTS) * 1_000_000 // TICKS_PER_SECOND
         name = (position.timeline, position.epoch + 1)
         timeline = self._open(leg, name, started_us, start, config, now, revived)
+        made_us = leg.content_us(entry)
+        waited = now.monotonic - position.known_at.monotonic
+        missing = (made_us - position.last_us) / 1_000_000 if position.last_us else waited
         self.gaps += 1
-        timeline.append_gap(start, now.monotonic - position.known_at.monotonic)
-        timeline.append_anchor(start, leg.content_us(entry))
+        # Clocks of two nodes: it is not missing for less than we have been waiting.
+        timeline.append_gap(start, max(missing, waited))
+        timeline.append_anchor(start, made_us)
 
     def _open(
         self,

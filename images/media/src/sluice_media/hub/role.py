@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -28,7 +28,7 @@ from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.pull_legs import PulledLegs
 from sluice_media.hub.server import HubServer
 from sluice_media.hub.words import TICKING, status_words
-from sluice_media.pull import PullMetrics, PullSettings, pull_settings, run_pull
+from sluice_media.pull import PullMetrics, PullSettings, pull_error, pull_settings, run_pull
 from sluice_media.settings import PodSettings
 from sluice_media.signals import termination
 from sluice_media.status import StatusBoard, serve_status
@@ -93,9 +93,9 @@ class _Role:
             return "SecretKeyMissing", "The ingest Secret has no key 'token'."
         if config.backup and LegName.BACKUP not in self.keys:
             return "SecretKeyMissing", "The ingest Secret has no key 'backupToken'."
-        missing = [n for n, uri in enumerate(self.uris()) if uri is None]
-        if missing:
-            return "SecretKeyMissing", f"The URI of source {missing[0] + 1} is not there."
+        pulled = pull_settings(config, self.watch.key)
+        if pulled is not None and (error := pull_error(pulled)) is not None:
+            return error
         if config.srt_passphrase and not is_passphrase(self.watch.key(SRT_PASSPHRASE_FILE)):
             return "PassphraseMissing", "The SRT Secret has no passphrase of 10 to 79 characters."
         return None
@@ -103,11 +103,6 @@ class _Role:
     async def follow_configuration(self) -> None:
         async for _ in self.watch.changes():
             self.configured()
-
-    def uris(self) -> Sequence[SecretStr | None]:
-        """What is to be pulled; None where a Secret lacks its key."""
-        pulled = pull_settings(self.watch.config, self.watch.key)
-        return pulled.uris if pulled is not None else ()
 
     async def pull(self) -> None:
         """Fetches the media of a stream that is pulled, for ever."""

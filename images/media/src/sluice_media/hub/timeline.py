@@ -37,6 +37,8 @@ class Request:
     timeline: str | None = None
     dts: int = 0
     """What follows this DTS of ``timeline`` is wanted."""
+    held_until_us: int | None = None
+    """When what the reader has last came in, at whichever hub."""
     since_us: int | None = None
     """Content from the last random access point at or before this moment is wanted."""
     whole: bool = False

@@ -180,8 +180,14 @@ def _request(request: web.Request) -> Request:
         timeline, _, dts = start.rpartition(":")
         if not timeline:
             raise ValueError("a position is <timeline>:<dts>")
+        held_until = request.query.get("held_until")
         return Request(
-            timeline=timeline, dts=int(dts), since_us=since_us, whole=recorder, recorder=recorder
+            timeline=timeline,
+            dts=int(dts),
+            held_until_us=_moment(held_until) if held_until else None,
+            since_us=since_us,
+            whole=recorder,
+            recorder=recorder,
         )
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"the place cannot be understood: {error}") from None

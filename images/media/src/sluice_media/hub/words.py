@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sluice_media.hub.clock import Moment, datetime_of
+from sluice_media.hub.clock import Moment
 from sluice_media.hub.failovers import source_word
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import LegName
 
 __all__ = ["TICKING", "status_words"]
 
-TICKING = frozenset({"ring_start", "readers"})
+TICKING = frozenset({"readers"})
 """Fields that move all the time and wake nobody."""
 
 
@@ -22,7 +22,6 @@ def status_words(hub: Hub, now: Moment) -> dict[str, Any]:
     primary = hub.leg(LegName.PRIMARY)
     # A URI that is kept warm is no backup: people paid for none.
     backup = hub.leg(LegName.BACKUP) if hub.config.pull is None else None
-    oldest = timeline.ring.oldest if timeline else None
     return {
         "on_air": hub.delivering,
         "primary_connected": primary is not None,
@@ -43,6 +42,5 @@ def status_words(hub: Hub, now: Moment) -> dict[str, Any]:
         "media": output.meter.report(now),
         "last_rejection": hub.last_rejection,
         "no_random_access": hub.no_random_access,
-        "ring_start": datetime_of(oldest.utc_us) if oldest else None,
         "readers": len(hub.readers),
     }

@@ -6,7 +6,7 @@ Each source is one FFmpeg child that makes MPEG-TS of it, and reaches it through
 
 from sluice_media.pull.metrics import PullMetrics
 from sluice_media.pull.runner import run_pull
-from sluice_media.pull.settings import PullSettings, pull_settings
+from sluice_media.pull.settings import PullSettings, pull_error, pull_settings
 from sluice_media.pull.sink import BadMedia, PullLeg, PullSink, UnsupportedMedia
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "PullSettings",
     "PullSink",
     "UnsupportedMedia",
+    "pull_error",
     "pull_settings",
     "run_pull",
 ]

@@ -10,12 +10,12 @@ literal.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Address
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import ffmpeg
 
+from sluice_media.authority import authority
 from sluice_media.guard import Address
 from sluice_media.pull.uri import PullUri
 
@@ -69,11 +69,11 @@ def srt_command(uri: PullUri, address: Address, *, encode_audio: bool) -> Comman
     options = dict(uri.srt)
     if "latency" in options:
         options["latency"] = str(int(options["latency"]) * 1_000)  # FFmpeg's are microseconds
-    host = f"[{address}]" if isinstance(address, IPv6Address) else str(address)
     query = urlencode(
         {**options, "mode": "caller", "connect_timeout": _SRT_CONNECT_MS}, quote_via=quote
     )
-    return _scripted(f"srt://{host}:{uri.port}?{query}", "pipe,srt", {}, encode_audio=encode_audio)
+    url = f"srt://{authority(str(address), uri.port)}?{query}"
+    return _scripted(url, "pipe,srt", {}, encode_audio=encode_audio)
 
 
 def _rtmp_options(uri: PullUri) -> dict[str, str]:

@@ -29,6 +29,9 @@ class Plan:
 
     sources: tuple[Hashable, ...]
     generation: int = 0
+    restart: str = ""
+    given_up: bool = False
+    """An earlier process gave up under these two."""
     stall_seconds: float = 3.0
     retry_seconds: float = 3.0
     inactivity_seconds: float = 0.0
@@ -36,6 +39,11 @@ class Plan:
     warm: bool = False
     takeover_seconds: float = 0.8
     """No byte for so long, and a standby that delivers takes over."""
+
+    @property
+    def asked(self) -> Hashable:
+        """Changes when the user asks for new tries."""
+        return self.generation, self.restart
 
 
 @dataclass(slots=True, frozen=True)

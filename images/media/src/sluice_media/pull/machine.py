@@ -148,11 +148,15 @@ class PullMachine:
             self._inactive = False
             self._failure = None
             return
-        if before is None or not before.sources or plan.generation != before.generation:
-            if self._inactive or before is None or not before.sources:
+        asked_before = before.asked if before is not None and before.sources else None
+        if plan.asked != asked_before:
+            if self._inactive or asked_before is None:
                 self._begin_anew(now)
                 self._delivered_at = now
             self._inactive = False
+        if plan.given_up and not self._any_delivers:
+            self._inactive = True
+            self._stop_all()
         self._next %= len(plan.sources)
         if before is None or before.sources == plan.sources:
             if not plan.warm:

@@ -31,11 +31,6 @@ class Pacer:
         self._credit = BURST_SECONDS
         self._at: float | None = None
 
-    @property
-    def held_bytes(self) -> int:
-        """Bytes that wait, except for the beginning of a packet."""
-        return len(self._data) // PACKET_BYTES * PACKET_BYTES
-
     def add(self, data: bytes) -> None:
         self._data += data
 

@@ -35,7 +35,8 @@ from sluice_media.pull.metrics import PullMetrics
 from sluice_media.pull.settings import PullSettings
 from sluice_media.pull.sink import PullLeg, PullSink
 from sluice_media.pull.source import SourceTry
-from sluice_media.pull.uri import InvalidUriError, parse_pull_uri
+from sluice_media.pull.tls import InvalidAuthorityError, authority_context
+from sluice_media.pull.uri import InvalidUriError, PullUri, parse_pull_uri
 
 __all__ = ["run_pull"]
 
@@ -43,6 +44,15 @@ _POLL_SECONDS = 0.25
 """How often a leg is asked whether it still delivers."""
 _STOPPED = PullFailure(Outcome.STOPPED, "The pull was stopped.")
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class _Source:
+    """As the settings said when the try began: the next ones may number them otherwise."""
+
+    uri: SecretStr | None = None
+    has_authority: bool = False
+    authority: SecretStr | None = None
 
 
 @dataclass(slots=True)
@@ -120,6 +130,8 @@ class _Puller:
                         for uri in settings.uris
                     ),
                     generation=settings.generation,
+                    restart=settings.restart,
+                    given_up=settings.given_up,
                     stall_seconds=settings.stall_seconds,
                     retry_seconds=settings.retry_seconds,
                     inactivity_seconds=settings.inactivity_seconds,
@@ -169,7 +181,7 @@ class _Puller:
             match command:
                 case Start(child, index, standby):
                     task = self._tasks.create_task(
-                        self._try(child, index, standby, self._secret(index))
+                        self._try(child, index, standby, self._source(index))
                     )
                     self._running[child] = _Running(index, task)
                 case Stop(child, failure):
@@ -194,14 +206,17 @@ class _Puller:
         if failure.outcome is not Outcome.STOPPED:
             _log.info("pull_failed", uri=index, outcome=failure.outcome.value, why=failure.message)
 
-    def _secret(self, index: int) -> SecretStr | None:
-        # At once: the next configuration may number them otherwise.
-        return self._settings.uris[index] if self._settings is not None else None
+    def _source(self, index: int) -> _Source:
+        settings = self._settings
+        if settings is None:
+            return _Source()
+        authorities = settings.authorities
+        return _Source(settings.uris[index], index in authorities, authorities.get(index))
 
-    async def _try(self, child: int, index: int, standby: bool, secret: SecretStr | None) -> None:
+    async def _try(self, child: int, index: int, standby: bool, wanted: _Source) -> None:
         failure = _STOPPED
         try:
-            failure = await self._pull(child, index, standby, secret)
+            failure = await self._pull(child, index, standby, wanted)
         finally:
             running = self._running.pop(child, None)
             if running is not None:
@@ -211,18 +226,19 @@ class _Puller:
         if running is not None:
             self._handle(Ended(child, failure))
 
-    async def _pull(
-        self, child: int, index: int, standby: bool, secret: SecretStr | None
-    ) -> PullFailure:
-        if secret is None:
+    async def _pull(self, child: int, index: int, standby: bool, wanted: _Source) -> PullFailure:
+        if wanted.uri is None:
             return PullFailure(Outcome.INVALID_URI, "The Secret with the URI has no such key.")
         if self._guard is None:
             return PullFailure(Outcome.NOT_ALLOWED, "The ranges of addresses are not valid.")
-        text = secret.get_secret_value()
+        text = wanted.uri.get_secret_value()
         try:
             uri = parse_pull_uri(text)
+            tls = self._trust(uri, wanted)
         except InvalidUriError as invalid:
             return PullFailure(Outcome.INVALID_URI, str(invalid))
+        except InvalidAuthorityError as invalid:
+            return PullFailure(Outcome.TLS, str(invalid))
 
         def open_leg() -> PullLeg:
             # What was a standby at its start may have been promoted before it sent anything.
@@ -231,7 +247,7 @@ class _Puller:
         source = SourceTry(
             uri,
             self._guard,
-            self._tls,
+            tls,
             open_leg=open_leg,
             arrived=lambda count: self._arrived(child, count),
             encode_audio=text in self._encodes,
@@ -242,6 +258,22 @@ class _Puller:
         if source.encode_audio:
             self._encodes.add(text)
         return failure
+
+    def _trust(self, uri: PullUri, wanted: _Source) -> ssl.SSLContext:
+        """Raises InvalidAuthorityError; nothing is dialled then, least of all with less trust
+        than was asked for."""
+        if not wanted.has_authority:
+            return self._tls
+        if not uri.tls:
+            raise InvalidAuthorityError(
+                "An authority's certificate is for rtmps://, https:// and rtsps:// alone, and the "
+                "URI is of another kind."
+            )
+        if wanted.authority is None:
+            raise InvalidAuthorityError(
+                "The Secret with the authority's certificate has no such key."
+            )
+        return authority_context(wanted.authority)
 
     # ------------------------------------------------------------------ status
 
@@ -259,7 +291,7 @@ class _Puller:
             uri_index=view.index,
             delivers=view.delivers,
             standby_index=view.standby,
-            inactive=view.inactive,
+            given_up=self._settings.asked if self._settings and view.inactive else None,
             message=message,
         )
         if status != self._status:

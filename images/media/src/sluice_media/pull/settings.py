@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from sluice_media.contract import PULL_DIR, AddressGuard, IngestConfig
+from sluice_media.contract import PULL_CA_DIR, PULL_DIR, AddressGuard, GivenUp, IngestConfig
+from sluice_media.pull.tls import InvalidAuthorityError, authority_context
 
-__all__ = ["MAX_URIS", "PullSettings", "pull_settings"]
+__all__ = ["MAX_URIS", "PullSettings", "pull_error", "pull_settings"]
 
 MAX_URIS = 16
 
@@ -18,7 +19,12 @@ MAX_URIS = 16
 class PullSettings:
     uris: tuple[SecretStr | None, ...]
     """None: the Secret has no such key (yet)."""
+    authorities: Mapping[int, SecretStr | None]
+    """By index of a URI: PEM certificates that count instead of the public authorities'. None: the
+    Secret has no such key (yet), so that nothing can be trusted."""
     generation: int
+    restart: str
+    given_up: bool
     stall_seconds: float
     retry_seconds: float
     inactivity_seconds: float
@@ -26,6 +32,11 @@ class PullSettings:
     warm: bool
     takeover_seconds: float
     guard: AddressGuard
+
+    @property
+    def asked(self) -> GivenUp:
+        """What a giving up belongs to."""
+        return GivenUp(generation=self.generation, restart=self.restart)
 
 
 def pull_settings(
@@ -40,7 +51,10 @@ def pull_settings(
             SecretStr(uri) if uri is not None else key(f"{PULL_DIR}/{index}")
             for index, uri in enumerate(pull.uris[:MAX_URIS])
         ),
+        authorities={index: key(f"{PULL_CA_DIR}/{index}") for index in pull.with_ca},
         generation=config.generation,
+        restart=pull.restart,
+        given_up=pull.given_up,
         stall_seconds=pull.stall_seconds,
         retry_seconds=pull.retry_seconds,
         inactivity_seconds=pull.inactivity_seconds,
@@ -48,3 +62,19 @@ def pull_settings(
         takeover_seconds=config.stall_milliseconds / 1_000,
         guard=pull.guard,
     )
+
+
+def pull_error(settings: PullSettings) -> tuple[str, str] | None:
+    """What is wrong with the Secrets, as reason and sentence; sources are counted from 1."""
+    for index, uri in enumerate(settings.uris):
+        if uri is None:
+            return "SecretKeyMissing", f"The URI of source {index + 1} is not there."
+    for index, authority in settings.authorities.items():
+        if authority is None:
+            missing = f"The authority's certificate of source {index + 1} is not there."
+            return "SecretKeyMissing", missing
+        try:
+            authority_context(authority)
+        except InvalidAuthorityError as invalid:
+            return "InvalidCertificate", f"Source {index + 1}: {invalid}"
+    return None

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from sluice_media.authority import authority
+
 __all__ = ["InvalidUriError", "PullUri", "parse_pull_uri"]
 
 _PORTS = {
@@ -48,8 +50,7 @@ class PullUri:
 
     @property
     def authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return authority(self.host, self.port)
 
     @property
     def place(self) -> str:
@@ -59,9 +60,8 @@ class PullUri:
     @property
     def url(self) -> str:
         """Without user and password; this may be a secret."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        usual = self.port == _PORTS[self.scheme]
-        return f"{self.scheme}://{host if usual else self.authority}{self.target}"
+        port = None if self.port == _PORTS[self.scheme] else self.port
+        return f"{self.scheme}://{authority(self.host, port)}{self.target}"
 
 
 def parse_pull_uri(text: str) -> PullUri:

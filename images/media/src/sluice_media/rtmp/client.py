@@ -2,7 +2,7 @@
 
 Bytes of the server go into :meth:`ClientSession.feed`, events come out; what has to be sent is
 fetched with :meth:`ClientSession.take_output` after every call. Media is turned into bytes by
-:meth:`ClientSession.send_media` once ``PublishAccepted`` came.
+:meth:`ClientSession.media_buffers` once ``PublishAccepted`` came.
 
 Sources: Adobe RTMP 1.0 (2012), clause 7.2; the order of commands is that of Flash Media Live
 Encoder and OBS, which every platform knows; Enhanced RTMP v2 for ``fourCcList``.
@@ -129,10 +129,6 @@ class ClientSession:
         """An Acknowledgement as bytes, which says nothing new: it keeps a silent way open."""
         return self._link.acknowledgement()
 
-    def send_media(self, type_id: int, timestamp_ms: int, payload: bytes) -> bytes:
-        """An audio, video or data message as bytes; see :meth:`media_buffers`."""
-        return b"".join(self.media_buffers(type_id, timestamp_ms, payload))
-
     def media_buffers(
         self, type_id: int, timestamp_ms: int, payload: bytes
     ) -> list[bytes | memoryview]:
@@ -148,15 +144,6 @@ class ClientSession:
         return self._link.writer.buffers(
             _CSIDS[type_id], type_id, self._stream_id, timestamp_ms, payload
         )
-
-    def send_audio(self, timestamp_ms: int, payload: bytes) -> bytes:
-        return self.send_media(MessageType.AUDIO, timestamp_ms, payload)
-
-    def send_video(self, timestamp_ms: int, payload: bytes) -> bytes:
-        return self.send_media(MessageType.VIDEO, timestamp_ms, payload)
-
-    def send_data(self, timestamp_ms: int, payload: bytes) -> bytes:
-        return self.send_media(MessageType.DATA, timestamp_ms, payload)
 
     def close(self) -> bytes:
         """The commands that end the stream in order; empty when none is on."""

@@ -8,7 +8,6 @@ __all__ = [
     "ClientEvent",
     "Closed",
     "ConnectRejected",
-    "ConnectRequested",
     "Media",
     "PlayRefused",
     "PublishAccepted",
@@ -20,24 +19,12 @@ __all__ = [
 
 
 @dataclass(slots=True, frozen=True)
-class ConnectRequested:
-    """A client said which application it wants; it was answered, a refusal comes at publish."""
-
-    app: str = field(repr=False)
-    tc_url: str = field(repr=False)
-    flash_version: str
-    fourcc_list: tuple[str, ...]
-    """Codecs beyond the classic ones that it can send (Enhanced RTMP v2); empty: not enhanced."""
-
-
-@dataclass(slots=True, frozen=True)
 class PublishRequested:
     """A publisher waits for ``accept_publish()`` or ``reject_publish()``."""
 
     app: str = field(repr=False)
     stream_key: str = field(repr=False)
     """The stream name with its query, verbatim."""
-    publish_type: str
 
 
 @dataclass(slots=True)
@@ -99,5 +86,5 @@ class Closed:
     description: str
 
 
-ServerEvent = ConnectRequested | PublishRequested | Media | PublishStopped | PlayRefused
+ServerEvent = PublishRequested | Media | PublishStopped | PlayRefused
 ClientEvent = PublishAccepted | PublishRejected | ConnectRejected | CodecsNotAnnounced | Closed

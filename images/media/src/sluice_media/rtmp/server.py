@@ -17,7 +17,6 @@ from sluice_media.rtmp import amf0
 from sluice_media.rtmp.chunk import ChunkLimits
 from sluice_media.rtmp.errors import RtmpError
 from sluice_media.rtmp.events import (
-    ConnectRequested,
     Media,
     PlayRefused,
     PublishRequested,
@@ -204,12 +203,11 @@ class ServerSession:
         self._state = _State.CONNECTED
         properties = command.properties(0)
         self._app = _name(properties.get("app"))
-        fourccs = _fourcc_list(properties)
         self._link.announce_window()
         self._link.announce_bandwidth()
         self._link.announce_chunk_size(_OUT_CHUNK_BYTES)
         server: dict[str, amf0.Value] = {"fmsVer": "FMS/3,0,1,123", "capabilities": 31.0}
-        if fourccs:
+        if _is_enhanced(properties):
             server["fourCcList"] = list(_FOURCCS)
             server["videoFourCcInfoMap"] = {"avc1": _CAN_FORWARD, "hvc1": _CAN_FORWARD}
             server["audioFourCcInfoMap"] = {"mp4a": _CAN_FORWARD}
@@ -221,12 +219,8 @@ class ServerSession:
             "objectEncoding": 0.0,
         }
         self._link.command(0, "_result", command.transaction, server, status)
-        yield ConnectRequested(
-            app=self._app,
-            tc_url=_name(properties.get("tcUrl")),
-            flash_version=_name(properties.get("flashVer"))[:64],
-            fourcc_list=fourccs,
-        )
+        # A refusal comes at publish, which encoders show to their users.
+        return ()
 
     def _on_release_stream(self, _: Message, command: Command) -> Iterable[ServerEvent]:
         if command.transaction:
@@ -254,7 +248,6 @@ class ServerSession:
         yield PublishRequested(
             app=self._app,
             stream_key=_name(command.text(1)),
-            publish_type=command.text(2)[:16],
         )
 
     def _on_stop(self, _: Message, command: Command) -> Iterable[ServerEvent]:
@@ -284,8 +277,7 @@ def _name(value: object) -> str:
     return value
 
 
-def _fourcc_list(properties: dict[str, amf0.Value]) -> tuple[str, ...]:
+def _is_enhanced(properties: dict[str, amf0.Value]) -> bool:
+    """Whether the client names codecs beyond the classic ones (Enhanced RTMP v2)."""
     given = properties.get("fourCcList")
-    if not isinstance(given, list):
-        return ()
-    return tuple(f[:4] for f in given[:_MAX_FOURCCS] if isinstance(f, str))
+    return isinstance(given, list) and any(isinstance(f, str) for f in given[:_MAX_FOURCCS])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from sluice_media.authority import authority
 from sluice_media.rtmp.errors import RtmpUrlError
 
 __all__ = ["RtmpUrl", "parse_rtmp_url"]
@@ -37,8 +38,7 @@ class RtmpUrl:
     @property
     def authority(self) -> str:
         """``host`` or ``host:port`` where the port is not the usual one."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+        return authority(self.host, None if self.port == _PORTS[self.scheme] else self.port)
 
     @property
     def tc_url(self) -> str:
@@ -64,21 +64,21 @@ def parse_rtmp_url(url: str, stream_key: str | None = None) -> RtmpUrl:
     scheme = scheme.lower()
     if not separator or scheme not in _PORTS:
         raise RtmpUrlError("The URL must begin with rtmp:// or rtmps://.")
-    authority, _, path = rest.partition("/")
-    host, port = _host_and_port(scheme, authority)
+    server, _, path = rest.partition("/")
+    host, port = _host_and_port(scheme, server)
     app, key = _app_and_key(path, stream_key)
     return RtmpUrl(scheme=scheme, host=host, port=port, app=app, key=key)
 
 
-def _host_and_port(scheme: str, authority: str) -> tuple[str, int]:
-    if "@" in authority:
+def _host_and_port(scheme: str, server: str) -> tuple[str, int]:
+    if "@" in server:
         raise RtmpUrlError("The URL must not hold a user name or password.")
     try:
-        parts = urlsplit(f"//{authority}")
+        parts = urlsplit(f"//{server}")
         host, port = parts.hostname, parts.port
     except ValueError as invalid:
         raise RtmpUrlError("The URL's host or port is not valid.") from invalid
-    if not host or parts.netloc != authority:
+    if not host or parts.netloc != server:
         raise RtmpUrlError("The URL has no host.")
     if port == 0:
         raise RtmpUrlError("The URL's port must be 1 to 65535.")

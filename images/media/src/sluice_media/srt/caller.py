@@ -104,11 +104,6 @@ class SrtCaller:
     def connected(self) -> bool:
         return self._library.state(self._handle) == SocketState.CONNECTED
 
-    @property
-    def media_bytes_per_second(self) -> float:
-        """The media's rate over its last two seconds."""
-        return self._pacer.bytes_per_second
-
     def stats(self) -> SrtStats | None:
         """Counters of now; None when the connection is gone."""
         try:

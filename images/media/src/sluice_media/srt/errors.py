@@ -53,10 +53,6 @@ class ConnectRefused(SrtError):  # noqa: N818  says what it is
         self.code = code
         """1000 and above: the server's own words; below: the library's."""
 
-    @property
-    def by_server(self) -> bool:
-        return self.code >= 1000
-
 
 class ConnectTimeout(SrtError):  # noqa: N818  says what it is
     """Nobody answered."""

@@ -59,12 +59,10 @@ class Option(IntEnum):
     IPV6_ONLY = 54
     PEER_IDLE_MS = 55
     KEY_LENGTH = 27
-    RECEIVE_KEY_STATE = 41
 
 
 class Epoll(IntFlag):
     IN = 1
-    OUT = 4
     ERROR = 8
 
 
@@ -73,9 +71,6 @@ class SocketState(IntEnum):
 
     CONNECTING = 4
     CONNECTED = 5
-    BROKEN = 6
-    CLOSING = 7
-    CLOSED = 8
 
 
 ListenHook = Callable[[int, int, int | None, bytes | None], int]
@@ -230,18 +225,14 @@ class Library:
         self._check("srt_bistats", self._lib.srt_bistats(handle, c.byref(raw), 0, 1))
         return SrtStats(
             rtt_ms=raw.msRTT,
-            packets_sent=raw.pktSentTotal,
             packets_received=raw.pktRecvTotal,
-            bytes_received=raw.byteRecvTotal,
             send_losses=raw.pktSndLossTotal,
             receive_losses=raw.pktRcvLossTotal,
-            retransmitted=raw.pktRetransTotal,
             receive_retransmitted=raw.pktRcvRetrans,
             receive_dropped=raw.pktRcvDropTotal,
             send_dropped=raw.pktSndDropTotal,
             undecrypted=raw.pktRcvUndecryptTotal,
             send_buffer_ms=raw.msSndBuf,
-            receive_buffer_ms=raw.msRcvBuf,
             send_buffer_bytes=raw.byteSndBuf,
             peer_delay_ms=raw.msSndTsbPdDelay,
             send_dropped_bytes=raw.byteSndDropTotal,

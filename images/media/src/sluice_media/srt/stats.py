@@ -12,15 +12,11 @@ class SrtStats:
     """Counters since the connection was made; packets are data packets."""
 
     rtt_ms: float
-    packets_sent: int
     packets_received: int
-    bytes_received: int
     send_losses: int
     """Packets that the peer reported as lost."""
     receive_losses: int
     """Packets that were missing at first."""
-    retransmitted: int
-    """Packets that we sent again."""
     receive_retransmitted: int
     """Packets that came again."""
     receive_dropped: int
@@ -30,7 +26,6 @@ class SrtStats:
     undecrypted: int
     send_buffer_ms: int
     """What waits to be acknowledged, as a time span."""
-    receive_buffer_ms: int
     send_buffer_bytes: int = 0
     """What waits to be acknowledged."""
     peer_delay_ms: int = 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from sluice_media.authority import authority
 from sluice_media.srt.errors import SrtUrlError
 
 __all__ = ["SrtUrl", "check_passphrase", "parse_srt_url"]
@@ -44,8 +45,7 @@ class SrtUrl:
 
     @property
     def authority(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return authority(self.host, self.port)
 
     @property
     def redacted(self) -> str:
@@ -63,10 +63,10 @@ def parse_srt_url(url: str) -> SrtUrl:
     if not separator or scheme.lower() != "srt":
         raise SrtUrlError("The URI must begin with srt://.")
     place, _, query = rest.partition("?")
-    authority, _, path = place.partition("/")
+    server, _, path = place.partition("/")
     if path:
         raise SrtUrlError("An SRT URI has no path; what to publish stands in its streamid.")
-    host, port = _host_and_port(authority)
+    host, port = _host_and_port(server)
     options = _options(query)
     if options.get("mode", "caller") != "caller":
         raise SrtUrlError(
@@ -89,15 +89,15 @@ def check_passphrase(passphrase: str) -> str:
     return passphrase
 
 
-def _host_and_port(authority: str) -> tuple[str, int]:
-    if "@" in authority:
+def _host_and_port(server: str) -> tuple[str, int]:
+    if "@" in server:
         raise SrtUrlError("An SRT URI holds no user name or password, but a streamid.")
     try:
-        parts = urlsplit(f"//{authority}")
+        parts = urlsplit(f"//{server}")
         host, port = parts.hostname, parts.port
     except ValueError:
         raise SrtUrlError("The URI's host or port is not valid.") from None
-    if not host or parts.netloc != authority:
+    if not host or parts.netloc != server:
         raise SrtUrlError("The URI has no host.")
     if not port:
         raise SrtUrlError("An SRT URI must name a port, 1 to 65535.")

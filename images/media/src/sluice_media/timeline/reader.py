@@ -131,6 +131,8 @@ class TimelineReader:
         self._gather_seconds = gather_seconds
         self._timeline = start.timeline if start else None
         self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
+        self._taken_us: int | None = None
+        """When the newest of it came in at the hub."""
         self._held_before: dict[int, int] = {}
         """What was held when the present connection began."""
 
@@ -234,6 +236,8 @@ class TimelineReader:
         position = self.position
         if position is not None:
             query["from"] = f"{position.timeline}:{position.dts}"
+            if self._taken_us is not None:
+                query["held_until"] = str(self._taken_us)
         elif self._session_started_at is not None:
             query["session"] = self._session_started_at.isoformat()
         elif self._since is not None:
@@ -256,6 +260,7 @@ class TimelineReader:
             if held is not None and record.dts <= held + SAME_UNIT_TICKS:
                 return False
             self._taken[record.track] = record.dts
+            self._taken_us = record.utc_us
         elif isinstance(record, TimelineFormat) and record.timeline != self._timeline:
             self._timeline = record.timeline
             self._forget()
@@ -268,4 +273,5 @@ class TimelineReader:
 
     def _forget(self) -> None:
         self._taken.clear()
+        self._taken_us = None
         self._held_before.clear()

@@ -144,6 +144,15 @@ class LastFormatChange(ApiModel):
     """The media since, in words."""
 
 
+class GivenUp(ApiModel):
+    """What was asked for when the sources were given up."""
+
+    generation: Annotated[int, Field(ge=0)]
+    """The version of the spec."""
+    restart: Annotated[str, Field(max_length=64)] | None = None
+    """Digest of the annotation sluice.video/restart; absent: there was none."""
+
+
 class PullProgress(ApiModel):
     """How the pulling goes."""
 
@@ -155,6 +164,9 @@ class PullProgress(ApiModel):
     """Why the last source that failed did so."""
     observed_at: datetime | None = None
     """When message was noted (UTC); a new one is told at most every 30 seconds."""
+    given_up: GivenUp | None = None
+    """Set: no source delivered for inactivitySeconds, and none is tried until spec or the
+    annotation changes. An ingest pod that is replaced learns of it."""
 
 
 class FailoverCounter(ApiModel):

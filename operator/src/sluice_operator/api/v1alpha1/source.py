@@ -112,7 +112,13 @@ class PullUri(ApiModel):
             Rule(
                 "has(self.uri) != has(self.uriSecretRef)",
                 "exactly one of uri and uriSecretRef must be set",
-            )
+            ),
+            Rule(
+                "!has(self.caSecretRef) || !has(self.uri)"
+                " || self.uri.matches('^(rtmps|https|rtsps)://')",
+                "caSecretRef is about the certificate of an rtmps://, https:// or rtsps:// source; "
+                "remove it, or use one of these",
+            ),
         )
     )
 
@@ -123,6 +129,9 @@ class PullUri(ApiModel):
     MP4), rtsp or rtsps; without user, password and query."""
     uri_secret_ref: SecretKeyRef | None = None
     """Secret with the source's whole uri, when something in it is secret."""
+    ca_secret_ref: SecretKeyRef | None = None
+    """Secret with the certificate authorities (PEM) that the certificate of an rtmps, https or
+    rtsps source is verified with, when they are not the public ones."""
 
 
 class Pull(ApiModel):
@@ -139,8 +148,8 @@ class Pull(ApiModel):
     retry_seconds: Annotated[int, Field(ge=1, le=60)] = 3
     """Pause after a round in which no source delivered."""
     inactivity_seconds: Annotated[int, Field(ge=10, le=604_800)] = 7_200
-    """When no source delivered for so long, no more tries are made until spec changes (condition
-    Live says InactivityTimeout)."""
+    """When no source delivered for so long, no more tries are made until spec or the annotation
+    sluice.video/restart changes (condition Live says InactivityTimeout)."""
     standby: Literal["Cold", "Warm"] = "Cold"
     """Warm: the next source is kept connected beside the one on air, so that a change takes less
     than a second; it costs the bandwidth twice. Cold: it is connected when it is needed."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from sluice_media.contract import (
     HUB_PORT,
+    PULL_CA_DIR,
     PULL_DIR,
     SRT_PASSPHRASE_FILE,
     IngestConfig,
@@ -17,6 +18,7 @@ from sluice_media.contract import (
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.api.v1alpha1.source import Pull
+from sluice_operator.domain.giving_up import restart_token
 from sluice_operator.domain.manifests.guard import address_guard
 from sluice_operator.domain.manifests.keys import (
     own_token,
@@ -40,6 +42,7 @@ def ingest_config(
     pins: Sequence[RingPin],
     *,
     auto_recorded_until: datetime | None,
+    given_up: bool,
     drain: bool,
 ) -> IngestConfig:
     push, pull = spec.source.push, spec.source.pull
@@ -57,7 +60,7 @@ def ingest_config(
         failback_seconds=spec.failover.failback_seconds,
         srt_latency_milliseconds=srt.latency_milliseconds if srt is not None else None,
         srt_passphrase=srt is not None and srt.passphrase_secret_ref is not None,
-        pull=_pull_config(pull, settings) if pull is not None else None,
+        pull=_pull_config(owner, pull, settings, given_up=given_up) if pull is not None else None,
         stall_milliseconds=spec.failover.stall_milliseconds,
         resume_window_seconds=spec.resume_window_seconds,
         pins=list(pins),
@@ -75,12 +78,17 @@ def _spool_limit(spec: LiveStreamSpec, settings: DomainSettings) -> int:
     return min(settings.ingest_spool_bytes, _BRIDGE_BYTES)
 
 
-def _pull_config(pull: Pull, settings: DomainSettings) -> PullConfig:
+def _pull_config(
+    owner: Owner, pull: Pull, settings: DomainSettings, *, given_up: bool
+) -> PullConfig:
     return PullConfig(
         uris=[source.uri for source in pull.uris],
+        with_ca=[n for n, source in enumerate(pull.uris) if source.ca_secret_ref is not None],
         stall_seconds=pull.stall_seconds,
         retry_seconds=pull.retry_seconds,
         inactivity_seconds=pull.inactivity_seconds,
+        restart=restart_token(owner),
+        given_up=given_up,
         standby=pull.standby,
         guard=address_guard(settings),
     )
@@ -109,6 +117,8 @@ def _keys(owner: Owner, spec: LiveStreamSpec) -> tuple[KeyMount, ...]:
     for index, source in enumerate(pull.uris if pull is not None else ()):
         if source.uri_secret_ref is not None:
             found.append(users_key(f"{PULL_DIR}/{index}", source.uri_secret_ref))
+        if source.ca_secret_ref is not None:
+            found.append(users_key(f"{PULL_CA_DIR}/{index}", source.ca_secret_ref))
     return tuple(found)
 
 
@@ -116,5 +126,6 @@ def users_secrets(spec: LiveStreamSpec) -> tuple[SecretKeyRef, ...]:
     """The keys of the user's own Secrets that the ingest pod mounts."""
     push, pull = spec.source.push, spec.source.pull
     refs = [push.srt.passphrase_secret_ref] if push is not None and push.srt is not None else []
-    refs += [source.uri_secret_ref for source in (pull.uris if pull is not None else ())]
+    for source in pull.uris if pull is not None else ():
+        refs += [source.uri_secret_ref, source.ca_secret_ref]
     return tuple(ref for ref in refs if ref is not None)

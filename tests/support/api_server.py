@@ -1,0 +1,188 @@
+"""Requests to the API server over one connection that is kept, whatever the kubeconfig says.
+
+kubectl is a process of 60 MB that reads its caches and shakes hands anew each time; tests look at
+objects thousands of times. ``kubectl proxy`` logs in once, by whatever means the kubeconfig names
+(certificate, token, a cloud's plugin), and hands plain HTTP on over a Unix socket.
+"""
+
+from __future__ import annotations
+
+import atexit
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+__all__ = ["ApiServer", "RefusalError", "Resource", "api_server"]
+
+Object = dict[str, Any]
+
+START_SECONDS = 60
+REQUEST_SECONDS = 60
+_UNTIL_STDIN_ENDS = '"$@" & proxy=$!; read -r _; kill $proxy; wait $proxy'
+"""For sh: a command that ends with the process that started it, however that one ends."""
+_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+
+
+class RefusalError(Exception):
+    """The API server said no; the text is its sentence, ``status`` the HTTP status."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(slots=True, frozen=True)
+class Resource:
+    """Where the objects of a kind are."""
+
+    kind: str
+    api_version: str
+    plural: str
+    namespaced: bool
+
+    def path(self, namespace: str, name: str = "") -> str:
+        root = "/api/" if "/" not in self.api_version else "/apis/"
+        within = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        end = f"/{quote(name)}" if name else ""
+        return f"{root}{self.api_version}{within}/{self.plural}{end}"
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=REQUEST_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class ApiServer:
+    """Objects in and out as dicts. May be used by several threads, which then take turns."""
+
+    def __init__(self, binary: str, kubeconfig: str) -> None:
+        self._command = (binary, f"--kubeconfig={kubeconfig}", "proxy")
+        self._folder = Path(tempfile.mkdtemp(prefix="sluice-api-"))
+        self._turn = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection = _UnixConnection(self._folder / "socket")
+        self._resources: dict[str, Resource] = {}
+
+    def start(self) -> Self:
+        path = self._folder / "socket"
+        path.unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            ["sh", "-c", _UNTIL_STDIN_ENDS, "sh", *self._command, f"--unix-socket={path}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self._connection.connect()
+            except OSError as error:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError("kubectl proxy does not start") from error
+                time.sleep(0.02)
+            else:
+                return self
+
+    def close(self) -> None:
+        self._connection.close()
+        if self._process is not None:
+            self._process.communicate(timeout=10)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> Object:
+        """One request; asked again once when a kept connection turns out to be closed.
+
+        Raises:
+            RefusalError: the API server said no, or is not there (status 502).
+        """
+        url = f"{path}?{urlencode(query)}" if query else path
+        payload = None if body is None else json.dumps(body)
+        headers = {"Accept": accept, "Content-Type": content_type}
+        with self._turn:
+            status, text = self._exchange(method, url, payload, headers)
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            answer = {"message": text.decode("utf-8", "replace").strip()}
+        if status >= 400:
+            raise RefusalError(status, str(answer.get("message", answer)))
+        return dict(answer)
+
+    def _exchange(
+        self, method: str, url: str, payload: str | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        for attempt in (1, 2):
+            try:
+                self._connection.request(method, url, payload, dict(headers))
+                response = self._connection.getresponse()
+                return response.status, response.read()
+            except (http.client.HTTPException, OSError) as error:
+                self._connection.close()
+                # A write may have been carried out: only a read is safe to repeat.
+                if attempt == 2 or method != "GET":
+                    raise RefusalError(502, f"no answer from the API server: {error!r}") from error
+        raise AssertionError("unreachable")
+
+    def resource(self, name: str) -> Resource:
+        """By what kubectl takes: ``pods``, ``pod``, ``Pod``, ``po``, ``crd``, …
+
+        Raises:
+            RefusalError: the API server knows no such kind.
+        """
+        if name.lower() not in self._resources:
+            self._discover()
+        if name.lower() not in self._resources:
+            raise RefusalError(404, f'the server doesn\'t have a resource type "{name}"')
+        return self._resources[name.lower()]
+
+    def _discover(self) -> None:
+        groups: list[Object] = []
+        for root in ("/api", "/apis"):
+            groups += self.request("GET", root, accept=_DISCOVERY)["items"]
+        for group in groups:
+            name = group.get("metadata", {}).get("name", "")
+            version = group["versions"][0]
+            api_version = f"{name}/{version['version']}" if name else version["version"]
+            for entry in version.get("resources", ()):
+                kind = entry.get("responseKind", {}).get("kind", "")
+                found = Resource(
+                    kind, api_version, entry["resource"], entry["scope"] == "Namespaced"
+                )
+                names = [found.plural, f"{found.plural}.{name}", entry.get("singularResource")]
+                for alias in (*names, kind.lower(), *entry.get("shortNames", ())):
+                    if alias:
+                        self._resources.setdefault(alias, found)
+
+
+@cache
+def api_server(binary: str, kubeconfig: str) -> ApiServer:
+    """The one of this process, from its first use to the end of the process."""
+    started = ApiServer(binary, kubeconfig).start()
+    atexit.register(started.close)
+    return started
