@@ -212,11 +212,13 @@ class Finisher:
             self._on_busy(uid)
             self.making = keys.mp4_key(view.prefix, uid, file.index)
             try:
-                failed = await self._finish_file(view, file) == "Failed" or failed
+                state = await self._finish_file(view, file)
             finally:
                 self.making = None
-            # What it takes up is another figure now.
-            self._on_change(uid)
+            if state == "Failed":
+                failed = True
+            else:  # what it takes up is another figure now
+                self._on_change(uid)
         await self._expire(view)
         if view.is_settled:
             await self._conclude(view)
