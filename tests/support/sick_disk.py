@@ -50,6 +50,10 @@ class SickDisk:
         """From now on what is put into new files of the uppermost folder fails."""
         self._limit(HEALTHY_BYTES)
 
+    def write_back(self) -> None:
+        """Lets the kernel write what it still holds in memory, if it can."""
+        _run("sync", "--file-system", str(self.folder))
+
     def recover(self) -> None:
         if self.ballast is not None:
             self.ballast.unlink()
@@ -119,8 +123,8 @@ def sick_disk(folder: Path) -> Iterator[SickDisk]:
         stack.callback(_run, "umount", "--lazy", str(folder))
         with (folder / "tables").open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, HEALTHY_BYTES)
-        os.sync()
         disk = SickDisk(folder, device, backing)
+        disk.write_back()
         stack.callback(disk.recover)
         yield disk
 
