@@ -111,7 +111,7 @@ def record(folder: Path, clip: Clip, size_bytes: int) -> MergedFile:
     for unit in repeated(clip, size_bytes):
         stamped = replace(unit, utc_us=round(START.timestamp() * 1e6) + unit.dts * 100 // 9)
         file.take(stamped)
-        closed += cutter.write(file, stamped)
+        closed += cutter.write(file, [stamped])
     closed += cutter.close()
     entry = file.entry().model_copy(update={"chunks": [chunk.entry for chunk in closed]})
     journal = Journal(attempt="a", recording_uid="bench", started_at=START, files=[entry])

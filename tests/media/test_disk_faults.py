@@ -70,6 +70,7 @@ async def recording(
     ):
         await rig.start()
         hub.begin(clip.formats, "t1")
+        await hub.has_reader()  # else all comes at once, and is recorded before anything fails
         yield rig, asyncio.create_task(_play(hub, clip, speed))
 
 

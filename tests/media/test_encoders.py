@@ -123,7 +123,7 @@ async def test_gstreamer_over_tls(rig: BroadcastRig, clip: Clip) -> None:
 async def has_all_pictures_of(received: Received, clip: Clip) -> None:
     """By count: another container delimits access units in its own way."""
     pictures, sounds = len(sent(clip, 0)), len(sent(clip, 1))
-    await until(lambda: len(received.payloads(0)) >= pictures, 10)
+    await until(lambda: len(received.payloads(0)) >= pictures, 30)
     await until(lambda: len(received.payloads(1)) >= sounds - 4)
     assert len(received.payloads(0)) == pictures
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -88,7 +88,8 @@ class Rig:
             self.url = self.hub.url
             yield self
 
-    def call(
+    @asynccontextmanager
+    async def call(
         self,
         key: str = "right-key",
         passphrase: str | None = None,
@@ -97,10 +98,23 @@ class Rig:
         stream_id: str | None = None,
         latency_ms: int = 120,
         host: str = "127.0.0.1",
-    ) -> AbstractAsyncContextManager[SrtCaller]:
+        tries: int = 20,
+    ) -> AsyncIterator[SrtCaller]:
+        """Calls again, as encoders do, where the hub's answer did not come within a handshake."""
         wanted = SecretStr(stream_id or f"demo/{stream}?{key}")
         secret = SecretStr(passphrase) if passphrase else None
-        return connect(SrtTarget(host, self.port, wanted, secret, latency_ms))
+        target = SrtTarget(host, self.port, wanted, secret, latency_ms)
+        async with AsyncExitStack() as stack:
+            while True:
+                tries -= 1
+                try:
+                    caller = await stack.enter_async_context(connect(target))
+                    break
+                except ConnectRefused as refused:
+                    if refused.code != RejectCode.UNAVAILABLE or not tries:
+                        raise
+                await asyncio.sleep(0.1)
+            yield caller
 
     async def code(
         self,
@@ -109,10 +123,12 @@ class Rig:
         *,
         stream: str = "talk",
         stream_id: str | None = None,
+        tries: int = 20,
     ) -> int:
         """What a refused caller is told."""
+        calling = self.call(key, passphrase, stream=stream, stream_id=stream_id, tries=tries)
         with pytest.raises(ConnectRefused) as refused:
-            async with self.call(key, passphrase, stream=stream, stream_id=stream_id):
+            async with calling:
                 pass
         return refused.value.code
 
@@ -148,7 +164,7 @@ async def test_every_picture_and_sound_arrives(clip: Path, stream_id: str) -> No
                 assert rig.metric("srt_connection_latency_seconds", **labels) == 0.3
                 await asyncio.sleep(0.5)
             sent = units_of(clip)
-            await until(lambda: len(reader.units) >= len(sent), 8)
+            await until(lambda: len(reader.units) >= len(sent), 30)
         assert pictures(reader.units) == pictures(sent)
         assert [u.payload for u in reader.units if u.track == 1] == [
             u.payload for u in sent if u.track == 1
@@ -168,7 +184,7 @@ async def test_a_sender_that_asks_for_more_latency_gets_it() -> None:
 async def test_each_refusal_has_a_code_and_is_counted_with_its_reason() -> None:
     async with Rig().running(max_failures=2) as rig:
         assert await rig.code("wrong") == RejectCode.UNAUTHORIZED
-        assert await rig.code(stream="nothing") == RejectCode.UNAVAILABLE
+        assert await rig.code(stream="nothing", tries=1) == RejectCode.UNAVAILABLE
         await asyncio.sleep(0.3)
         assert await rig.code(stream="nothing") == RejectCode.NOT_FOUND
         assert await rig.code(stream_id="demo") == RejectCode.BAD_REQUEST
@@ -181,11 +197,13 @@ async def test_each_refusal_has_a_code_and_is_counted_with_its_reason() -> None:
         assert await rig.code("wrong-again") == RejectCode.UNAUTHORIZED
         assert await rig.code("anything") == RejectCode.TOO_MANY_FAILURES
         for reason, count in {
-            "BadKey": 2, "HubUnavailable": 1, "UnknownStream": 1, "BadPath": 1, "BadMode": 1,
+            "BadKey": 2, "UnknownStream": 1, "BadPath": 1, "BadMode": 1,
             "ProtocolNotAllowed": 1, "Disabled": 1, "TooManyFailures": 1,
         }.items():  # fmt: skip
             # libsrt's refusals are counted once a second.
             await until(partial(rig.refused, reason, count))
+        # A slow machine has more of these: who is answered late calls again.
+        assert rig.metric("publishes_refused_total", reason="HubUnavailable") >= 1
 
 
 async def test_the_streams_passphrase_is_enforced(clip: Path) -> None:
@@ -201,7 +219,8 @@ async def test_the_streams_passphrase_is_enforced(clip: Path) -> None:
 async def test_rtmp_is_on_air_and_srt_with_its_key_is_busy_and_the_other_way_round(
     clip: Path,
 ) -> None:
-    async with Rig(stall_milliseconds=600).running() as rig:
+    # Long enough that a slow machine does not take a publisher for a silent one.
+    async with Rig(stall_milliseconds=2_500).running() as rig:
         async with RtmpPublisher(rig.gateway.port, "demo", "talk?right-key") as first:
             await first.accepted()
             first.play(5)
@@ -218,7 +237,7 @@ async def test_rtmp_is_on_air_and_srt_with_its_key_is_busy_and_the_other_way_rou
             assert not playing.done()
             await playing
             # It falls silent, and RTMP may have the leg; the silent one is closed.
-            await asyncio.sleep(0.8)
+            await asyncio.sleep(2.7)
             async with RtmpPublisher(rig.gateway.port, "demo", "talk?right-key") as third:
                 await third.accepted()
                 await until(lambda: not rig.gateway.srt or not rig.gateway.srt.connections)
@@ -291,8 +310,8 @@ async def test_foreign_publishers_are_understood(clip: Path) -> None:
         peers.listener = rig.gateway.srt.listener  # type: ignore[union-attr]
         for start in (peers.ffmpeg, peers.live_transmit):
             async with rig.hub.reading() as reader, start(clip, "demo/talk?right-key"):
-                await until(lambda: len(pictures(reader.units)) > 20, 10)
-            await until(lambda: not rig.hub.hub.legs, 8)
+                await until(lambda: len(pictures(reader.units)) > 20, 30)
+            await until(lambda: not rig.hub.hub.legs, 30)
 
 
 async def test_draining_refuses_who_is_new_and_keeps_the_publisher_until_it_goes(
@@ -303,11 +322,11 @@ async def test_draining_refuses_who_is_new_and_keeps_the_publisher_until_it_goes
             await until(lambda: rig.hub.hub.legs)
             draining = asyncio.create_task(rig.gateway.drain(30))
             await until(lambda: not rig.gateway.ready)
-            assert await rig.code(BACKUP_KEY) == RejectCode.UNAVAILABLE
+            assert await rig.code(BACKUP_KEY, tries=1) == RejectCode.UNAVAILABLE
             async with rig.hub.reading() as reader:
                 await play(caller, clip.read_bytes())
                 sent = len(pictures(units_of(clip)))
-                await until(lambda: len(pictures(reader.units)) > sent * 0.8, 8)
+                await until(lambda: len(pictures(reader.units)) > sent * 0.8, 30)
             assert not draining.done()
         await asyncio.wait_for(draining, 30)
 
@@ -316,6 +335,6 @@ async def test_draining_refuses_who_is_new_and_keeps_the_publisher_until_it_goes
 async def test_one_port_takes_ipv4_and_ipv6(host: str, clip: Path) -> None:
     async with Rig().running(bind="::") as rig, rig.call(host=host) as caller:
         playing = asyncio.create_task(play(caller, clip.read_bytes()))
-        await until(lambda: rig.hub.hub.delivering, 8)
+        await until(lambda: rig.hub.hub.delivering, 30)
         assert rig.hub.hub.legs[0].hello.remote == host
         await playing

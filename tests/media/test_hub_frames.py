@@ -56,7 +56,7 @@ async def test_two_publishers_one_after_the_other_come_out_whole(
         for connection in ("c1", "c2"):
             await post(rig, flv, connection)
             await asyncio.sleep(0.3)
-        await until(reader.done.is_set, 5)
+        await until(reader.done.is_set, 30)
     assert reader.clean_end
     assert isinstance(reader.records[-1], TimelineEnd)
     assert len(reader.of(TimelineFormat)) == len(reader.of(TimelineGap)) == 1
@@ -112,7 +112,7 @@ async def test_an_encoder_that_changes_its_parameter_sets_in_keyframes_alone_is_
     flv = joined(sources[0].read_bytes(), sources[1].read_bytes())
     async with Rig(resume_window_seconds=1).running() as rig, rig.reading() as reader:
         await post(rig, flv, "c1")
-        await until(reader.done.is_set, 5)
+        await until(reader.done.is_set, 30)
     formats = reader.of(TimelineFormat)
     assert [f"{f.tracks[0].width}x{f.tracks[0].height}" for f in formats] == ["640x360", size]
     assert len(reader.units) == 100

@@ -120,8 +120,8 @@ async def test_switched_off_cuts_the_publisher_and_refuses_the_next(rig: Rig) ->
         publisher.send(10)
         await until(lambda: reader.pictures)
         rig.configure(active=False)
-        await until(lambda: publisher.end_reason == "Disabled", 1)
-        await until(reader.done.is_set, 1)
+        await until(lambda: publisher.end_reason == "Disabled", 8)
+        await until(reader.done.is_set, 8)
         assert reader.clean_end
     async with rig.publisher() as publisher:
         assert publisher.status == 403
@@ -135,7 +135,7 @@ async def test_a_rotated_key_cuts_the_old_publisher_and_nobody_else(rig: Rig) ->
         await until(lambda: len(reader.pictures) == 10)
         rig.key = "new-key"
         rig.configure(resume_window_seconds=1)
-        await until(lambda: old.end_reason == "KeyRotated", 1)
+        await until(lambda: old.end_reason == "KeyRotated", 8)
         async with rig.publisher(key="right-key", connection="c2") as late:
             assert late.status == 401
         async with rig.publisher(connection="c3", first=50) as new:
@@ -254,9 +254,9 @@ async def test_a_broken_leg_may_come_back_inside_the_window(rig: Rig) -> None:
                 assert not reader.done.is_set()
             await asyncio.sleep(0.6)
         [gap] = reader.of(TimelineGap)
-        assert gap.wall_seconds == pytest.approx(0.64, abs=0.15)
+        assert gap.wall_seconds == pytest.approx(0.75, abs=0.25)
         assert reader.pictures == [*range(10), *range(100, 110)]
-        await until(reader.done.is_set, 2)
+        await until(reader.done.is_set)
         assert reader.clean_end
 
 

@@ -59,7 +59,7 @@ async def test_the_end_closes_the_reply_and_the_next_reader_waits(rig: Rig) -> N
         async with rig.publisher() as publisher:
             publisher.start()
             await publisher.play(0.3)
-        await until(reader.done.is_set, 3)
+        await until(reader.done.is_set)
         assert reader.clean_end
         assert reader.of(TimelineEnd)[0].reason == "WindowPassed"
         assert isinstance(reader.records[-1], TimelineEnd)
@@ -131,7 +131,7 @@ async def test_a_reader_comes_back_after_the_end_for_the_tail_it_missed(rig: Rig
         publisher.send(10)
         await until(lambda: len(rig.hub.legs) == 1)
         await asyncio.sleep(0.1)
-    await until(lambda: rig.hub.output.timeline is None, 3)
+    await until(lambda: rig.hub.output.timeline is None)
     position = f"{reader.of(TimelineFormat)[0].timeline}:{reader.units[-1].dts}"
     async with rig.reading(**{"from": position}) as back:
         await until(back.done.is_set)

@@ -136,7 +136,7 @@ async def test_two_sessions_that_nobody_recorded_come_out_whole_though_the_proce
     for number, (session, made) in enumerate(zip(offered, clips, strict=True)):
         asked = {"session": session.started_at.isoformat(), "reader": f"rec{number}"}
         async with reading(pod, **asked) as reader:
-            await until(reader.done.is_set, 10)
+            await until(reader.done.is_set, 30)
         assert reader.clean_end
         assert_whole(reader, made)
         last = {unit.track: unit.dts for unit in reader.units}
@@ -223,9 +223,9 @@ async def test_a_session_goes_on_in_the_next_process_with_what_its_gateway_sends
     ):
         publisher.start()
         publisher.send(100)
-        await until(lambda: len(early.pictures) == 100, 10)
+        await until(lambda: len(early.pictures) == 100, 30)
         async with rig.reading(role="recorder", reader="late", session=session) as late:
-            await until(lambda: len(late.pictures) == 100, 10)
+            await until(lambda: len(late.pictures) == 100, 30)
         assert early.pictures == late.pictures == list(range(100))
         assert not early.of(TimelineGap)
         assert not late.of(TimelineGap)

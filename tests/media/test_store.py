@@ -50,7 +50,7 @@ def record(folder: Path, clip: Clip, units: Sequence[AccessUnit]) -> FileEntry:
     for unit in units:
         stamped = replace(unit, utc_us=round(START.timestamp() * 1e6) + unit.dts * 100 // 9)
         file.take(stamped)
-        closed += cutter.write(file, stamped)
+        closed += cutter.write(file, [stamped])
     closed += cutter.close()
     for chunk in closed:
         chunk.path.with_suffix(".idx").unlink()

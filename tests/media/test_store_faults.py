@@ -121,7 +121,7 @@ async def test_a_killed_finaliser_is_said_and_tried_again(tmp_path: Path, clip: 
     pod = await recording(tmp_path, clip)
     async with running_store(pod) as store:
         os.kill(await store.stopped_finaliser(), signal.SIGKILL)
-        failed = await store.until(lambda result: result.state == "Failed", 5)
+        failed = await store.until(lambda result: result.state == "Failed")
         assert failed.files[0].message is not None
         assert failed.files[0].message.startswith("ffmpeg ")
         assert list(pod.store_dir.rglob("*.ts")), "nothing is deleted"

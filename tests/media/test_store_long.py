@@ -83,7 +83,7 @@ def record(folder: Path, clip: Clip, hours: int, first_dts: int) -> Recorded:
         utc_us = round(START.timestamp() * 1e6) + (unit.dts - first_dts) * 100 // 9
         stamped = replace(unit, utc_us=utc_us)
         file.take(stamped)
-        closed += cutter.write(file, stamped)
+        closed += cutter.write(file, [stamped])
         sent[unit.track].append((unit.pts - first_dts, unit.dts - first_dts))
     closed += cutter.close()
     entry = file.entry().model_copy(update={"chunks": [chunk.entry for chunk in closed]})
@@ -122,8 +122,8 @@ async def test_a_recording_of_many_hours_has_every_unit_at_its_time(
     first_dts: int,
     way: str,
 ) -> None:
-    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 60)
-    monkeypatch.setattr(chunks, "CHUNK_PREFERRED_SECONDS", 40)
+    monkeypatch.setattr(chunks, "CHUNK_TICKS", 60 * TICKS)
+    monkeypatch.setattr(chunks, "CHUNK_PREFERRED_TICKS", 40 * TICKS)
     target = open_claim(tmp_path)
     recorded = record(tmp_path / PREFIX / "a", clip, hours, first_dts)
     file, seconds = recorded.file, hours * 3600 + CLIP_SECONDS

@@ -94,7 +94,7 @@ async def test_a_closed_page_ends_its_session(rig: Rig, browser: Browser) -> Non
     await browser.shows("Live")
     await rig.publication.has(video=5)
     await browser.call("Page.navigate", url="about:blank")
-    await until(lambda: rig.service.sessions == 0, 8)
+    await until(lambda: rig.service.sessions == 0, 30)
     assert rig.publication.finished
 
 

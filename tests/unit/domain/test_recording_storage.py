@@ -57,6 +57,29 @@ def message(case: RecordingCase, type_: str) -> str:
 # --------------------------------------------------------------------------- is it reachable
 
 
+def test_a_recorder_that_cannot_know_what_was_recorded_takes_nothing_back() -> None:
+    case = running()
+    before = case.decide().status
+    away: dict[str, Any] = {
+        "store_error": "the store refuses connections",
+        "store_error_reason": "Unreachable",
+    }
+    case.recorder(RecorderPhase.WAITING, earlier_unknown=True).decide()
+    assert case.decide().status["phase"] == "Recording", "it has only just begun"
+    after = case.recorder(RecorderPhase.WAITING, earlier_unknown=True, **away).decide().status
+    for word in ("recordingDuration", "observedAt", "recordingStartedAt", "files"):
+        assert after[word] == before[word]
+    assert after["phase"] == "Interrupted"
+    assert after["recording"] is False
+    succeeded, reachable = case.condition("Succeeded"), case.condition("StorageReachable")
+    assert succeeded is not None
+    assert reachable is not None
+    assert (succeeded.status, succeeded.reason) == ("Unknown", "WaitingForStore")
+    assert (reachable.status, reachable.reason) == ("False", "Unreachable")
+    case.recorder(RECORDING, recorded_file(seconds=90)).decide()
+    assert case.decide().status["recordingDuration"] == 90
+
+
 def test_chunks_that_reach_the_store_are_told_without_an_event() -> None:
     case = running()
     assert case.word("StorageReachable") == "True/Reachable"

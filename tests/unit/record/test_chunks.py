@@ -35,7 +35,7 @@ def write(cutter: ChunkCutter, file: PlannedFile, first: int, last: int) -> list
     closed = []
     for number in range(first, last):
         file.take(frame(number))
-        closed += cutter.write(file, frame(number))
+        closed += cutter.write(file, [frame(number)])
     return closed
 
 
@@ -61,7 +61,7 @@ def test_a_chunk_ends_after_six_seconds_on_any_unit(spool: Path) -> None:
 def test_a_random_access_in_the_last_third_is_preferred(spool: Path) -> None:
     cutter, file = ChunkCutter(spool / "old"), planned()
     write(cutter, file, 0, 200)
-    (closed,) = cutter.write(file, frame(200, key=True))
+    (closed,) = cutter.write(file, [frame(200, key=True)])
     assert (closed.entry.tracks[1].units, closed.entry.independent) == (200, False)
     (closed,) = cutter.close()
     assert closed.entry.independent
@@ -80,7 +80,7 @@ def test_a_chunk_whose_source_fell_silent_is_closed_by_the_clock(spool: Path) ->
 def test_a_broken_unit_is_left_out_and_counted(spool: Path) -> None:
     cutter, file = ChunkCutter(spool / "old"), planned()
     write(cutter, file, 0, 3)
-    cutter.write(file, frame(3, payload=b"x" * 9000))
+    cutter.write(file, [frame(3, payload=b"x" * 9000)])
     write(cutter, file, 4, 6)
     (closed,) = cutter.close()
     assert (closed.entry.tracks[1].units, cutter.unusable_units) == (5, 1)

@@ -50,7 +50,7 @@ class Scene:
 
     @property
     def written(self) -> list[AccessUnit]:
-        return [e.unit for e in self.effects if isinstance(e, Write)]
+        return [u for e in self.effects if isinstance(e, Write) for u in e.units]
 
     @property
     def ended(self) -> list[str | None]:
@@ -65,7 +65,7 @@ class Scene:
         return self
 
     def hear(self, record: Record | HubLost | HubBack) -> Scene:
-        return self.do(self.machine.record(record, self.now))
+        return self.do(self.machine.records([record], self.now))
 
     def format(
         self, *tracks: TrackInfo, timeline: str | None = None, stream_uid: str = ""

@@ -63,16 +63,22 @@ class ConfigWatch(Generic[C]):
         """Yields after each change of the configuration file or of any key file."""
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            signature = self._signature()
-            if signature == self._seen:
-                continue
-            self._seen = signature
-            try:
-                self.config = self._read()
-            except ConfigError as error:
-                _log.error("config_not_usable", error=str(error))
-                continue
-            yield self.config
+            if self.look():
+                yield self.config
+
+    def look(self) -> bool:
+        """Looks once; returns whether the configuration file or any key file has changed. For who
+        has a beat of its own."""
+        signature = self._signature()
+        if signature == self._seen:
+            return False
+        self._seen = signature
+        try:
+            self.config = self._read()
+        except ConfigError as error:
+            _log.error("config_not_usable", error=str(error))
+            return False
+        return True
 
     def _read(self) -> C:
         try:

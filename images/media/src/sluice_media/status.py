@@ -59,6 +59,8 @@ class StatusBoard(Generic[S]):
         # Starts at the clock, so that it also grows over restarts of the container.
         self._version = time.time_ns() // 1_000_000
         self._changed = asyncio.Event()
+        self.tick: Callable[[], None] | None = None
+        """Called before each answer: brings ticking fields up to date that nobody keeps so."""
 
     @property
     def status(self) -> S:
@@ -94,6 +96,8 @@ class StatusBoard(Generic[S]):
 
     def answer(self) -> str:
         """The status as JSON, stamped now."""
+        if self.tick is not None:
+            self.tick()
         stamp = {"version": self._version, "observed_at": datetime.now(UTC)}
         return self._status.model_copy(update=stamp).to_json()
 

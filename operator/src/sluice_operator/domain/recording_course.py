@@ -82,6 +82,8 @@ def course_of(
     end_reason = _end_reason(observed, stored, status, presence, stopped=is_stopped(spec, stored))
     if end_reason is not None:
         return _ended(end_reason, files, observed.stored, status, stored)
+    if status is not None and status.earlier_unknown:
+        return _uninformed(status, stored, files)
     if status is not None:
         return _running(status, files)
     return _unheard(observed, stored, files)
@@ -244,6 +246,21 @@ def _running(status: RecorderStatus, files: list[dict[str, Any]]) -> Course:
     )
 
 
+def _uninformed(status: RecorderStatus, stored: Stored, files: list[dict[str, Any]]) -> Course:
+    """The recorder is there, but the store has not told it what was recorded before."""
+    known, phase = stored.as_condition("Succeeded"), stored.get("phase") or "Pending"
+    if status.store_error is None:  # it has only just begun
+        condition = known or _STARTING
+        return Course(phase, bool(stored.get("recording")), condition, None, False, files, status)
+    words = "Nobody can tell what was recorded before: the store does not answer."
+    condition = Condition("Succeeded", "Unknown", "WaitingForStore", words)
+    calm = "Interrupted" if phase == "Recording" else phase
+    return Course(calm, False, condition, None, False, files, status)
+
+
+_STARTING = Condition("Succeeded", "Unknown", "Starting", "The recorder is starting.")
+
+
 def _unheard(observed: ObservedRecording, stored: Stored, files: list[dict[str, Any]]) -> Course:
     known, phase = stored.as_condition("Succeeded"), stored.get("phase")
     if known is not None and phase:
@@ -254,5 +271,4 @@ def _unheard(observed: ObservedRecording, stored: Stored, files: list[dict[str, 
             stale = Condition("Succeeded", "Unknown", "Stale", words)
             calm = "Interrupted" if phase == "Recording" else phase
             return Course(calm, False, stale, None, False, files)
-    starting = Condition("Succeeded", "Unknown", "Starting", "The recorder is starting.")
-    return Course("Pending", False, starting, None, False, files)
+    return Course("Pending", False, _STARTING, None, False, files)

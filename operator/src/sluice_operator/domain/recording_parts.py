@@ -165,7 +165,7 @@ def status_of(
     recorder = course.from_recorder
     duration, observed_at = stored.get("recordingDuration"), stored.get("observedAt")
     started_at = stored.get("recordingStartedAt")
-    if recorder is not None:
+    if recorder is not None and not recorder.earlier_unknown:
         duration = round(recorder.recording_duration, 3)
         observed_at = utc_text(recorder.observed_at)
         if recorder.recording_started_at is not None:

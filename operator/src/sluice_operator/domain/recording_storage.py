@@ -41,7 +41,7 @@ def _reachable(observed: ObservedRecording, stored: Stored, course: Course) -> C
     if recorder.store_error:
         reason = recorder.store_error_reason or "Unreachable"
         return Condition(_REACHABLE, "False", reason, _trouble(recorder))
-    if recorder.phase is RecorderPhase.WAITING:
+    if recorder.phase is RecorderPhase.WAITING or recorder.earlier_unknown:
         return None
     return Condition(_REACHABLE, "True", "Reachable", "What is recorded reaches the store.")
 

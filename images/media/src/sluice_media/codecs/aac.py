@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from sluice_media.codecs.bits import BitReader
 from sluice_media.codecs.errors import CodecError
 
-__all__ = ["ADTS_HEADER_BYTES", "AacConfig", "adts_header", "parse_asc"]
+__all__ = [
+    "ADTS_HEADER_BYTES",
+    "AacConfig",
+    "adts_base",
+    "adts_frame_header",
+    "adts_header",
+    "parse_asc",
+]
 
 ADTS_HEADER_BYTES = 7
 _ADTS_MAX_FRAME_BYTES = (1 << 13) - 1
@@ -98,6 +105,12 @@ def adts_header(config: AacConfig, payload_len: int) -> bytes:
     sample rates without an index, channels described by a program config element, frames above
     8184 bytes.
     """
+    return adts_frame_header(adts_base(config), payload_len)
+
+
+def adts_base(config: AacConfig) -> int:
+    """What the headers of all frames have in common, for :func:`adts_frame_header`. Raises
+    CodecError."""
     if not 1 <= config.object_type <= 4:
         raise CodecError(f"ADTS cannot carry audio object type {config.object_type}")
     if config.sample_rate not in _SAMPLE_RATES:
@@ -106,16 +119,19 @@ def adts_header(config: AacConfig, payload_len: int) -> bytes:
         raise CodecError(
             f"ADTS cannot carry AAC channel configuration {config.channel_configuration}"
         )
-    frame_bytes = payload_len + ADTS_HEADER_BYTES
-    if payload_len < 0 or frame_bytes > _ADTS_MAX_FRAME_BYTES:
-        raise CodecError(f"an AAC frame of {payload_len} bytes does not fit ADTS")
     header = 0xFFF1 << 40  # syncword, MPEG-4, layer 0, no CRC
     header |= (config.object_type - 1) << 38
     header |= _SAMPLE_RATES.index(config.sample_rate) << 34
     header |= config.channel_configuration << 30
-    header |= frame_bytes << 13
-    header |= 0x7FF << 2  # buffer fullness: variable bit rate; one raw data block
-    return header.to_bytes(ADTS_HEADER_BYTES, "big")
+    return header | 0x7FF << 2  # buffer fullness: variable bit rate; one raw data block
+
+
+def adts_frame_header(base: int, payload_len: int) -> bytes:
+    """:func:`adts_header`, with the configuration's part made before. Raises CodecError."""
+    frame_bytes = payload_len + ADTS_HEADER_BYTES
+    if payload_len < 0 or frame_bytes > _ADTS_MAX_FRAME_BYTES:
+        raise CodecError(f"an AAC frame of {payload_len} bytes does not fit ADTS")
+    return (base | frame_bytes << 13).to_bytes(ADTS_HEADER_BYTES, "big")
 
 
 def _object_type(bits: BitReader) -> int:

@@ -206,6 +206,9 @@ class RecorderPhase(StrEnum):
 class RecorderStatus(PodStatus):
     role: Literal["record"] = "record"
     phase: RecorderPhase = RecorderPhase.WAITING
+    earlier_unknown: bool = False
+    """The recorder could not learn yet what was recorded before it began: phase, durations and
+    files say nothing; ``store_error`` says why."""
     end_reason: str | None = None
     """With Done: Stopped, StreamEnded, TooShort, MaxDurationReached, StorageLimit, or NoSpace: the
     store was full before anything was recorded."""

@@ -79,14 +79,13 @@ class _NalElementary:
 class _AdtsElementary:
     """AAC: a header before each frame."""
 
-    __slots__ = ("_config",)
+    __slots__ = ("_base",)
 
     def __init__(self, track_format: TrackFormat) -> None:
-        self._config = aac.parse_asc(track_format.config)
-        aac.adts_header(self._config, 0)  # refuse now what no frame could be carried for
+        self._base = aac.adts_base(aac.parse_asc(track_format.config))
 
     def pieces(self, payload: bytes, random_access: bool) -> list[bytes | memoryview]:
-        return [aac.adts_header(self._config, len(payload)), payload]
+        return [aac.adts_frame_header(self._base, len(payload)), payload]
 
 
 def elementary(track_format: TrackFormat) -> Elementary:

@@ -84,7 +84,7 @@ class TsMuxer:
         pieces = stream.elementary.pieces(unit.payload, random_access)
         size = sum(map(len, pieces))
         pes = b"".join((pes_header(stream.stream_id, unit.pts, unit.dts, size), *pieces))
-        parts: list[bytes] = []
+        parts: list[bytes | bytearray] = []
         if with_psi or (random_access and stream.is_video) or self._psi_is_due(unit.dts):
             parts.append(self._psi[self._psi_counter])
             self._psi_counter = (self._psi_counter + 1) & 0xF

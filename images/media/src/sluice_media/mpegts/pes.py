@@ -5,11 +5,14 @@ Source: ISO/IEC 13818-1:2019, clause 2.4.3.6 and 2.4.3.7. Times are coded modulo
 
 from __future__ import annotations
 
+from struct import Struct
+
 __all__ = ["VIDEO_STREAM_ID", "audio_stream_id", "pes_header"]
 
 VIDEO_STREAM_ID = 0xE0
 _FIRST_AUDIO_STREAM_ID = 0xC0
-_START_CODE = b"\x00\x00\x01"
+_START_CODE = 0x00000100
+_HEAD = Struct("!IHBBB")
 _MAX_PACKET_LENGTH = 0xFFFF
 _TIMESTAMP_MASK = (1 << 33) - 1
 _PTS_ONLY = 0x2
@@ -35,15 +38,9 @@ def pes_header(stream_id: int, pts_90khz: int, dts_90khz: int, payload_bytes: in
     packet_length = 3 + len(times) + payload_bytes
     if packet_length > _MAX_PACKET_LENGTH:
         packet_length = 0
-    return b"".join(
-        (
-            _START_CODE,
-            bytes((stream_id,)),
-            packet_length.to_bytes(2, "big"),
-            bytes((0x84, flags, len(times))),  # data_alignment_indicator
-            times,
-        )
-    )
+    # 0x84: data_alignment_indicator
+    start = _START_CODE | stream_id
+    return _HEAD.pack(start, packet_length, 0x84, flags, len(times)) + times
 
 
 def _timestamp(prefix: int, time_90khz: int) -> bytes:

@@ -6,6 +6,7 @@ about those of other tracks: they may still come.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sluice_media.record.plan import PlannedFile, utc_of
@@ -19,6 +20,8 @@ STOP_MAX_SECONDS = 90.0
 """After a stop: longer than any catching up out of a ring of 60 s."""
 STOP_IDLE_SECONDS = 10.0
 """After a stop before anything was recorded: how long a hub may take to answer."""
+LIMIT_SILENCE_SECONDS = 1.0
+"""At the longest duration: no unit for so long means that no track has anything to come."""
 TRACK_SKEW_TICKS = TICKS_PER_SECOND
 
 
@@ -60,9 +63,14 @@ class DurationLimit:
         self._beyond: set[int] = set()
         self._is_far_beyond = False
 
-    def takes(self, file: PlannedFile, unit: AccessUnit, seconds_left: float) -> bool:
-        """``seconds_left``: what files before this one leave of the limit."""
-        beyond = unit.dts - file.first_dts - round(seconds_left * TICKS_PER_SECOND)
+    def takes(
+        self, files: Sequence[PlannedFile], unit: AccessUnit, longest_seconds: float | None
+    ) -> bool:
+        """``files``: of the Recording, that of the unit last."""
+        if longest_seconds is None:
+            return True
+        seconds_left = longest_seconds - sum(file.duration_seconds for file in files[:-1])
+        beyond = unit.dts - files[-1].first_dts - round(seconds_left * TICKS_PER_SECOND)
         if beyond < 0:
             return True
         self._beyond.add(unit.track)
@@ -72,3 +80,18 @@ class DurationLimit:
     def is_reached(self, file: PlannedFile) -> bool:
         """Whether no track has anything to come before the limit."""
         return self._is_far_beyond or self._beyond >= file.last_dts.keys()
+
+    @staticmethod
+    def is_behind(
+        files: Sequence[PlannedFile],
+        longest_seconds: float | None,
+        *,
+        has_file: bool,
+        silent_seconds: float,
+    ) -> bool:
+        """Whether everything before the limit is there, as far as it comes."""
+        if longest_seconds is None or not files:
+            return False
+        if sum(file.duration_seconds for file in files) < longest_seconds - 0.001:
+            return False
+        return not has_file or silent_seconds >= LIMIT_SILENCE_SECONDS

@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,9 +33,10 @@ from sluice_media.units import TICKS_PER_SECOND, AccessUnit, UnitFlags
 __all__ = ["ChunkCutter", "ClosedChunk", "index_path", "read_spooled"]
 
 CHUNK_SECONDS = 6
-CHUNK_PREFERRED_SECONDS = 4
+CHUNK_TICKS = CHUNK_SECONDS * TICKS_PER_SECOND
+CHUNK_PREFERRED_TICKS = 4 * TICKS_PER_SECOND
 JOINT_SECONDS = 1
-FLUSH_BYTES = 256 << 10
+FLUSH_BYTES = 1 << 20
 FLUSH_SECONDS = 0.2
 
 _log = structlog.get_logger(__name__)
@@ -139,22 +140,24 @@ class _OpenChunk:
         self._index.write(b'{"chunk":' + self.entry().to_json().encode() + b"}\n")
 
     def entry(self) -> ChunkEntry:
-        return ChunkEntry(
+        # Without validation: these values are our own, and this is written with every batch.
+        spans = self._spans
+        return ChunkEntry.model_construct(
             name=self.path.name,
-            first_dts=min(span.first_dts for span in self._spans.values()),
-            end_dts=max(span.end_dts for span in self._spans.values()),
+            first_dts=min(span.first_dts for span in spans.values()),
+            end_dts=max(span.end_dts for span in spans.values()),
             size_bytes=self.size,
             sha256=self._sha.copy().hexdigest(),
             independent=self.independent,
             last_utc=utc_of(self._last),
             tracks={
-                track: TrackSpan(
+                track: TrackSpan.model_construct(
                     units=span.units,
                     first_dts=span.first_dts,
                     last_dts=span.last_dts,
                     end_dts=span.end_dts,
                 )
-                for track, span in self._spans.items()
+                for track, span in spans.items()
             },
         )
 
@@ -195,25 +198,28 @@ class ChunkCutter:
     def open_bytes(self) -> int:
         return self._open.size if self._open is not None else 0
 
-    def write(self, file: PlannedFile, unit: AccessUnit) -> list[ClosedChunk]:
-        """Takes a unit; returns the chunk that it ended, if it did."""
+    def write(self, file: PlannedFile, units: Iterable[AccessUnit]) -> list[ClosedChunk]:
+        """Takes units; returns the chunks that they ended."""
         closed: list[ClosedChunk] = []
-        if self._open is not None and (self._file is not file or self._is_full(unit)):
-            closed = self.close()
-        if self._muxer is None or self._muxer_file is not file:
-            self._muxer, self._muxer_file = _Muxer(file.tracks), file
-        try:
-            data = self._muxer.write(unit, with_psi=self._open is None)
-        except CodecError as broken:
-            self.unusable_units += 1
-            _log.warning("unit_not_usable", track=unit.track, dts=unit.dts, error=str(broken))
-            return closed
-        if self._open is None:
+        if self._file is not file:
+            closed += self.close()
             self._file = file
-            path = self._folder / chunk_name(file.index, self._sequence)
-            self._sequence += 1
-            self._open = _OpenChunk(path, unit, file.entry(), self._clock())
-        self._open.add(unit, data)
+        for unit in units:
+            if self._open is not None and self._is_full(self._open, unit):
+                closed += self.close()
+            if self._muxer is None or self._muxer_file is not file:
+                self._muxer, self._muxer_file = _Muxer(file.tracks), file
+            try:
+                data = self._muxer.write(unit, with_psi=self._open is None)
+            except CodecError as broken:
+                self.unusable_units += 1
+                _log.warning("unit_not_usable", track=unit.track, dts=unit.dts, error=str(broken))
+                continue
+            if self._open is None:
+                path = self._folder / chunk_name(file.index, self._sequence)
+                self._sequence += 1
+                self._open = _OpenChunk(path, unit, file.entry(), self._clock())
+            self._open.add(unit, data)
         return closed
 
     def changed(self, file: PlannedFile, *, tracks: bool) -> None:
@@ -263,11 +269,11 @@ class ChunkCutter:
         self._open = None
         return [ClosedChunk(chunk.path, file.entry(), chunk.entry())]
 
-    def _is_full(self, unit: AccessUnit) -> bool:
-        assert self._open is not None
-        length = unit.dts - self._open.first_dts
-        limit = CHUNK_PREFERRED_SECONDS if unit.is_random_access else CHUNK_SECONDS
-        return length >= limit * TICKS_PER_SECOND
+    @staticmethod
+    def _is_full(chunk: _OpenChunk, unit: AccessUnit) -> bool:
+        length = unit.dts - chunk.first_dts
+        limit = CHUNK_PREFERRED_TICKS if unit.is_random_access else CHUNK_TICKS
+        return length >= limit
 
 
 def read_spooled(chunk: Path) -> ClosedChunk | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sluice_media.contract import RecorderConfig
 from sluice_media.record.plan import PlannedFile
@@ -36,9 +37,10 @@ class Rules:
     session_started_at: datetime | None = None
     """Set: the Recording is of this one session, and ends with it."""
 
-    @property
-    def rearms_for_seconds(self) -> float:
-        return self.rearm_seconds if self.session_started_at is None else 0.0
+    def rearms_until(self, ended_at: datetime) -> datetime:
+        """When nobody need come back any more, after a file that ended then."""
+        for_seconds = self.rearm_seconds if self.session_started_at is None else 0.0
+        return ended_at + timedelta(seconds=for_seconds)
 
     def is_its_session(self, started_at: datetime) -> bool:
         """Whether content of the session that began then may be in the Recording. Who passes a
@@ -68,12 +70,11 @@ class BeginFile:
     file: PlannedFile
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class Write:
-    """Not frozen for the sake of speed: one for each unit."""
-
     file: PlannedFile
-    unit: AccessUnit
+    units: Sequence[AccessUnit]
+    """One or more."""
 
 
 @dataclass(slots=True, frozen=True)

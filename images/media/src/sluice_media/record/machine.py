@@ -10,8 +10,8 @@ call.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from sluice_media.contract import (
     RecorderPhase,
@@ -43,8 +43,6 @@ HUB_GRACE_SECONDS = 60.0
 """Beyond the resume window: how long a file waits for a hub that is gone."""
 HUB_SILENCE_SECONDS = 2.0
 """A hub gone for so long delivers nothing: Interrupted."""
-LIMIT_SILENCE_SECONDS = 1.0
-"""At the longest duration: no unit for so long means that no track has anything to come."""
 LATE_TRACK_SECONDS = 30
 """A track that appears so soon belongs to the same file; the finaliser probes that far."""
 HOLE_SECONDS = 1
@@ -77,7 +75,7 @@ class RecorderMachine:
         self._rearm_at: datetime | None = None
         self._silent = self._hub_gone = False
         if self.files and self._file is None:
-            self._rearm_at = self._rearm_from(self.files[-1].ended_at or now)
+            self._rearm_at = self.rules.rearms_until(self.files[-1].ended_at or now)
 
     # ------------------------------------------------------------------ what is seen from outside
 
@@ -147,15 +145,36 @@ class RecorderMachine:
         wait_seconds = self.rules.resume_window_seconds + HUB_GRACE_SECONDS
         if self._stop is not None and self._stop_is_due(now):
             yield from self._finish("Stopped", now)
-        elif self._limit_is_behind(now):
+        elif self._limit.is_behind(
+            self.files,
+            self.rules.max_duration_seconds,
+            has_file=self._file is not None,
+            silent_seconds=(now - self._unit_at).total_seconds(),
+        ):
             yield from self._finish("MaxDurationReached", now)
         elif self._file is not None and lost_seconds >= wait_seconds:
             yield from self._end_file("TimelineLost", self._file.last_utc or now)
         if self._rearm_is_over(now, lost_seconds) or self._session_is_unknown(now):
             yield from self._finish("StreamEnded", now)
 
-    def record(self, record: Record | HubLost | HubBack, now: datetime) -> Iterator[Effect]:
-        """The next record of the timeline, or news of the connection."""
+    def records(
+        self, records: Sequence[Record | HubLost | HubBack], now: datetime
+    ) -> Iterator[Effect]:
+        """The next records of the timeline, and news of the connection."""
+        at = 0
+        while at < len(records):
+            if (file := self._steady_file()) is not None:
+                taken = self._taken.setdefault(file.timeline, {})
+                run = file.take_run(records, at, taken, self.rules.split_seconds)
+                if run:
+                    self._lost_at, self._session, self._unit_at = None, True, now
+                    at += len(run)
+                    yield Write(file, run)
+                    continue
+            yield from self._record(records[at], now)
+            at += 1
+
+    def _record(self, record: Record | HubLost | HubBack, now: datetime) -> Iterator[Effect]:
         if self.finished is not None:
             return
         match record:
@@ -199,14 +218,15 @@ class RecorderMachine:
         if self._file is None:
             yield from self._begin_at(unit, form, now)
             return
-        if not self._limit_takes(self._file, unit):
+        if not self._limit.takes(self.files, unit, self.rules.max_duration_seconds):
             if self._limit.is_reached(self._file):
                 yield from self._finish("MaxDurationReached", now)
             return
         if self._continuing:
-            if not self._continues(unit):
+            has_hole = self._file.end_dts + HOLE_SECONDS * TICKS_PER_SECOND < unit.dts
+            if has_hole and not unit.is_random_access:
                 return
-            if self._file.end_dts + HOLE_SECONDS * TICKS_PER_SECOND < unit.dts:
+            if has_hole:
                 yield from self._note_hole(self._file, unit)
             self._continuing = False
         yield self._write(self._file, unit)
@@ -234,7 +254,7 @@ class RecorderMachine:
             yield from self._end_file(reason, file.last_utc or now)
         elif form.tracks == file.tracks:
             return
-        elif grows(file.tracks, form.tracks) and self._is_young(file):
+        elif file.duration_seconds < LATE_TRACK_SECONDS and grows(file.tracks, form.tracks):
             file.tracks = list(form.tracks)
             yield Changed(file, tracks=True)
         else:
@@ -289,14 +309,7 @@ class RecorderMachine:
     def _write(self, file: PlannedFile, unit: AccessUnit) -> Write:
         file.take(unit)
         self._taken.setdefault(file.timeline, {})[unit.track] = unit.dts
-        return Write(file, unit)
-
-    def _continues(self, unit: AccessUnit) -> bool:
-        """Whether writing may go on here: right behind what is held, or at a random access."""
-        assert self._file is not None
-        if unit.is_random_access:
-            return True
-        return unit.dts - self._file.end_dts <= HOLE_SECONDS * TICKS_PER_SECOND
+        return Write(file, (unit,))
 
     def _note_hole(self, file: PlannedFile, unit: AccessUnit) -> Iterator[Effect]:
         """The ring did not reach back to where the attempt before was lost."""
@@ -313,7 +326,7 @@ class RecorderMachine:
         self._file, self._continuing = None, False
         self._held.clear()
         self.transitions += 1
-        self._rearm_at = self._rearm_from(at)
+        self._rearm_at = self.rules.rearms_until(at)
         yield EndFile(file)
 
     def _finish(self, reason: str, now: datetime) -> Iterator[Effect]:
@@ -332,6 +345,15 @@ class RecorderMachine:
 
     # ------------------------------------------------------------------ questions
 
+    def _steady_file(self) -> PlannedFile | None:
+        """The open file, while units need no other decision than whether it is to be split."""
+        form = self._format
+        if form is None or self._continuing or self._stop is not None or self.finished is not None:
+            return None
+        if self.rules.max_duration_seconds is not None or self._is_foreign(form):
+            return None
+        return self._file
+
     def _is_foreign(self, form: TimelineFormat) -> bool:
         """A stream that was deleted and made anew under the same name is another stream; a
         Recording of one session takes nothing of another one."""
@@ -347,33 +369,11 @@ class RecorderMachine:
             and self._format.timeline == self._file.timeline
         )
 
-    @staticmethod
-    def _is_young(file: PlannedFile) -> bool:
-        return file.duration_seconds < LATE_TRACK_SECONDS
-
-    def _rearm_from(self, ended_at: datetime) -> datetime:
-        return ended_at + timedelta(seconds=self.rules.rearms_for_seconds)
-
     def _lag_seconds(self, now: datetime) -> float:
         """How far the content taken is behind the clock."""
         last = self._file.last_utc if self._file is not None else None
         reference = last or (None if self.files else self.rules.created_at)
         return 0.0 if reference is None else max(0.0, (now - reference).total_seconds())
-
-    def _limit_takes(self, file: PlannedFile, unit: AccessUnit) -> bool:
-        longest = self.rules.max_duration_seconds
-        if longest is None:
-            return True
-        before = self.duration_seconds - file.duration_seconds
-        return self._limit.takes(file, unit, longest - before)
-
-    def _limit_is_behind(self, now: datetime) -> bool:
-        """Whether everything before the longest duration is there, as far as it comes."""
-        longest = self.rules.max_duration_seconds
-        if longest is None or not self.files or self.duration_seconds < longest - 0.001:
-            return False
-        silent_seconds = (now - self._unit_at).total_seconds()
-        return self._file is None or silent_seconds >= LIMIT_SILENCE_SECONDS
 
     def _session_is_unknown(self, now: datetime) -> bool:
         """Nothing was recorded, and the hub holds nothing of the session: also not a little later,

@@ -6,9 +6,10 @@ Pure bookkeeping for :mod:`.machine`; the clock is passed in.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import cast
 
 from sluice_media.contract import TimelineAnchor, TimelineGap, TrackInfo
 from sluice_media.record.journal import FileEntry, GapEntry
@@ -73,6 +74,29 @@ class PlannedFile:
         self.last_dts[unit.track] = unit.dts
         self.end_dts = max(self.end_dts, unit.dts + step)
         self.last_utc_us = unit.utc_us
+
+    def take_run(
+        self,
+        records: Sequence[object],
+        at: int,
+        taken: dict[int, int],
+        split_seconds: float,
+    ) -> Sequence[AccessUnit]:
+        """Takes the units in ``records[at:]`` up to the first record that asks for a decision: no
+        unit, one that was taken already, or the first one of the next file. ``taken``: track -> DTS
+        of the last unit of the timeline; brought up to date."""
+        end = at
+        split_dts = self.first_dts + split_seconds * TICKS_PER_SECOND
+        for unit in itertools.islice(records, at, None):
+            if type(unit) is not AccessUnit:
+                break
+            dts, track = unit.dts, unit.track
+            if dts <= taken.get(track, dts - 1) or (dts >= split_dts and unit.is_random_access):
+                break
+            taken[track] = dts
+            self.take(unit)
+            end += 1
+        return cast("Sequence[AccessUnit]", records[at:end])
 
     def splits_at(self, unit: AccessUnit, split_seconds: float) -> bool:
         """Whether the file is so long that this unit begins the next one."""

@@ -27,6 +27,7 @@ from sluice_media.contract import (
     RecorderStatus,
     TimelineGap,
 )
+from sluice_media.record.beat import next_beat
 from sluice_media.record.chunks import ChunkCutter, ClosedChunk
 from sluice_media.record.effects import (
     BeginFile,
@@ -41,6 +42,7 @@ from sluice_media.record.effects import (
 from sluice_media.record.fence import Fence, begin_behind
 from sluice_media.record.headroom import Headroom
 from sluice_media.record.journal import Completion
+from sluice_media.record.ledger import Ledger
 from sluice_media.record.live_playlists import LivePlaylists
 from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.metrics import RecordMetrics
@@ -59,9 +61,6 @@ from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["Outcome", "Recorder"]
 
-TICK_SECONDS = 0.25
-_GATHER_SECONDS = 0.15
-PUBLISH_SECONDS = 0.5
 FLUSH_ON_TERM_SECONDS = 15.0
 _log = structlog.get_logger(__name__)
 
@@ -93,6 +92,7 @@ class Recorder:
         attempt: str,
         recovered: Recovered,
         hub_port: int,
+        ledger: Ledger | None = None,
         metrics: RecordMetrics | None = None,
         spool_fault: SpoolFault | None = None,
         clock: Callable[[], datetime] = _utc_now,
@@ -127,6 +127,7 @@ class Recorder:
             on_unreadable=self._on_unreadable,
             playlists=self._playlists,
             fence=self.fence,
+            ledger=ledger,
         )
         self._uploader.put(Present(), *recovered.adopted)
         self._uploader.put(*(FileClosed(file.entry()) for file in self._restored.unclosed))
@@ -137,10 +138,12 @@ class Recorder:
             fence=self.fence,
             headroom=self._headroom,
             uploader=self._uploader,
+            store_is_away=recovered.store_is_away,
         )
         self._add_gauges()
         self._durable_dts: dict[str, dict[int, int]] = {}
         self._finished = asyncio.Event()
+        self._said: object = None
         self._reader: TimelineReader | None = None
 
     def _add_gauges(self) -> None:
@@ -155,11 +158,15 @@ class Recorder:
         """Records until the Recording is over, ``terminate`` is set, or it cannot go on."""
         # The uploader has a group of its own: it must outlive the tasks that feed it.
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as outer:
-            helpers = [
-                outer.create_task(self._uploader.run()),
-                outer.create_task(self._publish_forever()),
-            ]
-            outcome = await self._conclude(await self._record(session, terminate), terminate)
+            helpers = [outer.create_task(self._uploader.run())]
+            self._board.tick = self._publish
+            self._publish()
+            try:
+                outcome = await self._record(session, terminate)
+                helpers.append(outer.create_task(self._publish_forever()))
+                outcome = await self._conclude(outcome, terminate)
+            finally:
+                self._board.tick = None
             for helper in helpers:
                 helper.cancel()
         if outcome is Outcome.DONE:
@@ -195,7 +202,6 @@ class Recorder:
                 self._apply_config(self._watch.config)
                 workers = [
                     tasks.create_task(self._read(self._reader)),
-                    tasks.create_task(self._follow_config()),
                     tasks.create_task(self._tick()),
                     tasks.create_task(self._upkeep.keep_head()),
                     tasks.create_task(self._upkeep.keep_fence()),
@@ -238,28 +244,34 @@ class Recorder:
                 await uploader.room()
                 machine.resumed(clock())
             now = clock()
-            for record in batch:
-                apply(machine.record(record, now))
+            apply(machine.records(batch, now))
             self._put(self._cutter.tend())
             self._look_for_room()
 
-    async def _follow_config(self) -> None:
-        async for config in self._watch.changes():
-            self._apply_config(config)
-
     async def _tick(self) -> None:
         while True:
-            await asyncio.sleep(TICK_SECONDS)
+            await next_beat()
+            if self._watch.look():
+                self._apply_config(self._watch.config)
             now = self._clock()
             if not self._uploader.has_room:
                 self._machine.resumed(now)  # it is us who are silent
             self._apply(self._machine.tick(now))
             self._look_for_room()
             self._put(self._cutter.tend())
+            self._publish_news()
 
     async def _publish_forever(self) -> None:
         while True:
-            await asyncio.sleep(PUBLISH_SECONDS)
+            await next_beat()
+            self._publish_news()
+
+    def _publish_news(self) -> None:
+        """Says what wakes whoever asks; what ticks is brought up to date when somebody asks."""
+        error = self.spool_fault or self._uploader.error
+        words = (self._machine.phase, self._machine.transitions, str(error))
+        if words != self._said:
+            self._said = words
             self._publish()
 
     async def _on_durable(self, chunk: ClosedChunk) -> None:
@@ -289,6 +301,7 @@ class Recorder:
 
     def _apply_config(self, config: RecorderConfig) -> None:
         now = self._clock()
+        self._upkeep.configured()
         self._machine.rules = rules_of(config, self._machine.rules)
         missing = None
         if self._watch.key(HUB_TOKEN_FILE) is None:
@@ -303,9 +316,8 @@ class Recorder:
         transition = False
         for effect in effects:
             match effect:
-                case Write(file=file, unit=unit):
-                    if closed := self._cutter.write(file, unit):
-                        self._put(closed)
+                case Write(file=file, units=units):
+                    self._put(self._cutter.write(file, units))
                 case BeginFile(file=file):
                     transition = True
                     _log.info("file_begins", index=file.index, timeline=file.timeline)
@@ -329,8 +341,8 @@ class Recorder:
             self._publish()
 
     def _look_for_room(self) -> None:
-        is_full = self._headroom.is_full(self._unstored_bytes)
-        self._apply(self._machine.store_is_full(self._clock(), full=is_full))
+        full = self._headroom.is_full(self._unstored_bytes)
+        self._apply(self._machine.store_is_full(self._clock(), full=full))
 
     def _put(self, chunks: list[ClosedChunk]) -> None:
         for chunk in chunks:
@@ -363,9 +375,9 @@ class Recorder:
         phase = phase or self._machine.phase
         self._metrics.phase(phase)
         error = self.spool_fault or self._uploader.error
-        config = self._watch.config
+        uid = self._watch.config.uid
         self._board.update(
-            **recorder_words(self._machine, phase, config.uid, self._original_uri),
+            **recorder_words(self._machine, phase, uid, self._original_uri),
             pending_bytes=self._unstored_bytes,
             store_error=str(error) if error is not None else None,
             store_error_reason=error.reason if error is not None else None,

@@ -45,8 +45,14 @@ class Recovered:
     adopted: list[ClosedChunk] = field(default_factory=list)
     """Chunks to be stored by this attempt, in order; they lie in its own spool folder."""
     stop_requested_at: datetime | None = None
-    attempts_began: list[datetime] = field(default_factory=list)
-    """Of all attempts that have a journal."""
+    store_is_away: bool = False
+    """It was read from what this pod knows of the store."""
+    journals: list[Journal] = field(default_factory=list)
+    """Of all attempts that have one."""
+
+    @property
+    def attempts_began(self) -> list[datetime]:
+        return [journal.started_at for journal in self.journals]
 
 
 async def load_journals(target: Target, prefix: str) -> list[Journal]:
@@ -109,7 +115,7 @@ async def recover(target: Target, prefix: str, spool: Path, attempt: str) -> Rec
     found.merged = merge([*journals, *_as_journals(found.adopted, attempt, journals)])
     stops = [j.stop_requested_at for j in journals if j.stop_requested_at is not None]
     found.stop_requested_at = min(stops, default=None)
-    found.attempts_began = [journal.started_at for journal in journals]
+    found.journals = journals
     return found
 
 

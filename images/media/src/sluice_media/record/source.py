@@ -6,13 +6,12 @@ import aiohttp
 
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig
+from sluice_media.record.beat import next_beat
 from sluice_media.record.plan import Restored
 from sluice_media.timeline.reader import Position, TimelineReader
 
 __all__ = ["open_timeline"]
 
-GATHER_SECONDS = 0.15
-"""The recorder may be late by so much, and wakes up less often for it."""
 _GOES_ON = frozenset({None, "Split", "ParametersChanged"})
 """Why a file ended on a timeline that goes on."""
 
@@ -44,5 +43,5 @@ def open_timeline(
         since=since,
         session_started_at=config.session_started_at,
         start=start,
-        gather_seconds=GATHER_SECONDS,
+        beat=next_beat,
     )

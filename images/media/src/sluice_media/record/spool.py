@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SpoolFault", "wait_for_spool"]
+__all__ = ["SpoolFault", "held_bytes", "wait_for_spool"]
 
 PROBE_SECONDS = 1.0
 PROBE_BYTES = 1 << 20
@@ -37,6 +38,15 @@ class SpoolFault:
         number = error.errno if isinstance(error, OSError) else None
         unknown = ("SpoolFailed", "the recorder's own disk cannot be written")
         return cls(*_WORDS.get(number or 0, unknown))
+
+
+def held_bytes(folder: Path) -> int:
+    """What chunks in the folders of attempts take. A chunk that goes meanwhile does not count."""
+    total = 0
+    for chunk in folder.glob("*/*.ts"):
+        with contextlib.suppress(OSError):
+            total += chunk.stat().st_size
+    return total
 
 
 async def wait_for_spool(folder: Path) -> None:

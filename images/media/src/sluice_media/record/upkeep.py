@@ -42,27 +42,42 @@ class Upkeep:
         fence: Fence,
         headroom: Headroom,
         uploader: Uploader,
+        store_is_away: bool = False,
     ) -> None:
-        """``head``: as it is in the store."""
+        """``head``: as it is in the store. ``store_is_away``: nobody waits for a look at it."""
         self._target = target
         self._config = config
         self._head = head
         self._fence = fence
         self._headroom = headroom
         self._uploader = uploader
+        self._store_is_away = store_is_away
+        self._configured = asyncio.Event()
+
+    def configured(self) -> None:
+        """The configuration is another one."""
+        self._configured.set()
 
     async def keep_head(self) -> None:
         """Keeps ``recording.json`` as the configuration has it."""
         while True:
-            config = self._config()
-            head = recording_head(config, self._head)
-            if head != self._head:
-                try:
-                    await self._target.put(head_key(config.prefix), head.to_json().encode())
-                    self._head = head
-                except TargetError as error:
-                    _log.warning("head_not_stored", reason=error.reason)
-            await asyncio.sleep(HEAD_SECONDS)
+            self._configured.clear()
+            if await self._store_head(self._config()):
+                await self._configured.wait()
+            else:
+                await asyncio.sleep(HEAD_SECONDS)
+
+    async def _store_head(self, config: RecorderConfig) -> bool:
+        head = recording_head(config, self._head)
+        if head == self._head:
+            return True
+        try:
+            await self._target.put(head_key(config.prefix), head.to_json().encode())
+        except TargetError as error:
+            _log.warning("head_not_stored", reason=error.reason)
+            return False
+        self._head = head
+        return True
 
     async def keep_fence(self) -> None:
         """Tells the uploader when another attempt is in charge, and others that we are here."""
@@ -82,6 +97,8 @@ class Upkeep:
                 self._uploader.put(Present())
 
     async def first_look(self) -> None:
+        if self._store_is_away:
+            return
         try:
             async with asyncio.timeout(FIRST_LOOK_SECONDS):
                 await self._headroom.refresh()

@@ -7,6 +7,7 @@ is put, and only then the chunk leaves the spool and the hub hears that its unit
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ import structlog
 from sluice_media.record.chunks import ClosedChunk, index_path
 from sluice_media.record.fence import Fence, Verdict
 from sluice_media.record.journal import Completion, FileEntry
+from sluice_media.record.ledger import Ledger
 from sluice_media.record.live_playlists import LivePlaylists
 from sluice_media.record.segments import SegmentedJournal
 from sluice_media.store.keys import chunk_key, done_key, journal_segment_key
@@ -69,9 +71,11 @@ class Uploader:
         on_unreadable: Callable[[ClosedChunk], None] = lambda chunk: None,
         playlists: LivePlaylists | None = None,
         fence: Fence | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """``on_unreadable``: of a chunk that the spool's disk does not give back; it is given up.
-        ``fence``: asked before the Recording is said to be over."""
+        ``fence``: asked before the Recording is said to be over. ``ledger``: hears what the store
+        has taken of the journal."""
         self._target = target
         self._prefix = prefix
         self._journal = journal
@@ -81,6 +85,7 @@ class Uploader:
         self._on_unreadable = on_unreadable
         self._playlists = playlists or LivePlaylists(prefix, journal.attempt)
         self._fence = fence
+        self._ledger = ledger
         self._items: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -174,7 +179,7 @@ class Uploader:
             case ClosedChunk(path=path, file=file, entry=entry):
                 key = chunk_key(self._prefix, self._journal.attempt, entry.name)
                 # Gone: it is stored and named, only the caller was interrupted.
-                if await asyncio.to_thread(path.exists):
+                with contextlib.suppress(FileNotFoundError):
                     await self._target.put_file(key, path, entry.size_bytes, entry.sha256)
                 self._journal.note_chunk(file, entry)
                 await self._put_journal()
@@ -202,7 +207,10 @@ class Uploader:
     async def _put_journal(self) -> None:
         journal = self._journal
         key = journal_segment_key(self._prefix, journal.attempt, journal.number)
-        await self._target.put(key, journal.segment(datetime.now(UTC)).to_json().encode())
+        segment = journal.segment(datetime.now(UTC)).to_json().encode()
+        await self._target.put(key, segment)
+        if self._ledger is not None:
+            self._ledger.note(journal.attempt, journal.number, segment)
         journal.stored()
 
     async def _put_playlists(self) -> None:

@@ -25,6 +25,7 @@ def recorder_words(
     current = machine.current
     return {
         "phase": phase,
+        "earlier_unknown": False,
         "end_reason": machine.finished if phase is RecorderPhase.DONE else None,
         "recording_started_at": machine.started_at,
         "recording_duration": round(machine.duration_seconds, 3),

@@ -27,10 +27,11 @@ from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig, RecorderPhase,
 from sluice_media.logs import configure_logging
 from sluice_media.record.fence import SILENT_SECONDS, STANDBY_SECONDS, Fence, Verdict
 from sluice_media.record.journal import Completion
+from sluice_media.record.ledger import Ledger
 from sluice_media.record.metrics import RecordMetrics
 from sluice_media.record.recorder import Outcome, Recorder
 from sluice_media.record.recover import Recovered, recover
-from sluice_media.record.spool import SpoolFault
+from sluice_media.record.spool import SpoolFault, held_bytes
 from sluice_media.record.words import TICKING
 from sluice_media.settings import PodSettings
 from sluice_media.status import StatusBoard, serve_status
@@ -43,6 +44,8 @@ NOT_DONE = 75
 _LAST_WORD_SECONDS = 2.0
 """How long the final status can be read before the process ends."""
 _RETRY_SECONDS = 1.0
+_STORE_SECONDS = 5.0
+"""So long the store may take to tell what was recorded before, when this pod knows it too."""
 _log = structlog.get_logger(__name__)
 
 
@@ -72,10 +75,17 @@ class _Worker:
         self._watch = ConfigWatch(RecorderConfig, settings.config_file, settings.keys_dir)
         self._spool: Path = settings.spool_dir / self._watch.config.uid
         self._board = StatusBoard(
-            RecorderStatus(pod_uid=settings.pod_uid, version=0, observed_at=datetime.now(UTC)),
+            RecorderStatus(
+                pod_uid=settings.pod_uid,
+                version=0,
+                observed_at=datetime.now(UTC),
+                earlier_unknown=True,
+            ),
             ticking=TICKING,
         )
         self._board.configured(self._watch.config)
+        uid, prefix = self._watch.config.uid, self._watch.config.prefix
+        self._ledger = Ledger(settings.spool_dir / f"{uid}.known", prefix)
         self._metrics = RecordMetrics()
         structlog.contextvars.bind_contextvars(recording=self._watch.config.name)
 
@@ -104,6 +114,7 @@ class _Worker:
                 attempt=prepared.attempt,
                 recovered=prepared.recovered,
                 hub_port=self._settings.hub_port,
+                ledger=self._ledger,
                 metrics=self._metrics,
                 spool_fault=fault,
             )
@@ -112,33 +123,64 @@ class _Worker:
                 return True
             fault = recorder.spool_fault
             if outcome is Outcome.OVERTAKEN:
+                self._ledger.forget()
                 await self._stand_by(recorder.fence)
             else:
                 await self._pause(_RETRY_SECONDS)
         return False
 
     async def _prepare(self) -> _Prepared | None:
-        """Reads what earlier attempts left, as often as it takes the store to answer; None when
-        the process is to go."""
+        """Reads what earlier attempts left, as often as it takes; None when the process is to
+        go."""
         while not self._terminate.is_set():
             attempt = uuid.uuid4().hex[:16]
             structlog.contextvars.bind_contextvars(attempt=attempt)
             try:
                 target = self._open_target()
                 self._spool.mkdir(parents=True, exist_ok=True)
-                prefix = self._watch.config.prefix
-                return _Prepared(
-                    target, await recover(target, prefix, self._spool, attempt), attempt
-                )
+                return _Prepared(target, await self._recover(target, attempt), attempt)
             except TargetError as error:
                 _log.warning("store_refuses", reason=error.reason, error=str(error))
-                self._board.update(store_error=str(error), store_error_reason=error.reason)
+                self._board.update(
+                    store_error=str(error),
+                    store_error_reason=error.reason,
+                    pending_bytes=await asyncio.to_thread(held_bytes, self._spool),
+                )
             except OSError as error:
                 fault = SpoolFault.of(error)
                 _log.error("spool_broken", reason=fault.reason)
                 self._board.update(store_error=str(fault), store_error_reason=fault.reason)
             await self._pause(_RETRY_SECONDS)
         return None
+
+    async def _recover(self, target: Target, attempt: str) -> Recovered:
+        """What the store has; what this pod knows of that while the store does not answer.
+
+        Raises TargetError when neither tells, and OSError."""
+        prefix = self._watch.config.prefix
+        known = self._ledger.is_usable
+        asking = asyncio.ensure_future(recover(target, prefix, self._spool, attempt))
+        try:
+            if not (await asyncio.wait((asking,), timeout=_STORE_SECONDS))[0]:
+                if known:
+                    raise TargetError("Timeout", "the store did not answer in time")
+                words = "the store has not told yet what was recorded before"
+                self._board.update(store_error=words, store_error_reason="Timeout")
+            recovered = await asking
+        except TargetError as error:
+            if not known:
+                raise
+            _log.warning("going_on_without_the_store", reason=error.reason)
+        else:
+            await asyncio.to_thread(self._ledger.learn, recovered.journals)
+            return recovered
+        finally:
+            # Not beyond this: it moves what is in the spool.
+            asking.cancel()
+            await asyncio.wait((asking,))
+        recovered = await recover(self._ledger.target(), prefix, self._spool, attempt)
+        recovered.store_is_away = True
+        return recovered
 
     def _open_target(self) -> Target:
         return open_target(self._watch.config.s3, self._settings.store_dir, self._watch.key)
@@ -174,6 +216,7 @@ class _Worker:
             end_reason=done.end_reason,
             recording_started_at=done.recording_started_at,
             recording_duration=done.duration_seconds,
+            earlier_unknown=False,
         )
 
 

@@ -144,28 +144,54 @@ class RecordCutter:
 
 
 class TimelineDecoder:
-    """Cuts a byte stream into records. ``feed()`` accepts any split of the stream."""
+    """Cuts a byte stream into records, at any split of the stream. FramingError is raised for an
+    unknown type, a record over MAX_BODY_BYTES and a body that is not what its type says."""
 
     def __init__(self) -> None:
-        self._cutter = RecordCutter()
+        self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Record]:
-        """Yields the records that are complete now.
+        """Yields the records that are complete now. What came before an error is yielded."""
+        self.append(data)
+        records: list[Record] = []
+        try:
+            self.take(records)
+        finally:
+            yield from records
 
-        Raises FramingError for an unknown type, a record over MAX_BODY_BYTES or a body that is
-        not what its type says."""
-        for type_, body in self._cutter.feed(data):
-            yield _decode(type_, body)
+    def append(self, data: bytes | memoryview) -> None:
+        self._buffer += data
+
+    def take(self, records: list[Record]) -> None:
+        """Appends the records that are complete now to ``records``, also those before an error."""
+        buffer = self._buffer
+        head, unit = RECORD_HEAD.unpack_from, UNIT_HEAD.unpack_from
+        position, size = 0, len(buffer)
+        try:
+            with memoryview(buffer) as view:
+                while size - position >= RECORD_HEAD.size:
+                    type_, length = head(buffer, position)
+                    if length > MAX_BODY_BYTES:
+                        raise FramingError(f"a record of {length} bytes is larger than any picture")
+                    start = position + RECORD_HEAD.size
+                    end = start + length
+                    if end > size:
+                        break
+                    position = end
+                    if type_ == _UNIT and length >= UNIT_HEAD.size:
+                        track, flags, dts, pts, utc_us = unit(buffer, start)
+                        payload = bytes(view[start + UNIT_HEAD.size : end])
+                        flags = _FLAGS.get(flags) or UnitFlags(flags)
+                        records.append(AccessUnit(track, dts, pts, flags, utc_us, payload))
+                    else:
+                        records.append(_decode(type_, bytes(view[start:end])))
+        finally:
+            del buffer[:position]
 
 
 def _decode(type_: int, body: bytes) -> Record:
     if type_ == _UNIT:
-        if len(body) < UNIT_HEAD.size:
-            raise FramingError("a unit shorter than its own head")
-        track, flags, dts, pts, utc_us = UNIT_HEAD.unpack_from(body)
-        return AccessUnit(
-            track, dts, pts, _FLAGS.get(flags) or UnitFlags(flags), utc_us, body[UNIT_HEAD.size :]
-        )
+        raise FramingError("a unit shorter than its own head")
     try:
         model = _MODELS[RecordType(type_)]
     except (ValueError, KeyError) as unknown:

@@ -12,7 +12,8 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -23,6 +24,7 @@ import structlog
 from pydantic import SecretStr
 
 from sluice_media.contract import TimelineAck, TimelineEnd, TimelineFormat
+from sluice_media.timeline.drained import ClosedError, RefusedError, connect
 from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
@@ -97,6 +99,10 @@ class _Pause:
                 self._transport.resume_reading()
 
 
+async def _no_beat() -> None:
+    return
+
+
 class TimelineReader:
     """Reads one stream's timeline as one reader.
 
@@ -105,7 +111,8 @@ class TimelineReader:
     at or before that moment; ``session_started_at`` for one session from its first random access
     point on; ``start`` for what follows a position. ``url`` and ``token`` are asked at each
     connect, since both can change. With ``gather_seconds`` what comes within so long is taken at
-    once: later by so much, for a fraction of the wake-ups.
+    once: later by so much, for a fraction of the wake-ups. With ``beat`` the connection is emptied
+    each time that returns, and nothing else wakes the process.
     """
 
     def __init__(
@@ -120,6 +127,7 @@ class TimelineReader:
         session_started_at: datetime | None = None,
         start: Position | None = None,
         gather_seconds: float = 0.0,
+        beat: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._session = session
         self._url = url
@@ -129,6 +137,8 @@ class TimelineReader:
         self._since = since
         self._session_started_at = session_started_at
         self._gather_seconds = gather_seconds
+        self._connection = self._streamed if beat is None else self._drained
+        self._beat = beat or _no_beat
         self._timeline = start.timeline if start else None
         self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
         self._taken_us: int | None = None
@@ -165,17 +175,17 @@ class TimelineReader:
                     if fresh:
                         yield fresh
                 why = "the hub closed the connection"
-            except aiohttp.ClientResponseError as refused:
+            except (aiohttp.ClientResponseError, RefusedError) as refused:
                 why = f"the hub answered {refused.status}"
                 if refused.status == HTTPStatus.NOT_FOUND and self._asks_for_session:
                     lost = True
                     yield [HubLost(time.monotonic(), why, session_unknown=True)]
             except TimeoutError:
                 why = "the hub went quiet"
+            except (ClosedError, FramingError) as error:
+                why = str(error)
             except (aiohttp.ClientError, OSError) as error:
                 why = f"{type(error).__name__}"
-            except FramingError as error:
-                why = str(error)
             if not lost:
                 lost = True
                 _log.info("hub_lost", why=why)
@@ -199,8 +209,30 @@ class TimelineReader:
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
 
-    async def _connection(self) -> AsyncIterator[list[Record] | None]:
+    async def _drained(self) -> AsyncIterator[list[Record] | None]:
         """One connection's records; first None, when it was accepted."""
+        async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
+            connection = await connect(self._url(), "/v1/timeline", self._query(), self._headers())
+        with closing(connection):
+            self._held_before = dict(self._taken)
+            yield None
+            heard_at = time.monotonic()
+            while True:
+                batch: list[Record] = []
+                try:
+                    more = connection.take(batch)
+                except (OSError, FramingError):
+                    yield batch  # what came before it is whole
+                    raise
+                if batch:
+                    yield batch
+                    heard_at = time.monotonic()
+                elif time.monotonic() - heard_at >= HEARTBEAT_TIMEOUT_SECONDS:
+                    raise TimeoutError
+                await (asyncio.sleep(0) if more else self._beat())
+
+    async def _streamed(self) -> AsyncIterator[list[Record] | None]:
+        """The same, with each arrival as soon as it comes."""
         timeout = aiohttp.ClientTimeout(
             total=None,
             sock_connect=_CONNECT_TIMEOUT_SECONDS,

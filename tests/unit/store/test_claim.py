@@ -1,0 +1,85 @@
+"""Objects on a claim: whole or not there, and a claim that hangs holds one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from sluice_media.store import claim as module
+from sluice_media.store.target import TargetError, open_claim
+
+
+async def test_files_and_bytes_of_any_size_arrive(tmp_path: Path) -> None:
+    target = open_claim(tmp_path / "claim")
+    for size in (0, 1, module._BLOCK_BYTES, 3 * module._BLOCK_BYTES + 5):
+        data = os.urandom(size)
+        (tmp_path / "file").write_bytes(data)
+        await target.put_file("a/b/file", tmp_path / "file")
+        await target.put("a/b/bytes", data)
+        assert await target.get("a/b/file") == data
+        assert await target.get("a/b/bytes") == data
+
+
+async def test_what_a_dead_process_left_unfinished_is_neither_listed_nor_in_the_way(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x#1").write_bytes(b"half")
+    target = open_claim(tmp_path)
+    await target.put("a/x", b"whole")
+    assert [entry.key async for entry in target.list("a")] == ["a/x"]
+    assert await target.get("a/x") == b"whole"
+
+
+async def test_a_full_claim_says_so_and_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(number: int, block: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    target = open_claim(tmp_path)
+    await target.put("a/x", b"before")
+    monkeypatch.setattr(module, "_write", full)
+    with pytest.raises(TargetError) as refused:
+        await target.put("a/x", b"after")
+    assert refused.value.reason == "NoSpace"
+    assert await target.get("a/x") == b"before"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["x"]
+
+
+async def test_a_file_that_cannot_be_read_is_no_fault_of_the_claim(tmp_path: Path) -> None:
+    target = open_claim(tmp_path / "claim")
+    with pytest.raises(FileNotFoundError):
+        await target.put_file("a/x", tmp_path / "gone", 5)
+    with pytest.raises(IsADirectoryError):
+        await target.put_file("a/x", tmp_path, 5)
+    assert not (tmp_path / "claim/a/x").exists()
+
+
+async def test_a_claim_that_hangs_times_out_and_others_threads_are_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = threading.Event()
+
+    def hang(folder: Path) -> None:
+        hangs.wait(30)
+
+    target = open_claim(tmp_path)
+    monkeypatch.setattr(target._patience, "seconds", lambda size: 0.1)
+    monkeypatch.setattr(module, "_sync_folder", hang)
+    before = threading.active_count()
+    for _ in range(20):
+        with pytest.raises(TargetError) as refused:
+            await target.put("x", b"data")
+        assert refused.value.reason == "Timeout"
+    assert threading.active_count() <= before + 1
+    hangs.set()
+    monkeypatch.undo()
+    async with asyncio.timeout(10):
+        await target.put("x", b"later")
+        assert await target.get("x") == b"later"
