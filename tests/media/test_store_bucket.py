@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 
 from sluice_media.contract import S3_CA_FILE, StoredRecording, StoredResult
 from sluice_media.store import keys
-from sluice_media.store.target import Target, open_target
+from sluice_media.store.target import Target, TargetError, open_target
 from sluice_media.store.uploads import UploadCleaner
 from sluice_media.store.usage import read_usage
 from tests.media.media_clips import Clip, frame_hashes, make_clip
@@ -276,6 +276,25 @@ async def test_a_bucket_behind_a_private_authority(tmp_path: Path, clip: Clip) -
         with capture_logs() as logs:
             await cleaner.abort("")
         assert logs == []
+
+
+async def test_a_private_authority_counts_instead_of_the_public_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, public = tls_files(tmp_path)
+    (tmp_path / "other").mkdir()
+    _, private = tls_files(tmp_path / "other")
+    (tmp_path / "public.pem").write_text(public)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "public.pem"))
+    with s3_server(tmp_path, certificate=certificate) as secure:
+        endpoint = f"https://127.0.0.1:{secure.port}"
+        await secure.target(endpoint=endpoint).put("a", b"x")
+        with pytest.raises(TargetError) as refused:
+            await secure_target(secure, endpoint, private).put("a", b"x")
+        assert refused.value.reason == "Tls"
+        await secure_target(secure, endpoint, private + public).put("a", b"x")
+        # Only for the one store.
+        await secure.target(endpoint=endpoint).put("a", b"x")
 
 
 def secure_target(server: S3Server, endpoint: str, authority: str) -> Target:

@@ -128,6 +128,32 @@ async def test_a_volume_keeps_room_for_the_mp4s_of_its_chunks(volume: Volume) ->
     assert not headroom.is_full(40_000_000)
 
 
+@pytest.mark.parametrize("where", [f"{keys.SCRATCH}/r-001.mp4", keys.mp4_key(PREFIX, "r", 1)])
+async def test_an_mp4_in_the_making_is_not_counted_twice(volume: Volume, where: str) -> None:
+    headroom = Headroom(volume, PREFIX)
+    chunks = [entry(n, n * 6, n * 6 + 6) for n in range(100)]
+    closed = file_entry(chunks=chunks, closed=True, end_reason="Split")
+    before = Journal(attempt="a", recording_uid="r", started_at=START, files=[closed])
+    headroom.restore(merge([before]), "b")
+    # Of 100 MB nearly all is written.
+    await volume.put(where, bytes(90_000_000))
+    volume.free = 10_000_000 + 64 * MIB
+    await headroom.look()
+    assert not headroom.is_full(0)
+    volume.free -= 1
+    await headroom.look()
+    assert headroom.is_full(0)
+
+
+async def test_what_an_mp4_in_the_making_takes_cannot_be_recorded_into(volume: Volume) -> None:
+    headroom = Headroom(volume, PREFIX)
+    await volume.put(f"{keys.SCRATCH}/another-001.mp4", bytes(90_000_000))
+    volume.free = 64 * MIB
+    await headroom.look()
+    assert not headroom.is_full(0)
+    assert headroom.is_full(1)
+
+
 async def test_what_was_stored_since_the_volume_was_looked_at_counts(volume: Volume) -> None:
     headroom = Headroom(volume, PREFIX)
     volume.free = 64 * MIB + 3_000_000

@@ -39,12 +39,14 @@ class SickTarget(Target):
     ill: TargetError | None = None
     unreadable: Path | None = None
 
-    async def put_file(self, key: str, path: Path, size_bytes: int | None = None) -> None:
+    async def put_file(
+        self, key: str, path: Path, size_bytes: int | None = None, sha256: str = ""
+    ) -> None:
         if path == self.unreadable:
             raise OSError(errno.EIO, "Input/output error")
         if self.ill is not None:
             raise self.ill
-        await super().put_file(key, path, size_bytes)
+        await super().put_file(key, path, size_bytes, sha256)
 
 
 @pytest.fixture

@@ -12,12 +12,19 @@ import pytest
 
 from sluice_media.contract import RecordedFile, StoredRecording
 from sluice_media.ffmpeg.probe import MediaProbe, ProbedFormat, ProbedStream
+from sluice_media.record.headroom import RESERVE_BYTES
 from sluice_media.record.journal import FileEntry, Journal
 from sluice_media.record.merge import MergedFile, merge
 from sluice_media.store import finalize as finalize_module
 from sluice_media.store import keys, worker
 from sluice_media.store.catalog import load_settled, load_view
-from sluice_media.store.finalize import FinalizeError, FinalizeJob, mp4_spec, recording_title
+from sluice_media.store.finalize import (
+    FinalizeError,
+    FinalizeJob,
+    mp4_spec,
+    recording_title,
+    scratch_bytes,
+)
 from sluice_media.store.target import Target, TargetError, open_claim
 from sluice_media.store.worker import Finisher
 from sluice_media.units import Codec
@@ -57,13 +64,48 @@ def test_a_declared_track_without_units_is_left_out() -> None:
     assert (spec.video, spec.audio) == (None, Codec.AAC)
 
 
-async def test_an_mp4_that_would_not_fit_is_not_begun(
+MIB = 1 << 20
+
+
+class Disk:
+    """The free space that the finaliser sees on a claim of so many bytes."""
+
+    def __init__(self, folder: Path, size_bytes: int) -> None:
+        self._folder = folder
+        self._size = size_bytes
+
+    def __call__(self, scratch: Path) -> int:
+        scratch.mkdir(exist_ok=True)
+        return self._size - sum(p.stat().st_size for p in self._folder.rglob("*") if p.is_file())
+
+
+async def test_an_mp4_that_would_not_fit_is_not_begun_and_what_is_missing_is_said(
     target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finalize_module, "_SCRATCH_MARGIN_BYTES", 1 << 60)
-    file = merged(file_entry(chunk(1, {0: span(0, 9)})))
-    with pytest.raises(TargetError, match=r"needs \d+ MiB of free space, there are"):
+    monkeypatch.setattr(finalize_module, "_available", Disk(tmp_path, 10 * MIB))
+    file = merged(file_entry(chunk(1, {0: span(0, 9)}, size=4 * MIB)))
+    words = "needs 20 MiB of free space, there are 10: 10 MiB are missing"
+    with pytest.raises(TargetError, match=words):
         await finalize_module.finalize(target, job(file), tmp_path / "scratch")
+
+
+async def test_an_mp4_that_was_made_and_never_noted_makes_room_for_itself(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def remux(*_: object) -> None:
+        raise FinalizeError("it is begun")
+
+    monkeypatch.setattr(finalize_module, "_remux", remux)
+    file = merged(file_entry(chunk(1, {0: span(0, 9)}, size=4 * MIB)))
+    await target.put(keys.mp4_key(PREFIX, UID, 1), bytes(4 * MIB))
+    monkeypatch.setattr(finalize_module, "_available", Disk(tmp_path, 21 * MIB))
+    with pytest.raises(FinalizeError, match="it is begun"):
+        await finalize_module.finalize(target, job(file), tmp_path / "scratch")
+
+
+def test_what_recorders_leave_of_a_claim_is_enough_for_the_last_mp4() -> None:
+    file = merged(file_entry(chunk(1, {0: span(0, 9)}, size=1 << 30)))
+    assert file.size_bytes < scratch_bytes(file) <= file.size_bytes + RESERVE_BYTES // 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,33 @@ def test_a_refusal_is_one_word_and_a_sentence_without_what_the_storage_said(
     explained = explain(error)
     assert explained.reason == reason
     assert "secret" not in str(explained)
+
+
+async def test_a_disk_that_fails_while_an_object_is_replaced_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = open_claim(tmp_path)
+    await target.put("a/journal.json", b"old")
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("sluice_media.store.claim.os.fsync", fail)
+    with pytest.raises(TargetError, match="input/output error"):
+        await target.put("a/journal.json", b"new")
+    monkeypatch.undo()
+    assert await target.get("a/journal.json") == b"old"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["journal.json"]
+    await target.put("a/journal.json", b"new")
+    assert await target.get("a/journal.json") == b"new"
+
+
+async def test_a_file_whose_disk_gives_back_something_else_is_not_stored(
+    target: Target, tmp_path: Path
+) -> None:
+    (tmp_path / "chunk").write_bytes(b"\x00" * 9)
+    written = hashlib.sha256(b"012345678").hexdigest()
+    with pytest.raises(OSError, match="something else than was written"):
+        await target.put_file("a/chunk", tmp_path / "chunk", 9, written)
+    with pytest.raises(MissingObjectError):
+        await target.size("a/chunk")

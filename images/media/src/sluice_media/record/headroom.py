@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -58,6 +59,8 @@ class Headroom:
     usage: StoreUsage | None = None
     available_bytes: int | None = None
     """Free space of the volume, when it was last looked at."""
+    making_bytes: int = 0
+    """What MP4s took of it whose chunks were not gone yet, or which are ours and not noted yet."""
     rate_bytes: float = 0.0
     _files: dict[Identity, _FileBytes] = field(default_factory=dict)
     """Those of which the MP4 is not there yet."""
@@ -91,6 +94,8 @@ class Headroom:
     async def look(self) -> None:
         """Asks the volume. Cheap; a volume that does not answer has no end."""
         try:
+            closed = [file.index for file in self._files.values() if file.is_closed]
+            self.making_bytes = await asyncio.to_thread(self._count_making, closed)
             self.available_bytes = await asyncio.to_thread(self.target.available_bytes)
             self._stored_since_look = 0
         except OSError as error:
@@ -131,7 +136,18 @@ class Headroom:
             return False
         free = self.available_bytes - self._stored_since_look - pending_bytes
         unmade = sum(file.stored_bytes for file in self._files.values()) + pending_bytes
-        return free < unmade + RESERVE_BYTES
+        # What an MP4 took already is not needed once more, and comes back when its chunks go.
+        return free < RESERVE_BYTES or free + self.making_bytes < unmade + RESERVE_BYTES
+
+    def _count_making(self, closed: list[int]) -> int:
+        """``closed``: indexes of our files of which no MP4 is noted yet. Raises OSError."""
+        size = self.target.in_making_bytes()
+        if self.target.root is not None:
+            folder = self.target.root / self.prefix
+            for path in (p for index in closed for p in folder.glob(f"*-{index:03d}.mp4")):
+                with suppress(FileNotFoundError):
+                    size += path.stat().st_size
+        return size
 
     def _forget_counted(self, usage: StoreUsage) -> None:
         counted = usage.observed_at - CLOCK_TOLERANCE

@@ -180,7 +180,7 @@ class Uploader:
                 key = chunk_key(self._prefix, self._journal.attempt, entry.name)
                 # Gone: it is stored and named, only the caller was interrupted.
                 with contextlib.suppress(FileNotFoundError):
-                    await self._target.put_file(key, path, entry.size_bytes)
+                    await self._target.put_file(key, path, entry.size_bytes, entry.sha256)
                 self._journal.note_chunk(file, entry)
                 await self._put_journal()
                 await asyncio.to_thread(_remove, item)

@@ -11,13 +11,16 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from sluice_media.contract import TrackInfo
 from sluice_media.record.merge import MergedChunk
+from sluice_media.store.errors import explain
 from sluice_media.store.keys import chunk_key
 from sluice_media.store.target import MissingObjectError, Target, TargetError
 from sluice_media.store.trim import TrackCut, track_pids, trim
@@ -29,6 +32,7 @@ AHEAD_BYTES = 32 << 20
 AHEAD_CHUNKS = 8
 RETRY_SECONDS: tuple[float, ...] = (0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30, 30, 30, 30, 30)
 _DAMAGED_RETRIES = 3
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -43,7 +47,7 @@ class ChunkSource:
     chunks: Sequence[MergedChunk]
     tracks: Sequence[TrackInfo]
     hash_seconds: float = 0.0
-    """CPU time that went into digests."""
+    """CPU time that went into digests, and of a claim's files into reading them for it."""
 
     async def blocks(self) -> AsyncGenerator[bytes | memoryview, None]:
         """The file as one transport stream. Close it (``aclosing``), so that what is under way
@@ -56,7 +60,7 @@ class ChunkSource:
                 while waiting and (not ahead or self._fits(len(ahead), held, waiting[0])):
                     chunk = waiting.popleft()
                     held += chunk.entry.size_bytes
-                    task = asyncio.create_task(self._fetch(chunk))
+                    task = asyncio.create_task(self._patiently(self._read, chunk))
                     ahead.append((task, chunk.entry.size_bytes))
                 task, size = ahead[0]
                 data = await task
@@ -69,21 +73,24 @@ class ChunkSource:
             await asyncio.gather(*(task for task, _ in ahead), return_exceptions=True)
 
     async def check(self) -> None:
-        """Reads everything once and holds it against the digests. Raises as :meth:`blocks`."""
+        """Holds the files of a claim against the digests, in little memory. Raises as
+        :meth:`blocks`."""
         for chunk in self.chunks:
-            await self._fetch(chunk)
+            await self._patiently(self._check, chunk)
 
     @staticmethod
     def _fits(count: int, held: int, chunk: MergedChunk) -> bool:
         return count < AHEAD_CHUNKS and held + chunk.entry.size_bytes <= AHEAD_BYTES
 
-    async def _fetch(self, chunk: MergedChunk) -> bytes | memoryview:
+    async def _patiently(
+        self, read: Callable[[MergedChunk], Awaitable[T]], chunk: MergedChunk
+    ) -> T:
         damaged = 0
         # A claim that fails does not get better within minutes.
         delays = RETRY_SECONDS if self.target.root is None else RETRY_SECONDS[:1]
         for attempt, delay in enumerate((*delays, None)):
             try:
-                return await self._read(chunk)
+                return await read(chunk)
             except MissingObjectError:
                 words = f"chunk {chunk.entry.name} of it is missing in the store"
                 raise ChunkError(words) from None
@@ -99,14 +106,20 @@ class ChunkSource:
             await asyncio.sleep(delay)
         raise AssertionError("the last try returns or raises")
 
+    async def _check(self, chunk: MergedChunk) -> None:
+        assert self.target.root is not None
+        try:
+            digest, seconds = await asyncio.to_thread(
+                _digest_file, self.target.root / self._key(chunk)
+            )
+        except OSError as error:
+            raise explain(error) from None
+        self._compare(chunk, digest, seconds)
+
     async def _read(self, chunk: MergedChunk) -> bytes | memoryview:
         entry = chunk.entry
-        key = chunk_key(self.prefix, chunk.attempt, entry.name)
-        data = await self.target.read(key, 0, entry.size_bytes)
-        digest, seconds = await asyncio.to_thread(_digest, data)
-        self.hash_seconds += seconds
-        if entry.sha256 and digest != entry.sha256:
-            raise ChunkError(f"chunk {entry.name} of it is damaged in the store")
+        data = await self.target.read(self._key(chunk), 0, entry.size_bytes)
+        self._compare(chunk, *await asyncio.to_thread(_digest, data))
         if chunk.skip_through is None:
             return data
         cuts = {
@@ -115,8 +128,23 @@ class ChunkSource:
         }
         return await asyncio.to_thread(trim, bytes(data), track_pids(self.tracks), cuts)
 
+    def _key(self, chunk: MergedChunk) -> str:
+        return chunk_key(self.prefix, chunk.attempt, chunk.entry.name)
+
+    def _compare(self, chunk: MergedChunk, digest: str, seconds: float) -> None:
+        self.hash_seconds += seconds
+        if chunk.entry.sha256 and digest != chunk.entry.sha256:
+            raise ChunkError(f"chunk {chunk.entry.name} of it is damaged in the store")
+
 
 def _digest(data: memoryview) -> tuple[str, float]:
     began = time.thread_time()
     digest = hashlib.sha256(data).hexdigest()
+    return digest, time.thread_time() - began
+
+
+def _digest_file(path: Path) -> tuple[str, float]:
+    began = time.thread_time()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return digest, time.thread_time() - began

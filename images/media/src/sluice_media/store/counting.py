@@ -17,7 +17,8 @@ import structlog
 
 from sluice_media.contract import StoreConfig
 from sluice_media.store.headroom import Headroom, Ledger, Volume, folder_of, measure
-from sluice_media.store.target import Target, TargetError
+from sluice_media.store.keys import SCRATCH
+from sluice_media.store.target import Entry, Target, TargetError
 from sluice_media.store.usage import StoreUsage, write_usage
 
 __all__ = ["Counter"]
@@ -38,12 +39,16 @@ class Counter:
         config: Callable[[], StoreConfig],
         growing: Callable[[], set[str]],
         on_count: Callable[[int, Volume | None, Headroom], None],
+        making: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """``growing``: folders in which a recorder writes."""
+        """``growing``: folders in which a recorder writes. ``making``: key of the MP4 whose chunks
+        are still there. They count and it does not: a file that is there twice for a moment must
+        not end a recording near the limit."""
         self._target = target
         self._config = config
         self._growing = growing
         self._on_count = on_count
+        self._making = making
         self._ledger = Ledger()
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
@@ -89,7 +94,7 @@ class Counter:
         folders: dict[str, int] = {}
         async for entry in self._target.list():
             folder = folder_of(entry.key)
-            folders[folder] = folders.get(folder, 0) + entry.size_bytes
+            folders[folder] = folders.get(folder, 0) + self._size(entry)
         self._ledger.replace(folders)
         self._ledger.sample(time.monotonic())
         self._has_counted = True
@@ -98,12 +103,16 @@ class Counter:
         try:
             size = 0
             async for entry in self._target.list(folder):
-                size += entry.size_bytes
+                size += self._size(entry)
         except TargetError:
             self._changed.add(folder)
             raise
         grows = folder in self._growing()
         self._ledger.update(folder, size, grows=grows, now=time.monotonic())
+
+    def _size(self, entry: Entry) -> int:
+        is_extra = entry.key == self._making() or entry.key.startswith(f"{SCRATCH}/")
+        return 0 if is_extra else entry.size_bytes
 
     async def _measure(self) -> None:
         if not self._has_counted:

@@ -9,6 +9,7 @@ the codes: Amazon S3 API Reference, "Error responses"; what other servers add is
 from __future__ import annotations
 
 import errno
+import os
 import re
 
 from obstore import exceptions
@@ -91,6 +92,9 @@ _BY_ERRNO = {
     errno.EACCES: ("AccessDenied", "the store may not be written or read: access denied"),
     errno.EPERM: ("AccessDenied", "the store may not be written or read: access denied"),
     errno.EIO: ("InputOutputError", "the disk of the store reports an input/output error"),
+    errno.EUCLEAN: ("InputOutputError", "the file system of the store is damaged"),
+    errno.ENXIO: ("InputOutputError", "the disk of the store is not there any more"),
+    errno.ENODEV: ("InputOutputError", "the disk of the store is not there any more"),
     errno.ESTALE: ("InputOutputError", "the file system of the store is not there any more"),
 }
 _NETWORK = (
@@ -142,4 +146,6 @@ def explain(error: Exception) -> TargetError:
         return TargetError(*_BY_ERRNO[number])
     if isinstance(error, exceptions.PermissionDeniedError):
         return TargetError(*_DENIED)
+    if isinstance(error, OSError) and error.errno is not None:
+        return TargetError("StoreFailed", f"the store failed: {os.strerror(error.errno)}")
     return TargetError("StoreFailed", f"the store failed: {type(error).__name__}")

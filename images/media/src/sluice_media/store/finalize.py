@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import resource
 import time
@@ -49,8 +48,11 @@ __all__ = [
 
 NICE = 10
 _STALL_SECONDS = 600.0
-_SCRATCH_MARGIN_BYTES = 64 << 20
-_READ_BYTES = 1 << 20
+_SCRATCH_MARGIN_BYTES = 16 << 20
+"""Less than recorders leave free beyond the MP4s to come (64 MiB), so that what was recorded up to
+the end of a claim can be finalised. An MP4 itself is smaller than its chunks: for each unit these
+have a PES header and stuffing, 40 bytes at least, where it has some 20 in its index."""
+_BLOCK_BYTES = 4 << 20
 _OTHER_FILES = 256
 _COMPLETE_SHARE = 0.98
 """Of the frames and of the seconds recorded an MP4 must hold so many. Not all: a decoder joins the
@@ -70,11 +72,12 @@ class Timings:
     """From the first chunk to the end of FFmpeg."""
     chunk_hash_cpu_seconds: float = 0.0
     """CPU time of checking the chunks, within the former."""
-    hash_seconds: float = 0.0
-    """Of the finished file, which is brought to the disk first."""
-    hash_cpu_seconds: float = 0.0
+    sync_seconds: float = 0.0
+    """Of bringing the finished file to the disk."""
     transfer_seconds: float = 0.0
-    """Of bringing it to its place."""
+    """Of its digest, and of bringing it to its place."""
+    transfer_cpu_seconds: float = 0.0
+    """CPU time of the whole process meanwhile."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -107,7 +110,7 @@ def recording_title(stream_title: str, ended_at: datetime) -> str:
 
 
 def scratch_bytes(file: MergedFile) -> int:
-    """How much scratch space its MP4 needs."""
+    """How much scratch space its MP4 needs; the chunks are not counted, they are there already."""
     return file.size_bytes + _SCRATCH_MARGIN_BYTES
 
 
@@ -151,7 +154,7 @@ async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedF
 
     Raises FinalizeError and TargetError; then nothing is left behind but the chunks."""
     try:
-        if await asyncio.to_thread(_has_room, scratch, job, target.root is not None):
+        if await _has_room(target, job, scratch):
             return await _by_scratch(target, job, scratch / job.name)
         return await _by_stream(target, job)
     except (ChildError, ChunkError, FragmentError) as error:
@@ -160,22 +163,34 @@ async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedF
         raise FinalizeError(f"the scratch folder cannot be used: {error.strerror}") from error
 
 
-def _has_room(scratch: Path, job: FinalizeJob, must: bool) -> bool:
+async def _has_room(target: Target, job: FinalizeJob, scratch: Path) -> bool:
     """Raises TargetError/NoSpace where there is no other way than by the scratch folder."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    stat = os.statvfs(scratch)
-    available, needed = stat.f_bavail * stat.f_frsize, scratch_bytes(job.file)
-    if not must and job.scratch_limit_bytes is not None:
+    needed, is_claim = scratch_bytes(job.file), target.root is not None
+    available = await asyncio.to_thread(_available, scratch)
+    if is_claim and available < needed:
+        # Made, but never noted as such: it is about to be made anew, and not to be there twice.
+        await target.delete(job.key)
+        available = await asyncio.to_thread(_available, scratch)
+    if not is_claim and job.scratch_limit_bytes is not None:
         available = min(available, job.scratch_limit_bytes)
     _log.info("scratch_space", needed_bytes=needed, available_bytes=available)
-    if available >= needed:
-        return True
-    if must:
+    if available < needed and is_claim:
         raise TargetError(
             "NoSpace",
-            f"making the MP4 needs {needed >> 20} MiB of free space, there are {available >> 20}",
+            f"making the MP4 needs {_mib(needed)} MiB of free space, there are "
+            f"{available >> 20}: {_mib(needed - available)} MiB are missing",
         )
-    return False
+    return available >= needed
+
+
+def _available(folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    stat = os.statvfs(folder)
+    return stat.f_bavail * stat.f_frsize
+
+
+def _mib(size_bytes: int) -> int:
+    return -(-size_bytes >> 20)
 
 
 async def _by_scratch(target: Target, job: FinalizeJob, path: Path) -> RecordedFile:
@@ -185,8 +200,8 @@ async def _by_scratch(target: Target, job: FinalizeJob, path: Path) -> RecordedF
         spec = mp4_spec(job, path)
         await _remux(target, job, spec)
         remuxed = time.monotonic()
-        sha256, size, timings.hash_cpu_seconds = await asyncio.to_thread(_settle, path)
-        hashed = time.monotonic()
+        await asyncio.to_thread(_sync, path)
+        synced = time.monotonic()
         probed = await probe(path)
         frames = {
             kind: sum(s.nb_frames for s in probed.streams if s.codec_type == kind)
@@ -194,13 +209,14 @@ async def _by_scratch(target: Target, job: FinalizeJob, path: Path) -> RecordedF
         }
         _verify_frames(frames, job)
         _verify_seconds(probed.format.duration, job)
-        moving = time.monotonic()
-        await target.move_in(job.key, path)
-        timings.remux_seconds, timings.hash_seconds = remuxed - began, hashed - remuxed
+        moving, cpu = time.monotonic(), time.process_time()
+        written = await target.move_in(job.key, path)
+        timings.remux_seconds, timings.sync_seconds = remuxed - began, synced - remuxed
         timings.transfer_seconds = time.monotonic() - moving
+        timings.transfer_cpu_seconds = time.process_time() - cpu
     finally:
         await asyncio.to_thread(_discard, path)
-    return _ready(job, spec, Written(size, sha256), probed.format.duration)
+    return _ready(job, spec, written, probed.format.duration)
 
 
 async def _by_stream(target: Target, job: FinalizeJob) -> RecordedFile:
@@ -228,18 +244,27 @@ async def _by_stream(target: Target, job: FinalizeJob) -> RecordedFile:
             await asyncio.wait((feeding,))
     job.timings.remux_seconds = time.monotonic() - began
     _log.warning("mp4_made_of_fragments", recording=job.recording_uid, file=job.file.index)
-    needed = scratch_bytes(job.file) >> 20
+    needed = _mib(scratch_bytes(job.file))
     return _ready(job, spec, written, job.file.duration_seconds).model_copy(
         update={"message": f"an MP4 of fragments: {needed} MiB of scratch space were not there"}
     )
 
 
 async def _read(child: Child) -> bytes:
+    """A large block: a pipe gives little at once, and each block costs a change of thread."""
+    pieces: list[bytes] = []
+    left = _BLOCK_BYTES
     try:
-        async with asyncio.timeout(_STALL_SECONDS):
-            return await child.read(_READ_BYTES)
+        while left:
+            async with asyncio.timeout(_STALL_SECONDS):
+                piece = await child.read(left)
+            if not piece:
+                break
+            pieces.append(piece)
+            left -= len(piece)
     except TimeoutError:
         raise FinalizeError("ffmpeg did not get any further") from None
+    return b"".join(pieces)
 
 
 async def _feed_or_stop(target: Target, job: FinalizeJob, child: Child) -> None:
@@ -366,13 +391,10 @@ def _discard(path: Path) -> None:
         _log.warning("scratch_not_deleted", error=error.strerror)
 
 
-def _settle(path: Path) -> tuple[str, int, float]:
-    """Brings the file to the disk; returns its digest, its size, and what that took of a CPU."""
-    began = time.thread_time()
+def _sync(path: Path) -> None:
+    """A disk that failed to take the file says so here, and only here."""
     try:
         with path.open("rb") as file:
             os.fsync(file.fileno())
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return digest, file.tell(), time.thread_time() - began
     except OSError as error:
-        raise FinalizeError(f"the MP4 cannot be read back: {error.strerror}") from error
+        raise FinalizeError(f"the MP4 cannot be written: {error.strerror}") from error

@@ -27,7 +27,6 @@ __all__ = [
     "PROBES",
     "RECORDINGS",
     "SCRATCH",
-    "attempt_prefix",
     "chunk_key",
     "chunk_name",
     "deletion_key",
@@ -68,10 +67,6 @@ def head_key(prefix: str) -> str:
 
 def done_key(prefix: str) -> str:
     return f"{prefix}/done.json"
-
-
-def attempt_prefix(prefix: str, attempt: str) -> str:
-    return f"{prefix}/{attempt}"
 
 
 def journal_key(prefix: str, attempt: str) -> str:

@@ -105,7 +105,11 @@ class StoreRole:
             metrics=self.metrics,
         )
         self._counter = Counter(
-            target, lambda: self._watch.config, lambda: finisher.growing, self._note_count
+            target,
+            lambda: self._watch.config,
+            lambda: finisher.growing,
+            self._note_count,
+            lambda: finisher.making,
         )
         api = StoreApi(target, token=self._store_token, on_told=finisher.wake, deleter=deleter)
         async with (

@@ -7,7 +7,9 @@ own loops that try again, because only they can say meanwhile what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -99,14 +101,15 @@ def s3_store(s3: S3Target, key: KeyReader) -> S3Store:
             raise TargetError("Tls", "the certificate authority of the store is not there yet")
         client["root_certificate"] = authority.get_secret_value()
     try:
-        return S3Store(
-            s3.bucket,
-            prefix=s3.prefix or None,
-            config=config,
-            client_options=client,
-            retry_config=_RETRY,
-            credential_provider=(lambda: credentials(key)) if s3.has_credentials else None,
-        )
+        with _without_public_authorities() if s3.has_ca else nullcontext():
+            return S3Store(
+                s3.bucket,
+                prefix=s3.prefix or None,
+                config=config,
+                client_options=client,
+                retry_config=_RETRY,
+                credential_provider=(lambda: credentials(key)) if s3.has_credentials else None,
+            )
     except Exception as error:
         reason = "Tls" if s3.has_ca and "ertificate" in str(error) else "StoreFailed"
         sentence = (
@@ -115,3 +118,22 @@ def s3_store(s3: S3Target, key: KeyReader) -> S3Store:
             else "the configuration of the store cannot be used"
         )
         raise TargetError(reason, sentence) from None
+
+
+@contextmanager
+def _without_public_authorities() -> Iterator[None]:
+    """So that a given authority counts instead of them, as it does with other S3 clients.
+
+    obstore can only add to the machine's certificates, which it reads once, when a store is made,
+    from where these variables point. (Changing them is safe beside other threads from glibc 2.41
+    on, which the image has.)"""
+    before = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+    os.environ.update(dict.fromkeys(before, os.devnull))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,4 +1,4 @@
-"""Where recordings are kept: one code path over obstore, for a claim and for S3.
+"""Where recordings are kept: over obstore, for a claim and for S3.
 
 Recorders put chunks and journals through this module, the store pod everything else. Keys are
 made of ids, written with slashes and count from the store's prefix on; what a storage says when it
@@ -13,6 +13,8 @@ MD5s (SSE-KMS has such), the object is read back instead.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import hashlib
 import os
 import time
@@ -28,9 +30,11 @@ from obstore.store import LocalStore, ObjectStore
 from pydantic import SecretStr
 
 from sluice_media.contract import S3Target
+from sluice_media.store import local_file
 from sluice_media.store.claim import Claim, SourceError
 from sluice_media.store.errors import MissingObjectError, TargetError, explain
 from sluice_media.store.etag import MultipartDigest, is_md5, md5
+from sluice_media.store.keys import SCRATCH
 from sluice_media.store.patience import Patience
 from sluice_media.store.s3 import s3_store
 
@@ -44,7 +48,7 @@ __all__ = [
     "open_target",
 ]
 
-STREAM_BYTES = 8 << 20
+STREAM_BYTES = local_file.BLOCK_BYTES
 PART_BYTES = 16 << 20
 """Size of a multipart part: 10,000 parts of it are 160 GB, far above any file of ours. What is
 not larger is put as a whole."""
@@ -95,14 +99,19 @@ class Target:
         """Writes an object as a whole: readers see the old one or the new one."""
         await self._put(key, data)
 
-    async def put_file(self, key: str, path: Path, size_bytes: int | None = None) -> None:
+    async def put_file(
+        self, key: str, path: Path, size_bytes: int | None = None, sha256: str = ""
+    ) -> None:
         """Writes a file and verifies what arrived. Only after this may the file be deleted.
-        ``size_bytes``: its size, where that is known.
+        ``size_bytes``, ``sha256``: of what was once written into it, where that is known.
 
-        Raises OSError when the file cannot be read: FileNotFoundError when it is not there."""
+        Raises OSError when the file cannot be read: FileNotFoundError when it is not there, EIO
+        also when its disk gives back something else."""
         size = size_bytes
         if size is None:
             size = (await asyncio.to_thread(path.stat)).st_size
+        if sha256 and (await local_file.digest(path))[1] != sha256:
+            raise OSError(errno.EIO, "the disk gives back something else than was written")
         if self._claim is not None:
             try:
                 await self._timed(size, self._claim.put_file(key, path))
@@ -111,7 +120,7 @@ class Target:
         elif size <= PART_BYTES:
             await self._put(key, await asyncio.to_thread(path.read_bytes))
         else:
-            await self.put_stream(key, _blocks(path))
+            await self.put_stream(key, local_file.blocks(path))
 
     async def put_stream(self, key: str, blocks: AsyncIterator[bytes | memoryview]) -> Written:
         """Writes what an iterator gives, of unknown length, by a multipart upload; the object
@@ -159,18 +168,19 @@ class Target:
         await self._sync(key)
         return Written(digest.size_bytes, sha256.hexdigest())
 
-    async def move_in(self, key: str, path: Path) -> None:
-        """Like :meth:`put_file` for a file that is not needed any more: renamed where that is
-        possible."""
-        size = (await asyncio.to_thread(path.stat)).st_size
+    async def move_in(self, key: str, path: Path) -> Written:
+        """Like :meth:`put_file` for a large file that is not needed any more: renamed where that
+        is possible. Raises OSError when the file cannot be read."""
         if self._root is not None and path.is_relative_to(self._root):
+            written = Written(*await local_file.digest(path))
             source = path.relative_to(self._root).as_posix()
             await _call(obstore.rename_async(self._store, source, key))
-            await self.verify(key, size)
+            await self.verify(key, written.size_bytes)
             await self._sync(key)
-            return
-        await self.put_file(key, path)
+            return written
+        written = await self.put_stream(key, local_file.blocks(path))
         await asyncio.to_thread(path.unlink)
+        return written
 
     async def _put(self, key: str, data: bytes) -> None:
         if self._claim is not None:
@@ -186,7 +196,6 @@ class Target:
             lambda: md5(data),
             lambda: hashlib.sha256(data).digest(),
         )
-        await self._sync(key)
 
     async def _verify_body(
         self,
@@ -301,11 +310,22 @@ class Target:
         stat = os.statvfs(self._root)
         return (stat.f_blocks - stat.f_bfree + stat.f_bavail) * stat.f_frsize
 
+    def in_making_bytes(self) -> int:
+        """What unfinished MP4s take of the volume. It comes back: their chunks go when they are
+        there. Raises OSError."""
+        if self._root is None:
+            return 0
+        sizes = []
+        for path in (self._root / SCRATCH).glob("*.mp4"):
+            with contextlib.suppress(FileNotFoundError):  # finished meanwhile
+                sizes.append(path.stat().st_size)
+        return sum(sizes)
+
     async def _sync(self, key: str) -> None:
         """What a claim holds must outlive its node's power; obstore only renames."""
         if self._root is not None:
             try:
-                await asyncio.to_thread(_fsync, self._root / key)
+                await local_file.sync(self._root / key)
             except OSError as error:
                 raise explain(error) from None
 
@@ -335,24 +355,6 @@ async def _call(operation: Awaitable[T]) -> T:
 def _update(sha256: hashlib._Hash, digest: MultipartDigest, block: bytes | memoryview) -> None:
     sha256.update(block)
     digest.update(block)
-
-
-async def _blocks(path: Path) -> AsyncIterator[bytes]:
-    file = await asyncio.to_thread(path.open, "rb")
-    try:
-        while block := await asyncio.to_thread(file.read, STREAM_BYTES):
-            yield block
-    finally:
-        file.close()
-
-
-def _fsync(path: Path) -> None:
-    for place in (path, path.parent):
-        number = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
 
 
 def open_target(

@@ -93,6 +93,8 @@ class Finisher:
         self._due: dict[str, datetime] = {}
         self._growing: dict[str, str] = {}
         self._busy: tuple[str, asyncio.Task[None]] | None = None
+        self.making: str | None = None
+        """Key of the MP4 that is being made, until its chunks are gone."""
 
     @property
     def growing(self) -> set[str]:
@@ -208,16 +210,15 @@ class Finisher:
         failed = False
         for file in view.unfinished_files():
             self._on_busy(uid)
-            before = view.results.get(file.index)
-            result = await self._result(view, file)
-            failed = failed or result.state == "Failed"
-            view.results[file.index] = result
-            if result != before:
-                key = keys.result_key(view.prefix, file.index)
-                await self._target.put(key, result.to_json().encode())
+            self.making = keys.mp4_key(view.prefix, uid, file.index)
+            try:
+                state = await self._finish_file(view, file)
+            finally:
+                self.making = None
+            if state == "Failed":
+                failed = True
+            else:  # what it takes up is another figure now
                 self._on_change(uid)
-            if result.original_uri is None:
-                await shelf.delete_originals(self._target, view, file)
         await self._expire(view)
         if view.is_settled:
             await self._conclude(view)
@@ -225,6 +226,19 @@ class Finisher:
             self._retry_later(uid)
         else:
             self._retries.pop(uid, None)
+
+    async def _finish_file(self, view: RecordingView, file: MergedFile) -> str:
+        """Returns the file's state."""
+        before = view.results.get(file.index)
+        result = await self._result(view, file)
+        view.results[file.index] = result
+        if result != before:
+            key = keys.result_key(view.prefix, file.index)
+            await self._target.put(key, result.to_json().encode())
+            self._on_change(view.uid)
+        if result.original_uri is None:
+            await shelf.delete_originals(self._target, view, file)
+        return result.state
 
     async def _result(self, view: RecordingView, file: MergedFile) -> RecordedFile:
         if view.is_discarded:
@@ -268,7 +282,7 @@ class Finisher:
             file=file.index,
             seconds=seconds,
             remux_seconds=round(timings.remux_seconds, 3),
-            hash_seconds=round(timings.hash_seconds, 3),
+            sync_seconds=round(timings.sync_seconds, 3),
             transfer_seconds=round(timings.transfer_seconds, 3),
         )
         return result

@@ -1,0 +1,50 @@
+"""What is done with a whole file of this machine, in threads: read, hashed, brought to the disk.
+
+Everything raises OSError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+__all__ = ["BLOCK_BYTES", "blocks", "digest", "sync"]
+
+BLOCK_BYTES = 8 << 20
+
+
+async def blocks(path: Path) -> AsyncIterator[bytes]:
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
+            yield block
+    finally:
+        file.close()
+
+
+async def digest(path: Path) -> tuple[int, str]:
+    """Its size in bytes, and its SHA-256."""
+    return await asyncio.to_thread(_digest, path)
+
+
+async def sync(path: Path) -> None:
+    """Brings to the disk what is in it and that it is there."""
+    await asyncio.to_thread(_sync, path)
+
+
+def _digest(path: Path) -> tuple[int, str]:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), found
+
+
+def _sync(path: Path) -> None:
+    for place in (path, path.parent):
+        number = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
