@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -83,3 +84,45 @@ async def test_a_claim_that_hangs_times_out_and_others_threads_are_free(
     async with asyncio.timeout(10):
         await target.put("x", b"later")
         assert await target.get("x") == b"later"
+
+
+async def test_what_nobody_waits_for_any_more_does_not_appear_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = threading.Event()
+    write = module._write
+
+    def hang(number: int, block: bytes | memoryview) -> int:
+        hangs.wait(30)
+        return write(number, block)
+
+    target = open_claim(tmp_path)
+    await target.put("x", b"before")
+    with monkeypatch.context() as patch:
+        patch.setattr(target._patience, "seconds", lambda size: 0.1)
+        patch.setattr(module, "_write", hang)
+        with pytest.raises(TargetError):
+            await target.put("x", b"given up")
+    hangs.set()
+    async with asyncio.timeout(10):
+        await target.put("y", b"behind it, in the same thread")
+    assert await target.get("x") == b"before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "y"]
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/x", "a//x", ""])
+async def test_no_key_leaves_the_claim(tmp_path: Path, key: str) -> None:
+    target = open_claim(tmp_path / "claim")
+    with pytest.raises(TargetError):
+        await target.put(key, b"data")
+    assert not (tmp_path / "x").exists()
+
+
+async def test_a_file_that_is_not_what_was_written_is_not_stored(tmp_path: Path) -> None:
+    target = open_claim(tmp_path / "claim")
+    spooled = tmp_path / "spooled"
+    spooled.write_bytes(b"something else")
+    with pytest.raises(OSError, match="something else") as refused:
+        await target.put_file("a/x", spooled, 14, hashlib.sha256(b"what was written").hexdigest())
+    assert refused.value.errno == errno.EIO
+    assert list((tmp_path / "claim/a").iterdir()) == []

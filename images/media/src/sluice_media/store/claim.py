@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import itertools
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sluice_media.store import local_file
 from sluice_media.store.errors import TargetError, explain
 
 __all__ = ["Claim", "SourceError"]
@@ -44,16 +47,29 @@ class Claim:
         """Raises TargetError."""
         await self._run(key, iter((data,)))
 
-    async def put_file(self, key: str, path: Path) -> None:
-        """Raises TargetError, and SourceError when ``path`` cannot be read."""
-        await self._run(key, _blocks(path))
+    async def put_file(self, key: str, path: Path, sha256: str = "") -> None:
+        """Raises TargetError, and SourceError when ``path`` cannot be read, or does not hold what
+        has the digest ``sha256`` (any, when empty)."""
+        await self._run(key, _blocks(path, sha256))
 
     async def _run(self, key: str, blocks: Iterator[bytes | memoryview]) -> None:
+        if not {"", ".", ".."}.isdisjoint(key.split("/")):
+            raise TargetError("InvalidKey", "the key of an object leaves the store")
+        abandoned = threading.Event()
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, _put, self._root / key, blocks)
+        try:
+            await loop.run_in_executor(
+                self._thread, _put, self._root / key, blocks, abandoned.is_set
+            )
+        finally:
+            # Nobody waits any more, when it took too long: once the claim answers again, what was
+            # asked of it meanwhile is not to be done in the name of who has given up.
+            abandoned.set()
 
 
-def _put(place: Path, blocks: Iterator[bytes | memoryview]) -> None:
+def _put(
+    place: Path, blocks: Iterator[bytes | memoryview], is_abandoned: Callable[[], bool]
+) -> None:
     block: bytes | memoryview | None = next(blocks, b"")
     with _explained():
         number, staged = _stage(place)
@@ -71,6 +87,8 @@ def _put(place: Path, blocks: Iterator[bytes | memoryview]) -> None:
                 raise TargetError(
                     "Incomplete", f"the store holds {found} bytes of a file of {size}"
                 )
+            if is_abandoned():
+                raise TargetError("Timeout", "the store took too long")
             staged.rename(place)
             _sync_folder(place.parent)
     except BaseException:
@@ -120,12 +138,17 @@ def _sync_folder(folder: Path) -> None:
         os.close(number)
 
 
-def _blocks(path: Path) -> Iterator[memoryview]:
+def _blocks(path: Path, sha256: str) -> Iterator[memoryview]:
     """The content of a file, each block valid until the next one is asked for."""
+    digest = hashlib.sha256()
     block = memoryview(bytearray(_BLOCK_BYTES))
     try:
         with path.open("rb", buffering=0) as file:
             while count := file.readinto(block):
+                if sha256:
+                    digest.update(block[:count])
                 yield block[:count]
+        if sha256 and digest.hexdigest() != sha256:
+            raise local_file.changed()
     except OSError as error:
         raise SourceError(error) from None

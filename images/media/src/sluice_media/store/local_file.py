@@ -6,12 +6,13 @@ Everything raises OSError.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-__all__ = ["BLOCK_BYTES", "blocks", "digest", "sync"]
+__all__ = ["BLOCK_BYTES", "blocks", "changed", "content", "digest", "sync"]
 
 BLOCK_BYTES = 8 << 20
 
@@ -25,6 +26,16 @@ async def blocks(path: Path) -> AsyncIterator[bytes]:
         file.close()
 
 
+async def content(path: Path, sha256: str = "") -> bytes:
+    """All of it. ``sha256``: of what was once written; EIO when that is not what comes back."""
+    return await asyncio.to_thread(_content, path, sha256)
+
+
+def changed() -> OSError:
+    """For a disk that gives back something else than was written, without an error of its own."""
+    return OSError(errno.EIO, "the disk gives back something else than was written")
+
+
 async def digest(path: Path) -> tuple[int, str]:
     """Its size in bytes, and its SHA-256."""
     return await asyncio.to_thread(_digest, path)
@@ -33,6 +44,13 @@ async def digest(path: Path) -> tuple[int, str]:
 async def sync(path: Path) -> None:
     """Brings to the disk what is in it and that it is there."""
     await asyncio.to_thread(_sync, path)
+
+
+def _content(path: Path, sha256: str) -> bytes:
+    found = path.read_bytes()
+    if sha256 and hashlib.sha256(found).hexdigest() != sha256:
+        raise changed()
+    return found
 
 
 def _digest(path: Path) -> tuple[int, str]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import hashlib
 import os
 import time
@@ -110,16 +109,16 @@ class Target:
         size = size_bytes
         if size is None:
             size = (await asyncio.to_thread(path.stat)).st_size
-        if sha256 and (await local_file.digest(path))[1] != sha256:
-            raise OSError(errno.EIO, "the disk gives back something else than was written")
         if self._claim is not None:
             try:
-                await self._timed(size, self._claim.put_file(key, path))
+                await self._timed(size, self._claim.put_file(key, path, sha256))
             except SourceError as unreadable:
                 raise unreadable.error from None
         elif size <= PART_BYTES:
-            await self._put(key, await asyncio.to_thread(path.read_bytes))
+            await self._put(key, await local_file.content(path, sha256))
         else:
+            if sha256 and (await local_file.digest(path))[1] != sha256:
+                raise local_file.changed()
             await self.put_stream(key, local_file.blocks(path))
 
     async def put_stream(self, key: str, blocks: AsyncIterator[bytes | memoryview]) -> Written:
