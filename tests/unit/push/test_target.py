@@ -7,7 +7,6 @@ from pydantic import SecretStr
 
 from sluice_media.push.failures import FailureClass, from_srt_refusal, from_status
 from sluice_media.push.target import InvalidTargetError, Target, parse_target, target_digest
-from sluice_media.push.tls import client_context
 from sluice_media.rtmp.url import RtmpUrl
 from sluice_media.srt.errors import ConnectRefused
 from sluice_media.srt.url import SrtUrl
@@ -157,9 +156,3 @@ def test_a_digest_knows_srt_targets_by_their_stream_id() -> None:
 )
 def test_srt_refusals_are_read_from_their_code(code: int, want: FailureClass) -> None:
     assert from_srt_refusal(ConnectRefused(code), "host").class_ is want
-
-
-def test_an_authority_that_is_no_certificate_is_said() -> None:
-    with pytest.raises(InvalidTargetError, match="PEM") as caught:
-        client_context("no certificate")
-    assert caught.value.reason == "InvalidCertificate"

@@ -35,8 +35,8 @@ from sluice_media.pull.metrics import PullMetrics
 from sluice_media.pull.settings import PullSettings
 from sluice_media.pull.sink import PullLeg, PullSink
 from sluice_media.pull.source import SourceTry
-from sluice_media.pull.tls import InvalidAuthorityError, authority_context
 from sluice_media.pull.uri import InvalidUriError, PullUri, parse_pull_uri
+from sluice_media.trust import InvalidAuthorityError, client_context
 
 __all__ = ["run_pull"]
 
@@ -273,7 +273,7 @@ class _Puller:
             raise InvalidAuthorityError(
                 "The Secret with the authority's certificate has no such key."
             )
-        return authority_context(wanted.authority)
+        return client_context(wanted.authority.get_secret_value())
 
     # ------------------------------------------------------------------ status
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from sluice_media.contract import PULL_CA_DIR, PULL_DIR, AddressGuard, GivenUp, IngestConfig
-from sluice_media.pull.tls import InvalidAuthorityError, authority_context
+from sluice_media.trust import InvalidAuthorityError, client_context
 
 __all__ = ["MAX_URIS", "PullSettings", "pull_error", "pull_settings"]
 
@@ -74,7 +74,7 @@ def pull_error(settings: PullSettings) -> tuple[str, str] | None:
             missing = f"The authority's certificate of source {index + 1} is not there."
             return "SecretKeyMissing", missing
         try:
-            authority_context(authority)
+            client_context(authority.get_secret_value())
         except InvalidAuthorityError as invalid:
             return "InvalidCertificate", f"Source {index + 1}: {invalid}"
     return None

@@ -15,12 +15,12 @@ from sluice_media.push.failures import Failure, FailureClass, TargetFailure, fro
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.flv_writer import FlvWriter, needed_fourccs
 from sluice_media.push.target import Target
-from sluice_media.push.tls import client_context
 from sluice_media.push.tracks import AudioPolicy, TrackPlan, outgoing, refused_codec
 from sluice_media.rtmp.client import ClientSession
 from sluice_media.rtmp.errors import RtmpError
 from sluice_media.rtmp.events import ClientEvent, Closed, CodecsNotAnnounced, PublishAccepted
 from sluice_media.rtmp.url import RtmpUrl
+from sluice_media.trust import client_context
 from sluice_media.units import TrackFormat
 
 __all__ = ["RtmpChannel"]

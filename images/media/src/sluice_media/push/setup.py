@@ -15,7 +15,7 @@ from sluice_media.contract import (
 )
 from sluice_media.guard import AddressRules
 from sluice_media.push.target import InvalidTargetError, Target, parse_target
-from sluice_media.push.tls import client_context
+from sluice_media.trust import InvalidAuthorityError, client_context
 
 __all__ = ["duplicate_words", "read_target", "wish"]
 
@@ -43,8 +43,10 @@ def read_target(config: PusherConfig, key: Callable[[str], SecretStr | None]) ->
     )
     uri = SecretStr(config.uri) if config.uri else secret(TARGET_URI_FILE, "the URI")
     target = parse_target(uri, stream_key, passphrase=passphrase, ca=ca)
-    if target.ca_pem is not None:
+    try:
         client_context(target.ca_pem)
+    except InvalidAuthorityError as invalid:
+        raise InvalidTargetError("InvalidCertificate", str(invalid)) from None
     try:
         AddressRules.of(config.guard)
     except ValueError:

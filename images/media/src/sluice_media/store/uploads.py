@@ -12,7 +12,6 @@ import asyncio
 import html
 import os
 import re
-import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +28,7 @@ from sluice_media.contract import S3_CA_FILE, S3Target
 from sluice_media.store.s3 import KeyReader, bucket_url, credentials
 from sluice_media.store.sigv4 import encoded_query, signed_headers
 from sluice_media.store.target import TargetError
+from sluice_media.trust import InvalidAuthorityError, client_context
 
 __all__ = ["Upload", "UploadCleaner", "parse_uploads"]
 
@@ -174,10 +174,8 @@ class UploadCleaner:
     async def _session(self, s3: S3Target) -> AsyncIterator[aiohttp.ClientSession]:
         authority = self._key(S3_CA_FILE) if s3.has_ca else None
         try:
-            context = ssl.create_default_context(
-                cadata=authority.get_secret_value() if authority is not None else None
-            )
-        except ssl.SSLError:
+            context = client_context(authority.get_secret_value() if authority else None)
+        except InvalidAuthorityError:
             raise TargetError("Tls", "the authority of the store is no PEM certificate") from None
         connector = aiohttp.TCPConnector(ssl=context)
         async with aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector) as session:
