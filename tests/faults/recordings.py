@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.cluster.conftest import publish_url
@@ -13,10 +11,7 @@ from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, recording
 from tests.support.recordings import download
 
-__all__ = ["RECORDER", "STORE", "begin", "finish", "one_run", "recorder_pod", "until"]
-
-RECORDER = "sluice.video/role=record"
-STORE = "sluice.video/role=store"
+__all__ = ["begin", "finish", "one_run"]
 
 
 def begin(kube: Kubectl, s3: FaultyS3, name: str, **spec: object) -> str:
@@ -27,21 +22,6 @@ def begin(kube: Kubectl, s3: FaultyS3, name: str, **spec: object) -> str:
     url = publish_url(kube, name)
     kube.wait_condition("recording", name, "Ready", seconds=120)
     return url
-
-
-def recorder_pod(kube: Kubectl) -> str:
-    """The recorder that runs now."""
-    for pod in kube.list("pods", "-l", RECORDER):
-        if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] == "Running":
-            return str(pod["metadata"]["name"])
-    return ""
-
-
-def until(check: Callable[[], object], seconds: float, why: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, f"{why}: not within {seconds:.0f} s"
-        time.sleep(0.5)
 
 
 def finish(kube: Kubectl, name: str, folder: Path, seconds: float = 180) -> list[Path]:

@@ -13,14 +13,8 @@ import pytest
 
 from tests.cluster.conftest import Cluster, publish_url
 from tests.faults.conftest import FaultyS3
-from tests.faults.recordings import (
-    RECORDER,
-    begin,
-    finish,
-    one_run,
-    recorder_pod,
-    until,
-)
+from tests.faults.pods import INGEST, RECORDER, running_pod, until
+from tests.faults.recordings import begin, finish, one_run
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, pulled, recording
@@ -29,7 +23,6 @@ from tests.support.target import address_towards, free_port
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(1_800)]
 
-INGEST = "sluice.video/role=ingest"
 FRAMES_PER_SECOND = 25
 
 KILL_WORKER = """
@@ -52,11 +45,11 @@ def test_killed_and_deleted_the_recorder_continues_the_same_file(
     with Publisher(clip, url):
         kube.wait("recording", "service", lambda o: o["status"].get("recording"), why="records")
         time.sleep(9)
-        kube("exec", recorder_pod(kube), "--", "python", "-c", KILL_WORKER)
+        kube("exec", running_pod(kube, RECORDER), "--", "python", "-c", KILL_WORKER)
         time.sleep(9)
-        first = recorder_pod(kube)
+        first = running_pod(kube, RECORDER)
         kube("delete", "pod", first, "--grace-period=0", "--force")
-        until(lambda: recorder_pod(kube) not in ("", first), 60, "another recorder")
+        until(lambda: running_pod(kube, RECORDER) not in ("", first), 60, "another recorder")
         time.sleep(9)
         files = finish(kube, "service", tmp_path)
     assert one_run(files, clip).first == 0
@@ -91,7 +84,7 @@ def recorder_by_itself(
         sluice.kubectl("uncordon", goes)
         kube.apply(recording(name, name, storeRef={"name": "bucket"}))
         kube.wait_condition("recording", name, "Ready", seconds=120)
-        assert kube.get("pod", recorder_pod(kube))["spec"]["nodeName"] == goes
+        assert kube.get("pod", running_pod(kube, RECORDER))["spec"]["nodeName"] == goes
         sluice.kubectl("uncordon", stays)
         yield url, goes
 
@@ -102,14 +95,14 @@ def test_the_recorder_of_a_drained_node_continues_the_same_file(
     with recorder_by_itself(kube, sluice, s3, "mass") as (url, node), Publisher(clip, url):
         kube.wait("recording", "mass", lambda o: o["status"].get("recording"), why="records")
         time.sleep(12)
-        first = recorder_pod(kube)
+        first = running_pod(kube, RECORDER)
         # Evicted through the API, as any drain does it; other pods of the node are other tests'.
         sluice.kubectl(
             *("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--force"),
             *(f"--pod-selector={RECORDER}", "--timeout=120s"),
         )
-        until(lambda: recorder_pod(kube) not in ("", first), 90, "a recorder elsewhere")
-        assert kube.get("pod", recorder_pod(kube))["spec"]["nodeName"] != node
+        until(lambda: running_pod(kube, RECORDER) not in ("", first), 90, "a recorder elsewhere")
+        assert kube.get("pod", running_pod(kube, RECORDER))["spec"]["nodeName"] != node
         time.sleep(12)
         files = finish(kube, "mass", tmp_path)
     assert one_run(files, clip).first == 0
@@ -125,10 +118,14 @@ def test_a_node_that_is_lost_with_the_recorder_costs_no_frame_also_when_it_comes
         stack.enter_context(Publisher(clip, url))
         kube.wait("recording", "final", lambda o: o["status"].get("recording"), why="records")
         time.sleep(15)
-        first = recorder_pod(kube)
+        first = running_pod(kube, RECORDER)
         stack.callback(node_command, "start", node)
         node_command("stop", node, "--mode", "power")
-        until(lambda: recorder_pod(kube) not in ("", first), 180, "a recorder on the other node")
+        until(
+            lambda: running_pod(kube, RECORDER) not in ("", first),
+            180,
+            "a recorder on the other node",
+        )
         kube.wait("recording", "final", lambda o: o["status"].get("recording"), why="goes on")
         time.sleep(6)
         node_command("start", node)
@@ -184,14 +181,6 @@ def test_the_hub_of_a_pulled_stream_dies_and_the_hole_is_in_gaps(
 
 
 def kill_hub(kube: Kubectl) -> None:
-    [pod] = kube.list("pods", "-l", INGEST)
-    first = pod["metadata"]["uid"]
-    kube("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
-
-    def replaced() -> bool:
-        return any(
-            pod["metadata"]["uid"] != first and pod["status"].get("phase") == "Running"
-            for pod in kube.list("pods", "-l", INGEST)
-        )
-
-    until(replaced, 60, "another hub")
+    first = running_pod(kube, INGEST)
+    kube("delete", "pod", first, "--grace-period=0", "--force")
+    until(lambda: running_pod(kube, INGEST) not in ("", first), 60, "another hub")

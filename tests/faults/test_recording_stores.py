@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import FaultyS3
-from tests.faults.recordings import STORE, begin, finish, one_run
+from tests.faults.pods import STORE
+from tests.faults.recordings import begin, finish, one_run
 from tests.support.kubectl import Kubectl, condition
 from tests.support.publish import Publisher
 
