@@ -11,19 +11,10 @@ from typing import Any
 import pytest
 
 from tests.cluster.conftest import REPOSITORY, Cluster
-from tests.cluster.crd_cases import (
-    CHANGES,
-    CLAIM,
-    INVALID,
-    PULLED,
-    RTMP,
-    STREAM,
-    VALID,
-    Change,
-    Invalid,
-    Valid,
-    pull,
-)
+from tests.cluster.crd_accepted import CHANGES, VALID
+from tests.cluster.crd_refused import REFUSED
+from tests.cluster.crd_refused_streams import REFUSED_STREAMS
+from tests.cluster.crd_specs import CLAIM, PULLED, RTMP, STREAM, Change, Invalid, Valid, pull
 from tests.support.kubectl import Kubectl, KubectlError
 from tests.support.namespaces import own_namespace
 
@@ -90,7 +81,9 @@ def test_the_definitions_are_structural_and_accepted(api: Kubectl, path: Path) -
 # --------------------------------------------------------------------------- refused
 
 
-@pytest.mark.parametrize("case", INVALID, ids=lambda case: f"{case.kind}: {case.why}")
+@pytest.mark.parametrize(
+    "case", [*REFUSED_STREAMS, *REFUSED], ids=lambda case: f"{case.kind}: {case.why}"
+)
 def test_an_invalid_object_is_refused_with_a_sentence(api: Kubectl, case: Invalid) -> None:
     obj = manifest(case.kind, case.name, case.spec)
     if case.spec is None:
