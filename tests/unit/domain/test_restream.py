@@ -256,3 +256,30 @@ def test_a_target_that_stays_down_is_told_once() -> None:
     assert case.pusher(PushState.BACKOFF, **gone).decide().event_reasons["Live"] == "Warning"
     assert case.pusher(PushState.LIVE, **gone).decide().event_reasons["Live"] == "Normal"
     assert case.pusher(PushState.BACKOFF, **gone).decide().event_reasons["Live"] == "Warning"
+
+
+def test_bytes_that_only_grow_are_written_every_ten_seconds() -> None:
+    case = up()
+    case.pusher(PushState.LIVE, bytes_sent=1_000).decide()
+    assert case.status["bytesSent"] == 1_000
+    case.later(4).pusher(PushState.LIVE, bytes_sent=5_000)
+    held = case.decide()
+    assert held.status["bytesSent"] == 1_000
+    assert held.requeue_after_seconds == pytest.approx(6)
+    case.later(6).pusher(PushState.LIVE, bytes_sent=9_000)
+    assert case.decide().status["bytesSent"] == 9_000
+
+
+def test_a_transition_brings_the_bytes_up_to_date_at_once() -> None:
+    case = up()
+    case.pusher(PushState.LIVE, bytes_sent=1_000).decide()
+    case.later(2).pusher(PushState.STALLED, bytes_sent=3_000).decide()
+    assert case.status["bytesSent"] == 3_000
+
+
+def test_bytes_that_stand_are_not_written_again() -> None:
+    case = up()
+    case.pusher(PushState.STALLED, bytes_sent=3_000).decide()
+    before = case.raw["status"]
+    case.later(100).pusher(PushState.STALLED, bytes_sent=3_000).decide()
+    assert case.raw["status"] == before

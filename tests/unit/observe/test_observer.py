@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,13 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media import status as media_status
-from sluice_media.contract import PodStatus, RecorderPhase, RecorderStatus
+from sluice_media.contract import (
+    PodStatus,
+    PusherStatus,
+    PushState,
+    RecorderPhase,
+    RecorderStatus,
+)
 from sluice_media.status import StatusBoard, serve_status
 from sluice_operator.domain.names import UID_LABEL
 from sluice_operator.engine.clock import SystemClock
@@ -275,24 +282,26 @@ async def test_what_is_no_status_is_refused(world: World, body: bytes, result: s
     assert world.answers == []
 
 
-async def test_a_duration_that_ticks_is_fetched_more_often(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("role", "ticking"),
+    [
+        ("record", partial(RecorderStatus, phase=RecorderPhase.RECORDING)),
+        ("push", partial(PusherStatus, state=PushState.LIVE)),
+    ],
+)
+async def test_what_ticks_is_fetched_more_often(
+    world: World, role: str, ticking: Callable[..., PodStatus]
 ) -> None:
     waits: list[str] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
         waits.append(request.query["wait"])
-        status = RecorderStatus(
-            pod_uid="pod-1",
-            version=1,
-            observed_at=datetime.now(UTC),
-            phase=RecorderPhase.RECORDING,
-        )
+        status = ticking(pod_uid="pod-1", version=1, observed_at=datetime.now(UTC))
         return web.Response(body=status.to_json())
 
     async with raw_pod(answer) as port:
         world.http.ports["show-pod-1"] = port
-        world.observer.see(make_pod(role="record"))
+        world.observer.see(make_pod(role=role))
         await until(lambda: len(waits) > 2)
     assert waits[:3] == ["5", "9", "9"]
     assert len(world.answers) >= 2, "each brings a number to be mirrored"

@@ -30,6 +30,7 @@ from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
 from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.streams import is_there, stream_ref, stream_spec, stream_workload
+from sluice_operator.domain.ticks import hold_ticks
 from sluice_operator.domain.times import soonest, utc_text
 from sluice_operator.domain.transitions import events_for
 
@@ -47,7 +48,15 @@ _REFUSED = {
     "Forbidden": "The target's address may not be dialled from this cluster.",
     "Tls": "The target's certificate is not trusted.",
 }
-_PUSH_FIELDS = ("target", "startedAt", "attempts", "reconnects", "lastError")
+_PUSH_FIELDS = (
+    "target",
+    "startedAt",
+    "attempts",
+    "reconnects",
+    "bytesSent",
+    "observedAt",
+    "lastError",
+)
 
 
 def decide(observed: ObservedRestream, now: datetime) -> Decision:
@@ -74,7 +83,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         children = _children(observed, owner, template, config, rollout, replicas=int(wanted))
     live = _live(observed, stored, spec, readiness)
     conditions = _conditions(readiness, live, rollout)
-    status = _status(observed, owner, stored, spec, readiness)
+    status, held = hold_ticks(_status(observed, owner, stored, spec, readiness), stored.status, now)
     return Decision(
         status=status,
         conditions=conditions,
@@ -91,6 +100,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
             readiness.look_again_seconds,
             claim.look_again_seconds,
             seconds_to_stale(observed.sample, observed.operator_uptime_seconds),
+            held,
         ),
         event_reasons=events_for(stored, conditions, _event_types(live, status, stored)),
     )
@@ -252,6 +262,8 @@ def _push_fields(told: PusherStatus) -> dict[str, Any]:
         "startedAt": utc_text(told.started_at) if told.started_at else None,
         "attempts": told.attempts,
         "reconnects": told.reconnects,
+        "bytesSent": told.bytes_sent,
+        "observedAt": utc_text(told.observed_at),
         "lastError": {"class": error.class_, "message": error.message, "at": utc_text(error.at)}
         if error
         else None,

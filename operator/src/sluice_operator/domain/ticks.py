@@ -16,7 +16,7 @@ TICK_SECONDS = 10.0
 
 _CLOCK = "observedAt"
 _TICKING = frozenset(
-    {"recordingDuration", "usedBytes", "availableBytes", "secondsToFull", "storage"}
+    {"recordingDuration", "bytesSent", "usedBytes", "availableBytes", "secondsToFull", "storage"}
 )
 _TICKING_IN_FILE = frozenset({"durationSeconds", "sizeBytes"})
 

@@ -22,6 +22,7 @@ from sluice_media.contract import (
     IngestStatus,
     PodStatus,
     PusherStatus,
+    PushState,
     RecorderPhase,
     RecorderStatus,
     StoreStatus,
@@ -314,4 +315,10 @@ class StatusObserver:
 
 
 def _ticks(status: PodStatus) -> bool:
-    return isinstance(status, RecorderStatus) and status.phase is RecorderPhase.RECORDING
+    match status:
+        case RecorderStatus():
+            return status.phase is RecorderPhase.RECORDING
+        case PusherStatus():
+            return status.state is PushState.LIVE
+        case _:
+            return False

@@ -197,6 +197,10 @@ class RestreamStatus(ApiModel):
     """How often the target was dialled since the pusher started."""
     reconnects: Annotated[int, Field(ge=0)] | None = None
     """How often a connection that had delivered was lost and made again."""
+    bytes_sent: Annotated[int, Field(ge=0)] | None = None
+    """What went to the target since the pusher started, at observedAt."""
+    observed_at: datetime | None = None
+    """When bytesSent was counted (UTC)."""
     last_error: LastError | None = None
     """The last thing that went wrong with the target."""
     conditions: Conditions | None = None
