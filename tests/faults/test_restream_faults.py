@@ -86,7 +86,8 @@ class Desk:
 
     def healthy_lost_nothing(self, target: RtmpTarget, name: str, clip: Path) -> None:
         """Call it once the stream is off air."""
-        status = self.watch.until(name, "Idle", since=time.monotonic() - 5).status
+        over = self.watch.until(name, lambda s: s.word == "Idle" and s.status.get("attempts"))
+        status = over.status
         assert (status["attempts"], status["reconnects"]) == (1, 0)
         target.finish()
         self.say(f"{name}, beside them: {unbroken(target.file, clip)} frames, none lost\n")
