@@ -76,10 +76,11 @@ class SickDisk:
 
 
 def fill(folder: Path) -> Path:
-    """A file that takes all space."""
+    """A file that takes all space; again: also what was freed meanwhile."""
     ballast = folder / "ballast"
-    at, piece = 0, os.statvfs(folder).f_bfree * os.statvfs(folder).f_frsize
-    with ballast.open("wb") as file:
+    piece = os.statvfs(folder).f_bfree * os.statvfs(folder).f_frsize
+    with ballast.open("ab") as file:
+        at = file.tell()
         while piece >= _PAGE_BYTES:
             try:
                 os.posix_fallocate(file.fileno(), at, piece)

@@ -110,7 +110,8 @@ class StatusBoard(Generic[S]):
                 return False
             changed = self._changed
             try:
-                await asyncio.wait_for(changed.wait(), left)
+                async with asyncio.timeout(left):
+                    await changed.wait()
             except TimeoutError:
                 return False
         return True

@@ -113,7 +113,8 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(step)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), _LADDER_SECONDS)
+                async with asyncio.timeout(_LADDER_SECONDS):
+                    await self._process.wait()
         await self._process.wait()
 
     async def drain_stderr(self) -> None:

@@ -206,7 +206,8 @@ class _Worker:
 
     async def _pause(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._terminate.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._terminate.wait()
         except TimeoutError:
             return
 

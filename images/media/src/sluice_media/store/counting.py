@@ -86,7 +86,8 @@ class Counter:
                 _log.warning("usage_not_counted", error=str(error))
                 pause = _RETRY_SECONDS
             try:
-                await asyncio.wait_for(self._wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

@@ -105,7 +105,8 @@ class Deleter:
                 except TargetError as error:  # the next scan finds it again
                     _log.warning("recording_not_deleted", recording=uid, error=str(error))
             try:
-                await asyncio.wait_for(self._wake.wait(), max(0.0, next_scan - time.monotonic()))
+                async with asyncio.timeout(next_scan - time.monotonic()):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
 

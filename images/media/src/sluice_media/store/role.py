@@ -155,7 +155,8 @@ class StoreRole:
             await self.probe(target)
             pause = PROBE_SECONDS if self.board.status.writable else PROBE_AGAIN_SECONDS
             try:
-                await asyncio.wait_for(self._probe_now.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._probe_now.wait()
             except TimeoutError:
                 continue
 

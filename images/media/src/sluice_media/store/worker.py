@@ -142,7 +142,8 @@ class Finisher:
             now = time.monotonic()
             due = min([self._next_scan, *(retry.at for retry in self._retries.values())])
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.0, due - now))
+                async with asyncio.timeout(due - now):
+                    await self._wake.wait()
             for uid, retry in self._retries.items():
                 if retry.at <= time.monotonic():
                     self._told[uid] = None
