@@ -155,7 +155,8 @@ async def test_the_hub_ends_a_running_session(rig: Rig) -> None:
 async def test_sessions_come_and_go_and_nothing_grows(rig: Rig) -> None:
     files = Path("/proc/self/fd")
     counts = []
-    for _ in range(4):
+    sessions = 4
+    for _ in range(sessions):
         async with aiortc_publisher(rig.url):
             await rig.publication.has(video=3)
             pids = rig.service.transcoder_pids
@@ -164,8 +165,11 @@ async def test_sessions_come_and_go_and_nothing_grows(rig: Rig) -> None:
         counts.append(
             (len(list(files.iterdir())), threading.active_count(), len(asyncio.all_tasks()))
         )
-    assert counts[-1][0] <= counts[0][0] + 1
-    assert counts[-1][1:] <= counts[0][1:]
+    grown = [last - first for first, last in zip(counts[0], counts[-1], strict=True)]
+    # asyncio's pool has a thread more when two were wanted at once; a leak is one a session.
+    assert grown[0] <= 1
+    assert grown[1] < sessions - 1
+    assert grown[2] <= 0
 
 
 async def test_a_stopping_process_ends_its_sessions() -> None:
