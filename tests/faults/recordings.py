@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cluster.conftest import publish_url
@@ -9,9 +11,10 @@ from tests.faults.conftest import FaultyS3
 from tests.support.frames import Run, decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, recording
+from tests.support.publish import Publisher
 from tests.support.recordings import download
 
-__all__ = ["begin", "finish", "one_run"]
+__all__ = ["begin", "finish", "on_record", "one_run", "recording_began"]
 
 
 def begin(kube: Kubectl, s3: FaultyS3, name: str, **spec: object) -> str:
@@ -22,6 +25,21 @@ def begin(kube: Kubectl, s3: FaultyS3, name: str, **spec: object) -> str:
     url = publish_url(kube, name)
     kube.wait_condition("recording", name, "Ready", seconds=120)
     return url
+
+
+@contextmanager
+def on_record(
+    kube: Kubectl, s3: FaultyS3, name: str, clip: Path, **spec: object
+) -> Iterator[Publisher]:
+    """The publisher of a stream that is recorded into the bucket."""
+    url = begin(kube, s3, name, **spec)
+    with Publisher(clip, url) as publisher:
+        recording_began(kube, name)
+        yield publisher
+
+
+def recording_began(kube: Kubectl, name: str) -> None:
+    kube.wait("recording", name, lambda o: o["status"].get("recording"), why="records")
 
 
 def finish(kube: Kubectl, name: str, folder: Path, seconds: float = 180) -> list[Path]:

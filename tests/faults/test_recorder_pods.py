@@ -14,11 +14,11 @@ import pytest
 from tests.cluster.conftest import Cluster, publish_url
 from tests.faults.conftest import FaultyS3
 from tests.faults.pods import INGEST, RECORDER, running_pod, until
-from tests.faults.recordings import begin, finish, one_run
+from tests.faults.recordings import finish, on_record, one_run, recording_began
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, pulled, recording
-from tests.support.publish import LiveHttpSource, Publisher
+from tests.support.publish import Publisher, live_http_source
 from tests.support.target import address_towards, free_port
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(1_800)]
@@ -41,9 +41,7 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 def test_killed_and_deleted_the_recorder_continues_the_same_file(
     kube: Kubectl, s3: FaultyS3, clip: Path, tmp_path: Path
 ) -> None:
-    url = begin(kube, s3, "service")
-    with Publisher(clip, url):
-        kube.wait("recording", "service", lambda o: o["status"].get("recording"), why="records")
+    with on_record(kube, s3, "service", clip):
         time.sleep(9)
         kube("exec", running_pod(kube, RECORDER), "--", "python", "-c", KILL_WORKER)
         time.sleep(9)
@@ -93,7 +91,7 @@ def test_the_recorder_of_a_drained_node_continues_the_same_file(
     kube: Kubectl, sluice: Cluster, s3: FaultyS3, clip: Path, tmp_path: Path
 ) -> None:
     with recorder_by_itself(kube, sluice, s3, "mass") as (url, node), Publisher(clip, url):
-        kube.wait("recording", "mass", lambda o: o["status"].get("recording"), why="records")
+        recording_began(kube, "mass")
         time.sleep(12)
         first = running_pod(kube, RECORDER)
         # Evicted through the API, as any drain does it; other pods of the node are other tests'.
@@ -116,7 +114,7 @@ def test_a_node_that_is_lost_with_the_recorder_costs_no_frame_also_when_it_comes
     with ExitStack() as stack:
         url, node = stack.enter_context(recorder_by_itself(kube, sluice, s3, "final"))
         stack.enter_context(Publisher(clip, url))
-        kube.wait("recording", "final", lambda o: o["status"].get("recording"), why="records")
+        recording_began(kube, "final")
         time.sleep(15)
         first = running_pod(kube, RECORDER)
         stack.callback(node_command, "start", node)
@@ -141,9 +139,7 @@ def node_command(*arguments: str) -> None:
 def test_the_hub_of_a_pushed_stream_dies_and_no_frame_is_missing(
     kube: Kubectl, s3: FaultyS3, clip: Path, tmp_path: Path
 ) -> None:
-    url = begin(kube, s3, "calm")
-    with Publisher(clip, url) as publisher:
-        kube.wait("recording", "calm", lambda o: o["status"].get("recording"), why="records")
+    with on_record(kube, s3, "calm", clip) as publisher:
         time.sleep(9)
         kill_hub(kube)
         kube.wait_condition("livestream", "calm", "Live")
@@ -157,12 +153,12 @@ def test_the_hub_of_a_pulled_stream_dies_and_the_hole_is_in_gaps(
     kube: Kubectl, sluice: Cluster, s3: FaultyS3, clip: Path, tmp_path: Path
 ) -> None:
     host = address_towards(sluice.node_ip)
-    with LiveHttpSource(clip, host, free_port(host)) as camera:
+    with live_http_source(clip, host, free_port(host)) as camera:
         kube.apply(*s3.objects())
         kube.wait_condition("mediastore", "bucket", "Ready", seconds=120)
-        stream = pulled("camera", camera.url, resumeWindowSeconds=60)
+        stream = pulled("camera", camera, resumeWindowSeconds=60)
         kube.apply(stream, recording("camera", "camera", storeRef={"name": "bucket"}))
-        kube.wait("recording", "camera", lambda o: o["status"].get("recording"), why="records")
+        recording_began(kube, "camera")
         time.sleep(9)
         kill_hub(kube)
         kube.wait_condition("livestream", "camera", "Live")

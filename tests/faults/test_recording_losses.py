@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import FaultyS3
-from tests.faults.recordings import begin, finish
+from tests.faults.recordings import begin, finish, on_record, recording_began
 from tests.support.frames import decode_errors, probe, runs
 from tests.support.kubectl import Kubectl
 from tests.support.publish import Publisher
@@ -25,7 +25,7 @@ def test_losses_are_gaps_of_one_file_or_begin_the_next(
 ) -> None:
     url = begin(kube, s3, "road")
     with Publisher(clip, url) as first:
-        kube.wait("recording", "road", lambda o: o["status"].get("recording"), why="records")
+        recording_began(kube, "road")
         time.sleep(8)
         first.kill()
     time.sleep(loss_seconds)
@@ -61,9 +61,7 @@ def test_a_publisher_that_flaps_for_three_minutes_is_one_file_of_whole_pieces(
 def test_splits_concatenate_to_exactly_what_was_sent(
     kube: Kubectl, s3: FaultyS3, long_clip: Path, tmp_path: Path
 ) -> None:
-    url = begin(kube, s3, "cut", splitSeconds=20)
-    with Publisher(long_clip, url):
-        kube.wait("recording", "cut", lambda o: o["status"].get("recording"), why="records")
+    with on_record(kube, s3, "cut", long_clip, splitSeconds=20):
         time.sleep(600)
         files = finish(kube, "cut", tmp_path)
     assert len(files) >= 28
@@ -88,7 +86,7 @@ def test_the_duration_in_status_goes_with_the_media_and_its_observed_at(
     worst = 0.0
     with ExitStack() as stack:
         publisher = stack.enter_context(Publisher(long_clip, url))
-        kube.wait("recording", "clock", lambda o: o["status"].get("recording"), why="records")
+        recording_began(kube, "clock")
         first: tuple[float, datetime] | None = None
         ends = time.monotonic() + 600
         while time.monotonic() < ends:

@@ -9,9 +9,8 @@ import pytest
 
 from tests.faults.conftest import FaultyS3
 from tests.faults.pods import STORE
-from tests.faults.recordings import begin, finish, one_run
+from tests.faults.recordings import finish, on_record, one_run
 from tests.support.kubectl import Kubectl, condition
-from tests.support.publish import Publisher
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(1_800)]
 
@@ -31,9 +30,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(1_800)]
 def test_a_store_that_fails_for_a_while_costs_only_time(
     kube: Kubectl, s3: FaultyS3, clip: Path, tmp_path: Path, kind: str, reason: str
 ) -> None:
-    url = begin(kube, s3, "match")
-    with Publisher(clip, url):
-        kube.wait("recording", "match", lambda o: o["status"].get("recording"), why="records")
+    with on_record(kube, s3, "match", clip):
         time.sleep(7)
         with s3.fault(kind):
             failing = kube.wait(
@@ -55,9 +52,7 @@ def test_a_store_that_fails_for_a_while_costs_only_time(
 def test_a_store_that_is_gone_for_five_minutes_costs_only_time(
     kube: Kubectl, s3: FaultyS3, long_clip: Path, tmp_path: Path
 ) -> None:
-    url = begin(kube, s3, "league")
-    with Publisher(long_clip, url):
-        kube.wait("recording", "league", lambda o: o["status"].get("recording"), why="records")
+    with on_record(kube, s3, "league", long_clip):
         time.sleep(7)
         with s3.fault("Down"):
             ends = time.monotonic() + 300
@@ -75,9 +70,7 @@ def test_a_store_that_is_gone_for_five_minutes_costs_only_time(
 def test_a_store_that_is_slower_than_the_stream_catches_up_after(
     kube: Kubectl, s3: FaultyS3, clip: Path, tmp_path: Path
 ) -> None:
-    url = begin(kube, s3, "slow")
-    with Publisher(clip, url):
-        kube.wait("recording", "slow", lambda o: o["status"].get("recording"), why="records")
+    with on_record(kube, s3, "slow", clip):
         time.sleep(7)
         with s3.fault("Throttle", methods=["PUT"], bytes_per_second=8_000):  # 64 kbit/s
             time.sleep(60)
@@ -100,9 +93,7 @@ def reachable(kube: Kubectl, name: str) -> None:
 def test_a_store_pod_that_is_gone_while_it_finalises_begins_again(
     kube: Kubectl, s3: FaultyS3, clip: Path, tmp_path: Path
 ) -> None:
-    url = begin(kube, s3, "news")
-    with Publisher(clip, url):
-        kube.wait("recording", "news", lambda o: o["status"].get("recording"), why="records")
+    with on_record(kube, s3, "news", clip):
         time.sleep(15)
         with s3.fault("Throttle", methods=["GET"]):
             kube.patch("recording", "news", {"spec": {"desiredState": "Stopped"}})

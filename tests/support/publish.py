@@ -10,11 +10,12 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["HttpSource", "LiveHttpSource", "Publisher"]
+__all__ = ["HttpSource", "Publisher", "live_http_source"]
 
 
 class Publisher:
@@ -118,66 +119,54 @@ class HttpSource:
             self._process.wait(10)
 
 
-class LiveHttpSource:
-    """A camera that goes on whether somebody watches or not: MPEG-TS in real time over HTTP. Who
-    comes (again) gets what is on now, and never what was."""
+@contextlib.contextmanager
+def live_http_source(clip: Path, host: str, port: int) -> Iterator[str]:
+    """The URL of a camera that goes on whether somebody watches or not: MPEG-TS in real time over
+    HTTP. Who comes (again) gets what is on now, and never what was."""
+    viewers: set[queue.SimpleQueue[bytes]] = set()
 
-    def __init__(self, clip: Path, host: str, port: int) -> None:
-        self.url = f"http://{host}:{port}/live.ts"
-        self._viewers: set[queue.SimpleQueue[bytes | None]] = set()
-        self._args = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip), "-c", "copy"]
-        self._args += ["-f", "mpegts", "-flush_packets", "1", "pipe:1"]
-        viewers = self._viewers
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            mine: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+            viewers.add(mine)
+            try:
+                self.send_response(200)
+                self.send_header("Content-Type", "video/mp2t")
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    while data := mine.get():
+                        self.wfile.write(data)
+            finally:
+                viewers.discard(mine)
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                mine: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-                viewers.add(mine)
-                try:
-                    self.send_response(200)
-                    self.send_header("Content-Type", "video/mp2t")
-                    self.end_headers()
-                    with contextlib.suppress(OSError):
-                        while data := mine.get():
-                            self.wfile.write(data)
-                finally:
-                    viewers.discard(mine)
+        def log_message(self, *args: object) -> None:
+            """Quiet."""
 
-            def log_message(self, *args: object) -> None:
-                """Quiet."""
+    args = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip), "-c", "copy"]
+    args += ["-f", "mpegts", "-flush_packets", "1", "pipe:1"]
 
-        self._server = http.server.ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+    def show(camera: subprocess.Popen[bytes]) -> None:
+        assert camera.stdout is not None
+        data = b"first"
+        while data:
+            data = camera.stdout.read(188 * 20)
+            for viewer in tuple(viewers):
+                viewer.put(data)  # the last one is empty: the end
 
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._args, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
-        )
-        self._threads = [
-            threading.Thread(target=self._server.serve_forever, daemon=True),
-            threading.Thread(target=self._show, daemon=True),
+    with (
+        http.server.ThreadingHTTPServer((host, port), Handler) as server,
+        subprocess.Popen(args, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as camera,
+    ):
+        threads = [
+            threading.Thread(target=server.serve_forever, daemon=True),
+            threading.Thread(target=show, args=(camera,), daemon=True),
         ]
-        for thread in self._threads:
+        for thread in threads:
             thread.start()
-        return self
-
-    def _show(self) -> None:
-        assert self._process.stdout is not None
-        while data := self._process.stdout.read(188 * 20):
-            for viewer in tuple(self._viewers):
-                viewer.put(data)
-        for viewer in tuple(self._viewers):
-            viewer.put(None)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.kill()
-        self._process.wait(10)
-        self._server.shutdown()
-        self._server.server_close()
-        for thread in self._threads:
-            thread.join(10)
+        try:
+            yield f"http://{host}:{port}/live.ts"
+        finally:
+            camera.kill()
+            server.shutdown()
+            for thread in threads:
+                thread.join(10)

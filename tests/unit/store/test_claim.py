@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sluice_media.store import claim as module
+from sluice_media.store import local_file
 from sluice_media.store.target import TargetError, open_claim
 
 
@@ -72,7 +73,7 @@ async def test_a_claim_that_hangs_times_out_and_others_threads_are_free(
 
     target = open_claim(tmp_path)
     monkeypatch.setattr(target._patience, "seconds", lambda size: 0.1)
-    monkeypatch.setattr(module, "_sync_folder", hang)
+    monkeypatch.setattr(local_file, "flush", hang)
     before = threading.active_count()
     for _ in range(20):
         with pytest.raises(TargetError) as refused:

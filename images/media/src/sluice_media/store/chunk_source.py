@@ -109,12 +109,10 @@ class ChunkSource:
     async def _check(self, chunk: MergedChunk) -> None:
         assert self.target.root is not None
         try:
-            digest, seconds = await asyncio.to_thread(
-                _digest_file, self.target.root / self._key(chunk)
-            )
+            found = await asyncio.to_thread(_digest, self.target.root / self._key(chunk))
         except OSError as error:
             raise explain(error) from None
-        self._compare(chunk, digest, seconds)
+        self._compare(chunk, *found)
 
     async def _read(self, chunk: MergedChunk) -> bytes | memoryview:
         entry = chunk.entry
@@ -137,14 +135,12 @@ class ChunkSource:
             raise ChunkError(f"chunk {chunk.entry.name} of it is damaged in the store")
 
 
-def _digest(data: memoryview) -> tuple[str, float]:
+def _digest(data: memoryview | Path) -> tuple[str, float]:
+    """Of bytes or of a file: the SHA-256, and what it took of a CPU."""
     began = time.thread_time()
-    digest = hashlib.sha256(data).hexdigest()
-    return digest, time.thread_time() - began
-
-
-def _digest_file(path: Path) -> tuple[str, float]:
-    began = time.thread_time()
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return digest, time.thread_time() - began
+    if isinstance(data, Path):
+        with data.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+    else:
+        digest = hashlib.sha256(data)
+    return digest.hexdigest(), time.thread_time() - began

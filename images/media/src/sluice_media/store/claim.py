@@ -90,7 +90,7 @@ def _put(
             if is_abandoned():
                 raise TargetError("Timeout", "the store took too long")
             staged.rename(place)
-            _sync_folder(place.parent)
+            local_file.flush(place.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             staged.unlink(missing_ok=True)
@@ -128,14 +128,6 @@ def _write(number: int, block: bytes | memoryview) -> int:
         while written < len(view):
             written += os.write(number, view[written:])
         return written
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _blocks(path: Path, sha256: str) -> Iterator[memoryview]:

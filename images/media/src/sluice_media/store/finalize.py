@@ -29,6 +29,7 @@ from sluice_media.ffmpeg.argv import Mp4Spec, mp4_argv
 from sluice_media.ffmpeg.probe import probe
 from sluice_media.ffmpeg.process import Child, ChildError, start_child
 from sluice_media.record.merge import MergedFile
+from sluice_media.store import local_file
 from sluice_media.store.chunk_source import ChunkError, ChunkSource
 from sluice_media.store.fragments import FragmentCounter, FragmentError
 from sluice_media.store.keys import chunk_key, mp4_key, mp4_name
@@ -394,7 +395,6 @@ def _discard(path: Path) -> None:
 def _sync(path: Path) -> None:
     """A disk that failed to take the file says so here, and only here."""
     try:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        local_file.flush(path)
     except OSError as error:
         raise FinalizeError(f"the MP4 cannot be written: {error.strerror}") from error

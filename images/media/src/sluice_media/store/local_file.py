@@ -1,6 +1,6 @@
-"""What is done with a whole file of this machine, in threads: read, hashed, brought to the disk.
+"""What is done with a whole file of this machine: read, hashed, brought to the disk.
 
-Everything raises OSError.
+Coroutines do it in threads. Everything raises OSError.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-__all__ = ["BLOCK_BYTES", "blocks", "changed", "content", "digest", "sync"]
+__all__ = ["BLOCK_BYTES", "blocks", "changed", "content", "digest", "flush", "sync"]
 
 BLOCK_BYTES = 8 << 20
 
@@ -59,10 +59,15 @@ def _digest(path: Path) -> tuple[int, str]:
         return file.tell(), found
 
 
+def flush(place: Path) -> None:
+    """Brings a file's content, or a folder's entries, to the disk."""
+    number = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
 def _sync(path: Path) -> None:
-    for place in (path, path.parent):
-        number = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+    flush(path)
+    flush(path.parent)

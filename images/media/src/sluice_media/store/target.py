@@ -47,7 +47,6 @@ __all__ = [
     "open_target",
 ]
 
-STREAM_BYTES = local_file.BLOCK_BYTES
 PART_BYTES = 16 << 20
 """Size of a multipart part: 10,000 parts of it are 160 GB, far above any file of ours. What is
 not larger is put as a whole."""
@@ -251,7 +250,7 @@ class Target:
         if end is None:
             end = await self.size(key)
         while start < end:
-            stop = min(end, start + STREAM_BYTES)
+            stop = min(end, start + local_file.BLOCK_BYTES)
             yield await self.read(key, start, stop)
             start = stop
 

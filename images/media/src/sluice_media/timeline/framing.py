@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from enum import IntEnum
 
 from pydantic import ValidationError
@@ -117,30 +118,41 @@ def encode_body(record_type: RecordType, body: bytes) -> bytes:
 
 
 class RecordCutter:
-    """Cuts a byte stream into type and body. ``feed()`` accepts any split of the stream."""
+    """Finds the records in a byte stream, at any split of the stream."""
 
-    def __init__(self, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
-        self._buffer = bytearray()
+        self.buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yields the records that are complete now. Raises FramingError for one over the limit."""
-        buffer = self._buffer
-        buffer += data
-        position = 0
+    def append(self, data: bytes | memoryview) -> None:
+        self.buffer += data
+
+    def places(self) -> Generator[tuple[int, int, int]]:
+        """Type, and start and end of the body in :attr:`buffer`, of the records that are complete
+        now. They leave the buffer when the iterator ends or is closed.
+
+        Raises FramingError for a record over the limit."""
+        buffer = self.buffer
+        position, size = 0, len(buffer)
         try:
-            while len(buffer) - position >= RECORD_HEAD.size:
+            while size - position >= RECORD_HEAD.size:
                 type_, length = RECORD_HEAD.unpack_from(buffer, position)
                 if length > self._max_body_bytes:
                     raise FramingError(f"a record of {length} bytes is larger than any picture")
-                end = position + RECORD_HEAD.size + length
-                if len(buffer) < end:
+                start = position + RECORD_HEAD.size
+                if start + length > size:
                     break
-                body = bytes(memoryview(buffer)[position + RECORD_HEAD.size : end])
-                position = end
-                yield type_, body
+                position = start + length
+                yield type_, start, position
         finally:
             del buffer[:position]
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yields type and body of the records that are complete now. Raises as :meth:`places`."""
+        self.append(data)
+        with closing(self.places()) as places:
+            for type_, start, end in places:
+                yield type_, bytes(memoryview(self.buffer)[start:end])
 
 
 class TimelineDecoder:
@@ -148,7 +160,8 @@ class TimelineDecoder:
     unknown type, a record over MAX_BODY_BYTES and a body that is not what its type says."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._cutter = RecordCutter(MAX_BODY_BYTES)
+        self.append = self._cutter.append
 
     def feed(self, data: bytes) -> Iterator[Record]:
         """Yields the records that are complete now. What came before an error is yielded."""
@@ -159,45 +172,27 @@ class TimelineDecoder:
         finally:
             yield from records
 
-    def append(self, data: bytes | memoryview) -> None:
-        self._buffer += data
-
     def take(self, records: list[Record]) -> None:
         """Appends the records that are complete now to ``records``, also those before an error."""
-        buffer = self._buffer
-        head, unit = RECORD_HEAD.unpack_from, UNIT_HEAD.unpack_from
-        position, size = 0, len(buffer)
-        try:
-            with memoryview(buffer) as view:
-                while size - position >= RECORD_HEAD.size:
-                    type_, length = head(buffer, position)
-                    if length > MAX_BODY_BYTES:
-                        raise FramingError(f"a record of {length} bytes is larger than any picture")
-                    start = position + RECORD_HEAD.size
-                    end = start + length
-                    if end > size:
-                        break
-                    position = end
-                    if type_ == _UNIT and length >= UNIT_HEAD.size:
-                        track, flags, dts, pts, utc_us = unit(buffer, start)
-                        payload = bytes(view[start + UNIT_HEAD.size : end])
-                        flags = _FLAGS.get(flags) or UnitFlags(flags)
-                        records.append(AccessUnit(track, dts, pts, flags, utc_us, payload))
-                    else:
-                        records.append(_decode(type_, bytes(view[start:end])))
-        finally:
-            del buffer[:position]
+        buffer = self._cutter.buffer
+        with closing(self._cutter.places()) as places:
+            for type_, start, end in places:
+                records.append(_decode(type_, buffer, start, end))
 
 
-def _decode(type_: int, body: bytes) -> Record:
+def _decode(type_: int, buffer: bytearray, start: int, end: int) -> Record:
     if type_ == _UNIT:
-        raise FramingError("a unit shorter than its own head")
+        if end - start < UNIT_HEAD.size:
+            raise FramingError("a unit shorter than its own head")
+        track, flags, dts, pts, utc_us = UNIT_HEAD.unpack_from(buffer, start)
+        payload = bytes(memoryview(buffer)[start + UNIT_HEAD.size : end])
+        return AccessUnit(track, dts, pts, _FLAGS.get(flags) or UnitFlags(flags), utc_us, payload)
     try:
         model = _MODELS[RecordType(type_)]
     except (ValueError, KeyError) as unknown:
         raise FramingError(f"unknown record type {type_}") from unknown
     try:
-        return model.model_validate_json(body)  # type: ignore[return-value]
+        return model.model_validate_json(bytes(memoryview(buffer)[start:end]))  # type: ignore[return-value]
     except ValidationError as invalid:
         raise FramingError(f"a {RecordType(type_).name} record that does not parse") from invalid
 

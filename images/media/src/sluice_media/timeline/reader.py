@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Literal
 
@@ -99,10 +100,6 @@ class _Pause:
                 self._transport.resume_reading()
 
 
-async def _no_beat() -> None:
-    return
-
-
 class TimelineReader:
     """Reads one stream's timeline as one reader.
 
@@ -137,8 +134,7 @@ class TimelineReader:
         self._since = since
         self._session_started_at = session_started_at
         self._gather_seconds = gather_seconds
-        self._connection = self._streamed if beat is None else self._drained
-        self._beat = beat or _no_beat
+        self._connection = self._streamed if beat is None else partial(self._drained, beat)
         self._timeline = start.timeline if start else None
         self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
         self._taken_us: int | None = None
@@ -209,7 +205,9 @@ class TimelineReader:
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
 
-    async def _drained(self) -> AsyncIterator[list[Record] | None]:
+    async def _drained(
+        self, beat: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[list[Record] | None]:
         """One connection's records; first None, when it was accepted."""
         async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
             connection = await connect(self._url(), "/v1/timeline", self._query(), self._headers())
@@ -229,7 +227,7 @@ class TimelineReader:
                     heard_at = time.monotonic()
                 elif time.monotonic() - heard_at >= HEARTBEAT_TIMEOUT_SECONDS:
                     raise TimeoutError
-                await (asyncio.sleep(0) if more else self._beat())
+                await (asyncio.sleep(0) if more else beat())
 
     async def _streamed(self) -> AsyncIterator[list[Record] | None]:
         """The same, with each arrival as soon as it comes."""
