@@ -63,7 +63,7 @@ class SickDisk:
     def mount_again(self) -> None:
         """So that everything is read from the disk, and nothing from memory."""
         _run("umount", str(self.folder))
-        _run("mount", self.device, str(self.folder))
+        _run("mount", "-o", "discard", self.device, str(self.folder))
 
     def _limit(self, size_bytes: int) -> None:
         number = os.open(self.device, os.O_RDWR)
@@ -120,7 +120,7 @@ def sick_disk(folder: Path) -> Iterator[SickDisk]:
         _run("mkfs.ext4", "-q", *options, str(image))
         device = _run("losetup", "--find", "--show", str(image)).strip()
         stack.callback(_run, "losetup", "--detach", device)
-        _run("mount", device, str(folder))
+        _run("mount", "-o", "discard", device, str(folder))
         stack.callback(_run, "umount", "--lazy", str(folder))
         with (folder / "tables").open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, HEALTHY_BYTES)
