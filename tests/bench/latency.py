@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +26,7 @@ from pydantic import SecretStr
 
 from sluice_media.mpegts import TsMuxer
 from sluice_media.srt import SrtTarget, connect
+from sluice_operator.domain.names import NAME_LABEL
 from tests.bench.figures import Figure
 from tests.cluster.conftest import publish_url
 from tests.media.media_clips import read_flv
@@ -193,24 +195,92 @@ def _seconds_to_live(kube: Kubectl, send: Send) -> float:
     return seconds
 
 
+STEPS = ("pod made", "pod scheduled", "container began", "worker began", "file begun", "status")
+"""What happens between `kubectl apply` and `recording: true`, in this order. "pod made" and "pod
+scheduled" are the moments at which a watch shows them; the worker begins before it imports
+anything; "file begun" is the recorder's own log line."""
+
+PROCESS_STARTS = """
+import os, time
+booted = time.time() - float(open("/proc/uptime").read().split()[0])
+for pid in sorted(int(p) for p in os.listdir("/proc") if p.isdigit()):
+    if pid != os.getpid():
+        ticks = int(open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[19])
+        print(booted + ticks / os.sysconf("SC_CLK_TCK"))
+"""
+
+
+@contextmanager
+def pod_steps(kube: Kubectl, name: str) -> Iterator[dict[str, float]]:
+    """Watches the pod of one Recording; yields the moments of its first steps as they come."""
+    command = [kube.binary, f"--kubeconfig={kube.kubeconfig}", "-n", kube.namespace, "get", "pods"]
+    command += ["--watch", "--output-watch-events", "-o", "json", "-l", f"{NAME_LABEL}={name}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines, moments = process.stdout, dict[str, float]()
+
+    def follow() -> None:
+        for line in lines:
+            pod = json.loads(line)["object"]
+            moments.setdefault("pod made", time.time())
+            if pod["spec"].get("nodeName"):
+                moments.setdefault("pod scheduled", time.time())
+
+    thread = threading.Thread(target=follow, name="pod watch")
+    thread.start()
+    try:
+        yield moments
+    finally:
+        process.kill()
+        process.wait()
+        thread.join()
+
+
+def recorder_steps(kube: Kubectl, name: str) -> dict[str, float]:
+    """The moments of the recorder's own steps, from its pod."""
+    [pod] = kube("get", "pods", "-o", "name", "-l", f"{NAME_LABEL}={name}").split()
+    starts = kube("exec", pod, "--", "python3", "-c", PROCESS_STARTS).split()
+    logged = [json.loads(line) for line in kube("logs", pod).splitlines()]
+    begun = next(entry["timestamp"] for entry in logged if entry["event"] == "file_begins")
+    return {
+        "container began": float(starts[0]),
+        "worker began": float(starts[1]),
+        "file begun": datetime.fromisoformat(begun).timestamp(),
+    }
+
+
 def apply_to_recording(kube: Kubectl, clip: Path) -> list[Figure]:
     kube.apply(livestream("taped"))
     kube.wait_condition("livestream", "taped", "Ready", seconds=120)
-    samples = []
+    runs: list[dict[str, float]] = []
     with Publisher(clip, publish_url(kube, "taped"), loop=True):
         kube.wait_condition("livestream", "taped", "Live")
         for number in range(RUNS // 2 + 1):
             name = f"tape-{number}"
-            kube.apply(recording(name, "taped", minimumSeconds=0))
-            started = time.time()
-            with watching(kube, "recording", name) as until:
-                samples.append(until("recording") - started)
+            with pod_steps(kube, name) as moments:
+                kube.apply(recording(name, "taped", minimumSeconds=0))
+                applied = time.time()
+                with watching(kube, "recording", name) as until:
+                    moments["status"] = until("recording")
+            moments |= recorder_steps(kube, name)
+            runs.append({step: moments[step] - applied for step in STEPS})
             kube.patch("recording", name, {"spec": {"desiredState": "Stopped"}})
             kube.wait_condition("recording", name, "Succeeded", seconds=90)
     # The first one also makes the namespace's MediaStore: that is not a warm start.
-    print(f"the namespace's first recording: {samples[0]:.2f} s (with its MediaStore)")
-    return [
-        Figure(
-            "Recording applied -> recording: true", "s", tuple(samples[1:]), RECORDING_LIMIT_SECONDS
-        )
+    print(f"the namespace's first recording: {runs[0]['status']:.2f} s (with its MediaStore)")
+    steps = [
+        Figure(f"  {step} after what is above it", "s", spent)
+        for step, spent in _apart(runs[1:]).items()
     ]
+    total = tuple(run["status"] for run in runs[1:])
+    name = "Recording applied -> recording: true"
+    return [*steps, Figure(name, "s", total, RECORDING_LIMIT_SECONDS)]
+
+
+def _apart(runs: list[dict[str, float]]) -> dict[str, tuple[float, ...]]:
+    """For each step, the seconds since the step before it, run by run."""
+    earlier = dict(zip(STEPS[1:], STEPS, strict=False))
+    return {
+        step: tuple(run[step] - run.get(earlier.get(step, ""), 0.0) for run in runs)
+        for step in STEPS
+    }

@@ -6,7 +6,7 @@ import aiohttp
 
 from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig
-from sluice_media.record.beat import next_beat
+from sluice_media.record.beat import beats_of_a_start
 from sluice_media.record.plan import Restored
 from sluice_media.timeline.reader import Position, TimelineReader
 
@@ -43,5 +43,5 @@ def open_timeline(
         since=since,
         session_started_at=config.session_started_at,
         start=start,
-        beat=next_beat,
+        beat=beats_of_a_start(),
     )

@@ -1,0 +1,25 @@
+"""A recorder that has just begun does not wait for the common beat."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sluice_media.record.beat import BEAT_SECONDS, beats_of_a_start
+
+
+async def test_a_start_has_many_beats_in_the_time_of_one_common_beat() -> None:
+    beat, count = beats_of_a_start(), 0
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + 2 * BEAT_SECONDS
+    while loop.time() < ends:
+        await beat()
+        count += 1
+    assert count > 4, "two common beats are as many waits"
+
+
+async def test_after_its_start_a_recorder_keeps_the_common_beat() -> None:
+    beat = beats_of_a_start()
+    await asyncio.sleep(2.05)
+    await beat()
+    at = asyncio.get_running_loop().time() % BEAT_SECONDS
+    assert at < BEAT_SECONDS / 2, "the first moment after a common beat"
