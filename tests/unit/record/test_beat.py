@@ -16,10 +16,3 @@ async def test_a_start_has_many_beats_in_the_time_of_one_common_beat() -> None:
         count += 1
     assert count > 4, "two common beats are as many waits"
 
-
-async def test_after_its_start_a_recorder_keeps_the_common_beat() -> None:
-    beat = beats_of_a_start()
-    await asyncio.sleep(2.05)
-    await beat()
-    at = asyncio.get_running_loop().time() % BEAT_SECONDS
-    assert at < BEAT_SECONDS / 2, "the first moment after a common beat"
