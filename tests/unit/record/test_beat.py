@@ -15,4 +15,3 @@ async def test_a_start_has_many_beats_in_the_time_of_one_common_beat() -> None:
         await beat()
         count += 1
     assert count > 4, "two common beats are as many waits"
-

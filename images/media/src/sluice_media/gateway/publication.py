@@ -101,8 +101,15 @@ class Publication:
 
     def take_unit(self, unit: AccessUnit) -> None:
         """The next unit, in source times: 90 kHz, unwrapped."""
-        self._received += len(unit.payload)
-        self._put(self._parts.unit(unit))
+        self.take_units((unit,))
+
+    def take_units(self, units: Sequence[AccessUnit]) -> None:
+        """Send several units to the hub in one write."""
+        parts = []
+        for unit in units:
+            self._received += len(unit.payload)
+            parts.append(self._parts.unit(unit))
+        self._put(*parts)
 
     def reject(self, reason: str, message: str) -> None:
         """The peer sends what no units can be made of: ``reason`` is BadMedia or UnsupportedCodec.
@@ -122,10 +129,11 @@ class Publication:
         await asyncio.gather(self._keeping, return_exceptions=True)
         self._end(PublishEnd("Finished", "the publisher has ended"))
 
-    def _put(self, part: Part) -> None:
-        if not self.ended.done():
-            self._retention.add(part)
-            self._keeper.put([part.data])
+    def _put(self, *parts: Part) -> None:
+        if parts and not self.ended.done():
+            for part in parts:
+                self._retention.add(part)
+            self._keeper.put([part.data for part in parts])
 
     # ------------------------------------------------------------------ life
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.contract import LegGrant, LegHello
-from sluice_media.flv.demux import Metadata
+from sluice_media.flv.demux import DemuxEvent, Metadata
 from sluice_media.gateway.keeper import Hubs
 from sluice_media.gateway.leg import Refused, look_up
 from sluice_media.gateway.limits import AddressLimits, TooManyConnections
@@ -42,7 +42,7 @@ from sluice_media.srt import (
     Verdict,
     running_srt_listener,
 )
-from sluice_media.units import AccessUnit, TrackFormat
+from sluice_media.units import AccessUnit
 
 __all__ = ["SrtIngest", "running_srt"]
 
@@ -209,28 +209,37 @@ async def _carry(connection: SrtConnection, publication: Publication) -> None:
     has_video: bool | None = None
     try:
         while data := await connection.read():
-            for event in demuxer.feed(data, time.time_ns() // 1_000):
-                has_video = _take(event, demuxer, publication, has_video)
-        for event in demuxer.flush():
-            has_video = _take(event, demuxer, publication, has_video)
+            events = demuxer.feed(data, time.time_ns() // 1_000)
+            has_video = _take(events, demuxer, publication, has_video)
+        _take(demuxer.flush(), demuxer, publication, has_video)
     except TsError as error:
         publication.reject(error.reason, str(error))
         await publication.ended
 
 
 def _take(
-    event: TrackFormat | AccessUnit | Metadata,
+    events: Iterator[DemuxEvent],
     demuxer: TsDemuxer,
     publication: Publication,
     has_video: bool | None,
 ) -> bool | None:
-    if isinstance(event, AccessUnit):
-        publication.take_unit(event)
-        return has_video
-    if isinstance(event, Metadata):
-        has_video = event.declares_video
-    if demuxer.formats:
-        publication.take_formats(demuxer.formats, has_video)
+    """Hand all events over, units that follow each other in one write.
+
+    Raises TsError, after what came before it was handed over."""
+    units: list[AccessUnit] = []
+    try:
+        for event in events:
+            if isinstance(event, AccessUnit):
+                units.append(event)
+                continue
+            publication.take_units(units)
+            units.clear()
+            if isinstance(event, Metadata):
+                has_video = event.declares_video
+            if demuxer.formats:
+                publication.take_formats(demuxer.formats, has_video)
+    finally:
+        publication.take_units(units)
     return has_video
 
 

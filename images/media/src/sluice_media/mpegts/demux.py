@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from sluice_media.flv.demux import DemuxEvent, Metadata
 from sluice_media.mpegts.demux_tracks import AudioTrack, Track, VideoTrack
 from sluice_media.mpegts.errors import TsError, UnsupportedCodec
-from sluice_media.mpegts.packets import PACKET_BYTES
+from sluice_media.mpegts.packet_runs import MAX_RUN_PACKETS, run_packets, run_payload
+from sluice_media.mpegts.packets import PACKET_BYTES, PAYLOAD_BYTES
 from sluice_media.mpegts.pes_reader import (
     PES_HEAD_BYTES,
     TimestampClock,
@@ -146,27 +147,29 @@ class TsDemuxer:
         while self._locked or self._lock(final=final):
             data, at = self._data, self._at
             last = len(data) - PACKET_BYTES
-            # A plain packet in the middle of a PES packet is the common case by far; at 6 Mb/s
-            # there are 4,000 of them a second. Everything else goes through _packet().
+            # Plain packets in the middle of a PES packet are the common case by far, and come in
+            # runs. Everything else goes through _packet().
             streams, utc_us = self._streams, self._utc_us
             while at <= last:
                 if data[at] != _SYNC:
                     break
                 stream = streams.get(data[at + 1] << 8 | data[at + 2])
-                control = data[at + 3]
-                start = at + 4
-                at += PACKET_BYTES
-                if stream is not None and control == stream.expected and stream.open:
-                    stream.expected = _NEXT_CONTROL[control & 0xF]
-                    stream.packet += data[start:at]
+                if stream is not None and data[at + 3] == stream.expected and stream.open:
+                    wanted = -(-(stream.limit - len(stream.packet)) // PAYLOAD_BYTES)
+                    packets = min((last - at) // PACKET_BYTES + 1, wanted, MAX_RUN_PACKETS)
+                    if packets > 1:
+                        packets = run_packets(data, at, packets)
+                    stream.packet += run_payload(data, at, packets)
+                    at += packets * PACKET_BYTES
+                    stream.expected = _NEXT_CONTROL[data[at - PACKET_BYTES + 3] & 0xF]
                     stream.utc_us = utc_us
                     if len(stream.packet) < stream.limit:
                         continue
                     self._at = at
                     self._reached(stream)
                 else:
-                    self._at = at
-                    self._packet(data[start - 4 : at])
+                    self._at = at = at + PACKET_BYTES
+                    self._packet(data[at - PACKET_BYTES : at])
                 yield from self._taken()
                 if self._data is not data or self._streams is not streams:
                     break
