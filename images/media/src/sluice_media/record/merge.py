@@ -27,6 +27,11 @@ class MergedChunk:
     skip_through: dict[int, int] | None = None
     """Track -> DTS up to which its units are in earlier chunks already; None: take all bytes."""
 
+    @property
+    def id(self) -> tuple[str, str]:
+        """Attempt and name."""
+        return self.attempt, self.entry.name
+
 
 @dataclass(slots=True)
 class MergedFile:
