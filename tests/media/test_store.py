@@ -217,6 +217,33 @@ async def test_a_vanished_recorders_file_is_made_told_counted_and_handed_out(
     assert metrics["sluice_store_used_bytes"] > 0
 
 
+def with_second_sound(clip: Clip, other: Clip) -> Clip:
+    """The clip with the sound of another one as a second audio track."""
+    (sound,) = other.formats
+    units = [*clip.units, *(replace(unit, track=2) for unit in other.units)]
+    units.sort(key=lambda unit: unit.dts)
+    return Clip(clip.path, (*clip.formats, replace(sound, track=2)), tuple(units))
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+async def test_every_audio_track_is_in_the_mp4(tmp_path: Path, clip: Clip, overlap: bool) -> None:
+    other = make_clip(tmp_path / "sound.flv", seconds=20, video=None, audio_hz=44_100)
+    whole = with_second_sound(clip, other)
+    pod = StorePod(tmp_path)
+    folder = pod.store_dir / PREFIX
+    at = len(whole.units) // 2 if overlap else len(whole.units)
+    attempts = {"a": record(folder / "a", whole, whole.units[:at])}
+    if overlap:
+        attempts["b"] = record(folder / "b", whole, whole.units[at // 2 :])
+    await leave(open_claim(pod.store_dir), attempts)
+    async with pod.running() as session:
+        (file,) = (await result(session, "Done")).files
+    mp4 = folder / file.name
+    assert frame_hashes(mp4) == frame_hashes(clip.path)
+    assert frame_hashes(mp4, "a:0") == frame_hashes(clip.path, "a:0")
+    assert frame_hashes(mp4, "a:1") == frame_hashes(other.path, "a:0")
+
+
 async def failed(tmp_path: Path, entry: FileEntry) -> StoredResult:
     """Lets a store fail at the file of one attempt."""
     pod = StorePod(tmp_path)

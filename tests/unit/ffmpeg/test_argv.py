@@ -15,7 +15,7 @@ from sluice_media.units import Codec
 SPEC = Mp4Spec(
     output=Path("/scratch/r-001.mp4"),
     video=Codec.H264,
-    audio=Codec.AAC,
+    audio=(Codec.AAC,),
     title="Stream Record: -y; rm, 2026-05-01 12:00:00 UTC",
     created_at=datetime(2026, 5, 1, 12, tzinfo=UTC),
     probe_bytes=1000,
@@ -59,11 +59,17 @@ def test_hevc_is_tagged_as_players_want_it() -> None:
 def test_a_track_without_units_is_not_mapped() -> None:
     audio_only = mp4_argv(replace(SPEC, video=None))
     assert "0:v:0" not in audio_only
-    video_only = mp4_argv(replace(SPEC, audio=None))
+    video_only = mp4_argv(replace(SPEC, audio=(None,)))
     assert "0:a:0" not in video_only
     assert "-bsf:a" not in video_only
 
 
+def test_every_audio_track_that_has_units_is_mapped() -> None:
+    argv = mp4_argv(replace(SPEC, audio=(Codec.AAC, None, Codec.AAC)))
+    mapped = [value for option, value in pairs(argv) if option == "-map"]
+    assert mapped == ["0:v:0", "0:a:0", "0:a:2"]
+
+
 def test_no_track_at_all_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one track"):
-        mp4_argv(replace(SPEC, video=None, audio=None))
+        mp4_argv(replace(SPEC, video=None, audio=()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -128,6 +129,32 @@ def test_an_adopter_that_dies_is_adopted_itself(spool: Path) -> None:
     again = adopt(spool, "third", stored=set())
     assert [c.entry.first_dts for c in again] == [c.entry.first_dts for c in first]
     assert all(c.path.parent.name == "third" and c.path.exists() for c in again)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_chunks_in_two_folders_are_adopted_in_the_order_of_their_units(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    """An adopter that died halfway leaves two folders; a coarse clock gives both one time."""
+    earlier, later = (tmp_path / name for name in names)
+    earlier.mkdir()
+    cutter = ChunkCutter(earlier)
+    write(cutter, planned(), 0, 282 * 8)
+    cutter.close()
+    later.mkdir()
+    for number in range(4, 9):
+        for path in (
+            earlier / f"001-{number:06d}.ts",
+            index_path(earlier / f"001-{number:06d}.ts"),
+        ):
+            path.rename(later / path.name.replace(f"{number:06d}", f"{number - 3:06d}"))
+    for folder in (earlier, later):
+        os.utime(folder, (1_700_000_000, 1_700_000_000))
+    adopted = adopt(tmp_path, "new", stored=set())
+    assert [c.entry.first_dts for c in adopted] == [n * 282 * STEP for n in range(8)]
+    assert [c.entry.name for c in adopted] == [f"001-{n:06d}.ts" for n in range(1, 9)]
+    assert not earlier.exists()
+    assert not later.exists()
 
 
 def test_gaps_noted_while_a_chunk_was_open_survive_a_crash(spool: Path) -> None:

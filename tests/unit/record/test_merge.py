@@ -145,6 +145,24 @@ def test_attempts_that_overlap_hold_every_unit_once(
         assert all_dts == sorted(all_dts)
 
 
+@given(broadcasts(), LENGTHS, st.integers(0, 6))
+def test_a_journal_in_a_wrong_order_holds_every_unit_once(
+    sent: list[Unit], lengths: list[int], turn: int
+) -> None:
+    """A recorder that adopted chunks 4 to 8 before 1 to 3 wrote them down in this order."""
+    attempt = Attempt("a", _cut(sent, lengths))
+    journal = attempt.journal(0)
+    file = journal.files[0]
+    turned = file.model_copy(update={"chunks": [*file.chunks[turn:], *file.chunks[:turn]]})
+    (merged,) = merge([journal.model_copy(update={"files": [turned]})])
+    found = units_of(merged, [attempt])
+    assert sorted(found) == sorted(sent)
+    for track in (0, 1):
+        all_dts = [dts for t, dts in found if t == track]
+        assert all_dts == sorted(all_dts)
+    assert sum(merged.units.values()) == len(sent)
+
+
 def _journal(attempt: str, second: int, *files: FileEntry) -> Journal:
     return Journal(
         attempt=attempt,

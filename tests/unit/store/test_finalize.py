@@ -56,12 +56,12 @@ def test_ffmpeg_probes_up_to_the_first_unit_of_the_track_that_came_last() -> Non
     both = {0: span(540_000, 1_000_000), 1: span(900_000, 1_000_000)}
     spec = mp4_spec(job(merged(file_entry(chunk(1, video), chunk(2, both)))), Path("x"))
     assert (spec.probe_bytes, spec.probe_us) == (3760, 10_000_000)
-    assert (spec.video, spec.audio) == (Codec.H264, Codec.AAC)
+    assert (spec.video, spec.audio) == (Codec.H264, (Codec.AAC,))
 
 
 def test_a_declared_track_without_units_is_left_out() -> None:
     spec = mp4_spec(job(merged(file_entry(chunk(1, {1: span(0, 9)})))), Path("x"))
-    assert (spec.video, spec.audio) == (None, Codec.AAC)
+    assert (spec.video, spec.audio) == (None, (Codec.AAC,))
 
 
 MIB = 1 << 20
@@ -112,6 +112,9 @@ def test_what_recorders_leave_of_a_claim_is_enough_for_the_last_mp4() -> None:
     ("frames", "length", "words"),
     [
         (900, 36.0, "holds 900 of 1000 video frames"),
+        (999, 40.0, "holds 999 of 1000 video frames"),
+        (1001, 40.0, "holds 1001 of 1000 video frames"),
+        (1000, 40.0, "the MP4 is cut off"),
         (1000, 30.0, "holds 30 of 40 seconds"),
     ],
 )
@@ -124,7 +127,7 @@ async def test_an_mp4_that_holds_less_than_its_chunks_is_no_mp4(
     words: str,
 ) -> None:
     async def remux(*_: object) -> None:
-        (tmp_path / "scratch" / keys.mp4_name(UID, 1)).write_bytes(b"mp4")
+        (tmp_path / "scratch" / keys.mp4_name(UID, 1)).write_bytes(b"\x00\x00\x00\x10ftyp")
 
     async def probe(_: Path) -> MediaProbe:
         video = ProbedStream(codec_type="video", nb_frames=frames)
@@ -133,6 +136,7 @@ async def test_an_mp4_that_holds_less_than_its_chunks_is_no_mp4(
     monkeypatch.setattr(finalize_module, "_remux", remux)
     monkeypatch.setattr(finalize_module, "probe", probe)
     file = merged(file_entry(chunk(1, {0: span(0, 40 * 90_000 - 3600, units=1000)})))
+    await target.put(keys.chunk_key(PREFIX, "a", "001-000001.ts"), bytes(1880))
     with pytest.raises(FinalizeError, match=words):
         await finalize_module.finalize(target, job(file), tmp_path / "scratch")
     assert not list((tmp_path / "scratch").iterdir())

@@ -2,7 +2,8 @@
 
 Option sets and their reasons were measured: ``aac_adtstoasc`` is needed from TS to MP4, probing
 must reach past the first unit of every track (audio that began 12 s late gave "sample rate not
-set" and a file of 0 bytes), and only tracks that have units may be mapped.
+set" and a file of 0 bytes), and only tracks that have units may be mapped. ``copyinkf``: where the
+first chunk of a file is lost, FFmpeg would drop all pictures up to the next keyframe.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class Mp4Spec:
     """None: standard output, which cannot be gone back in. The MP4 is then one of fragments, a
     picture group each, with an index at the head of each fragment."""
     video: Codec | None
-    audio: Codec | None
     """None: no unit of such a track exists; it must not be mapped."""
+    audio: tuple[Codec | None, ...]
+    """The audio tracks of the input in its order; None as for video."""
     title: str
     created_at: datetime
     probe_bytes: int
@@ -69,6 +71,7 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
     options: dict[str, object] = {
         "format": "mp4",
         "c": "copy",
+        "copyinkf": None,
         "movflags": "+faststart" if spec.output is not None else _FRAGMENTED,
         # Two spellings of one option: ffmpeg-python gives an option once.
         "metadata": f"title={spec.title}",
@@ -78,10 +81,9 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
         tracks.append(source["v:0"])
         if spec.video is Codec.HEVC:
             options["tag:v"] = "hvc1"  # Apple's players refuse hev1
-    if spec.audio is not None:
-        tracks.append(source["a:0"])
-        if spec.audio is Codec.AAC:
-            options["bsf:a"] = "aac_adtstoasc"
+    tracks += [source[f"a:{place}"] for place, codec in enumerate(spec.audio) if codec is not None]
+    if Codec.AAC in spec.audio:
+        options["bsf:a"] = "aac_adtstoasc"
     if not tracks:
         raise ValueError("a file needs at least one track that has units")
     if spec.output is None and spec.video is None:

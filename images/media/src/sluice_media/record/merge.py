@@ -9,7 +9,7 @@ only where two overlap must a chunk be trimmed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from sluice_media.contract import TimelineAnchor, TrackInfo
 from sluice_media.record.journal import ChunkEntry, FileEntry, GapEntry, Journal
 from sluice_media.units import TICKS_PER_SECOND
 
-__all__ = ["MergedChunk", "MergedFile", "merge"]
+__all__ = ["MergedChunk", "MergedFile", "in_order", "merge"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -26,6 +26,11 @@ class MergedChunk:
     entry: ChunkEntry
     skip_through: dict[int, int] | None = None
     """Track -> DTS up to which its units are in earlier chunks already; None: take all bytes."""
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """Attempt and name."""
+        return self.attempt, self.entry.name
 
 
 @dataclass(slots=True)
@@ -98,13 +103,19 @@ def _merge_file(group: Sequence[tuple[Journal, FileEntry]]) -> MergedFile:
     file.closed, file.ended_at, file.end_reason = newest.closed, newest.ended_at, newest.end_reason
     file.gaps = [gaps[dts] for dts in sorted(gaps)]
     file.anchors = [anchors[dts] for dts in sorted(anchors)]
-    _merge_chunks(file, [_Queue(j.attempt, entry.chunks) for j, entry in group])
+    for attempt, chunk in _in_order([(j.attempt, entry.chunks) for j, entry in group]):
+        _take(file, attempt, chunk)
     return file
+
+
+def in_order(attempts: Mapping[str, Sequence[ChunkEntry]]) -> Iterator[tuple[str, ChunkEntry]]:
+    """Return all chunks that several attempts hold of one file, in the order of their units."""
+    return _in_order(list(attempts.items()))
 
 
 @dataclass(slots=True)
 class _Queue:
-    """The chunks of one attempt that were not looked at yet."""
+    """Consecutive chunks of one attempt that were not looked at yet."""
 
     attempt: str
     chunks: list[ChunkEntry]
@@ -135,9 +146,14 @@ class _Queue:
         )
 
 
-def _merge_chunks(file: MergedFile, queues: list[_Queue]) -> None:
-    """Takes, again and again, a chunk that nothing else comes before. DTS of different tracks say
+def _in_order(
+    attempts: Iterable[tuple[str, Sequence[ChunkEntry]]],
+) -> Iterator[tuple[str, ChunkEntry]]:
+    """Yield, again and again, a chunk that no other chunk comes before. DTS of different tracks say
     little about the order (tracks interleave loosely), those of one track say all."""
+    queues = [
+        _Queue(attempt, run) for attempt, chunks in attempts for run in _ascending_runs(chunks)
+    ]
     while open_queues := [queue for queue in queues if queue.is_open]:
         earliest = [
             queue
@@ -145,8 +161,25 @@ def _merge_chunks(file: MergedFile, queues: list[_Queue]) -> None:
             if not any(o.holds_before(queue.head) for o in open_queues if o is not queue)
         ]
         chosen = min(earliest or open_queues, key=lambda queue: queue.head.first_dts)
-        _take(file, chosen.attempt, chosen.head)
+        yield chosen.attempt, chosen.head
         chosen.at += 1
+
+
+def _ascending_runs(chunks: Iterable[ChunkEntry]) -> list[list[ChunkEntry]]:
+    """Split a journal's chunks where a track steps back. A recorder that adopted chunks in a wrong
+    order wrote such a journal, and taken as it stands its earlier chunks look like duplicates."""
+    runs: list[list[ChunkEntry]] = []
+    last: dict[int, int] = {}
+    for chunk in chunks:
+        steps_back = any(
+            t in last and span.first_dts <= last[t] for t, span in chunk.tracks.items()
+        )
+        if steps_back or not runs:
+            runs.append([])
+            last = {}
+        runs[-1].append(chunk)
+        last.update({track: span.last_dts for track, span in chunk.tracks.items()})
+    return runs
 
 
 def _take(file: MergedFile, attempt: str, entry: ChunkEntry) -> None:

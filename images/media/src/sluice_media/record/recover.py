@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from sluice_media.record.chunks import ClosedChunk, index_path, read_spooled
 from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Journal, RecordingHead
-from sluice_media.record.merge import MergedFile, merge
+from sluice_media.record.merge import MergedFile, in_order, merge
 from sluice_media.record.segments import join
 from sluice_media.store.keys import (
     chunk_name,
@@ -126,26 +126,41 @@ def adopt(spool: Path, attempt: str, stored: set[tuple[str, str]]) -> list[Close
     Raises OSError."""
     own = spool / attempt
     own.mkdir(parents=True, exist_ok=True)
+    folders = [folder for folder in spool.iterdir() if folder != own and folder.is_dir()]
     adopted: list[ClosedChunk] = []
-    for folder in sorted(spool.iterdir(), key=lambda f: (f.stat().st_mtime_ns, f.name)):
-        if folder == own or not folder.is_dir():
-            continue
-        for chunk in sorted(folder.glob("*.ts"), key=lambda c: c.name.partition("-")[2]):
-            if (folder.name, chunk.name) in stored:
-                continue
-            left = _read(chunk)
-            if left is None:
-                continue
-            name = chunk_name(left.file.index, len(adopted) + 1)
-            # The index goes first, so that there is no moment at which the chunk has none. As a
-            # second name, not as a copy: the disk may be full.
-            path = own / name
-            os.link(index_path(chunk), index_path(path))
-            chunk.rename(path)
-            entry = left.entry.model_copy(update={"name": name})
-            adopted.append(ClosedChunk(path, left.file, entry))
+    for left in _left_in(folders, stored):
+        name = chunk_name(left.file.index, len(adopted) + 1)
+        # The index goes first, so that there is no moment at which the chunk has none. As a
+        # second name, not as a copy: the disk may be full.
+        path = own / name
+        os.link(index_path(left.path), index_path(path))
+        left.path.rename(path)
+        entry = left.entry.model_copy(update={"name": name})
+        adopted.append(ClosedChunk(path, left.file, entry))
+    for folder in folders:
         shutil.rmtree(folder)
     return adopted
+
+
+def _left_in(folders: list[Path], stored: set[tuple[str, str]]) -> list[ClosedChunk]:
+    """What is left in the folders of several attempts, in the order of the units inside. The times
+    of the folders say nothing about it: two of them may share one coarse timestamp."""
+    left: dict[tuple[str, str], ClosedChunk] = {}
+    files: dict[tuple[str, int], tuple[FileEntry, dict[str, list[ChunkEntry]]]] = {}
+    for folder in sorted(folders):
+        for path in sorted(folder.glob("*.ts"), key=lambda c: c.name.partition("-")[2]):
+            if (folder.name, path.name) in stored or (chunk := _read(path)) is None:
+                continue
+            left[folder.name, path.name] = chunk
+            _, attempts = files.setdefault(chunk.file.identity, (chunk.file, {}))
+            # An adopted chunk's index still has the name that it was written under.
+            entry = chunk.entry.model_copy(update={"name": path.name})
+            attempts.setdefault(folder.name, []).append(entry)
+    return [
+        left[attempt, entry.name]
+        for file, attempts in sorted(files.values(), key=lambda f: (f[0].started_at, f[0].index))
+        for attempt, entry in in_order(attempts)
+    ]
 
 
 def _read(chunk: Path) -> ClosedChunk | None:

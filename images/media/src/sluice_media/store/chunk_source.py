@@ -2,7 +2,8 @@
 
 Each chunk is read as a whole and held against the digest in the journal, because after this the
 chunks are deleted. What the store cannot give now is asked for again for some minutes: an MP4 of
-four hours is not begun anew for a reset connection.
+four hours is not begun anew for a reset connection. A chunk that is not there, or whose digest
+differs each time, is lost for good: it is named, and asking again does not help.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,9 +25,9 @@ from sluice_media.record.merge import MergedChunk
 from sluice_media.store.errors import explain
 from sluice_media.store.keys import chunk_key
 from sluice_media.store.target import MissingObjectError, Target, TargetError
-from sluice_media.store.trim import TrackCut, track_pids, trim
+from sluice_media.store.trim import TrackCut, count_units, track_pids, trim
 
-__all__ = ["ChunkError", "ChunkSource"]
+__all__ = ["ChunkError", "ChunkId", "ChunkSource", "Loss"]
 
 AHEAD_BYTES = 32 << 20
 """That may be held or under way beyond what is being used; a single chunk may be larger."""
@@ -36,8 +38,27 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
+ChunkId = tuple[str, str]
+"""Attempt and name."""
+
+
+class Loss(StrEnum):
+    """What is wrong with a chunk, for good."""
+
+    MISSING = "missing"
+    DAMAGED = "damaged"
+
+
 class ChunkError(RuntimeError):
-    """A chunk is missing or damaged in the store; the text is a sentence."""
+    """Chunks are missing or damaged in the store; the text is a sentence."""
+
+    def __init__(self, lost: Mapping[ChunkId, Loss]) -> None:
+        (_, name), loss = next(iter(lost.items()))
+        words = f"chunk {name} of it is {loss} in the store"
+        if len(lost) > 1:
+            words += f", and so are {len(lost) - 1} more"
+        super().__init__(words)
+        self.lost = dict(lost)
 
 
 @dataclass(slots=True)
@@ -48,6 +69,21 @@ class ChunkSource:
     tracks: Sequence[TrackInfo]
     hash_seconds: float = 0.0
     """CPU time that went into digests, and of a claim's files into reading them for it."""
+    _trimmed: dict[ChunkId, dict[int, int]] = field(default_factory=dict)
+    """Of each trimmed chunk that was read: track -> number of units that are left."""
+    _verified: set[ChunkId] = field(default_factory=set)
+
+    @property
+    def units(self) -> dict[int, int]:
+        """Track -> number of units in all chunks. Exact once all trimmed chunks were read."""
+        found: dict[int, int] = {}
+        for chunk in self.chunks:
+            counts = self._trimmed.get(chunk.id)
+            if counts is None:
+                counts = {track: span.units for track, span in chunk.entry.tracks.items()}
+            for track, count in counts.items():
+                found[track] = found.get(track, 0) + count
+        return found
 
     async def blocks(self) -> AsyncGenerator[bytes | memoryview, None]:
         """The file as one transport stream. Close it (``aclosing``), so that what is under way
@@ -73,10 +109,22 @@ class ChunkSource:
             await asyncio.gather(*(task for task, _ in ahead), return_exceptions=True)
 
     async def check(self) -> None:
-        """Holds the files of a claim against the digests, in little memory. Raises as
-        :meth:`blocks`."""
+        """Raises ChunkError with all chunks that are lost, and TargetError."""
+        if lost := await self.find_lost():
+            raise ChunkError(lost)
+
+    async def find_lost(self) -> dict[ChunkId, Loss]:
+        """Hold all chunks against their digests that were not held against them yet, in little
+        memory, and return those that are lost. Raises TargetError."""
+        lost: dict[ChunkId, Loss] = {}
+        check = self._fetch if self.target.root is None else self._check
         for chunk in self.chunks:
-            await self._patiently(self._check, chunk)
+            if chunk.id not in self._verified:
+                try:
+                    await self._patiently(check, chunk)
+                except ChunkError as error:
+                    lost |= error.lost
+        return lost
 
     @staticmethod
     def _fits(count: int, held: int, chunk: MergedChunk) -> bool:
@@ -85,6 +133,7 @@ class ChunkSource:
     async def _patiently(
         self, read: Callable[[MergedChunk], Awaitable[T]], chunk: MergedChunk
     ) -> T:
+        """Raises ChunkError, which is for good, and TargetError, which may be better later."""
         damaged = 0
         # A claim that fails does not get better within minutes.
         delays = RETRY_SECONDS if self.target.root is None else RETRY_SECONDS[:1]
@@ -92,8 +141,7 @@ class ChunkSource:
             try:
                 return await read(chunk)
             except MissingObjectError:
-                words = f"chunk {chunk.entry.name} of it is missing in the store"
-                raise ChunkError(words) from None
+                raise ChunkError({chunk.id: Loss.MISSING}) from None
             except ChunkError:
                 damaged += 1
                 if delay is None or damaged >= _DAMAGED_RETRIES:
@@ -114,17 +162,23 @@ class ChunkSource:
             raise explain(error) from None
         self._compare(chunk, *found)
 
-    async def _read(self, chunk: MergedChunk) -> bytes | memoryview:
-        entry = chunk.entry
-        data = await self.target.read(self._key(chunk), 0, entry.size_bytes)
+    async def _fetch(self, chunk: MergedChunk) -> memoryview:
+        data = await self.target.read(self._key(chunk), 0, chunk.entry.size_bytes)
         self._compare(chunk, *await asyncio.to_thread(_digest, data))
+        return data
+
+    async def _read(self, chunk: MergedChunk) -> bytes | memoryview:
+        entry, data = chunk.entry, await self._fetch(chunk)
         if chunk.skip_through is None:
             return data
         cuts = {
             track: TrackCut(span.first_dts, chunk.skip_through.get(track))
             for track, span in entry.tracks.items()
         }
-        return await asyncio.to_thread(trim, bytes(data), track_pids(self.tracks), cuts)
+        pids = track_pids(self.tracks)
+        rest = await asyncio.to_thread(trim, bytes(data), pids, cuts)
+        self._trimmed[chunk.id] = count_units(rest, pids)
+        return rest
 
     def _key(self, chunk: MergedChunk) -> str:
         return chunk_key(self.prefix, chunk.attempt, chunk.entry.name)
@@ -132,7 +186,8 @@ class ChunkSource:
     def _compare(self, chunk: MergedChunk, digest: str, seconds: float) -> None:
         self.hash_seconds += seconds
         if chunk.entry.sha256 and digest != chunk.entry.sha256:
-            raise ChunkError(f"chunk {chunk.entry.name} of it is damaged in the store")
+            raise ChunkError({chunk.id: Loss.DAMAGED})
+        self._verified.add(chunk.id)
 
 
 def _digest(data: memoryview | Path) -> tuple[str, float]:

@@ -17,7 +17,7 @@ import contextlib
 import os
 import resource
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,12 +34,21 @@ from sluice_media.store.chunk_source import ChunkError, ChunkSource
 from sluice_media.store.fragments import FragmentCounter, FragmentError
 from sluice_media.store.keys import chunk_key, mp4_key, mp4_name
 from sluice_media.store.target import Target, TargetError, Written
+from sluice_media.store.verify import (
+    FinalizeError,
+    UnitsDifferError,
+    count_pictures,
+    verify_boxes,
+    verify_seconds,
+    verify_units,
+)
 from sluice_media.units import TICKS_PER_SECOND, Codec, TrackKind
 
 __all__ = [
     "FinalizeError",
     "FinalizeJob",
     "Timings",
+    "UnitsDifferError",
     "end_of",
     "finalize",
     "mp4_spec",
@@ -55,14 +64,7 @@ the end of a claim can be finalised. An MP4 itself is smaller than its chunks: f
 have a PES header and stuffing, 40 bytes at least, where it has some 20 in its index."""
 _BLOCK_BYTES = 4 << 20
 _OTHER_FILES = 256
-_COMPLETE_SHARE = 0.98
-"""Of the frames and of the seconds recorded an MP4 must hold so many. Not all: a decoder joins the
-two fields of an interlaced picture, and a demuxer drops what is damaged."""
 _log = structlog.get_logger(__name__)
-
-
-class FinalizeError(RuntimeError):
-    """The MP4 could not be made; the text is a sentence. It will be tried again."""
 
 
 @dataclass(slots=True)
@@ -118,17 +120,17 @@ def scratch_bytes(file: MergedFile) -> int:
 def mp4_spec(job: FinalizeJob, output: Path | None) -> Mp4Spec:
     """Raises FinalizeError when no track has a unit."""
     file = job.file
-    codecs: dict[TrackKind, Codec] = {}
+    codecs: dict[TrackKind, list[Codec | None]] = {TrackKind.VIDEO: [], TrackKind.AUDIO: []}
     for info in file.tracks:
-        if file.units.get(info.track):
-            codecs.setdefault(TrackKind(info.kind), Codec(info.codec))
-    if not codecs:
+        codec = Codec(info.codec) if file.units.get(info.track) else None
+        codecs[TrackKind(info.kind)].append(codec)
+    if not any(file.units.values()):
         raise FinalizeError("nothing was recorded into this file")
     probe_bytes, probe_ticks = _probe_reach(file)
     return Mp4Spec(
         output=output,
-        video=codecs.get(TrackKind.VIDEO),
-        audio=codecs.get(TrackKind.AUDIO),
+        video=next(iter(codecs[TrackKind.VIDEO]), None),
+        audio=tuple(codecs[TrackKind.AUDIO]),
         title=recording_title(job.stream_title, end_of(file)),
         created_at=file.started_at.astimezone(UTC),
         probe_bytes=probe_bytes,
@@ -153,15 +155,21 @@ def _probe_reach(file: MergedFile) -> tuple[int, int]:
 async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedFile:
     """Writes the MP4 and returns what is known of it. ``scratch`` is a folder for its making.
 
-    Raises FinalizeError and TargetError; then nothing is left behind but the chunks."""
+    Raises ChunkError with all chunks that are lost for good, FinalizeError and TargetError; then
+    nothing is left behind but the chunks."""
+    source = ChunkSource(target, job.prefix, job.file.chunks, job.file.tracks)
     try:
         if await _has_room(target, job, scratch):
-            return await _by_scratch(target, job, scratch / job.name)
-        return await _by_stream(target, job)
-    except (ChildError, ChunkError, FragmentError) as error:
+            return await _by_scratch(source, job, scratch / job.name)
+        return await _by_stream(source, job)
+    except ChunkError as error:
+        raise ChunkError(error.lost | await source.find_lost()) from None
+    except (ChildError, FragmentError) as error:
         raise FinalizeError(str(error)) from error
     except OSError as error:
         raise FinalizeError(f"the scratch folder cannot be used: {error.strerror}") from error
+    finally:
+        job.timings.chunk_hash_cpu_seconds = source.hash_seconds
 
 
 async def _has_room(target: Target, job: FinalizeJob, scratch: Path) -> bool:
@@ -194,22 +202,19 @@ def _mib(size_bytes: int) -> int:
     return -(-size_bytes >> 20)
 
 
-async def _by_scratch(target: Target, job: FinalizeJob, path: Path) -> RecordedFile:
-    timings = job.timings
+async def _by_scratch(source: ChunkSource, job: FinalizeJob, path: Path) -> RecordedFile:
+    target, timings = source.target, job.timings
     try:
         began = time.monotonic()
         spec = mp4_spec(job, path)
-        await _remux(target, job, spec)
+        await _remux(source, job, spec)
         remuxed = time.monotonic()
         await asyncio.to_thread(_sync, path)
         synced = time.monotonic()
         probed = await probe(path)
-        frames = {
-            kind: sum(s.nb_frames for s in probed.streams if s.codec_type == kind)
-            for kind in ("video", "audio")
-        }
-        _verify_frames(frames, job)
-        _verify_seconds(probed.format.duration, job)
+        await _verify([stream.nb_frames for stream in probed.streams], source)
+        verify_seconds(probed.format.duration, _expected_seconds(job.file))
+        await asyncio.to_thread(verify_boxes, path)
         moving, cpu = time.monotonic(), time.process_time()
         written = await target.move_in(job.key, path)
         timings.remux_seconds, timings.sync_seconds = remuxed - began, synced - remuxed
@@ -220,7 +225,7 @@ async def _by_scratch(target: Target, job: FinalizeJob, path: Path) -> RecordedF
     return _ready(job, spec, written, probed.format.duration)
 
 
-async def _by_stream(target: Target, job: FinalizeJob) -> RecordedFile:
+async def _by_stream(source: ChunkSource, job: FinalizeJob) -> RecordedFile:
     """Without scratch space: fragments, uploaded as they come."""
     began = time.monotonic()
     spec = mp4_spec(job, None)
@@ -235,11 +240,11 @@ async def _by_stream(target: Target, job: FinalizeJob) -> RecordedFile:
                 yield piece
             await feeding
             # Before the upload is completed: a half MP4 must not take the place of a whole one.
-            _verify_frames(counter.samples, job)
+            await _verify(list(counter.samples.values()), source)
 
-        feeding = asyncio.create_task(_feed_or_stop(target, job, child))
+        feeding = asyncio.create_task(_feed_or_stop(source, job, child))
         try:
-            written = await target.put_stream(job.key, fragments())
+            written = await source.target.put_stream(job.key, fragments())
         finally:
             feeding.cancel()
             await asyncio.wait((feeding,))
@@ -268,32 +273,31 @@ async def _read(child: Child) -> bytes:
     return b"".join(pieces)
 
 
-async def _feed_or_stop(target: Target, job: FinalizeJob, child: Child) -> None:
+async def _feed_or_stop(source: ChunkSource, job: FinalizeJob, child: Child) -> None:
     """When it cannot be fed any more, its output must end as well."""
     try:
-        await _feed(target, job, child)
+        await _feed(source, job, child)
     except BaseException:
         await child.stop()
         raise
 
 
-async def _remux(target: Target, job: FinalizeJob, spec: Mp4Spec) -> None:
-    chunks = job.file.chunks
+async def _remux(source: ChunkSource, job: FinalizeJob, spec: Mp4Spec) -> None:
+    root, chunks = source.target.root, job.file.chunks
     is_whole = all(chunk.skip_through is None for chunk in chunks)
-    if target.root is not None and is_whole and _may_open(len(chunks)):
-        await _remux_files(target, target.root, job, spec)
+    if root is not None and is_whole and _may_open(len(chunks)):
+        await _remux_files(source, root, job, spec)
         return
     async with start_child(mp4_argv(spec), stdin=True, nice=NICE, io_idle=True) as child:
-        await _feed(target, job, child)
+        await _feed(source, job, child)
 
 
-async def _remux_files(target: Target, root: Path, job: FinalizeJob, spec: Mp4Spec) -> None:
+async def _remux_files(source: ChunkSource, root: Path, job: FinalizeJob, spec: Mp4Spec) -> None:
     """FFmpeg reads whole chunks where they lie; beside it they are held against their digests."""
     assert spec.output is not None
     file = job.file
     keys = (chunk_key(job.prefix, chunk.attempt, chunk.entry.name) for chunk in file.chunks)
     listing = spec.output.with_suffix(".chunks")
-    source = ChunkSource(target, job.prefix, file.chunks, file.tracks)
     text = "".join(f"file:{root / key}\n" for key in keys)
     await asyncio.to_thread(listing.write_text, text)
     checking = asyncio.create_task(source.check())
@@ -315,7 +319,6 @@ async def _remux_files(target: Target, root: Path, job: FinalizeJob, spec: Mp4Sp
         checking.cancel()
         await asyncio.gather(checking, return_exceptions=True)
         await asyncio.to_thread(_discard, listing)
-        job.timings.chunk_hash_cpu_seconds = source.hash_seconds
 
 
 def _may_open(count: int) -> bool:
@@ -330,22 +333,18 @@ def _may_open(count: int) -> bool:
     return True
 
 
-async def _feed(target: Target, job: FinalizeJob, child: Child) -> None:
+async def _feed(source: ChunkSource, job: FinalizeJob, child: Child) -> None:
     """Gives FFmpeg all chunks and waits for its end."""
-    file = job.file
-    source = ChunkSource(target, job.prefix, file.chunks, file.tracks)
     try:
         async with contextlib.aclosing(source.blocks()) as blocks:
             async for data in blocks:
                 async with asyncio.timeout(_STALL_SECONDS):
                     await child.feed(data)
         # The index is moved to the front now: the whole file is read and written once more.
-        async with asyncio.timeout(_STALL_SECONDS + file.size_bytes / (4 << 20)):
+        async with asyncio.timeout(_STALL_SECONDS + job.file.size_bytes / (4 << 20)):
             await child.finish()
     except TimeoutError:
         raise FinalizeError("ffmpeg did not get any further") from None
-    finally:
-        job.timings.chunk_hash_cpu_seconds = source.hash_seconds
 
 
 def _ready(job: FinalizeJob, spec: Mp4Spec, written: Written, seconds: float) -> RecordedFile:
@@ -366,23 +365,22 @@ def _ready(job: FinalizeJob, spec: Mp4Spec, written: Written, seconds: float) ->
     )
 
 
-def _verify_frames(found: Mapping[str, int], job: FinalizeJob) -> None:
-    """Raises FinalizeError when the MP4 does not hold what the chunks do, which are about to be
-    deleted. FFmpeg's exit code does not tell: it is 0 also when the disk was full at the end."""
-    # Where attempts overlapped, `units` counts some twice; durations still hold.
-    if any(chunk.skip_through is not None for chunk in job.file.chunks):
-        return
-    for info in job.file.tracks:
-        units, frames = job.file.units.get(info.track, 0), found.get(info.kind, 0)
-        if frames < units * _COMPLETE_SHARE - 1:
-            raise FinalizeError(f"the MP4 holds {frames} of {units} {info.kind} frames")
+async def _verify(found: Sequence[int], source: ChunkSource) -> None:
+    """Raises UnitsDifferError unless the MP4 holds all units of the chunks."""
+
+    async def pictures(codec: Codec) -> int:
+        count = 0
+        async with contextlib.aclosing(source.blocks()) as blocks:
+            async for data in blocks:
+                count += await asyncio.to_thread(count_pictures, bytes(data), codec)
+        return count
+
+    await verify_units(found, source.tracks, source.units, pictures)
 
 
-def _verify_seconds(found: float, job: FinalizeJob) -> None:
-    # FFmpeg closes holes of more than 10 s.
-    expected = job.file.duration_seconds - sum(gap.wall_seconds for gap in job.file.gaps)
-    if found < expected * _COMPLETE_SHARE - 1:
-        raise FinalizeError(f"the MP4 holds {found:.0f} of {expected:.0f} seconds")
+def _expected_seconds(file: MergedFile) -> float:
+    """The least that the MP4 plays: FFmpeg closes holes of more than 10 s."""
+    return file.duration_seconds - sum(gap.wall_seconds for gap in file.gaps)
 
 
 def _discard(path: Path) -> None:

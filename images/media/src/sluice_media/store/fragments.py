@@ -1,8 +1,8 @@
 """Counts what a fragmented MP4 holds while it goes by (sans-io).
 
-Comes in: bytes of an MP4 in pieces of any size. Goes out: samples by kind of track. Nothing is
+Comes in: bytes of an MP4 in pieces of any size. Goes out: samples of each track. Nothing is
 kept but ``moov`` and ``moof``; media is skipped. Source: ISO/IEC 14496-12:2022, clauses 4.2
-(boxes), 8.4.3 (hdlr), 8.3.2 (tkhd), 8.8.7 (tfhd) and 8.8.8 (trun).
+(boxes), 8.3.2 (tkhd), 8.8.7 (tfhd) and 8.8.8 (trun).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ __all__ = ["FragmentCounter", "FragmentError"]
 
 _HEAD_BYTES = 16
 _MAX_INDEX_BYTES = 16 << 20
-_KINDS = {b"vide": "video", b"soun": "audio"}
 
 
 class FragmentError(RuntimeError):
@@ -23,9 +22,8 @@ class FragmentError(RuntimeError):
 
 class FragmentCounter:
     def __init__(self) -> None:
-        self.samples: dict[str, int] = {}
-        """``video`` and ``audio`` -> number of samples so far."""
-        self._kinds: dict[int, str] = {}
+        self.samples: dict[int, int] = {}
+        """Track of the MP4 -> number of samples so far, in the order of its tracks."""
         self._buffer = bytearray()
         self._skip = 0
 
@@ -66,13 +64,11 @@ class FragmentCounter:
         for kind, trak in _boxes(body):
             if kind != b"trak":
                 continue
-            boxes = dict(_boxes(trak))
-            tkhd, mdia = boxes.get(b"tkhd", b""), dict(_boxes(boxes.get(b"mdia", b"")))
-            hdlr = mdia.get(b"hdlr", b"")
-            if len(tkhd) < 24 or len(hdlr) < 12:
+            tkhd = dict(_boxes(trak)).get(b"tkhd", b"")
+            if len(tkhd) < 24:
                 raise FragmentError("a track of the MP4 has no head")
             (track,) = struct.unpack_from(">I", tkhd, 20 if tkhd[0] == 1 else 12)
-            self._kinds[track] = _KINDS.get(hdlr[8:12], "other")
+            self.samples[track] = 0
 
     def _moof(self, body: bytes) -> None:
         for kind, traf in _boxes(body):
@@ -86,8 +82,7 @@ class FragmentCounter:
                 if name == b"tfhd":
                     track = number
                 elif name == b"trun":
-                    what = self._kinds.get(track, "other")
-                    self.samples[what] = self.samples.get(what, 0) + number
+                    self.samples[track] = self.samples.get(track, 0) + number
 
 
 def _boxes(body: bytes) -> Iterator[tuple[bytes, bytes]]:

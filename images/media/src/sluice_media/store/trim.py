@@ -15,9 +15,11 @@ from sluice_media.mpegts.mux import AUDIO_PID, VIDEO_PID
 from sluice_media.mpegts.packets import PACKET_BYTES
 from sluice_media.units import TrackKind
 
-__all__ = ["TrackCut", "track_pids", "trim"]
+__all__ = ["TrackCut", "count_units", "track_pids", "trim"]
 
 _WRAP = 1 << 33
+_UNIT_START = 0x41
+"""Second byte of a packet in which a unit of PID 0x100 to 0x1ff begins."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,6 +62,20 @@ def trim(data: bytes, pids: Mapping[int, int], cuts: Mapping[int, TrackCut]) -> 
         if keeps.get(pid, False):
             kept.append(packet)
     return b"".join(kept)
+
+
+def count_units(data: bytes, pids: Mapping[int, int]) -> dict[int, int]:
+    """Track -> number of units in a chunk: our multiplexer begins a PES packet with each."""
+    # Every PID fits into one byte and the lowest bit of the byte before it.
+    high, low = data[1::PACKET_BYTES], data[2::PACKET_BYTES]
+    found: dict[int, int] = {}
+    at = high.find(_UNIT_START)
+    while at >= 0:
+        track = pids.get(0x100 | low[at])
+        if track is not None:
+            found[track] = found.get(track, 0) + 1
+        at = high.find(_UNIT_START, at + 1)
+    return found
 
 
 def _dts(packet: bytes, near: int) -> int:

@@ -28,6 +28,7 @@ from sluice_media.store.catalog import (
     load_view,
     recording_uids,
 )
+from sluice_media.store.chunk_source import ChunkError
 from sluice_media.store.deletion import deleted_uids
 from sluice_media.store.finalize import FinalizeError, FinalizeJob, end_of, finalize
 from sluice_media.store.headroom import folder_of
@@ -269,7 +270,7 @@ class Finisher:
             if self._abort_uploads is not None:
                 await self._abort_uploads(job.key)
             result = await finalize(self._target, job, self._scratch)
-        except (FinalizeError, TargetError) as error:
+        except (ChunkError, FinalizeError, TargetError) as error:
             self._metrics.finalize_failures.inc()
             _log.error("file_not_finalized", recording=view.uid, file=file.index, error=str(error))
             return _outcome(view, file, "Failed", str(error))
