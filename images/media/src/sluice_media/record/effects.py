@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sluice_media.contract import RecorderConfig
+from sluice_media.contract import RecorderConfig, TimelineFormat
 from sluice_media.record.plan import PlannedFile
 from sluice_media.units import AccessUnit
 
@@ -41,6 +41,14 @@ class Rules:
         """When nobody need come back any more, after a file that ended then."""
         for_seconds = self.rearm_seconds if self.session_started_at is None else 0.0
         return ended_at + timedelta(seconds=for_seconds)
+
+    def forbid(self, form: TimelineFormat) -> bool:
+        """Return whether nothing of this format may be in the Recording: a stream that was deleted
+        and made anew under the same name is another stream, and a Recording of one session takes
+        nothing of another one."""
+        if self.stream_uid and form.stream_uid != self.stream_uid:
+            return True
+        return not self.is_its_session(form.session_started_at)
 
     def is_its_session(self, started_at: datetime) -> bool:
         """Whether content of the session that began then may be in the Recording. Who passes a
