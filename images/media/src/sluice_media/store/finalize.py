@@ -239,7 +239,7 @@ async def _by_stream(target: Target, job: FinalizeJob) -> RecordedFile:
 
         feeding = asyncio.create_task(_feed_or_stop(target, job, child))
         try:
-            written = await target.put_stream(job.key, fragments())
+            written = await target.put_stream(job.key, fragments(), job.file.size_bytes)
         finally:
             feeding.cancel()
             await asyncio.wait((feeding,))
