@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +24,11 @@ __all__ = [
 ]
 
 
+LARGEST_OBJECT_BYTES = 128 << 30
+"""In a bucket, where an MP4 has 10,000 parts of 16 MiB. Some of them are for its index and for what
+comes until the next random access."""
+
+
 @dataclass(slots=True, frozen=True)
 class Rules:
     created_at: datetime
@@ -32,6 +38,8 @@ class Rules:
     resume_window_seconds: float = 10
     split_seconds: float = 14_400
     """A file so long ends at the next random access point."""
+    split_bytes: float = math.inf
+    """So does a file whose units have so many bytes."""
     max_duration_seconds: float | None = None
     """So much media in all files ends the Recording."""
     session_started_at: datetime | None = None
@@ -68,6 +76,7 @@ def rules_of(config: RecorderConfig, before: Rules | None = None) -> Rules:
         rearm_seconds=config.rearm_seconds,
         resume_window_seconds=window,
         split_seconds=config.split_seconds,
+        split_bytes=LARGEST_OBJECT_BYTES if config.s3 is not None else math.inf,
         max_duration_seconds=config.max_duration_seconds,
         session_started_at=config.session_started_at,
     )

@@ -167,7 +167,8 @@ class RecorderMachine:
         while at < len(records):
             if (file := self._steady_file()) is not None:
                 taken = self._taken.setdefault(file.timeline, {})
-                run = file.take_run(records, at, taken, self.rules.split_seconds)
+                rules = self.rules
+                run = file.take_run(records, at, taken, rules.split_seconds, rules.split_bytes)
                 if run:
                     self._lost_at, self._session, self._unit_at = None, True, now
                     at += len(run)
@@ -321,7 +322,7 @@ class RecorderMachine:
         """Ends the file if this random access begins the next one."""
         if self._handover is not None:
             reason, at = "ParametersChanged", file.last_utc or utc_of(unit)
-        elif file.splits_at(unit, self.rules.split_seconds):
+        elif file.splits_at(unit, self.rules.split_seconds, self.rules.split_bytes):
             reason, at = "Split", utc_of(unit)
         else:
             return

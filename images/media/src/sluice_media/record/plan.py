@@ -71,6 +71,8 @@ class PlannedFile:
     anchors: list[TimelineAnchor] = field(default_factory=list)
     ended_at: datetime | None = None
     end_reason: str | None = None
+    size_bytes: int = 0
+    """Of its units; of its chunks, as far as an earlier attempt wrote them."""
 
     @property
     def duration_seconds(self) -> float:
@@ -93,6 +95,7 @@ class PlannedFile:
         self.last_dts[unit.track] = unit.dts
         self.end_dts = max(self.end_dts, unit.dts + step)
         self.last_utc_us = unit.utc_us
+        self.size_bytes += len(unit.payload)
 
     def take_run(
         self,
@@ -100,6 +103,7 @@ class PlannedFile:
         at: int,
         taken: dict[int, int],
         split_seconds: float,
+        split_bytes: float,
     ) -> Sequence[AccessUnit]:
         """Takes the units in ``records[at:]`` up to the first record that asks for a decision: no
         unit, one that was taken already, or the first one of the next file. ``taken``: track -> DTS
@@ -110,17 +114,20 @@ class PlannedFile:
             if type(unit) is not AccessUnit:
                 break
             dts, track = unit.dts, unit.track
-            if dts <= taken.get(track, dts - 1) or (dts >= split_dts and unit.is_random_access):
+            if dts <= taken.get(track, dts - 1):
+                break
+            is_long = dts >= split_dts or self.size_bytes >= split_bytes
+            if is_long and unit.is_random_access:
                 break
             taken[track] = dts
             self.take(unit)
             end += 1
         return cast("Sequence[AccessUnit]", records[at:end])
 
-    def splits_at(self, unit: AccessUnit, split_seconds: float) -> bool:
-        """Whether the file is so long that this unit begins the next one."""
-        length = unit.dts - self.first_dts
-        return length >= split_seconds * TICKS_PER_SECOND and unit.is_random_access
+    def splits_at(self, unit: AccessUnit, split_seconds: float, split_bytes: float) -> bool:
+        """Whether the file is so long, or so large, that this random access begins the next one."""
+        is_long = unit.dts - self.first_dts >= split_seconds * TICKS_PER_SECOND
+        return is_long or self.size_bytes >= split_bytes
 
     def note_gap(self, gap: TimelineGap, from_dts: int | None = None) -> bool:
         """False when it is known already, or lies before the file. ``from_dts``: where one track
@@ -219,6 +226,7 @@ def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) ->
             last_utc_us=us_of(file.last_utc),
             gaps=list(file.gaps),
             anchors=list(file.anchors),
+            size_bytes=file.size_bytes,
         )
         if file.closed:
             planned.ended_at = file.ended_at or file.last_utc
