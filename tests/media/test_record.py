@@ -229,6 +229,29 @@ async def test_other_parameters_open_another_file(tmp_path: Path, clip: Clip) ->
     assert frame_hashes(rig.mp4(2)) == sent_hashes(other)
 
 
+async def test_sound_that_appears_in_mid_gop_costs_no_picture(tmp_path: Path) -> None:
+    """With a GOP of 10 s, 175 pictures were in no file, and no gap said so."""
+    clip = make_clip(tmp_path / "long.flv", seconds=45, video="320x180", gop=250)
+    late = [u for u in clip.units if u.track == 0 or u.dts >= 33 * 90_000]
+    first_sound = next(i for i, u in enumerate(late) if u.track == 1)
+    async with running_hub() as hub, recorder_rig(tmp_path / "rig", hub.port) as rig:
+        await rig.start()
+        await hub.has_reader()
+        hub.begin(clip.formats[:1], "t1")
+        await send(hub, late[:first_sound])
+        hub.begin(clip.formats, "t1")
+        await send(hub, late[first_sound:])
+        await rig.until(lambda s: len(s.files) == 2 and s.recording_duration > 44.8)
+        await stop_and_finish(rig)
+        result = await rig.finished()
+    assert [file.end_reason for file in result.files] == ["ParametersChanged", "Stopped"]
+    assert frame_hashes(rig.mp4(1)) + frame_hashes(rig.mp4(2)) == sent_hashes(clip)
+    (gap,) = result.files[0].gaps
+    assert (gap.at_seconds, gap.wall_seconds) == pytest.approx((33, 7), abs=0.1)
+    sound = sum(u.track == 1 and u.dts >= 40 * 90_000 for u in late)
+    assert len(frame_hashes(rig.mp4(2), "a:0")) == sound
+
+
 async def test_a_recording_begins_at_the_keyframe_before_it_was_made(
     tmp_path: Path, clip: Clip
 ) -> None:

@@ -124,8 +124,30 @@ async def test_a_digest_that_does_not_fit_makes_the_object_be_read_back(
     proxy.fault = Fault("WrongETag", methods=("PUT",))
     await target.put("k", b"what is there is right: such are the digests of this store")
     assert proxy.requests["GET"] == 1
-    await target.put("k", b"known by now")
-    assert proxy.requests["GET"] == 1
+    await target.put("k", b"the next object is not trusted for that")
+    assert proxy.requests["GET"] == 2
+
+
+async def test_one_object_that_was_read_back_does_not_end_the_checks(
+    server: S3Server, proxy: S3Proxy
+) -> None:
+    target = server.target(proxy.listens_at)
+    proxy.fault = Fault("WrongETag", methods=("PUT",), times=1)
+    await target.put("k", b"old content of the same length")
+    proxy.fault = Fault("SwallowPut", methods=("PUT",))
+    with pytest.raises(TargetError, match="other bytes"):
+        await target.put("k", b"new content of the same length")
+
+
+async def test_a_digest_that_fits_makes_every_other_question_needless(
+    server: S3Server, proxy: S3Proxy, tmp_path: Path
+) -> None:
+    target = server.target(proxy.listens_at)
+    (tmp_path / "large").write_bytes(os.urandom(PART_BYTES + 9))
+    await target.put("k", b"data")
+    assert proxy.requests == {"PUT": 1}
+    await target.put_file("large", tmp_path / "large")
+    assert not proxy.requests.keys() & {"GET", "HEAD"}
 
 
 async def test_a_store_that_holds_other_bytes_is_found_out(

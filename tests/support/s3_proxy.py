@@ -102,6 +102,8 @@ class S3Proxy:
     """Where the server is."""
     fault: Fault | None = None
     listens_at: int = 0
+    latency_seconds: float = 0.0
+    """So long each request waits before it is passed on, beside all others."""
     requests: dict[str, int] = field(default_factory=dict)
     """Method -> number of requests that came."""
 
@@ -127,6 +129,7 @@ class S3Proxy:
             fault.struck += 1
             if await self._refused(fault, head, length, client, answer):
                 return
+        await asyncio.sleep(self.latency_seconds)
         head.set("Connection", "close")
         reader, writer = await asyncio.open_connection(self.host, self.port)
         try:

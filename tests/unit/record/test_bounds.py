@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
-from sluice_media.record.effects import EndFile, Rules
+from sluice_media.contract import RecorderConfig, S3Target
+from sluice_media.record.effects import EndFile, Rules, rules_of
 from sluice_media.record.plan import PlannedFile, Restored
+from sluice_media.store.target import PART_BYTES
 from sluice_media.timeline.reader import HubBack, HubLost, Position
 from tests.unit.record.timeline_script import AUDIO, FRAME, START, VIDEO, Scene, seconds
 
@@ -45,6 +48,23 @@ def test_a_stream_without_random_access_is_not_split() -> None:
     for frame in range(25, 500):
         scene.unit(dts=frame * FRAME)
     assert scene.ended == []
+
+
+def test_a_file_that_is_too_large_for_its_store_ends_at_the_next_random_access() -> None:
+    scene = on_air(Rules(START, split_bytes=120))  # a picture of the scene has one byte
+    assert [f.first_dts for f in scene.machine.files] == [seconds(s) for s in (0, 6, 12, 18)]
+    assert scene.ended == ["Split"] * 3
+    assert len(scene.written) == 500
+
+
+def test_only_a_bucket_limits_the_size_of_a_file() -> None:
+    config = RecorderConfig.model_validate(
+        {"namespace": "default", "name": "r", "uid": "u", "created_at": START, "prefix": "p"}
+    )
+    bucket = S3Target(region="us-east-1", bucket="b", prefix="p")
+    assert rules_of(config).split_bytes == math.inf
+    largest = rules_of(config.model_copy(update={"s3": bucket})).split_bytes
+    assert largest < 10_000 * PART_BYTES * 0.85, "room for the index, and for a long GOP"
 
 
 def test_an_attempt_that_finds_the_file_too_long_begins_the_next_one() -> None:

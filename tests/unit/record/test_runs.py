@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 from hypothesis import given
@@ -73,11 +74,21 @@ def flat(effects: list[Effect]) -> list[object]:
     st.lists(st.integers(1, 40), min_size=1),
     st.sampled_from([0.4, 1.0, 14_400.0]),
     st.sampled_from([None, 0.5, 1.3]),
+    st.sampled_from([math.inf, 20]),
 )
 def test_batches_and_single_records_come_to_the_same(
-    records: list[Heard], cuts: list[int], split_seconds: float, longest: float | None
+    records: list[Heard],
+    cuts: list[int],
+    split_seconds: float,
+    longest: float | None,
+    split_bytes: float,
 ) -> None:
-    rules = Rules(START, split_seconds=split_seconds, max_duration_seconds=longest)
+    rules = Rules(
+        START,
+        split_seconds=split_seconds,
+        split_bytes=split_bytes,
+        max_duration_seconds=longest,
+    )
     now = START + timedelta(seconds=5)
     alone, batched = (RecorderMachine(rules, Restored(), START) for _ in range(2))
     one_by_one: list[Effect] = []

@@ -13,9 +13,10 @@ import pytest
 
 from sluice_media.contract import TrackInfo
 from sluice_media.record import uploader as module
+from sluice_media.record.carrier import UPLOADS_AHEAD, UPLOADS_AT_ONCE
 from sluice_media.record.chunks import ClosedChunk
 from sluice_media.record.fence import Fence
-from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, TrackSpan
+from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Journal, TrackSpan
 from sluice_media.record.recover import recover
 from sluice_media.record.segments import SegmentedJournal
 from sluice_media.record.uploader import FileClosed, StopRequested, Uploader
@@ -147,6 +148,92 @@ async def test_a_chunk_that_did_not_arrive_whole_stays_in_the_spool(
     await target.put_file("k", item.path)
     with pytest.raises(TargetError, match="holds 376 bytes of a file of 377"):
         await target.verify("k", 377)
+
+
+class DistantTarget(SickTarget):
+    """Answers late, and notes what is on its way at once."""
+
+    names: list[str]
+    under_way = most_under_way = journals = 0
+    stuck: Path | None = None
+
+    async def put_file(
+        self, key: str, path: Path, size_bytes: int | None = None, sha256: str = ""
+    ) -> None:
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            # The later ones arrive first.
+            await asyncio.sleep(0.05 - int(path.stem[-2:]) * 0.001)
+            if path == self.stuck:
+                raise TargetError("SlowDown", "the store asks to slow down")
+            await super().put_file(key, path, size_bytes, sha256)
+            self.names.append(path.name)
+        finally:
+            self.under_way -= 1
+
+    async def put(self, key: str, data: bytes) -> None:
+        await asyncio.sleep(0.05)
+        if "journal" in key:
+            self.journals += 1
+            named = {c.name for f in Journal.model_validate_json(data).files for c in f.chunks}
+            assert named <= set(self.names), "the journal names only what is there"
+        await super().put(key, data)
+
+
+@pytest.fixture
+def distant(target: SickTarget) -> DistantTarget:
+    found = DistantTarget(target._store, root=target.root)
+    found.names = []
+    return found
+
+
+async def test_several_chunks_are_on_their_way_at_once_and_the_journal_keeps_their_order(
+    tmp_path: Path, distant: DistantTarget
+) -> None:
+    async with running(distant) as (uploader, durable):
+        uploader.put(*(chunk(tmp_path, number) for number in range(1, 41)))
+        async with asyncio.timeout(30):
+            await uploader.drained()
+    assert distant.most_under_way == UPLOADS_AT_ONCE
+    assert distant.names != sorted(distant.names), "they did not arrive in their order"
+    assert durable == list(range(1, 41))
+    assert distant.journals <= 30, "several chunks are noted at a time"
+    (tmp_path / "spool").mkdir()
+    found = await recover(distant, "recordings/r", tmp_path / "spool", "b")
+    assert [c.entry.first_dts for c in found.merged[0].chunks] == list(range(1, 41))
+
+
+async def test_a_chunk_that_does_not_arrive_lets_only_a_few_others_ahead(
+    tmp_path: Path, distant: DistantTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RETRY_MAX_SECONDS", 0.02)
+    chunks = [chunk(tmp_path, number) for number in range(1, 31)]
+    async with running(distant) as (uploader, durable):
+        distant.stuck = chunks[0].path
+        uploader.put(*chunks)
+        await asyncio.sleep(1)
+        assert len(distant.names) < UPLOADS_AHEAD, "what no journal names is lost with the process"
+        assert (durable, uploader.pending_chunks) == ([], 30)
+        assert uploader.error is not None
+        distant.stuck = None
+        async with asyncio.timeout(30):
+            await uploader.drained()
+    assert durable == list(range(1, 31))
+
+
+async def test_large_chunks_are_not_all_in_memory_at_once(
+    tmp_path: Path, distant: DistantTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sluice_media.record.carrier.UPLOAD_BYTES", 1000)
+    async with running(distant) as (uploader, _):
+        uploader.put(*(chunk(tmp_path, number) for number in range(1, 9)))
+        async with asyncio.timeout(30):
+            await uploader.drained()
+        assert distant.most_under_way == 2
+        uploader.put(*(chunk(tmp_path, number, 1880) for number in range(9, 12)))
+        async with asyncio.timeout(30):
+            await uploader.drained()
 
 
 async def test_an_attempt_that_was_overtaken_does_not_say_that_the_recording_is_over(

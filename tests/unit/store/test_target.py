@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from sluice_media.store.errors import explain
-from sluice_media.store.target import MissingObjectError, Target, TargetError, open_claim
+from sluice_media.store.target import (
+    PART_BYTES,
+    MissingObjectError,
+    Target,
+    TargetError,
+    open_claim,
+    part_bytes,
+)
 
 
 @pytest.fixture
@@ -57,6 +64,13 @@ async def test_a_file_beside_the_objects_is_renamed_and_another_is_copied(
     assert await target.get("k/b") == b"b" * 100
     assert not inside.exists()
     assert not outside.exists()
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1 << 30, 150 << 30, 157 << 30, 453 << 30, 5 << 40])
+def test_no_object_needs_more_parts_than_s3_allows(size_bytes: int) -> None:
+    part = part_bytes(size_bytes)
+    assert -(-size_bytes // part) <= 10_000
+    assert PART_BYTES <= part <= max(PART_BYTES, size_bytes // 10_000 + (1 << 20))
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sluice_media.contract import RecorderConfig
+from sluice_media.contract import RecorderConfig, TimelineFormat
 from sluice_media.record.plan import PlannedFile
 from sluice_media.units import AccessUnit
 
@@ -23,6 +24,11 @@ __all__ = [
 ]
 
 
+LARGEST_OBJECT_BYTES = 128 << 30
+"""In a bucket, where an MP4 has 10,000 parts of 16 MiB. Some of them are for its index and for what
+comes until the next random access."""
+
+
 @dataclass(slots=True, frozen=True)
 class Rules:
     created_at: datetime
@@ -32,6 +38,8 @@ class Rules:
     resume_window_seconds: float = 10
     split_seconds: float = 14_400
     """A file so long ends at the next random access point."""
+    split_bytes: float = math.inf
+    """So does a file whose units have so many bytes."""
     max_duration_seconds: float | None = None
     """So much media in all files ends the Recording."""
     session_started_at: datetime | None = None
@@ -41,6 +49,14 @@ class Rules:
         """When nobody need come back any more, after a file that ended then."""
         for_seconds = self.rearm_seconds if self.session_started_at is None else 0.0
         return ended_at + timedelta(seconds=for_seconds)
+
+    def forbid(self, form: TimelineFormat) -> bool:
+        """Return whether nothing of this format may be in the Recording: a stream that was deleted
+        and made anew under the same name is another stream, and a Recording of one session takes
+        nothing of another one."""
+        if self.stream_uid and form.stream_uid != self.stream_uid:
+            return True
+        return not self.is_its_session(form.session_started_at)
 
     def is_its_session(self, started_at: datetime) -> bool:
         """Whether content of the session that began then may be in the Recording. Who passes a
@@ -60,6 +76,7 @@ def rules_of(config: RecorderConfig, before: Rules | None = None) -> Rules:
         rearm_seconds=config.rearm_seconds,
         resume_window_seconds=window,
         split_seconds=config.split_seconds,
+        split_bytes=LARGEST_OBJECT_BYTES if config.s3 is not None else math.inf,
         max_duration_seconds=config.max_duration_seconds,
         session_started_at=config.session_started_at,
     )

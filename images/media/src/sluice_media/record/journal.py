@@ -57,6 +57,8 @@ class GapEntry(Model):
     """Media is missing before ``dts``."""
 
     dts: int
+    from_dts: int | None = None
+    """Where it begins, if only one track is missing and the others go on."""
     at_seconds: float
     """Position in the file."""
     wall_seconds: float

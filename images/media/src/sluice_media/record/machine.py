@@ -1,10 +1,10 @@
 """Decides what a recorder does: timeline records, configuration and time in, effects out (pure).
 
-Rules: a file begins at a random access point; silence keeps it open; a format change, another
-timeline, the end of a session and its greatest length close it; a session that begins within
-``rearm_seconds`` after the last one opens the next file. A stop takes effect at the first frame
-boundary at or after the moment it arrived here, and is latched. The clock is passed in with every
-call.
+Rules: a file begins at a random access point; silence keeps it open; another timeline, the end of
+a session and its greatest length close it; other tracks close it at the next random access point
+(:mod:`.handover`); a session that begins within ``rearm_seconds`` after the last one opens the
+next file. A stop takes effect at the first frame boundary at or after the moment it arrived here,
+and is latched. The clock is passed in with every call.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from sluice_media.record.effects import (
     StopNoted,
     Write,
 )
-from sluice_media.record.plan import PlannedFile, Restored, grows, utc_of
+from sluice_media.record.handover import Handover
+from sluice_media.record.plan import PlannedFile, Restored, begin_file, grows, same_media, utc_of
 from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit
@@ -59,6 +60,7 @@ class RecorderMachine:
         self.transitions = len(self.files)
         self._file: PlannedFile | None = restored.open_file
         self._format: TimelineFormat | None = None
+        self._handover: Handover | None = None
         self._taken: dict[str, dict[int, int]] = {}
         for file in self.files:
             self._taken.setdefault(file.timeline, {}).update(file.last_dts)
@@ -165,7 +167,8 @@ class RecorderMachine:
         while at < len(records):
             if (file := self._steady_file()) is not None:
                 taken = self._taken.setdefault(file.timeline, {})
-                run = file.take_run(records, at, taken, self.rules.split_seconds)
+                rules = self.rules
+                run = file.take_run(records, at, taken, rules.split_seconds, rules.split_bytes)
                 if run:
                     self._lost_at, self._session, self._unit_at = None, True, now
                     at += len(run)
@@ -204,7 +207,7 @@ class RecorderMachine:
     def _on_unit(self, unit: AccessUnit, now: datetime) -> Iterator[Effect]:
         self._lost_at, self._session = None, True
         form = self._format
-        if form is None or self._is_foreign(form):
+        if form is None or self.rules.forbid(form):
             return
         if unit.dts <= self._taken.get(form.timeline, {}).get(unit.track, unit.dts - 1):
             return
@@ -212,9 +215,8 @@ class RecorderMachine:
         if self._stop is not None and self._stop.is_behind(unit, now):
             yield from self._finish("Stopped", now)
             return
-        if self._file is not None and self._file.splits_at(unit, self.rules.split_seconds):
-            self._file.end_dts = min(self._file.end_dts, unit.dts)
-            yield from self._end_file("Split", utc_of(unit))
+        if self._file is not None and unit.is_random_access:
+            yield from self._end_before(unit, self._file)
         if self._file is None:
             yield from self._begin_at(unit, form, now)
             return
@@ -229,6 +231,9 @@ class RecorderMachine:
             if has_hole:
                 yield from self._note_hole(self._file, unit)
             self._continuing = False
+        if self._handover is not None and not self._handover.keeps(unit):
+            self._held.append(unit)
+            return
         yield self._write(self._file, unit)
 
     def _on_heartbeat(self, beat: TimelineHeartbeat, now: datetime) -> Iterator[Effect]:
@@ -241,24 +246,28 @@ class RecorderMachine:
         yield from self.tick(now)
 
     def _on_format(self, form: TimelineFormat, now: datetime) -> Iterator[Effect]:
+        if not same_media(self._format, form):
+            self._held.clear()
         self._lost_at, self._session, self._format, self._silent = None, True, form, False
         file, wanted = self._file, self.rules.session_started_at
-        if wanted is not None and form.session_started_at > wanted and self._is_foreign(form):
+        if wanted is not None and form.session_started_at > wanted and self.rules.forbid(form):
             yield from self._finish("StreamEnded", now)  # ours is over
             return
-        if file is None or self._is_foreign(form):
+        if file is None or self.rules.forbid(form):
             return
         if form.timeline != file.timeline:
             same_session = form.session_started_at == file.session_started_at
             reason = "TimelineLost" if same_session else "SessionEnded"
             yield from self._end_file(reason, file.last_utc or now)
         elif form.tracks == file.tracks:
-            return
+            yield from self._stay(file)
         elif file.duration_seconds < LATE_TRACK_SECONDS and grows(file.tracks, form.tracks):
+            yield from self._stay(file)
             file.tracks = list(form.tracks)
             yield Changed(file, tracks=True)
         else:
-            yield from self._end_file("ParametersChanged", file.last_utc or now)
+            self._handover = self._handover or Handover()
+            self._handover.change(file.tracks, form.tracks)
 
     def _on_gap(self, gap: TimelineGap) -> Iterator[Effect]:
         if self._is_current() and self._file and self._file.note_gap(gap):
@@ -286,16 +295,7 @@ class RecorderMachine:
         if self._is_full:
             yield from self._finish_full(now)
             return
-        file = PlannedFile(
-            index=self.files[-1].index + 1 if self.files else 1,
-            timeline=form.timeline,
-            first_dts=unit.dts,
-            started_at=utc_of(unit),
-            session_started_at=form.session_started_at,
-            tracks=list(form.tracks),
-            end_dts=unit.dts,
-        )
-        file.note_anchor(TimelineAnchor(dts=unit.dts, utc=file.started_at))
+        file = begin_file(self.files[-1].index + 1 if self.files else 1, form, unit)
         self.files.append(file)
         self._file, self._rearm_at = file, None
         self.transitions += 1
@@ -318,13 +318,34 @@ class RecorderMachine:
             self.transitions += 1
             yield Changed(file)
 
-    def _end_file(self, reason: str, at: datetime) -> Iterator[Effect]:
+    def _end_before(self, unit: AccessUnit, file: PlannedFile) -> Iterator[Effect]:
+        """Ends the file if this random access begins the next one."""
+        if self._handover is not None:
+            reason, at = "ParametersChanged", file.last_utc or utc_of(unit)
+        elif file.splits_at(unit, self.rules.split_seconds, self.rules.split_bytes):
+            reason, at = "Split", utc_of(unit)
+        else:
+            return
+        file.end_dts = min(file.end_dts, unit.dts)
+        yield from self._end_file(reason, at, unit.dts)
+
+    def _stay(self, file: PlannedFile) -> Iterator[Effect]:
+        """The tracks are those of the file once more, before another one could begin."""
+        handover, self._handover = self._handover, None
+        if handover is not None and file.note_missing(handover, file.end_dts):
+            self.transitions += 1
+            yield Changed(file)
+
+    def _end_file(self, reason: str, at: datetime, dts: int | None = None) -> Iterator[Effect]:
+        """``dts``: where the next file begins, if it is that which ends this one."""
         file = self._file
         if file is None:
             return
+        if self._handover is not None:
+            file.note_missing(self._handover, dts)
+            self._handover = None
         file.end_reason, file.ended_at = reason, at
         self._file, self._continuing = None, False
-        self._held.clear()
         self.transitions += 1
         self._rearm_at = self.rules.rearms_until(at)
         yield EndFile(file)
@@ -350,17 +371,13 @@ class RecorderMachine:
         form = self._format
         if form is None or self._continuing or self._stop is not None or self.finished is not None:
             return None
-        if self.rules.max_duration_seconds is not None or self._is_foreign(form):
+        if (
+            self._handover is not None
+            or self.rules.max_duration_seconds is not None
+            or self.rules.forbid(form)
+        ):
             return None
         return self._file
-
-    def _is_foreign(self, form: TimelineFormat) -> bool:
-        """A stream that was deleted and made anew under the same name is another stream; a
-        Recording of one session takes nothing of another one."""
-        rules = self.rules
-        if rules.stream_uid and form.stream_uid != rules.stream_uid:
-            return True
-        return not rules.is_its_session(form.session_started_at)
 
     def _is_current(self) -> bool:
         return (

@@ -11,14 +11,26 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
-from sluice_media.contract import TimelineAnchor, TimelineGap, TrackInfo
+from sluice_media.contract import TimelineAnchor, TimelineFormat, TimelineGap, TrackInfo
+from sluice_media.record.handover import Handover
 from sluice_media.record.journal import FileEntry, GapEntry
 from sluice_media.record.merge import MergedFile
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
-__all__ = ["PlannedFile", "Restored", "grows", "restore", "us_of", "utc_of"]
+__all__ = [
+    "PlannedFile",
+    "Restored",
+    "begin_file",
+    "grows",
+    "restore",
+    "same_media",
+    "us_of",
+    "utc_of",
+]
 
 _ANCHOR_TOLERANCE_SECONDS = 0.5
+_AT_A_UNIT = ("Split", "ParametersChanged")
+"""Reasons of a file's end that say that the next one begins with the very next random access."""
 
 
 def utc_of(unit: AccessUnit) -> datetime:
@@ -33,6 +45,13 @@ def grows(before: list[TrackInfo], after: list[TrackInfo]) -> bool:
     """Whether ``after`` holds every track of ``before``, unchanged, and more."""
     kept = {t.track: t for t in after}
     return len(after) > len(before) and all(kept.get(t.track) == t for t in before)
+
+
+def same_media(before: TimelineFormat | None, after: TimelineFormat) -> bool:
+    """Return whether units after a format record belong to the same tracks as those before it."""
+    if before is None:
+        return False
+    return before.timeline == after.timeline and before.tracks == after.tracks
 
 
 @dataclass(slots=True)
@@ -52,6 +71,8 @@ class PlannedFile:
     anchors: list[TimelineAnchor] = field(default_factory=list)
     ended_at: datetime | None = None
     end_reason: str | None = None
+    size_bytes: int = 0
+    """Of its units; of its chunks, as far as an earlier attempt wrote them."""
 
     @property
     def duration_seconds(self) -> float:
@@ -74,6 +95,7 @@ class PlannedFile:
         self.last_dts[unit.track] = unit.dts
         self.end_dts = max(self.end_dts, unit.dts + step)
         self.last_utc_us = unit.utc_us
+        self.size_bytes += len(unit.payload)
 
     def take_run(
         self,
@@ -81,6 +103,7 @@ class PlannedFile:
         at: int,
         taken: dict[int, int],
         split_seconds: float,
+        split_bytes: float,
     ) -> Sequence[AccessUnit]:
         """Takes the units in ``records[at:]`` up to the first record that asks for a decision: no
         unit, one that was taken already, or the first one of the next file. ``taken``: track -> DTS
@@ -91,27 +114,43 @@ class PlannedFile:
             if type(unit) is not AccessUnit:
                 break
             dts, track = unit.dts, unit.track
-            if dts <= taken.get(track, dts - 1) or (dts >= split_dts and unit.is_random_access):
+            if dts <= taken.get(track, dts - 1):
+                break
+            is_long = dts >= split_dts or self.size_bytes >= split_bytes
+            if is_long and unit.is_random_access:
                 break
             taken[track] = dts
             self.take(unit)
             end += 1
         return cast("Sequence[AccessUnit]", records[at:end])
 
-    def splits_at(self, unit: AccessUnit, split_seconds: float) -> bool:
-        """Whether the file is so long that this unit begins the next one."""
-        length = unit.dts - self.first_dts
-        return length >= split_seconds * TICKS_PER_SECOND and unit.is_random_access
+    def splits_at(self, unit: AccessUnit, split_seconds: float, split_bytes: float) -> bool:
+        """Whether the file is so long, or so large, that this random access begins the next one."""
+        is_long = unit.dts - self.first_dts >= split_seconds * TICKS_PER_SECOND
+        return is_long or self.size_bytes >= split_bytes
 
-    def note_gap(self, gap: TimelineGap) -> bool:
-        """False when it is known already, or lies before the file."""
+    def note_gap(self, gap: TimelineGap, from_dts: int | None = None) -> bool:
+        """False when it is known already, or lies before the file. ``from_dts``: where one track
+        is missing while others go on."""
         if gap.dts <= self.first_dts or any(g.dts == gap.dts for g in self.gaps):
             return False
-        at_seconds = (gap.dts - self.first_dts) / TICKS_PER_SECOND
+        at_dts = gap.dts if from_dts is None else from_dts
         self.gaps.append(
-            GapEntry(dts=gap.dts, at_seconds=round(at_seconds, 3), wall_seconds=gap.wall_seconds)
+            GapEntry(
+                dts=gap.dts,
+                from_dts=from_dts,
+                at_seconds=round((at_dts - self.first_dts) / TICKS_PER_SECOND, 3),
+                wall_seconds=gap.wall_seconds,
+            )
         )
         return True
+
+    def note_missing(self, handover: Handover, dts: int | None = None) -> bool:
+        """Notes what neither this file nor the next one has, which begins at ``dts`` if there is
+        one. False: it is nothing."""
+        end_dts = max(self.end_dts, handover.missing_to) if dts is None else dts
+        gap = handover.gap(end_dts)
+        return gap is not None and self.note_gap(gap, handover.missing_from)
 
     def note_anchor(self, anchor: TimelineAnchor) -> bool:
         """False when the last anchor says the same already (each reconnect brings one)."""
@@ -139,6 +178,21 @@ class PlannedFile:
             ended_at=self.ended_at,
             end_reason=self.end_reason,
         )
+
+
+def begin_file(index: int, form: TimelineFormat, unit: AccessUnit) -> PlannedFile:
+    """Return a file that begins with this unit, which is not taken yet."""
+    file = PlannedFile(
+        index=index,
+        timeline=form.timeline,
+        first_dts=unit.dts,
+        started_at=utc_of(unit),
+        session_started_at=form.session_started_at,
+        tracks=list(form.tracks),
+        end_dts=unit.dts,
+    )
+    file.note_anchor(TimelineAnchor(dts=unit.dts, utc=file.started_at))
+    return file
 
 
 @dataclass(slots=True)
@@ -172,6 +226,7 @@ def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) ->
             last_utc_us=us_of(file.last_utc),
             gaps=list(file.gaps),
             anchors=list(file.anchors),
+            size_bytes=file.size_bytes,
         )
         if file.closed:
             planned.ended_at = file.ended_at or file.last_utc
@@ -183,8 +238,8 @@ def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) ->
             before.ended_at = before.last_utc
             before.end_reason = _reason_between(before, after)
             unclosed.append(before)
-        if before.end_reason == "Split":
-            before.end_dts = after.first_dts
+        if before.end_reason in _AT_A_UNIT and before.timeline == after.timeline:
+            before.end_dts = min(before.end_dts, after.first_dts)
     return Restored(files, unclosed, stop_requested_at)
 
 

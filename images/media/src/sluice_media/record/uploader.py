@@ -1,21 +1,25 @@
-"""Brings closed chunks and the journal into the store, in order, however long that takes.
+"""Brings closed chunks and the journal into the store, however long that takes.
 
 Order is what makes the journal true: a chunk is put, verified, named in the journal, the journal
 is put, and only then the chunk leaves the spool and the hub hears that its units are durable.
+Several chunks are on their way at once, because a store may take a second for each request; the
+journal names them in their order, as many at a time as have arrived.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import structlog
 
+from sluice_media.record.carrier import Carrier, Parcel
 from sluice_media.record.chunks import ClosedChunk, index_path
 from sluice_media.record.fence import Fence, Verdict
 from sluice_media.record.journal import Completion, FileEntry
@@ -30,6 +34,7 @@ __all__ = ["FileClosed", "Present", "StopRequested", "Uploader"]
 _RETRY_MIN_SECONDS = 0.2
 _RETRY_MAX_SECONDS = 10.0
 _UNREADABLE_TRIES = 5
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -50,6 +55,7 @@ class StopRequested:
 
 
 Item = Present | ClosedChunk | FileClosed | StopRequested | Completion
+Queued = Parcel | Present | FileClosed | StopRequested | Completion
 
 
 class Uploader:
@@ -86,7 +92,8 @@ class Uploader:
         self._playlists = playlists or LivePlaylists(prefix, journal.attempt)
         self._fence = fence
         self._ledger = ledger
-        self._items: deque[Item] = deque()
+        self._items: deque[Queued] = deque()
+        self._carrier = Carrier(self._carry)
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -102,7 +109,7 @@ class Uploader:
 
     @property
     def pending_chunks(self) -> int:
-        return sum(isinstance(item, ClosedChunk) for item in self._items)
+        return sum(isinstance(item, Parcel) for item in self._items)
 
     @property
     def is_idle(self) -> bool:
@@ -113,11 +120,13 @@ class Uploader:
         return self._room.is_set()
 
     def put(self, *items: Item) -> None:
-        """Queues items; they reach the store in this order."""
+        """Queues items; the journal takes them in this order."""
         for item in items:
             if isinstance(item, ClosedChunk):
                 self.pending_bytes += item.entry.size_bytes
-            self._items.append(item)
+                self._items.append(self._carrier.take(item))
+            else:
+                self._items.append(item)
         if items:
             self._idle.clear()
             self._wake.set()
@@ -134,27 +143,34 @@ class Uploader:
 
     async def run(self) -> None:
         """Endless; cancel it."""
-        while True:
-            while not self._items:
-                self._wake.clear()
-                self._idle.set()
-                await self._wake.wait()
-            is_stored = await self._until_stored(self._items[0])
-            item = self._items.popleft()
-            if isinstance(item, ClosedChunk):
-                self.pending_bytes -= item.entry.size_bytes
-                if self.pending_bytes < self._limit:
-                    self._room.set()
-                if is_stored:
-                    await self._on_durable(item)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._carrier.run())
+            while True:
+                while not self._items:
+                    self._wake.clear()
+                    self._idle.set()
+                    await self._wake.wait()
+                head = self._items[0]
+                if isinstance(head, Parcel):
+                    await head.arrived.wait()
+                await self._settle(head)
 
-    async def _until_stored(self, item: Item) -> bool:
-        """False: it was given up."""
+    async def _carry(self, chunk: ClosedChunk) -> bool:
+        return await self._patiently(self._put_chunk, chunk)
+
+    async def _put_chunk(self, chunk: ClosedChunk) -> None:
+        entry = chunk.entry
+        key = chunk_key(self._prefix, self._journal.attempt, entry.name)
+        await self._target.put_file(key, chunk.path, entry.size_bytes, entry.sha256)
+
+    async def _patiently(self, store: Callable[[T], Awaitable[None]], item: T) -> bool:
+        """Tries until the store has taken it. False: it is a chunk that the spool does not give
+        back."""
         delay = _RETRY_MIN_SECONDS
         unreadable = 0
         while True:
             try:
-                await self._store(item)
+                await store(item)
             except TargetError as error:
                 self._on_refused(error)
                 if self.error is None or self.error.reason != error.reason:
@@ -164,38 +180,57 @@ class Uploader:
                 unreadable += 1
                 _log.error("spool_not_readable", error=error.strerror, tries=unreadable)
                 if isinstance(item, ClosedChunk) and unreadable >= _UNREADABLE_TRIES:
-                    self._on_unreadable(item)
                     return False
             else:
-                self.error = None
                 return True
             await asyncio.sleep(delay)
             delay = min(delay * 2, _RETRY_MAX_SECONDS)
 
-    async def _store(self, item: Item) -> None:
+    async def _settle(self, head: Queued) -> None:
+        """Brings what can be noted now, from the head of the queue on, into the journal."""
+        if isinstance(head, Completion):
+            items: list[Queued] = [head]
+            await self._patiently(self._complete, head)
+        else:
+            items = [*itertools.takewhile(_can_be_noted, self._items)]
+            for item in items:
+                self._note(item)
+            await self._patiently(self._put_journal, None)
+            await asyncio.to_thread(_remove, items)
+            for item in items:
+                self._list(item)
+            await self._patiently(self._put_playlists, None)
+        self.error = None
+        for item in items:
+            self._items.popleft()
+            if isinstance(item, Parcel):
+                await self._let_go(item)
+
+    def _note(self, item: Queued) -> None:
         match item:
-            case Present():
-                await self._put_journal()
-            case ClosedChunk(path=path, file=file, entry=entry):
-                key = chunk_key(self._prefix, self._journal.attempt, entry.name)
-                # Gone: it is stored and named, only the caller was interrupted.
-                with contextlib.suppress(FileNotFoundError):
-                    await self._target.put_file(key, path, entry.size_bytes, entry.sha256)
-                self._journal.note_chunk(file, entry)
-                await self._put_journal()
-                await asyncio.to_thread(_remove, item)
-                self._playlists.stored(file, entry)
-                await self._put_playlists()
+            case Parcel(chunk=chunk, is_lost=True):
+                self._on_unreadable(chunk)
+            case Parcel(chunk=chunk):
+                self._journal.note_chunk(chunk.file, chunk.entry)
             case FileClosed(file=file):
                 self._journal.note_file(file)
-                await self._put_journal()
-                self._playlists.closed(file)
-                await self._put_playlists()
             case StopRequested(at=at):
                 self._journal.note_stop(at)
-                await self._put_journal()
-            case Completion():
-                await self._complete(item)
+
+    def _list(self, item: Queued) -> None:
+        match item:
+            case Parcel(chunk=chunk, is_lost=False):
+                self._playlists.stored(chunk.file, chunk.entry)
+            case FileClosed(file=file):
+                self._playlists.closed(file)
+
+    async def _let_go(self, parcel: Parcel) -> None:
+        self._carrier.noted()
+        self.pending_bytes -= parcel.size_bytes
+        if self.pending_bytes < self._limit:
+            self._room.set()
+        if not parcel.is_lost:
+            await self._on_durable(parcel.chunk)
 
     async def _complete(self, completion: Completion) -> None:
         if self._fence is not None and await self._fence.verdict() is not Verdict.IN_CHARGE:
@@ -204,7 +239,7 @@ class Uploader:
         await self._target.put(done_key(self._prefix), completion.to_json().encode())
         self.completed.set()
 
-    async def _put_journal(self) -> None:
+    async def _put_journal(self, _: None) -> None:
         journal = self._journal
         key = journal_segment_key(self._prefix, journal.attempt, journal.number)
         segment = journal.segment(datetime.now(UTC)).to_json().encode()
@@ -213,13 +248,25 @@ class Uploader:
             self._ledger.note(journal.attempt, journal.number, segment)
         journal.stored()
 
-    async def _put_playlists(self) -> None:
+    async def _put_playlists(self, _: None) -> None:
         now = time.monotonic()
         for identity, key, text in self._playlists.due(now):
             await self._target.put(key, text.encode())
             self._playlists.written(identity, now)
 
 
-def _remove(chunk: ClosedChunk) -> None:
-    chunk.path.unlink(missing_ok=True)
-    index_path(chunk.path).unlink(missing_ok=True)
+def _can_be_noted(item: Queued) -> bool:
+    if isinstance(item, Parcel):
+        return item.arrived.is_set()
+    return not isinstance(item, Completion)
+
+
+def _remove(items: Sequence[Queued]) -> None:
+    for item in items:
+        if isinstance(item, Parcel) and not item.is_lost:
+            chunk = item.chunk
+            try:
+                chunk.path.unlink(missing_ok=True)
+                index_path(chunk.path).unlink(missing_ok=True)
+            except OSError as error:  # the next attempt finds that it is stored, and deletes it
+                _log.warning("chunk_not_deleted", chunk=chunk.entry.name, error=error.strerror)

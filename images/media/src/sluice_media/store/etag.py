@@ -7,16 +7,8 @@ dash and their number. Source: Amazon S3 User Guide, "Checking object integrity"
 from __future__ import annotations
 
 import hashlib
-import re
 
-__all__ = ["MultipartDigest", "is_md5", "md5"]
-
-_SHAPE = re.compile(r"[0-9a-f]{32}(-\d{1,5})?")
-
-
-def is_md5(etag: str) -> bool:
-    """Whether it has the form of such an ETag, without quotes."""
-    return _SHAPE.fullmatch(etag) is not None
+__all__ = ["MultipartDigest", "md5"]
 
 
 def md5(data: bytes) -> str:

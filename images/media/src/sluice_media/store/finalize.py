@@ -244,7 +244,7 @@ async def _by_stream(source: ChunkSource, job: FinalizeJob) -> RecordedFile:
 
         feeding = asyncio.create_task(_feed_or_stop(source, job, child))
         try:
-            written = await source.target.put_stream(job.key, fragments())
+            written = await source.target.put_stream(job.key, fragments(), job.file.size_bytes)
         finally:
             feeding.cancel()
             await asyncio.wait((feeding,))

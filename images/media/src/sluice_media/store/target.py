@@ -5,9 +5,10 @@ made of ids, written with slashes and count from the store's prefix on; what a s
 refuses becomes a :class:`TargetError` with one word and one sentence.
 
 Every object put is verified before anybody may rely on it. On its way, a body is covered by the
-signature of its request, so that an S3 server refuses what was altered; afterwards its size is
-asked for, and its ETag is held against the MD5 of what was sent. Where a server's ETags are no
-MD5s (SSE-KMS has such), the object is read back instead.
+signature of its request, so that an S3 server refuses what was altered. The ETag in the reply is
+compared with the MD5 of what was sent: when they are equal, nothing more is asked. When they are
+not (the ETags of SSE-KMS are no MD5s), the object is read back and its bytes are compared. That is
+decided for each object: one ETag that did not fit says nothing of the next one.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from sluice_media.contract import S3Target
 from sluice_media.store import local_file
 from sluice_media.store.claim import Claim, SourceError
 from sluice_media.store.errors import MissingObjectError, TargetError, explain
-from sluice_media.store.etag import MultipartDigest, is_md5, md5
+from sluice_media.store.etag import MultipartDigest, md5
 from sluice_media.store.keys import SCRATCH
 from sluice_media.store.patience import Patience
 from sluice_media.store.s3 import s3_store
@@ -45,11 +46,14 @@ __all__ = [
     "Written",
     "open_claim",
     "open_target",
+    "part_bytes",
 ]
 
 PART_BYTES = 16 << 20
-"""Size of a multipart part: 10,000 parts of it are 160 GB, far above any file of ours. What is
-not larger is put as a whole."""
+"""Size of a multipart part, unless the object needs larger ones. What is not larger is put as a
+whole."""
+_MAX_PARTS = 10_000
+"""Of one object. Amazon S3 User Guide, "Amazon S3 multipart upload limits"."""
 _PARTS_AT_ONCE = 4
 _DELETES_AT_ONCE = 10
 
@@ -81,7 +85,7 @@ class Target:
         self._root = root
         self._claim = Claim(root) if root is not None else None
         self._patience = Patience()
-        self._etags_are_md5 = True
+        self._has_read_back = False
 
     @property
     def root(self) -> Path | None:
@@ -118,12 +122,18 @@ class Target:
         else:
             if sha256 and (await local_file.digest(path))[1] != sha256:
                 raise local_file.changed()
-            await self.put_stream(key, local_file.blocks(path))
+            await self.put_stream(key, local_file.blocks(path), size)
 
-    async def put_stream(self, key: str, blocks: AsyncIterator[bytes | memoryview]) -> Written:
+    async def put_stream(
+        self, key: str, blocks: AsyncIterator[bytes | memoryview], most_bytes: int = 0
+    ) -> Written:
         """Writes what an iterator gives, of unknown length, by a multipart upload; the object
-        appears when all of it is there. What the iterator raises is raised."""
-        digest = MultipartDigest(PART_BYTES)
+        appears when all of it is there. ``most_bytes``: what it may come to, where that is known:
+        above 156 GiB an object needs larger parts. What the iterator raises is raised."""
+        size = part_bytes(most_bytes)
+        # Those on their way are in memory.
+        at_once = max(1, _PARTS_AT_ONCE * PART_BYTES // size)
+        digest = MultipartDigest(size)
         sha256 = hashlib.sha256()
         moved = time.monotonic()
 
@@ -142,15 +152,15 @@ class Target:
                     key,
                     counted(),
                     use_multipart=True,
-                    chunk_size=PART_BYTES,
-                    max_concurrency=_PARTS_AT_ONCE,
+                    chunk_size=size,
+                    max_concurrency=at_once,
                 )
             )
         )
         try:
             while not put.done():
                 # What is buffered may be under way since the last block was asked for.
-                left = moved + self._patience.seconds((_PARTS_AT_ONCE + 1) * PART_BYTES)
+                left = moved + self._patience.seconds((at_once + 1) * size)
                 await asyncio.wait((put,), timeout=max(0.0, left - time.monotonic()))
                 if not put.done() and time.monotonic() >= left:
                     self._patience.ran_out()
@@ -176,7 +186,8 @@ class Target:
             await self.verify(key, written.size_bytes)
             await self._sync(key)
             return written
-        written = await self.put_stream(key, local_file.blocks(path))
+        size = (await asyncio.to_thread(path.stat)).st_size
+        written = await self.put_stream(key, local_file.blocks(path), size)
         await asyncio.to_thread(path.unlink)
         return written
 
@@ -204,11 +215,10 @@ class Target:
         sha256: Callable[[], bytes],
     ) -> None:
         """Raises TargetError/Incomplete unless the store holds what was sent."""
-        await self.verify(key, size_bytes)
-        if self._root is not None or etag is None or not self._etags_are_md5:
+        if self._root is None and etag is not None and etag.strip('"') == expected_etag():
             return
-        found = etag.strip('"')
-        if is_md5(found) and found == expected_etag():
+        await self.verify(key, size_bytes)
+        if self._root is not None:
             return
         # Either the store holds something else, or its ETags are no MD5s.
         held = hashlib.sha256()
@@ -216,8 +226,9 @@ class Target:
             held.update(block)
         if held.digest() != sha256():
             raise TargetError("Incomplete", "the store holds other bytes than were sent")
-        self._etags_are_md5 = False
-        _log.info("etags_are_no_digests")
+        if not self._has_read_back:
+            self._has_read_back = True
+            _log.info("etags_are_no_digests", why="each such object is read back")
 
     async def verify(self, key: str, size_bytes: int) -> None:
         """Raises TargetError/Incomplete unless the object is there and has this size."""
@@ -338,6 +349,12 @@ class Target:
             raise TargetError("Timeout", "the store did not answer in time") from None
         self._patience.succeeded(size_bytes, time.monotonic() - began)
         return result
+
+
+def part_bytes(size_bytes: int) -> int:
+    """Return the size of the parts of an object that comes to so many bytes, in whole MiB."""
+    least = -(-size_bytes // _MAX_PARTS)
+    return max(PART_BYTES, -(-least >> 20) << 20)
 
 
 async def _call(operation: Awaitable[T]) -> T:

@@ -57,7 +57,7 @@ class RecordingOptions(ApiModel):
     """Origin: what the publisher sent, as it is. Transcoded is not supported yet."""
     split_seconds: Annotated[int, Field(ge=10, le=604_800)] = 14_400
     """A file that is so long ends at the next keyframe, which begins the next file; nothing is lost
-    or doubled in between."""
+    or doubled in between. In a bucket, so does a file of 128 GiB."""
     max_duration_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     """So much media in all files ends the Recording (MaxDurationReached); absent: no limit."""
     retention: Retention = Retention()
