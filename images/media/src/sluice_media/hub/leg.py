@@ -18,6 +18,7 @@ from enum import StrEnum
 from sluice_media.contract import LegAck, LegEnd, LegHello
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.content_clock import ContentClock
+from sluice_media.hub.source_clock import SourceClock
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 
 __all__ = ["PULL", "Leg", "LegName", "LegState", "LookBack"]
@@ -26,7 +27,7 @@ SILENCE_SECONDS = 2.0
 """A reference track without units for this long does not deliver."""
 VIDEO_WAIT_SECONDS = 2.0
 """How long audio waits for a picture that the headers did not rule out."""
-CLOCK_JUMP = 2 * TICKS_PER_SECOND
+HOLE = 2 * TICKS_PER_SECOND
 """Of a leg that is held back; while it feeds the output, the splicer judges."""
 STALL_FRAMES = 3
 """A leg of one picture a second does not stall for a second."""
@@ -121,12 +122,14 @@ class Leg:
     delivers_since: float = 0.0
     """Monotonic seconds of the random access point from which on it delivers."""
     content: ContentClock = field(default_factory=ContentClock)
+    clock: SourceClock = field(default_factory=SourceClock)
+    """All units that the hub keeps are in its times."""
     bytes_in: int = 0
     resume: LegAck | None = None
     """The map of another hub, until it has been used."""
     _tracks: frozenset[int] = frozenset()
     held_dts: int | None = None
-    """Source DTS of the reference track, as last held back; None while it feeds the output."""
+    """Steady DTS of the reference track, as last held back; None while it feeds the output."""
     _steady_since: float | None = None
     _declares_video: bool | None = None
     _first_media_at: float | None = None
@@ -191,6 +194,19 @@ class Leg:
     def has_track(self, track: int) -> bool:
         return track in self._tracks
 
+    @property
+    def shift(self) -> int:
+        """Steady DTS minus DTS of the source, of the reference track."""
+        return self.clock.shift(self.video_track if self.reference is None else self.reference)
+
+    def steady(self, unit: AccessUnit, now: Moment) -> AccessUnit | None:
+        """Return a unit of the source in steady times; None: there is no place for it."""
+        lead = self.reference if self.video_track is None else self.video_track
+        silent = self.state is LegState.SILENT
+        if unit.track == self.reference:
+            silent = silent or now.monotonic - self.last_reference_at >= SILENCE_SECONDS
+        return self.clock.take(unit, now.monotonic, lead=lead, silent=silent)
+
     def arrived(self, unit: AccessUnit, now: Moment) -> bool:
         """Notes a unit. False: it cannot be decoded (no random access point came before it)."""
         if self._first_media_at is None:
@@ -213,8 +229,8 @@ class Leg:
         if not self.arrived(unit, now):
             return
         if unit.track == (self.reference if self.reference is not None else unit.track):
-            if self.held_dts is not None and abs(unit.dts - self.held_dts) > CLOCK_JUMP:
-                # The source restarted its clock: what was held belongs to another one.
+            if self.held_dts is not None and abs(unit.dts - self.held_dts) > HOLE:
+                # The source left something out: what was held is of no use behind that.
                 self.restart()
                 if not self.arrived(unit, now):
                     return
@@ -233,6 +249,7 @@ class Leg:
     def restart(self) -> None:
         """Back to waiting for a random access point: its media was interrupted."""
         self.look_back.clear()
+        self.clock.restart(self.video_track if self.reference is None else self.reference)
         self.reference = None
         self.held_dts = None
         self._video_seen = False
