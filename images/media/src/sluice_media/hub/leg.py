@@ -4,8 +4,8 @@ In: its formats, its units and the passing of time. Out: its state, the referenc
 (while it does not feed the output) the units from which it can be entered.
 
 A leg delivers from its first random access point until it ends or its reference track was silent
-for 2 s. The reference track is video; it is audio when the headers declare no video, or when no
-picture came for 2 s.
+for 2 s. A track is not silent while the bytes of its next picture still come. The reference track
+is video; it is audio when the headers declare no video, or when no picture came for 2 s.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ __all__ = ["PULL", "Leg", "LegName", "LegState", "LookBack"]
 
 SILENCE_SECONDS = 2.0
 """A reference track without units for this long does not deliver."""
+SLOW_PICTURE_SECONDS = 3.0
+"""So long the bytes of one picture may take. An encoder's rate control gives a keyframe about as
+much as one second of the stream; one that takes three has an uplink that cannot carry the stream,
+and bytes that never become a picture must not keep a leg on air."""
+LARGEST_SOUND_BYTES = 8_192
+"""Of an AAC frame (13 bits in ADTS). More bytes than this without a unit are those of a picture."""
 VIDEO_WAIT_SECONDS = 2.0
 """How long audio waits for a picture that the headers did not rule out."""
 HOLE = 2 * TICKS_PER_SECOND
@@ -117,6 +123,8 @@ class Leg:
     """Monotonic seconds: the byte clock."""
     last_reference_at: float = 0.0
     """Monotonic seconds of the last unit of the reference track (or of the connection)."""
+    under_way_at: float = 0.0
+    """Monotonic seconds at which bytes of a picture came that is not complete."""
     last_random_access_at: float = 0.0
     last_picture_at: float = 0.0
     delivers_since: float = 0.0
@@ -128,6 +136,8 @@ class Leg:
     resume: LegAck | None = None
     """The map of another hub, until it has been used."""
     _tracks: frozenset[int] = frozenset()
+    _unfinished: int = 0
+    """Bytes since the last unit of the reference track that belong to no other unit."""
     held_dts: int | None = None
     """Steady DTS of the reference track, as last held back; None while it feeds the output."""
     _steady_since: float | None = None
@@ -154,11 +164,12 @@ class Leg:
 
     def flows(self, now: float, stall_seconds: float) -> bool:
         """Whether bytes come, and with them units of the reference track. Neither bytes that are
-        no media nor audio without its pictures keep a leg on air; few pictures a second do."""
+        no media nor audio without its pictures keep a leg on air; few pictures a second do, and a
+        large one on a slow line."""
         if self.reference is None or not self.connected:
             return False
         patience = max(stall_seconds, STALL_FRAMES * self.content.frame_seconds)
-        return now - min(self.last_byte_at, self.last_reference_at) < patience
+        return now - min(self.last_byte_at, self._last_sign_at(now)) < patience
 
     def steady_seconds(self, now: float) -> float:
         """For how long it has flowed without a break."""
@@ -174,8 +185,17 @@ class Leg:
         return now.monotonic - self.last_byte_at
 
     def bytes_arrived(self, count: int, now: Moment) -> None:
+        """Count bytes of the container, before the units in them."""
         self.bytes_in += count
         self.last_byte_at = now.monotonic
+        self._unfinished += count
+        if self._unfinished > LARGEST_SOUND_BYTES:
+            self.under_way_at = now.monotonic
+
+    def picture_comes(self, now: Moment) -> None:
+        """Note that the gateway has got more bytes of a picture, and will send it when it is
+        complete."""
+        self.under_way_at = now.monotonic
 
     def declare(self, *, has_video: bool) -> None:
         """What the container's header says; without it, 2 s without a picture decide."""
@@ -211,6 +231,7 @@ class Leg:
         """Notes a unit. False: it cannot be decoded (no random access point came before it)."""
         if self._first_media_at is None:
             self._first_media_at = now.monotonic
+        self._unfinished = max(0, self._unfinished - len(unit.payload))
         if unit.track == self.video_track:
             self.last_picture_at = now.monotonic
             if not self._video_seen and not unit.is_random_access:
@@ -239,7 +260,7 @@ class Leg:
 
     def tick(self, now: Moment, stall_seconds: float) -> None:
         """Lets time pass: a reference track without units falls silent."""
-        if self.delivers and now.monotonic - self.last_reference_at >= SILENCE_SECONDS:
+        if self.delivers and now.monotonic - self._last_sign_at(now.monotonic) >= SILENCE_SECONDS:
             self.state = LegState.SILENT
         if not self.flows(now.monotonic, stall_seconds):
             self._steady_since = None
@@ -280,8 +301,15 @@ class Leg:
         self.end = self.end or end
         self.look_back.clear()
 
+    def _last_sign_at(self, now: float) -> float:
+        """Monotonic seconds of the last unit of the reference track, or of bytes of the next."""
+        if now - self.last_reference_at < SLOW_PICTURE_SECONDS:
+            return max(self.last_reference_at, self.under_way_at)
+        return self.last_reference_at
+
     def _reference_came(self, unit: AccessUnit, now: Moment) -> None:
         self.last_reference_at = now.monotonic
+        self._unfinished = 0
         self.content.add(unit.dts, unit.utc_us)
         is_video = unit.track == self.video_track
         if unit.is_random_access or not is_video:
