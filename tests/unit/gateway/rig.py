@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from sluice_media.contract import HELLO_HEADER, LegAck, LegEnd, LegHello, Refusal
 from sluice_media.flv import FlvDemuxer, TagReader
+from sluice_media.flv.tags import PICTURE_COMES
 from sluice_media.gateway.locate import StreamNotFound
 from sluice_media.gateway.server import Gateway, running_gateway
 from sluice_media.gateway.settings import GatewaySettings
@@ -40,6 +41,8 @@ class FakeLeg:
     hello: LegHello
     request: web.Request
     units: list[AccessUnit] = field(default_factory=list)
+    notices: int = 0
+    """How often the gateway has said that a picture comes."""
     acked_dts: int | None = None
     end: LegEnd | None = None
     ended: str = ""
@@ -133,9 +136,14 @@ class FakeHub:
                 while self.frozen or not self.reads:
                     await asyncio.sleep(0.02)
                 if leg.hello.container == "units":
-                    leg.units += (e for e in units.feed(data, 0) if isinstance(e, AccessUnit))
+                    for event in units.feed(data, 0):
+                        if isinstance(event, AccessUnit):
+                            leg.units.append(event)
+                        else:
+                            leg.notices += event.picture_comes
                     continue
                 for tag in tags.feed(data):
+                    leg.notices += tag.payload == PICTURE_COMES
                     events = demuxer.feed(tag.type_id, tag.timestamp_ms, tag.payload, 0)
                     leg.units += (e for e in events if isinstance(e, AccessUnit))
             leg.ended = "eof"
@@ -213,6 +221,18 @@ class RtmpPublisher:
             self._send(media_message(self.session, MessageType.AUDIO, ms, s.aac()))
             self.pictures.append(ms)
             self._next += 1
+
+    async def play_slowly(self, size: int, seconds: float) -> None:
+        """Sends one key picture of so many bytes as a slow uplink does."""
+        ms = self._next * PICTURE_MS
+        body = s.IDR + s.sample(b"\x0c" + b"\x5a" * size)
+        data = media_message(self.session, MessageType.VIDEO, ms, s.avc(body))
+        step = -(-len(data) // round(seconds / 0.05))
+        for at in range(0, len(data), step):
+            self._send(data[at : at + step])
+            await asyncio.sleep(0.05)
+        self.pictures.append(ms)
+        self._next += 1
 
     def end(self) -> None:
         self._send(self.session.close())

@@ -397,3 +397,25 @@ async def test_a_canary_key_is_in_no_log_line(
     assert logs
     printed = capfd.readouterr()
     assert "canary" not in repr(logs) + printed.out + printed.err
+
+
+# ---------------------------------------------------------------------- slow uplinks
+
+
+async def test_the_hub_hears_of_a_large_picture_while_it_comes(rig: Rig) -> None:
+    async with rig.publisher() as publisher:
+        await publisher.accepted()
+        publisher.play(12, size=60_000)
+        await until(lambda: rig.hub.legs[0].pictures == publisher.pictures)
+        leg = rig.hub.legs[0]
+        before = leg.notices
+        sending = asyncio.create_task(publisher.play_slowly(250_000, 1.5))
+        await until(lambda: leg.notices >= before + 3)
+        assert leg.pictures == publisher.pictures
+        await sending
+        await until(lambda: leg.pictures == publisher.pictures)
+        assert leg.notices - before <= 16
+        said = leg.notices
+        publisher.play(3)
+        await until(lambda: leg.pictures == publisher.pictures)
+        assert leg.notices == said

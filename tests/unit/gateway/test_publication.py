@@ -68,6 +68,20 @@ async def test_units_reach_the_hub_and_finish_waits_until_it_has_them() -> None:
         assert rig.metric("received_bytes_total") > 30 * 50
 
 
+async def test_a_picture_that_comes_is_announced_and_changes_nothing() -> None:
+    async with publishing() as (rig, publish):
+        publication = await publish("ns", "talk", RIGHT, "192.0.2.7")
+        publication.picture_comes()
+        publication.take_formats((VIDEO, AUDIO))
+        send(publication, 0, 3)
+        publication.picture_comes()
+        send(publication, 3, 3)
+        await publication.finish()
+        (leg,) = rig.hub.legs
+        assert leg.notices == 2
+        assert leg.pictures == [n * 40 for n in range(6)]
+
+
 async def test_refusals_are_raised_counted_and_repeated_wrong_keys_blocked() -> None:
     async with publishing(max_failures=2) as (rig, publish):
         for _ in range(2):

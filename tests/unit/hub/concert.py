@@ -39,6 +39,8 @@ class Part:
     """So many seconds of what is sent, from the start, come twice."""
     pings: bool = False
     """Bytes that are no media come all the time."""
+    trickle: int = 0
+    """So many bytes of what is late or lost come every 0.1 s all the same."""
     ends_at: float | None = None
 
 
@@ -78,7 +80,14 @@ def _events(part: Part, seconds: float) -> Iterator[tuple[float, Callable[[], No
     if part.pings:
         for tenth in range(round(seconds * 10)):
             yield tenth / 10, lambda: publisher.leg.bytes_arrived(6, publisher.world.now)
+    for begins, ends in part.late + part.lost if part.trickle else ():
+        for tenth in range(1, round(min(ends, seconds) * 10 - begins * 10)):
+            yield begins + tenth / 10, _bytes(publisher, part.trickle)
     publisher._position = end
+
+
+def _bytes(publisher: Publisher, count: int) -> Callable[[], None]:
+    return lambda: publisher.leg.bytes_arrived(count, publisher.world.now)
 
 
 def _arrival(publisher: Publisher, unit: AccessUnit) -> Callable[[], None]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from sluice_media.flv.demux import TICKS_PER_MS, MillisecondClock
 from sluice_media.flv.inspect import MessageClass, MessageInspector
 from sluice_media.flv.mux import sequence_header
-from sluice_media.flv.tags import FILE_HEADER, encode_tag
+from sluice_media.flv.tags import FILE_HEADER, PICTURE_COMES, TagType, encode_tag
 from sluice_media.gateway.parts import LegForm, Part, SoundEntries
 from sluice_media.rtmp import Media
 
-__all__ = ["FLV", "FlvParts"]
+__all__ = ["FLV", "PICTURE_NOTICE", "FlvParts"]
 
 FLV = LegForm("flv", "video/x-flv", FILE_HEADER, wrap_ticks=(1 << 32) * TICKS_PER_MS)
 
+PICTURE_NOTICE = encode_tag(TagType.SCRIPT, 0, PICTURE_COMES)
+"""A picture is on its way; nothing to keep."""
 _FRAMES = (MessageClass.RANDOM_ACCESS, MessageClass.PICTURE, MessageClass.SOUND)
 _HEADERS = {
     MessageClass.SCRIPT: "script",

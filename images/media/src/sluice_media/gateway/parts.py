@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["LegForm", "Part", "SoundEntries"]
+__all__ = ["LegForm", "Part", "PictureNotices", "SoundEntries"]
 
 _SOUND_GROUP_TICKS = 90_000
+_LARGEST_SOUND_BYTES = 8_192
+"""Of an AAC frame (13 bits in ADTS): more unfinished bytes than this are those of a picture."""
+_NOTICE_SECONDS = 0.1
+"""Half of the shortest ``stallMilliseconds``."""
 
 
 @dataclass(slots=True)
@@ -47,4 +52,29 @@ class SoundEntries:
         if self._last is not None and 0 <= dts - self._last < _SOUND_GROUP_TICKS:
             return False
         self._last = dts
+        return True
+
+
+class PictureNotices:
+    """When the hub has to hear that a picture is on its way here. Parts go to the hub only when
+    they are complete; a large picture on a slow uplink would look like a publisher that is gone.
+    ``clock`` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._bytes = 0
+        self._noticed_at = 0.0
+
+    def due(self, unfinished_bytes: int) -> bool:
+        """Take how many bytes have come that are no complete part; return whether to send a
+        notice now."""
+        before, self._bytes = self._bytes, unfinished_bytes
+        if unfinished_bytes <= _LARGEST_SOUND_BYTES or unfinished_bytes == before:
+            return False
+        now = self._clock()
+        if before <= _LARGEST_SOUND_BYTES:
+            self._noticed_at = now
+        if now - self._noticed_at < _NOTICE_SECONDS:
+            return False
+        self._noticed_at = now
         return True

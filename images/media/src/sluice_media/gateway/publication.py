@@ -111,6 +111,11 @@ class Publication:
             parts.append(self._parts.unit(unit))
         self._put(*parts)
 
+    def picture_comes(self) -> None:
+        """Bytes of a picture have come that is not complete yet."""
+        if not self.ended.done():
+            self._keeper.put([self._parts.picture_comes()])
+
     def reject(self, reason: str, message: str) -> None:
         """The peer sends what no units can be made of: ``reason`` is BadMedia or UnsupportedCodec.
         The hub says so in the stream's status and ends the publication."""

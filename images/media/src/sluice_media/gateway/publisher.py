@@ -12,9 +12,10 @@ import time
 
 import structlog
 
-from sluice_media.gateway.flv_parts import FLV, FlvParts
+from sluice_media.gateway.flv_parts import FLV, PICTURE_NOTICE, FlvParts
 from sluice_media.gateway.keeper import Ending, GaveUp, Hubs, LegKeeper, Over, Refused
 from sluice_media.gateway.limits import AddressLimits
+from sluice_media.gateway.parts import PictureNotices
 from sluice_media.gateway.path import BadPath, PublishPath, parse_publish_path
 from sluice_media.gateway.publication import TOO_MANY_FAILURES
 from sluice_media.gateway.retention import Retention
@@ -143,6 +144,7 @@ class Publisher:
         """From now on media goes to the retention and to the hub as it comes."""
 
         parts = FlvParts()
+        notices = PictureNotices(time.monotonic)
 
         def on_events(events: list[ServerEvent]) -> None:
             tags = []
@@ -151,6 +153,8 @@ class Publisher:
                     part = parts.encode(event)
                     retention.add(part)
                     tags.append(part.data)
+            if notices.due(self._session.unfinished_bytes):
+                tags.append(PICTURE_NOTICE)
             if tags:
                 keeper.put(tags)
             if any(isinstance(event, PublishStopped) for event in events):

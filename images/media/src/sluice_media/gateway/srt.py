@@ -22,6 +22,7 @@ from sluice_media.gateway.keeper import Hubs
 from sluice_media.gateway.leg import Refused, look_up
 from sluice_media.gateway.limits import AddressLimits, TooManyConnections
 from sluice_media.gateway.locate import HubNotReachable, StreamNotFound
+from sluice_media.gateway.parts import PictureNotices
 from sluice_media.gateway.publication import (
     HubUnavailable,
     Publication,
@@ -206,11 +207,14 @@ class SrtIngest:
 async def _carry(connection: SrtConnection, publication: Publication) -> None:
     """From the connection to the hub, until either ends."""
     demuxer = TsDemuxer()
+    notices = PictureNotices(time.monotonic)
     has_video: bool | None = None
     try:
         while data := await connection.read():
             events = demuxer.feed(data, time.time_ns() // 1_000)
             has_video = _take(events, demuxer, publication, has_video)
+            if notices.due(demuxer.unfinished_bytes):
+                publication.picture_comes()
         _take(demuxer.flush(), demuxer, publication, has_video)
     except TsError as error:
         publication.reject(error.reason, str(error))

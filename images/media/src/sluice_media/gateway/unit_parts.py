@@ -25,8 +25,10 @@ class UnitParts:
     def __init__(self) -> None:
         self._sounds = SoundEntries()
         self._has_video = False
+        self._said: tuple[Sequence[TrackFormat], bool | None] = ((), None)
 
     def formats(self, formats: Sequence[TrackFormat], has_video: bool | None) -> Part:
+        self._said = formats, has_video
         self._has_video = any(format_.track == VIDEO_TRACK for format_ in formats)
         return Part(encode_formats(formats, has_video), header="format")
 
@@ -35,6 +37,10 @@ class UnitParts:
         if unit.track != VIDEO_TRACK:
             random_access = not self._has_video and self._sounds.begins(unit.dts)
         return Part(encode_unit(unit), unit.dts, random_access)
+
+    def picture_comes(self) -> bytes:
+        """A notice that a picture is on its way; nothing to keep."""
+        return encode_formats(*self._said, picture_comes=True)
 
     def rejection(self, reason: str, message: str) -> Part:
         return Part(encode_rejection(reason, message))

@@ -41,6 +41,7 @@ class Wire(asyncio.Protocol):
         self.max_received: int | None = None
         """More bytes than this end the connection; None: no limit."""
         self.on_events: Callable[[list[ServerEvent]], None] = lambda events: None
+        """Called with what is complete; with nothing while more of a message comes."""
         self.session = ServerSession()
         self.protocol = protocol
         """RTMP or RTMPS."""
@@ -71,7 +72,7 @@ class Wire(asyncio.Protocol):
         try:
             events = self.session.feed(data)
             self.flush()
-            if events:
+            if events or self.session.unfinished_bytes:
                 self.on_events(events)
             self._await_bytes(self.session.awaited_bytes)
             if self.max_received is not None and self.received > self.max_received:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sluice_media.contract import LegHello
 from sluice_media.flv import FlvDemuxer, FlvError, Metadata, TagReader
+from sluice_media.flv.tags import PICTURE_COMES, TagType
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.leg import Leg
@@ -41,6 +42,9 @@ class FlvFeed:
 
     def _take(self, data: bytes, now: Moment) -> None:
         for tag in self._tags.feed(data):
+            if tag.payload == PICTURE_COMES and tag.type_id == TagType.SCRIPT:
+                self._leg.picture_comes(now)
+                continue
             for event in self._demuxer.feed(tag.type_id, tag.timestamp_ms, tag.payload, now.utc_us):
                 if isinstance(event, TrackFormat):
                     self._hub.take_formats(self._leg, self._demuxer.formats)
@@ -69,6 +73,8 @@ class UnitFeed:
             if not isinstance(event, LegFormats):
                 self._hub.take_unit(self._leg, event, now)
                 continue
+            if event.picture_comes:
+                self._leg.picture_comes(now)
             self._hub.take_formats(self._leg, event.formats)
             if event.has_video is not None:
                 self._leg.declare(has_video=event.has_video)

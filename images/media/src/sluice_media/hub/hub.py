@@ -93,8 +93,8 @@ class Hub:
             epoch=timeline.epoch,
             leg=leg.name,
             feeds=feeds,
-            out_offset=self.output.splicer.offset if feeds else 0,
-            acked_dts=self._acked_dts(timeline) if feeds else leg.held_dts,
+            out_offset=self.output.splicer.offset + leg.shift if feeds else 0,
+            acked_dts=self._acked_dts(leg, timeline),
             last_out_dts=timeline.last_dts,
             last_out_utc=datetime_of(timeline.last_us),
             session_started_at=datetime_of(timeline.started_us),
@@ -142,9 +142,16 @@ class Hub:
         if not leg.has_track(unit.track) or not leg.connected:
             return
         output = self.output
+        after_silence = leg.state is LegState.SILENT
+        steady = leg.steady(unit, now)
+        if steady is None:
+            output.splicer.dropped += 1
+            return
+        unit = steady
         if leg is self._active:
-            after_silence = leg.state is LegState.SILENT
             if output.splicer.in_step(unit, after_silence=after_silence):
+                if leg.clock.moved and unit.track == leg.reference:
+                    output.clock_moved(leg, unit)
                 if leg.arrived(unit, now):
                     output.emit(leg, unit, now)
                 if after_silence:
@@ -153,7 +160,7 @@ class Hub:
             if unit.track != leg.reference:
                 output.splicer.dropped += 1
                 return
-            # Its clock jumped, or it left media out: it has to be entered anew.
+            # It left media out, or began anew after a silence: it has to be entered anew.
             leg.restart()
             self._selector.lost(leg, now.monotonic)
             self._active = None
@@ -279,10 +286,13 @@ class Hub:
             else:
                 splicer.dropped += 1
 
-    def _acked_dts(self, timeline: OutputTimeline) -> int | None:
-        """Source DTS up to which recorders hold what the active leg sent."""
+    def _acked_dts(self, leg: Leg, timeline: OutputTimeline) -> int | None:
+        """Source DTS up to which recorders hold what the active leg sent, or up to which a standby
+        is held back here."""
+        if leg is not self._active:
+            return None if leg.held_dts is None else leg.held_dts - leg.shift
         acked = self.readers.acked_dts(timeline.id, timeline.started_us)
-        return None if acked is None else acked - self.output.splicer.offset
+        return None if acked is None else acked - self.output.splicer.offset - leg.shift
 
     def _finish(self, reason: str, now: Moment) -> None:
         if self.output.finish(reason, now):

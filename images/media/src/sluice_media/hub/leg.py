@@ -4,8 +4,8 @@ In: its formats, its units and the passing of time. Out: its state, the referenc
 (while it does not feed the output) the units from which it can be entered.
 
 A leg delivers from its first random access point until it ends or its reference track was silent
-for 2 s. The reference track is video; it is audio when the headers declare no video, or when no
-picture came for 2 s.
+for 2 s. A track is not silent while the bytes of its next picture still come. The reference track
+is video; it is audio when the headers declare no video, or when no picture came for 2 s.
 """
 
 from __future__ import annotations
@@ -18,15 +18,22 @@ from enum import StrEnum
 from sluice_media.contract import LegAck, LegEnd, LegHello
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.content_clock import ContentClock
+from sluice_media.hub.source_clock import SourceClock
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 
 __all__ = ["PULL", "Leg", "LegName", "LegState", "LookBack"]
 
 SILENCE_SECONDS = 2.0
 """A reference track without units for this long does not deliver."""
+SLOW_PICTURE_SECONDS = 3.0
+"""So long the bytes of one picture may take. An encoder's rate control gives a keyframe about as
+much as one second of the stream; one that takes three has an uplink that cannot carry the stream,
+and bytes that never become a picture must not keep a leg on air."""
+LARGEST_SOUND_BYTES = 8_192
+"""Of an AAC frame (13 bits in ADTS). More bytes than this without a unit are those of a picture."""
 VIDEO_WAIT_SECONDS = 2.0
 """How long audio waits for a picture that the headers did not rule out."""
-CLOCK_JUMP = 2 * TICKS_PER_SECOND
+HOLE = 2 * TICKS_PER_SECOND
 """Of a leg that is held back; while it feeds the output, the splicer judges."""
 STALL_FRAMES = 3
 """A leg of one picture a second does not stall for a second."""
@@ -116,17 +123,23 @@ class Leg:
     """Monotonic seconds: the byte clock."""
     last_reference_at: float = 0.0
     """Monotonic seconds of the last unit of the reference track (or of the connection)."""
+    under_way_at: float = 0.0
+    """Monotonic seconds at which bytes of a picture came that is not complete."""
     last_random_access_at: float = 0.0
     last_picture_at: float = 0.0
     delivers_since: float = 0.0
     """Monotonic seconds of the random access point from which on it delivers."""
     content: ContentClock = field(default_factory=ContentClock)
+    clock: SourceClock = field(default_factory=SourceClock)
+    """All units that the hub keeps are in its times."""
     bytes_in: int = 0
     resume: LegAck | None = None
     """The map of another hub, until it has been used."""
     _tracks: frozenset[int] = frozenset()
+    _unfinished: int = 0
+    """Bytes since the last unit of the reference track that belong to no other unit."""
     held_dts: int | None = None
-    """Source DTS of the reference track, as last held back; None while it feeds the output."""
+    """Steady DTS of the reference track, as last held back; None while it feeds the output."""
     _steady_since: float | None = None
     _declares_video: bool | None = None
     _first_media_at: float | None = None
@@ -151,11 +164,12 @@ class Leg:
 
     def flows(self, now: float, stall_seconds: float) -> bool:
         """Whether bytes come, and with them units of the reference track. Neither bytes that are
-        no media nor audio without its pictures keep a leg on air; few pictures a second do."""
+        no media nor audio without its pictures keep a leg on air; few pictures a second do, and a
+        large one on a slow line."""
         if self.reference is None or not self.connected:
             return False
         patience = max(stall_seconds, STALL_FRAMES * self.content.frame_seconds)
-        return now - min(self.last_byte_at, self.last_reference_at) < patience
+        return now - min(self.last_byte_at, self._last_sign_at(now)) < patience
 
     def steady_seconds(self, now: float) -> float:
         """For how long it has flowed without a break."""
@@ -171,8 +185,17 @@ class Leg:
         return now.monotonic - self.last_byte_at
 
     def bytes_arrived(self, count: int, now: Moment) -> None:
+        """Count bytes of the container, before the units in them."""
         self.bytes_in += count
         self.last_byte_at = now.monotonic
+        self._unfinished += count
+        if self._unfinished > LARGEST_SOUND_BYTES:
+            self.under_way_at = now.monotonic
+
+    def picture_comes(self, now: Moment) -> None:
+        """Note that the gateway has got more bytes of a picture, and will send it when it is
+        complete."""
+        self.under_way_at = now.monotonic
 
     def declare(self, *, has_video: bool) -> None:
         """What the container's header says; without it, 2 s without a picture decide."""
@@ -191,10 +214,24 @@ class Leg:
     def has_track(self, track: int) -> bool:
         return track in self._tracks
 
+    @property
+    def shift(self) -> int:
+        """Steady DTS minus DTS of the source, of the reference track."""
+        return self.clock.shift(self.video_track if self.reference is None else self.reference)
+
+    def steady(self, unit: AccessUnit, now: Moment) -> AccessUnit | None:
+        """Return a unit of the source in steady times; None: there is no place for it."""
+        lead = self.reference if self.video_track is None else self.video_track
+        silent = self.state is LegState.SILENT
+        if unit.track == self.reference:
+            silent = silent or now.monotonic - self.last_reference_at >= SILENCE_SECONDS
+        return self.clock.take(unit, now.monotonic, lead=lead, silent=silent)
+
     def arrived(self, unit: AccessUnit, now: Moment) -> bool:
         """Notes a unit. False: it cannot be decoded (no random access point came before it)."""
         if self._first_media_at is None:
             self._first_media_at = now.monotonic
+        self._unfinished = max(0, self._unfinished - len(unit.payload))
         if unit.track == self.video_track:
             self.last_picture_at = now.monotonic
             if not self._video_seen and not unit.is_random_access:
@@ -213,8 +250,8 @@ class Leg:
         if not self.arrived(unit, now):
             return
         if unit.track == (self.reference if self.reference is not None else unit.track):
-            if self.held_dts is not None and abs(unit.dts - self.held_dts) > CLOCK_JUMP:
-                # The source restarted its clock: what was held belongs to another one.
+            if self.held_dts is not None and abs(unit.dts - self.held_dts) > HOLE:
+                # The source left something out: what was held is of no use behind that.
                 self.restart()
                 if not self.arrived(unit, now):
                     return
@@ -223,7 +260,7 @@ class Leg:
 
     def tick(self, now: Moment, stall_seconds: float) -> None:
         """Lets time pass: a reference track without units falls silent."""
-        if self.delivers and now.monotonic - self.last_reference_at >= SILENCE_SECONDS:
+        if self.delivers and now.monotonic - self._last_sign_at(now.monotonic) >= SILENCE_SECONDS:
             self.state = LegState.SILENT
         if not self.flows(now.monotonic, stall_seconds):
             self._steady_since = None
@@ -233,6 +270,7 @@ class Leg:
     def restart(self) -> None:
         """Back to waiting for a random access point: its media was interrupted."""
         self.look_back.clear()
+        self.clock.restart(self.video_track if self.reference is None else self.reference)
         self.reference = None
         self.held_dts = None
         self._video_seen = False
@@ -263,8 +301,15 @@ class Leg:
         self.end = self.end or end
         self.look_back.clear()
 
+    def _last_sign_at(self, now: float) -> float:
+        """Monotonic seconds of the last unit of the reference track, or of bytes of the next."""
+        if now - self.last_reference_at < SLOW_PICTURE_SECONDS:
+            return max(self.last_reference_at, self.under_way_at)
+        return self.last_reference_at
+
     def _reference_came(self, unit: AccessUnit, now: Moment) -> None:
         self.last_reference_at = now.monotonic
+        self._unfinished = 0
         self.content.add(unit.dts, unit.utc_us)
         is_video = unit.track == self.video_track
         if unit.is_random_access or not is_video:

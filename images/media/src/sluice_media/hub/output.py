@@ -173,7 +173,9 @@ class Output:
         if self.timeline is not None and stopped_us is not None:
             known = again and resume is not None and resume.timeline == self.timeline.id
             known = known and is_map(resume)
-            self._continue(self.timeline, leg, entry, stopped_us, now, known=known)
+            # The new leg of that connection counts in the times of the source again.
+            shift = before.shift if before is not None and known else None
+            self._continue(self.timeline, leg, entry, stopped_us, now, shift=shift)
         elif resume is not None and self.adoption.fits(resume, config, now):
             self._adopt(leg, resume, entry, config, now)
         elif position := self.adoption.position(leg, config, now):
@@ -187,8 +189,15 @@ class Output:
         leg.resume = None
         self.adoption.has_begun()
 
+    def clock_moved(self, leg: Leg, unit: AccessUnit) -> None:
+        """The source of the active leg goes on in other times from ``unit`` on, which is emitted
+        next. Nothing is missing; an anchor says where it happened."""
+        if self.timeline is not None:
+            dts = unit.dts + self.splicer.offset
+            self.timeline.append_anchor(dts, leg.content_us(unit))
+
     def emit(self, leg: Leg, unit: AccessUnit, now: Moment) -> None:
-        """One unit of the active leg, in its source's times."""
+        """One unit of the active leg, in its steady times."""
         timeline, session = self.timeline, self.sessions.current
         if timeline is None or session is None:
             return
@@ -260,11 +269,12 @@ class Output:
         stopped_us: int,
         now: Moment,
         *,
-        known: bool,
+        shift: int | None,
     ) -> None:
-        """The session goes on: with the same connection's clock if it is known, else spliced."""
-        if known:
-            start = _unwrap(entry.dts + self.splicer.offset, timeline.last_dts)
+        """The session goes on. ``shift``: what the same connection's clock was moved by before;
+        None: it is not the same, and is spliced."""
+        if shift is not None:
+            start = _unwrap(entry.dts + shift + self.splicer.offset, timeline.last_dts)
             missing = self.splicer.resume(entry, start - entry.dts)
         else:
             start = self.splicer.enter(entry)

@@ -117,6 +117,11 @@ class TsDemuxer:
         """Units without a configuration before them, and broken or incomplete ones."""
         return self._dropped_before + sum(s.track.dropped_units for s in self._streams.values())
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """Bytes that have come of PES packets whose end has not been seen."""
+        return sum(len(s.packet) for s in self._streams.values() if s.open)
+
     def feed(self, data: bytes, utc_us: int = 0) -> Iterator[DemuxEvent]:
         """Takes the next bytes, cut anywhere; ``utc_us`` is their time of arrival.
 

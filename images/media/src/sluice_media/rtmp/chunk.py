@@ -97,6 +97,11 @@ class ChunkReader:
         self.missing_bytes = self._count_missing()
         return messages
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """Bytes that have come of messages that are not complete."""
+        return self._partial_bytes + len(self._buffer)
+
     def _count_missing(self) -> int:
         current = self._current
         if current is None or not current.partial:

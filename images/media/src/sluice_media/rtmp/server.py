@@ -110,6 +110,11 @@ class ServerSession:
             return 1
         return max(_MESSAGE_HEADER_BYTES + 1, self._link.reader.missing_bytes)
 
+    @property
+    def unfinished_bytes(self) -> int:
+        """Bytes that have come of messages that are not complete."""
+        return self._link.reader.unfinished_bytes
+
     def take_output(self) -> bytes:
         """Bytes to send to the publisher; they are forgotten here."""
         return self._link.take_output()

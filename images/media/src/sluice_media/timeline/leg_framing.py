@@ -80,13 +80,19 @@ class LegFormats:
 
     formats: tuple[TrackFormat, ...]
     has_video: bool | None = None
+    picture_comes: bool = False
+    """Bytes of a picture have come to the gateway, which will follow when it is complete."""
 
 
 LegEvent = LegFormats | AccessUnit
 
 
-def encode_formats(formats: Sequence[TrackFormat], has_video: bool | None = None) -> bytes:
-    record = LegFormat(tracks=track_infos(formats), has_video=has_video)
+def encode_formats(
+    formats: Sequence[TrackFormat], has_video: bool | None = None, *, picture_comes: bool = False
+) -> bytes:
+    record = LegFormat(
+        tracks=track_infos(formats), has_video=has_video, picture_comes=picture_comes
+    )
     return encode_body(RecordType.FORMAT, record.to_json().encode())
 
 
@@ -160,7 +166,8 @@ class LegDecoder:
         if len(sizes) != len(checked):
             raise FramingError("two tracks with the same number")
         self._nal_length_sizes = sizes
-        return LegFormats(tuple(format_ for format_, _ in checked), record.has_video)
+        formats = tuple(format_ for format_, _ in checked)
+        return LegFormats(formats, record.has_video, record.picture_comes)
 
 
 def _checked(format_: TrackFormat) -> tuple[TrackFormat, int]:
