@@ -331,6 +331,15 @@ async def test_draining_refuses_who_is_new_and_keeps_the_publisher_until_it_goes
         await asyncio.wait_for(draining, 30)
 
 
+async def test_srt_has_as_many_places_as_the_gateway() -> None:
+    async with Rig().running(max_connections=1) as rig:
+        for _ in range(2):
+            async with rig.call():
+                await until(lambda: rig.hub.hub.legs)
+                assert await rig.code(BACKUP_KEY) == RejectCode.OVERLOAD
+            await until(lambda: rig.gateway.srt and not rig.gateway.srt.listener.connections)
+
+
 @pytest.mark.parametrize("host", BOTH_LOOPBACKS)
 async def test_one_port_takes_ipv4_and_ipv6(host: str, clip: Path) -> None:
     async with Rig().running(bind="::") as rig, rig.call(host=host) as caller:

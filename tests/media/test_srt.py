@@ -145,6 +145,20 @@ async def test_an_unknown_stream_may_come_again_when_its_lookup_takes_long(rig: 
     assert rig.lookups == ["open"]
 
 
+async def test_the_places_of_publishers_that_have_gone_are_free_again() -> None:
+    async with Rig().running(max_connections=2) as rig:
+        for _ in range(3):
+            async with rig.call(OPEN), rig.call(f"demo/other?{KEY}"):
+                connections = [await rig.accept(), await rig.accept()]
+                with pytest.raises(ConnectRefused) as refused:
+                    async with rig.call(f"demo/third?{KEY}"):
+                        pass
+                assert refused.value.code == RejectCode.OVERLOAD
+            for connection in connections:
+                await read_until_end(connection)
+            assert not rig.listener.connections
+
+
 @pytest.mark.parametrize(
     ("own", "senders", "want"), [(None, 500, 500), (None, 20, 120), (300, 20, 300)]
 )

@@ -245,6 +245,7 @@ async def running_srt(
         port=settings.srt_port,
         latency_ms=settings.srt_latency_milliseconds,
         silence_ms=round(settings.srt_silence_seconds * 1_000),
+        max_connections=settings.max_connections,
     )
     async with asyncio.TaskGroup() as tasks:
         metrics = SrtMetrics(registry)

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -71,6 +72,8 @@ class SrtListener:
         self._lookups: set[asyncio.Task[None]] = set()
         self._pending: dict[int, tuple[PublishRequest, Admit, str, float]] = {}
         self._live: dict[str, SrtConnection] = {}
+        """By leg; ended ones among them, until the next round."""
+        self._live_lock = threading.Lock()
         self._accepted: deque[SrtConnection] = deque()
         self._accepted_event = asyncio.Event()
         self.rejections: Counter[RejectCode] = Counter()
@@ -166,6 +169,7 @@ class SrtListener:
             self._stirred.clear()
             self._table.forget_expired()
             self._forget_pending()
+            self._forget_ended()
             if self._awake is None:
                 if self._rung:
                     self._try_to_wake_up()
@@ -218,7 +222,7 @@ class SrtListener:
             return RejectCode(error.code)
         if not self.accepting:
             return RejectCode.UNAVAILABLE
-        if len(self._live) >= self._settings.max_connections:
+        if len(self.connections) + len(self._pending) >= self._settings.max_connections:
             return RejectCode.OVERLOAD
         if len(self._accepted) >= self._settings.max_unaccepted:
             return RejectCode.OVERLOAD
@@ -246,6 +250,11 @@ class SrtListener:
         for handle, entry in tuple(self._pending.items()):
             if entry[3] < long_ago and self._pending.pop(handle, None) is not None:
                 self.broken_handshakes += 1
+
+    def _forget_ended(self) -> None:
+        with self._live_lock:
+            for leg in [leg for leg, known in self._live.items() if known.ended]:
+                del self._live[leg]
 
     def _is_busy(self, leg: str) -> bool:
         present = self._live.get(leg)
@@ -302,11 +311,11 @@ class SrtListener:
         except CallError:
             self._library.close(handle)  # it went at once
             return
-        if (silent := self._live.pop(verdict.leg, None)) is not None:
+        with self._live_lock:
+            silent = self._live.pop(verdict.leg, None)
+            self._live[verdict.leg] = connection
+        if silent is not None:
             awake.receiver.drop(silent)
-        self._live[verdict.leg] = connection
-        for leg in [leg for leg, known in self._live.items() if known.ended]:
-            del self._live[leg]
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are ending
             self._loop.call_soon_threadsafe(self._arrived, connection)
 
