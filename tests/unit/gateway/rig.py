@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -213,6 +216,22 @@ class RtmpPublisher:
             self._send(media_message(self.session, MessageType.AUDIO, ms, s.aac()))
             self.pictures.append(ms)
             self._next += 1
+
+    async def flood(self, data: bytes, stuck_seconds: float = 0.3) -> None:
+        """Sends past our own buffers what the other side takes of it, whatever that is."""
+        left = memoryview(data)
+        own = self._writer.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(own)) as wire:
+            tried_until = time.monotonic() + stuck_seconds
+            while left and time.monotonic() < tried_until:
+                try:
+                    left = left[wire.send(left) :]
+                    tried_until = time.monotonic() + stuck_seconds
+                except BlockingIOError:
+                    pass
+                except ConnectionError:
+                    return
+                await asyncio.sleep(0.005)
 
     def end(self) -> None:
         self._send(self.session.close())

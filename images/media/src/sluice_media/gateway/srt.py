@@ -151,7 +151,7 @@ class SrtIngest:
         metrics = self._hubs.metrics
         try:
             with (
-                self._limits.connection(connection.remote),
+                self._limits.connection(connection.remote, granted=True),
                 metrics.connections.track_inprogress(),
                 self._metrics.watching(connection),
             ):
