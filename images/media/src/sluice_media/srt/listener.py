@@ -120,9 +120,10 @@ class SrtListener:
         self._stirred.set()
 
     def _wake_up(self) -> None:
-        """Starts libsrt. Raises CallError; then nothing has changed."""
+        """Starts libsrt. Raises CallError or OSError; then nothing has changed."""
         library, settings = self._library, self._settings
         handle = library.create()
+        receiver: Receiver | None = None
         try:
             library.set_int(handle, Option.RECEIVE_BLOCKING, 0)
             library.set_int(handle, Option.RECEIVE_LATENCY_MS, settings.latency_ms)
@@ -138,16 +139,18 @@ class SrtListener:
                 os.close(descriptor)
                 raise
             library.listen(handle, _BACKLOG)
+            receiver = Receiver(
+                library,
+                handle,
+                lambda: self._accept_all(handle),
+                silence_seconds=settings.silence_ms / 1000,
+            )
             self._doorbell.hand_over(descriptor)
         except BaseException:
+            if receiver is not None:
+                receiver.discard()
             library.close(handle)
             raise
-        receiver = Receiver(
-            library,
-            handle,
-            lambda: self._accept_all(handle),
-            silence_seconds=settings.silence_ms / 1000,
-        )
         receiver.failed.add_done_callback(lambda _: self._stirred.set())
         owner = ConnectionOwner(library, receiver.resume, receiver.close, settings.queue_bytes)
         self._awake = _Awake(receiver, owner, hook)
@@ -156,7 +159,11 @@ class SrtListener:
         receiver.start()
 
     async def _fall_asleep(self, awake: _Awake) -> None:
-        self._doorbell.take_back()
+        try:
+            self._doorbell.take_back()
+        except OSError as error:
+            _log.warning("srt_not_stopped", error=error.strerror)  # the next round tries again
+            return
         await awake.receiver.stop()
         self._awake = None
 
@@ -181,8 +188,9 @@ class SrtListener:
     def _try_to_wake_up(self) -> None:
         try:
             self._wake_up()
-        except CallError as error:
-            # Publishers over other protocols must not notice; the next round tries again.
+        except (CallError, OSError) as error:
+            # No file descriptor left, say. Publishers over other protocols must not notice; the
+            # next round tries again.
             _log.error("srt_not_started", error=str(error))
 
     def _is_idle(self) -> bool:
