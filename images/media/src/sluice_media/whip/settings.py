@@ -6,6 +6,7 @@ from pydantic import Field
 
 from sluice_media import contract
 from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.whip.forwarded import Range
 
 __all__ = ["WhipSettings"]
 
@@ -20,6 +21,9 @@ class WhipSettings(GatewaySettings):
     """Where browsers send media: a name or an address. Empty: this machine's own address."""
     public_media_port: int = Field(default=0, ge=0, le=65_535)
     """0: the same as ``whip_media_port``."""
+
+    trusted_proxies: tuple[Range, ...] = ()
+    """Address ranges of the proxies whose ``X-Forwarded-For`` counts, as a list in JSON."""
 
     grace_seconds: float = Field(default=30, ge=0)
     """After SIGTERM: how long running sessions may go on."""
