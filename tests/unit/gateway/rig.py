@@ -30,6 +30,7 @@ from tests.unit.flv import samples as s
 KEY = "right-key"
 GOP = 5
 PICTURE_MS = 40
+OUT_OFFSET = 1_000
 
 
 async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -44,6 +45,8 @@ class FakeLeg:
     request: web.Request
     units: list[AccessUnit] = field(default_factory=list)
     acked_dts: int | None = None
+    told_dts: int = 0
+    """Source DTS that went out last, as the gateway was told."""
     end: LegEnd | None = None
     ended: str = ""
     """How the body ended: "eof" or "broken"."""
@@ -64,6 +67,10 @@ class FakeHub:
         self.frozen = False
         self.reads = True
         self.acks: Callable[[FakeLeg], int | None] = lambda leg: None
+        self.put_out: Callable[[FakeLeg], int] = lambda leg: 0
+        """Source DTS of what went out last."""
+        self.changes: dict[str, object] = {}
+        """Of its acknowledgements."""
         self.ack_seconds = 0.05
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -118,16 +125,19 @@ class FakeHub:
 
     def _ack(self, leg: FakeLeg) -> LegAck:
         leg.acked_dts = self.acks(leg)
-        return LegAck(
+        put_out = self.put_out(leg)
+        ack = LegAck(
             stream_uid="uid",
             timeline=f"timeline-of-{self.name}",
             epoch=1,
             leg="primary",
-            out_offset=1_000,
+            out_offset=OUT_OFFSET,
             acked_dts=leg.acked_dts,
-            last_out_dts=0,
+            last_out_dts=put_out + OUT_OFFSET,
             last_out_utc=datetime.now(UTC),
         )
+        leg.told_dts = put_out
+        return ack.model_copy(update=self.changes)
 
     async def _read(self, leg: FakeLeg) -> None:
         tags, demuxer, units = TagReader(), FlvDemuxer(), LegDecoder()
