@@ -321,7 +321,8 @@ async def test_draining_refuses_who_is_new_and_keeps_the_publisher_until_it_goes
         async with rig.call() as caller:
             await until(lambda: rig.hub.hub.legs)
             draining = asyncio.create_task(rig.gateway.drain(30))
-            await until(lambda: not rig.gateway.ready)
+            await until(lambda: rig.gateway.draining)
+            assert rig.gateway.ready
             assert await rig.code(BACKUP_KEY, tries=1) == RejectCode.UNAVAILABLE
             async with rig.hub.reading() as reader:
                 await play(caller, clip.read_bytes())

@@ -57,7 +57,7 @@ async def test_the_gateway_is_ready_measured_and_ends_on_sigterm() -> None:
             await asyncio.sleep(0.3)
             assert process.returncode is None  # somebody is connected
             async with client.get("/readyz") as answer:
-                assert answer.status == 503
+                assert answer.status == 200  # or kube-proxy would cut who publishes over UDP
         writer.close()
         assert not await reader.read()
         assert await asyncio.wait_for(process.wait(), 20) == 0
