@@ -321,7 +321,8 @@ async def test_draining_refuses_who_is_new_and_keeps_the_publisher_until_it_goes
         async with rig.call() as caller:
             await until(lambda: rig.hub.hub.legs)
             draining = asyncio.create_task(rig.gateway.drain(30))
-            await until(lambda: not rig.gateway.ready)
+            await until(lambda: rig.gateway.draining)
+            assert rig.gateway.ready
             assert await rig.code(BACKUP_KEY, tries=1) == RejectCode.UNAVAILABLE
             async with rig.hub.reading() as reader:
                 await play(caller, clip.read_bytes())
@@ -329,6 +330,15 @@ async def test_draining_refuses_who_is_new_and_keeps_the_publisher_until_it_goes
                 await until(lambda: len(pictures(reader.units)) > sent * 0.8, 30)
             assert not draining.done()
         await asyncio.wait_for(draining, 30)
+
+
+async def test_srt_has_as_many_places_as_the_gateway() -> None:
+    async with Rig().running(max_connections=1) as rig:
+        for _ in range(2):
+            async with rig.call():
+                await until(lambda: rig.hub.hub.legs)
+                assert await rig.code(BACKUP_KEY) == RejectCode.OVERLOAD
+            await until(lambda: rig.gateway.srt and not rig.gateway.srt.listener.connections)
 
 
 @pytest.mark.parametrize("host", BOTH_LOOPBACKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -24,10 +25,12 @@ from sluice_media.srt import (
     SrtTarget,
     connect,
 )
+from sluice_media.srt.doorbell import Doorbell
 from sluice_media.units import AccessUnit
 from tests.media.media_clips import frame_hashes
 from tests.media.srt_rig import KEY, OTHER_KEY, PASSPHRASE, Rig, make_ts, read_until_end
 from tests.support.network import needs_ipv6
+from tests.unit.gateway.rig import until
 
 # Live transport drops what comes too late: a machine that is busy elsewhere loses pictures.
 pytestmark = pytest.mark.alone
@@ -145,6 +148,20 @@ async def test_an_unknown_stream_may_come_again_when_its_lookup_takes_long(rig: 
     assert rig.lookups == ["open"]
 
 
+async def test_the_places_of_publishers_that_have_gone_are_free_again() -> None:
+    async with Rig().running(max_connections=2) as rig:
+        for _ in range(3):
+            async with rig.call(OPEN), rig.call(f"demo/other?{KEY}"):
+                connections = [await rig.accept(), await rig.accept()]
+                with pytest.raises(ConnectRefused) as refused:
+                    async with rig.call(f"demo/third?{KEY}"):
+                        pass
+                assert refused.value.code == RejectCode.OVERLOAD
+            for connection in connections:
+                await read_until_end(connection)
+            assert not rig.listener.connections
+
+
 @pytest.mark.parametrize(
     ("own", "senders", "want"), [(None, 500, 500), (None, 20, 120), (300, 20, 300)]
 )
@@ -187,6 +204,41 @@ async def test_we_can_end_it(rig: Rig, clip: Path) -> None:
         connection.close()
         await read_until_end(connection, 1)
         assert "error" in (await encoder.ended()).lower()
+
+
+# ---------------------------------------------------------------- no file descriptor left
+
+
+def fail_once(monkeypatch: pytest.MonkeyPatch, where: object, name: str) -> list[str]:
+    """Lets the first call of a function fail as it does when the process has no descriptor left.
+    The list has its name once it has failed."""
+    real = getattr(where, name)
+    failed: list[str] = []
+
+    def call(*arguments: object, **named: object) -> object:
+        if not failed:
+            failed.append(name)
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(where, name, call)
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [(Doorbell, "placeholder"), (os, "eventfd"), (os, "dup"), (Doorbell, "take_back")],
+)
+async def test_no_descriptor_left_is_no_end_of_the_listener(
+    where: object, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Rig().running(idle_seconds=0.2) as rig:
+        failed = fail_once(monkeypatch, where, name)
+        for _ in range(2):
+            async with rig.call(OPEN):
+                assert await rig.accept()
+            await until(lambda: not rig.listener.awake)
+        assert failed
 
 
 # ---------------------------------------------------------------- one port for all

@@ -11,6 +11,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.whip.settings import WhipSettings
 from sluice_operator.domain.observed import DefaultBucket, DomainSettings, PublicPorts
 from sluice_operator.settings import DENIED_RANGES, Settings
 from tests.kube.paths import REPOSITORY
@@ -238,6 +239,23 @@ def test_limits_by_address_only_where_addresses_are_seen(
         given = environment(objects, deployment)
         assert given["SLUICE_MAX_FAILURES"] == limit
         assert (given["SLUICE_MAX_CONNECTIONS_PER_ADDRESS"] == "0") is (limit == "0")
+
+
+def test_behind_trusted_proxies_whip_sees_addresses_whatever_the_policy(
+    helm: Helm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = {"type": "NodePort", "externalTrafficPolicy": "Cluster"}
+    values = {
+        "gateway": {"publicHost": "h", "service": service},
+        "whip": {"trustedProxies": ["10.244.0.0/16", "fd00::/8"]},
+    }
+    objects = helm.template(values=values)
+    given = environment(objects, "sluice-whip")
+    assert given["SLUICE_MAX_FAILURES"] == "10"
+    assert given["SLUICE_MAX_CONNECTIONS_PER_ADDRESS"] == "5"
+    settings = read_settings(WhipSettings, given, monkeypatch)
+    assert [str(proxy) for proxy in settings.trusted_proxies] == ["10.244.0.0/16", "fd00::/8"]
+    assert environment(objects, "sluice-gateway")["SLUICE_MAX_FAILURES"] == "0"
 
 
 @pytest.mark.parametrize(

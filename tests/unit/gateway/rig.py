@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +31,7 @@ from tests.unit.flv import samples as s
 KEY = "right-key"
 GOP = 5
 PICTURE_MS = 40
+OUT_OFFSET = 1_000
 
 
 async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -44,6 +48,8 @@ class FakeLeg:
     notices: int = 0
     """How often the gateway has said that a picture comes."""
     acked_dts: int | None = None
+    told_dts: int = 0
+    """Source DTS that went out last, as the gateway was told."""
     end: LegEnd | None = None
     ended: str = ""
     """How the body ended: "eof" or "broken"."""
@@ -64,6 +70,10 @@ class FakeHub:
         self.frozen = False
         self.reads = True
         self.acks: Callable[[FakeLeg], int | None] = lambda leg: None
+        self.put_out: Callable[[FakeLeg], int] = lambda leg: 0
+        """Source DTS of what went out last."""
+        self.changes: dict[str, object] = {}
+        """Of its acknowledgements."""
         self.ack_seconds = 0.05
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -118,16 +128,19 @@ class FakeHub:
 
     def _ack(self, leg: FakeLeg) -> LegAck:
         leg.acked_dts = self.acks(leg)
-        return LegAck(
+        put_out = self.put_out(leg)
+        ack = LegAck(
             stream_uid="uid",
             timeline=f"timeline-of-{self.name}",
             epoch=1,
             leg="primary",
-            out_offset=1_000,
+            out_offset=OUT_OFFSET,
             acked_dts=leg.acked_dts,
-            last_out_dts=0,
+            last_out_dts=put_out + OUT_OFFSET,
             last_out_utc=datetime.now(UTC),
         )
+        leg.told_dts = put_out
+        return ack.model_copy(update=self.changes)
 
     async def _read(self, leg: FakeLeg) -> None:
         tags, demuxer, units = TagReader(), FlvDemuxer(), LegDecoder()
@@ -233,6 +246,22 @@ class RtmpPublisher:
             await asyncio.sleep(0.05)
         self.pictures.append(ms)
         self._next += 1
+
+    async def flood(self, data: bytes, stuck_seconds: float = 0.3) -> None:
+        """Sends past our own buffers what the other side takes of it, whatever that is."""
+        left = memoryview(data)
+        own = self._writer.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(own)) as wire:
+            tried_until = time.monotonic() + stuck_seconds
+            while left and time.monotonic() < tried_until:
+                try:
+                    left = left[wire.send(left) :]
+                    tried_until = time.monotonic() + stuck_seconds
+                except BlockingIOError:
+                    pass
+                except ConnectionError:
+                    return
+                await asyncio.sleep(0.005)
 
     def end(self) -> None:
         self._send(self.session.close())

@@ -351,7 +351,8 @@ async def test_draining_takes_nobody_new_and_waits_for_the_last(rig: Rig) -> Non
         await publisher.accepted()
         port = rig.gateway.port
         draining = asyncio.create_task(rig.gateway.drain(10))
-        await until(lambda: not rig.gateway.ready)
+        await until(lambda: rig.gateway.draining)
+        assert rig.gateway.ready
         with pytest.raises(OSError, match=r"refused|Connect call failed"):
             await connect_and_send(port, b"\x03")
         publisher.play(6)

@@ -66,3 +66,27 @@ def test_connections_are_counted_by_address_and_in_all() -> None:
             with pytest.raises(TooManyConnections, match="gateway"), address.connection("c"):
                 pass
         stack.enter_context(address.connection("a"))
+
+
+def test_a_tenth_of_the_places_is_kept_for_publishers_that_come_back() -> None:
+    clock = Clock()
+    address = limits(clock, max_connections=20, max_connections_per_address=9)
+    address.published("encoder")
+    with ExitStack() as stack:
+        for stranger in 9 * ["a"] + 9 * ["b"]:
+            stack.enter_context(address.connection(stranger))
+        with pytest.raises(TooManyConnections, match="come back"), address.connection("c"):
+            pass
+        with (
+            address.connection("encoder"),
+            address.connection("srt", granted=True),
+            pytest.raises(TooManyConnections, match="gateway"),
+            address.connection("encoder"),
+        ):
+            pass
+        clock.now += 599
+        with address.connection("encoder"):
+            address.published("encoder")  # its end
+        clock.now += 601
+        with pytest.raises(TooManyConnections, match="come back"), address.connection("encoder"):
+            pass

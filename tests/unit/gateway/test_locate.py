@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sluice_media.gateway import locate as module
 from sluice_media.gateway.locate import HubNotReachable, StreamNotFound, service_locator
 
 
@@ -19,6 +20,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "four": [(socket.AF_INET, 1, 6, "", ("10.96.0.7", 9000))],
         "six": [(socket.AF_INET6, 1, 6, "", ("fd00::7", 9000, 0, 0))],
         "none": [],
+        "silent": None,
         "missing": socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
         "later": socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
         "broken": OSError(5, "Input/output error"),
@@ -27,6 +29,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     async def getaddrinfo(host: str, port: int, **_: Any) -> Any:
         names.append(host)
         answer = answers[host.split("-ingest.")[0]]
+        if answer is None:
+            await asyncio.Event().wait()
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -50,3 +54,13 @@ async def test_only_a_name_that_does_not_exist_is_an_unknown_stream(asked: list[
     for name in ("later", "broken", "none"):
         with pytest.raises(HubNotReachable):
             await locate("ns", name)
+
+
+async def test_a_dns_that_says_nothing_is_not_waited_for(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOKUP_SECONDS", 0.1)
+    locate = service_locator("cluster.local", 9000)
+    async with asyncio.timeout(10):
+        with pytest.raises(HubNotReachable, match="in time"):
+            await locate("ns", "silent")

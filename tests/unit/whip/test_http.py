@@ -166,6 +166,17 @@ async def test_sessions_are_limited_for_an_address() -> None:
         assert (await client.post())[0] == 201
 
 
+async def test_behind_a_trusted_proxy_the_publishers_own_address_is_limited() -> None:
+    async with running(max_connections_per_address=1, trusted_proxies=["127.0.0.0/8"]) as client:
+        for address in ("192.0.2.1", "192.0.2.2"):
+            forwarded = {"X-Forwarded-For": f"1.1.1.1, {address}"}
+            assert (await client.post(**forwarded))[0] == 201
+            assert (await client.post(**forwarded))[0] == 429
+    async with running(max_connections_per_address=1) as client:
+        for address, status in (("192.0.2.1", 201), ("192.0.2.2", 429)):
+            assert (await client.post(**{"X-Forwarded-For": address}))[0] == status
+
+
 async def test_a_session_nobody_comes_to_ends_by_itself() -> None:
     async with running(connect_seconds=0.3) as client:
         await client.post()

@@ -2,7 +2,8 @@
 
 While no hub takes the leg the publisher is held, up to 10 s when it is new and up to 60 s once it
 was accepted; what it sends meanwhile goes into the :class:`Retention`. The next hub gets the last
-map of the one before, so that it can adopt the timeline.
+map of the one before, so that it can adopt the timeline, and everything that is kept; the same hub
+again, which had only been silent, gets what it lacks.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ __all__ = ["Ending", "GaveUp", "Hubs", "LegKeeper", "Over", "Refused", "reaching
 _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = (0.25, 0.5, 1.0)
 _DRAINING = "Draining"
+_MOST_SKEW_TICKS = 10 * 90_000
+"""One track of a publisher may lag so far behind another: hubs take more for two clocks."""
 _log = structlog.get_logger(__name__)
 
 
@@ -104,6 +107,10 @@ class LegKeeper:
         self._connection = uuid.uuid4().hex
         self._log = _log.bind(namespace=path.namespace, stream=path.stream, address=remote)
         self._body: LegBody | None = None
+        """Of the present leg; None while there is none, or while its hub has not said yet what it
+        has of the publisher."""
+        self._waiting: LegBody | None = None
+        """The body of a leg that goes on, until then."""
         self._finished = False
         self._map: LegAck | None = None
         self._wrapped = 0
@@ -181,12 +188,12 @@ class LegKeeper:
     async def _one_leg(self, url: str) -> LegOutcome:
         settings = self._hubs.settings
         # A whole replay and as much again.
-        body = self._body = LegBody(self._form.preamble, 2 * settings.retain_bytes)
+        body = LegBody(self._form.preamble, 2 * settings.retain_bytes)
         resume = self._resume()
-        body.put(self._retention.replay())
-        if self._finished:
-            body.finish()
-        replayed = body.pending
+        if self._lost_at is None:
+            self._fill(body, None)
+        else:
+            self._waiting = body
         request = LegRequest(
             base_url=url,
             key=self._path.key,
@@ -206,13 +213,20 @@ class LegKeeper:
                 self._hubs.http,
                 request,
                 body,
-                on_accepted=lambda: self._leg_accepted(replayed),
+                on_accepted=self._leg_accepted,
                 on_ack=self._acknowledged,
             )
         finally:
-            self._body = None
+            self._body = self._waiting = None
             if self._up:
                 self._hubs.metrics.legs.dec()
+
+    def _fill(self, body: LegBody, since: int | None) -> None:
+        """Begin the body with what is kept; what comes from now on follows it."""
+        body.queue(self._retention.replay(since))
+        self._body = body
+        if self._finished:
+            body.finish()
 
     def _resume(self) -> LegAck | None:
         """The last map, in the source times that the next hub will see."""
@@ -235,6 +249,8 @@ class LegKeeper:
         return self._retention.first_dts // wrap * wrap if wrap else 0
 
     def _acknowledged(self, ack: LegAck) -> None:
+        if self._waiting is not None:
+            self._go_on(self._waiting, ack)
         self.leg = ack.leg
         self.admitted.set()
         if ack.timeline:  # a hub without a session has none to hand on
@@ -242,7 +258,25 @@ class LegKeeper:
         if ack.acked_dts is not None:
             self._retention.acknowledge(ack.acked_dts + self._wrapped)
 
-    def _leg_accepted(self, replayed: int) -> None:
+    def _go_on(self, body: LegBody, ack: LegAck) -> None:
+        """The hub has said where it stands: send what it lacks."""
+        self._waiting = None
+        before = self._map
+        since = None
+        if before is not None and before.feeds and _is_same_hub(before, ack):
+            seen = ack.last_out_dts - before.out_offset
+            since = seen - _MOST_SKEW_TICKS + self._wrapped
+        self._fill(body, since)
+        assert self._lost_at is not None
+        self._log.info(
+            "leg_resumed",
+            held_seconds=round(asyncio.get_running_loop().time() - self._lost_at, 3),
+            replayed_bytes=body.pending,
+            dropped_groups=self._retention.dropped_groups - self._dropped_before,
+            same_hub=since is not None,
+        )
+
+    def _leg_accepted(self) -> None:
         self._up = True
         self._hubs.metrics.legs.inc()
         if self._lost_at is None:
@@ -252,12 +286,6 @@ class LegKeeper:
         dropped = self._retention.dropped_groups - self._dropped_before
         self._hubs.metrics.dropped_groups.inc(dropped)
         self._hubs.metrics.legs_resumed.inc()
-        self._log.info(
-            "leg_resumed",
-            held_seconds=round(asyncio.get_running_loop().time() - self._lost_at, 3),
-            replayed_bytes=replayed,
-            dropped_groups=dropped,
-        )
 
     def _leg_lost(self, outcome: LegOutcome) -> None:
         self._up = False
@@ -266,6 +294,12 @@ class LegKeeper:
         if self._ending(outcome) is None and not self._finished:
             self._hubs.metrics.legs_lost.inc()
             self._log.warning("leg_lost", why=_words(outcome))
+
+
+def _is_same_hub(before: LegAck, now: LegAck) -> bool:
+    """Whether the hub that answers is the one that sent the map: each successor counts the epoch
+    up, and has no timeline before it has adopted one."""
+    return bool(now.timeline) and (now.timeline, now.epoch) == (before.timeline, before.epoch)
 
 
 def _words(outcome: LegOutcome) -> str:

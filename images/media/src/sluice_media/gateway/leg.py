@@ -94,8 +94,11 @@ class LegBody:
             self._transport.writelines(chunk(parts))
             return
         self.overflowed = self.overflowed or self.pending > self._max_pending
-        if self.overflowed:
-            return
+        if not self.overflowed:
+            self.queue(parts)
+
+    def queue(self, parts: Sequence[bytes]) -> None:
+        """Put many parts in, which aiohttp takes out piece by piece."""
         for part in parts:
             self._parts.append(part)
             self.pending += len(part)

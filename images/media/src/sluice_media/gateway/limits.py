@@ -11,7 +11,10 @@ from sluice_media.gateway.settings import GatewaySettings
 __all__ = ["AddressLimits", "TooManyConnections"]
 
 _MAX_ADDRESSES = 20_000
-"""Addresses remembered for their failures; the oldest are forgotten first."""
+"""Addresses remembered for their failures or for their publishers; the oldest are forgotten
+first."""
+_COMES_BACK_SECONDS = 600
+"""How long an address may use the reserved places after its last publisher."""
 
 
 class TooManyConnections(Exception):  # noqa: N818  says what it is
@@ -26,13 +29,21 @@ class AddressLimits:
         self._open: Counter[str] = Counter()
         self._failures: dict[str, deque[float]] = {}
         self._blocked_until: dict[str, float] = {}
+        self._published_at: dict[str, float] = {}
 
     @contextmanager
-    def connection(self, address: str) -> Iterator[None]:
-        """Counts a connection while the context lasts. Raises TooManyConnections."""
+    def connection(self, address: str, *, granted: bool = False) -> Iterator[None]:
+        """Count a connection while the context lasts. Raise TooManyConnections.
+
+        Some places are reserved for publishers that come back: for an address that has published
+        lately, and for a connection that its hub has ``granted`` already."""
         per_address = self._settings.max_connections_per_address
-        if self._open.total() >= self._settings.max_connections:
+        places = self._settings.max_connections
+        if self._open.total() >= places:
             raise TooManyConnections("the gateway has all the connections it may have")
+        reserved = int(places * self._settings.reserved_share)
+        if self._open.total() >= places - reserved and not (granted or self._comes_back(address)):
+            raise TooManyConnections("the last places are kept for publishers that come back")
         if per_address and self._open[address] >= per_address:
             raise TooManyConnections("the address has all the connections it may have")
         self._open[address] += 1
@@ -42,6 +53,18 @@ class AddressLimits:
             self._open[address] -= 1
             if not self._open[address]:
                 del self._open[address]
+
+    def published(self, address: str) -> None:
+        """Note that a hub has accepted a publisher of the address, or that the publisher has
+        ended."""
+        self._published_at.pop(address, None)
+        self._published_at[address] = self._clock()
+        if len(self._published_at) > _MAX_ADDRESSES:
+            del self._published_at[next(iter(self._published_at))]
+
+    def _comes_back(self, address: str) -> bool:
+        at = self._published_at.get(address)
+        return at is not None and self._clock() - at < _COMES_BACK_SECONDS
 
     def is_blocked(self, address: str) -> bool:
         """Whether the address sent too many wrong keys lately."""

@@ -19,6 +19,9 @@ class HubNotReachable(Exception):  # noqa: N818  says what it is
     """The name could not be looked up, or has no address at the moment."""
 
 
+_LOOKUP_SECONDS = 3.0
+"""A resolver that gets no answer tries again for 10 s and more."""
+
 Locate = Callable[[str, str], Awaitable[str]]
 """(namespace, stream) -> base URL of its hub; raises StreamNotFound or HubNotReachable."""
 
@@ -33,7 +36,10 @@ def service_locator(cluster_domain: str, port: int) -> Locate:
         host = f"{stream}-ingest.{namespace}.svc.{cluster_domain}."
         loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            async with asyncio.timeout(_LOOKUP_SECONDS):
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except TimeoutError as error:
+            raise HubNotReachable("the cluster's DNS does not answer in time") from error
         except socket.gaierror as error:
             if error.errno == socket.EAI_NONAME:
                 raise StreamNotFound from error

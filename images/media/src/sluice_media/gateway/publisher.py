@@ -34,8 +34,11 @@ __all__ = ["Publisher"]
 
 _MAX_BYTES_BEFORE_PUBLISH = 128 << 10
 """Handshake and commands have about 5 kB."""
-_MAX_BYTES_BEFORE_ACCEPTED = 4 << 20
-"""Encoders wait for the answer to publish; the ones that do not are read no further than this."""
+_MAX_BYTES_BEFORE_ACCEPTED = 128 << 10
+"""Most encoders wait for the answer to publish. An encoder that does not wait is read up to here,
+and on once it is accepted: a stranger must not fill our memory. One read brings 256 KiB more."""
+_MAX_MESSAGES_BEFORE_ACCEPTED = 2_048
+"""Each costs some 100 bytes, be it empty."""
 _FINISH_SECONDS = 10.0
 _TICK_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
@@ -52,11 +55,12 @@ class Publisher:
         self._log = _log.bind(address=wire.address)
         self._request: asyncio.Future[PublishRequested | PlayRefused]
         self._request = asyncio.get_running_loop().create_future()
-        self._early: list[ServerEvent] = []
         self._accepted_at: float | None = None
         self._counted_bytes = 0
         self._counted_kept = 0
-        wire.on_events = self._before_publish
+        self._early: list[Media] = []
+        """What came before the hub's answer."""
+        wire.on_events = self._before_accepted
         wire.max_received = _MAX_BYTES_BEFORE_PUBLISH
 
     async def run(self) -> None:
@@ -71,15 +75,22 @@ class Publisher:
             self._wire.abort()
             self._count(kept=0)
 
-    # ------------------------------------------------------------------ before publish
+    # ------------------------------------------------------------------ before the hub's answer
 
-    def _before_publish(self, events: list[ServerEvent]) -> None:
+    def _before_accepted(self, events: list[ServerEvent]) -> None:
+        """Take what comes before the hub's answer. Raise RtmpError when it is too much."""
         for event in events:
-            if self._request.done():
+            if isinstance(event, Media):
                 self._early.append(event)
-            elif isinstance(event, PublishRequested | PlayRefused):
+            elif isinstance(event, PublishStopped):
+                self._wire.end("the publisher ended the stream")
+            elif not self._request.done():
                 self._wire.max_received = None
+                self._wire.pause_beyond = _MAX_BYTES_BEFORE_ACCEPTED
                 self._request.set_result(event)
+        if len(self._early) > _MAX_MESSAGES_BEFORE_ACCEPTED:
+            self._early.clear()
+            raise RtmpError("too many messages before the answer to publish")
 
     async def _until_publish(self) -> PublishRequested | PlayRefused | None:
         """What the client wants; None when it broke off, or did not say in time."""
@@ -122,9 +133,8 @@ class Publisher:
             FLV,
             protocol=self._wire.protocol,
             remote=self._wire.address,
-            on_accepted=lambda: self._on_accepted(path),
+            on_accepted=lambda: self._on_accepted(path, keeper, retention),
         )
-        self._listen(keeper, retention)
         keeping = asyncio.create_task(keeper.run())
         try:
             await self._while_on_air(keeping, retention)
@@ -159,12 +169,10 @@ class Publisher:
                 keeper.put(tags)
             if any(isinstance(event, PublishStopped) for event in events):
                 self._wire.end("the publisher ended the stream")
-            elif self._accepted_at is None and retention.size > _MAX_BYTES_BEFORE_ACCEPTED:
-                self._wire.pause()
 
         self._wire.on_events = on_events
-        on_events(self._early)
-        self._early = []
+        early, self._early = self._early, []
+        on_events([*early])
 
     async def _while_on_air(self, keeping: asyncio.Task[Ending], retention: Retention) -> None:
         """Returns when the publisher or the keeper has ended."""
@@ -187,16 +195,19 @@ class Publisher:
         self._metrics.retained_bytes.inc(kept - self._counted_kept)
         self._counted_bytes, self._counted_kept = self._wire.received, kept
 
-    def _on_accepted(self, path: PublishPath) -> None:
+    def _on_accepted(self, path: PublishPath, keeper: LegKeeper, retention: Retention) -> None:
         if not self._session.publish_requested:
             return  # it has gone meanwhile
         self._accepted_at = time.monotonic()
+        self._limits.published(self._wire.address)
         self._metrics.accepted.inc()
         self._metrics.publishers.inc()
         self._log.info("publish_accepted", namespace=path.namespace, stream=path.stream)
         self._session.accept_publish()
         with contextlib.suppress(RtmpError):
             self._wire.flush()
+        self._listen(keeper, retention)
+        self._wire.pause_beyond = None
         self._wire.resume()
 
     def _ended(self, path: PublishPath, ending: Ending | None) -> None:
@@ -205,6 +216,7 @@ class Publisher:
         if self._accepted_at is None:
             return
         self._metrics.publishers.dec()
+        self._limits.published(self._wire.address)
         match ending:
             case Refused(reason=reason):
                 why = reason

@@ -64,12 +64,17 @@ class Retention:
         if not self._skipping:
             self._keep(part)
 
-    def replay(self) -> list[bytes]:
-        """Headers and everything kept, for a hub that starts anew."""
+    def replay(self, since: int | None = None) -> list[bytes]:
+        """Return headers and everything kept, for a hub that starts anew. For a hub that has what
+        came before ``since`` (90 kHz): from the last random access point before that."""
         if not self._groups:
             return list(self._headers.values())
-        parts = list(self._groups[0].headers)
-        for group in self._groups:
+        groups = list(self._groups)
+        if since is not None:
+            while len(groups) > 1 and _begins_by(groups[1], since):
+                groups.pop(0)
+        parts = list(groups[0].headers)
+        for group in groups:
             parts += group.parts
         return parts
 
@@ -78,7 +83,7 @@ class Retention:
         until = dts - _SLACK_TICKS
         while len(self._groups) > 1:
             head, following = self._groups[0], self._groups[1]
-            if following.first_dts is None or following.first_dts > until:
+            if not _begins_by(following, until):
                 return
             if head.last_dts > until:
                 return  # sound that runs ahead of the pictures
@@ -110,3 +115,7 @@ class Retention:
 
     def _forget_first(self) -> None:
         self.size -= self._groups.popleft().size
+
+
+def _begins_by(group: _Group, dts: int) -> bool:
+    return group.first_dts is not None and group.first_dts <= dts

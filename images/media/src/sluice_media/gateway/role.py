@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import structlog
 from prometheus_client import CollectorRegistry
 
@@ -21,6 +23,7 @@ async def serve(settings: GatewaySettings, locate: Locate | None = None) -> None
 
     ``locate`` finds hubs; by default through the cluster's DNS.
     """
+    _allow_descriptors()
     stop = termination()
     registry = CollectorRegistry()
     find = locate or service_locator(settings.cluster_domain, settings.hub_port)
@@ -43,3 +46,10 @@ async def serve(settings: GatewaySettings, locate: Locate | None = None) -> None
         )
         await stop.wait()
         await gateway.drain(settings.grace_seconds)
+
+
+def _allow_descriptors() -> None:
+    """Raise the soft limit of file descriptors to the hard one. 2,000 publishers need two each,
+    and many containers begin with 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

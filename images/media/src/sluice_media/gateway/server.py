@@ -41,11 +41,15 @@ class Gateway:
         self._tls: TlsPort | None = None
         self._certificate: Certificate | None = None
         self._accepting: list[asyncio.Task[None]] = []
+        self.draining = False
+        """No new publishers are taken; the ones that are there stay."""
 
     @property
     def ready(self) -> bool:
-        """Whether new publishers are taken."""
-        return self._server is not None and self._server.is_serving()
+        """Whether the ports were opened. A draining gateway stays ready: its pod is terminating,
+        so that it gets no new flows, while kube-proxy deletes the conntrack entries of a UDP
+        endpoint that is no longer ready, and with them the publishers over SRT."""
+        return self._server is not None
 
     @property
     def port(self) -> int:
@@ -82,6 +86,7 @@ class Gateway:
 
     async def drain(self, grace_seconds: float) -> None:
         """Takes no new publisher and waits until the last one has left, or the time is over."""
+        self.draining = True
         self._close_ports()
         if self.srt is not None:
             self.srt.refuse_new()

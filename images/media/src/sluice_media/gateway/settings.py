@@ -30,6 +30,8 @@ class GatewaySettings(PodSettings):
     """After SIGTERM: how long running publishers may go on."""
 
     max_connections: int = Field(default=2_000, ge=1)
+    reserved_share: float = Field(default=0.1, ge=0, lt=1)
+    """Of ``max_connections``: kept for publishers that were accepted before and come back."""
     max_connections_per_address: int = Field(default=200, ge=0)
     """0: no limit. Publishers behind one NAT, or behind a Service that hides addresses, share."""
     max_failures: int = Field(default=10, ge=0)

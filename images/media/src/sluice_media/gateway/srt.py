@@ -152,7 +152,7 @@ class SrtIngest:
         metrics = self._hubs.metrics
         try:
             with (
-                self._limits.connection(connection.remote),
+                self._limits.connection(connection.remote, granted=True),
                 metrics.connections.track_inprogress(),
                 self._metrics.watching(connection),
             ):
@@ -258,6 +258,7 @@ async def running_srt(
         port=settings.srt_port,
         latency_ms=settings.srt_latency_milliseconds,
         silence_ms=round(settings.srt_silence_seconds * 1_000),
+        max_connections=settings.max_connections,
     )
     async with asyncio.TaskGroup() as tasks:
         metrics = SrtMetrics(registry)

@@ -40,6 +40,8 @@ class Wire(asyncio.Protocol):
         self._lost = asyncio.Event()
         self.max_received: int | None = None
         """More bytes than this end the connection; None: no limit."""
+        self.pause_beyond: int | None = None
+        """Behind so many bytes nothing is read until :meth:`resume`; None: no limit."""
         self.on_events: Callable[[list[ServerEvent]], None] = lambda events: None
         """Called with what is complete; with nothing while more of a message comes."""
         self.session = ServerSession()
@@ -77,6 +79,8 @@ class Wire(asyncio.Protocol):
             self._await_bytes(self.session.awaited_bytes)
             if self.max_received is not None and self.received > self.max_received:
                 raise RtmpError("too many bytes before publish")
+            if self.pause_beyond is not None and self.received > self.pause_beyond:
+                self.pause()
         except RtmpError as error:
             self.broke_protocol = True
             self.end(str(error))

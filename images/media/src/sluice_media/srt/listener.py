@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -71,6 +72,8 @@ class SrtListener:
         self._lookups: set[asyncio.Task[None]] = set()
         self._pending: dict[int, tuple[PublishRequest, Admit, str, float]] = {}
         self._live: dict[str, SrtConnection] = {}
+        """By leg; ended ones among them, until the next round."""
+        self._live_lock = threading.Lock()
         self._accepted: deque[SrtConnection] = deque()
         self._accepted_event = asyncio.Event()
         self.rejections: Counter[RejectCode] = Counter()
@@ -117,9 +120,10 @@ class SrtListener:
         self._stirred.set()
 
     def _wake_up(self) -> None:
-        """Starts libsrt. Raises CallError; then nothing has changed."""
+        """Starts libsrt. Raises CallError or OSError; then nothing has changed."""
         library, settings = self._library, self._settings
         handle = library.create()
+        receiver: Receiver | None = None
         try:
             library.set_int(handle, Option.RECEIVE_BLOCKING, 0)
             library.set_int(handle, Option.RECEIVE_LATENCY_MS, settings.latency_ms)
@@ -135,16 +139,18 @@ class SrtListener:
                 os.close(descriptor)
                 raise
             library.listen(handle, _BACKLOG)
+            receiver = Receiver(
+                library,
+                handle,
+                lambda: self._accept_all(handle),
+                silence_seconds=settings.silence_ms / 1000,
+            )
             self._doorbell.hand_over(descriptor)
         except BaseException:
+            if receiver is not None:
+                receiver.discard()
             library.close(handle)
             raise
-        receiver = Receiver(
-            library,
-            handle,
-            lambda: self._accept_all(handle),
-            silence_seconds=settings.silence_ms / 1000,
-        )
         receiver.failed.add_done_callback(lambda _: self._stirred.set())
         owner = ConnectionOwner(library, receiver.resume, receiver.close, settings.queue_bytes)
         self._awake = _Awake(receiver, owner, hook)
@@ -153,7 +159,11 @@ class SrtListener:
         receiver.start()
 
     async def _fall_asleep(self, awake: _Awake) -> None:
-        self._doorbell.take_back()
+        try:
+            self._doorbell.take_back()
+        except OSError as error:
+            _log.warning("srt_not_stopped", error=error.strerror)  # the next round tries again
+            return
         await awake.receiver.stop()
         self._awake = None
 
@@ -166,6 +176,7 @@ class SrtListener:
             self._stirred.clear()
             self._table.forget_expired()
             self._forget_pending()
+            self._forget_ended()
             if self._awake is None:
                 if self._rung:
                     self._try_to_wake_up()
@@ -177,8 +188,9 @@ class SrtListener:
     def _try_to_wake_up(self) -> None:
         try:
             self._wake_up()
-        except CallError as error:
-            # Publishers over other protocols must not notice; the next round tries again.
+        except (CallError, OSError) as error:
+            # No file descriptor left, say. Publishers over other protocols must not notice; the
+            # next round tries again.
             _log.error("srt_not_started", error=str(error))
 
     def _is_idle(self) -> bool:
@@ -218,7 +230,7 @@ class SrtListener:
             return RejectCode(error.code)
         if not self.accepting:
             return RejectCode.UNAVAILABLE
-        if len(self._live) >= self._settings.max_connections:
+        if len(self.connections) + len(self._pending) >= self._settings.max_connections:
             return RejectCode.OVERLOAD
         if len(self._accepted) >= self._settings.max_unaccepted:
             return RejectCode.OVERLOAD
@@ -246,6 +258,11 @@ class SrtListener:
         for handle, entry in tuple(self._pending.items()):
             if entry[3] < long_ago and self._pending.pop(handle, None) is not None:
                 self.broken_handshakes += 1
+
+    def _forget_ended(self) -> None:
+        with self._live_lock:
+            for leg in [leg for leg, known in self._live.items() if known.ended]:
+                del self._live[leg]
 
     def _is_busy(self, leg: str) -> bool:
         present = self._live.get(leg)
@@ -302,11 +319,11 @@ class SrtListener:
         except CallError:
             self._library.close(handle)  # it went at once
             return
-        if (silent := self._live.pop(verdict.leg, None)) is not None:
+        with self._live_lock:
+            silent = self._live.pop(verdict.leg, None)
+            self._live[verdict.leg] = connection
+        if silent is not None:
             awake.receiver.drop(silent)
-        self._live[verdict.leg] = connection
-        for leg in [leg for leg, known in self._live.items() if known.ended]:
-            del self._live[leg]
         with contextlib.suppress(RuntimeError):  # the loop is closed: we are ending
             self._loop.call_soon_threadsafe(self._arrived, connection)
 

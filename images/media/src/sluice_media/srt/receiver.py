@@ -35,7 +35,8 @@ _log = structlog.get_logger(__name__)
 
 
 class Receiver:
-    """``accept`` is called in the thread when the listening socket has a connection."""
+    """``accept`` is called in the thread when the listening socket has a connection. Raises
+    CallError, and OSError when the process has no file descriptor left."""
 
     def __init__(
         self,
@@ -52,7 +53,11 @@ class Receiver:
         self._checked_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._epoll = library.epoll_create()
-        self._wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            self._wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        except OSError:
+            library.epoll_release(self._epoll)
+            raise
         self._connections: dict[int, SrtConnection] = {}
         self._draining: dict[SrtConnection, float] = {}
         self._commands: deque[Callable[[], None]] = deque()
@@ -69,6 +74,11 @@ class Receiver:
 
     def start(self) -> None:
         self._thread.start()
+
+    def discard(self) -> None:
+        """Release a receiver that was not started. The listening socket stays as it is."""
+        self._library.epoll_release(self._epoll)
+        os.close(self._wake_descriptor)
 
     async def stop(self) -> None:
         """Closes all connections and the listening socket, and waits for the thread."""

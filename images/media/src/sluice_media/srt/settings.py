@@ -21,7 +21,8 @@ class SrtListenerSettings:
     at the earliest, whatever the option says."""
     takeover_ms: int = 800
     """A publisher silent for longer than this is replaced by a new one with the same key."""
-    max_connections: int = 256
+    max_connections: int = 2_000
+    """Connections that have not ended, and handshakes in flight."""
     max_unaccepted: int = 32
     queue_bytes: int = 4 << 20
     """Of one connection, received and not yet read; then it is not read from any more."""

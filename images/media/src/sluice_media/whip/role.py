@@ -42,7 +42,9 @@ async def serve_whip(settings: WhipSettings, publish: Publish, registry: Collect
         serve_status(
             board=None,
             token=lambda: None,
-            ready=lambda: not service.draining,
+            # While it drains too: a terminating pod gets no new flows, while kube-proxy deletes the
+            # conntrack entries of a UDP endpoint that is no longer ready, and cuts its sessions.
+            ready=lambda: True,
             registry=registry,
             host=settings.bind,
             port=settings.status_port,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.http_server import serving
+from sluice_media.whip.forwarded import Range, publisher_address
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.metrics import WhipMetrics
 from sluice_media.whip.offer import MAX_OFFER_BYTES
@@ -57,7 +58,8 @@ async def running_whip(
     try:
         async with asyncio.TaskGroup() as tasks:
             service = WhipService(settings, publish, metrics, port, tasks)
-            async with serving(_app(service), settings.bind, settings.whip_port) as http_port:
+            app = _app(service, settings.trusted_proxies)
+            async with serving(app, settings.bind, settings.whip_port) as http_port:
                 service.http_port = http_port
                 try:
                     yield service
@@ -67,7 +69,7 @@ async def running_whip(
         port.close()
 
 
-def _app(service: WhipService) -> web.Application:
+def _app(service: WhipService, proxies: Sequence[Range]) -> web.Application:
     app = web.Application(middlewares=[_answers], client_max_size=MAX_OFFER_BYTES)
 
     async def post(request: web.Request) -> web.Response:
@@ -75,9 +77,9 @@ def _app(service: WhipService) -> web.Application:
         if request.content_type != _SDP:
             raise Problem(415, "BadOffer", f"the offer must be sent as {_SDP}")
         key = _key_of(request)
-        begun = await service.begin(
-            namespace, stream, key, request.remote or "", await _body(request)
-        )
+        forwarded_for = request.headers.getall("X-Forwarded-For", [])
+        remote = publisher_address(request.remote or "", forwarded_for, proxies)
+        begun = await service.begin(namespace, stream, key, remote, await _body(request))
         headers = {
             "Location": f"/whip/{namespace}/{stream}/{begun.id}",
             "ETag": f'"{begun.id[:8]}"',

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from sluice_media import contract
 from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.whip.forwarded import Range
 
 __all__ = ["WhipSettings"]
 
@@ -21,10 +22,15 @@ class WhipSettings(GatewaySettings):
     public_media_port: int = Field(default=0, ge=0, le=65_535)
     """0: the same as ``whip_media_port``."""
 
+    trusted_proxies: tuple[Range, ...] = ()
+    """Address ranges of the proxies whose ``X-Forwarded-For`` counts, as a list in JSON."""
+
     grace_seconds: float = Field(default=30, ge=0)
     """After SIGTERM: how long running sessions may go on."""
     max_connections: int = Field(default=50, ge=1)
     max_connections_per_address: int = Field(default=10, ge=0)
+    reserved_share: float = Field(default=0, ge=0, lt=1)
+    """None: a session without the right key has its place for the moment of the hub's answer."""
 
     connect_seconds: float = Field(default=15, gt=0)
     """From the answer to the first picture."""

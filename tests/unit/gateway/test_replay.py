@@ -1,0 +1,109 @@
+"""What a hub is sent when a leg goes on: everything that is kept, or what it lacks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import pairwise
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+
+from sluice_media.gateway.keeper import Hubs
+from sluice_media.gateway.limits import AddressLimits
+from sluice_media.gateway.metrics import GatewayMetrics
+from sluice_media.gateway.publication import publisher_for
+from sluice_media.hub import leg_endpoint
+from sluice_media.units import AccessUnit, UnitFlags
+from tests.unit.gateway.rig import GOP, PICTURE_MS, FakeLeg, Rig, until
+from tests.unit.hub.rig import AUDIO, VIDEO, picture
+from tests.unit.hub.rig import Rig as HubRig
+
+KEPT_PICTURES = 1_500
+"""A minute."""
+SKEW_PICTURES = 250
+"""Ten seconds."""
+
+
+async def silence(rig: Rig) -> FakeLeg:
+    """Lets the hub say nothing until the gateway posts again. Returns the second leg."""
+    rig.hub.frozen = True
+    await until(lambda: rig.metric("legs_lost_total") == 1)
+    rig.hub.frozen = False
+    await until(lambda: len(rig.hub.legs) == 2)
+    return rig.hub.legs[1]
+
+
+async def test_a_hub_that_was_only_silent_is_not_sent_the_whole_minute_again() -> None:
+    async with Rig().running() as rig, rig.publisher() as publisher:
+        rig.hub.put_out = lambda leg: max(rig.hub.legs[0].pictures, default=0) * 90
+        await publisher.accepted()
+        publisher.play(KEPT_PICTURES)
+        await until(lambda: rig.hub.legs[0].pictures == publisher.pictures)
+        first = rig.hub.legs[0]
+        last_dts = first.pictures[-1] * 90
+        await until(lambda: first.told_dts == last_dts)
+        second = await silence(rig)
+        publisher.play(3)
+        await until(lambda: second.pictures and second.pictures[-1] == publisher.pictures[-1])
+        assert second.units[0].is_random_access
+        again = len(second.pictures) - 3
+        assert SKEW_PICTURES <= again <= SKEW_PICTURES + GOP
+        assert second.pictures == publisher.pictures[-again - 3 :]
+
+
+@pytest.mark.parametrize("change", [{"epoch": 2}, {"timeline": "another"}, {"timeline": ""}])
+async def test_a_successor_at_the_same_address_is_sent_everything(
+    change: dict[str, object],
+) -> None:
+    async with Rig().running() as rig, rig.publisher() as publisher:
+        rig.hub.put_out = lambda leg: KEPT_PICTURES * PICTURE_MS * 90
+        await publisher.accepted()
+        publisher.play(KEPT_PICTURES)
+        await until(lambda: rig.hub.legs[0].pictures == publisher.pictures)
+        rig.hub.changes = change
+        second = await silence(rig)
+        await until(lambda: second.pictures == publisher.pictures)
+
+
+async def test_readers_of_a_hub_that_was_silent_miss_nothing_and_get_nothing_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig, hub = Rig(), HubRig(protocols=["RTMP", "WHIP"])
+    async with hub.running(), aiohttp.ClientSession() as http, hub.reading() as reader:
+
+        async def locate(_namespace: str, _stream: str) -> str:
+            return hub.url
+
+        hubs = Hubs(http, locate, rig.settings, GatewayMetrics(rig.registry))
+        publish = publisher_for("WHIP", hubs, AddressLimits(rig.settings, time.monotonic))
+        publication = await publish("demo", "talk", SecretStr(hub.key), "192.0.2.7")
+        publication.take_formats((VIDEO, AUDIO))
+        sent = 0
+
+        def send(pictures: int) -> None:
+            nonlocal sent
+            for number in range(sent, sent + pictures):
+                flags = UnitFlags.NONE if number % 25 else UnitFlags.RANDOM_ACCESS
+                dts = number * 3_600
+                publication.take_unit(AccessUnit(0, dts, dts, flags, 0, picture(number, 50)))
+                publication.take_unit(AccessUnit(1, dts, dts, UnitFlags.NONE, 0, b"sound"))
+            sent += pictures
+
+        send(1_000)
+        await until(lambda: len(reader.pictures) == sent)
+        await asyncio.sleep(0.5)  # the map is on its way
+        with monkeypatch.context() as silent:
+            silent.setattr(leg_endpoint, "takes_more", lambda transport: False)
+            while not rig.metric("legs_lost_total"):
+                send(1)
+                await asyncio.sleep(0.04)
+        await until(lambda: rig.metric("legs_resumed_total") == 1)
+        send(50)
+        await until(lambda: reader.pictures[-1] == sent - 1)
+        assert reader.pictures == list(range(sent))
+        for track in (0, 1):
+            dts = [unit.dts for unit in reader.units if unit.track == track]
+            assert {b - a for a, b in pairwise(dts)} == {3_600}
+        await publication.finish()
