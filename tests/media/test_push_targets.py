@@ -268,6 +268,9 @@ async def test_an_application_that_does_not_exist(
         assert class_of(push.status) == "Closed"
         assert push.status.last_error is not None
         assert "address" in push.status.last_error.message
+        await push.until_state(PushState.REJECTED, 10)
+        assert push.status.attempts == 4
+        assert class_of(push.status) == "Closed"
 
 
 @asynccontextmanager
