@@ -24,6 +24,7 @@ from sluice_media.contract import (
     PushState,
     StreamRef,
 )
+from sluice_media.guard import Resolver, system_resolver
 from sluice_media.push.app import TICKING, Pusher
 from sluice_media.push.metrics import PushMetrics
 from sluice_media.status import StatusBoard
@@ -151,6 +152,7 @@ class PushRig:
         self._hub_port = hub_port
         self._generation = 0
         self.states: list[PushState] = []
+        self.resolver: Resolver = system_resolver
 
     def configure(
         self,
@@ -204,7 +206,9 @@ class PushRig:
             PusherStatus(pod_uid="pod", version=0, observed_at=datetime.now(UTC)), ticking=TICKING
         )
         self.metrics = PushMetrics()
-        pusher = Pusher(watch, self.board, self.metrics, hub_port=self._hub_port)
+        pusher = Pusher(
+            watch, self.board, self.metrics, hub_port=self._hub_port, resolver=self.resolver
+        )
         terminate = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(self._note_states())
@@ -242,10 +246,17 @@ class PushRig:
 
 @asynccontextmanager
 async def running_push(
-    folder: Path, source: Broadcast, uri: str | None, key: str | None = "key", **fields: Any
+    folder: Path,
+    source: Broadcast,
+    uri: str | None,
+    key: str | None = "key",
+    *,
+    resolver: Resolver = system_resolver,
+    **fields: Any,
 ) -> AsyncIterator[PushRig]:
     folder.mkdir(parents=True, exist_ok=True)
     rig = PushRig(folder, source.hub.port)
+    rig.resolver = resolver
     rig.configure(uri, key=key, **fields)
     async with rig.running():
         yield rig

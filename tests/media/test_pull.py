@@ -24,6 +24,7 @@ from tests.media.pull_rig import (
     settings,
 )
 from tests.media.pull_web import WebSource
+from tests.support.black_hole import black_hole
 from tests.support.ports import free_port, free_udp_port
 
 
@@ -82,6 +83,36 @@ async def test_each_protocol_is_on_air_with_picture_and_sound(clip: Path) -> Non
                     times = [unit.dts for unit in rig.legs[0].pictures]
                     steps = {b - a for a, b in itertools.pairwise(times)}
                     assert all(3_500 <= step <= 3_700 for step in steps), (uri, steps)
+
+
+async def test_a_source_whose_first_address_is_dead_is_pulled_from_the_second(clip: Path) -> None:
+    async def two_addresses(_: str) -> Sequence[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    web = WebSource()
+    web.media["/live.ts"] = clip.read_bytes()
+    srt = free_udp_port()
+    with (
+        rtmp(clip) as rtmp_uri,
+        playing(clip, "-f", "mpegts", f"srt://127.0.0.1:{srt}?mode=listener"),
+    ):
+        async with web.serving():
+            await asyncio.sleep(1)
+            rtmp_port = int(rtmp_uri.split(":")[2].partition("/")[0])
+            with black_hole("127.0.0.2", rtmp_port), black_hole("127.0.0.2", web.port):
+                for uri, tries in (
+                    (rtmp_uri.replace("127.0.0.1", "two.example"), 1),
+                    (web.url("/live.ts", host="two.example"), 1),
+                    # FFmpeg's SRT takes one address: the next try calls the next one.
+                    (f"srt://two.example:{srt}", 2),
+                ):
+                    rig = PullRig()
+                    guard = AddressGuard(allowed=["127.0.0.0/8"])
+                    async with rig.pulling(settings(uri, guard=guard), two_addresses):
+                        took = await rig.until(rig.on_air(0), 20)
+                    print(f"dead first address: {uri[:4]} on air after {took:.2f} s")
+                    failed = sum(rig.tries(outcome) for outcome in ("Timeout", "Stalled"))
+                    assert failed == tries - 1, uri
 
 
 async def test_dead_then_stalling_then_good(clip: Path) -> None:

@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -28,7 +28,7 @@ from sluice_media.rtmp.messages import MessageType
 from sluice_media.units import Codec
 from tests.media.fake_hub import TOKEN
 from tests.media.media_clips import Clip, make_clip
-from tests.media.push_peers import Nginx, line_to, nginx_rtmp
+from tests.media.push_peers import Nginx, line_to, nginx_rtmp, srt_target
 from tests.media.push_rig import (
     PushRig,
     broadcast,
@@ -37,6 +37,7 @@ from tests.media.push_rig import (
     listening,
     running_push,
 )
+from tests.support.black_hole import black_hole
 from tests.support.frames import runs
 from tests.support.target import RtmpTarget, free_port
 
@@ -63,6 +64,43 @@ async def test_a_name_that_does_not_resolve(short: Clip, tmp_path: Path) -> None
     ):
         await p.until_state(PushState.BACKOFF, 10)
         assert class_of(p.status) == "Dns"
+
+
+async def two_addresses(_: str) -> Sequence[str]:
+    """The first one is dead."""
+    return ["127.0.0.2", HOST]
+
+
+async def test_a_target_whose_first_address_is_dead_is_live_at_the_first_try(
+    short: Clip, target: RtmpTarget, tmp_path: Path
+) -> None:
+    port = int(target.url.split(":")[2].partition("/")[0])
+    with black_hole("127.0.0.2", port):
+        async with (
+            broadcast(short) as source,
+            running_push(
+                tmp_path / "p", source, f"rtmp://two.example:{port}/live", resolver=two_addresses
+            ) as push,
+        ):
+            took = await push.until_state(PushState.LIVE, 5)
+            print(f"dead first address: Live after {took:.2f} s")
+            assert push.status.attempts == 1
+
+
+async def test_an_srt_target_whose_first_address_is_dead_is_live_at_the_first_try(
+    short: Clip, tmp_path: Path
+) -> None:
+    port = free_port(HOST)
+    with srt_target("srt-live-transmit", port, tmp_path / "got.ts"):
+        async with (
+            broadcast(short) as source,
+            running_push(
+                tmp_path / "p", source, f"srt://two.example:{port}", None, resolver=two_addresses
+            ) as push,
+        ):
+            took = await push.until_state(PushState.LIVE, 6)
+            print(f"dead first address, SRT: Live after {took:.2f} s")
+            assert push.status.attempts == 1
 
 
 @pytest.mark.parametrize(
@@ -230,6 +268,9 @@ async def test_an_application_that_does_not_exist(
         assert class_of(push.status) == "Closed"
         assert push.status.last_error is not None
         assert "address" in push.status.last_error.message
+        await push.until_state(PushState.REJECTED, 10)
+        assert push.status.attempts == 4
+        assert class_of(push.status) == "Closed"
 
 
 @asynccontextmanager

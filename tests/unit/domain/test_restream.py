@@ -49,6 +49,11 @@ ROWS = {
     "the target said no": Row(
         PushState.REJECTED, {"last_error": error("BadName", "no such key")}, "False/BadName"
     ),
+    "the target ends each connection": Row(
+        PushState.REJECTED,
+        {"last_error": error("Closed", "the target closed the connection")},
+        "False/Closed",
+    ),
     "the address may not be dialled": Row(
         PushState.REJECTED,
         {"last_error": error("Forbidden", "it is in the denied range 10.96.0.0/12")},

@@ -14,6 +14,7 @@ from sluice_media.push.connection import Connection
 from sluice_media.push.failures import Failure, FailureClass, TargetFailure
 from sluice_media.push.feeder import Feeder, QueuedUnit
 from sluice_media.push.machine import Accepted, Ended, Event, Flow, FlowMeasured
+from sluice_media.rtmp.errors import RtmpError
 from sluice_media.srt.errors import LibraryMissing
 from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
@@ -81,6 +82,7 @@ class Push:
         (NotAllowedError("The address 10.0.0.1 is not allowed: a rule."), FailureClass.FORBIDDEN),
         (ConnectionRefusedError(), FailureClass.REFUSED),
         (LibraryMissing("no libsrt"), FailureClass.UNSUPPORTED),
+        (RtmpError("the stream key is too long"), FailureClass.UNSUPPORTED),
         (TimeoutError(), FailureClass.TIMEOUT),
     ],
 )

@@ -272,7 +272,59 @@ def test_another_key_that_is_refused_is_rejected_although_the_last_one_was_live(
     assert live.state() is PushState.REJECTED
 
 
-@pytest.mark.parametrize("event", [BAD_NAME, REFUSED])
+CLOSED = Ended(Failure(FailureClass.CLOSED, "the target closed the connection"))
+RESET = Ended(Failure(FailureClass.RESET, "the target reset the connection"))
+
+
+@pytest.mark.parametrize("event", [CLOSED, RESET])
+def test_a_target_that_closes_before_it_accepted_is_taken_to_refuse(
+    push: Push, event: Event
+) -> None:
+    push.tell(ON_AIR)
+    assert waits(push, event, 7) == [2, 4, 8, 120, 240, 480, 600]
+    push.tell(event)
+    assert push.state() is PushState.REJECTED
+
+
+def test_a_target_that_closes_within_seconds_is_taken_to_refuse(push: Push) -> None:
+    push.tell(ON_AIR)
+    found = []
+    for _ in range(6):
+        push.tell(Accepted(), FlowMeasured(Flow.FLOWING))
+        push.after(9)
+        found += waits(push, CLOSED, 1)
+    assert found == [2, 4, 8, 120, 240, 480]
+
+
+def test_connections_that_last_are_no_refusal_however_many_end(push: Push) -> None:
+    push.tell(ON_AIR)
+    for _ in range(20):
+        push.tell(Accepted(), FlowMeasured(Flow.FLOWING))
+        push.after(10)
+        assert waits(push, CLOSED, 1) == [2]
+
+
+def test_a_target_that_is_down_in_between_is_no_refusal(push: Push) -> None:
+    push.tell(ON_AIR)
+    waits(push, CLOSED, 3)
+    waits(push, REFUSED, 1)
+    assert waits(push, CLOSED, 3) == [30, 30, 30]
+    push.tell(CLOSED)
+    assert push.state() is PushState.REJECTED
+
+
+def test_a_target_that_may_still_hold_our_lost_connection_may_close_the_next_ones(
+    live: Push,
+) -> None:
+    live.after(20)
+    live.tell(RESET)
+    assert max(waits(live, CLOSED, 6)) == 30
+    live.after(180)
+    assert max(waits(live, CLOSED, 3)) == 30
+    assert waits(live, CLOSED, 1) == [120]
+
+
+@pytest.mark.parametrize("event", [BAD_NAME, REFUSED, CLOSED])
 def test_each_session_is_tried_at_once(push: Push, event: Event) -> None:
     push.tell(ON_AIR, event)
     push.tell(OVER)
@@ -288,7 +340,7 @@ def test_an_interruption_and_return_is_no_new_session_for_a_rejected_target(push
 
 def test_nothing_is_dialled_without_media(push: Push) -> None:
     push.tell(INTERRUPTED)
-    assert (push.state(), push.actions) == (PushState.WAITING, [])
+    assert (push.state(), push.actions) == (PushState.IDLE, [])
     push.tell(ON_AIR, INTERRUPTED, REFUSED)
     assert push.state() is PushState.BACKOFF
     assert push.after(60) == []
@@ -324,6 +376,28 @@ def test_giving_up_hangs_up_on_a_target_that_never_takes_anything() -> None:
     assert push.after(20) == [HangUp(clean=True)]
     push.tell(Ended(None))
     assert push.state() is PushState.GAVE_UP
+
+
+def test_waiting_is_a_connection_that_is_held(push: Push) -> None:
+    """Without one it is what it is: dialling, waiting for a retry, or nothing."""
+    push.tell(INTERRUPTED)
+    assert (push.state(), push.idle_reason) == (PushState.IDLE, "WaitingForStream")
+    assert push.tell(ON_AIR) == [Dial()]
+    push.tell(INTERRUPTED)
+    assert push.state() is PushState.CONNECTING
+    push.tell(Accepted())
+    assert push.state() is PushState.WAITING
+    push.tell(RESET)
+    assert push.state() is PushState.BACKOFF
+    push.tell(ON_AIR)
+    push.after(2)
+    push.tell(Accepted(), INTERRUPTED)
+    assert push.state() is PushState.WAITING
+    # Dialled anew: the connection is being closed, and the next one waits for media.
+    assert push.tell(Configured(RetryPolicy(), fresh=True)) == [HangUp(clean=True)]
+    assert (push.state(), push.idle_reason) == (PushState.IDLE, "WaitingForStream")
+    push.tell(Ended(None))
+    assert push.state() is PushState.IDLE
 
 
 def test_time_without_media_does_not_count_towards_giving_up() -> None:

@@ -13,6 +13,7 @@ metadata services.
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import socket
 import ssl
@@ -28,6 +29,7 @@ from ipaddress import (
 )
 
 from sluice_media.contract import AddressGuard
+from sluice_media.eyeballs import first_to_connect, interleaved
 
 __all__ = [
     "Address",
@@ -44,7 +46,10 @@ Resolver = Callable[[str], Awaitable[Sequence[str]]]
 """A fully qualified name with its trailing dot in, addresses out. Raises OSError."""
 
 RESOLVE_SECONDS = 3.0
-DIAL_SECONDS = 3.0
+CONNECT_SECONDS = 3.0
+"""For each address on its own, until TCP is connected."""
+TLS_SECONDS = 3.0
+"""For the TLS handshake, once TCP is connected."""
 MAX_ADDRESSES = 8
 
 _ALWAYS_DENIED = tuple(
@@ -183,7 +188,7 @@ class DialGuard:
         self._resolver = resolver
 
     async def addresses(self, host: str) -> tuple[Address, ...]:
-        """The addresses of a host, all of them allowed.
+        """The addresses of a host, all of them allowed, IPv4 and IPv6 in turns.
 
         One that is not refuses them all: which one is taken is not ours to gamble on. Raises
         NotAllowedError, and ``socket.gaierror`` for a name without addresses."""
@@ -200,27 +205,65 @@ class DialGuard:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
         for address in addresses:
             self.rules.check_address(address, checked)
-        return addresses[:MAX_ADDRESSES]
+        return interleaved(addresses)[:MAX_ADDRESSES]
 
     async def dial(
         self, host: str, port: int, tls: ssl.SSLContext | None = None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A TCP connection to a checked address, with TLS for the host's name when a context is
-        given. Raises what :meth:`addresses` does, and OSError (``ssl.SSLError`` is one)."""
-        failure: OSError = TimeoutError()
-        loop = asyncio.get_running_loop()
-        end = loop.time() + DIAL_SECONDS
-        for address in await self.addresses(host):
+        """Connect to the checked address that answers first, with TLS for the host's name when a
+        context is given.
+
+        An address that answers but fails the TLS handshake is left out, and the others are dialled
+        again. A certificate that is refused ends the search: it speaks for the name. Raises what
+        :meth:`addresses` does, and OSError (``ssl.SSLError`` is one)."""
+        addresses = await self.addresses(host)
+        name = host.strip("[]").removesuffix(".") if tls else None
+        failure: OSError | None = None
+        while addresses:
             try:
-                async with asyncio.timeout_at(end):
+                address, connected = await first_to_connect(
+                    addresses, lambda tried: _connect(tried, port), _close, rank=_silence
+                )
+            except OSError as error:
+                raise failure or error from None
+            try:
+                async with asyncio.timeout(TLS_SECONDS):
                     return await asyncio.open_connection(
-                        str(address),
-                        port,
-                        ssl=tls,
-                        server_hostname=host.strip("[]").removesuffix(".") if tls else None,
+                        sock=connected, ssl=tls, server_hostname=name
                     )
-            except ssl.SSLError:
+            except ssl.SSLCertVerificationError:
                 raise
             except OSError as error:
-                failure = error
-        raise failure
+                failure = failure or error
+                addresses = tuple(other for other in addresses if other != address)
+        raise failure or TimeoutError()
+
+
+async def _connect(address: Address, port: int) -> socket.socket:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setblocking(False)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await asyncio.get_running_loop().sock_connect(made, (str(address), port))
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _close(late: socket.socket) -> None:
+    late.close()
+
+
+_NO_WAY = frozenset(
+    {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+)
+
+
+def _silence(error: Exception) -> int:
+    """How little a failure to connect says of the server: an answer says most, and that this
+    machine has no way to an address says least."""
+    if isinstance(error, OSError) and error.errno in _NO_WAY:
+        return 2
+    return 1 if isinstance(error, TimeoutError) else 0

@@ -47,6 +47,8 @@ _IDLE_WORDS = {
 _REFUSED = {
     "Forbidden": "The target's address may not be dialled from this cluster.",
     "Tls": "The target's certificate is not trusted.",
+    "Closed": "The target ends each connection within seconds, and does not say why.",
+    "Reset": "The target ends each connection within seconds, and does not say why.",
 }
 _PUSH_FIELDS = (
     "target",

@@ -23,7 +23,13 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from sluice_media.guard import DIAL_SECONDS, DialGuard, NotAllowedError
+from sluice_media.guard import (
+    CONNECT_SECONDS,
+    RESOLVE_SECONDS,
+    TLS_SECONDS,
+    DialGuard,
+    NotAllowedError,
+)
 from sluice_media.pull.failures import (
     Outcome,
     PullFailure,
@@ -330,8 +336,13 @@ async def http_gateway(
     connector = aiohttp.TCPConnector(
         resolver=_GuardedResolver(guard), use_dns_cache=False, limit=MAX_REQUESTS
     )
+    # aiohttp dials the addresses side by side itself (RFC 8305).
+    dial_seconds = CONNECT_SECONDS + TLS_SECONDS
     timeout = aiohttp.ClientTimeout(
-        total=None, sock_connect=DIAL_SECONDS, connect=2 * DIAL_SECONDS, sock_read=READ_SECONDS
+        total=None,
+        sock_connect=dial_seconds,
+        connect=RESOLVE_SECONDS + dial_seconds,
+        sock_read=READ_SECONDS,
     )
     async with aiohttp.ClientSession(
         connector=connector,

@@ -107,6 +107,8 @@ class _Puller:
         self._running: dict[int, _Running] = {}
         self._encodes: set[str] = set()
         """URIs whose audio is known not to be AAC."""
+        self._turns: dict[str, int] = {}
+        """URI -> which of its host's addresses the next try calls: FFmpeg's SRT takes only one."""
         self._touched = asyncio.Event()
         self._status: PullStatus | None = None
         self._on_air: int | None = None
@@ -121,6 +123,7 @@ class _Puller:
         self._guard = _guard(settings.guard, self._resolver)
         known = {uri.get_secret_value() for uri in settings.uris if uri is not None}
         self._encodes &= known
+        self._turns = {text: turn for text, turn in self._turns.items() if text in known}
         self._handle(
             Configured(
                 Plan(
@@ -240,7 +243,11 @@ class _Puller:
         except InvalidAuthorityError as invalid:
             return PullFailure(Outcome.TLS, str(invalid))
 
+        turn = self._turns.get(text, 0)
+        self._turns[text] = turn + 1
+
         def open_leg() -> PullLeg:
+            self._turns[text] = turn  # this address has media
             # What was a standby at its start may have been promoted before it sent anything.
             return self._sink.open(index, standby and self._machine.view().standby == index)
 
@@ -251,6 +258,7 @@ class _Puller:
             open_leg=open_leg,
             arrived=lambda count: self._arrived(child, count),
             encode_audio=text in self._encodes,
+            turn=turn,
         )
         if (running := self._running.get(child)) is not None:
             running.source = source

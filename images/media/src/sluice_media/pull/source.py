@@ -55,12 +55,15 @@ class SourceTry:
         open_leg: Callable[[], PullLeg],
         arrived: Callable[[int], None],
         encode_audio: bool = False,
+        turn: int = 0,
     ) -> None:
         """``open_leg`` is called when the first media is there, ``arrived`` with the number of
-        bytes whenever some were handed on."""
+        bytes whenever some were handed on. ``turn`` is the number of the address that an SRT
+        source is called at, counted round its host's addresses."""
         self._uri = uri
         self._guard = guard
         self._tls = tls
+        self._turn = turn
         self._open_leg = open_leg
         self._arrived = arrived
         self._problem: PullFailure | None = None
@@ -128,7 +131,8 @@ class SourceTry:
                 )
         elif uri.scheme == "srt":
             addresses = await self._guard.addresses(uri.host)
-            yield srt_command(uri, addresses[0], encode_audio=encode_audio), _nothing
+            address = addresses[self._turn % len(addresses)]
+            yield srt_command(uri, address, encode_audio=encode_audio), _nothing
         else:
             async with tcp_relay(uri, self._guard, self._tls, self._note) as relay:
                 yield relay_command(uri, relay.port, encode_audio=encode_audio), relay.hang_up

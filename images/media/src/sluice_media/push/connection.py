@@ -30,6 +30,7 @@ from sluice_media.push.rtmp_channel import RtmpChannel
 from sluice_media.push.srt_channel import SrtChannel
 from sluice_media.push.target import Target
 from sluice_media.push.tracks import AudioPolicy
+from sluice_media.rtmp.errors import RtmpError
 from sluice_media.srt.errors import SrtError
 from sluice_media.srt.url import SrtUrl
 from sluice_media.units import TrackFormat
@@ -147,7 +148,7 @@ class Connection:
             codec_problem = str(refused)
         except NotAllowedError as refused:
             failure = from_guard(refused)
-        except SrtError as error:
+        except (SrtError, RtmpError) as error:
             failure = Failure(FailureClass.UNSUPPORTED, str(error))
         except OSError as error:
             failure = from_os_error(error, self._place)

@@ -5,14 +5,16 @@ It knows no socket and no clock: every event comes with the :class:`Moment` it h
 States and reasons are those of the Restream table in the life cycle:
 
 ==========  ================================================================================
-Idle        nothing to push, or not allowed to (``idle_reason`` says which)
+Idle        nothing to push, or not allowed to (``idle_reason`` says which); also while the source
+            is interrupted and there is no connection to hold
 Connecting  dialling, or the publish is not accepted yet, or the first bytes do not drain yet
 Live        accepted, and the send queue drains
 Waiting     the source is interrupted; the connection is held
 Stalled     the send queue grows; after :data:`STALL_LIMIT_SECONDS` the connection is given up
 Backoff     lost; tried again soon
-Rejected    the target said no; tried again slowly, and when a session begins. Not so when it only
-            says that the key is in use, and may still have our own lost connection: Backoff
+Rejected    the target said no, or ends each connection within seconds without a word; tried again
+            slowly, and when a session begins. Not so when it only says that the key is in use, and
+            may still have our own lost connection: Backoff
 GaveUp      no success for ``give_up_seconds``; tried again when a session begins
 ==========  ================================================================================
 """
@@ -245,14 +247,15 @@ class PushMachine:
             return PushState.LIVE if self._live_since is not None else PushState.CONNECTING
         if self._link is not _Link.DIALLING and self._retries.failed is not None:
             return PushState.REJECTED if self._retries.rejected else PushState.BACKOFF
-        return PushState.CONNECTING if self._delivering else PushState.WAITING
+        dialling = self._link is _Link.DIALLING
+        return PushState.CONNECTING if dialling or self._delivering else PushState.IDLE
 
     def view(self) -> View:
         state = self.state
         return View(
             state=state,
-            idle_reason=self._idle_reason if state is PushState.IDLE else None,
-            message=self._mismatch if self._idle_reason == "CodecMismatch" else None,
+            idle_reason=self._reason_to_idle if state is PushState.IDLE else None,
+            message=self._mismatch if self._obstacle_to_push == "CodecMismatch" else None,
             started_at=self._started_at,
             attempts=self._attempts,
             reconnects=self._reconnects,
@@ -262,7 +265,11 @@ class PushMachine:
         )
 
     @property
-    def _idle_reason(self) -> str | None:
+    def _reason_to_idle(self) -> str:
+        return self._obstacle_to_push or "WaitingForStream"
+
+    @property
+    def _obstacle_to_push(self) -> str | None:
         if self._obstacle is not None:
             return self._obstacle
         if not self._session:
@@ -275,7 +282,7 @@ class PushMachine:
 
     @property
     def _is_possible(self) -> bool:
-        return self._idle_reason is None
+        return self._obstacle_to_push is None
 
     @property
     def _is_wanted(self) -> bool:

@@ -19,6 +19,11 @@ REJECTED_MAX_SECONDS = 600.0
 KEPT_SECONDS = 180.0
 """A target that has not noticed yet that a connection broke refuses the next one, because its key
 is in use: by us. For so long that is no reason to stay away for a minute and more."""
+ABRUPT_ENDS = frozenset({FailureClass.CLOSED, FailureClass.RESET})
+"""How a target ends a connection without a word of why."""
+TOLERATED_ABRUPT_ENDS = 3
+"""So many in a row may be a target that restarts, or a bad line. More of them are a refusal: many
+platforms say no to a wrong key or an unwanted stream in no other way."""
 _MAX_DOUBLINGS = 20
 
 
@@ -47,23 +52,32 @@ class Retries:
         """None: at once."""
         self._failures = 0
         self._rejections = 0
+        self._abrupt_ends = 0
+        """In a row, of connections that were not proven."""
         self._kept_until: float | None = None
 
     def fail(self, failure: Failure, now: float, live_since: float | None) -> None:
         """A try or a connection has ended. ``live_since``: since when it had been Live, if it was.
 
         Who had the target a moment ago and hears that its key is in use is not rejected: it may be
-        its own connection that is in the way.
+        its own connection that is in the way. A target that ends connections without a word before
+        they are proven is taken to refuse after :data:`TOLERATED_ABRUPT_ENDS` of them.
         """
+        proven = live_since is not None and now - live_since >= PROVEN_SECONDS
         if live_since is not None:
             self._kept_until = None if failure.is_rejection else now + KEPT_SECONDS
-            if now - live_since >= PROVEN_SECONDS:
-                self.forgive()
+        if proven:
+            self.forgive()
         may_be_ours = self._kept_until is not None and now < self._kept_until
         self.failed = failure
-        self.rejected = failure.is_rejection and not (
-            may_be_ours and failure.class_ is FailureClass.BAD_NAME
-        )
+        if failure.class_ not in ABRUPT_ENDS:
+            self._abrupt_ends = 0
+            excused = may_be_ours and failure.class_ is FailureClass.BAD_NAME
+            self.rejected = failure.is_rejection and not excused
+        else:
+            excused = proven or (may_be_ours and live_since is None)
+            self._abrupt_ends += not excused
+            self.rejected = self._abrupt_ends > TOLERATED_ABRUPT_ENDS
         if self.rejected:
             self._rejections += 1
             wait = self._wait(REJECTED_MIN_SECONDS, REJECTED_MAX_SECONDS, self._rejections)
@@ -78,7 +92,7 @@ class Retries:
 
     def forgive(self) -> None:
         """What failed before does not count any more: the next try is due now."""
-        self._failures = self._rejections = 0
+        self._failures = self._rejections = self._abrupt_ends = 0
         self.begin()
 
     def renew(self) -> None:

@@ -67,6 +67,9 @@ class RtmpChannel:
         )
         self._flv = FlvWriter(self._session, TrackPlan(audio))
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._end: Failure | None = None
+        """How the target ended the publish. The task that sends learns of it here, because it may
+        run once more between the target's last word and the end of the connection."""
 
     async def open(self) -> None:
         tls = client_context(self._target.ca_pem) if self._url.tls else None
@@ -105,6 +108,8 @@ class RtmpChannel:
         return Failure(FailureClass.CLOSED, "the target closed the connection")
 
     async def send(self, items: Sequence[QueuedUnit]) -> int:
+        if self._end is not None:
+            raise TargetFailure(self._end)
         data = self._flv.encode(items)
         _, writer = self._open_streams()
         writer.write(data)
@@ -170,4 +175,5 @@ class RtmpChannel:
         if isinstance(event, Closed) and was_accepted and failure.class_ is FailureClass.BAD_NAME:
             # It was accepted once, so this is an end and no refusal.
             failure = Failure(FailureClass.CLOSED, failure.message)
+        self._end = failure
         raise TargetFailure(failure)

@@ -9,6 +9,7 @@ import structlog
 from pydantic import SecretStr
 
 from sluice_media.codecs import CodecError
+from sluice_media.eyeballs import first_to_connect
 from sluice_media.guard import Address, DialGuard
 from sluice_media.mpegts.mux import TsMuxer
 from sluice_media.push.channel import Backlog, CodecRefused
@@ -16,12 +17,15 @@ from sluice_media.push.failures import Failure, FailureClass, TargetFailure, fro
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.tracks import AudioPolicy, TrackPlan, carried_by_ts
 from sluice_media.srt.caller import SrtCaller, SrtTarget, dial
-from sluice_media.srt.errors import ConnectionLost, ConnectRefused, ConnectTimeout, SrtError
+from sluice_media.srt.errors import ConnectionLost, ConnectRefused, ConnectTimeout
 from sluice_media.srt.url import SrtUrl
 from sluice_media.units import TrackFormat
 
 __all__ = ["SrtChannel"]
 
+_CONNECT_DELAY_SECONDS = 1.0
+"""Before the next address is called beside the last one: longer than over TCP, because an answered
+SRT handshake is a publish, and two of them at one server would push each other off."""
 _LIVENESS_SECONDS = 0.25
 _DRAIN_SECONDS = 4.0
 _STUCK_MS = 700
@@ -46,23 +50,26 @@ class SrtChannel:
         self._buffer_ms = 0
 
     async def open(self) -> None:
-        failure: SrtError = ConnectTimeout("nobody answers there")
-        for address in await self._guard.addresses(self._url.host):
-            try:
-                self._caller = await dial(self._srt_target(address))
-            except (ConnectTimeout, ConnectRefused) as tried:
-                failure = tried
-                continue
-            return
-        if isinstance(failure, ConnectRefused):
-            raise TargetFailure(from_srt_refusal(failure, self._place))
-        raise TargetFailure(
-            Failure(
-                FailureClass.TIMEOUT,
-                f"{self._place} does not answer as SRT: nothing listens there, or UDP does not "
-                "get through",
+        try:
+            _, caller = await first_to_connect(
+                await self._guard.addresses(self._url.host),
+                lambda address: dial(self._srt_target(address)),
+                SrtCaller.close,
+                delay_seconds=_CONNECT_DELAY_SECONDS,
+                failure=(ConnectRefused, ConnectTimeout),
+                rank=lambda failure: isinstance(failure, ConnectTimeout),
             )
-        )
+        except ConnectRefused as refused:
+            raise TargetFailure(from_srt_refusal(refused, self._place)) from None
+        except ConnectTimeout:
+            raise TargetFailure(
+                Failure(
+                    FailureClass.TIMEOUT,
+                    f"{self._place} does not answer as SRT: nothing listens there, or UDP does "
+                    "not get through",
+                )
+            ) from None
+        self._caller = caller
 
     async def watch(self) -> Failure:
         caller = self._open_caller()
