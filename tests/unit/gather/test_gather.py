@@ -217,9 +217,16 @@ class Recorded:
         self.world.http.answers["GET", self.path] = (200, result.to_json().encode())
         self.world.http.answers["PUT", self.path] = (200, b"{}")
 
-    def recorder_says(self, phase: RecorderPhase) -> None:
-        file = RecordedFile(index=0, name="f", state="Recording", started_at=NOW)
-        status = RecorderStatus(pod_uid="r", version=1, observed_at=NOW, phase=phase, files=[file])
+    def recorder_says(self, phase: RecorderPhase, index: int = 1, older_files: int = 0) -> None:
+        file = RecordedFile(index=index, name="f", state="Recording", started_at=NOW)
+        status = RecorderStatus(
+            pod_uid="r",
+            version=1,
+            observed_at=NOW,
+            phase=phase,
+            files=[file],
+            older_files=older_files,
+        )
         self.world.samples.answered(self.uid, "r", "2026", status)
 
     def ended(self, *, state: str = "Ready", file: Any = None, **spec: Any) -> dict[str, Any]:
@@ -249,7 +256,8 @@ async def test_the_store_is_asked_once_the_recorder_has_closed_a_file(
     observed = await recorded.controller.gather(recorded.recording)
     assert observed.stored is not None
     assert observed.stored.state == "Finalizing"
-    assert recorded.world.http.asked == [("GET", "10.1.2.3", recorded.path, 9200, "store-token")]
+    path = f"{recorded.path}?limit=50"
+    assert recorded.world.http.asked == [("GET", "10.1.2.3", path, 9200, "store-token")]
 
 
 async def test_the_store_is_left_alone_while_the_recorder_writes_and_after_the_end() -> None:

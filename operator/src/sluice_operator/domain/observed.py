@@ -307,6 +307,8 @@ class ObservedRecording:
     sample: Sample[RecorderStatus] | None = None
     stored: StoredResult | None = None
     """The store's answer to ``GET /v1/recordings/<uid>``; None: not asked or no answer."""
+    ask_store_again_seconds: float | None = None
+    """When to look again, because the store did not answer or has not finished."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ from sluice_operator.engine.cache import Manifest, uid_of
 from sluice_operator.engine.clock import Clock, Timer
 from sluice_operator.engine.queue import Key
 from sluice_operator.kube.errors import ApiError
-from sluice_operator.observe.http import PodAddress, PodHttp
+from sluice_operator.observe.http import PodAddress, PodHttp, TooLargeError, whole_body
 from sluice_operator.observe.samples import Samples
 from sluice_operator.telemetry.metrics import Metrics
 
@@ -215,7 +215,9 @@ class StatusObserver:
                 status = await self._ask(poll, version, wait, refused)
             except PollError as error:
                 self._metrics.poll_answers.labels(error.result).inc()
-                _log.debug("poll_failed", pod=poll.target.address.name, result=error.result)
+                # Nobody else would tell: such a pod is stale for as long as it runs.
+                log = _log.warning if error.result == "too_large" and not failures else _log.debug
+                log("poll_failed", pod=poll.target.address.name, result=error.result)
                 failures, refused = failures + 1, error.result == "http_401"
                 starting = version < 0 and self._clock.monotonic() < starting_until
                 await self._pause(poll, failures, starting=starting)
@@ -254,6 +256,8 @@ class StatusObserver:
                 if response.status != 200:
                     raise PollError(f"http_{response.status}")
                 body = await self._read(poll, response, version)
+        except TooLargeError as error:
+            raise PollError("too_large") from error
         except ApiError as error:
             raise PollError("unreachable") from error
         except TimeoutError as error:
@@ -269,15 +273,12 @@ class StatusObserver:
         return status
 
     async def _read(self, poll: _Poll, response: aiohttp.ClientResponse, version: int) -> bytes:
-        body = bytearray()
-        async for chunk in response.content.iter_any():
-            if version >= 0 and not body:  # proven by an earlier answer to be this pod
+        def on_piece(begun: bool) -> None:
+            if version >= 0 and not begun:  # proven by an earlier answer to be this pod
                 self._alive(poll)
                 self._samples.heartbeat(poll.target.owner_uid, poll.target.pod_uid)
-            body += chunk if body else chunk.lstrip()
-            if len(body) > _MAX_BODY_BYTES:
-                raise PollError("too_large")
-        return bytes(body)
+
+        return await whole_body(response, _MAX_BODY_BYTES, on_piece)
 
     def _alive(self, poll: _Poll) -> None:
         if poll.silence is not None:
