@@ -39,6 +39,9 @@ from sluice_operator.telemetry.metrics import Metrics
 __all__ = ["ObserverTimes", "StatusObserver", "Target", "target_of"]
 
 _MAX_BODY_BYTES = 256 * 1024
+_TOKENS_AT_ONCE = 16
+"""Tokens that are read at the same time. After a start each pod needs one, and passes need the API
+server as well."""
 _MODELS: dict[str, type[PodStatus]] = {
     "ingest": IngestStatus,
     "record": RecorderStatus,
@@ -149,6 +152,10 @@ class StatusObserver:
         self._on_liveness = on_liveness
         self._times = times or ObserverTimes()
         self._polls: dict[str, _Poll] = {}
+        self._by_owner: dict[str, dict[str, None]] = {}
+        """uid of the object -> uids of the pods that are asked for it."""
+        self._fresh_count = 0
+        self._token_reads = asyncio.Semaphore(_TOKENS_AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -176,6 +183,8 @@ class StatusObserver:
             return
         self.lose(target.pod_uid)
         poll = self._polls[target.pod_uid] = _Poll(target, asyncio.Event())
+        self._by_owner.setdefault(target.owner_uid, {})[target.pod_uid] = None
+        self._count()
         self._start(poll)
 
     def lose(self, pod_uid: str) -> None:
@@ -183,6 +192,10 @@ class StatusObserver:
         poll = self._polls.pop(pod_uid, None)
         if poll is None:
             return
+        pods = self._by_owner[poll.target.owner_uid]
+        del pods[pod_uid]
+        if not pods:
+            del self._by_owner[poll.target.owner_uid]
         if poll.silence is not None:
             poll.silence.cancel()
         if poll.task is not None:
@@ -191,20 +204,18 @@ class StatusObserver:
             # Its word ages from now on; whoever relies on it is to look again when it is stale.
             owner = poll.target.owner
             self._clock.call_later(self._times.silence_seconds, lambda: self._on_liveness(owner))
-        self._count()
+        self._mark(poll, fresh=False)
 
     def forget(self, owner_uid: str) -> None:
         """The object is gone: neither its pods nor their words count any longer."""
-        for uid, poll in tuple(self._polls.items()):
-            if poll.target.owner_uid == owner_uid:
-                self.lose(uid)
+        for pod_uid in tuple(self._by_owner.get(owner_uid, ())):
+            self.lose(pod_uid)
         self._samples.forget(owner_uid)
 
     def _start(self, poll: _Poll) -> None:
         if self._tasks is not None and poll.task is None:
             name = f"poll-{poll.target.address.name}"
             poll.task = self._tasks.create_task(self._run(poll), name=name)
-            self._count()
 
     async def _run(self, poll: _Poll) -> None:
         version, failures, refused = -1, 0, False
@@ -249,7 +260,8 @@ class StatusObserver:
             sock_read=self._times.silence_seconds,
         )
         try:
-            token = await self._token_of(target.owner, refused)
+            async with self._token_reads:
+                token = await self._token_of(target.owner, refused)
             async with self._http.open(
                 "GET", target.address, STATUS_PORT, path, token, timeout
             ) as response:
@@ -287,14 +299,13 @@ class StatusObserver:
             self._times.silence_seconds, lambda: self._silent(poll)
         )
         if not poll.fresh:
-            poll.fresh = True
-            self._count()
+            self._mark(poll, fresh=True)
             self._on_liveness(poll.target.owner)
 
     def _silent(self, poll: _Poll) -> None:
-        poll.fresh, poll.silence = False, None
+        poll.silence = None
         _log.info("pod_silent", pod=poll.target.address.name)
-        self._count()
+        self._mark(poll, fresh=False)
         self._on_liveness(poll.target.owner)
 
     async def _pause(self, poll: _Poll, failures: int, *, starting: bool) -> None:
@@ -309,10 +320,14 @@ class StatusObserver:
         except TimeoutError:
             return
 
+    def _mark(self, poll: _Poll, *, fresh: bool) -> None:
+        self._fresh_count += fresh - poll.fresh
+        poll.fresh = fresh
+        self._count()
+
     def _count(self) -> None:
-        fresh = sum(poll.fresh for poll in self._polls.values())
-        self._metrics.polled_pods.labels("fresh").set(fresh)
-        self._metrics.polled_pods.labels("stale").set(len(self._polls) - fresh)
+        self._metrics.polled_pods.labels("fresh").set(self._fresh_count)
+        self._metrics.polled_pods.labels("stale").set(len(self._polls) - self._fresh_count)
 
 
 def _ticks(status: PodStatus) -> bool:
