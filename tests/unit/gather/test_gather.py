@@ -376,20 +376,32 @@ async def test_a_recording_knows_what_hub_and_store_say() -> None:
     assert observed.store_sample.status.version == 3
 
 
-@pytest.mark.parametrize(("auto_record", "want"), [(True, {"rec", "other"}), (False, set())])
+@pytest.mark.parametrize(
+    ("auto_record", "want"),
+    [(True, {"show-20260301-120000", "show-20260301-120000-2"}), (False, set())],
+)
 async def test_names_are_looked_for_where_a_recording_may_have_to_be_made(
     auto_record: bool, want: set[str]
 ) -> None:
+    """Of the namespace's Recordings, whichever stream they are of: only names that it could get."""
     world = World()
     stream = world.put(make("LiveStream", "show", source={"push": {}}, autoRecord=auto_record))
     world.put(make_recording())
-    world.put(make_recording("other", stream="another"))
+    world.put(make_recording("show-20260301-120000", stream="another"))
+    world.put(make_recording("show-20260301-120000-2"))
     controller = LiveStreamController(world.context, None, None)
     assert (await controller.gather(stream)).recording_names == frozenset()
-    held = [RecordableSession(started_at=NOW, on=True)]
+    sessions = [NOW, NOW.replace(microsecond=5)]
+    held = [RecordableSession(started_at=moment, on=False) for moment in sessions]
     hub = IngestStatus(pod_uid="h", version=1, observed_at=NOW, recordable=held)
     world.samples.answered(stream["metadata"]["uid"], "h", "2026", hub)
-    assert (await controller.gather(stream)).recording_names == want
+    observed = await controller.gather(stream)
+    assert observed.recording_names == want
+    made = [
+        c for c in controller.decide(observed, NOW).children if c.manifest["kind"] == "Recording"
+    ]
+    names = [c.manifest["metadata"]["name"] for c in made]
+    assert names == ([f"show-20260301-120000-{n}" for n in (3, 4)] if auto_record else [])
 
 
 async def test_a_media_store_in_a_bucket_has_no_claim() -> None:

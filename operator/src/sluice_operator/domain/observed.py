@@ -18,7 +18,8 @@ What a decision means to the engine
     * ``create_only`` children are created when missing and never patched.
     * ``owned=False`` children get no owner reference and are exempt from the conflict check.
     * Related objects wake each other: a Recording or Restream wakes its LiveStream and the other
-      way round, a MediaStore wakes the Recordings that use it.
+      way round, a MediaStore wakes the Recordings that use it. Recordings that are over sleep on,
+      unless something is left to be done for them.
 """
 
 from __future__ import annotations
@@ -283,7 +284,7 @@ class ObservedLiveStream:
     restreams: tuple[Raw, ...] = ()
     """Restreams of the namespace whose streamRef names this stream."""
     recording_names: frozenset[str] = frozenset()
-    """Names of all Recordings of the namespace, where one is about to be made."""
+    """Names of other Recordings, among those that a Recording about to be made could get."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

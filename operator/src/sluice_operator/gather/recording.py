@@ -21,13 +21,12 @@ from sluice_operator.domain.recording_course import FINALIZE_FAILED
 from sluice_operator.domain.samples import fresh
 from sluice_operator.domain.times import soonest
 from sluice_operator.engine.cache import Manifest, uid_of
-from sluice_operator.gather.common import Context, store_name
+from sluice_operator.gather.common import FINAL_PHASES, Context, store_name
 from sluice_operator.gather.store import StoreAnswer, StoreClient
 from sluice_operator.kube.resources import RECORDINGS, Resource
 
 __all__ = ["RecordingController"]
 
-_FINAL_PHASES = frozenset({"Completed", "Failed", "Discarded"})
 _WRITING = frozenset({RecorderPhase.RECORDING, RecorderPhase.INTERRUPTED})
 
 
@@ -78,7 +77,7 @@ class RecordingController:
         # Only who is heard writes: what a lost recorder said last may be long over.
         heard = fresh(sample)
         writing = heard is not None and heard.phase in _WRITING and not _lacks_files(status, heard)
-        over = status.get("phase") in _FINAL_PHASES and not _may_change(obj)
+        over = status.get("phase") in FINAL_PHASES and not _may_change(obj)
         done = sample is not None and sample.status.phase is RecorderPhase.DONE
         # Also of a recorder that was never heard: it may have written.
         deleting = "deletionTimestamp" in obj["metadata"]
