@@ -115,7 +115,7 @@ def wanted_recordings(
         name = next(n for n in possible_names(owner.name, session) if n not in names)
         names.add(name)
         manifest = _manifest(owner, name, session, template)
-        found.append(Child(manifest, create_only=True, owned=False))
+        found.append(Child(manifest, create_only=True, owned=False, optional=True))
     return tuple(found)
 
 
