@@ -199,6 +199,7 @@ class _Operator:
             on_answer=lambda owner, former, status: wakeups.on_answer(owner, former, status),
             on_liveness=queue.add,
         )
+        context.rounds = observer
         wakeups = Wakeups(cache, queue, observer, context.targets)
         stores = StoreClient(context, http)
         events = EventRecorder(api, clock, metrics, instance=settings.identity)

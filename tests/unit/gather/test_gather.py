@@ -455,3 +455,48 @@ def test_no_pods_spec_is_kept() -> None:
     cached = world.cache.by_uid(pod["metadata"]["uid"])
     assert cached is not None
     assert "spec" not in cached
+
+
+class Rounds:
+    """A polling that has asked everybody but these."""
+
+    def __init__(self, *waiting: str) -> None:
+        self.waiting = set(waiting)
+
+    @property
+    def first_round_is_over(self) -> bool:
+        return not self.waiting
+
+    def is_to_be_heard(self, owner_uid: str) -> bool:
+        return owner_uid in self.waiting
+
+
+async def test_what_is_stored_is_believed_until_the_pod_was_asked() -> None:
+    """A minute after the operator's start the pod has not had its turn: Live stays as it was."""
+    world = World()
+    live = {"type": "Live", "status": "True", "reason": "OnAir", "message": "On air."}
+    stored = {"live": True, "conditions": [live]}
+    stream = world.change(world.put(make_livestream()), status=stored)
+    world.put(make_pod(stream))
+    rounds = world.context.rounds = Rounds(stream["metadata"]["uid"])
+    controller = LiveStreamController(world.context, None, None)
+    await world.clock.advance(60)
+
+    async def word() -> str:
+        decision = controller.decide(await controller.gather(stream), world.clock.now())
+        return next(c.reason for c in decision.conditions if c.type == "Live")
+
+    assert await word() == "OnAir"
+    rounds.waiting.clear()
+    assert await word() == "Stale"
+
+
+async def test_a_target_is_given_away_only_when_all_pushers_were_asked() -> None:
+    world = World()
+    restream = world.put(make_restream())
+    rounds = world.context.rounds = Rounds("somebody-else")
+    controller = RestreamController(world.context)
+    await world.clock.advance(60)
+    assert (await controller.gather(restream)).operator_uptime_seconds == 0
+    rounds.waiting.clear()
+    assert (await controller.gather(restream)).operator_uptime_seconds == 60

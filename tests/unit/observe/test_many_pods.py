@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from sluice_operator.domain.names import UID_LABEL
 from sluice_operator.engine.clock import SystemClock
 from sluice_operator.engine.queue import Key
-from sluice_operator.observe.observer import StatusObserver
+from sluice_operator.observe.observer import PollError, StatusObserver
 from sluice_operator.observe.samples import Samples
 from sluice_operator.telemetry.metrics import Metrics
 from tests.unit.observe.world import make_pod, polls, until
@@ -131,5 +131,38 @@ async def test_an_object_with_two_pods_takes_both_along() -> None:
     crowd.observer.forget("owner")
     await until(lambda: polls() == [])
     assert crowd.counted("stale") == 0
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_pod_is_to_be_heard_until_it_was_asked_once(monkeypatch: Any) -> None:
+    """Ten seconds after a start many of 12,000 were not asked yet, and their streams Stale."""
+    crowd = Crowd()
+    asked: dict[str, asyncio.Event] = {}
+
+    async def ask(poll: Any, *_: Any) -> Any:
+        await asked.setdefault(poll.target.pod_uid, asyncio.Event()).wait()
+        raise PollError("silent")
+
+    monkeypatch.setattr(crowd.observer, "_ask", ask)
+    crowd.see(3)
+    running = asyncio.ensure_future(crowd.observer.run())
+    await until(lambda: len(asked) == 3)
+    late = make_pod("late")
+    crowd.observer.see(late)
+    await until(lambda: len(asked) == 4)
+
+    def waiting() -> list[bool]:
+        owners = ("owner-0", "owner-1", "owner-2", "owner")
+        return [crowd.observer.is_to_be_heard(owner) for owner in owners]
+
+    assert waiting() == [True, True, True, False], "who came later was not waited for"
+    asked["pod-0"].set()
+    await until(lambda: waiting() == [False, True, True, False])
+    crowd.observer.lose("pod-1")
+    assert waiting() == [False, False, True, False]
+    assert not crowd.observer.first_round_is_over
+    asked["pod-2"].set()
+    await until(lambda: crowd.observer.first_round_is_over)
     running.cancel()
     await asyncio.wait([running])

@@ -269,7 +269,8 @@ class ObservedLiveStream:
     fresh_hub_token: str = field(repr=False)
     """The same for readers of the hub."""
     operator_uptime_seconds: float = 3600.0
-    """Since the operator began to poll media pods."""
+    """Since the operator began to poll media pods; 0 while it has not asked each of them once whose
+    word the decision depends on."""
     children: Mapping[ChildKey, Raw] = field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
     ingest_secret: IngestSecret | None = None

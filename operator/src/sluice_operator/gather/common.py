@@ -7,7 +7,7 @@ import binascii
 import secrets
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import SecretStr
 
@@ -128,6 +128,15 @@ def secret_value(secret: Manifest | None, key: str) -> str | None:
         return None
 
 
+class FirstRound(Protocol):
+    """How far the polling has come; see `StatusObserver`."""
+
+    @property
+    def first_round_is_over(self) -> bool: ...
+
+    def is_to_be_heard(self, owner_uid: str) -> bool: ...
+
+
 @dataclass(slots=True)
 class Context:
     """What all gatherers work with."""
@@ -141,9 +150,16 @@ class Context:
     """Monotonic seconds at which the polling of pods began."""
     targets: TargetBook = field(default_factory=TargetBook)
     """Where pushers push to."""
+    rounds: FirstRound | None = None
+    """Which pods were not asked yet since the polling began; None: all were."""
 
-    @property
-    def uptime_seconds(self) -> float:
+    def uptime_seconds(self, owner: Manifest, *, with_others: bool = False) -> float:
+        """How long an object's pods could have been heard by now; 0 while one of them, or
+        (``with_others``) any pod at all, waits to be asked for the first time."""
+        if self.rounds is not None:
+            waits = not self.rounds.first_round_is_over
+            if waits and (with_others or self.rounds.is_to_be_heard(uid_of(owner))):
+                return 0.0
         return self.clock.monotonic() - self.started_at
 
     async def children(

@@ -60,7 +60,7 @@ class LiveStreamController:
             fresh_token=fresh_token(),
             fresh_backup_token=fresh_token(),
             fresh_hub_token=fresh_token(),
-            operator_uptime_seconds=context.uptime_seconds,
+            operator_uptime_seconds=context.uptime_seconds(obj),
             children=children,
             conflicts=conflicts,
             ingest_secret=ingest_secret,

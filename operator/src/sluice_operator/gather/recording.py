@@ -47,7 +47,7 @@ class RecordingController:
         return ObservedRecording(
             raw=obj,
             settings=context.settings,
-            operator_uptime_seconds=context.uptime_seconds,
+            operator_uptime_seconds=context.uptime_seconds(obj),
             children=children,
             conflicts=conflicts,
             stream=stream,

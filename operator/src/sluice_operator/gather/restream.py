@@ -67,7 +67,8 @@ class RestreamController:
         return ObservedRestream(
             raw=obj,
             settings=context.settings,
-            operator_uptime_seconds=context.uptime_seconds,
+            # Who has a target depends on what all the others say.
+            operator_uptime_seconds=context.uptime_seconds(obj, with_others=True),
             children=children,
             conflicts=conflicts,
             stream=stream,

@@ -155,6 +155,8 @@ class StatusObserver:
         self._by_owner: dict[str, dict[str, None]] = {}
         """uid of the object -> uids of the pods that are asked for it."""
         self._fresh_count = 0
+        self._first_round: set[str] = set()
+        """uids of the pods that were there when the polling began and were not asked yet."""
         self._token_reads = asyncio.Semaphore(_TOKENS_AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -162,12 +164,23 @@ class StatusObserver:
         """Owns the polls; runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            self._first_round = set(self._polls)
             for poll in self._polls.values():
                 self._start(poll)
             try:
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
+
+    def is_to_be_heard(self, owner_uid: str) -> bool:
+        """Whether a pod of the object waits to be asked for the first time since the polling
+        began: with thousands of pods that takes its time."""
+        return not self._first_round.isdisjoint(self._by_owner.get(owner_uid, ()))
+
+    @property
+    def first_round_is_over(self) -> bool:
+        """Every pod that was there when the polling began has been asked once."""
+        return not self._first_round
 
     def see(self, pod: Manifest) -> None:
         """Takes note of a pod as it is now: begins, goes on, or ends to ask it."""
@@ -192,6 +205,7 @@ class StatusObserver:
         poll = self._polls.pop(pod_uid, None)
         if poll is None:
             return
+        self._first_round.discard(pod_uid)
         pods = self._by_owner[poll.target.owner_uid]
         del pods[pod_uid]
         if not pods:
@@ -229,6 +243,7 @@ class StatusObserver:
                 # Nobody else would tell: such a pod is stale for as long as it runs.
                 log = _log.warning if error.result == "too_large" and not failures else _log.debug
                 log("poll_failed", pod=poll.target.address.name, result=error.result)
+                self._first_round.discard(poll.target.pod_uid)
                 failures, refused = failures + 1, error.result == "http_401"
                 starting = version < 0 and self._clock.monotonic() < starting_until
                 await self._pause(poll, failures, starting=starting)
@@ -245,6 +260,7 @@ class StatusObserver:
 
     def _take(self, poll: _Poll, status: PodStatus, *, tell: bool) -> None:
         target = poll.target
+        self._first_round.discard(target.pod_uid)
         self._alive(poll)
         former = self._samples.answered(target.owner_uid, target.pod_uid, target.created, status)
         if tell:
