@@ -109,8 +109,14 @@ class _Operator:
 
     async def serve(self) -> None:
         self._listen_to_signals()
-        async with KubeClient.connect(self.metrics.count_request) as api, self._http(api) as http:
-            parts = self._assemble(api, http)
+        count = self.metrics.count_request
+        async with (
+            KubeClient.connect(count) as api,
+            # Whatever waits for the others, the Lease is renewed in time.
+            KubeClient.connect(count, connections=1) as lease_api,
+            self._http(api) as http,
+        ):
+            parts = self._assemble(api, lease_api, http)
             if await self._prepare(api, parts.cache):
                 await self._work(parts)
 
@@ -173,7 +179,7 @@ class _Operator:
             tasks.create_task(parts.loop.run(), name="loop")
             parts.wakeups.look_at_all()
 
-    def _assemble(self, api: KubeClient, http: PodHttp) -> _Parts:
+    def _assemble(self, api: KubeClient, lease_api: KubeClient, http: PodHttp) -> _Parts:
         settings, clock, metrics = self._settings, self._clock, self.metrics
         cache = Cache(slim_object, INDICES)
         queue = WorkQueue(clock)
@@ -193,6 +199,7 @@ class _Operator:
             on_answer=lambda owner, former, status: wakeups.on_answer(owner, former, status),
             on_liveness=queue.add,
         )
+        context.rounds = observer
         wakeups = Wakeups(cache, queue, observer, context.targets)
         stores = StoreClient(context, http)
         events = EventRecorder(api, clock, metrics, instance=settings.identity)
@@ -220,7 +227,7 @@ class _Operator:
             look_at_all=wakeups.look_at_all,
         )
         leader = Leader(
-            api,
+            lease_api,
             clock,
             namespace=settings.namespace,
             name=settings.lease_name,

@@ -74,6 +74,51 @@ async def test_a_change_lifts_a_waiting_tick_ahead() -> None:
     assert [await take(queue) for _ in range(3)] == [B, A, None]
 
 
+async def test_deadlines_are_kept_however_much_is_changed() -> None:
+    """A change for each key that was handed out: what was due never had its turn."""
+    queue, clock = make_queue()
+    for number in range(100):
+        queue.add(Key("LiveStream", "ns", f"busy-{number}"))
+    queue.add_after(A, 5)
+    queue.retry(B)
+    queue.add(C, Lane.TICK)
+    await clock.advance(6)
+    taken = []
+    for _ in range(200):
+        key = await take(queue)
+        assert key is not None
+        taken.append(key)
+        queue.done(key)
+        if key not in (A, B, C):
+            queue.add(key)
+    assert max(taken.index(A), taken.index(B)) < 8
+    assert taken.index(C) < 16
+    assert sum(key not in (A, B, C) for key in taken) == 197
+
+
+async def test_a_deadline_keeps_its_turn_when_the_object_is_changed_as_well() -> None:
+    queue, clock = make_queue()
+    queue.add_after(A, 1)
+    await clock.advance(1)
+    for number in range(100):
+        queue.add(Key("LiveStream", "ns", f"busy-{number}"))
+    queue.add(A)
+    assert A in [await take(queue) for _ in range(3)]
+    assert len(queue) == 98
+    rest = [await take(queue) for _ in range(99)]
+    assert A not in rest, "handed out once"
+
+
+async def test_a_wait_that_a_change_shares_is_a_changes() -> None:
+    """The key failed a moment ago, and somebody changes its object: it is no mere retry."""
+    queue, clock = make_queue()
+    queue.retry(A)
+    queue.add(A)
+    queue.add(B, Lane.DUE)
+    await clock.advance(2)
+    assert await take(queue) == A
+
+
 async def test_a_delayed_key_comes_when_it_is_due() -> None:
     queue, clock = make_queue()
     queue.add_after(A, 10)

@@ -368,3 +368,65 @@ def test_the_fake_api_makes_no_version_of_nothing() -> None:
     version = obj["metadata"]["resourceVersion"]
     api.put({**make_livestream(), "metadata": dict(obj["metadata"])})
     assert api.objects["LiveStream", "ns", "show"]["metadata"]["resourceVersion"] == version
+
+
+def make_wanted(name: str) -> Child:
+    manifest = {
+        "apiVersion": "sluice.video/v1alpha1",
+        "kind": "Recording",
+        "metadata": {"name": name},
+    }
+    return Child(manifest, create_only=True, owned=False, optional=True)
+
+
+@pytest.mark.parametrize(
+    "error", [ForbiddenError("quota"), UnavailableError("the webhook is away")]
+)
+async def test_a_child_that_may_be_missing_keeps_nothing_from_being_done(error: ApiError) -> None:
+    """A Recording that autoRecord may not make: a stream on air was Stalled, and not annotated."""
+    engine = make_engine()
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
+    uid = engine.api.put(pod)["metadata"]["uid"]
+    engine.watch()
+    engine.api.fail = lambda verb, kind, name: error if name == "one" else None
+    controller = FakeController(
+        decided(
+            make_wanted("one"),
+            make_wanted("two"),
+            Child(make_secret()),
+            pod_config_hashes=(PodConfigHash("p", uid, "hash"),),
+            requeue_after_seconds=100.0,
+        )
+    )
+    if isinstance(error, ForbiddenError):
+        result = await engine.reconciler.run(controller, KEY)
+        assert (result.outcome, result.requeue_after_seconds) == (Outcome.WAITING, 30.0)
+    else:
+        with pytest.raises(UnavailableError):
+            await engine.reconciler.run(controller, KEY)
+    assert stored(engine, "Pod", "p")["metadata"]["annotations"] == {"sluice.video/config": "hash"}
+    assert stored(engine, "Recording", "two")
+    assert [c for c in conditions(engine).values() if c["type"] == "Stalled"] == []
+    event = engine.events._pending.get_nowait()
+    assert (event.type, event.reason) == ("Warning", "RecordingNotMade")
+    assert str(error) in event.message
+    engine.api.fail = lambda verb, kind, name: None
+    await engine.clock.advance(2)
+    await engine.reconciler.run(controller, KEY)
+    assert stored(engine, "Recording", "one")
+
+
+async def test_a_name_that_is_taken_meanwhile_has_everything_gathered_again() -> None:
+    engine = make_engine()
+    controller = FakeController(decided(make_wanted("one")))
+    made = False
+
+    def somebody_makes_it(verb: str, kind: str, name: str) -> None:
+        nonlocal made
+        if verb == "create" and kind == "Recording" and not made:
+            made = True
+            engine.api.put(make_wanted("one").manifest)
+
+    engine.api.before = somebody_makes_it
+    await engine.reconciler.run(controller, KEY)
+    assert controller.gathered == 2

@@ -217,9 +217,16 @@ class Recorded:
         self.world.http.answers["GET", self.path] = (200, result.to_json().encode())
         self.world.http.answers["PUT", self.path] = (200, b"{}")
 
-    def recorder_says(self, phase: RecorderPhase) -> None:
-        file = RecordedFile(index=0, name="f", state="Recording", started_at=NOW)
-        status = RecorderStatus(pod_uid="r", version=1, observed_at=NOW, phase=phase, files=[file])
+    def recorder_says(self, phase: RecorderPhase, index: int = 1, older_files: int = 0) -> None:
+        file = RecordedFile(index=index, name="f", state="Recording", started_at=NOW)
+        status = RecorderStatus(
+            pod_uid="r",
+            version=1,
+            observed_at=NOW,
+            phase=phase,
+            files=[file],
+            older_files=older_files,
+        )
         self.world.samples.answered(self.uid, "r", "2026", status)
 
     def ended(self, *, state: str = "Ready", file: Any = None, **spec: Any) -> dict[str, Any]:
@@ -249,7 +256,8 @@ async def test_the_store_is_asked_once_the_recorder_has_closed_a_file(
     observed = await recorded.controller.gather(recorded.recording)
     assert observed.stored is not None
     assert observed.stored.state == "Finalizing"
-    assert recorded.world.http.asked == [("GET", "10.1.2.3", recorded.path, 9200, "store-token")]
+    path = f"{recorded.path}?limit=50"
+    assert recorded.world.http.asked == [("GET", "10.1.2.3", path, 9200, "store-token")]
 
 
 async def test_the_store_is_left_alone_while_the_recorder_writes_and_after_the_end() -> None:
@@ -368,20 +376,32 @@ async def test_a_recording_knows_what_hub_and_store_say() -> None:
     assert observed.store_sample.status.version == 3
 
 
-@pytest.mark.parametrize(("auto_record", "want"), [(True, {"rec", "other"}), (False, set())])
+@pytest.mark.parametrize(
+    ("auto_record", "want"),
+    [(True, {"show-20260301-120000", "show-20260301-120000-2"}), (False, set())],
+)
 async def test_names_are_looked_for_where_a_recording_may_have_to_be_made(
     auto_record: bool, want: set[str]
 ) -> None:
+    """Of the namespace's Recordings, whichever stream they are of: only names that it could get."""
     world = World()
     stream = world.put(make("LiveStream", "show", source={"push": {}}, autoRecord=auto_record))
     world.put(make_recording())
-    world.put(make_recording("other", stream="another"))
+    world.put(make_recording("show-20260301-120000", stream="another"))
+    world.put(make_recording("show-20260301-120000-2"))
     controller = LiveStreamController(world.context, None, None)
     assert (await controller.gather(stream)).recording_names == frozenset()
-    held = [RecordableSession(started_at=NOW, on=True)]
+    sessions = [NOW, NOW.replace(microsecond=5)]
+    held = [RecordableSession(started_at=moment, on=False) for moment in sessions]
     hub = IngestStatus(pod_uid="h", version=1, observed_at=NOW, recordable=held)
     world.samples.answered(stream["metadata"]["uid"], "h", "2026", hub)
-    assert (await controller.gather(stream)).recording_names == want
+    observed = await controller.gather(stream)
+    assert observed.recording_names == want
+    made = [
+        c for c in controller.decide(observed, NOW).children if c.manifest["kind"] == "Recording"
+    ]
+    names = [c.manifest["metadata"]["name"] for c in made]
+    assert names == ([f"show-20260301-120000-{n}" for n in (3, 4)] if auto_record else [])
 
 
 async def test_a_media_store_in_a_bucket_has_no_claim() -> None:
@@ -435,3 +455,48 @@ def test_no_pods_spec_is_kept() -> None:
     cached = world.cache.by_uid(pod["metadata"]["uid"])
     assert cached is not None
     assert "spec" not in cached
+
+
+class Rounds:
+    """A polling that has asked everybody but these."""
+
+    def __init__(self, *waiting: str) -> None:
+        self.waiting = set(waiting)
+
+    @property
+    def first_round_is_over(self) -> bool:
+        return not self.waiting
+
+    def is_to_be_heard(self, owner_uid: str) -> bool:
+        return owner_uid in self.waiting
+
+
+async def test_what_is_stored_is_believed_until_the_pod_was_asked() -> None:
+    """A minute after the operator's start the pod has not had its turn: Live stays as it was."""
+    world = World()
+    live = {"type": "Live", "status": "True", "reason": "OnAir", "message": "On air."}
+    stored = {"live": True, "conditions": [live]}
+    stream = world.change(world.put(make_livestream()), status=stored)
+    world.put(make_pod(stream))
+    rounds = world.context.rounds = Rounds(stream["metadata"]["uid"])
+    controller = LiveStreamController(world.context, None, None)
+    await world.clock.advance(60)
+
+    async def word() -> str:
+        decision = controller.decide(await controller.gather(stream), world.clock.now())
+        return next(c.reason for c in decision.conditions if c.type == "Live")
+
+    assert await word() == "OnAir"
+    rounds.waiting.clear()
+    assert await word() == "Stale"
+
+
+async def test_a_target_is_given_away_only_when_all_pushers_were_asked() -> None:
+    world = World()
+    restream = world.put(make_restream())
+    rounds = world.context.rounds = Rounds("somebody-else")
+    controller = RestreamController(world.context)
+    await world.clock.advance(60)
+    assert (await controller.gather(restream)).operator_uptime_seconds == 0
+    rounds.waiting.clear()
+    assert (await controller.gather(restream)).operator_uptime_seconds == 60

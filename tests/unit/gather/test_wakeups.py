@@ -118,6 +118,50 @@ async def test_a_store_wakes_its_recordings_also_those_that_name_none() -> None:
     }
 
 
+def make_ended(name: str, **status: Any) -> dict[str, Any]:
+    """A Recording that is over, its store told of its end."""
+    recording = make_recording(name)
+    files = [{"index": 1, "state": "Ready"}]
+    recording["status"] = {"phase": "Completed", "storeGeneration": 1, "files": files, **status}
+    return recording
+
+
+async def test_a_store_that_comes_and_goes_wakes_no_history() -> None:
+    """Each was looked at, with three requests to the API server, before what somebody changed."""
+    world = World()
+    store = world.put(make("MediaStore", "default"))
+    world.put(make_livestream())
+    for number in range(50):
+        world.put(make_ended(f"old-{number}"))
+    world.put(make_recording())
+    deleted = make_ended("deleted")
+    deleted["metadata"] |= {"deletionTimestamp": "2026-03-01T12:00:00Z", "finalizers": ["x"]}
+    world.put(deleted)
+    world.put(make_ended("untold", storeGeneration=0))
+    await world.woken()
+    gone = [{"type": "Ready", "status": "Unknown", "reason": "NotAnswering"}]
+    world.change(store, status={"conditions": gone})
+    concerned = {Key("Recording", "ns", name) for name in ("rec", "deleted", "untold")}
+    assert await world.woken() == concerned
+    world.cache.remove(store["metadata"]["uid"])
+    assert await world.woken() == {STORE, *concerned}
+
+
+async def test_a_stream_that_goes_on_air_wakes_no_history() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    world.put(make_ended("old"))
+    held = make_ended("held")
+    held["metadata"]["finalizers"] = ["sluice.video/recording"]
+    world.put(held)
+    world.put(make_recording())
+    world.put(make_restream())
+    await world.woken()
+    live = [{"type": "Live", "status": "True", "reason": "OnAir"}]
+    world.change(stream, status={"conditions": live})
+    assert await world.woken() == {REC, OUT, Key("Recording", "ns", "held")}
+
+
 async def test_what_a_store_has_done_wakes_just_that_recording() -> None:
     world = World()
     store = world.put(make("MediaStore", "default"))

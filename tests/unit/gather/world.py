@@ -106,11 +106,12 @@ class FakeHttp:
     ) -> AsyncIterator[Any]:
         shown = token.get_secret_value() if token else None
         self.asked.append((method, pod.ip, path, port, shown))
-        status, raw = self.answers.get((method, path), (404, b""))
+        status, raw = self.answers.get((method, path.partition("?")[0]), (404, b""))
 
         class Content:
-            async def read(self, limit: int) -> bytes:
-                return raw
+            async def iter_any(self) -> AsyncIterator[bytes]:
+                for start in range(0, len(raw), 20):
+                    yield raw[start : start + 20]
 
         class Response:
             content = Content()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -27,7 +28,7 @@ from sluice_operator.kube.errors import (
     UnavailableError,
 )
 from sluice_operator.kube.login import LoginError, load_configuration
-from sluice_operator.kube.resources import JOBS, LIVE_STREAMS, PODS, SECRETS
+from sluice_operator.kube.resources import JOBS, LEASES, LIVE_STREAMS, PODS, SECRETS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -63,7 +64,7 @@ async def serving(server: Server, token: str = "t1") -> AsyncIterator[KubeClient
     try:
         yield client
     finally:
-        await client._rest.close()
+        await client.close()
         await runner.cleanup()
 
 
@@ -186,14 +187,12 @@ async def test_a_server_that_cannot_be_reached_is_unavailable() -> None:
     client = KubeClient(Configuration(host="http://127.0.0.1:9"))
     with pytest.raises(UnavailableError, match="cannot be reached"):
         await client.get(SECRETS, "ns", "a")
-    await client._rest.close()
+    await client.close()
 
 
 async def test_a_server_that_does_not_answer_is_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import asyncio
-
     monkeypatch.setattr(kube_client, "_TIMEOUT", aiohttp.ClientTimeout(total=0.1))
 
     async def answer(request: web.Request) -> web.Response:
@@ -253,6 +252,46 @@ async def test_the_pod_proxy_streams() -> None:
     ):
         assert (await response.read()).strip() == b"{}"
     assert server.requests[0][2]["a"] == "b"
+
+
+async def test_streams_take_no_connection_of_requests_and_have_no_limit() -> None:
+    """Each poll through the pod proxy holds a connection: the hundred and first waited for ever."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path != "/poll":
+            return web.json_response({})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b" ")
+        await asyncio.sleep(600)
+        return response
+
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=20)
+    async with serving(Server(answer)) as client, AsyncExitStack() as stack:
+        async with asyncio.timeout(60):
+            for _ in range(150):
+                stream = client.stream("GET", "/poll", headers={}, timeout=timeout)
+                await stack.enter_async_context(stream)
+            assert await client.get(SECRETS, "ns", "a") == {}
+
+
+async def test_a_client_waits_only_for_its_own_connections() -> None:
+    """The Lease has a client of its own: reading tokens of 12,000 pods took its connections."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "/secrets/" in request.path:
+            await asyncio.sleep(600)
+        return web.json_response({})
+
+    async with serving(Server(answer)) as client:
+        reads = [asyncio.ensure_future(client.get(SECRETS, "ns", str(n))) for n in range(200)]
+        lease = KubeClient(Configuration(host=client._configuration.host), connections=1)
+        async with asyncio.timeout(60):
+            assert await lease.get(LEASES, "ns", "sluice") == {}
+        await lease.close()
+        for read in reads:
+            read.cancel()
+        await asyncio.wait(reads)
 
 
 async def test_no_credentials_is_said_in_words(

@@ -75,6 +75,36 @@ async def test_a_recording_nobody_knows(client: aiohttp.ClientSession) -> None:
     assert (result.state, result.files) == ("Unknown", [])
 
 
+async def test_files_come_in_pages_for_whoever_asks_so(
+    client: aiohttp.ClientSession, target: Target
+) -> None:
+    entries = [file_entry(chunk(1, {0: span(0, 9)}), index=number) for number in range(1, 8)]
+    await leave(target, *entries)
+
+    async def ask(query: str) -> StoredResult:
+        async with client.get(f"/v1/recordings/{UID}{query}") as answer:
+            return StoredResult.model_validate_json(await answer.read())
+
+    pages = [
+        await ask(query) for query in ("", "?limit=3", "?limit=3&before=5", "?limit=3&before=2")
+    ]
+    assert [([f.index for f in p.files], p.older_files) for p in pages] == [
+        ([1, 2, 3, 4, 5, 6, 7], 0),
+        ([5, 6, 7], 4),
+        ([2, 3, 4], 1),
+        ([1], 0),
+    ]
+    for query in (
+        "?limit=0",
+        "?limit=-1",
+        "?limit=x",
+        "?limit=3&before=%c2%b2",
+        f"?limit={'9' * 30}",
+    ):
+        async with client.get(f"/v1/recordings/{UID}{query}") as answer:
+            assert answer.status == 400
+
+
 async def test_a_put_is_remembered_and_repeatable(
     client: aiohttp.ClientSession, target: Target, told: list[str]
 ) -> None:

@@ -10,7 +10,8 @@ never brings it back, also when the operator was restarted in between.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+import itertools
+from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,6 +35,7 @@ __all__ = [
     "is_remembered",
     "new_sessions",
     "pins_of",
+    "possible_names",
     "recorded_until",
     "session_of",
     "wanted_recordings",
@@ -105,27 +107,26 @@ def wanted_recordings(
     """A Recording per session. Made when missing and never touched again; it outlives the stream,
     so that it has no owner.
 
-    ``taken``: names of Recordings that are there; none of them is of these sessions."""
+    ``taken``: those of their `possible_names` that other Recordings have."""
     template = spec.recording_template or RecordingTemplate()
     names = set(taken)
     found = []
     for session in sessions:
-        name = _name(owner.name, session, names)
+        name = next(n for n in possible_names(owner.name, session) if n not in names)
         names.add(name)
         manifest = _manifest(owner, name, session, template)
-        found.append(Child(manifest, create_only=True, owned=False))
+        found.append(Child(manifest, create_only=True, owned=False, optional=True))
     return tuple(found)
 
 
-def _name(stream: str, session: datetime, taken: Set[str]) -> str:
-    """``<stream>-<yyyymmdd-hhmmss>``; two sessions of one second are told apart by a number."""
-    moment, number = f"{session:%Y%m%d-%H%M%S}", 1
-    while True:
+def possible_names(stream: str, session: datetime) -> Iterator[str]:
+    """Names for a session's Recording, the best one first, without an end.
+
+    ``<stream>-<yyyymmdd-hhmmss>``; two sessions of one second are told apart by a number."""
+    moment = f"{session:%Y%m%d-%H%M%S}"
+    for number in itertools.count(1):
         end = f"-{moment}" if number == 1 else f"-{moment}-{number}"
-        name = stream[: min(_STREAM_LENGTH, _NAME_LENGTH - len(end))].rstrip("-") + end
-        if name not in taken:
-            return name
-        number += 1
+        yield stream[: min(_STREAM_LENGTH, _NAME_LENGTH - len(end))].rstrip("-") + end
 
 
 def _manifest(

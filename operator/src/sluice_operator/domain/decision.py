@@ -40,6 +40,9 @@ class Child:
     """Made once and never applied again (Jobs)."""
     owned: bool = True
     """False: no owner reference, so that it outlives its maker (a MediaStore's claim)."""
+    optional: bool = False
+    """Made after everything else, and a refusal keeps nothing else from being done: it is posted as
+    an event and tried again."""
     over_version: str = ""
     """The resource version that the manifest was made from, when it repeats values that a user may
     change (a token): it is written over that version only, else everything is gathered again."""

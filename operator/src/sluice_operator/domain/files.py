@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sluice_media.contract import RecordedFile
+from sluice_media.contract import MAX_LISTED_GAPS, RecordedFile
 from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.times import utc_text
 
 __all__ = [
+    "MAX_FILES",
     "OPEN_STATES",
     "file_count",
     "file_entry",
@@ -20,8 +21,8 @@ __all__ = [
 
 OPEN_STATES = frozenset({"Recording", "Interrupted"})
 """States of a file that is being written."""
-_MAX_FILES = 200
-_MAX_GAPS = 100
+MAX_FILES = 200
+"""The newest files of a Recording, which its status lists."""
 _OF_RECORDER = ("title", "gaps", "endReason")
 _FINISHED = frozenset({"Ready", "Expired", "Failed", "Discarded"})
 
@@ -43,7 +44,7 @@ def file_entry(file: RecordedFile) -> dict[str, Any]:
         "expiresAt": utc_text(file.expires_at) if file.expires_at else None,
         "gaps": [
             {"atSeconds": round(gap.at_seconds, 3), "wallSeconds": round(gap.wall_seconds, 3)}
-            for gap in file.gaps[:_MAX_GAPS]
+            for gap in file.gaps[:MAX_LISTED_GAPS]
         ]
         or None,
         "endReason": file.end_reason,
@@ -60,7 +61,7 @@ def merged_files(
     for source in (recorder, store):
         for file in source:
             _take(by_index, file_entry(file))
-    return [by_index[index] for index in sorted(by_index)][-_MAX_FILES:]
+    return [by_index[index] for index in sorted(by_index)][-MAX_FILES:]
 
 
 def _take(by_index: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
@@ -84,7 +85,7 @@ def total_seconds(files: Iterable[Mapping[str, Any]]) -> float:
 
 def file_count(files: Sequence[Mapping[str, Any]]) -> int:
     """How many files there are, also when the list holds only the last two hundred of them."""
-    return int(files[-1]["index"]) if len(files) == _MAX_FILES else len(files)
+    return int(files[-1]["index"]) if len(files) == MAX_FILES else len(files)
 
 
 def total_bytes(files: Iterable[Mapping[str, Any]]) -> int:

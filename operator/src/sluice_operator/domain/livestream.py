@@ -79,7 +79,6 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
             Child(config.manifest),
             Child(service(owner, "hub", HUB_PORT)),
             Child(deployment(owner, template, paused=rollout.paused)),
-            # Last: what keeps one from being made keeps nothing on air back.
             *wanted_recordings(
                 owner,
                 spec,

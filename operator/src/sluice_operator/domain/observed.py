@@ -18,7 +18,8 @@ What a decision means to the engine
     * ``create_only`` children are created when missing and never patched.
     * ``owned=False`` children get no owner reference and are exempt from the conflict check.
     * Related objects wake each other: a Recording or Restream wakes its LiveStream and the other
-      way round, a MediaStore wakes the Recordings that use it.
+      way round, a MediaStore wakes the Recordings that use it. Recordings that are over sleep on,
+      unless something is left to be done for them.
 """
 
 from __future__ import annotations
@@ -268,7 +269,8 @@ class ObservedLiveStream:
     fresh_hub_token: str = field(repr=False)
     """The same for readers of the hub."""
     operator_uptime_seconds: float = 3600.0
-    """Since the operator began to poll media pods."""
+    """Since the operator began to poll media pods; 0 while it has not asked each of them once whose
+    word the decision depends on."""
     children: Mapping[ChildKey, Raw] = field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
     ingest_secret: IngestSecret | None = None
@@ -283,7 +285,7 @@ class ObservedLiveStream:
     restreams: tuple[Raw, ...] = ()
     """Restreams of the namespace whose streamRef names this stream."""
     recording_names: frozenset[str] = frozenset()
-    """Names of all Recordings of the namespace, where one is about to be made."""
+    """Names of other Recordings, among those that a Recording about to be made could get."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -307,6 +309,8 @@ class ObservedRecording:
     sample: Sample[RecorderStatus] | None = None
     stored: StoredResult | None = None
     """The store's answer to ``GET /v1/recordings/<uid>``; None: not asked or no answer."""
+    ask_store_again_seconds: float | None = None
+    """When to look again, because the store did not answer or has not finished."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -21,7 +21,8 @@ __all__ = [
 STALE_SECONDS = 10.0
 """A pod that gave no sign of life for longer says nothing any more (LIFECYCLE, Words)."""
 START_GRACE_SECONDS = 10.0
-"""After its own start the operator believes what it once wrote for so long."""
+"""After its own start the operator believes what it once wrote for so long, and in any case until
+it has asked each pod once."""
 _NOT_QUITE_FRESH_SECONDS = 2.5
 """A pod in touch sends a heartbeat every 2 s; only beyond that a time to look again is needed."""
 

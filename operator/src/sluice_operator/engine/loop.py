@@ -10,7 +10,7 @@ import structlog
 
 from sluice_operator.engine.clock import Clock
 from sluice_operator.engine.controller import Controller
-from sluice_operator.engine.queue import Key, Lane, WorkQueue
+from sluice_operator.engine.queue import Key, WorkQueue
 from sluice_operator.engine.reconcile import Outcome, Reconciler
 from sluice_operator.kube.errors import ApiError
 from sluice_operator.telemetry.metrics import Metrics
@@ -96,7 +96,7 @@ class Loop:
             return
         self._queue.succeeded(key)
         if result.requeue_after_seconds is not None:
-            self._queue.add_after(key, result.requeue_after_seconds, Lane.TICK)
+            self._queue.add_after(key, result.requeue_after_seconds)
 
     def _failed(self, key: Key, error: Exception) -> None:
         kind = type(error).__name__

@@ -4,7 +4,9 @@ Rules
     *Dedup*: a key waits at most once. *Single flight*: a key is never handed out twice at a time;
     added while being worked on, it is handed out again afterwards (dirty). *Delay*: a key has at
     most one timer, the earliest wish wins. *Backoff*: per key, 0.1 s doubling to 60 s, with jitter.
-    *Two lanes*: what somebody changed goes ahead of what only ticks.
+    *Three lanes*: what somebody changed, what is due (a deadline, a retry), and what only ticks. A
+    lane goes ahead of those after it, but each has its share of the turns, so that a deadline is
+    kept however much is changed meanwhile.
 
 A change wakes a key out of its backoff, because it may be what the key was waiting for, but not
 sooner than a second after its last failure: our own half-done pass makes changes too.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -43,8 +46,23 @@ class Key:
 class Lane(IntEnum):
     CHANGE = 0
     """Somebody changed something."""
-    TICK = 1
-    """Time has passed."""
+    DUE = 1
+    """A time has come: a deadline, or the next try after a failure."""
+    TICK = 2
+    """Numbers have moved on, or everything is looked at."""
+
+
+_TURNS = (
+    Lane.CHANGE,
+    Lane.DUE,
+    Lane.CHANGE,
+    Lane.DUE,
+    Lane.CHANGE,
+    Lane.DUE,
+    Lane.CHANGE,
+    Lane.TICK,
+)
+"""Which lane is asked first at each turn; where it is empty, the others are in their order."""
 
 
 @dataclass(slots=True)
@@ -67,7 +85,10 @@ class WorkQueue:
         """``jitter`` returns a number in 0..1."""
         self._clock = clock
         self._jitter = jitter
-        self._ready: tuple[dict[Key, None], dict[Key, None]] = ({}, {})
+        self._ready: dict[Lane, OrderedDict[Key, None]] = {lane: OrderedDict() for lane in Lane}
+        """A key keeps its place in a lane when it comes into another one as well."""
+        self._waiting: set[Key] = set()
+        self._turn = 0
         self._working: set[Key] = set()
         self._dirty: dict[Key, Lane] = {}
         self._delayed: dict[Key, _Delayed] = {}
@@ -76,7 +97,7 @@ class WorkQueue:
 
     def __len__(self) -> int:
         """Keys that wait to be worked on now."""
-        return len(self._ready[0]) + len(self._ready[1]) + len(self._dirty)
+        return len(self._waiting) + len(self._dirty)
 
     def add(self, key: Key, lane: Lane = Lane.CHANGE) -> None:
         """Has the key looked at as soon as a worker is free."""
@@ -88,12 +109,14 @@ class WorkQueue:
                 return
         self._push(key, lane)
 
-    def add_after(self, key: Key, seconds: float, lane: Lane = Lane.TICK) -> None:
+    def add_after(self, key: Key, seconds: float, lane: Lane = Lane.DUE) -> None:
         """Has the key looked at after this time, or earlier if it was to be already."""
         due = self._clock.monotonic() + max(0.0, seconds)
         pending = self._delayed.get(key)
         if pending is not None:
+            lane = min(lane, pending.lane)
             if pending.due <= due:
+                pending.lane = lane
                 return
             pending.timer.cancel()
         timer = self._clock.call_later(max(0.0, seconds), lambda: self._on_timer(key))
@@ -122,16 +145,19 @@ class WorkQueue:
 
     async def get(self) -> Key:
         """The next key; call :meth:`done` with it afterwards."""
-        while True:
-            for lane in self._ready:
-                for key in lane:
-                    del lane[key]
-                    self._working.add(key)
-                    # Whatever was to happen later is happening now.
-                    self._drop_timer(key)
-                    return key
+        while not self._waiting:
             self._wake.clear()
             await self._wake.wait()
+        first = _TURNS[self._turn]
+        self._turn = (self._turn + 1) % len(_TURNS)
+        key = next(key for lane in (first, *Lane) for key in self._ready[lane])
+        for lane in Lane:
+            self._ready[lane].pop(key, None)
+        self._waiting.discard(key)
+        self._working.add(key)
+        # Whatever was to happen later is happening now.
+        self._drop_timer(key)
+        return key
 
     def done(self, key: Key) -> None:
         self._working.discard(key)
@@ -143,11 +169,8 @@ class WorkQueue:
         if key in self._working:
             self._dirty[key] = min(lane, self._dirty.get(key, lane))
             return
-        if lane is Lane.CHANGE:
-            self._ready[Lane.TICK].pop(key, None)
-        elif key in self._ready[Lane.CHANGE]:
-            return
         self._ready[lane].setdefault(key)
+        self._waiting.add(key)
         self._wake.set()
 
     def _on_timer(self, key: Key) -> None:

@@ -1,9 +1,9 @@
 """One pass over one object: gather -> decide -> act, and what comes out of it.
 
 The order of acting is: our finalizer (before there is anything to clean up), children, pod
-annotations, deletions, store calls, the finalizer's removal, and at the very end one status write,
-which is skipped when it would say what stands there already. Whatever does not match what was
-gathered (409) has everything gathered again.
+annotations, deletions, store calls, the finalizer's removal, optional children, and at the very end
+one status write, which is skipped when it would say what stands there already. Whatever does not
+match what was gathered (409) has everything gathered again.
 """
 
 from __future__ import annotations
@@ -128,17 +128,21 @@ class Reconciler:
         # An object is not released before everything is done that it was held for.
         if not decision.finalizer and refused is None and told:
             obj = await self._set_finalizer(controller, obj, present=False)
+        missing = await self._make_optional(obj, decision)
         if not _is_vanishing(obj):
             await self._write_status(obj, decision)
         for notice in decision.notices:
             self._events.record(obj, notice.type, notice.reason, notice.text)
         if refused is not None:
             return Result(Outcome.STALLED, _REFUSED_RETRY_SECONDS)
-        return _result(decision) if told else Result(Outcome.WAITING, _STORE_RETRY_SECONDS)
+        if missing is not None and not isinstance(missing, ForbiddenError | InvalidError):
+            raise missing
+        result = _result(decision) if told else Result(Outcome.WAITING, _STORE_RETRY_SECONDS)
+        return _no_later(result, _REFUSED_RETRY_SECONDS) if missing is not None else result
 
     async def _act(self, obj: Manifest, decision: Decision) -> None:
         namespace = obj["metadata"]["namespace"]
-        await self._children.make(obj, decision.children)
+        await self._children.make(obj, [c for c in decision.children if not c.optional])
         for wish in decision.pod_config_hashes:
             await self._annotate(namespace, wish.pod_name, wish.pod_uid, wish.value)
         for deletion in decision.deletions:
@@ -150,6 +154,25 @@ class Reconciler:
                 continue
             if deletion.reason:
                 self._events.record(obj, "Normal", deletion.reason, deletion.text)
+
+    async def _make_optional(self, obj: Manifest, decision: Decision) -> ApiError | None:
+        """Make each that can be made; returns the last error. Raises ConflictError, after which
+        everything is gathered again, and NamespaceTerminatingError."""
+        missing: ApiError | None = None
+        for child in decision.children:
+            if not child.optional:
+                continue
+            try:
+                await self._children.make(obj, [child])
+            except (ConflictError, NamespaceTerminatingError):
+                raise
+            except ApiError as error:
+                missing = error
+                what = f"{child.manifest['kind']} {child.manifest['metadata']['name']}"
+                _log.warning("child_not_made", child=what, error=str(error))
+                text = f"{what} could not be made and is tried again: {error}"
+                self._events.record(obj, "Warning", f"{child.manifest['kind']}NotMade", text)
+        return missing
 
     async def _tell_store(self, obj: Manifest, decision: Decision) -> bool:
         """Whether everything was told. A store may still be starting: that is no failure."""
@@ -245,6 +268,11 @@ def _is_vanishing(obj: Manifest) -> bool:
     """Being deleted, and nobody holds it: there is nothing left to write a status on."""
     meta = obj["metadata"]
     return "deletionTimestamp" in meta and not meta.get("finalizers")
+
+
+def _no_later(result: Result, seconds: float) -> Result:
+    after = result.requeue_after_seconds
+    return replace(result, requeue_after_seconds=seconds if after is None else min(after, seconds))
 
 
 def _result(decision: Decision) -> Result:

@@ -7,7 +7,7 @@ import binascii
 import secrets
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import SecretStr
 
@@ -25,6 +25,8 @@ from sluice_operator.kube.resources import SECRETS, resource_of
 from sluice_operator.observe.samples import Samples
 
 __all__ = [
+    "FINAL_PHASES",
+    "FOLLOWER_INDEX",
     "INDICES",
     "POD_INDEX",
     "STORE_INDEX",
@@ -38,8 +40,12 @@ __all__ = [
 
 STREAM_INDEX = "stream"
 """(namespace, LiveStream) -> Recordings and Restreams that refer to it."""
+FOLLOWER_INDEX = "follower"
+"""(namespace, LiveStream) -> those of them that what it does still matters to."""
 STORE_INDEX = "store"
-"""(namespace, MediaStore) -> Recordings that refer to it."""
+"""(namespace, MediaStore) -> Recordings that what it does still matters to."""
+FINAL_PHASES = frozenset({"Completed", "Failed", "Discarded"})
+"""Of a Recording that is over."""
 POD_INDEX = "pod-of"
 """uid of an object -> the pods that work for it."""
 DEFAULT_STORE = "default"
@@ -56,6 +62,21 @@ def _streams(obj: Manifest) -> list[tuple[str, str]]:
     return [(obj["metadata"]["namespace"], obj["spec"]["streamRef"]["name"])]
 
 
+def _is_over(recording: Manifest) -> bool:
+    """It has its end, and nobody deletes it: most Recordings of a cluster are like that."""
+    phase = (recording.get("status") or {}).get("phase")
+    return phase in FINAL_PHASES and "deletionTimestamp" not in recording["metadata"]
+
+
+def _followed(obj: Manifest) -> list[tuple[str, str]]:
+    if obj["kind"] == "Recording" and _is_over(obj):
+        # One of autoRecord is held until its stream remembers it.
+        held = bool(obj["metadata"].get("finalizers"))
+        if not held or obj["spec"].get("deletionPolicy") == "Delete":
+            return []
+    return _streams(obj)
+
+
 def store_name(recording: Manifest) -> str:
     reference = recording["spec"].get("storeRef") or {}
     return str(reference.get("name", DEFAULT_STORE))
@@ -63,6 +84,9 @@ def store_name(recording: Manifest) -> str:
 
 def _stores(obj: Manifest) -> list[tuple[str, str]]:
     if obj["kind"] != "Recording":
+        return []
+    told = (obj.get("status") or {}).get("storeGeneration")
+    if _is_over(obj) and told == obj["metadata"].get("generation"):
         return []
     return [(obj["metadata"]["namespace"], store_name(obj))]
 
@@ -76,6 +100,7 @@ def _pods(obj: Manifest) -> list[str]:
 
 INDICES: Mapping[str, Callable[[Manifest], Iterable[Hashable]]] = {
     STREAM_INDEX: _streams,
+    FOLLOWER_INDEX: _followed,
     STORE_INDEX: _stores,
     POD_INDEX: _pods,
 }
@@ -103,6 +128,15 @@ def secret_value(secret: Manifest | None, key: str) -> str | None:
         return None
 
 
+class FirstRound(Protocol):
+    """How far the polling has come; see `StatusObserver`."""
+
+    @property
+    def first_round_is_over(self) -> bool: ...
+
+    def is_to_be_heard(self, owner_uid: str) -> bool: ...
+
+
 @dataclass(slots=True)
 class Context:
     """What all gatherers work with."""
@@ -116,9 +150,16 @@ class Context:
     """Monotonic seconds at which the polling of pods began."""
     targets: TargetBook = field(default_factory=TargetBook)
     """Where pushers push to."""
+    rounds: FirstRound | None = None
+    """Which pods were not asked yet since the polling began; None: all were."""
 
-    @property
-    def uptime_seconds(self) -> float:
+    def uptime_seconds(self, owner: Manifest, *, with_others: bool = False) -> float:
+        """How long an object's pods could have been heard by now; 0 while one of them, or
+        (``with_others``) any pod at all, waits to be asked for the first time."""
+        if self.rounds is not None:
+            waits = not self.rounds.first_round_is_over
+            if waits and (with_others or self.rounds.is_to_be_heard(uid_of(owner))):
+                return 0.0
         return self.clock.monotonic() - self.started_at
 
     async def children(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sluice_media.contract import IngestStatus
+from sluice_operator.domain.auto_recording import possible_names
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.livestream import decide
 from sluice_operator.domain.manifests.secret import BACKUP_TOKEN_KEY, TOKEN_KEY
@@ -19,6 +21,7 @@ from sluice_operator.domain.observed import (
     ServicePort,
 )
 from sluice_operator.engine.cache import Manifest
+from sluice_operator.engine.queue import Key
 from sluice_operator.gather.common import STREAM_INDEX, Context, fresh_token, secret_value
 from sluice_operator.kube.resources import LIVE_STREAMS, SECRETS, SERVICES, Resource
 
@@ -57,7 +60,7 @@ class LiveStreamController:
             fresh_token=fresh_token(),
             fresh_backup_token=fresh_token(),
             fresh_hub_token=fresh_token(),
-            operator_uptime_seconds=context.uptime_seconds,
+            operator_uptime_seconds=context.uptime_seconds(obj),
             children=children,
             conflicts=conflicts,
             ingest_secret=ingest_secret,
@@ -74,18 +77,23 @@ class LiveStreamController:
         return decide(observed, now)
 
     def _recording_names(self, obj: Manifest) -> frozenset[str]:
-        """Looked for only when a Recording may have to be made: there may be thousands."""
-        if not obj["spec"].get("autoRecord"):
-            return frozenset()
+        """Names that are taken, of those that Recordings of the recordable sessions could get."""
         sample = self._context.sample(obj, IngestStatus)
-        if sample is None or not sample.status.recordable:
+        if not obj["spec"].get("autoRecord") or sample is None:
             return frozenset()
-        namespace = obj["metadata"]["namespace"]
-        return frozenset(
-            recording["metadata"]["name"]
-            for recording in self._context.cache.of_kind("Recording")
-            if recording["metadata"]["namespace"] == namespace
-        )
+        cache, meta = self._context.cache, obj["metadata"]
+        sessions = [session.started_at for session in sample.status.recordable]
+        in_second = Counter(moment.replace(microsecond=0) for moment in sessions)
+        taken = set()
+        for second, needed in in_second.items():
+            for name in possible_names(meta["name"], second):
+                if cache.find(Key("Recording", meta["namespace"], name)) is not None:
+                    taken.add(name)
+                    continue
+                needed -= 1
+                if not needed:
+                    break
+        return frozenset(taken)
 
     async def _ingest_secret(self, obj: Manifest) -> IngestSecret | None:
         meta = obj["metadata"]

@@ -32,7 +32,7 @@ class MediaStoreController:
             raw=obj,
             settings=context.settings,
             fresh_token=fresh_token(),
-            operator_uptime_seconds=context.uptime_seconds,
+            operator_uptime_seconds=context.uptime_seconds(obj),
             children=children,
             conflicts=conflicts,
             claim=claim,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,22 +11,22 @@ from sluice_media.contract import (
     IngestStatus,
     RecorderPhase,
     RecorderStatus,
-    StoredResult,
     StoreStatus,
 )
 from sluice_operator.domain.decision import Decision
+from sluice_operator.domain.files import MAX_FILES, OPEN_STATES
 from sluice_operator.domain.observed import ObservedRecording, Sample
 from sluice_operator.domain.recording import decide
 from sluice_operator.domain.recording_course import FINALIZE_FAILED
 from sluice_operator.domain.samples import fresh
+from sluice_operator.domain.times import soonest
 from sluice_operator.engine.cache import Manifest, uid_of
-from sluice_operator.gather.common import Context, store_name
-from sluice_operator.gather.store import StoreClient
+from sluice_operator.gather.common import FINAL_PHASES, Context, store_name
+from sluice_operator.gather.store import StoreAnswer, StoreClient
 from sluice_operator.kube.resources import RECORDINGS, Resource
 
 __all__ = ["RecordingController"]
 
-_FINAL_PHASES = frozenset({"Completed", "Failed", "Discarded"})
 _WRITING = frozenset({RecorderPhase.RECORDING, RecorderPhase.INTERRUPTED})
 
 
@@ -42,10 +43,11 @@ class RecordingController:
         stream = context.referred("LiveStream", obj, obj["spec"]["streamRef"]["name"])
         store = context.referred("MediaStore", obj, store_name(obj))
         sample = context.sample(obj, RecorderStatus)
+        answer = await self._stored(obj, store, sample)
         return ObservedRecording(
             raw=obj,
             settings=context.settings,
-            operator_uptime_seconds=context.uptime_seconds,
+            operator_uptime_seconds=context.uptime_seconds(obj),
             children=children,
             conflicts=conflicts,
             stream=stream,
@@ -55,30 +57,46 @@ class RecordingController:
             store_sample=context.sample(store, StoreStatus) if store is not None else None,
             pods=context.pods(obj),
             sample=sample,
-            stored=await self._stored(obj, store, sample),
+            stored=answer.result,
+            ask_store_again_seconds=answer.ask_again_seconds,
         )
 
     def decide(self, observed: ObservedRecording, now: datetime) -> Decision:
-        return decide(observed, now)
+        decision = decide(observed, now)
+        wait = soonest(decision.requeue_after_seconds, observed.ask_store_again_seconds)
+        return replace(decision, requeue_after_seconds=wait)
 
     async def _stored(
         self, obj: Manifest, store: Manifest | None, sample: Sample[RecorderStatus] | None
-    ) -> StoredResult | None:
+    ) -> StoreAnswer:
         """The store's word, once there may be something of it that the recorder does not know."""
         if store is None:
-            return None
+            return StoreAnswer()
         status = obj.get("status") or {}
         began = status.get("recordingStartedAt") or (sample is not None and sample.status.files)
         # Only who is heard writes: what a lost recorder said last may be long over.
         heard = fresh(sample)
-        writing = heard is not None and heard.phase in _WRITING
-        over = status.get("phase") in _FINAL_PHASES and not _may_change(obj)
+        writing = heard is not None and heard.phase in _WRITING and not _lacks_files(status, heard)
+        over = status.get("phase") in FINAL_PHASES and not _may_change(obj)
         done = sample is not None and sample.status.phase is RecorderPhase.DONE
         # Also of a recorder that was never heard: it may have written.
         deleting = "deletionTimestamp" in obj["metadata"]
         if not deleting and (over or writing or not (began or done)):
-            return None
+            return StoreAnswer()
         return await self._stores.result(store, uid_of(obj))
+
+
+def _lacks_files(status: Mapping[str, Any], recorder: RecorderStatus) -> bool:
+    """Whether the status lacks files that the recorder has no room to list any more."""
+    if not recorder.older_files or not recorder.files:
+        return False
+    first = recorder.files[0].index
+    known = [
+        file
+        for file in status.get("files") or ()
+        if file["index"] < first and file["state"] not in OPEN_STATES
+    ]
+    return len(known) < min(recorder.older_files, MAX_FILES - len(recorder.files))
 
 
 def _may_change(obj: Manifest) -> bool:

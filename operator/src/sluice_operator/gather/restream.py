@@ -16,7 +16,7 @@ from sluice_operator.domain.claims import (
     stored_claim,
 )
 from sluice_operator.domain.decision import Decision
-from sluice_operator.domain.names import KIND_LABEL, ROLE, UID_LABEL, child_name
+from sluice_operator.domain.names import ROLE, UID_LABEL, child_name
 from sluice_operator.domain.observed import ObservedRestream, Rival, Sample, pod_view
 from sluice_operator.domain.owner import Owner
 from sluice_operator.domain.restream import decide
@@ -25,6 +25,8 @@ from sluice_operator.domain.streams import is_there
 from sluice_operator.engine.cache import Manifest, uid_of
 from sluice_operator.engine.queue import Key
 from sluice_operator.gather.common import POD_INDEX, Context
+from sluice_operator.gather.holders import HolderBook
+from sluice_operator.gather.orphans import OrphanPods
 from sluice_operator.kube.resources import CONFIG_MAPS, RESTREAMS, Resource
 
 __all__ = ["RestreamController"]
@@ -41,7 +43,8 @@ class RestreamController:
         self._decided: dict[str, Manifest] = {}
         """By uid: the pusher's ConfigMap as it was decided, which is perhaps not written yet. Other
         workers decide about others meanwhile."""
-        self._decisions = 0
+        self._holders = HolderBook(context.cache)
+        self._orphans = OrphanPods(context.cache)
         context.cache.subscribe(self._on_change)
 
     async def gather(self, obj: Manifest) -> ObservedRestream:
@@ -51,17 +54,21 @@ class RestreamController:
         hub_token = await context.hub_token(stream)
         config_map = children.get(("ConfigMap", _config_name(obj)))
         while True:
-            # What others say or get while we ask concerns us; nothing comes between the last look
-            # and the decision.
-            before = (context.targets.revision, self._decisions)
+            # What others with this target say or get while we ask concerns us; nothing comes
+            # between the last look and the decision.
             sample = context.sample(obj, PusherStatus)
+            place = (obj["metadata"]["namespace"], _digest(sample))
+            before = context.targets.revision(place)
+            self._holders.note(obj, await self._config_maps(obj), hub_token, place[1])
             rivals = await self._rivals(obj, config_map, sample, hub_token)
-            if (context.targets.revision, self._decisions) == before:
+            told = context.sample(obj, PusherStatus)
+            if context.targets.revision(place) == before and _digest(told) == place[1]:
                 break
         return ObservedRestream(
             raw=obj,
             settings=context.settings,
-            operator_uptime_seconds=context.uptime_seconds,
+            # Who has a target depends on what all the others say.
+            operator_uptime_seconds=context.uptime_seconds(obj, with_others=True),
             children=children,
             conflicts=conflicts,
             stream=stream,
@@ -75,9 +82,20 @@ class RestreamController:
         decision = decide(observed, now)
         for child in decision.children:
             if child.manifest["kind"] == "ConfigMap":
-                self._decided[uid_of(observed.raw)] = child.manifest
-                self._decisions += 1
+                self._note(observed, child.manifest)
         return decision
+
+    def _note(self, observed: ObservedRestream, config_map: Manifest) -> None:
+        """Take in what was decided, before anybody else decides."""
+        obj, digest = observed.raw, _digest(observed.sample)
+        former = self._decided.get(uid_of(obj))
+        self._decided[uid_of(obj)] = config_map
+        stored = observed.children.get(("ConfigMap", _config_name(obj)))
+        said = [found for found in (config_map, former, stored) if found is not None]
+        held = self._holders.note(obj, said, observed.hub_token, digest)
+        if former != config_map:
+            for place in held | {(obj["metadata"]["namespace"], digest)}:
+                self._context.targets.touch(place)
 
     def _on_change(self, former: Manifest | None, present: Manifest | None) -> None:
         if present is None and former is not None:
@@ -101,41 +119,38 @@ class RestreamController:
         rivals = [await self._rival(uid, other) for uid, other in sorted(found.items())]
         told = sample.status if sample is not None else None
         if told is not None and is_undecided(config_map, told, hub_token):
-            rivals += await self._holders(obj, told.target_digest, found)
-            rivals += self._orphans(meta["namespace"])
+            rivals += await self._possible_holders(obj, told.target_digest, found)
+            rivals += self._left_pods(meta["namespace"])
         return tuple(rivals)
 
-    async def _holders(
+    async def _possible_holders(
         self, obj: Manifest, digest: str, known: Mapping[str, object]
     ) -> list[Rival]:
         """Who may be connected to this target by what its configuration says or said, although
         its pusher names another one, or has not been heard since this operator started."""
         context, namespace = self._context, obj["metadata"]["namespace"]
         found = []
-        for other in list(context.cache.of_kind("Restream")):
-            meta = other["metadata"]
-            if meta["namespace"] != namespace or uid_of(other) in (uid_of(obj), *known):
+        for uid in self._holders.holders((namespace, digest)):
+            other = context.cache.by_uid(uid)
+            if other is None or uid == uid_of(obj) or uid in known:
                 continue
             config_maps = await self._config_maps(other)
             stream = context.referred("LiveStream", other, other["spec"]["streamRef"]["name"])
             token = await context.hub_token(stream)
+            heard = context.sample(other, PusherStatus)
+            # It may have been decided about while we asked.
+            decided = [self._decided[uid]] if uid in self._decided else []
+            self._holders.note(other, [*decided, *config_maps], token, _digest(heard))
             if token is not None and any(holds(found, digest, token) for found in config_maps):
                 rival = await self._rival(uid_of(other), other)
-                named = context.sample(other, PusherStatus) is not None
-                found.append(replace(rival, wants=rival.wants and not named, busy=True))
+                found.append(replace(rival, wants=rival.wants and heard is None, busy=True))
         return found
 
-    def _orphans(self, namespace: str) -> list[Rival]:
-        """Pods whose Restream had gone when this operator started: they may be connected
-        anywhere."""
-        cache, targets = self._context.cache, self._context.targets
-        for pod in cache.of_kind("Pod"):
-            labels = pod["metadata"].get("labels") or {}
-            uid = labels.get(UID_LABEL, "")
-            is_pusher = labels.get(KIND_LABEL) == "Restream"
-            if pod["metadata"]["namespace"] != namespace or not is_pusher:
-                continue
-            if cache.by_uid(uid) is None and uid not in targets and may_run(pod_view(pod)):
+    def _left_pods(self, namespace: str) -> list[Rival]:
+        """Pods whose Restream had gone when this operator started."""
+        for pod in self._orphans.of(namespace):
+            uid = (pod["metadata"].get("labels") or {}).get(UID_LABEL, "")
+            if uid not in self._context.targets and may_run(pod_view(pod)):
                 return [_GONE]
         return []
 
@@ -171,6 +186,11 @@ class RestreamController:
         namespace = obj["metadata"]["namespace"]
         stored = await self._context.lookup.find(CONFIG_MAPS, namespace, _config_name(obj))
         return [found for found in (self._decided.get(uid_of(obj)), stored) if found is not None]
+
+
+def _digest(sample: Sample[PusherStatus] | None) -> str:
+    """What the pusher shows of its target; empty: nothing, or it was not heard."""
+    return sample.status.target_digest if sample is not None else ""
 
 
 def _config_name(restream: Manifest) -> str:

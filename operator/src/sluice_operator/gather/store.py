@@ -9,34 +9,61 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import structlog
 from pydantic import ValidationError
 
 from sluice_media.contract import STORE_PORT, StoredResult, StoreStatus
 from sluice_operator.domain.decision import StoreCall
+from sluice_operator.domain.files import MAX_FILES
 from sluice_operator.engine.cache import Manifest, key_of, uid_of
 from sluice_operator.engine.queue import Key
 from sluice_operator.gather.common import POD_INDEX, Context
-from sluice_operator.kube.errors import InvalidError, UnavailableError
-from sluice_operator.observe.http import PodHttp
+from sluice_operator.kube.errors import ApiError, InvalidError, UnavailableError
+from sluice_operator.observe.http import PodHttp, TooLargeError, whole_body
 from sluice_operator.observe.observer import Target, target_of
 
-__all__ = ["StoreClient"]
+__all__ = ["StoreAnswer", "StoreClient"]
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0, sock_connect=2.0)
-_MAX_BODY_BYTES = 1 << 20
+_FILES_PER_PAGE = 50
+_MAX_BODY_BYTES = 8 << 20
+"""A page has 250 KiB at most; a store of a former version sends all files at once."""
 _RESULT_MAX_AGE_SECONDS = 15.0
 _MAX_AGE_SECONDS = {"Deleting": 1.0}
 """Somebody waits for the end of it (kubectl delete)."""
+_FIRST_RETRY_SECONDS = 2.0
+_LAST_RETRY_SECONDS = 60.0
+_UNFINISHED_SECONDS = 60.0
+"""The store reports when a Recording changes. This is for a report that was lost with its pod."""
 _TOLD_AGAIN_SECONDS = 300.0
 _REMEMBERED = 10_000
 
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class StoreAnswer:
+    """What a store answered, and when to ask again although nothing has happened."""
+
+    result: StoredResult | None = None
+    """None: it was not asked, or did not answer."""
+    ask_again_seconds: float | None = None
+
 
 @dataclass(slots=True)
-class _Result:
+class _Asked:
+    """The last question about one Recording."""
+
     at: float
-    changed: int
-    """The store's own version of this Recording, when asked."""
-    result: StoredResult
+    place: tuple[str, int]
+    """The pod that was asked (empty: there was none) and its version of this Recording then."""
+    result: StoredResult | None
+    failures: int = 0
+    """In a row."""
+
+    @property
+    def retry_seconds(self) -> float:
+        return min(_FIRST_RETRY_SECONDS * 2.0 ** min(self.failures - 1, 30), _LAST_RETRY_SECONDS)
 
 
 class StoreClient:
@@ -46,7 +73,7 @@ class StoreClient:
         self._context = context
         self._http = http
         self._told: OrderedDict[tuple[str, str, str], tuple[float, str]] = OrderedDict()
-        self._results: OrderedDict[tuple[str, str], _Result] = OrderedDict()
+        self._asked: OrderedDict[str, _Asked] = OrderedDict()
 
     async def call(self, namespace: str, call: StoreCall) -> None:
         """``PUT`` or ``DELETE /v1/recordings/<uid>``. Raises UnavailableError or InvalidError."""
@@ -61,36 +88,69 @@ class StoreClient:
         told = self._told.get((target.pod_uid, uid, method))
         if told is not None and told[1] == body and now - told[0] < _TOLD_AGAIN_SECONDS:
             return
-        await self._request(method, target, uid, None if call.delete else call.body)
+        await self._request(method, target, uid, body=None if call.delete else call.body)
         # What was asked before is no answer to this.
-        self._results.pop((target.pod_uid, uid), None)
+        self._asked.pop(uid, None)
         self._told[target.pod_uid, uid, method] = (now, body)
         if len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
 
-    async def result(self, store: Manifest, recording_uid: str) -> StoredResult | None:
-        """``GET /v1/recordings/<uid>``; None when no store pod answers."""
+    async def result(self, store: Manifest, recording_uid: str) -> StoreAnswer:
+        """What became of a Recording: ``GET /v1/recordings/<uid>``, or what is remembered of it.
+
+        A question that failed is not repeated before its time, unless the store has another pod
+        or reports news of this Recording.
+        """
         target = self._pod(store)
-        if target is None:
-            return None
-        changed = self._changed(store, recording_uid)
-        known = self._results.get((target.pod_uid, recording_uid))
+        place = (target.pod_uid if target is not None else "", self._changed(store, recording_uid))
+        known = self._asked.get(recording_uid)
+        if known is None or known.place != place or self._is_old(known):
+            failures = known.failures if known is not None else 0
+            known = await self._ask(target, recording_uid, place, failures)
+            self._asked[recording_uid] = known
+            self._asked.move_to_end(recording_uid)
+            if len(self._asked) > _REMEMBERED:
+                self._asked.popitem(last=False)
+        return StoreAnswer(known.result, self._ask_again_seconds(known))
+
+    def _age(self, known: _Asked) -> float:
+        return self._context.clock.monotonic() - known.at
+
+    def _is_old(self, known: _Asked) -> bool:
+        if known.result is None:
+            return self._age(known) >= known.retry_seconds
+        return self._age(known) >= _MAX_AGE_SECONDS.get(known.result.state, _RESULT_MAX_AGE_SECONDS)
+
+    def _ask_again_seconds(self, known: _Asked) -> float | None:
+        if known.result is None:
+            return known.retry_seconds - self._age(known)
+        unfinished = known.result.state == "Finalizing"
+        return _UNFINISHED_SECONDS - self._age(known) if unfinished else None
+
+    async def _ask(
+        self, target: Target | None, uid: str, place: tuple[str, int], failures: int
+    ) -> _Asked:
+        result = None
+        if target is not None:
+            try:
+                result = await self._result(target, uid)
+            except (ApiError, TooLargeError, ValidationError) as error:
+                _log.info("store_not_asked", recording=uid, cause=str(error))
         now = self._context.clock.monotonic()
-        if (
-            known is not None
-            and known.changed == changed
-            and now - known.at < _MAX_AGE_SECONDS.get(known.result.state, _RESULT_MAX_AGE_SECONDS)
-        ):
-            return known.result
-        try:
-            answer = await self._request("GET", target, recording_uid)
-            result = StoredResult.model_validate_json(answer)
-        except (UnavailableError, InvalidError, ValidationError):
-            return None
-        self._results[target.pod_uid, recording_uid] = _Result(now, changed, result)
-        if len(self._results) > _REMEMBERED:
-            self._results.popitem(last=False)
-        return result
+        return _Asked(now, place, result, 0 if result is not None else failures + 1)
+
+    async def _result(self, target: Target, uid: str) -> StoredResult:
+        """The result with its newest files, page by page. Raises what `_request` raises."""
+        newest = page = await self._page(target, uid)
+        files = page.files
+        while page.older_files and page.files and len(files) < MAX_FILES:
+            page = await self._page(target, uid, f"&before={files[0].index}")
+            files = [*page.files, *files]
+        return newest.model_copy(update={"files": files})
+
+    async def _page(self, target: Target, uid: str, before: str = "") -> StoredResult:
+        query = f"?limit={_FILES_PER_PAGE}{before}"
+        return StoredResult.model_validate_json(await self._request("GET", target, uid, query))
 
     def _changed(self, store: Manifest, recording_uid: str) -> int:
         sample = self._context.sample(store, StoreStatus)
@@ -106,16 +166,24 @@ class StoreClient:
         return max(targets, key=lambda t: t.created, default=None)
 
     async def _request(
-        self, method: str, target: Target, uid: str, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        target: Target,
+        uid: str,
+        query: str = "",
+        *,
+        body: Mapping[str, Any] | None = None,
     ) -> bytes:
+        """The body of the answer to a GET. Raises ApiError or TooLargeError."""
         token = await self._context.status_token(target.owner)
-        path = f"/v1/recordings/{uid}"
+        path = f"/v1/recordings/{uid}{query}"
         try:
             async with self._http.open(
                 method, target.address, STORE_PORT, path, token, _TIMEOUT, body
             ) as response:
-                raw: bytes = await response.content.read(_MAX_BODY_BYTES)
                 status = response.status
+                wanted = method == "GET" and status < 300
+                raw = await whole_body(response, _MAX_BODY_BYTES) if wanted else b""
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise UnavailableError(f"store pod {target.address.name} broke off") from error
         if status in (404, 422):

@@ -7,19 +7,37 @@ kept in memory only; after a start of the operator they come with the pushers' f
 
 from __future__ import annotations
 
+import itertools
+from collections import OrderedDict
 from collections.abc import Set
 
-__all__ = ["TargetBook"]
+__all__ = ["Place", "TargetBook"]
+
+Place = tuple[str, str]
+"""(namespace, digest of a target)."""
+
+_REVISIONS = 10_000
 
 
 class TargetBook:
     """By uid of the Restream; an entry outlives the object until its last pod has gone."""
 
     def __init__(self) -> None:
-        self._place: dict[str, tuple[str, str]] = {}
-        self._uids: dict[tuple[str, str], set[str]] = {}
-        self.revision = 0
-        """Grows with each change."""
+        self._place: dict[str, Place] = {}
+        self._uids: dict[Place, set[str]] = {}
+        self._serial = itertools.count(1)
+        self._revisions: OrderedDict[Place, int] = OrderedDict()
+
+    def revision(self, place: Place) -> int:
+        """Changes with each change that concerns the target."""
+        return self._revisions.get(place, 0)
+
+    def touch(self, place: Place) -> None:
+        """Note that something about the target has changed."""
+        self._revisions[place] = next(self._serial)
+        self._revisions.move_to_end(place)
+        if len(self._revisions) > _REVISIONS:
+            self._revisions.popitem(last=False)
 
     def note(self, uid: str, namespace: str, digest: str) -> Set[str]:
         """A pusher says what its target is (empty: none that is usable). Returns whom that
@@ -27,11 +45,11 @@ class TargetBook:
         place = (namespace, digest)
         if self._place.get(uid) == place or (not digest and uid not in self._place):
             return frozenset()
-        self.revision += 1
         concerned = self.forget(uid)
         if digest:
             self._place[uid] = place
             self._uids.setdefault(place, set()).add(uid)
+            self.touch(place)
         return concerned | self.others(uid)
 
     def __contains__(self, uid: str) -> bool:
@@ -47,7 +65,7 @@ class TargetBook:
         place = self._place.pop(uid, None)
         if place is None:
             return frozenset()
-        self.revision += 1
+        self.touch(place)
         self._uids[place].discard(uid)
         if not self._uids[place]:
             del self._uids[place]

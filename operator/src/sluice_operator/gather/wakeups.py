@@ -15,7 +15,7 @@ from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL, UID_LABEL
 from sluice_operator.engine.cache import Cache, Manifest, key_of, uid_of
 from sluice_operator.engine.children import controller_of
 from sluice_operator.engine.queue import Key, Lane, WorkQueue
-from sluice_operator.gather.common import POD_INDEX, STORE_INDEX, STREAM_INDEX, store_name
+from sluice_operator.gather.common import FOLLOWER_INDEX, POD_INDEX, STORE_INDEX, store_name
 from sluice_operator.gather.targets import TargetBook
 from sluice_operator.observe.observer import StatusObserver, Target
 
@@ -130,7 +130,7 @@ class Wakeups:
             return [other for other in found if other is not None]
         if ticked:
             return []
-        index = STREAM_INDEX if obj["kind"] == "LiveStream" else STORE_INDEX
+        index = FOLLOWER_INDEX if obj["kind"] == "LiveStream" else STORE_INDEX
         return self._cache.select(index, here)
 
 

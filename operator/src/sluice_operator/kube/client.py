@@ -36,6 +36,7 @@ _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 _LIST_CHUNK = 500
 _RELOGIN_SECONDS = 5.0
 _USER_AGENT = f"{FIELD_MANAGER} (kubernetes.aio)"
+_CONNECTIONS = 100
 _TIMEOUT = aiohttp.ClientTimeout(total=15.0, sock_connect=5.0)
 """For one request; long polls through the pod proxy bring their own."""
 
@@ -60,9 +61,11 @@ async def _transport_errors() -> AsyncIterator[None]:
 
 
 class KubeClient:
-    """One client for the whole process; safe to use from many tasks.
+    """A client with connections of its own; safe to use from many tasks.
 
     ``on_request(verb, kind)`` is called for each request that was answered, for the metrics.
+    ``connections`` is how many there may be at the same time; further requests wait. Streams are
+    not among them, because each holds a connection for as long as it lasts.
     """
 
     def __init__(
@@ -70,23 +73,32 @@ class KubeClient:
         configuration: Configuration,
         *,
         on_request: Callable[[str, str], None] = lambda verb, kind: None,
+        connections: int = _CONNECTIONS,
     ) -> None:
-        self._configuration = configuration
-        self._rest = RESTClientObject(configuration)
+        self._connections = connections
+        self._use(configuration)
         self._on_request = on_request
         self._logged_in_at = time.monotonic()
 
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, on_request: Callable[[str, str], None] = lambda verb, kind: None
+        cls,
+        on_request: Callable[[str, str], None] = lambda verb, kind: None,
+        *,
+        connections: int = _CONNECTIONS,
     ) -> AsyncIterator[KubeClient]:
         """Logs in (LoginError) and closes the connections at the end."""
-        client = cls(await load_configuration(), on_request=on_request)
+        client = cls(await load_configuration(), on_request=on_request, connections=connections)
         try:
             yield client
         finally:
-            await client._rest.close()
+            await client.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._rest.close()
+        await self._streams.close()
 
     # ------------------------------------------------------------------ reading
 
@@ -213,7 +225,9 @@ class KubeClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A request whose answer is read as it comes (through the API server's pod proxy)."""
         async with _transport_errors():
-            response = await self._open(method, path, _JSON, dict(headers), body, timeout)
+            response = await self._open(
+                method, path, _JSON, dict(headers), body, timeout, self._streams
+            )
         try:
             yield response
         finally:
@@ -249,7 +263,9 @@ class KubeClient:
         headers = {"Accept": accept}
         for last_try in (False, True):
             async with _transport_errors():
-                response = await self._open(method, target, content_type, headers, body, _TIMEOUT)
+                response = await self._open(
+                    method, target, content_type, headers, body, _TIMEOUT, self._rest
+                )
                 async with response:
                     raw = await response.read()
             if response.status == 401 and not last_try and await self._log_in_again():
@@ -271,8 +287,9 @@ class KubeClient:
         headers: dict[str, str],
         body: Mapping[str, Any] | None,
         timeout: aiohttp.ClientTimeout,
+        pool: RESTClientObject,
     ) -> aiohttp.ClientResponse:
-        answer = await self._rest.request(  # type: ignore[no-untyped-call]
+        answer = await pool.request(  # type: ignore[no-untyped-call]
             method,
             self._configuration.host + target,
             headers={
@@ -292,14 +309,21 @@ class KubeClient:
         if time.monotonic() - self._logged_in_at < _RELOGIN_SECONDS:
             return False
         self._logged_in_at = time.monotonic()
-        former = self._rest
+        former = self._rest, self._streams
         try:
-            self._configuration = await load_configuration()
+            self._use(await load_configuration())
         except LoginError as error:
             raise UnauthorizedError(str(error)) from error
-        self._rest = RESTClientObject(self._configuration)
-        await former.close()
+        for pool in former:
+            await pool.close()
         return True
+
+    def _use(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        configuration.connection_pool_maxsize = self._connections
+        self._rest = RESTClientObject(configuration)
+        configuration.connection_pool_maxsize = 0  # no limit
+        self._streams = RESTClientObject(configuration)
 
 
 def _checked(code: int, raw: bytes, *, secret: bool) -> Manifest:

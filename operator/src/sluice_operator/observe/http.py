@@ -7,7 +7,7 @@ pod's token travels in a header of our own there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,7 +20,29 @@ from sluice_operator.kube.client import KubeClient
 from sluice_operator.kube.errors import UnavailableError
 from sluice_operator.kube.resources import PODS
 
-__all__ = ["DirectHttp", "PodAddress", "PodHttp", "ProxyHttp"]
+__all__ = ["DirectHttp", "PodAddress", "PodHttp", "ProxyHttp", "TooLargeError", "whole_body"]
+
+
+class TooLargeError(Exception):
+    """A body is larger than it may be."""
+
+
+async def whole_body(
+    response: aiohttp.ClientResponse,
+    limit_bytes: int,
+    on_piece: Callable[[bool], None] = lambda begun: None,
+) -> bytes:
+    """Read a body to its end, without the white space before it. Raises TooLargeError.
+
+    ``on_piece(begun)`` is called for each piece that arrives; ``begun``: the body has begun.
+    """
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        on_piece(bool(body))
+        body += piece if body else piece.lstrip()
+        if len(body) > limit_bytes:
+            raise TooLargeError(f"the body has more than {limit_bytes} bytes")
+    return bytes(body)
 
 
 @dataclass(slots=True, frozen=True)

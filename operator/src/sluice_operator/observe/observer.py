@@ -32,13 +32,16 @@ from sluice_operator.engine.cache import Manifest, uid_of
 from sluice_operator.engine.clock import Clock, Timer
 from sluice_operator.engine.queue import Key
 from sluice_operator.kube.errors import ApiError
-from sluice_operator.observe.http import PodAddress, PodHttp
+from sluice_operator.observe.http import PodAddress, PodHttp, TooLargeError, whole_body
 from sluice_operator.observe.samples import Samples
 from sluice_operator.telemetry.metrics import Metrics
 
 __all__ = ["ObserverTimes", "StatusObserver", "Target", "target_of"]
 
 _MAX_BODY_BYTES = 256 * 1024
+_TOKENS_AT_ONCE = 16
+"""Tokens that are read at the same time. After a start each pod needs one, and passes need the API
+server as well."""
 _MODELS: dict[str, type[PodStatus]] = {
     "ingest": IngestStatus,
     "record": RecorderStatus,
@@ -149,18 +152,35 @@ class StatusObserver:
         self._on_liveness = on_liveness
         self._times = times or ObserverTimes()
         self._polls: dict[str, _Poll] = {}
+        self._by_owner: dict[str, dict[str, None]] = {}
+        """uid of the object -> uids of the pods that are asked for it."""
+        self._fresh_count = 0
+        self._first_round: set[str] = set()
+        """uids of the pods that were there when the polling began and were not asked yet."""
+        self._token_reads = asyncio.Semaphore(_TOKENS_AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Owns the polls; runs until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            self._first_round = set(self._polls)
             for poll in self._polls.values():
                 self._start(poll)
             try:
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None
+
+    def is_to_be_heard(self, owner_uid: str) -> bool:
+        """Whether a pod of the object waits to be asked for the first time since the polling
+        began: with thousands of pods that takes its time."""
+        return not self._first_round.isdisjoint(self._by_owner.get(owner_uid, ()))
+
+    @property
+    def first_round_is_over(self) -> bool:
+        """Every pod that was there when the polling began has been asked once."""
+        return not self._first_round
 
     def see(self, pod: Manifest) -> None:
         """Takes note of a pod as it is now: begins, goes on, or ends to ask it."""
@@ -176,6 +196,8 @@ class StatusObserver:
             return
         self.lose(target.pod_uid)
         poll = self._polls[target.pod_uid] = _Poll(target, asyncio.Event())
+        self._by_owner.setdefault(target.owner_uid, {})[target.pod_uid] = None
+        self._count()
         self._start(poll)
 
     def lose(self, pod_uid: str) -> None:
@@ -183,6 +205,11 @@ class StatusObserver:
         poll = self._polls.pop(pod_uid, None)
         if poll is None:
             return
+        self._first_round.discard(pod_uid)
+        pods = self._by_owner[poll.target.owner_uid]
+        del pods[pod_uid]
+        if not pods:
+            del self._by_owner[poll.target.owner_uid]
         if poll.silence is not None:
             poll.silence.cancel()
         if poll.task is not None:
@@ -191,20 +218,18 @@ class StatusObserver:
             # Its word ages from now on; whoever relies on it is to look again when it is stale.
             owner = poll.target.owner
             self._clock.call_later(self._times.silence_seconds, lambda: self._on_liveness(owner))
-        self._count()
+        self._mark(poll, fresh=False)
 
     def forget(self, owner_uid: str) -> None:
         """The object is gone: neither its pods nor their words count any longer."""
-        for uid, poll in tuple(self._polls.items()):
-            if poll.target.owner_uid == owner_uid:
-                self.lose(uid)
+        for pod_uid in tuple(self._by_owner.get(owner_uid, ())):
+            self.lose(pod_uid)
         self._samples.forget(owner_uid)
 
     def _start(self, poll: _Poll) -> None:
         if self._tasks is not None and poll.task is None:
             name = f"poll-{poll.target.address.name}"
             poll.task = self._tasks.create_task(self._run(poll), name=name)
-            self._count()
 
     async def _run(self, poll: _Poll) -> None:
         version, failures, refused = -1, 0, False
@@ -215,7 +240,10 @@ class StatusObserver:
                 status = await self._ask(poll, version, wait, refused)
             except PollError as error:
                 self._metrics.poll_answers.labels(error.result).inc()
-                _log.debug("poll_failed", pod=poll.target.address.name, result=error.result)
+                # Nobody else would tell: such a pod is stale for as long as it runs.
+                log = _log.warning if error.result == "too_large" and not failures else _log.debug
+                log("poll_failed", pod=poll.target.address.name, result=error.result)
+                self._first_round.discard(poll.target.pod_uid)
                 failures, refused = failures + 1, error.result == "http_401"
                 starting = version < 0 and self._clock.monotonic() < starting_until
                 await self._pause(poll, failures, starting=starting)
@@ -232,6 +260,7 @@ class StatusObserver:
 
     def _take(self, poll: _Poll, status: PodStatus, *, tell: bool) -> None:
         target = poll.target
+        self._first_round.discard(target.pod_uid)
         self._alive(poll)
         former = self._samples.answered(target.owner_uid, target.pod_uid, target.created, status)
         if tell:
@@ -247,13 +276,16 @@ class StatusObserver:
             sock_read=self._times.silence_seconds,
         )
         try:
-            token = await self._token_of(target.owner, refused)
+            async with self._token_reads:
+                token = await self._token_of(target.owner, refused)
             async with self._http.open(
                 "GET", target.address, STATUS_PORT, path, token, timeout
             ) as response:
                 if response.status != 200:
                     raise PollError(f"http_{response.status}")
                 body = await self._read(poll, response, version)
+        except TooLargeError as error:
+            raise PollError("too_large") from error
         except ApiError as error:
             raise PollError("unreachable") from error
         except TimeoutError as error:
@@ -269,15 +301,12 @@ class StatusObserver:
         return status
 
     async def _read(self, poll: _Poll, response: aiohttp.ClientResponse, version: int) -> bytes:
-        body = bytearray()
-        async for chunk in response.content.iter_any():
-            if version >= 0 and not body:  # proven by an earlier answer to be this pod
+        def on_piece(begun: bool) -> None:
+            if version >= 0 and not begun:  # proven by an earlier answer to be this pod
                 self._alive(poll)
                 self._samples.heartbeat(poll.target.owner_uid, poll.target.pod_uid)
-            body += chunk if body else chunk.lstrip()
-            if len(body) > _MAX_BODY_BYTES:
-                raise PollError("too_large")
-        return bytes(body)
+
+        return await whole_body(response, _MAX_BODY_BYTES, on_piece)
 
     def _alive(self, poll: _Poll) -> None:
         if poll.silence is not None:
@@ -286,14 +315,13 @@ class StatusObserver:
             self._times.silence_seconds, lambda: self._silent(poll)
         )
         if not poll.fresh:
-            poll.fresh = True
-            self._count()
+            self._mark(poll, fresh=True)
             self._on_liveness(poll.target.owner)
 
     def _silent(self, poll: _Poll) -> None:
-        poll.fresh, poll.silence = False, None
+        poll.silence = None
         _log.info("pod_silent", pod=poll.target.address.name)
-        self._count()
+        self._mark(poll, fresh=False)
         self._on_liveness(poll.target.owner)
 
     async def _pause(self, poll: _Poll, failures: int, *, starting: bool) -> None:
@@ -308,10 +336,14 @@ class StatusObserver:
         except TimeoutError:
             return
 
+    def _mark(self, poll: _Poll, *, fresh: bool) -> None:
+        self._fresh_count += fresh - poll.fresh
+        poll.fresh = fresh
+        self._count()
+
     def _count(self) -> None:
-        fresh = sum(poll.fresh for poll in self._polls.values())
-        self._metrics.polled_pods.labels("fresh").set(fresh)
-        self._metrics.polled_pods.labels("stale").set(len(self._polls) - fresh)
+        self._metrics.polled_pods.labels("fresh").set(self._fresh_count)
+        self._metrics.polled_pods.labels("stale").set(len(self._polls) - self._fresh_count)
 
 
 def _ticks(status: PodStatus) -> bool:

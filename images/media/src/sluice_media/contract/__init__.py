@@ -66,6 +66,7 @@ from sluice_media.contract.config import (
     StreamRef,
 )
 from sluice_media.contract.status import (
+    MAX_LISTED_GAPS,
     Failover,
     FormatChange,
     Gap,
@@ -112,6 +113,7 @@ __all__ = [
     "INGEST_BACKUP_TOKEN_FILE",
     "INGEST_TOKEN_FILE",
     "KEYS_DIR",
+    "MAX_LISTED_GAPS",
     "PULL_CA_DIR",
     "PULL_DIR",
     "RTMPS_PORT",

@@ -11,6 +11,7 @@ from pydantic import Field
 from sluice_media.contract.base import Model
 
 __all__ = [
+    "MAX_LISTED_GAPS",
     "Failover",
     "FormatChange",
     "Gap",
@@ -31,6 +32,10 @@ __all__ = [
     "StoredResult",
     "TargetError",
 ]
+
+
+MAX_LISTED_GAPS = 100
+"""Gaps of one file that a status or a page of results lists; the journal has all of them."""
 
 
 class PodStatus(Model):
@@ -219,6 +224,9 @@ class RecorderStatus(PodStatus):
     """Grows when a file begins or ends and when a gap was noted."""
     current_file_duration: float = 0.0
     files: list[RecordedFile] = []
+    """The newest files, oldest first: as many as fit into an answer of 256 KiB."""
+    older_files: int = 0
+    """Number of files that are older than those in ``files``; the store lists them."""
     pending_bytes: int = 0
     """Closed chunks that are not in the store yet."""
     store_error: str | None = None
@@ -277,6 +285,9 @@ class StoredResult(Model):
     """Unknown: nothing of it in the store. Open: a recorder still writes. Deleted: nothing of it
     is left, as was asked for."""
     files: list[RecordedFile] = []
+    """Oldest first; with ``?limit=N`` the newest N of those below ``?before=INDEX``."""
+    older_files: int = 0
+    """Number of files that are older than those of this page."""
     end_reason: str | None = None
     recording_started_at: datetime | None = None
     message: str | None = None

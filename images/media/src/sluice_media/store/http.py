@@ -1,9 +1,10 @@
 """The store's HTTP side: be told of recordings, say what became of them, hand files out.
 
 ``PUT /v1/recordings/<uid>`` (StoredRecording) and ``GET /v1/recordings/<uid>`` answer with a
-StoredResult. ``DELETE`` has everything of it deleted: 409 while a recorder may still write, 202
-until nothing is left, 200 from then on. ``GET /v1/recordings/<uid>/files/<name>`` streams a file,
-with ranges (RFC 9110, clause 14). Everything wants the store's token as a bearer token.
+StoredResult; ``GET`` with ``?limit=N`` and ``before=INDEX`` with one page of its files. ``DELETE``
+has everything of it deleted: 409 while a recorder may still write, 202 until nothing is left, 200
+from then on. ``GET /v1/recordings/<uid>/files/<name>`` streams a file, with ranges (RFC 9110,
+clause 14). Everything wants the store's token as a bearer token.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from sluice_media.status import bearer_matches
 from sluice_media.store import keys
 from sluice_media.store.catalog import load_request, load_settled, load_view
 from sluice_media.store.deletion import Deleter, load_deletion
-from sluice_media.store.results import load_result, prefix_of
+from sluice_media.store.results import load_result, page_of, prefix_of
 from sluice_media.store.target import MissingObjectError, Target, TargetError
 
 __all__ = ["StoreApi", "serve_store"]
 
 _MAX_BODY_BYTES = 64 << 10
+_MAX_DIGITS = 9
 _log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -96,7 +98,9 @@ class StoreApi:
         return _json(await load_result(self._target, uid))
 
     async def get(self, request: web.Request) -> web.Response:
-        return _json(await load_result(self._target, request.match_info["uid"]))
+        limit, before = _number(request, "limit"), _number(request, "before")
+        result = await load_result(self._target, request.match_info["uid"])
+        return _json(result if limit is None else page_of(result, limit, before))
 
     async def delete(self, request: web.Request) -> web.Response:
         uid = request.match_info["uid"]
@@ -133,6 +137,15 @@ class StoreApi:
                 await response.write(part)
         await response.write_eof()
         return response
+
+
+def _number(request: web.Request, name: str) -> int | None:
+    text = request.query.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()) or len(text) > _MAX_DIGITS or not int(text):
+        raise web.HTTPBadRequest(text=f"{name} must be a positive number")
+    return int(text)
 
 
 def _find(files: list[RecordedFile], name: str) -> RecordedFile | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from sluice_media.contract import StoredResult
+from sluice_media.contract import MAX_LISTED_GAPS, StoredResult
 from sluice_media.store import keys
 from sluice_media.store.catalog import load_request, load_settled, load_view
 from sluice_media.store.deletion import load_deletion
 from sluice_media.store.retention import published
 from sluice_media.store.target import Target
 
-__all__ = ["load_result", "prefix_of"]
+__all__ = ["load_result", "page_of", "prefix_of"]
 
 
 async def load_result(target: Target, uid: str) -> StoredResult:
@@ -22,6 +22,14 @@ async def load_result(target: Target, uid: str) -> StoredResult:
         return published(settled, await load_request(target, uid))
     view = await load_view(target, uid)
     return published(view.result(), view.request)
+
+
+def page_of(result: StoredResult, limit: int, before: int | None) -> StoredResult:
+    """The newest ``limit`` files below the index ``before``, each with its first gaps."""
+    files = [file for file in result.files if before is None or file.index < before]
+    older = max(0, len(files) - limit)
+    page = [f.model_copy(update={"gaps": f.gaps[:MAX_LISTED_GAPS]}) for f in files[older:]]
+    return result.model_copy(update={"files": page, "older_files": older})
 
 
 async def prefix_of(target: Target, uid: str) -> str:

@@ -1,0 +1,149 @@
+"""What a pass costs does not depend on how many other objects there are."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sluice_media.contract import IngestStatus, PushState, RecordableSession
+from sluice_operator.engine.cache import Cache, Manifest
+from sluice_operator.engine.queue import Key
+from sluice_operator.gather.livestream import LiveStreamController
+from sluice_operator.gather.recording import RecordingController
+from sluice_operator.gather.restream import RestreamController
+from sluice_operator.gather.store import StoreClient
+from tests.unit.gather.test_targets import DIGEST, Pushers, configured, hub_token
+from tests.unit.gather.world import make, make_recording
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class CountingCache(Cache):
+    """Counts the objects that are looked at."""
+
+    looked = 0
+
+    def by_uid(self, uid: str) -> Manifest | None:
+        self.looked += 1
+        return super().by_uid(uid)
+
+    def find(self, key: Key) -> Manifest | None:
+        self.looked += 1
+        return super().find(key)
+
+    def of_kind(self, kind: str) -> Iterator[Manifest]:
+        for obj in super().of_kind(kind):
+            self.looked += 1
+            yield obj
+
+    def select(self, index: str, value: Hashable, kind: str | None = None) -> list[Manifest]:
+        found = super().select(index, value, kind)
+        self.looked += len(found)
+        return found
+
+
+class Crowd(Pushers):
+    """One stream, one Recording and one Restream, with as many others of each beside them."""
+
+    def __init__(self, others: int) -> None:
+        super().__init__()
+        self.cache.__class__ = CountingCache
+        self.context.started_at = -3600.0
+        hub_token(self)
+        self.restreams = RestreamController(self.context)
+        spec = {"source": {"push": {}}, "autoRecord": True}
+        self.stream = self.put(make("LiveStream", "mine", **spec))
+        self.recording = self.put(make_recording("mine", stream="mine"))
+        self.store = self.put(make("MediaStore", "default"))
+        for number in range(others):
+            name = f"other-{number:04}"
+            self.put(make("LiveStream", name, **spec))
+            self.put(make_recording(name, stream=name))
+            self.add(name)
+            self.says(name, f"{number:016x}", PushState.LIVE)
+        self.add("mine")
+        configured(self, "mine")
+        self.says("mine", DIGEST)
+        held = [RecordableSession(started_at=NOW, on=True)]
+        hub = IngestStatus(pod_uid="h", version=1, observed_at=NOW, recordable=held)
+        self.samples.answered(self.stream["metadata"]["uid"], "h", "2026", hub)
+
+    async def warm(self) -> None:
+        """Every Restream has been looked at once since the operator started."""
+        for name in sorted(self.objects):
+            await self.restreams.gather(self.objects[name])
+
+    async def cost(self, what: str) -> tuple[int, int]:
+        """(objects looked at, requests to the API server) of one pass."""
+        cache: Any = self.cache
+        cache.looked, before = 0, len(self.api.requests)
+        if what == "LiveStream":
+            controller = LiveStreamController(self.context, None, None)
+            controller.decide(await controller.gather(self.stream), self.clock.now())
+        elif what == "Recording":
+            stores = StoreClient(self.context, self.http)
+            recordings = RecordingController(self.context, stores)
+            recordings.decide(await recordings.gather(self.recording), self.clock.now())
+        else:
+            restream = self.objects["mine"]
+            self.restreams.decide(await self.restreams.gather(restream), self.clock.now())
+        return cache.looked, len(self.api.requests) - before
+
+
+@pytest.mark.parametrize("what", ["LiveStream", "Recording", "Restream"])
+async def test_a_pass_costs_the_same_among_ten_and_among_a_thousand(what: str) -> None:
+    costs = []
+    for others in (10, 1_000):
+        crowd = Crowd(others)
+        await crowd.warm()
+        await crowd.clock.advance(20)  # what was read is too old to be believed
+        costs.append(await crowd.cost(what))
+    few, many = costs
+    assert few == many
+    assert few[0] < 60
+    assert few[1] < 12
+
+
+async def test_a_pass_is_not_begun_anew_because_others_are_decided_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Eight workers decided about other Restreams all the time: a pass began anew at each."""
+    crowd = Crowd(10)
+    await crowd.warm()
+    another = await crowd.restreams.gather(crowd.objects["other-0003"])
+    looks = 0
+    look = crowd.restreams._rivals
+
+    async def look_while_others_are_decided_about(*args: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        assert looks < 10, "it never comes to an end"
+        crowd.restreams.decide(another, crowd.clock.now())
+        crowd.says("other-0003", f"{looks:016x}", PushState.LIVE)
+        return await look(*args)
+
+    monkeypatch.setattr(crowd.restreams, "_rivals", look_while_others_are_decided_about)
+    await crowd.restreams.gather(crowd.objects["mine"])
+    assert looks == 1
+
+
+async def test_one_that_gets_the_same_target_meanwhile_is_seen() -> None:
+    """Between the look at the others and the decision nothing may come."""
+    crowd = Crowd(10)
+    await crowd.warm()
+    await crowd.clock.advance(20)
+    asked = 0
+
+    def name_the_same(verb: str, kind: str, name: str) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            crowd.says("other-0003", DIGEST, PushState.LIVE, connected=True)
+
+    crowd.api.before = name_the_same
+    observed = await crowd.restreams.gather(crowd.objects["mine"])
+    assert asked >= 3
+    assert [(r.name, r.busy) for r in observed.rivals] == [("other-0003", True)]
