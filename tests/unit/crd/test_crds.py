@@ -118,3 +118,27 @@ def test_the_lint_finds(words: str) -> None:
     crd = manifest("LiveStream")
     BROKEN[words](spec_of(crd))
     assert words in {finding.what for finding in lint(crd)}
+
+
+def test_a_word_in_status_is_no_enum() -> None:
+    """A newer operator writes new words while older definitions are installed."""
+    crd = manifest("Restream")
+    root = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    status = root["properties"]["status"]["properties"]
+    assert "enum" not in status["state"]
+    assert "GaveUp" in status["state"]["description"]
+    status["state"]["enum"] = ["Idle"]
+    assert [str(finding) for finding in lint(crd)] == ["status.state: is an enum in status"]
+
+
+def test_pulling_is_given_up_later_than_a_source_is_left() -> None:
+    pull = spec_of(manifest("LiveStream"))["source"]["properties"]["pull"]
+    assert [r["rule"] for r in pull["x-kubernetes-validations"]] == [
+        "self.inactivitySeconds > self.stallSeconds"
+    ]
+
+
+def test_only_what_works_can_be_asked_for() -> None:
+    spec = spec_of(manifest("Recording"))
+    template = spec_of(manifest("LiveStream"))["recordingTemplate"]["properties"]
+    assert spec["recordType"]["enum"] == template["recordType"]["enum"] == ["Origin"]

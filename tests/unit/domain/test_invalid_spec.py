@@ -18,6 +18,7 @@ from tests.unit.domain.builders import (
 CASES: list[tuple[Any, dict[str, Any], str]] = [
     (make_livestream, {"resumeWindowSeconds": 9_999}, "spec.resumeWindowSeconds"),
     (make_recording, {"splitSeconds": 1}, "spec.splitSeconds"),
+    (make_recording, {"recordType": "Transcoded"}, "spec.recordType"),
     (make_restream, {"title": "x" * 999}, "spec.title"),
     (make_mediastore, {"warnAtPercent": 0}, "spec.warnAtPercent"),
 ]

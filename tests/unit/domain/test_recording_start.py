@@ -153,19 +153,6 @@ def test_how_full_an_unheard_store_is_stops_nothing() -> None:
     assert "Job" in kinds(case)
 
 
-# --------------------------------------------------------------------------- Transcoded
-
-
-def test_transcoded_is_refused_in_words() -> None:
-    case = make_recording("r", stream().on_air())
-    case.raw["spec"]["recordType"] = "Transcoded"
-    decision = case.decide()
-    assert case.word("Stalled") == "True/TranscodingNotSupported"
-    assert (kinds(case), decision.finalizer) == (set(), False)
-    case.spec(desiredState="Stopped").decide()
-    assert case.status["phase"] == "Discarded"
-
-
 # --------------------------------------------------------------------------- how it ends
 
 

@@ -18,6 +18,7 @@ from sluice_media.contract import IngestStatus, RingPin
 from sluice_operator.api.v1alpha1 import LiveStreamSpec, Recording
 from sluice_operator.api.v1alpha1.livestream import RecordingTemplate
 from sluice_operator.domain.decision import Child
+from sluice_operator.domain.invalid_spec import INVALID_SPEC
 from sluice_operator.domain.names import (
     API_VERSION,
     AUTOMATIC_LABEL,
@@ -154,14 +155,16 @@ def _manifest(
 
 
 def _needs_nothing(recording: Raw) -> bool:
-    """It is over, or cannot begin, or its recorder takes nothing more."""
+    """It is over, or its recorder takes nothing more, or its spec cannot be read and no recorder
+    was made for it."""
     stored = Stored.of(recording)
     course = stored.as_condition("Succeeded")
-    closing = course is not None and course.reason == "Closing"
+    reason = course.reason if course is not None else "Starting"
+    unreadable = stored.since("Stalled", "True", INVALID_SPEC) is not None
     return (
         bool(stored.get("endReason"))
-        or closing
-        or recording["spec"].get("recordType") == "Transcoded"
+        or reason == "Closing"
+        or (unreadable and reason == "Starting")
     )
 
 

@@ -7,9 +7,10 @@ from sluice_operator.domain.names import FINALIZER
 from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.owner import Stored
 
-__all__ = ["InvalidSpecError"]
+__all__ = ["INVALID_SPEC", "InvalidSpecError"]
 
-_REASON = "InvalidSpec"
+INVALID_SPEC = "InvalidSpec"
+"""The reason of Stalled."""
 _REPLACED = frozenset({"Ready", "Reconciling", "Stalled"})
 
 
@@ -27,9 +28,9 @@ class InvalidSpecError(Exception):
         return Decision(
             status=stored.without_conditions(),
             conditions=(
-                Condition("Ready", "False", _REASON, text),
+                Condition("Ready", "False", INVALID_SPEC, text),
                 *(c for c in kept if c is not None and c.type not in _REPLACED),
-                Condition("Stalled", "True", _REASON, text),
+                Condition("Stalled", "True", INVALID_SPEC, text),
             ),
             finalizer="deletionTimestamp" not in raw["metadata"]
             and FINALIZER in (raw["metadata"].get("finalizers") or ()),

@@ -27,16 +27,6 @@ __all__ = ["LiveStream", "LiveStreamSpec", "LiveStreamStatus"]
 class RecordingTemplate(RecordingOptions):
     """The Recordings that autoRecord makes."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            Rule(
-                "self.recordType == 'Origin'",
-                "recordType Transcoded is not supported yet; use Origin",
-                ".recordType",
-            )
-        )
-    )
-
 
 class LiveStreamSpec(ApiModel):
     """What the stream shall be."""
@@ -213,8 +203,8 @@ class LiveStreamStatus(ApiModel):
     """The primary publisher, or a pulled source, delivers media at this moment."""
     backup_live: bool | None = None
     """The backup publisher delivers media at this moment; absent where there can be none."""
-    active_source: Literal["Primary", "Backup", "Pull"] | None = None
-    """Which source is on air; absent when none is."""
+    active_source: Annotated[str, Field(max_length=32)] | None = None
+    """Which source is on air: Primary, Backup or Pull; absent when none is."""
     recording: bool | None = None
     """A Recording of this stream is being written."""
     recording_duration: Annotated[float, Field(ge=0)] | None = None
