@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import HUB_PORT, GivenUp, IngestStatus
+from sluice_media.contract import HUB_PORT, GivenUp, IngestConfig, IngestStatus
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.domain.addresses import Addresses, publish_addresses
 from sluice_operator.domain.auto_recording import (
@@ -20,11 +20,12 @@ from sluice_operator.domain.broadcast import Broadcast, SourceKind, on_air
 from sluice_operator.domain.decision import Child, Condition, Decision
 from sluice_operator.domain.files import OPEN_STATES
 from sluice_operator.domain.giving_up import given_up, with_given_up
-from sluice_operator.domain.manifests.config import Configuration, configuration
+from sluice_operator.domain.manifests.config import Configuration, configuration, stored_config
 from sluice_operator.domain.manifests.ingest import (
     ingest_config,
     ingest_template,
     users_secrets,
+    with_mounted_keys,
 )
 from sluice_operator.domain.manifests.pod import deployment, template_hash
 from sluice_operator.domain.manifests.secret import PublisherKeys, ingest_secret, token_secret
@@ -39,7 +40,7 @@ from sluice_operator.domain.readiness import (
     ready,
     with_places,
 )
-from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
+from sluice_operator.domain.rollout import Rollout, Use, lacks_users_keys, plan_rollout
 from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
 from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.ticks import hold_ticks
@@ -62,9 +63,7 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     addresses = _addresses(observed, spec)
     template = ingest_template(owner, spec, observed.settings)
     gave_up = given_up(stored, owner, fresh(observed.sample))
-    rollout, config = _rollout_and_config(
-        observed, owner, spec, template_hash(template), until, gave_up
-    )
+    rollout, config = _rollout_and_config(observed, owner, spec, template, until, gave_up)
     broadcast = on_air(observed, stored, SourceKind.of(spec), now)
     conflict = conflict_readiness(owner, _conflicts(observed, owner, spec))
     readiness = conflict or _readiness(observed, owner, stored, spec, addresses, now)
@@ -168,14 +167,19 @@ def _rollout_and_config(
     observed: ObservedLiveStream,
     owner: Owner,
     spec: LiveStreamSpec,
-    template: str,
+    template: dict[str, Any],
     until: datetime | None,
     gave_up: GivenUp | None,
 ) -> tuple[Rollout, Configuration]:
     """The rollout depends on whether the hub has echoed ``drain``, and ``drain`` on the rollout."""
     pins = pins_of(observed.recordings)
+    mounted = None
+    if lacks_users_keys(observed.pods, template):
+        mounted = stored_config(
+            IngestConfig, observed.children.get(("ConfigMap", owner.workload_name))
+        )
 
-    def config(*, drain: bool) -> Configuration:
+    def config(mounted: IngestConfig | None, *, drain: bool) -> Configuration:
         wanted = ingest_config(
             owner,
             spec,
@@ -185,20 +189,20 @@ def _rollout_and_config(
             given_up=gave_up is not None,
             drain=drain,
         )
-        return configuration(owner, wanted)
+        return configuration(owner, with_mounted_keys(wanted, mounted))
 
-    draining = config(drain=True)
+    draining = config(mounted, drain=True)
     status = fresh(observed.sample)
     rollout = plan_rollout(
         deployment=observed.children.get(("Deployment", owner.workload_name)),
         pods=observed.pods,
-        template_hash=template,
+        template_hash=template_hash(template),
         immediate=spec.update_policy == "Immediate",
         use=_use(status, draining.hash),
     )
     if rollout.drain:
         return rollout, draining
-    return rollout, config(drain=False)
+    return rollout, config(mounted if rollout.pending else None, drain=False)
 
 
 def _use(status: IngestStatus | None, draining_hash: str) -> Use:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from sluice_media.contract import PusherStatus, PushState
+from sluice_media.contract import PusherConfig, PusherStatus, PushState
 from sluice_operator.api.v1alpha1 import RestreamSpec
 from sluice_operator.domain.claims import Claim, target_claim
 from sluice_operator.domain.decision import Child, Condition, Decision
-from sluice_operator.domain.manifests.config import Configuration, configuration
+from sluice_operator.domain.manifests.config import Configuration, configuration, stored_config
 from sluice_operator.domain.manifests.pod import deployment, template_hash
-from sluice_operator.domain.manifests.pusher import pusher_config, pusher_template, users_secrets
+from sluice_operator.domain.manifests.pusher import (
+    pusher_config,
+    pusher_template,
+    users_secrets,
+    with_mounted_keys,
+)
 from sluice_operator.domain.manifests.secret import token_secret
 from sluice_operator.domain.names import STATUS_SECRET
 from sluice_operator.domain.observed import ObservedRestream, Raw
@@ -26,7 +31,7 @@ from sluice_operator.domain.readiness import (
     stalled,
     with_places,
 )
-from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
+from sluice_operator.domain.rollout import Rollout, Use, lacks_users_keys, plan_rollout
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
 from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.streams import is_there, stream_ref, stream_spec, stream_workload
@@ -70,8 +75,9 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
     wanted = obstacle is None and spec.active
     template = pusher_template(owner, spec, observed.settings, stream_workload(observed.stream))
     claim = target_claim(observed, owner, active=wanted)
-    config = _configuration(observed, owner, spec, claim)
     rollout = _rollout(observed, owner, template_hash(template))
+    waits = rollout.pending and lacks_users_keys(observed.pods, template)
+    config = _configuration(observed, owner, spec, claim, keys_wait=waits)
     readiness = obstacle or _token_missing(observed, owner, wanted)
     token_is_there = readiness is obstacle
     if readiness is None:
@@ -167,12 +173,16 @@ def _deployment(observed: ObservedRestream, owner: Owner) -> Raw | None:
 
 
 def _configuration(
-    observed: ObservedRestream, owner: Owner, spec: RestreamSpec, claim: Claim
+    observed: ObservedRestream, owner: Owner, spec: RestreamSpec, claim: Claim, *, keys_wait: bool
 ) -> Configuration:
     stream = None
     if is_there(observed.stream) and observed.stream is not None:
         stream = stream_ref(observed.stream, observed.settings)
-    return configuration(owner, pusher_config(owner, spec, observed.settings, stream, claim))
+    wanted = pusher_config(owner, spec, observed.settings, stream, claim)
+    if keys_wait:
+        config_map = observed.children.get(("ConfigMap", owner.workload_name))
+        wanted = with_mounted_keys(wanted, stored_config(PusherConfig, config_map))
+    return configuration(owner, wanted)
 
 
 def _rollout(observed: ObservedRestream, owner: Owner, template: str) -> Rollout:

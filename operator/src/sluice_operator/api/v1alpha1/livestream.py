@@ -63,8 +63,9 @@ class LiveStreamSpec(ApiModel):
     workload: Workload | None = None
     """How and where the pods of this stream run."""
     update_policy: Literal["WhenIdle", "Immediate"] = "WhenIdle"
-    """When a new version of the pods is rolled out: WhenIdle waits until the stream is off air
-    (condition UpdatePending says so), Immediate interrupts it."""
+    """When a changed pod (a new version, other resources, another Secret) replaces the running one:
+    WhenIdle waits until the stream is off air (condition UpdatePending says so), Immediate
+    interrupts it."""
 
 
 class IngestAddresses(ApiModel):

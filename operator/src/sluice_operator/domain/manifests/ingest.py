@@ -29,7 +29,12 @@ from sluice_operator.domain.manifests.pod import KeyMount, PodShape, pod_templat
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["ingest_config", "ingest_template", "users_secrets"]
+__all__ = [
+    "ingest_config",
+    "ingest_template",
+    "users_secrets",
+    "with_mounted_keys",
+]
 
 _GRACE_SECONDS = 15
 _BRIDGE_BYTES = 1 << 30
@@ -69,6 +74,18 @@ def ingest_config(
         spool_limit_bytes=_spool_limit(spec, settings),
         drain=drain,
     )
+
+
+def with_mounted_keys(wanted: IngestConfig, mounted: IngestConfig | None) -> IngestConfig:
+    """The configuration with the passphrase and the sources of ``mounted``, whose keys the pod has
+    mounted: those of ``wanted`` would be missing until the pod is replaced."""
+    if mounted is None:
+        return wanted
+    pull = wanted.pull
+    if pull is not None and mounted.pull is not None:
+        sources = {"uris": mounted.pull.uris, "with_ca": mounted.pull.with_ca}
+        pull = pull.model_copy(update=sources)
+    return wanted.model_copy(update={"srt_passphrase": mounted.srt_passphrase, "pull": pull})
 
 
 def _spool_limit(spec: LiveStreamSpec, settings: DomainSettings) -> int:
