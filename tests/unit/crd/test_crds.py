@@ -11,6 +11,7 @@ import yaml
 
 from sluice_operator.api.v1alpha1 import KINDS
 from sluice_operator.crd import crd_files, crd_manifest, lint, write_crds
+from tests.unit.crd.validate import violations
 
 CRDS = Path(__file__).parents[3] / "crds"
 
@@ -142,3 +143,12 @@ def test_only_what_works_can_be_asked_for() -> None:
     spec = spec_of(manifest("Recording"))
     template = spec_of(manifest("LiveStream"))["recordingTemplate"]["properties"]
     assert spec["recordType"]["enum"] == template["recordType"]["enum"] == ["Origin"]
+
+
+@pytest.mark.parametrize("model", KINDS, ids=lambda model: model.crd.kind)
+def test_a_fresh_object_does_not_read_as_current(model: Any) -> None:
+    """kstatus: an observedGeneration that is not the generation means that it is in progress."""
+    root = crd_manifest(model)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    status = root["properties"]["status"]
+    assert status["default"] == {"observedGeneration": -1}
+    assert violations(status, status["default"], "status") == []

@@ -289,7 +289,7 @@ def test_one_whose_stream_was_deleted_before_it_began_is_over() -> None:
     recording = made(case, automatic(case)[0]).stream_deleted()
     recording.decide()
     assert (recording.status["phase"], recording.status["endReason"]) == ("Failed", "StreamEnded")
-    assert recording.word("Stalled") == ""
+    assert recording.word("Stalled") == "True/NothingRecorded", "not StreamNotFound: it is over"
 
 
 def test_one_that_is_over_is_held_until_it_is_remembered() -> None:

@@ -40,6 +40,7 @@ def test_it_says_what_is_wrong_and_where(make: Any, spec: dict[str, Any], where:
     assert (decision.children, decision.deletions, decision.store_calls) == ((), (), ())
     assert decision.event_reasons == {"Stalled": "Warning"}
     assert "Reconciling" not in conditions
+    assert decision.status["observedGeneration"] == case.raw["metadata"]["generation"] == 2
 
 
 def test_the_value_that_was_found_is_not_repeated() -> None:

@@ -254,6 +254,8 @@ def _after_the_end(
     now: datetime,
 ) -> Decision:
     readiness = ready("Finished", "It is over; no recorder is needed any more.")
+    if course.failed:
+        readiness = stalled(course.succeeded.reason, course.succeeded.message)
     if not course.terminal and observed.store is None:
         what = f"MediaStore {store_name(observed.raw)}"
         readiness = missing_reference(owner, stored, "StoreNotFound", what, now)

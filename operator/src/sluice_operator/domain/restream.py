@@ -88,7 +88,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
     if conflict is None and token_is_there and (wanted or _deployment(observed, owner)):
         children = _children(observed, owner, template, config, rollout, replicas=int(wanted))
     live = _live(observed, stored, spec, readiness)
-    conditions = _conditions(readiness, live, rollout)
+    conditions = _conditions(_unless_refused(observed, stored, readiness, live), live, rollout)
     status, held = hold_ticks(_status(observed, owner, stored, spec, readiness), stored.status, now)
     return Decision(
         status=status,
@@ -329,6 +329,23 @@ def _from_state(told: PusherStatus) -> Condition:
     return Condition("Live", *words)
 
 
+def _unless_refused(
+    observed: ObservedRestream, stored: Stored, readiness: Readiness, live: Condition
+) -> Readiness:
+    """Stalled while the target says no, also while it is asked again: only the user can put the
+    key, the certificate or the address right."""
+    told = _told(observed)
+    if told is None or readiness.status != "True":
+        return readiness
+    if told.state is PushState.REJECTED:
+        return stalled(live.reason, live.message)
+    known = stored.as_condition("Stalled")
+    asks_again = told.state in (PushState.CONNECTING, PushState.WAITING) and told.last_error
+    if asks_again and known is not None and known.reason == asks_again.class_:
+        return stalled(known.reason, known.message)
+    return readiness
+
+
 def _conditions(readiness: Readiness, live: Condition, rollout: Rollout) -> tuple[Condition, ...]:
     first, *rest = readiness.conditions()
     pending = (rollout.condition(),) if rollout.pending else ()
@@ -339,6 +356,8 @@ def _event_types(live: Condition, status: dict[str, Any], stored: Stored) -> dic
     """A target that stays down is dialled again and again: that is told once, not at each try."""
     quiet = {"OnAir", "Publishing", "WaitingForStream", "Disabled"}
     types = {"Stalled": "Warning", "UpdatePending": "Normal"}
+    if status["state"] == PushState.REJECTED:
+        del types["Stalled"]  # Live says the same
     if live.reason != "Connecting" and not _failed_again(status, stored):
         types["Live"] = "Normal" if live.reason in quiet else "Warning"
     return types

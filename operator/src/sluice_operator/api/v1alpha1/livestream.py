@@ -198,8 +198,8 @@ class SessionRecord(ApiModel):
 class LiveStreamStatus(ApiModel):
     """What the ingest pod measures, and what the operator made of the spec."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    """The generation of the spec that this status was decided about."""
+    observed_generation: Annotated[int, Field(ge=-1)] | None = None
+    """The generation of the spec that this status was decided about; -1: not decided yet."""
     live: bool | None = None
     """The primary publisher, or a pulled source, delivers media at this moment."""
     backup_live: bool | None = None

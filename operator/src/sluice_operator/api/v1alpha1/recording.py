@@ -163,8 +163,8 @@ class StorageUse(ApiModel):
 class RecordingStatus(ApiModel):
     """What the recorder and the store measure."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    """The generation of the spec that this status was decided about."""
+    observed_generation: Annotated[int, Field(ge=-1)] | None = None
+    """The generation of the spec that this status was decided about; -1: not decided yet."""
     recording: bool | None = None
     """A file is open; also during an interruption within the resume window."""
     recording_duration: Annotated[float, Field(ge=0)] | None = None

@@ -180,8 +180,8 @@ class LastError(ApiModel):
 class RestreamStatus(ApiModel):
     """What the pusher measures."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    """The generation of the spec that this status was decided about."""
+    observed_generation: Annotated[int, Field(ge=-1)] | None = None
+    """The generation of the spec that this status was decided about; -1: not decided yet."""
     live: bool | None = None
     """The target accepted the publish, and the bytes leave."""
     state: Annotated[str, Field(max_length=32)] | None = None
