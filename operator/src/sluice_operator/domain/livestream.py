@@ -43,7 +43,7 @@ from sluice_operator.domain.readiness import (
 from sluice_operator.domain.rollout import Rollout, Use, lacks_users_keys, plan_rollout
 from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
 from sluice_operator.domain.specs import read_spec
-from sluice_operator.domain.ticks import hold_ticks
+from sluice_operator.domain.ticks import RECORDING_OBSERVED_AT, hold_ticks
 from sluice_operator.domain.times import exact_text, soonest
 from sluice_operator.domain.transitions import events_for
 
@@ -51,6 +51,9 @@ __all__ = ["decide"]
 
 _ADDRESS_RETRY_SECONDS = 15.0
 """The Services that publishers dial are not watched."""
+_LIVE_AGE_SECONDS = 30.0
+"""On air ``observedAt`` is renewed when the hub's answer is newer by this. An answer is up to 26 s
+old, so that an ``observedAt`` of more than a minute ago means that the status is late."""
 
 
 def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
@@ -87,7 +90,12 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
             ),
         )
     wanted = _status(observed, owner, spec, broadcast, addresses, until, gave_up)
-    status, held = hold_ticks(wanted, stored.status, now)
+    status, held = hold_ticks(
+        wanted,
+        stored.status,
+        clock=RECORDING_OBSERVED_AT,
+        refresh_seconds=_LIVE_AGE_SECONDS if broadcast.measured_on_air else None,
+    )
     conditions = _conditions(observed, readiness, broadcast, rollout)
     rotation = owner.annotations.get(ROTATE_ANNOTATION, "")
     return Decision(
@@ -211,7 +219,8 @@ def _use(status: IngestStatus | None, draining_hash: str) -> Use:
     session = status.session is not None and status.session.finished_at is None
     connected = status.primary_connected or status.backup_connected
     # A session that no recorder holds yet is on this pod's disk, and nowhere else.
-    busy = session or status.on_air or connected or bool(status.recordable)
+    # A hub that came up a moment ago may go on with a session whose publisher is being held.
+    busy = session or status.on_air or connected or status.adopting or bool(status.recordable)
     return Use(known=True, busy=busy, drained=status.config_hash == draining_hash)
 
 
@@ -255,7 +264,7 @@ def _status(
         "pull": with_given_up(broadcast.fields["pull"], gave_up),
         "recording": mirror is not None,
         "recordingDuration": mirror.duration if mirror else None,
-        "observedAt": mirror.observed_at if mirror else None,
+        RECORDING_OBSERVED_AT: mirror.observed_at if mirror else None,
         "recordingName": mirror.name if mirror else None,
         "autoRecordedUntil": exact_text(until) if until is not None else None,
         "ingest": _ingest(owner, addresses) if spec.source.push is not None else None,

@@ -111,9 +111,7 @@ def _at_work(
         children = _default_store(observed, owner)
     if reachable:
         children += _children(observed, owner, config)
-    status, held = hold_ticks(
-        status_of(observed, owner, stored, presence, course), stored.status, now
-    )
+    status, held = hold_ticks(status_of(observed, owner, stored, presence, course), stored.status)
     conditions = conditions_of(observed, readiness, course, spec, stored)
     calls = store_calls(observed, owner, spec, stored, course)
     return Decision(

@@ -89,7 +89,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         children = _children(observed, owner, template, config, rollout, replicas=int(wanted))
     live = _live(observed, stored, spec, readiness)
     conditions = _conditions(_unless_refused(observed, stored, readiness, live), live, rollout)
-    status, held = hold_ticks(_status(observed, owner, stored, spec, readiness), stored.status, now)
+    status, held = hold_ticks(_status(observed, owner, stored, spec, readiness), stored.status)
     return Decision(
         status=status,
         conditions=conditions,

@@ -200,6 +200,10 @@ class LiveStreamStatus(ApiModel):
 
     observed_generation: Annotated[int, Field(ge=-1)] | None = None
     """The generation of the spec that this status was decided about; -1: not decided yet."""
+    observed_at: datetime | None = None
+    """When live, backupLive, activeSource and media were measured, by the ingest pod's clock (UTC).
+    On air it is renewed at least once a minute while the pod is heard; off air it is the time of
+    the last change."""
     live: bool | None = None
     """The primary publisher, or a pulled source, delivers media at this moment."""
     backup_live: bool | None = None
@@ -209,9 +213,10 @@ class LiveStreamStatus(ApiModel):
     recording: bool | None = None
     """A Recording of this stream is being written."""
     recording_duration: Annotated[float, Field(ge=0)] | None = None
-    """Seconds of media in the file that the oldest running Recording writes, at observedAt."""
-    observed_at: datetime | None = None
-    """When recordingDuration was measured (UTC)."""
+    """Seconds of media in the file that the oldest running Recording writes, at
+    recordingObservedAt."""
+    recording_observed_at: datetime | None = None
+    """When recordingDuration was measured, by the recorder's clock (UTC)."""
     recording_name: Annotated[str, Field(max_length=253)] | None = None
     """The oldest running Recording."""
     auto_recorded_until: datetime | None = None
