@@ -11,9 +11,11 @@ from sluice_media.contract import HUB_PORT, GivenUp, IngestConfig, IngestStatus
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.domain.addresses import Addresses, publish_addresses
 from sluice_operator.domain.auto_recording import (
+    RecordedSessions,
+    holds_alone,
     new_sessions,
     pins_of,
-    recorded_until,
+    recorded_sessions,
     wanted_recordings,
 )
 from sluice_operator.domain.broadcast import Broadcast, SourceKind, on_air
@@ -44,7 +46,7 @@ from sluice_operator.domain.rollout import Rollout, Use, lacks_users_keys, plan_
 from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
 from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.ticks import RECORDING_OBSERVED_AT, hold_ticks
-from sluice_operator.domain.times import exact_text, soonest
+from sluice_operator.domain.times import soonest
 from sluice_operator.domain.transitions import events_for
 
 __all__ = ["decide"]
@@ -62,11 +64,11 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     if owner.deleted_at is not None:
         return keep_everything(observed.raw)
     spec = read_spec(LiveStreamSpec, observed.raw)
-    until = recorded_until(stored, observed.recordings, owner.uid, now)
+    recorded = recorded_sessions(stored, observed.recordings, owner.uid)
     addresses = _addresses(observed, spec)
     template = ingest_template(owner, spec, observed.settings)
     gave_up = given_up(stored, owner, fresh(observed.sample))
-    rollout, config = _rollout_and_config(observed, owner, spec, template, until, gave_up)
+    rollout, config = _rollout_and_config(observed, owner, spec, template, recorded, gave_up)
     broadcast = on_air(observed, stored, SourceKind.of(spec), now)
     conflict = conflict_readiness(owner, _conflicts(observed, owner, spec))
     readiness = conflict or _readiness(observed, owner, stored, spec, addresses, now)
@@ -85,11 +87,11 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
             *wanted_recordings(
                 owner,
                 spec,
-                new_sessions(spec, fresh(observed.sample), until),
+                new_sessions(spec, fresh(observed.sample), recorded),
                 observed.recording_names,
             ),
         )
-    wanted = _status(observed, owner, spec, broadcast, addresses, until, gave_up)
+    wanted = _status(observed, owner, spec, broadcast, addresses, recorded, gave_up)
     status, held = hold_ticks(
         wanted,
         stored.status,
@@ -176,7 +178,7 @@ def _rollout_and_config(
     owner: Owner,
     spec: LiveStreamSpec,
     template: dict[str, Any],
-    until: datetime | None,
+    recorded: RecordedSessions,
     gave_up: GivenUp | None,
 ) -> tuple[Rollout, Configuration]:
     """The rollout depends on whether the hub has echoed ``drain``, and ``drain`` on the rollout."""
@@ -193,7 +195,7 @@ def _rollout_and_config(
             spec,
             observed.settings,
             pins,
-            auto_recorded_until=until,
+            recorded=recorded,
             given_up=gave_up is not None,
             drain=drain,
         )
@@ -206,21 +208,23 @@ def _rollout_and_config(
         pods=observed.pods,
         template_hash=template_hash(template),
         immediate=spec.update_policy == "Immediate",
-        use=_use(status, draining.hash),
+        use=_use(
+            status, draining.hash, holds=status is not None and holds_alone(status, recorded, pins)
+        ),
     )
     if rollout.drain:
         return rollout, draining
     return rollout, config(mounted if rollout.pending else None, drain=False)
 
 
-def _use(status: IngestStatus | None, draining_hash: str) -> Use:
+def _use(status: IngestStatus | None, draining_hash: str, *, holds: bool) -> Use:
+    """``holds``: a session is on this pod's disk, and nowhere else."""
     if status is None:
         return Use(known=False)
     session = status.session is not None and status.session.finished_at is None
     connected = status.primary_connected or status.backup_connected
-    # A session that no recorder holds yet is on this pod's disk, and nowhere else.
     # A hub that came up a moment ago may go on with a session whose publisher is being held.
-    busy = session or status.on_air or connected or status.adopting or bool(status.recordable)
+    busy = session or status.on_air or connected or status.adopting or holds
     return Use(known=True, busy=busy, drained=status.config_hash == draining_hash)
 
 
@@ -253,7 +257,7 @@ def _status(
     spec: LiveStreamSpec,
     broadcast: Broadcast,
     addresses: Addresses,
-    until: datetime | None,
+    recorded: RecordedSessions,
     gave_up: GivenUp | None,
 ) -> dict[str, Any]:
     mirror = _mirror(observed.recordings)
@@ -266,7 +270,7 @@ def _status(
         "recordingDuration": mirror.duration if mirror else None,
         RECORDING_OBSERVED_AT: mirror.observed_at if mirror else None,
         "recordingName": mirror.name if mirror else None,
-        "autoRecordedUntil": exact_text(until) if until is not None else None,
+        **recorded.fields(),
         "ingest": _ingest(owner, addresses) if spec.source.push is not None else None,
         "restreams": {"total": len(observed.restreams), "live": live_restreams},
     }

@@ -21,7 +21,11 @@ from sluice_operator.api.v1alpha1.conditions import Conditions
 from sluice_operator.api.v1alpha1.recording import RecordingOptions
 from sluice_operator.api.v1alpha1.source import Failover, Push, Source
 
-__all__ = ["LiveStream", "LiveStreamSpec", "LiveStreamStatus"]
+__all__ = ["LISTED_SESSIONS", "LiveStream", "LiveStreamSpec", "LiveStreamStatus"]
+
+LISTED_SESSIONS = 50
+"""In ``status.autoRecorded``. Of older ones only the latest beginning is known, which is wrong only
+when there were so many within the difference of two nodes' clocks."""
 
 
 class RecordingTemplate(RecordingOptions):
@@ -221,6 +225,17 @@ class LiveStreamStatus(ApiModel):
     """The oldest running Recording."""
     auto_recorded_until: datetime | None = None
     """Sessions that began up to this moment got the Recording that autoRecord makes (UTC)."""
+    auto_recorded: (
+        Annotated[
+            list[datetime],
+            Field(
+                max_length=LISTED_SESSIONS, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+            ),
+        ]
+        | None
+    ) = None
+    """Later sessions that got it, each by the moment at which it began (UTC, by the clock of the
+    node that it began on); the last fifty."""
     started_at: datetime | None = None
     """When the present or last session began (UTC)."""
     started_at_backup: datetime | None = None

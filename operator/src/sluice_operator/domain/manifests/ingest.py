@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from sluice_media.contract import (
@@ -18,6 +17,7 @@ from sluice_media.contract import (
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.api.v1alpha1.source import Pull
+from sluice_operator.domain.auto_recording import RecordedSessions
 from sluice_operator.domain.giving_up import restart_token
 from sluice_operator.domain.manifests.guard import address_guard
 from sluice_operator.domain.manifests.keys import (
@@ -46,7 +46,7 @@ def ingest_config(
     settings: DomainSettings,
     pins: Sequence[RingPin],
     *,
-    auto_recorded_until: datetime | None,
+    recorded: RecordedSessions,
     given_up: bool,
     drain: bool,
 ) -> IngestConfig:
@@ -70,7 +70,8 @@ def ingest_config(
         resume_window_seconds=spec.resume_window_seconds,
         pins=list(pins),
         auto_record=spec.auto_record,
-        auto_recorded_until=auto_recorded_until,
+        auto_recorded_until=recorded.until,
+        auto_recorded=list(recorded.later),
         spool_limit_bytes=_spool_limit(spec, settings),
         drain=drain,
     )
