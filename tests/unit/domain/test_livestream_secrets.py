@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from sluice_operator.domain.manifests.pod import users_keys
 from tests.unit.domain.builders import StreamCase, make_livestream
 from tests.unit.domain.lifecycle import settled
 
@@ -67,3 +68,22 @@ def test_sources_without_secrets_change_at_once_also_while_an_update_waits() -> 
     case.pull(("sat", "uri"), "rtmp://b.example/x").pulling().decide()
     assert case.word("UpdatePending") == "True/WaitingForIdle"
     assert config(case)["pull"]["uris"] == [None, "rtmp://b.example/x"]
+
+
+def test_which_keys_a_pod_has_mounted_is_read_off_its_volumes() -> None:
+    uris = [source("sat"), source("dish"), source("sat", "second")]
+    case = make_livestream("a").spec(source={"pull": {"uris": uris}})
+    case.decide()
+    volumes = case.child("Deployment")["spec"]["template"]["spec"]["volumes"]
+    want = {("pull/0", "sat", "uri"), ("pull/1", "dish", "uri"), ("pull/2", "sat", "second")}
+    assert users_keys(volumes) == want
+    token = {"serviceAccountToken": {"path": "token"}}
+    injected = [
+        {"name": "aws-token", "projected": {"sources": [token]}},
+        {"name": "mesh", "secret": {"secretName": "mesh", "optional": True}},
+    ]
+    assert users_keys([*volumes, *injected]) == want
+
+
+def source(secret: str, key: str = "uri") -> dict[str, Any]:
+    return {"uriSecretRef": {"name": secret, "key": key}}

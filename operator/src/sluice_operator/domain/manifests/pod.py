@@ -285,14 +285,18 @@ def _key_source(secret: str, keys: Sequence[KeyMount]) -> dict[str, Any]:
 
 
 def users_keys(volumes: Iterable[Raw]) -> frozenset[tuple[str, str, str]]:
-    """The keys of users' Secrets among a pod's volumes, as (file, Secret, key in the Secret)."""
+    """The keys of users' Secrets among a pod's volumes, as (file, Secret, key in the Secret).
+
+    Volumes that others have put into the pod do not count."""
     found = set()
     for volume in volumes:
+        if not volume["name"].startswith(_KEY_VOLUME):
+            continue
         folder = volume["name"].removeprefix(_KEY_VOLUME)
-        whole = volume.get("secret")
-        sources = [s["secret"] for s in (volume.get("projected") or {}).get("sources") or ()]
-        if whole is not None:
-            sources.append({**whole, "name": whole["secretName"]})
+        projected = (volume.get("projected") or {}).get("sources") or ()
+        sources = [source["secret"] for source in projected if "secret" in source]
+        if "secret" in volume:
+            sources.append({**volume["secret"], "name": volume["secret"]["secretName"]})
         for source in sources:
             if source.get("optional"):
                 items = source.get("items") or ()
