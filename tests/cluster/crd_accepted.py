@@ -42,6 +42,11 @@ VALID = [
             ),
         ),
     ),
+    Valid(
+        "a source that is given up right after it was left",
+        "LiveStream",
+        pull(PULLED, stallSeconds=59, inactivitySeconds=60),
+    ),
     Valid("the same source twice", "LiveStream", pull(PULLED, PULLED)),
     Valid(
         "SRT with a passphrase",
@@ -93,7 +98,7 @@ VALID = [
         STREAM
         | {
             "startWhenLive": False,
-            "recordType": "Transcoded",
+            "recordType": "Origin",
             "splitSeconds": 10,
             "maxDurationSeconds": 1,
             "retention": {"seconds": 1, "keepOriginal": True, "originalSeconds": 1},
@@ -169,7 +174,6 @@ CHANGES = [
             "splitSeconds": 60,
             "maxDurationSeconds": 60,
             "startWhenLive": False,
-            "recordType": "Transcoded",
             "deletionPolicy": "Delete",
         }.items()
     ),

@@ -44,8 +44,14 @@ REFUSED = [
     Invalid(
         "an unknown type",
         "Recording",
-        'supported values: "Origin", "Transcoded"',
+        'supported values: "Origin"',
         STREAM | {"recordType": "Both"},
+    ),
+    Invalid(
+        "a type that does not work yet",
+        "Recording",
+        'supported values: "Origin"',
+        STREAM | {"recordType": "Transcoded"},
     ),
     Invalid(
         "kept for no time",

@@ -84,6 +84,12 @@ REFUSED_STREAMS = [
         {"source": {"pull": {"uris": [PULLED] * 17}}},
     ),
     Invalid(
+        "pulling that is given up before a source is left",
+        "LiveStream",
+        "inactivitySeconds must be greater than stallSeconds",
+        pull(PULLED, stallSeconds=60, inactivitySeconds=60),
+    ),
+    Invalid(
         "a source that is twice",
         "LiveStream",
         "exactly one of uri and uriSecretRef must be set",
@@ -142,7 +148,7 @@ REFUSED_STREAMS = [
     Invalid(
         "automatic recordings that are transcoded",
         "LiveStream",
-        "recordType Transcoded is not supported yet; use Origin",
+        'supported values: "Origin"',
         {"autoRecord": True, "recordingTemplate": {"recordType": "Transcoded"}},
     ),
     Invalid(

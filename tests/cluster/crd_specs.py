@@ -27,9 +27,9 @@ KEYS = {"accessKeySecretRef": KEY, "secretKeySecretRef": {"name": "minio", "key"
 PULLED = {"uri": "rtmp://a.example/live/x"}
 
 
-def pull(*uris: Any) -> Any:
+def pull(*uris: Any, **fields: Any) -> Any:
     """The spec of a stream that is pulled."""
-    return {"source": {"pull": {"uris": list(uris)}}}
+    return {"source": {"pull": {"uris": list(uris)} | fields}}
 
 
 def bucket(**fields: Any) -> dict[str, Any]:

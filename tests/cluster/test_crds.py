@@ -3,12 +3,14 @@ which sentence. Needs a cluster with the definitions installed, but none of Slui
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.conftest import REPOSITORY, Cluster
 from tests.cluster.crd_accepted import CHANGES, VALID
@@ -153,6 +155,33 @@ def test_defaults_of_a_pulled_stream_are_filled_in(api: Kubectl) -> None:
             "standby": "Cold",
         }
     }
+
+
+@pytest.mark.parametrize("kind", ["LiveStream", "Recording", "Restream", "MediaStore"])
+def test_what_no_operator_has_looked_at_does_not_read_as_current(api: Kubectl, kind: str) -> None:
+    """The schema is tried out on a definition of its own, which no operator serves."""
+    [path] = [path for path in CRDS if path.name == f"{kind.lower()}s.sluice.video.yaml"]
+    crd = yaml.safe_load(path.read_text(encoding="utf-8"))
+    group, names = "unserved.sluice.video", crd["spec"]["names"]
+    crd["metadata"]["name"] = f"{names['plural']}.{group}"
+    crd["spec"]["group"] = group
+    names |= {"categories": [], "shortNames": []}
+    specs: dict[str, Any] = {
+        "Recording": STREAM,
+        "Restream": STREAM | RTMP,
+        "MediaStore": CLAIM,
+    }
+    obj = manifest(kind, "fresh", specs.get(kind, {})) | {"apiVersion": f"{group}/v1alpha1"}
+    name = crd["metadata"]["name"]
+    api("create", "-f", "-", stdin=json.dumps(crd))
+    try:
+        api("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+        api("create", "-f", "-", stdin=json.dumps(obj | {"status": {"observedGeneration": 1}}))
+        fresh = json.loads(api("get", name, "fresh", "-o", "json"))
+        assert fresh["metadata"]["generation"] == 1
+        assert fresh["status"] == {"observedGeneration": -1}
+    finally:
+        api("delete", "crd", name, "--timeout=60s")
 
 
 # --------------------------------------------------------------------------- changed

@@ -45,13 +45,6 @@ def test_a_stream_that_is_not_live_fails_a_strict_recording(kube: Kubectl, clip:
         kube.wait("recording", "strict", lambda o: o["status"].get("recording"), why="records")
 
 
-def test_transcoded_is_refused_in_words(kube: Kubectl) -> None:
-    kube.apply(livestream("later"), recording("later", "later", recordType="Transcoded"))
-    stalled = kube.wait_condition("recording", "later", "Stalled")
-    assert condition(stalled, "Stalled")["reason"] == "TranscodingNotSupported"
-    assert kube.find("job", "later-record") is None
-
-
 # --------------------------------------------------------------------------- how it ends
 
 

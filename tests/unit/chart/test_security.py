@@ -91,6 +91,18 @@ def test_the_operator_never_deletes_what_it_must_not(helm: Helm) -> None:
             assert "persistentvolumeclaims" not in rule["resources"]
 
 
+@EVERY_VALUES_FILE
+def test_the_operator_may_delete_what_it_deletes_and_nothing_else(helm: Helm, file: Path) -> None:
+    """The children of a recorder that has done its work; by the proxy, a store's recordings."""
+    deletes = {
+        resource
+        for rule in operator_rules(helm.template(file))
+        if "delete" in rule["verbs"]
+        for resource in rule["resources"]
+    }
+    assert deletes - {"pods/proxy"} == {"jobs", "configmaps", "secrets"}
+
+
 def test_in_its_own_namespace_the_operator_reads_two_services_by_name(helm: Helm) -> None:
     def services(values: Object) -> list[str]:
         [role] = [o for o in helm.template(values=values) if o["kind"] == "Role"]

@@ -11,6 +11,7 @@ import yaml
 
 from sluice_operator.api.v1alpha1 import KINDS
 from sluice_operator.crd import crd_files, crd_manifest, lint, write_crds
+from tests.unit.crd.validate import violations
 
 CRDS = Path(__file__).parents[3] / "crds"
 
@@ -118,3 +119,36 @@ def test_the_lint_finds(words: str) -> None:
     crd = manifest("LiveStream")
     BROKEN[words](spec_of(crd))
     assert words in {finding.what for finding in lint(crd)}
+
+
+def test_a_word_in_status_is_no_enum() -> None:
+    """A newer operator writes new words while older definitions are installed."""
+    crd = manifest("Restream")
+    root = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    status = root["properties"]["status"]["properties"]
+    assert "enum" not in status["state"]
+    assert "GaveUp" in status["state"]["description"]
+    status["state"]["enum"] = ["Idle"]
+    assert [str(finding) for finding in lint(crd)] == ["status.state: is an enum in status"]
+
+
+def test_pulling_is_given_up_later_than_a_source_is_left() -> None:
+    pull = spec_of(manifest("LiveStream"))["source"]["properties"]["pull"]
+    assert [r["rule"] for r in pull["x-kubernetes-validations"]] == [
+        "self.inactivitySeconds > self.stallSeconds"
+    ]
+
+
+def test_only_what_works_can_be_asked_for() -> None:
+    spec = spec_of(manifest("Recording"))
+    template = spec_of(manifest("LiveStream"))["recordingTemplate"]["properties"]
+    assert spec["recordType"]["enum"] == template["recordType"]["enum"] == ["Origin"]
+
+
+@pytest.mark.parametrize("model", KINDS, ids=lambda model: model.crd.kind)
+def test_a_fresh_object_does_not_read_as_current(model: Any) -> None:
+    """kstatus: an observedGeneration that is not the generation means that it is in progress."""
+    root = crd_manifest(model)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    status = root["properties"]["status"]
+    assert status["default"] == {"observedGeneration": -1}
+    assert violations(status, status["default"], "status") == []

@@ -146,6 +146,7 @@ class Case(ABC, Generic[O]):
             "ready": True,
             "ip": "10.0.0.1",
             "template_hash": self.template_hash(),
+            "volumes": self.template_volumes(),
         } | facts
         self.facts["pods"] = (PodView(name=name, **view),)
         return self
@@ -163,6 +164,10 @@ class Case(ABC, Generic[O]):
                 ]
                 return found
         return None
+
+    def template_volumes(self) -> tuple[Any, ...]:
+        workload = self.child("Deployment") or self.child("Job")
+        return tuple(workload["spec"]["template"]["spec"]["volumes"]) if workload else ()
 
     def says(self, status: Any, age: float = 0.0) -> Self:
         if not self.facts["pods"]:

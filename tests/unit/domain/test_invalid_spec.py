@@ -18,6 +18,7 @@ from tests.unit.domain.builders import (
 CASES: list[tuple[Any, dict[str, Any], str]] = [
     (make_livestream, {"resumeWindowSeconds": 9_999}, "spec.resumeWindowSeconds"),
     (make_recording, {"splitSeconds": 1}, "spec.splitSeconds"),
+    (make_recording, {"recordType": "Transcoded"}, "spec.recordType"),
     (make_restream, {"title": "x" * 999}, "spec.title"),
     (make_mediastore, {"warnAtPercent": 0}, "spec.warnAtPercent"),
 ]
@@ -39,6 +40,7 @@ def test_it_says_what_is_wrong_and_where(make: Any, spec: dict[str, Any], where:
     assert (decision.children, decision.deletions, decision.store_calls) == ((), (), ())
     assert decision.event_reasons == {"Stalled": "Warning"}
     assert "Reconciling" not in conditions
+    assert decision.status["observedGeneration"] == case.raw["metadata"]["generation"] == 2
 
 
 def test_the_value_that_was_found_is_not_repeated() -> None:

@@ -307,15 +307,6 @@ def test_a_users_secret_that_lacks_the_key_is_for_the_user_to_put_right(
     assert case.word("Ready").startswith("True/")
 
 
-def test_who_names_a_secret_on_air_means_it_to_be_used_now() -> None:
-    case = settled().on_air()
-    case.decide()
-    case.push(srt={"passphraseSecretRef": {"name": "uplink", "key": "passphrase"}})
-    case.on_air().decide()
-    assert case.word("UpdatePending") == "False/UpToDate"
-    assert case.child("Deployment")["spec"]["paused"] is False
-
-
 def test_a_pulled_stream_has_no_key_of_a_publisher() -> None:
     case = make_livestream("a").pull("rtmp://a.example/x").conflict("Secret", "ingest")
     case.settled().idle().decide()

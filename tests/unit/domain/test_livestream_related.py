@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sluice_operator.domain.decision import Decision
+from sluice_operator.domain.invalid_spec import InvalidSpecError
 from tests.unit.domain.builders import StreamCase, make_recording, make_restream, text
 from tests.unit.domain.lifecycle import settled
 
@@ -35,10 +36,24 @@ def test_a_recording_that_is_not_over_pins_the_ring() -> None:
 
 
 def test_a_recording_that_cannot_be_made_pins_nothing() -> None:
+    """An older version stored what this one cannot read, and no recorder was made for it."""
     case = settled()
     recording = make_recording("r", case).spec(recordType="Transcoded")
+    with pytest.raises(InvalidSpecError) as caught:
+        recording.decide()
+    told = caught.value.decision(recording.raw).conditions
+    [stalled] = [
+        {"type": c.type, "status": c.status, "reason": c.reason, "lastTransitionTime": text(0)}
+        for c in told
+        if c.type == "Stalled"
+    ]
+    recording.raw["status"] = {"conditions": [stalled]}
     case.related(recording).decide()
     assert config(case)["pins"] == []
+    heard = {"type": "Succeeded", "status": "Unknown", "reason": "Recording", "message": ""}
+    recording.raw["status"] = {"conditions": [stalled, heard]}
+    case.decide()
+    assert len(config(case)["pins"]) == 1, "its recorder works on"
 
 
 def test_the_oldest_running_recording_is_mirrored() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sluice_media.contract import PushState, RecorderPhase
+from sluice_media.contract import PushState, RecorderPhase, TargetError
 from tests.unit.domain.builders import (
     Case,
     make_livestream,
@@ -62,6 +62,13 @@ def live_restream() -> Case[Any]:
     return case
 
 
+def refused_restream() -> Case[Any]:
+    case = make_restream("x")
+    words = {"class": "BadName", "message": "no such key", "at": case.now}
+    case.settled().pusher(PushState.REJECTED, last_error=TargetError.model_validate(words))
+    return case
+
+
 def orphaned_restream() -> Case[Any]:
     case = make_restream("x").stream_deleted()
     case.decide()
@@ -82,6 +89,7 @@ WORLDS: list[Callable[[], Case[Any]]] = [
     running_recording,
     finished_recording,
     live_restream,
+    refused_restream,
     orphaned_restream,
     full_store,
 ]

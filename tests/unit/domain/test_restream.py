@@ -33,6 +33,9 @@ class Row:
     facts: dict[str, Any]
     want_live: str
     live: bool = False
+    want_ready: str = "True/Configured"
+    """What the target does is no fault of ours."""
+    want_stalled: str = ""
 
 
 ROWS = {
@@ -47,7 +50,11 @@ ROWS = {
         PushState.BACKOFF, {"last_error": error("Reset", "reset by peer")}, "False/Retrying"
     ),
     "the target said no": Row(
-        PushState.REJECTED, {"last_error": error("BadName", "no such key")}, "False/BadName"
+        PushState.REJECTED,
+        {"last_error": error("BadName", "no such key")},
+        "False/BadName",
+        want_ready="False/BadName",
+        want_stalled="True/BadName",
     ),
     "the target ends each connection": Row(
         PushState.REJECTED,
@@ -58,6 +65,8 @@ ROWS = {
         PushState.REJECTED,
         {"last_error": error("Forbidden", "it is in the denied range 10.96.0.0/12")},
         "False/Forbidden",
+        want_ready="False/Forbidden",
+        want_stalled="True/Forbidden",
     ),
     "the codec does not fit": Row(
         PushState.IDLE,
@@ -76,8 +85,32 @@ def test_each_row_of_the_lifecycle(situation: str) -> None:
     assert case.status["state"] == row.state.value
     assert case.status["live"] is row.live
     assert case.word("Live") == row.want_live
-    assert case.word("Ready") == "True/Configured", "what the target does is no fault of ours"
-    assert case.word("Stalled") == ""
+    assert case.word("Ready") == row.want_ready
+    assert case.word("Stalled") == row.want_stalled
+
+
+def test_a_key_that_is_refused_waits_for_the_user_until_the_target_takes_it() -> None:
+    """Also while the target is asked again, which happens every minute at most."""
+    refused: dict[str, Any] = {"last_error": error("Unauthorized", "no such key")}
+    case = up().pusher(PushState.CONNECTING)
+    case.decide()
+    told = case.pusher(PushState.REJECTED, **refused).decide().event_reasons
+    assert (told["Live"], "Stalled" in told) == ("Warning", False)
+    since = case.word("Ready")
+    for state in (PushState.CONNECTING, PushState.REJECTED, PushState.CONNECTING):
+        told = case.later(60).pusher(state, **refused).decide().event_reasons
+        assert (case.word("Ready"), case.word("Stalled")) == (since, "True/Unauthorized")
+        assert case.status["state"] == state.value
+        assert "Live" not in told
+    case.pusher(PushState.WAITING, **refused).decide()
+    assert case.word("Stalled") == "True/Unauthorized", "the source is interrupted meanwhile"
+    case.pusher(PushState.CONNECTING, last_error=error("Reset", "reset by peer")).decide()
+    assert case.word("Ready") == "True/Configured"
+    case.pusher(PushState.REJECTED, **refused).decide()
+    case.pusher(PushState.LIVE, **refused).decide()
+    assert (case.word("Ready"), case.word("Stalled")) == ("True/Configured", "")
+    case.pusher(PushState.CONNECTING, **refused).decide()
+    assert case.word("Stalled") == "", "the error is of another connection"
 
 
 def test_the_last_error_is_told_in_words() -> None:

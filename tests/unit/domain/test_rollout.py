@@ -9,7 +9,7 @@ import pytest
 
 from sluice_media.contract import PushState
 from sluice_operator.domain.decision import Decision
-from tests.unit.domain.builders import StreamCase, make_livestream, make_restream
+from tests.unit.domain.builders import RestreamCase, StreamCase, make_livestream, make_restream
 
 
 def up() -> StreamCase:
@@ -33,6 +33,10 @@ def paused(decision: Decision) -> Any:
 
 def draining(case: StreamCase) -> Any:
     return json.loads(case.child("ConfigMap")["data"]["config.json"])["drain"]
+
+
+def target(case: RestreamCase) -> Any:
+    return json.loads(case.child("ConfigMap")["data"]["config.json"])["uri"]
 
 
 def test_a_deployment_is_never_paused_at_creation() -> None:
@@ -149,9 +153,22 @@ def test_a_pusher_is_replaced_only_while_it_pushes_nothing(
     assert case.word("UpdatePending") == ("True/WaitingForIdle" if want_paused else "")
 
 
-def test_another_secret_for_the_target_counts_at_once() -> None:
+def test_another_secret_for_the_target_waits_while_it_is_pushed_to() -> None:
     case = make_restream("x")
     case.decide()
     case.pod().pusher(PushState.LIVE).decide()
-    case.spec(streamKeySecretRef={"name": "other", "key": "key"})
+    case.spec(uri="rtmp://other.example/live", streamKeySecretRef={"name": "other", "key": "key"})
+    assert paused(case.pusher(PushState.LIVE).decide()) is True
+    assert case.word("UpdatePending") == "True/WaitingForIdle"
+    assert target(case) == "rtmp://platform.example/live", "its key is not for the other server"
+    assert paused(case.pusher(PushState.IDLE).decide()) is False
+    assert target(case) == "rtmp://other.example/live"
+
+
+def test_another_server_with_the_same_secret_counts_at_once() -> None:
+    case = make_restream("x")
+    case.decide()
+    case.pod().pusher(PushState.LIVE).decide()
+    case.spec(uri="rtmp://other.example/live")
     assert paused(case.pusher(PushState.LIVE).decide()) is False
+    assert target(case) == "rtmp://other.example/live"

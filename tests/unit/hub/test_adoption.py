@@ -6,6 +6,7 @@ import pytest
 
 from sluice_media.contract import LegAck, PullConfig
 from sluice_media.hub.leg import LegName
+from sluice_media.hub.words import status_words
 from sluice_media.units import AccessUnit, UnitFlags
 from tests.unit.hub.concert import Part, play
 from tests.unit.hub.world import Publisher, VirtualReader, World, assert_strictly_increasing
@@ -264,3 +265,32 @@ def test_a_fresh_publisher_at_a_fresh_hub_waits_for_nobody() -> None:
     play(world, 0.1, Part(publisher))
     assert world.hub.delivering
     assert isinstance(publisher.sent[0], AccessUnit)
+
+
+def adopting(world: World) -> object:
+    return status_words(world.hub, world.now)["adopting"]
+
+
+def test_for_ten_seconds_a_new_hub_says_that_a_session_may_go_on_here() -> None:
+    world = World()
+    assert adopting(world) is True, "before its first tick"
+    world.pass_time(9.8)
+    assert adopting(world) is True
+    world.pass_time(0.4)
+    assert adopting(world) is False
+
+
+def test_it_says_so_until_the_session_is_there() -> None:
+    before = Before()
+    world, _ = before.successor()
+    assert adopting(world) is True
+    leg = world.publish(connection="p", resume=before.primary_ack)
+    replay(leg, before.primary, before.primary_ack)
+    assert status_words(world.hub, world.now)["timeline"] == before.timeline
+    assert adopting(world) is False
+    world.hub.configure(world.hub.config.model_copy(update={"active": False}), world.now)
+    assert adopting(world) is False, "a hub that had a session follows no other one"
+
+
+def test_a_stream_that_is_switched_off_adopts_nothing() -> None:
+    assert adopting(World(active=False)) is False

@@ -189,6 +189,23 @@ async def test_sessions_up_to_the_last_one_recorded_are_freed(tmp_path: Path) ->
         assert not files(tmp_path)
 
 
+@pytest.mark.parametrize("later", [-3600.0, 0.0, 3600.0])
+async def test_a_session_is_freed_by_its_own_beginning(tmp_path: Path, later: float) -> None:
+    """Another one that has its Recording may have begun after it, by the clock of another node."""
+    changes: dict[str, Any] = {"auto_record": True, "resume_window_seconds": 1}
+    async with SpoolWorld(tmp_path, **changes) as world:
+        publisher = world.publish()
+        await world.play(publisher, 20)
+        us = started(world)
+        publisher.end()
+        await world.idle(3)
+        others = [datetime_of(us + round(later * 1e6))]
+        world.hub.configure(config(**changes, auto_recorded=others), world.now)
+        await world.idle(2)
+        assert bool(world.recordable) is (later != 0.0)
+        assert bool(files(tmp_path)) is (later != 0.0)
+
+
 async def test_content_nobody_came_for_goes_a_day_after_its_end(tmp_path: Path) -> None:
     async with SpoolWorld(tmp_path, auto_record=True, resume_window_seconds=1) as world:
         publisher = world.publish()

@@ -9,6 +9,10 @@ from typing import Any
 __all__ = ["Finding", "lint"]
 
 
+_CLOSED_IN_STATUS = frozenset({"status.conditions[].status"})
+"""True, False and Unknown are the words of Kubernetes, and there will be no others."""
+
+
 @dataclass(slots=True, frozen=True)
 class Finding:
     where: str
@@ -24,7 +28,8 @@ def lint(crd: Mapping[str, Any]) -> list[Finding]:
 
     Every field is described; every string, list and map is bounded (else CEL rules have no cost
     estimate); every list says how it is merged; numbers in ``spec`` are integers with bounds; and
-    nothing non-structural is in it.
+    nothing non-structural is in it. No word in ``status`` is an enum: a newer operator must be
+    able to write a new one while older CustomResourceDefinitions are installed.
     """
     findings: list[Finding] = []
     for version in crd["spec"]["versions"]:
@@ -42,6 +47,8 @@ def _node(schema: Mapping[str, Any], where: str, *, in_spec: bool) -> Iterator[F
     kind = schema.get("type")
     if kind == "string":
         yield from _string(schema, where)
+        if not in_spec and "enum" in schema and where not in _CLOSED_IN_STATUS:
+            yield Finding(where, "is an enum in status")
     elif kind == "array":
         if "maxItems" not in schema:
             yield Finding(where, "has no maxItems")

@@ -11,6 +11,10 @@ from sluice_operator.domain.names import GROUP, VERSION
 
 __all__ = ["crd_manifest"]
 
+_UNDECIDED = {"observedGeneration": -1}
+"""The status of an object that no operator has looked at. Without it, kstatus (Flux, Argo CD,
+``kubectl wait``) finds nothing that speaks against the object being ready."""
+
 
 def crd_manifest(model: type[Resource]) -> dict[str, Any]:
     """The CustomResourceDefinition (apiextensions.k8s.io/v1) of a kind."""
@@ -47,6 +51,7 @@ def crd_manifest(model: type[Resource]) -> dict[str, Any]:
 
 def _root_schema(model: type[Resource]) -> dict[str, Any]:
     schema = structural_schema(model)
+    schema["properties"]["status"]["default"] = dict(_UNDECIDED)
     own = {
         "apiVersion": {
             "type": "string",

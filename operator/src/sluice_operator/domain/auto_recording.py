@@ -1,24 +1,30 @@
 """``autoRecord``: which sessions still need a Recording, and what these Recordings look like.
 
-Once per session, whoever restarts when. The hub lists the sessions of which it holds content; a
-session has its Recording when it began no later than ``status.autoRecordedUntil``. That moment
-follows from the Recordings that are there, never from those that are about to be made: a Recording
-that could not be made is tried again. A Recording made by ``autoRecord`` may only vanish once the
-moment stands in the status (`is_remembered`; its finalizer waits for that), so that deleting it
-never brings it back, also when the operator was restarted in between.
+Once per session, whoever restarts when. The hub lists the sessions of which it holds content. A
+session is told apart by the moment at which it began, and that is by the clock of the node that it
+began on: the next one may begin an hour earlier. So the status lists the latest sessions that have
+their Recording (``autoRecorded``); only what lies before all of them is a single moment
+(``autoRecordedUntil``).
+
+This memory follows from the Recordings that are there, never from those that are about to be made:
+a Recording that could not be made is tried again. A Recording made by ``autoRecord`` may only
+vanish once its session stands in the status (`is_remembered`; its finalizer waits for that), so
+that deleting it never brings it back, also when the operator was restarted in between.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence, Set
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sluice_media.contract import IngestStatus, RingPin
 from sluice_operator.api.v1alpha1 import LiveStreamSpec, Recording
-from sluice_operator.api.v1alpha1.livestream import RecordingTemplate
+from sluice_operator.api.v1alpha1.livestream import LISTED_SESSIONS, RecordingTemplate
 from sluice_operator.domain.decision import Child
+from sluice_operator.domain.invalid_spec import INVALID_SPEC
 from sluice_operator.domain.names import (
     API_VERSION,
     AUTOMATIC_LABEL,
@@ -32,11 +38,13 @@ from sluice_operator.domain.owner import Owner, Stored
 from sluice_operator.domain.times import exact_text, parse_time
 
 __all__ = [
+    "RecordedSessions",
+    "holds_alone",
     "is_remembered",
     "new_sessions",
     "pins_of",
     "possible_names",
-    "recorded_until",
+    "recorded_sessions",
     "session_of",
     "wanted_recordings",
 ]
@@ -45,7 +53,35 @@ _NAME_LENGTH = 56
 _STREAM_LENGTH = 40
 _AT_ONCE = 20
 """Recordings that one pass makes; the next one makes the rest."""
-_CLOCK_SKEW = timedelta(minutes=1)
+
+
+@dataclass(slots=True, frozen=True)
+class RecordedSessions:
+    """The sessions of a stream that have, or had, their Recording."""
+
+    until: datetime | None = None
+    """Those that began up to this moment."""
+    later: tuple[datetime, ...] = ()
+    """Those after it, each by when it began; in order."""
+
+    @classmethod
+    def of(cls, stored: Stored) -> RecordedSessions:
+        """What the stream's status says."""
+        later = (parse_time(text) for text in stored.get("autoRecorded") or ())
+        return cls(
+            stored.time("autoRecordedUntil"),
+            tuple(moment for moment in later if moment is not None),
+        )
+
+    def __contains__(self, session: datetime) -> bool:
+        return session in self.later or (self.until is not None and session <= self.until)
+
+    def fields(self) -> dict[str, Any]:
+        """The same for the status."""
+        return {
+            "autoRecordedUntil": exact_text(self.until) if self.until is not None else None,
+            "autoRecorded": [exact_text(moment) for moment in self.later] or None,
+        }
 
 
 def session_of(recording: Raw) -> datetime | None:
@@ -68,16 +104,16 @@ def _is_automatic(recording: Raw, stream_uid: str) -> bool:
     return automatic and made_for == stream_uid
 
 
-def recorded_until(
-    stored: Stored, recordings: Iterable[Raw], stream_uid: str, now: datetime
-) -> datetime | None:
-    """Sessions that began up to this moment have (or had) their Recording.
-
-    A moment that lies ahead was put there by somebody; it must not keep sessions to come from being
-    recorded."""
-    moments = [stored.time("autoRecordedUntil")]
-    moments += [session_of(r) for r in recordings if _is_automatic(r, stream_uid)]
-    return max((m for m in moments if m is not None and m <= now + _CLOCK_SKEW), default=None)
+def recorded_sessions(
+    stored: Stored, recordings: Iterable[Raw], stream_uid: str
+) -> RecordedSessions:
+    """What is remembered, and the sessions of the Recordings that are there."""
+    known = RecordedSessions.of(stored)
+    there = (session_of(r) for r in recordings if _is_automatic(r, stream_uid))
+    new = {session for session in there if session is not None and session not in known}
+    ordered = sorted({*known.later, *new})
+    oldest, later = ordered[:-LISTED_SESSIONS], ordered[-LISTED_SESSIONS:]
+    return RecordedSessions(oldest[-1] if oldest else known.until, tuple(later))
 
 
 def is_remembered(recording: Raw, stream: Raw | None) -> bool:
@@ -87,18 +123,25 @@ def is_remembered(recording: Raw, stream: Raw | None) -> bool:
         return True
     if not _is_automatic(recording, stream["metadata"]["uid"]):
         return True
-    until = Stored.of(stream).time("autoRecordedUntil")
-    return until is not None and session <= until
+    return session in RecordedSessions.of(Stored.of(stream))
 
 
 def new_sessions(
-    spec: LiveStreamSpec, status: IngestStatus | None, until: datetime | None
+    spec: LiveStreamSpec, status: IngestStatus | None, recorded: RecordedSessions
 ) -> list[datetime]:
     """When the sessions began that need a Recording, oldest first."""
     if not spec.auto_record or status is None:
         return []
     begun = sorted({session.started_at for session in status.recordable})
-    return [moment for moment in begun if until is None or moment > until][:_AT_ONCE]
+    return [moment for moment in begun if moment not in recorded][:_AT_ONCE]
+
+
+def holds_alone(status: IngestStatus, recorded: RecordedSessions, pins: Iterable[RingPin]) -> bool:
+    """Whether the pod's disk has a session that no recorder holds all of. One whose Recording is
+    over needs no recorder; a hub of the previous version lists it for longer."""
+    pinned = {pin.session_started_at for pin in pins}
+    begun = (session.started_at for session in status.recordable)
+    return any(moment in pinned or moment not in recorded for moment in begun)
 
 
 def wanted_recordings(
@@ -155,14 +198,16 @@ def _manifest(
 
 
 def _needs_nothing(recording: Raw) -> bool:
-    """It is over, or cannot begin, or its recorder takes nothing more."""
+    """It is over, or its recorder takes nothing more, or its spec cannot be read and no recorder
+    was made for it."""
     stored = Stored.of(recording)
     course = stored.as_condition("Succeeded")
-    closing = course is not None and course.reason == "Closing"
+    reason = course.reason if course is not None else "Starting"
+    unreadable = stored.since("Stalled", "True", INVALID_SPEC) is not None
     return (
         bool(stored.get("endReason"))
-        or closing
-        or recording["spec"].get("recordType") == "Transcoded"
+        or reason == "Closing"
+        or (unreadable and reason == "Starting")
     )
 
 

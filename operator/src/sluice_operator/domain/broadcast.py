@@ -15,12 +15,14 @@ from sluice_operator.domain.observed import ObservedLiveStream
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.samples import fresh, in_start_grace
 from sluice_operator.domain.sessions import close_session, session_is_on, session_records
+from sluice_operator.domain.ticks import OBSERVED_AT
 from sluice_operator.domain.times import parse_time, seconds_until, utc_text
 
 __all__ = ["Broadcast", "SourceKind", "on_air"]
 
 _ADOPTION_SECONDS = 10.0
-"""A hub that came up empty may still adopt the session from its gateway or a reader."""
+"""A new pod's hub that came up empty may still adopt the session from its gateway or a reader. One
+of this version says so itself."""
 _REJECTIONS_APART_SECONDS = 10.0
 """An encoder with a wrong key tries again all the time; the same refusal is told so often."""
 _HYSTERESIS = {"bitrateKbps": 0.25, "frameRate": 0.02}
@@ -31,6 +33,7 @@ _PULL_MESSAGES_APART_SECONDS = 30.0
 """Sources that fail for several reasons, one after the other, are told of so often."""
 
 _KEPT_FIELDS = (
+    OBSERVED_AT,
     "live",
     "backupLive",
     "activeSource",
@@ -84,6 +87,8 @@ class Broadcast:
     conditions: tuple[Condition, ...]
     """Live, BackupLive where there may be a backup, and NoRandomAccess while it is true."""
     look_again_seconds: float | None = None
+    measured_on_air: bool = False
+    """It is on air, as its hub says now."""
 
 
 def on_air(
@@ -95,7 +100,7 @@ def on_air(
         return _unheard(observed, stored, source)
     if status.session is None and session_is_on(stored):
         return _hub_without_memory(observed, stored, status, source, now)
-    return _measured(stored, status, source, now)
+    return _measured(stored, status, source)
 
 
 # --------------------------------------------------------------------------- nobody answers
@@ -134,11 +139,13 @@ def _hub_without_memory(
     kept = {key: stored.get(key) for key in _KEPT_FIELDS}
     known = stored.as_condition("Live")
     pod = next((p for p in observed.pods if p.uid == status.pod_uid), None)
+    if known is not None and status.adopting:
+        return Broadcast(kept, _as_stored(stored, source))
     if known is not None and pod is not None:
         left = seconds_until(pod.created_at, _ADOPTION_SECONDS, now)
         if left > 0:
             return Broadcast(kept, _as_stored(stored, source), look_again_seconds=left)
-    kept |= source.off_air
+    kept |= source.off_air | {OBSERVED_AT: utc_text(status.observed_at)}
     backup = _backup_live(status, source)
     interrupted_at = stored.since("Live", "False")
     left = seconds_until(interrupted_at or now, max(_ADOPTION_SECONDS, source.window), now)
@@ -152,10 +159,11 @@ def _hub_without_memory(
 # --------------------------------------------------------------------------- measured
 
 
-def _measured(stored: Stored, status: IngestStatus, source: SourceKind, now: datetime) -> Broadcast:
+def _measured(stored: Stored, status: IngestStatus, source: SourceKind) -> Broadcast:
     sessions = session_records(stored, status)
     finished = [s["finishedAt"] for s in sessions if s.get("finishedAt")]
     fields: dict[str, Any] = {
+        OBSERVED_AT: utc_text(status.observed_at),
         "live": _delivers(status, source),
         "backupLive": status.backup_delivers if source.backup else None,
         "activeSource": _active_source(status, source),
@@ -164,7 +172,7 @@ def _measured(stored: Stored, status: IngestStatus, source: SourceKind, now: dat
         "finishedAt": finished[0] if finished else stored.get("finishedAt"),
         **failover_fields(stored, status),
         "lastFormatChange": last_format_change(stored, status),
-        "pull": _pull(stored, status, now) if source.pulled else None,
+        "pull": _pull(stored, status) if source.pulled else None,
         "media": _media(stored, status) if status.on_air else None,
         "sessions": sessions or None,
         "lastRejection": _rejection(stored, status),
@@ -180,7 +188,7 @@ def _measured(stored: Stored, status: IngestStatus, source: SourceKind, now: dat
                 "encoder's keyframe interval to 2 s.",
             )
         )
-    return Broadcast(fields, tuple(conditions))
+    return Broadcast(fields, tuple(conditions), measured_on_air=status.on_air)
 
 
 def _delivers(status: IngestStatus, source: SourceKind) -> bool:
@@ -251,7 +259,7 @@ def _backup_live(status: IngestStatus, source: SourceKind) -> tuple[Condition, .
     return (Condition("BackupLive", "False", reason, words),)
 
 
-def _pull(stored: Stored, status: IngestStatus, now: datetime) -> dict[str, Any] | None:
+def _pull(stored: Stored, status: IngestStatus) -> dict[str, Any] | None:
     """Which source is tried at this moment is not told: that would be a write every few seconds."""
     told = status.pull
     if told is None:
@@ -265,7 +273,7 @@ def _pull(stored: Stored, status: IngestStatus, now: datetime) -> dict[str, Any]
     noted = parse_time(known.get("observedAt"))
     if noted is not None and (
         told.message in (None, known["message"])
-        or seconds_until(noted, _PULL_MESSAGES_APART_SECONDS, now) > 0
+        or 0 <= (status.observed_at - noted).total_seconds() < _PULL_MESSAGES_APART_SECONDS
     ):
         return found | {"message": known["message"], "observedAt": known["observedAt"]}
     if told.message:
@@ -289,7 +297,8 @@ def _media(stored: Stored, status: IngestStatus) -> dict[str, Any] | None:
 
 
 def _rejection(stored: Stored, status: IngestStatus) -> Any:
-    """The later of what this hub refused and what is stored (by an earlier hub, perhaps)."""
+    """What this hub refused last, else what is stored (of an earlier hub). An earlier hub's time is
+    by another clock, so that it says nothing of which one was later."""
     known = stored.get("lastRejection")
     if status.last_rejection is None:
         return known
@@ -299,5 +308,6 @@ def _rejection(stored: Stored, status: IngestStatus) -> Any:
     before = parse_time(known["at"])
     if before is None:
         return told
-    apart = 0.0 if told["reason"] != known["reason"] else _REJECTIONS_APART_SECONDS
-    return told if seconds_until(before, apart, status.last_rejection.at) <= 0 else known
+    passed = (status.last_rejection.at - before).total_seconds()
+    again = told["reason"] == known["reason"] and 0 <= passed < _REJECTIONS_APART_SECONDS
+    return known if again else told

@@ -16,10 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pydantic import ValidationError
-
 from sluice_media.contract import PusherConfig, PusherStatus, PushState, target_clearance
-from sluice_operator.domain.manifests.config import CONFIG_KEY
+from sluice_operator.domain.manifests.config import stored_config
 from sluice_operator.domain.observed import ObservedRestream, PodView, Raw
 from sluice_operator.domain.owner import Owner
 from sluice_operator.domain.samples import START_GRACE_SECONDS, fresh
@@ -152,7 +150,4 @@ def _config_map(observed: ObservedRestream, owner: Owner) -> Raw | None:
 
 
 def _config(config_map: Raw | None) -> PusherConfig | None:
-    try:
-        return PusherConfig.model_validate_json((config_map or {})["data"][CONFIG_KEY])
-    except (KeyError, ValidationError):
-        return None  # never made, or by somebody else: it is decided anew
+    return stored_config(PusherConfig, config_map)

@@ -10,12 +10,11 @@ counting began anew. Neither the sum nor a session's part of it ever jumps back.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sluice_media.contract import Failover, FormatChange, IngestStatus
 from sluice_operator.domain.owner import Stored
-from sluice_operator.domain.times import parse_time, utc_text
+from sluice_operator.domain.times import utc_text
 
 __all__ = ["failover_fields", "last_format_change", "new_failovers"]
 
@@ -37,20 +36,18 @@ def failover_fields(stored: Stored, status: IngestStatus) -> dict[str, Any]:
         "failoverCounter": {"podUid": status.pod_uid, "value": status.failovers}
         if status.failovers
         else None,
-        "lastFailover": _later(stored.get("lastFailover"), status.last_failover),
+        "lastFailover": _last(stored.get("lastFailover"), status.last_failover),
     }
 
 
 def last_format_change(stored: Stored, status: IngestStatus) -> Any:
-    return _later(stored.get("lastFormatChange"), status.last_format_change)
+    return _last(stored.get("lastFormatChange"), status.last_format_change)
 
 
-def _later(known: Any, told: Failover | FormatChange | None) -> Any:
-    """The later one of what is stored (of an earlier hub, perhaps) and what is told."""
-    if told is None:
-        return known
-    before: datetime | None = parse_time(known["at"]) if known else None
-    return known if before is not None and before >= told.at else _words(told)
+def _last(known: Any, told: Failover | FormatChange | None) -> Any:
+    """What the hub tells, else what is stored of an earlier hub. Their times are by two clocks, and
+    are not compared: what a hub tells was after all that an earlier one told."""
+    return known if told is None else _words(told)
 
 
 def _words(told: Failover | FormatChange) -> dict[str, Any]:

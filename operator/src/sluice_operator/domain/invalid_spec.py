@@ -7,9 +7,10 @@ from sluice_operator.domain.names import FINALIZER
 from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.owner import Stored
 
-__all__ = ["InvalidSpecError"]
+__all__ = ["INVALID_SPEC", "InvalidSpecError"]
 
-_REASON = "InvalidSpec"
+INVALID_SPEC = "InvalidSpec"
+"""The reason of Stalled."""
 _REPLACED = frozenset({"Ready", "Reconciling", "Stalled"})
 
 
@@ -18,18 +19,20 @@ class InvalidSpecError(Exception):
     read. The text is a sentence for the user."""
 
     def decision(self, raw: Raw) -> Decision:
-        """Nothing is touched and everything else stays said; only that it stands still is new.
+        """Nothing is touched and everything else stays said; only that it stands still is new, and
+        of which generation that is said.
 
         What is being deleted is let go: there is no telling any more what it was held for."""
         stored = Stored.of(raw)
         kept = (stored.as_condition(c["type"]) for c in stored.get("conditions") or ())
         text = str(self)
         return Decision(
-            status=stored.without_conditions(),
+            status=stored.without_conditions()
+            | {"observedGeneration": raw["metadata"].get("generation", 0)},
             conditions=(
-                Condition("Ready", "False", _REASON, text),
+                Condition("Ready", "False", INVALID_SPEC, text),
                 *(c for c in kept if c is not None and c.type not in _REPLACED),
-                Condition("Stalled", "True", _REASON, text),
+                Condition("Stalled", "True", INVALID_SPEC, text),
             ),
             finalizer="deletionTimestamp" not in raw["metadata"]
             and FINALIZER in (raw["metadata"].get("finalizers") or ()),

@@ -7,24 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import HUB_PORT, GivenUp, IngestStatus
+from sluice_media.contract import HUB_PORT, GivenUp, IngestConfig, IngestStatus
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.domain.addresses import Addresses, publish_addresses
 from sluice_operator.domain.auto_recording import (
+    RecordedSessions,
+    holds_alone,
     new_sessions,
     pins_of,
-    recorded_until,
+    recorded_sessions,
     wanted_recordings,
 )
 from sluice_operator.domain.broadcast import Broadcast, SourceKind, on_air
 from sluice_operator.domain.decision import Child, Condition, Decision
 from sluice_operator.domain.files import OPEN_STATES
 from sluice_operator.domain.giving_up import given_up, with_given_up
-from sluice_operator.domain.manifests.config import Configuration, configuration
+from sluice_operator.domain.manifests.config import Configuration, configuration, stored_config
 from sluice_operator.domain.manifests.ingest import (
     ingest_config,
     ingest_template,
     users_secrets,
+    with_mounted_keys,
 )
 from sluice_operator.domain.manifests.pod import deployment, template_hash
 from sluice_operator.domain.manifests.secret import PublisherKeys, ingest_secret, token_secret
@@ -39,17 +42,20 @@ from sluice_operator.domain.readiness import (
     ready,
     with_places,
 )
-from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
+from sluice_operator.domain.rollout import Rollout, Use, lacks_users_keys, plan_rollout
 from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
 from sluice_operator.domain.specs import read_spec
-from sluice_operator.domain.ticks import hold_ticks
-from sluice_operator.domain.times import exact_text, soonest
+from sluice_operator.domain.ticks import RECORDING_OBSERVED_AT, hold_ticks
+from sluice_operator.domain.times import soonest
 from sluice_operator.domain.transitions import events_for
 
 __all__ = ["decide"]
 
 _ADDRESS_RETRY_SECONDS = 15.0
 """The Services that publishers dial are not watched."""
+_LIVE_AGE_SECONDS = 30.0
+"""On air ``observedAt`` is renewed when the hub's answer is newer by this. An answer is up to 26 s
+old, so that an ``observedAt`` of more than a minute ago means that the status is late."""
 
 
 def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
@@ -58,13 +64,11 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     if owner.deleted_at is not None:
         return keep_everything(observed.raw)
     spec = read_spec(LiveStreamSpec, observed.raw)
-    until = recorded_until(stored, observed.recordings, owner.uid, now)
+    recorded = recorded_sessions(stored, observed.recordings, owner.uid)
     addresses = _addresses(observed, spec)
     template = ingest_template(owner, spec, observed.settings)
     gave_up = given_up(stored, owner, fresh(observed.sample))
-    rollout, config = _rollout_and_config(
-        observed, owner, spec, template_hash(template), until, gave_up
-    )
+    rollout, config = _rollout_and_config(observed, owner, spec, template, recorded, gave_up)
     broadcast = on_air(observed, stored, SourceKind.of(spec), now)
     conflict = conflict_readiness(owner, _conflicts(observed, owner, spec))
     readiness = conflict or _readiness(observed, owner, stored, spec, addresses, now)
@@ -82,12 +86,17 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
             *wanted_recordings(
                 owner,
                 spec,
-                new_sessions(spec, fresh(observed.sample), until),
+                new_sessions(spec, fresh(observed.sample), recorded),
                 observed.recording_names,
             ),
         )
-    wanted = _status(observed, owner, spec, broadcast, addresses, until, gave_up)
-    status, held = hold_ticks(wanted, stored.status, now)
+    wanted = _status(observed, owner, spec, broadcast, addresses, recorded, gave_up)
+    status, held = hold_ticks(
+        wanted,
+        stored.status,
+        clock=RECORDING_OBSERVED_AT,
+        refresh_seconds=_LIVE_AGE_SECONDS if broadcast.measured_on_air else None,
+    )
     conditions = _conditions(observed, readiness, broadcast, rollout)
     rotation = owner.annotations.get(ROTATE_ANNOTATION, "")
     return Decision(
@@ -167,46 +176,54 @@ def _rollout_and_config(
     observed: ObservedLiveStream,
     owner: Owner,
     spec: LiveStreamSpec,
-    template: str,
-    until: datetime | None,
+    template: dict[str, Any],
+    recorded: RecordedSessions,
     gave_up: GivenUp | None,
 ) -> tuple[Rollout, Configuration]:
     """The rollout depends on whether the hub has echoed ``drain``, and ``drain`` on the rollout."""
     pins = pins_of(observed.recordings)
+    mounted = None
+    if lacks_users_keys(observed.pods, template):
+        mounted = stored_config(
+            IngestConfig, observed.children.get(("ConfigMap", owner.workload_name))
+        )
 
-    def config(*, drain: bool) -> Configuration:
+    def config(mounted: IngestConfig | None, *, drain: bool) -> Configuration:
         wanted = ingest_config(
             owner,
             spec,
             observed.settings,
             pins,
-            auto_recorded_until=until,
+            recorded=recorded,
             given_up=gave_up is not None,
             drain=drain,
         )
-        return configuration(owner, wanted)
+        return configuration(owner, with_mounted_keys(wanted, mounted))
 
-    draining = config(drain=True)
+    draining = config(mounted, drain=True)
     status = fresh(observed.sample)
     rollout = plan_rollout(
         deployment=observed.children.get(("Deployment", owner.workload_name)),
         pods=observed.pods,
-        template_hash=template,
+        template_hash=template_hash(template),
         immediate=spec.update_policy == "Immediate",
-        use=_use(status, draining.hash),
+        use=_use(
+            status, draining.hash, holds=status is not None and holds_alone(status, recorded, pins)
+        ),
     )
     if rollout.drain:
         return rollout, draining
-    return rollout, config(drain=False)
+    return rollout, config(mounted if rollout.pending else None, drain=False)
 
 
-def _use(status: IngestStatus | None, draining_hash: str) -> Use:
+def _use(status: IngestStatus | None, draining_hash: str, *, holds: bool) -> Use:
+    """``holds``: a session is on this pod's disk, and nowhere else."""
     if status is None:
         return Use(known=False)
     session = status.session is not None and status.session.finished_at is None
     connected = status.primary_connected or status.backup_connected
-    # A session that no recorder holds yet is on this pod's disk, and nowhere else.
-    busy = session or status.on_air or connected or bool(status.recordable)
+    # A hub that came up a moment ago may go on with a session whose publisher is being held.
+    busy = session or status.on_air or connected or status.adopting or holds
     return Use(known=True, busy=busy, drained=status.config_hash == draining_hash)
 
 
@@ -239,7 +256,7 @@ def _status(
     spec: LiveStreamSpec,
     broadcast: Broadcast,
     addresses: Addresses,
-    until: datetime | None,
+    recorded: RecordedSessions,
     gave_up: GivenUp | None,
 ) -> dict[str, Any]:
     mirror = _mirror(observed.recordings)
@@ -250,9 +267,9 @@ def _status(
         "pull": with_given_up(broadcast.fields["pull"], gave_up),
         "recording": mirror is not None,
         "recordingDuration": mirror.duration if mirror else None,
-        "observedAt": mirror.observed_at if mirror else None,
+        RECORDING_OBSERVED_AT: mirror.observed_at if mirror else None,
         "recordingName": mirror.name if mirror else None,
-        "autoRecordedUntil": exact_text(until) if until is not None else None,
+        **recorded.fields(),
         "ingest": _ingest(owner, addresses) if spec.source.push is not None else None,
         "restreams": {"total": len(observed.restreams), "live": live_restreams},
     }

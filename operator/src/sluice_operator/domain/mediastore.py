@@ -70,7 +70,7 @@ def decide(observed: ObservedMediaStore, now: datetime) -> Decision:
     obstacle = conflict or _claim_missing(observed, owner, spec)
     readiness = obstacle or _readiness(observed, owner, stored, place, now)
     config = configuration(owner, store_config(owner, spec, place, observed.settings))
-    status, held = hold_ticks(_status(observed, owner, stored, place), stored.status, now)
+    status, held = hold_ticks(_status(observed, owner, stored, place), stored.status)
     headroom = _headroom(observed, stored)
     first, *rest = readiness.conditions()
     conditions = (first, headroom, *rest)

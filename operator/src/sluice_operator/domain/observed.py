@@ -232,6 +232,7 @@ class PodView:
     config_annotation: str | None = None
     template_hash: str | None = None
     """Which template the pod was made from."""
+    volumes: tuple[Raw, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -374,6 +375,7 @@ def pod_view(pod: Raw) -> PodView:
         since=since,
         config_annotation=annotations.get(CONFIG_ANNOTATION),
         template_hash=annotations.get(TEMPLATE_ANNOTATION),
+        volumes=tuple((pod.get("spec") or {}).get("volumes") or ()),
     )
 
 

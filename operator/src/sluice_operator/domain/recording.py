@@ -111,9 +111,7 @@ def _at_work(
         children = _default_store(observed, owner)
     if reachable:
         children += _children(observed, owner, config)
-    status, held = hold_ticks(
-        status_of(observed, owner, stored, presence, course), stored.status, now
-    )
+    status, held = hold_ticks(status_of(observed, owner, stored, presence, course), stored.status)
     conditions = conditions_of(observed, readiness, course, spec, stored)
     calls = store_calls(observed, owner, spec, stored, course)
     return Decision(
@@ -254,6 +252,8 @@ def _after_the_end(
     now: datetime,
 ) -> Decision:
     readiness = ready("Finished", "It is over; no recorder is needed any more.")
+    if course.failed:
+        readiness = stalled(course.succeeded.reason, course.succeeded.message)
     if not course.terminal and observed.store is None:
         what = f"MediaStore {store_name(observed.raw)}"
         readiness = missing_reference(owner, stored, "StoreNotFound", what, now)

@@ -54,6 +54,11 @@ class Course:
     from_recorder: RecorderStatus | None = None
     """The fresh answer of the recorder, when it was used."""
 
+    @property
+    def failed(self) -> bool:
+        """It ended without what was asked for; only the user can do something about it."""
+        return self.terminal and self.succeeded.status == "False"
+
 
 def presence_of(observed: ObservedRecording, stored: Stored) -> StreamPresence:
     """A stream made anew under the old name is another stream: what is recorded is gone."""

@@ -214,7 +214,9 @@ def conditions_of(
 
 def events_of(stored: Stored, conditions: tuple[Condition, ...], course: Course) -> dict[str, str]:
     kind = "Warning" if course.succeeded.status == "False" else "Normal"
-    types = {"Succeeded": kind, "Stalled": "Warning", "StopLatched": "Normal"}
+    types = {"Succeeded": kind, "StopLatched": "Normal"}
+    if not course.failed:  # else Succeeded says the same
+        types["Stalled"] = "Warning"
     told = events_for(stored, conditions, types) | storage_events(stored, conditions)
     tell = course.terminal or course.succeeded.reason in _TOLD
     return told | ({"Succeeded": kind} if tell else {})

@@ -10,7 +10,7 @@ from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.domain.headroom import is_full
 from sluice_operator.domain.observed import ObservedRecording
 from sluice_operator.domain.owner import Owner, Stored
-from sluice_operator.domain.readiness import Readiness, reconciling, stalled
+from sluice_operator.domain.readiness import Readiness, reconciling
 from sluice_operator.domain.recording_course import (
     Course,
     StreamPresence,
@@ -57,12 +57,6 @@ def not_startable(
     """Why no recorder is made at the moment."""
     if _has_begun(observed, owner, stored):
         return None
-    if spec.record_type == "Transcoded":
-        return stalled(
-            "TranscodingNotSupported",
-            "recordType Transcoded is not supported yet; make a new Recording with recordType: "
-            "Origin, which keeps what the publisher sends.",
-        )
     if presence == "There" and not spec.start_when_live and _was_live(observed, owner) is None:
         words = f"Whether LiveStream {spec.stream_ref.name} is live is not known at the moment."
         return reconciling("Starting", words, look_again_seconds=_ASK_AGAIN_SECONDS)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from sluice_media.contract import PusherStatus, PushState
+from sluice_media.contract import PusherConfig, PusherStatus, PushState
 from sluice_operator.api.v1alpha1 import RestreamSpec
 from sluice_operator.domain.claims import Claim, target_claim
 from sluice_operator.domain.decision import Child, Condition, Decision
-from sluice_operator.domain.manifests.config import Configuration, configuration
+from sluice_operator.domain.manifests.config import Configuration, configuration, stored_config
 from sluice_operator.domain.manifests.pod import deployment, template_hash
-from sluice_operator.domain.manifests.pusher import pusher_config, pusher_template, users_secrets
+from sluice_operator.domain.manifests.pusher import (
+    pusher_config,
+    pusher_template,
+    users_secrets,
+    with_mounted_keys,
+)
 from sluice_operator.domain.manifests.secret import token_secret
 from sluice_operator.domain.names import STATUS_SECRET
 from sluice_operator.domain.observed import ObservedRestream, Raw
@@ -26,7 +31,7 @@ from sluice_operator.domain.readiness import (
     stalled,
     with_places,
 )
-from sluice_operator.domain.rollout import Rollout, Use, plan_rollout
+from sluice_operator.domain.rollout import Rollout, Use, lacks_users_keys, plan_rollout
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
 from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.streams import is_there, stream_ref, stream_spec, stream_workload
@@ -50,6 +55,7 @@ _REFUSED = {
     "Closed": "The target ends each connection within seconds, and does not say why.",
     "Reset": "The target ends each connection within seconds, and does not say why.",
 }
+_HANGS_UP = frozenset({"Closed", "Reset"})
 _PUSH_FIELDS = (
     "target",
     "startedAt",
@@ -72,8 +78,9 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
     wanted = obstacle is None and spec.active
     template = pusher_template(owner, spec, observed.settings, stream_workload(observed.stream))
     claim = target_claim(observed, owner, active=wanted)
-    config = _configuration(observed, owner, spec, claim)
     rollout = _rollout(observed, owner, template_hash(template))
+    waits = rollout.pending and lacks_users_keys(observed.pods, template)
+    config = _configuration(observed, owner, spec, claim, keys_wait=waits)
     readiness = obstacle or _token_missing(observed, owner, wanted)
     token_is_there = readiness is obstacle
     if readiness is None:
@@ -84,8 +91,8 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
     if conflict is None and token_is_there and (wanted or _deployment(observed, owner)):
         children = _children(observed, owner, template, config, rollout, replicas=int(wanted))
     live = _live(observed, stored, spec, readiness)
-    conditions = _conditions(readiness, live, rollout)
-    status, held = hold_ticks(_status(observed, owner, stored, spec, readiness), stored.status, now)
+    conditions = _conditions(_unless_refused(observed, stored, readiness, live), live, rollout)
+    status, held = hold_ticks(_status(observed, owner, stored, spec, readiness), stored.status)
     return Decision(
         status=status,
         conditions=conditions,
@@ -169,12 +176,16 @@ def _deployment(observed: ObservedRestream, owner: Owner) -> Raw | None:
 
 
 def _configuration(
-    observed: ObservedRestream, owner: Owner, spec: RestreamSpec, claim: Claim
+    observed: ObservedRestream, owner: Owner, spec: RestreamSpec, claim: Claim, *, keys_wait: bool
 ) -> Configuration:
     stream = None
     if is_there(observed.stream) and observed.stream is not None:
         stream = stream_ref(observed.stream, observed.settings)
-    return configuration(owner, pusher_config(owner, spec, observed.settings, stream, claim))
+    wanted = pusher_config(owner, spec, observed.settings, stream, claim)
+    if keys_wait:
+        config_map = observed.children.get(("ConfigMap", owner.workload_name))
+        wanted = with_mounted_keys(wanted, stored_config(PusherConfig, config_map))
+    return configuration(owner, wanted)
 
 
 def _rollout(observed: ObservedRestream, owner: Owner, template: str) -> Rollout:
@@ -321,6 +332,24 @@ def _from_state(told: PusherStatus) -> Condition:
     return Condition("Live", *words)
 
 
+def _unless_refused(
+    observed: ObservedRestream, stored: Stored, readiness: Readiness, live: Condition
+) -> Readiness:
+    """Stalled while the target says no, also while it is asked again: only the user can put the
+    key, the certificate or the address right. A target that hangs up without a word may be at
+    fault itself."""
+    told = _told(observed)
+    if told is None or readiness.status != "True":
+        return readiness
+    if told.state is PushState.REJECTED and live.reason not in _HANGS_UP:
+        return stalled(live.reason, live.message)
+    known = stored.as_condition("Stalled")
+    asks_again = told.state in (PushState.CONNECTING, PushState.WAITING) and told.last_error
+    if asks_again and known is not None and known.reason == asks_again.class_:
+        return stalled(known.reason, known.message)
+    return readiness
+
+
 def _conditions(readiness: Readiness, live: Condition, rollout: Rollout) -> tuple[Condition, ...]:
     first, *rest = readiness.conditions()
     pending = (rollout.condition(),) if rollout.pending else ()
@@ -331,6 +360,8 @@ def _event_types(live: Condition, status: dict[str, Any], stored: Stored) -> dic
     """A target that stays down is dialled again and again: that is told once, not at each try."""
     quiet = {"OnAir", "Publishing", "WaitingForStream", "Disabled"}
     types = {"Stalled": "Warning", "UpdatePending": "Normal"}
+    if status["state"] == PushState.REJECTED:
+        del types["Stalled"]  # Live says the same
     if live.reason != "Connecting" and not _failed_again(status, stored):
         types["Live"] = "Normal" if live.reason in quiet else "Warning"
     return types

@@ -1,8 +1,10 @@
 """When a changed pod template may reach the pods: nothing on air is ever restarted by us.
 
 While a stream is on air its Deployment is applied with ``paused: true``: the new template is there,
-drift is repaired, nothing rolls. When it is idle the hub is first asked to refuse new legs, and the
-Deployment is unpaused once the hub has echoed that, so that no publisher can come in between.
+drift is repaired, nothing rolls. Another Secret of the user waits like every other change; until
+the pod is replaced, its configuration names the keys that the pod has mounted. When the stream is
+idle the hub is first asked to refuse new legs, and the Deployment is unpaused once the hub has
+echoed that, so that no publisher can come in between.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sluice_operator.domain.decision import Condition
+from sluice_operator.domain.manifests.pod import users_keys
 from sluice_operator.domain.names import TEMPLATE_ANNOTATION
 from sluice_operator.domain.observed import PodView, Raw
 
-__all__ = ["Rollout", "Use", "plan_rollout"]
+__all__ = ["Rollout", "Use", "lacks_users_keys", "plan_rollout"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,7 +47,8 @@ class Rollout:
                 "UpdatePending",
                 "True",
                 "WaitingForIdle",
-                "A new version of the pod waits until the stream is off air.",
+                "A changed pod (a new version, other resources or another Secret) waits until the "
+                "stream is off air; with updatePolicy: Immediate it does not wait.",
             )
         if self.rolling:
             return Condition("UpdatePending", "False", "RollingOut", "The pod is being replaced.")
@@ -70,6 +74,12 @@ def plan_rollout(
     if not use.drained:
         return Rollout(paused=True, drain=True, pending=True)
     return Rollout(rolling=True)
+
+
+def lacks_users_keys(pods: Sequence[PodView], template: Raw) -> bool:
+    """Whether a pod that is to be replaced has not mounted the user's keys as ``template`` does."""
+    wanted = users_keys(template["spec"]["volumes"])
+    return any(users_keys(pod.volumes) != wanted for pod in pods if not pod.terminating)
 
 
 def _already_unpaused(deployment: Raw, template_hash: str) -> bool:

@@ -1,4 +1,9 @@
-"""Values that change all the time are written at most every ten seconds."""
+"""Values that change all the time are written at most every ten seconds.
+
+How much time lies between two values is measured by the clock of the pod that measured them, which
+stands beside them in the status. It is never compared with the operator's clock. A value of another
+pod may lie before the stored one, or long after it: then it is written at once.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +15,17 @@ from sluice_operator.domain.files import OPEN_STATES
 from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.times import parse_time, seconds_until
 
-__all__ = ["TICK_SECONDS", "hold_ticks"]
+__all__ = ["OBSERVED_AT", "RECORDING_OBSERVED_AT", "TICK_SECONDS", "hold_ticks"]
 
 TICK_SECONDS = 10.0
+_SLACK_SECONDS = 0.5
+"""Answers that are asked for every ten seconds do not come by the millisecond."""
+_LOOK_AGAIN_SECONDS = 2.5
+"""The clock of a pod only moves on with its next answer."""
 
-_CLOCK = "observedAt"
+OBSERVED_AT = "observedAt"
+RECORDING_OBSERVED_AT = "recordingObservedAt"
+_CLOCKS = frozenset({OBSERVED_AT, RECORDING_OBSERVED_AT})
 _TICKING = frozenset(
     {"recordingDuration", "bytesSent", "usedBytes", "availableBytes", "secondsToFull", "storage"}
 )
@@ -22,30 +33,56 @@ _TICKING_IN_FILE = frozenset({"durationSeconds", "sizeBytes"})
 
 
 def hold_ticks(
-    status: dict[str, Any], stored: Raw, now: datetime
+    status: dict[str, Any],
+    stored: Raw,
+    *,
+    clock: str = OBSERVED_AT,
+    refresh_seconds: float | None = None,
 ) -> tuple[dict[str, Any], float | None]:
-    """The status to write, and after how many seconds held values are due.
+    """The status to write, and after how many seconds to look again for held values.
 
     When nothing but ticking values differs from what is stored, the stored ones stay for ten
-    seconds; when not even those differ, their ``observedAt`` stays too.
+    seconds of ``clock``, the field with their time. When not even those differ, the stored times
+    stay too: for ever, or until ``observedAt`` is older by ``refresh_seconds``.
     """
     before = {key: value for key, value in stored.items() if key != "conditions"}
-    if _still(status) != _still(before):
+    if _still(status) != _still(before) or _clocks(status) != _clocks(before):
         return status, None
-    written = parse_time(before.get(_CLOCK))
-    if written is None or _without_clock(status) == _without_clock(before):
-        return (before if written else status), None
-    left = seconds_until(written, TICK_SECONDS, now)
-    return (before, left) if left > 0 else (status, None)
+    if _without_clocks(status) != _without_clocks(before):
+        left = _seconds_left(before, status, clock, TICK_SECONDS)
+    elif refresh_seconds is not None:
+        left = _seconds_left(before, status, OBSERVED_AT, refresh_seconds)
+    else:
+        return before, None
+    if left <= _SLACK_SECONDS:
+        return status, None
+    return before, max(left, _LOOK_AGAIN_SECONDS)
 
 
-def _without_clock(status: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in status.items() if key != _CLOCK}
+def _seconds_left(before: Raw, status: Raw, clock: str, seconds: float) -> float:
+    """How much of ``seconds`` is left between two times of one pod; 0 when they are not."""
+    written, measured = _time(before, clock), _time(status, clock)
+    if written is None or measured is None or measured < written:
+        return 0.0
+    return seconds_until(written, seconds, measured)
+
+
+def _time(status: Raw, clock: str) -> datetime | None:
+    return parse_time(status.get(clock))
+
+
+def _clocks(status: Mapping[str, Any]) -> set[str]:
+    """Which of the times are there."""
+    return {key for key in _CLOCKS if key in status}
+
+
+def _without_clocks(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in status.items() if key not in _CLOCKS}
 
 
 def _still(status: Mapping[str, Any]) -> dict[str, Any]:
     """The status without everything that ticks."""
-    out = {key: value for key, value in status.items() if key not in _TICKING | {_CLOCK}}
+    out = {key: value for key, value in status.items() if key not in _TICKING | _CLOCKS}
     if "files" in out:
         out["files"] = [_still_file(file) for file in out["files"]]
     return out

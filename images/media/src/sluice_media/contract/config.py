@@ -104,6 +104,9 @@ class IngestConfig(PodConfig):
     """True: each session is kept on the pod's disk until a recorder holds it."""
     auto_recorded_until: datetime | None = None
     """Of the sessions that began up to then, only those in ``pins`` still need a recorder."""
+    auto_recorded: list[datetime] = []
+    """The same of these sessions, each by when it began: sessions are not in the order of their
+    beginnings where nodes' clocks differ."""
     spool_limit_bytes: int = 4 << 30
     """Of the pod's disk; beyond it the oldest content goes."""
     drain: bool = False

@@ -28,6 +28,9 @@ READER_WAIT_SECONDS = 2.0
 """Of a hub's life: a source that the pod itself fetches has no map. Whether there was a timeline
 before it only readers can say, and they ask again every second."""
 MAX_READERS = 64
+EXPECTED_SECONDS = 10.0
+"""Of a hub's life: gateways and readers that waited for it come back within a second or two. For
+so long the status says that an earlier session may go on here."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,6 +78,10 @@ class Adoption:
     def tick(self, now: Moment) -> None:
         if self._first_tick is None:
             self._first_tick = now.monotonic
+
+    def is_expected(self, now: Moment) -> bool:
+        """Whether an earlier hub's session may go on here at any moment."""
+        return self._is_first_session_ahead() and self._age(now) < EXPECTED_SECONDS
 
     def has_begun(self) -> None:
         """A session is on: what readers know is of no use any more."""
@@ -146,10 +153,12 @@ class Adoption:
 
     def _may_be_alive(self, timeline: str, now: Moment) -> bool:
         """Only a hub that has had no session yet can be the successor of another one."""
-        begun = self._sessions.current is not None or bool(self._sessions.past)
-        if begun or self._sessions.has_ended(timeline):
+        if not self._is_first_session_ahead() or self._sessions.has_ended(timeline):
             return False
         return self._age(now) <= 2 * ADOPTION_SECONDS
+
+    def _is_first_session_ahead(self) -> bool:
+        return self._sessions.current is None and not self._sessions.past
 
     def _age(self, now: Moment) -> float:
         """Seconds that this hub has lived."""

@@ -133,7 +133,9 @@ def _is_stale(timeline: OutputTimeline, now: Moment) -> bool:
 
 
 def _is_freed(started_us: int, config: IngestConfig) -> bool:
-    """Of sessions up to that one, only those that a pin names need a recorder."""
+    """Only if a pin names it does such a session still need a recorder."""
+    if any(same_moment(started_us, us_of(moment)) for moment in config.auto_recorded):
+        return True
     if config.auto_recorded_until is None:
         return False
     until_us = us_of(config.auto_recorded_until)

@@ -35,6 +35,7 @@ def status_words(hub: Hub, now: Moment) -> dict[str, Any]:
         "last_format_change": output.format_changes.last,
         "interrupted": timeline is not None and not hub.delivering,
         "timeline": timeline.id if timeline else None,
+        "adopting": hub.config.active and output.adoption.is_expected(now),
         "epoch": timeline.epoch if timeline else 0,
         "session": output.sessions.latest,
         "past_sessions": list(output.sessions.past),

@@ -21,21 +21,15 @@ from sluice_operator.api.v1alpha1.conditions import Conditions
 from sluice_operator.api.v1alpha1.recording import RecordingOptions
 from sluice_operator.api.v1alpha1.source import Failover, Push, Source
 
-__all__ = ["LiveStream", "LiveStreamSpec", "LiveStreamStatus"]
+__all__ = ["LISTED_SESSIONS", "LiveStream", "LiveStreamSpec", "LiveStreamStatus"]
+
+LISTED_SESSIONS = 50
+"""In ``status.autoRecorded``. Of older ones only the latest beginning is known, which is wrong only
+when there were so many within the difference of two nodes' clocks."""
 
 
 class RecordingTemplate(RecordingOptions):
     """The Recordings that autoRecord makes."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            Rule(
-                "self.recordType == 'Origin'",
-                "recordType Transcoded is not supported yet; use Origin",
-                ".recordType",
-            )
-        )
-    )
 
 
 class LiveStreamSpec(ApiModel):
@@ -73,8 +67,9 @@ class LiveStreamSpec(ApiModel):
     workload: Workload | None = None
     """How and where the pods of this stream run."""
     update_policy: Literal["WhenIdle", "Immediate"] = "WhenIdle"
-    """When a new version of the pods is rolled out: WhenIdle waits until the stream is off air
-    (condition UpdatePending says so), Immediate interrupts it."""
+    """When a changed pod (a new version, other resources, another Secret) replaces the running one:
+    WhenIdle waits until the stream is off air (condition UpdatePending says so), Immediate
+    interrupts it."""
 
 
 class IngestAddresses(ApiModel):
@@ -207,24 +202,40 @@ class SessionRecord(ApiModel):
 class LiveStreamStatus(ApiModel):
     """What the ingest pod measures, and what the operator made of the spec."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    """The generation of the spec that this status was decided about."""
+    observed_generation: Annotated[int, Field(ge=-1)] | None = None
+    """The generation of the spec that this status was decided about; -1: not decided yet."""
+    observed_at: datetime | None = None
+    """When live, backupLive, activeSource and media were measured, by the ingest pod's clock (UTC).
+    On air it is renewed at least once a minute while the pod is heard; off air it is the time of
+    the last change."""
     live: bool | None = None
     """The primary publisher, or a pulled source, delivers media at this moment."""
     backup_live: bool | None = None
     """The backup publisher delivers media at this moment; absent where there can be none."""
-    active_source: Literal["Primary", "Backup", "Pull"] | None = None
-    """Which source is on air; absent when none is."""
+    active_source: Annotated[str, Field(max_length=32)] | None = None
+    """Which source is on air: Primary, Backup or Pull; absent when none is."""
     recording: bool | None = None
     """A Recording of this stream is being written."""
     recording_duration: Annotated[float, Field(ge=0)] | None = None
-    """Seconds of media in the file that the oldest running Recording writes, at observedAt."""
-    observed_at: datetime | None = None
-    """When recordingDuration was measured (UTC)."""
+    """Seconds of media in the file that the oldest running Recording writes, at
+    recordingObservedAt."""
+    recording_observed_at: datetime | None = None
+    """When recordingDuration was measured, by the recorder's clock (UTC)."""
     recording_name: Annotated[str, Field(max_length=253)] | None = None
     """The oldest running Recording."""
     auto_recorded_until: datetime | None = None
     """Sessions that began up to this moment got the Recording that autoRecord makes (UTC)."""
+    auto_recorded: (
+        Annotated[
+            list[datetime],
+            Field(
+                max_length=LISTED_SESSIONS, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+            ),
+        ]
+        | None
+    ) = None
+    """Later sessions that got it, each by the moment at which it began (UTC, by the clock of the
+    node that it began on); the last fifty."""
     started_at: datetime | None = None
     """When the present or last session began (UTC)."""
     started_at_backup: datetime | None = None

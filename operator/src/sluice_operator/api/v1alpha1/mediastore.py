@@ -200,8 +200,8 @@ class MediaStoreSpec(ApiModel):
 class MediaStoreStatus(ApiModel):
     """What the store measures."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    """The generation of the spec that this status was decided about."""
+    observed_generation: Annotated[int, Field(ge=-1)] | None = None
+    """The generation of the spec that this status was decided about; -1: not decided yet."""
     location: Annotated[str, Field(max_length=1_024)] | None = None
     """Where the recordings are: pvc://CLAIM/ or s3://BUCKET/PREFIX/."""
     claim_name: Annotated[str, Field(max_length=253)] | None = None

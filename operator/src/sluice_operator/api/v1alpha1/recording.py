@@ -53,8 +53,8 @@ class RecordingOptions(ApiModel):
 
     store_ref: LocalRef | None = None
     """The MediaStore that keeps the files; absent: the one named default."""
-    record_type: Literal["Origin", "Transcoded"] = "Origin"
-    """Origin: what the publisher sent, as it is. Transcoded is not supported yet."""
+    record_type: Literal["Origin"] = "Origin"
+    """Origin: the media that the publisher sent, unchanged."""
     split_seconds: Annotated[int, Field(ge=10, le=604_800)] = 14_400
     """A file that is so long ends at the next keyframe, which begins the next file; nothing is lost
     or doubled in between. In a bucket, so does a file of 128 GiB."""
@@ -115,11 +115,10 @@ class RecordingFile(ApiModel):
     """File name, made of ids."""
     title: Annotated[str, Field(max_length=512)] | None = None
     """Stream Record: {title of the stream}, {end time UTC}."""
-    state: Literal[
-        "Recording", "Interrupted", "Finalizing", "Ready", "Expired", "Failed", "Discarded"
-    ]
+    state: Annotated[str, Field(max_length=32)]
     """Recording and Interrupted: being written. Finalizing: the MP4 is being made. Ready: there.
-    Expired: retention.seconds have passed, it was deleted."""
+    Expired: retention.seconds have passed, it was deleted. Failed: the MP4 could not be made, see
+    message. Discarded: it was too short and nothing of it was kept."""
     started_at: datetime
     """Wall clock at its first frame (UTC)."""
     ended_at: datetime | None = None
@@ -164,8 +163,8 @@ class StorageUse(ApiModel):
 class RecordingStatus(ApiModel):
     """What the recorder and the store measure."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    """The generation of the spec that this status was decided about."""
+    observed_generation: Annotated[int, Field(ge=-1)] | None = None
+    """The generation of the spec that this status was decided about; -1: not decided yet."""
     recording: bool | None = None
     """A file is open; also during an interruption within the resume window."""
     recording_duration: Annotated[float, Field(ge=0)] | None = None
@@ -174,13 +173,9 @@ class RecordingStatus(ApiModel):
     """When recordingDuration was measured (UTC)."""
     recording_started_at: datetime | None = None
     """Wall clock at the first frame of the first file (UTC)."""
-    phase: (
-        Literal[
-            "Pending", "Recording", "Interrupted", "Finalizing", "Completed", "Failed", "Discarded"
-        ]
-        | None
-    ) = None
-    """For people; programs read the conditions."""
+    phase: Annotated[str, Field(max_length=32)] | None = None
+    """Pending, Recording, Interrupted, Finalizing, Completed, Failed or Discarded. For people;
+    programs read the conditions."""
     end_reason: Annotated[str, Field(max_length=64)] | None = None
     """Why it ended: Stopped, StreamEnded, MaxDurationReached, StorageLimit, TooShort, RecorderLost,
     StreamNotLive or NoSpace. Absent until then."""

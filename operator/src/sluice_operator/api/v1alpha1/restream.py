@@ -180,15 +180,13 @@ class LastError(ApiModel):
 class RestreamStatus(ApiModel):
     """What the pusher measures."""
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    """The generation of the spec that this status was decided about."""
+    observed_generation: Annotated[int, Field(ge=-1)] | None = None
+    """The generation of the spec that this status was decided about; -1: not decided yet."""
     live: bool | None = None
     """The target accepted the publish, and the bytes leave."""
-    state: (
-        Literal["Idle", "Connecting", "Live", "Waiting", "Stalled", "Backoff", "Rejected", "GaveUp"]
-        | None
-    ) = None
-    """What the pusher does now."""
+    state: Annotated[str, Field(max_length=32)] | None = None
+    """What the pusher does now: Idle, Connecting, Live, Waiting (the source is interrupted, the
+    connection is held), Stalled, Backoff, Rejected or GaveUp."""
     target: Annotated[str, Field(max_length=1_024)] | None = None
     """Where it pushes to, without anything secret."""
     started_at: datetime | None = None

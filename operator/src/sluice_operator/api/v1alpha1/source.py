@@ -137,6 +137,16 @@ class PullUri(ApiModel):
 class Pull(ApiModel):
     """The stream fetches its media itself."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            Rule(
+                "self.inactivitySeconds > self.stallSeconds",
+                "inactivitySeconds must be greater than stallSeconds, because a source that sends "
+                "nothing is not left before stallSeconds have passed",
+            )
+        )
+    )
+
     uris: Annotated[
         list[PullUri],
         Field(min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
@@ -148,8 +158,8 @@ class Pull(ApiModel):
     retry_seconds: Annotated[int, Field(ge=1, le=60)] = 3
     """Pause after a round in which no source delivered."""
     inactivity_seconds: Annotated[int, Field(ge=10, le=604_800)] = 7_200
-    """When no source delivered for so long, no more tries are made until spec or the annotation
-    sluice.video/restart changes (condition Live says InactivityTimeout)."""
+    """More than stallSeconds. When no source delivered for so long, no more tries are made until
+    spec or the annotation sluice.video/restart changes (condition Live says InactivityTimeout)."""
     standby: Literal["Cold", "Warm"] = "Cold"
     """Warm: the next source is kept connected beside the one on air, so that a change takes less
     than a second; it costs the bandwidth twice. Cold: it is connected when it is needed."""

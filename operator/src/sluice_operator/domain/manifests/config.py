@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from sluice_media.contract import CONFIG_FILE, PodConfig
 from sluice_operator.domain.manifests.meta import metadata
+from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["CONFIG_KEY", "Configuration", "configuration"]
+__all__ = ["CONFIG_KEY", "Configuration", "configuration", "stored_config"]
 
 CONFIG_KEY = PurePosixPath(CONFIG_FILE).name
+
+C = TypeVar("C", bound=PodConfig)
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,3 +40,12 @@ def configuration(owner: Owner, config: PodConfig) -> Configuration:
         "data": {CONFIG_KEY: document},
     }
     return Configuration(manifest, digest)
+
+
+def stored_config(model: type[C], config_map: Raw | None) -> C | None:
+    """The configuration in the ConfigMap; None when there is none that can be read: it was never
+    made, or by somebody else, and is made anew."""
+    try:
+        return model.model_validate_json((config_map or {})["data"][CONFIG_KEY])
+    except (KeyError, ValidationError):
+        return None

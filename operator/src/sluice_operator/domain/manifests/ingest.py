@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from sluice_media.contract import (
@@ -18,6 +17,7 @@ from sluice_media.contract import (
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.api.v1alpha1.source import Pull
+from sluice_operator.domain.auto_recording import RecordedSessions
 from sluice_operator.domain.giving_up import restart_token
 from sluice_operator.domain.manifests.guard import address_guard
 from sluice_operator.domain.manifests.keys import (
@@ -29,7 +29,12 @@ from sluice_operator.domain.manifests.pod import KeyMount, PodShape, pod_templat
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["ingest_config", "ingest_template", "users_secrets"]
+__all__ = [
+    "ingest_config",
+    "ingest_template",
+    "users_secrets",
+    "with_mounted_keys",
+]
 
 _GRACE_SECONDS = 15
 _BRIDGE_BYTES = 1 << 30
@@ -41,7 +46,7 @@ def ingest_config(
     settings: DomainSettings,
     pins: Sequence[RingPin],
     *,
-    auto_recorded_until: datetime | None,
+    recorded: RecordedSessions,
     given_up: bool,
     drain: bool,
 ) -> IngestConfig:
@@ -65,10 +70,23 @@ def ingest_config(
         resume_window_seconds=spec.resume_window_seconds,
         pins=list(pins),
         auto_record=spec.auto_record,
-        auto_recorded_until=auto_recorded_until,
+        auto_recorded_until=recorded.until,
+        auto_recorded=list(recorded.later),
         spool_limit_bytes=_spool_limit(spec, settings),
         drain=drain,
     )
+
+
+def with_mounted_keys(wanted: IngestConfig, mounted: IngestConfig | None) -> IngestConfig:
+    """The configuration with the passphrase and the sources of ``mounted``, whose keys the pod has
+    mounted: those of ``wanted`` would be missing until the pod is replaced."""
+    if mounted is None:
+        return wanted
+    pull = wanted.pull
+    if pull is not None and mounted.pull is not None:
+        sources = {"uris": mounted.pull.uris, "with_ca": mounted.pull.with_ca}
+        pull = pull.model_copy(update=sources)
+    return wanted.model_copy(update={"srt_passphrase": mounted.srt_passphrase, "pull": pull})
 
 
 def _spool_limit(spec: LiveStreamSpec, settings: DomainSettings) -> int:

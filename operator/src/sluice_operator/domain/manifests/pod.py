@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,12 +30,15 @@ __all__ = [
     "pod_template",
     "spool_limit_in",
     "template_hash",
+    "users_keys",
 ]
 
 _UID = 65532
 _KEY_FILE_MODE = 0o440
 _DISK = "ephemeral-storage"
 _SPOOL = "spool"
+_KEY_VOLUME = "key-"
+"""Beginning of the names of volumes with keys."""
 _MEBIBYTE = 1 << 20
 _SPOOL_MARGIN_BYTES = 64 * _MEBIBYTE
 _UNREACHABLE_SECONDS = 30
@@ -115,10 +118,7 @@ def template_hash(template: dict[str, Any]) -> str:
 
 
 def pod_template(owner: Owner, settings: DomainSettings, shape: PodShape) -> dict[str, Any]:
-    """The template, annotated with its own digest.
-
-    The digest leaves out which Secrets of the user are mounted: who names one, or another one,
-    means it to be used now, and does not want to wait until the stream is idle."""
+    """The template, annotated with its own digest."""
     workload = shape.workload or Workload()
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
@@ -147,23 +147,12 @@ def pod_template(owner: Owner, settings: DomainSettings, shape: PodShape) -> dic
     priority = workload.priority_class_name or shape.priority_class
     if priority:
         spec["priorityClassName"] = priority
-    digest = _digest(spec, {_volume_name(key.folder) for key in shape.keys if key.optional})
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":")).encode()
+    digest = hashlib.sha256(canonical).hexdigest()[:16]
     return {
         "metadata": {"labels": labels(owner), "annotations": {TEMPLATE_ANNOTATION: digest}},
         "spec": spec,
     }
-
-
-def _digest(spec: dict[str, Any], users: set[str]) -> str:
-    """Of a pod spec without the volumes named in ``users``, and without their mounts."""
-
-    def without(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [entry for entry in entries if entry["name"] not in users]
-
-    containers = [{**c, "volumeMounts": without(c["volumeMounts"])} for c in spec["containers"]]
-    waits_for_idle = {**spec, "volumes": without(spec["volumes"]), "containers": containers}
-    canonical = json.dumps(waits_for_idle, sort_keys=True, separators=(",", ":")).encode()
-    return hashlib.sha256(canonical).hexdigest()[:16]
 
 
 def _container(
@@ -265,7 +254,7 @@ def _dump(model: ApiModel | ContainerResources) -> dict[str, Any]:
 
 
 def _volume_name(folder: str) -> str:
-    return f"key-{folder}"
+    return f"{_KEY_VOLUME}{folder}"
 
 
 def _folders(keys: Sequence[KeyMount]) -> dict[str, list[KeyMount]]:
@@ -293,6 +282,26 @@ def _key_source(secret: str, keys: Sequence[KeyMount]) -> dict[str, Any]:
     items = [{"key": key.key, "path": key.file} for key in keys]
     optional = {"optional": True} if any(key.optional for key in keys) else {}
     return {"name": secret, "items": items, **optional}
+
+
+def users_keys(volumes: Iterable[Raw]) -> frozenset[tuple[str, str, str]]:
+    """The keys of users' Secrets among a pod's volumes, as (file, Secret, key in the Secret).
+
+    Volumes that others have put into the pod do not count."""
+    found = set()
+    for volume in volumes:
+        if not volume["name"].startswith(_KEY_VOLUME):
+            continue
+        folder = volume["name"].removeprefix(_KEY_VOLUME)
+        projected = (volume.get("projected") or {}).get("sources") or ()
+        sources = [source["secret"] for source in projected if "secret" in source]
+        if "secret" in volume:
+            sources.append({**volume["secret"], "name": volume["secret"]["secretName"]})
+        for source in sources:
+            if source.get("optional"):
+                items = source.get("items") or ()
+                found |= {(f"{folder}/{i['path']}", source["name"], i["key"]) for i in items}
+    return frozenset(found)
 
 
 def _volumes(owner: Owner, shape: PodShape) -> list[dict[str, Any]]:

@@ -25,7 +25,12 @@ from sluice_operator.domain.names import RESTART_ANNOTATION
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["pusher_config", "pusher_template", "users_secrets"]
+__all__ = [
+    "pusher_config",
+    "pusher_template",
+    "users_secrets",
+    "with_mounted_keys",
+]
 
 
 def pusher_config(
@@ -57,6 +62,20 @@ def pusher_config(
         withdrawn_targets=list(claim.withdrawn_targets),
         claim_revision=claim.revision,
     )
+
+
+def with_mounted_keys(wanted: PusherConfig, mounted: PusherConfig | None) -> PusherConfig:
+    """The configuration with the target of ``mounted``, whose keys the pod has mounted. With that
+    of ``wanted`` it would send the former key to another server, or miss one."""
+    if mounted is None:
+        return wanted
+    target = {
+        "uri": mounted.uri,
+        "has_stream_key": mounted.has_stream_key,
+        "has_passphrase": mounted.has_passphrase,
+        "has_ca": mounted.has_ca,
+    }
+    return wanted.model_copy(update=target)
 
 
 def pusher_template(
