@@ -91,16 +91,20 @@ def test_the_operator_never_deletes_what_it_must_not(helm: Helm) -> None:
             assert "persistentvolumeclaims" not in rule["resources"]
 
 
-def test_in_its_own_namespace_the_operator_reads_two_services_by_name(helm: Helm) -> None:
+def test_in_its_own_namespace_the_operator_reads_services_by_name_and_events(helm: Helm) -> None:
     def services(values: Object) -> list[str]:
         [role] = [o for o in helm.template(values=values) if o["kind"] == "Role"]
         [rule] = [r for r in role["rules"] if r["resources"] == ["services"]]
         assert rule["verbs"] == ["get"]
+        [events] = [r for r in role["rules"] if r["resources"] == ["events"]]
+        assert events["verbs"] == ["list"]
         names: list[str] = rule["resourceNames"]
         return names
 
-    assert services({"gateway": {"publicHost": "h"}}) == ["sluice-gateway", "sluice-whip"]
-    assert services({"whip": {"enabled": False}}) == ["sluice-gateway"]
+    gateway = ["sluice-gateway", "sluice-gateway-srt"]
+    assert services({"gateway": {"publicHost": "h"}}) == [*gateway, "sluice-whip"]
+    assert services({"whip": {"enabled": False}}) == gateway
+    assert services({"gateway": {"srt": {"enabled": False}}}) == ["sluice-gateway"]
 
 
 def test_the_pod_proxy_is_allowed_only_where_it_is_used(helm: Helm) -> None:

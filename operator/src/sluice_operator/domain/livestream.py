@@ -120,7 +120,9 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
 def _addresses(observed: ObservedLiveStream, spec: LiveStreamSpec) -> Addresses:
     """Of the protocols that publishers of this stream may use."""
     push = spec.source.push
-    found = publish_addresses(observed.settings, observed.gateway, observed.whip)
+    found = publish_addresses(
+        observed.settings, observed.gateway, observed.gateway_srt, observed.whip
+    )
     return found.only(push.protocols if push is not None else [])
 
 
@@ -283,11 +285,7 @@ def _readiness(
     addresses: Addresses,
     now: datetime,
 ) -> Readiness:
-    if spec.source.push is not None and not addresses.bases:
-        words = "Set up; the gateway has no public address yet."
-        when_ready = ready("AddressPending", words, _ADDRESS_RETRY_SECONDS)
-    else:
-        when_ready = ready("Configured", "Set up as asked for.")
+    when_ready = _address_readiness(spec, addresses)
     found = pod_readiness(
         owner,
         stored,
@@ -301,6 +299,17 @@ def _readiness(
         when_ready=when_ready,
     )
     return with_places(found, users_secrets(spec))
+
+
+def _address_readiness(spec: LiveStreamSpec, addresses: Addresses) -> Readiness:
+    """One protocol with an address is enough to publish; the others are named all the same."""
+    if spec.source.push is not None and not addresses.bases:
+        words = f"Set up; the gateway has no public address yet. {addresses.pending_text()}"
+        return ready("AddressPending", words.rstrip(), _ADDRESS_RETRY_SECONDS)
+    words = "Set up as asked for."
+    if addresses.pending:
+        return ready("Configured", f"{words} {addresses.pending_text()}", _ADDRESS_RETRY_SECONDS)
+    return ready("Configured", words)
 
 
 def _conditions(

@@ -129,7 +129,9 @@ class DomainSettings:
     default_store: DefaultStore | None = field(default_factory=DefaultStore)
     """None: switched off; a Recording without a MediaStore is then Stalled/StoreNotFound."""
     gateway_public_host: str = ""
-    """What publishers dial; empty: the address of the gateway's LoadBalancer."""
+    """What RTMP and RTMPS publishers dial; empty: the address of the Service's load balancer."""
+    gateway_public_srt_host: str = ""
+    """What SRT publishers dial; empty: the address of that Service's load balancer."""
     gateway_public_ports: PublicPorts = PublicPorts()
     whip_public_host: str = ""
     """The same for WHIP, which has a Service of its own."""
@@ -184,14 +186,18 @@ class ServicePort:
 
 @dataclass(slots=True, frozen=True)
 class PublicService:
-    """The gateway's or WHIP's Service, as far as publishers' addresses follow from it."""
+    """A Service of the gateway or of WHIP, as far as publishers' addresses follow from it."""
 
     type: str
     """NodePort, LoadBalancer or ClusterIP."""
     ports: Mapping[str, ServicePort] = field(default_factory=dict)
-    """By name: ``rtmp``, ``rtmps`` and ``srt`` of the gateway, ``http`` of WHIP."""
+    """By name: ``rtmp`` and ``rtmps``, or ``srt``, of the gateway; ``http`` of WHIP."""
     load_balancer_host: str | None = None
     """First IP or host name of ``status.loadBalancer.ingress``."""
+    name: str = ""
+    """``<namespace>/<name>``."""
+    last_event: str = ""
+    """The event that says why it has no address; empty: it has one, or there is no event."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -274,6 +280,7 @@ class ObservedLiveStream:
     ingest_secret: IngestSecret | None = None
     """None: the Secret does not exist."""
     gateway: PublicService | None = None
+    gateway_srt: PublicService | None = None
     whip: PublicService | None = None
     """The Services that publishers dial; None: not there."""
     pods: tuple[PodView, ...] = ()

@@ -17,12 +17,14 @@ __all__ = [
     "LIVE_STREAMS",
     "MEDIA_STORES",
     "NETWORK_POLICIES",
+    "NODES",
     "PERSISTENT_VOLUME_CLAIMS",
     "PODS",
     "RECORDINGS",
     "RESTREAMS",
     "SECRETS",
     "SERVICES",
+    "SERVICE_CIDRS",
     "Resource",
     "resource_of",
 ]
@@ -57,6 +59,7 @@ class Resource:
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 EVENTS = Resource("", "v1", "events", "Event")
+NODES = Resource("", "v1", "nodes", "Node")
 PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 PODS = Resource("", "v1", "pods", "Pod")
 SECRETS = Resource("", "v1", "secrets", "Secret")
@@ -65,6 +68,7 @@ DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 JOBS = Resource("batch", "v1", "jobs", "Job")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR")
 
 LIVE_STREAMS = Resource(GROUP, VERSION, "livestreams", "LiveStream")
 RECORDINGS = Resource(GROUP, VERSION, "recordings", "Recording")
