@@ -240,6 +240,13 @@ rtmp{{ if .Values.gateway.rtmps.enabled }} rtmps{{ end }}{{ if .Values.gateway.s
 {{- end -}}
 {{- end -}}
 
+{{/* (.Values.gateway.podAnnotations) -> annotations of pods that publishers hold connections to: no
+autoscaler removes their node. The values win. */}}
+{{- define "sluice.onAirAnnotations" -}}
+{{- $keep := dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true" -}}
+{{- toYaml (merge (dict) . $keep) -}}
+{{- end -}}
+
 {{/* Startup, liveness and readiness of gateway and WHIP. */}}
 {{- define "sluice.probes" -}}
 startupProbe:

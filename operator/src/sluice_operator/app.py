@@ -43,6 +43,7 @@ from sluice_operator.kube.resources import (
     JOBS,
     LIVE_STREAMS,
     MEDIA_STORES,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     RECORDINGS,
     RESTREAMS,
@@ -58,7 +59,7 @@ from sluice_operator.telemetry.probes import serve_probes
 __all__ = ["run"]
 
 _OURS = (MEDIA_STORES, LIVE_STREAMS, RECORDINGS, RESTREAMS)
-_CHILDREN = (PODS, DEPLOYMENTS, JOBS, SERVICES)
+_CHILDREN = (PODS, DEPLOYMENTS, JOBS, SERVICES, POD_DISRUPTION_BUDGETS)
 _RETRY_SECONDS = 2.0
 _DRAIN_SECONDS = 5.0
 _EVENTS_SECONDS = 2.0

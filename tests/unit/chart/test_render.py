@@ -106,6 +106,22 @@ def test_the_gateway_is_replaced_without_cutting_a_publisher(helm: Helm) -> None
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= 3600
 
 
+def test_no_autoscaler_removes_the_node_of_a_gateway_unless_told_to(helm: Helm) -> None:
+    evict, disrupt = "cluster-autoscaler.kubernetes.io/safe-to-evict", "karpenter.sh/do-not-disrupt"
+    values = {
+        "gateway": {"publicHost": "h", "podAnnotations": {evict: "true", "a": "b"}},
+    }
+    objects = helm.template(values=values)
+
+    def annotations(name: str) -> Object:
+        template = one(objects, "Deployment", name)["spec"]["template"]
+        return dict(template["metadata"].get("annotations") or {})
+
+    assert annotations("sluice-gateway") == {evict: "true", disrupt: "true", "a": "b"}
+    assert annotations("sluice-whip") == {evict: "false", disrupt: "true"}
+    assert not {evict, disrupt} & annotations("sluice-operator").keys()
+
+
 def test_crds_are_the_generated_ones_and_survive_an_uninstall(helm: Helm) -> None:
     rendered = {crd["metadata"]["name"]: crd for crd in crds_of(helm.template())}
     generated = [yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader) for file in CRDS]

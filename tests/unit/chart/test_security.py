@@ -107,6 +107,12 @@ def test_in_its_own_namespace_the_operator_reads_services_by_name_and_events(hel
     assert services({"gateway": {"srt": {"enabled": False}}}) == ["sluice-gateway"]
 
 
+def test_the_operator_keeps_pods_on_air_where_they_are(helm: Helm) -> None:
+    rules = [r for r in operator_rules(helm.template()) if r["apiGroups"] == ["policy"]]
+    assert [r["resources"] for r in rules] == [["poddisruptionbudgets"]]
+    assert set(rules[0]["verbs"]) == {"get", "list", "watch", "create", "patch", "delete"}
+
+
 def test_the_pod_proxy_is_allowed_only_where_it_is_used(helm: Helm) -> None:
     def proxies(mode: str) -> bool:
         rules = operator_rules(helm.template(values={"operator": {"observeMode": mode}}))

@@ -260,6 +260,8 @@ def _merge(former: Mapping[str, Any], patch: Mapping[str, Any]) -> Obj:
     for name, value in patch.items():
         if isinstance(value, Mapping) and isinstance(merged.get(name), dict):
             merged[name] = _merge(merged[name], value)
+        elif value is None:
+            merged.pop(name, None)
         else:
             merged[name] = deepcopy(value)
     return merged

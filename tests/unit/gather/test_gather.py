@@ -96,6 +96,36 @@ async def test_a_livestream_is_gathered_with_all_that_belongs_to_it() -> None:
         assert secret not in repr(observed)
 
 
+async def test_a_budget_is_looked_for_only_where_there_is_or_shall_be_one() -> None:
+    """That there is none is never believed for long: idle streams would ask all the time."""
+    world = World()
+    stream = world.put(make_livestream())
+    uid = stream["metadata"]["uid"]
+    controller = LiveStreamController(world.context, None, None)
+    asked = ("get", "PodDisruptionBudget", "show-ingest")
+    await controller.gather(stream)
+    assert asked not in world.api.requests
+    on_air = IngestStatus(pod_uid="p", version=1, observed_at=NOW, on_air=True)
+    world.samples.answered(uid, "p", "2026", on_air)
+    assert not (await controller.gather(stream)).conflicts
+    assert asked in world.api.requests
+    world.put(make_child("policy/v1", "PodDisruptionBudget", "show-ingest", stream))
+    idle = IngestStatus(pod_uid="p", version=2, observed_at=NOW)
+    world.samples.answered(uid, "p", "2026", idle)
+    observed = await controller.gather(stream)
+    assert ("PodDisruptionBudget", "show-ingest") in observed.children
+
+
+async def test_somebody_elses_budget_is_in_the_way() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    world.put(make_child("policy/v1", "PodDisruptionBudget", "show-ingest", None))
+    status = IngestStatus(pod_uid="p", version=1, observed_at=NOW, on_air=True)
+    world.samples.answered(stream["metadata"]["uid"], "p", "2026", status)
+    (conflict,) = (await LiveStreamController(world.context, None, None).gather(stream)).conflicts
+    assert (conflict.kind, conflict.name) == ("PodDisruptionBudget", "show-ingest")
+
+
 async def test_fresh_tokens_are_128_bit_and_never_twice_the_same() -> None:
     world = World()
     stream = world.put(make_livestream())

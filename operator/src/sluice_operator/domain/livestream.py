@@ -32,6 +32,7 @@ from sluice_operator.domain.manifests.service import service
 from sluice_operator.domain.names import HUB_SECRET_SUFFIX, ROTATE_ANNOTATION, child_name
 from sluice_operator.domain.observed import Conflict, ObservedLiveStream, Raw
 from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.protection import BUDGET, budget, budget_deletion, pod_protection
 from sluice_operator.domain.readiness import (
     Readiness,
     conflict_readiness,
@@ -46,7 +47,7 @@ from sluice_operator.domain.ticks import hold_ticks
 from sluice_operator.domain.times import exact_text, soonest
 from sluice_operator.domain.transitions import events_for
 
-__all__ = ["decide"]
+__all__ = ["decide", "is_busy"]
 
 _ADDRESS_RETRY_SECONDS = 15.0
 """The Services that publishers dial are not watched."""
@@ -69,6 +70,9 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     conflict = conflict_readiness(owner, _conflicts(observed, owner, spec))
     readiness = conflict or _readiness(observed, owner, stored, spec, addresses, now)
     keys = _publisher_keys(observed, owner)
+    status_now = fresh(observed.sample)
+    busy = status_now is not None and is_busy(status_now)
+    existing_budget = observed.children.get((BUDGET[1], owner.workload_name))
     children: tuple[Child, ...] = ()
     if conflict is None:
         children = (
@@ -86,6 +90,7 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
                 new_sessions(spec, fresh(observed.sample), until),
                 observed.recording_names,
             ),
+            *((budget(owner),) if busy else ()),
         )
     wanted = _status(observed, owner, spec, broadcast, addresses, until, gave_up)
     status, held = hold_ticks(wanted, stored.status, now)
@@ -104,6 +109,10 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
             keys_version=_digest(rotation) if rotation else "",
             skip_template_other_than=template_hash(template) if rollout.rolling else None,
         ),
+        deletions=(budget_deletion(existing_budget),)
+        if existing_budget is not None and status_now is not None and not busy
+        else (),
+        pod_annotations=pod_protection(observed.pods, status_now, busy=busy),
         requeue_after_seconds=soonest(
             held,
             readiness.look_again_seconds,
@@ -206,11 +215,16 @@ def _rollout_and_config(
 def _use(status: IngestStatus | None, draining_hash: str) -> Use:
     if status is None:
         return Use(known=False)
+    drained = status.config_hash == draining_hash
+    return Use(known=True, busy=is_busy(status), drained=drained)
+
+
+def is_busy(status: IngestStatus) -> bool:
+    """Whether losing the pod would be seen by somebody."""
     session = status.session is not None and status.session.finished_at is None
     connected = status.primary_connected or status.backup_connected
     # A session that no recorder holds yet is on this pod's disk, and nowhere else.
-    busy = session or status.on_air or connected or bool(status.recordable)
-    return Use(known=True, busy=busy, drained=status.config_hash == draining_hash)
+    return session or status.on_air or connected or bool(status.recordable)
 
 
 # --------------------------------------------------------------------------- status

@@ -36,7 +36,11 @@ from sluice_media.contract import (
     StoredResult,
     StoreStatus,
 )
-from sluice_operator.domain.names import CONFIG_ANNOTATION, TEMPLATE_ANNOTATION
+from sluice_operator.domain.names import (
+    CONFIG_ANNOTATION,
+    KEEP_POD_ANNOTATIONS,
+    TEMPLATE_ANNOTATION,
+)
 
 __all__ = [
     "Conflict",
@@ -99,11 +103,13 @@ class DefaultStore:
 
 
 def _default_resources() -> dict[str, dict[str, dict[str, str]]]:
+    """Requests are what a pod takes on air at 6 Mb/s (resident): ingest 111 MiB with its ring of
+    60 s full (60 MiB idle), recorder 82 MiB, pusher 67 MiB, store 62 MiB and its FFmpeg 58 MiB."""
     return {
-        "ingest": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "768Mi"}},
-        "record": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "384Mi"}},
-        "push": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-        "store": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "ingest": {"requests": {"cpu": "20m", "memory": "128Mi"}, "limits": {"memory": "768Mi"}},
+        "record": {"requests": {"cpu": "20m", "memory": "96Mi"}, "limits": {"memory": "384Mi"}},
+        "push": {"requests": {"cpu": "20m", "memory": "80Mi"}, "limits": {"memory": "256Mi"}},
+        "store": {"requests": {"cpu": "20m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
     }
 
 
@@ -237,6 +243,8 @@ class PodView:
     config_annotation: str | None = None
     template_hash: str | None = None
     """Which template the pod was made from."""
+    kept: bool = False
+    """It carries `names.KEEP_POD_ANNOTATIONS`."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -377,6 +385,7 @@ def pod_view(pod: Raw) -> PodView:
         since=since,
         config_annotation=annotations.get(CONFIG_ANNOTATION),
         template_hash=annotations.get(TEMPLATE_ANNOTATION),
+        kept=annotations.items() >= KEEP_POD_ANNOTATIONS.items(),
     )
 
 

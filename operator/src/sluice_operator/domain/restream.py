@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sluice_media.contract import PusherStatus, PushState
 from sluice_operator.api.v1alpha1 import RestreamSpec
 from sluice_operator.domain.claims import Claim, target_claim
-from sluice_operator.domain.decision import Child, Condition, Decision
+from sluice_operator.domain.decision import Child, Condition, Decision, PodAnnotations
 from sluice_operator.domain.manifests.config import Configuration, configuration
 from sluice_operator.domain.manifests.pod import deployment, template_hash
 from sluice_operator.domain.manifests.pusher import pusher_config, pusher_template, users_secrets
@@ -16,6 +16,7 @@ from sluice_operator.domain.manifests.secret import token_secret
 from sluice_operator.domain.names import STATUS_SECRET
 from sluice_operator.domain.observed import ObservedRestream, Raw
 from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.protection import pod_protection
 from sluice_operator.domain.readiness import (
     Readiness,
     conflict_readiness,
@@ -48,6 +49,7 @@ _REFUSED = {
     "Forbidden": "The target's address may not be dialled from this cluster.",
     "Tls": "The target's certificate is not trusted.",
 }
+_CONNECTED = frozenset({PushState.LIVE, PushState.WAITING, PushState.STALLED})
 _PUSH_FIELDS = (
     "target",
     "startedAt",
@@ -96,6 +98,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         )
         if children
         else (),
+        pod_annotations=_protection(observed),
         requeue_after_seconds=soonest(
             readiness.look_again_seconds,
             claim.look_again_seconds,
@@ -104,6 +107,12 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         ),
         event_reasons=events_for(stored, conditions, _event_types(live, status, stored)),
     )
+
+
+def _protection(observed: ObservedRestream) -> tuple[PodAnnotations, ...]:
+    status = fresh(observed.sample)
+    busy = status is not None and status.state in _CONNECTED
+    return pod_protection(observed.pods, status, busy=busy)
 
 
 # --------------------------------------------------------------------------- obstacles

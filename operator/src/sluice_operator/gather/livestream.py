@@ -9,7 +9,7 @@ from typing import Any
 
 from sluice_media.contract import IngestStatus
 from sluice_operator.domain.decision import Decision
-from sluice_operator.domain.livestream import decide
+from sluice_operator.domain.livestream import decide, is_busy
 from sluice_operator.domain.manifests.secret import BACKUP_TOKEN_KEY, TOKEN_KEY
 from sluice_operator.domain.names import ROTATED_ANNOTATION, child_name
 from sluice_operator.domain.observed import (
@@ -18,7 +18,9 @@ from sluice_operator.domain.observed import (
     PublicService,
     ServicePort,
 )
+from sluice_operator.domain.protection import BUDGET
 from sluice_operator.engine.cache import Manifest
+from sluice_operator.engine.queue import Key
 from sluice_operator.gather.common import STREAM_INDEX, Context, fresh_token, secret_value
 from sluice_operator.gather.service_events import ServiceEvents, ServiceRef
 from sluice_operator.kube.resources import LIVE_STREAMS, SECRETS, SERVICES, Resource
@@ -53,7 +55,7 @@ class LiveStreamController:
     async def gather(self, obj: Manifest) -> ObservedLiveStream:
         context, meta = self._context, obj["metadata"]
         ingest_secret = await self._ingest_secret(obj)
-        children, conflicts = await context.children(obj)
+        children, conflicts = await context.children(obj, self._budget(obj))
         stream = (meta["namespace"], meta["name"])
         return ObservedLiveStream(
             raw=obj,
@@ -77,6 +79,16 @@ class LiveStreamController:
 
     def decide(self, observed: ObservedLiveStream, now: datetime) -> Decision:
         return decide(observed, now)
+
+    def _budget(self, obj: Manifest) -> tuple[tuple[str, str, str], ...]:
+        """Looked for only when there is one, or when one is about to be made: that there is none
+        is asked of the API server each time."""
+        meta, sample = obj["metadata"], self._context.sample(obj, IngestStatus)
+        api_version, kind = BUDGET
+        key = Key(kind, meta["namespace"], child_name(meta["name"], "ingest"))
+        wanted = sample is not None and is_busy(sample.status)
+        exists = self._context.cache.find(key) is not None
+        return ((api_version, kind, "ingest"),) if wanted or exists else ()
 
     def _recording_names(self, obj: Manifest) -> frozenset[str]:
         """Looked for only when a Recording may have to be made: there may be thousands."""

@@ -20,6 +20,7 @@ __all__ = [
     "NODES",
     "PERSISTENT_VOLUME_CLAIMS",
     "PODS",
+    "POD_DISRUPTION_BUDGETS",
     "RECORDINGS",
     "RESTREAMS",
     "SECRETS",
@@ -69,6 +70,7 @@ JOBS = Resource("batch", "v1", "jobs", "Job")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR")
+POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 
 LIVE_STREAMS = Resource(GROUP, VERSION, "livestreams", "LiveStream")
 RECORDINGS = Resource(GROUP, VERSION, "recordings", "Recording")
@@ -88,6 +90,7 @@ _KNOWN = {
         JOBS,
         LEASES,
         NETWORK_POLICIES,
+        POD_DISRUPTION_BUDGETS,
         LIVE_STREAMS,
         RECORDINGS,
         RESTREAMS,
