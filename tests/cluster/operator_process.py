@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.kube.layout import POD_NETWORK, SERVICE_NETWORK
 from tests.support.kubectl import Kubectl
 from tests.support.ports import free_port
 
@@ -48,6 +49,7 @@ class HostOperator:
             "SLUICE_WATCH_NAMESPACES": self.kubectl.namespace,
             "SLUICE_MEDIA_IMAGE": "localhost/no-such-image:0",
             "SLUICE_IMAGE_PULL_POLICY": "Never",
+            "SLUICE_NETWORK_CLUSTER_RANGES": f"{POD_NETWORK},{SERVICE_NETWORK}",
             "SLUICE_BIND": "127.0.0.1",
             "SLUICE_PORT": str(self.port),
             **self.env,

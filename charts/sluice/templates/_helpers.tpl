@@ -24,6 +24,10 @@
 {{ include "sluice.fullname" . }}-gateway
 {{- end -}}
 
+{{- define "sluice.gateway.srtService" -}}
+{{ include "sluice.gateway.fullname" . }}-srt
+{{- end -}}
+
 {{- define "sluice.whip.fullname" -}}
 {{ include "sluice.fullname" . }}-whip
 {{- end -}}
@@ -121,6 +125,28 @@ loadBalancerSourceRanges: {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end -}}
 
+{{/* (dict "root" $ "name" … "component" "gateway" "type" "NodePort" "service" .Values.gateway.service
+"protocol" "TCP" "ports" (list "rtmp") "annotations" …) -> a Service with one protocol. */}}
+{{- define "sluice.publicService" -}}
+{{- $given := . -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels: {{- include "sluice.labels" (dict "root" .root "component" .component) | nindent 4 }}
+  {{- with merge (dict) (.annotations | default dict) .service.annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  selector: {{- include "sluice.selectorLabels" (dict "root" .root "component" .component) | nindent 4 }}
+  {{- include "sluice.service" . | nindent 2 }}
+  ports:
+    {{- range .ports }}
+    {{- include "sluice.servicePort" (dict "name" . "protocol" $given.protocol "type" $given.type "service" $given.service) | nindent 4 }}
+    {{- end }}
+{{- end -}}
+
 {{/* Host in the URLs that people paste; empty: the operator reads the load balancer's address. */}}
 {{- define "sluice.gateway.publicHost" -}}
 {{- if .Values.gateway.publicHost -}}
@@ -129,6 +155,18 @@ loadBalancerSourceRanges: {{- toYaml . | nindent 2 }}
 {{- fail "gateway.publicHost is empty: with gateway.service.type=NodePort, give the host name or address under which encoders reach your nodes" -}}
 {{- else if eq .Values.gateway.service.type "ClusterIP" -}}
 {{- printf "%s.%s.svc.%s" (include "sluice.gateway.fullname" .) .Release.Namespace .Values.clusterDomain -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Host in SRT URLs; empty: the operator reads the address of SRT's own load balancer. */}}
+{{- define "sluice.gateway.srtHost" -}}
+{{- if .Values.gateway.srt.publicHost -}}
+{{- .Values.gateway.srt.publicHost -}}
+{{- else if eq .Values.gateway.service.type "NodePort" -}}
+{{- include "sluice.gateway.publicHost" . -}}
+{{- else if eq .Values.gateway.service.type "ClusterIP" -}}
+{{- $inside := printf "%s.%s.svc.%s" (include "sluice.gateway.srtService" .) .Release.Namespace .Values.clusterDomain -}}
+{{- default $inside .Values.gateway.publicHost -}}
 {{- end -}}
 {{- end -}}
 
@@ -158,7 +196,7 @@ rtmp{{ if .Values.gateway.rtmps.enabled }} rtmps{{ end }}{{ if .Values.gateway.s
 {{- default .Values.gateway.service.type .Values.whip.service.type -}}
 {{- end -}}
 
-{{/* Address that WHIP publishers dial, for signalling and for media; empty: nobody knows it. */}}
+{{/* Address that WHIP publishers send their offers to; empty: the operator reads the load balancer's. */}}
 {{- define "sluice.whip.publicHost" -}}
 {{- $given := default .Values.gateway.publicHost .Values.whip.publicHost -}}
 {{- if $given -}}
@@ -171,9 +209,20 @@ rtmp{{ if .Values.gateway.rtmps.enabled }} rtmps{{ end }}{{ if .Values.gateway.s
 {{- end -}}
 {{- end -}}
 
+{{/* Address that they are told to send their media to; empty: nobody knows it. */}}
+{{- define "sluice.whip.mediaHost" -}}
+{{- if .Values.whip.mediaHost -}}
+{{- .Values.whip.mediaHost -}}
+{{- else if and (eq (include "sluice.whip.type" .) "ClusterIP") (not .Values.whip.publicHost) (not .Values.gateway.publicHost) -}}
+{{- printf "%s-media.%s.svc.%s" (include "sluice.whip.fullname" .) .Release.Namespace .Values.clusterDomain -}}
+{{- else -}}
+{{- include "sluice.whip.publicHost" . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Whether WHIP is installed: "true" or empty. */}}
 {{- define "sluice.whip.on" -}}
-{{- if and .Values.whip.enabled (include "sluice.whip.publicHost" .) -}}true{{- end -}}
+{{- if and .Values.whip.enabled (include "sluice.whip.mediaHost" .) -}}true{{- end -}}
 {{- end -}}
 
 {{/* UDP port that WHIP publishers are told. */}}
@@ -189,6 +238,13 @@ rtmp{{ if .Values.gateway.rtmps.enabled }} rtmps{{ end }}{{ if .Values.gateway.s
 {{- else -}}
 {{- int $whip.service.ports.media -}}
 {{- end -}}
+{{- end -}}
+
+{{/* (.Values.gateway.podAnnotations) -> annotations of pods that publishers hold connections to: no
+autoscaler removes their node. The values win. */}}
+{{- define "sluice.onAirAnnotations" -}}
+{{- $keep := dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true" -}}
+{{- toYaml (merge (dict) . $keep) -}}
 {{- end -}}
 
 {{/* Startup, liveness and readiness of gateway and WHIP. */}}

@@ -27,10 +27,12 @@ from sluice_operator.engine.queue import WorkQueue
 from sluice_operator.engine.reconcile import Reconciler
 from sluice_operator.engine.resync import Resync, Watched, list_everything, missing_crds
 from sluice_operator.gather.common import INDICES, Context, slim_object
-from sluice_operator.gather.livestream import LiveStreamController, ServiceRef
+from sluice_operator.gather.livestream import LiveStreamController
 from sluice_operator.gather.mediastore import MediaStoreController
+from sluice_operator.gather.ranges import ClusterRanges
 from sluice_operator.gather.recording import RecordingController
 from sluice_operator.gather.restream import RestreamController
+from sluice_operator.gather.service_events import ServiceEvents, ServiceRef
 from sluice_operator.gather.store import StoreClient
 from sluice_operator.gather.wakeups import Wakeups, is_current
 from sluice_operator.handlers.watch import watch
@@ -41,6 +43,7 @@ from sluice_operator.kube.resources import (
     JOBS,
     LIVE_STREAMS,
     MEDIA_STORES,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     RECORDINGS,
     RESTREAMS,
@@ -56,7 +59,7 @@ from sluice_operator.telemetry.probes import serve_probes
 __all__ = ["run"]
 
 _OURS = (MEDIA_STORES, LIVE_STREAMS, RECORDINGS, RESTREAMS)
-_CHILDREN = (PODS, DEPLOYMENTS, JOBS, SERVICES)
+_CHILDREN = (PODS, DEPLOYMENTS, JOBS, SERVICES, POD_DISRUPTION_BUDGETS)
 _RETRY_SECONDS = 2.0
 _DRAIN_SECONDS = 5.0
 _EVENTS_SECONDS = 2.0
@@ -81,6 +84,8 @@ class _Parts:
     events: EventRecorder
     loop: Loop
     resync: Resync
+    ranges: ClusterRanges | None
+    """None: the settings name the cluster's ranges."""
     leader: Leader
 
 
@@ -117,16 +122,19 @@ class _Operator:
             self._http(api) as http,
         ):
             parts = self._assemble(api, lease_api, http)
-            if await self._prepare(api, parts.cache):
+            if await self._prepare(api, parts):
                 await self._work(parts)
 
-    async def _prepare(self, api: KubeClient, cache: Cache) -> bool:
-        """Waits for our kinds and fills the cache; False when told to stop meanwhile."""
+    async def _prepare(self, api: KubeClient, parts: _Parts) -> bool:
+        """Finds the cluster's ranges, waits for our kinds and fills the cache; False when told to
+        stop meanwhile. Raises RangesUnknownError."""
         while not self._stop.is_set():
             try:
+                if parts.ranges is not None:
+                    await parts.ranges.find()
                 missing = await missing_crds(api, self._watched, GROUP)
                 if not missing:
-                    await list_everything(api, cache, self._watched)
+                    await list_everything(api, parts.cache, self._watched)
                     return True
                 _log.warning("waiting_for_crds", missing=sorted(missing))
             except ApiError as error:
@@ -142,6 +150,7 @@ class _Operator:
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(self._watch(parts), name="watch")
             resyncing = tasks.create_task(parts.resync.run(), name="resync")
+            finding = tasks.create_task(self._find_ranges(parts), name="ranges")
             leading = tasks.create_task(self._lead(parts), name="lead")
             await self._stop.wait()
             _log.info("stopping")
@@ -150,7 +159,12 @@ class _Operator:
             leading.cancel()
             await asyncio.wait([leading])
             resyncing.cancel()
+            finding.cancel()
             watching.cancel()
+
+    async def _find_ranges(self, parts: _Parts) -> None:
+        if parts.ranges is not None:
+            await parts.ranges.run()
 
     async def _watch(self, parts: _Parts) -> None:
         def on_gone(obj: Manifest) -> None:
@@ -211,6 +225,8 @@ class _Operator:
                 context,
                 self._service(settings.gateway_service),
                 self._service(settings.whip_service),
+                gateway_srt=self._service(settings.gateway_srt_service),
+                events=ServiceEvents(api, clock),
             ),
             RecordingController(context, stores),
             RestreamController(context),
@@ -226,6 +242,14 @@ class _Operator:
             group=GROUP,
             look_at_all=wakeups.look_at_all,
         )
+        ranges = None
+        if not settings.network_cluster_ranges:
+            ranges = ClusterRanges(
+                api,
+                clock,
+                settings.pod_addresses,
+                on_change=lambda found: self._use_ranges(context, wakeups, found),
+            )
         leader = Leader(
             lease_api,
             clock,
@@ -233,7 +257,13 @@ class _Operator:
             name=settings.lease_name,
             identity=settings.identity,
         )
-        return _Parts(cache, observer, wakeups, context, events, loop, resync, leader)
+        return _Parts(cache, observer, wakeups, context, events, loop, resync, ranges, leader)
+
+    def _use_ranges(self, context: Context, wakeups: Wakeups, found: tuple[str, ...]) -> None:
+        """Refuse the cluster's ranges from now on, and bring all streams up to date."""
+        settings = self._settings.model_copy(update={"network_cluster_ranges": found})
+        context.settings = settings.domain()
+        wakeups.look_at_all()
 
     def _service(self, name: str) -> ServiceRef | None:
         namespace = self._settings.gateway_namespace or self._settings.namespace

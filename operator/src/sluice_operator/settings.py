@@ -104,11 +104,15 @@ class Settings(BaseSettings):
 
     # --- the gateway's address
     gateway_service: str = ""
-    """Name of the gateway's Service; empty: none."""
+    """Name of the gateway's Service for RTMP and RTMPS; empty: none."""
+    gateway_srt_service: str = ""
+    """Name of the gateway's Service for SRT; empty: none."""
     gateway_namespace: str = ""
-    """Namespace of it and of WHIP's Service; empty: the operator's."""
+    """Namespace of these and of WHIP's Service; empty: the operator's."""
     gateway_public_host: str = ""
-    """What publishers dial; empty: the address of the gateway's LoadBalancer."""
+    """What RTMP and RTMPS publishers dial; empty: the address of the Service's load balancer."""
+    gateway_public_srt_host: str = ""
+    """What SRT publishers dial; empty: the address of that Service's load balancer."""
     gateway_public_rtmp_port: _Port = None
     gateway_public_rtmps_port: _Port = None
     gateway_public_srt_port: _Port = None
@@ -124,7 +128,8 @@ class Settings(BaseSettings):
     # --- what may be dialled for users: sources that are pulled, targets of restreams
     network_denied_ranges: _Ranges = DENIED_RANGES
     network_cluster_ranges: _Ranges = ()
-    """The cluster's pods, Services and nodes; refused like those before."""
+    """The cluster's pods, Services and nodes; refused like those before. Empty: the operator reads
+    them from the cluster, and does not start where it cannot."""
     network_allowed_ranges: _Ranges = ()
     """Wins over both."""
     network_allowed_names: _Names = ()
@@ -159,6 +164,8 @@ class Settings(BaseSettings):
     """Empty: the cluster's default."""
 
     # --- this process
+    pod_addresses: _Names = ()
+    """Comma-separated addresses of the operator's own pod; empty: it runs in no pod."""
     observe_mode: Literal["direct", "proxy"] = "direct"
     """How media pods are asked: by their address, or through the API server (from outside)."""
     pod_trouble_seconds: float = Field(default=120, ge=10, le=3_600)
@@ -174,6 +181,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "watch_namespaces",
+        "pod_addresses",
         "image_pull_secrets",
         "network_denied_ranges",
         "network_cluster_ranges",
@@ -203,6 +211,7 @@ class Settings(BaseSettings):
             cluster_domain=self.cluster_domain,
             default_store=store if self.default_store else None,
             gateway_public_host=self.gateway_public_host,
+            gateway_public_srt_host=self.gateway_public_srt_host,
             gateway_public_ports=PublicPorts(
                 rtmp=self.gateway_public_rtmp_port,
                 rtmps=self.gateway_public_rtmps_port,

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from tests.kube.paths import REPOSITORY
 
@@ -16,6 +18,8 @@ DOCS = REPOSITORY / "docs"
 README = REPOSITORY / "README.md"
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
 KINDS = ("livestream", "recording", "restream", "mediastore")
+PARSER = MarkdownIt("commonmark").enable("table")
+"""GitHub's tables: a blank line ends one, and what follows is a paragraph with pipes."""
 
 
 def schema(kind: str) -> dict[str, Any]:
@@ -37,13 +41,28 @@ def section(text: str, title: str) -> str:
     return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
+def first_column(text: str) -> Iterator[Token]:
+    """Yield the first cell of each row below the heads of all tables."""
+    tokens = PARSER.parse(text)
+    for before, token, cell in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if (before.type, token.type) == ("tr_open", "td_open"):
+            yield cell
+
+
 def first_cells(text: str) -> Iterator[str]:
     """The code in the first column of all tables; ``.key`` continues the word before it."""
-    for row in re.findall(r"^\| (`[^|]*) \|", text, re.MULTILINE):
+    for cell in first_column(text):
         before = ""
-        for word in re.findall(r"`([^`]+)`", row):
+        for word in (part.content for part in cell.children or () if part.type == "code_inline"):
             before = f"{before.rpartition('.')[0]}{word}" if word.startswith(".") else word
             yield before
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_row_belongs_to_a_table(page: Path) -> None:
+    inlines = [token for token in PARSER.parse(page.read_text("utf-8")) if token.type == "inline"]
+    torn = [token.content for token in inlines if token.content.startswith("|")]
+    assert torn == [], "a blank line or a missing head cuts the table before this row"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -112,3 +131,20 @@ def test_every_make_target_of_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     named = set(re.findall(r"[`$] ?make ([a-z]+(?:-[a-z]+)*)", README.read_text("utf-8")))
     assert {"demo", "test"} <= named <= targets
+
+
+@pytest.mark.parametrize("page", [README, DOCS / "livestream.md"], ids=lambda p: p.name)
+def test_the_condition_live_and_the_field_live_are_told_apart_where_they_are_first_used(
+    page: Path,
+) -> None:
+    tokens = PARSER.parse(page.read_text("utf-8"))
+    first = next(n for n, token in enumerate(tokens) if "condition=Live" in token.content)
+    near = " ".join(token.content for token in tokens[first : first + 6])
+    assert "condition `Live`" in near.replace("Condition", "condition")
+    assert "`status.live`" in near
+
+
+def test_the_readme_says_how_every_session_is_recorded() -> None:
+    cells = set(first_cells(section(README.read_text("utf-8"), "Coming from Gcore")))
+    assert "auto_record" in cells
+    assert "autoRecord" in section(README.read_text("utf-8"), "Three kinds")

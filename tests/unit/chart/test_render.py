@@ -80,9 +80,14 @@ def test_selectors_find_the_pods_they_are_for(helm: Helm) -> None:
         name: one(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"]
         for name in names
     }
-    for service in ("sluice-gateway", "sluice-whip"):
+    for service, pods in (
+        ("sluice-gateway", "sluice-gateway"),
+        ("sluice-gateway-srt", "sluice-gateway"),
+        ("sluice-whip", "sluice-whip"),
+        ("sluice-whip-media", "sluice-whip"),
+    ):
         selector = one(objects, "Service", service)["spec"]["selector"]
-        assert [n for n in names if selector.items() <= labels[n].items()] == [service]
+        assert [n for n in names if selector.items() <= labels[n].items()] == [pods]
     for name in names:
         policy = one(objects, "NetworkPolicy", name)["spec"]
         assert policy["podSelector"]["matchLabels"].items() <= labels[name].items()
@@ -100,6 +105,22 @@ def test_the_gateway_is_replaced_without_cutting_a_publisher(helm: Helm) -> None
     rolling = {"maxSurge": "100%", "maxUnavailable": 0}
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] >= 3600
+
+
+def test_no_autoscaler_removes_the_node_of_a_gateway_unless_told_to(helm: Helm) -> None:
+    evict, disrupt = "cluster-autoscaler.kubernetes.io/safe-to-evict", "karpenter.sh/do-not-disrupt"
+    values = {
+        "gateway": {"publicHost": "h", "podAnnotations": {evict: "true", "a": "b"}},
+    }
+    objects = helm.template(values=values)
+
+    def annotations(name: str) -> Object:
+        template = one(objects, "Deployment", name)["spec"]["template"]
+        return dict(template["metadata"].get("annotations") or {})
+
+    assert annotations("sluice-gateway") == {evict: "true", disrupt: "true", "a": "b"}
+    assert annotations("sluice-whip") == {evict: "false", disrupt: "true"}
+    assert not {evict, disrupt} & annotations("sluice-operator").keys()
 
 
 def test_crds_are_the_generated_ones_and_survive_an_uninstall(helm: Helm) -> None:
@@ -157,7 +178,9 @@ def test_the_operator_understands_its_environment(
     assert domain.ingest_spool_bytes == 8 << 30
     assert domain.store_scratch_bytes == 16 << 30
     assert domain.store_priority_class == "background"
+    assert settings.gateway_srt_service == "broadcast-gateway-srt"
     assert (domain.gateway_public_host, domain.whip_public_host) == ("192.0.2.10", "192.0.2.11")
+    assert domain.gateway_public_srt_host == "srt.example.org"
     assert domain.gateway_public_ports == PublicPorts(rtmp=1936, srt=9999)
     assert domain.whip_public_url == "https://live.example.org"
     assert domain.denied_ranges == (
@@ -320,7 +343,9 @@ def test_service_pod_policy_and_operator_agree_on_the_ways_in(
     helm: Helm, gateway: Object, want: Object
 ) -> None:
     objects = helm.template(values={"gateway": {"publicPorts": {"rtmps": 443}} | gateway})
-    service = ports(objects, "sluice-gateway")
+    found = {o["metadata"]["name"] for o in objects if o["kind"] == "Service"}
+    assert found == {"sluice-gateway"} | ({"sluice-gateway-srt"} if "srt" in want else set())
+    service = {n: port for name in found for n, port in ports(objects, name).items()}
     assert {name: port["protocol"] for name, port in service.items()} == want
     [pod] = [spec for name, spec in pod_specs(objects) if name == "sluice-gateway"]
     listening = {p["name"]: p.get("protocol", "TCP") for p in pod["containers"][0]["ports"]}
@@ -346,6 +371,72 @@ def test_the_certificate_is_mounted_where_the_gateway_looks(helm: Helm) -> None:
 
 
 # --------------------------------------------------------------------------- WHIP
+
+
+@pytest.mark.parametrize("kind", ["LoadBalancer", "NodePort", "ClusterIP"])
+def test_no_service_has_tcp_and_udp(helm: Helm, kind: str) -> None:
+    """Common load balancers refuse a Service with both, and then RTMP has no address either."""
+    values = {"gateway": {"publicHost": "h", "service": {"type": kind}}}
+    services = [o for o in helm.template(values=values) if o["kind"] == "Service"]
+    assert len(services) == 4
+    for service in services:
+        assert len({port["protocol"] for port in service["spec"]["ports"]}) == 1
+
+
+def test_each_service_has_its_own_annotations(helm: Helm) -> None:
+    gateway = {
+        "publicHost": "h",
+        "service": {"annotations": {"a": "both", "b": "both"}},
+        "srt": {"serviceAnnotations": {"b": "udp"}},
+    }
+    whip = {"service": {"annotations": {"c": "w"}}, "mediaServiceAnnotations": {"d": "m"}}
+    objects = helm.template(values={"gateway": gateway, "whip": whip})
+    services = [o for o in objects if o["kind"] == "Service"]
+    found = {o["metadata"]["name"]: o["metadata"].get("annotations") for o in services}
+    assert found["sluice-gateway"] == {"a": "both", "b": "both"}
+    assert found["sluice-gateway-srt"] == {"a": "both", "b": "udp"}
+    assert found["sluice-whip"] == {"c": "w"}
+    assert found["sluice-whip-media"] == {"c": "w", "d": "m"}
+
+
+@pytest.mark.parametrize(
+    ("gateway", "want"),
+    [
+        ({}, None),
+        ({"publicHost": "rtmp.example"}, None),
+        ({"publicHost": "a", "srt": {"publicHost": "srt.example"}}, "srt.example"),
+        ({"publicHost": "192.0.2.1", "service": {"type": "NodePort"}}, "192.0.2.1"),
+        (
+            {"service": {"type": "ClusterIP"}},
+            "sluice-gateway-srt.sluice-system.svc.cluster.local",
+        ),
+        ({"publicHost": "edge", "service": {"type": "ClusterIP"}}, "edge"),
+    ],
+    ids=["own balancer", "another name", "named", "node port", "inside", "behind an edge"],
+)
+def test_srt_has_a_host_of_its_own(helm: Helm, gateway: Object, want: str | None) -> None:
+    given = environment(helm.template(values={"gateway": gateway}), "sluice-operator")
+    assert given["SLUICE_GATEWAY_SRT_SERVICE"] == "sluice-gateway-srt"
+    assert given.get("SLUICE_GATEWAY_PUBLIC_SRT_HOST") == want
+
+
+def test_the_operator_looks_for_the_ranges_that_nobody_names(helm: Helm) -> None:
+    """Rendering gives the same with and without a cluster: no range is looked up by Helm."""
+
+    def rights(values: Object) -> list[str]:
+        roles = [o for o in helm.template(values=values) if o["kind"] == "ClusterRole"]
+        rules = [r for role in roles for r in role["rules"] if "nodes" in r["resources"]]
+        rules += [r for role in roles for r in role["rules"] if "servicecidrs" in r["resources"]]
+        return [f"{verb} {r['resources'][0]}" for r in rules for verb in r["verbs"]]
+
+    named = {"network": {"clusterRanges": ["10.0.0.0/8"]}}
+    assert rights({}) == ["get nodes", "list nodes", "get servicecidrs", "list servicecidrs"]
+    assert rights(named) == []
+    assert "SLUICE_NETWORK_CLUSTER_RANGES" not in environment(helm.template(), "sluice-operator")
+    given = environment(helm.template(values=named), "sluice-operator")
+    assert given["SLUICE_NETWORK_CLUSTER_RANGES"] == "10.0.0.0/8"
+    templates = "".join(f.read_text("utf-8") for f in (CHART / "templates").rglob("*.*"))
+    assert "lookup" not in templates
 
 
 @pytest.mark.parametrize(
@@ -375,9 +466,15 @@ def test_the_certificate_is_mounted_where_the_gateway_looks(helm: Helm) -> None:
         ),
         pytest.param(
             {"gateway": {"service": {"type": "ClusterIP"}}},
-            "sluice-whip.sluice-system.svc.cluster.local",
+            "sluice-whip-media.sluice-system.svc.cluster.local",
             "8189",
             id="inside-the-cluster",
+        ),
+        pytest.param(
+            {"gateway": {"publicHost": "a"}, "whip": {"publicHost": "b", "mediaHost": "c"}},
+            "c",
+            "8189",
+            id="a-load-balancer-for-each-protocol",
         ),
     ],
 )
@@ -388,12 +485,25 @@ def test_whip_tells_publishers_where_their_media_goes(
     given = environment(objects, "sluice-whip")
     assert given["SLUICE_PUBLIC_HOST"] == host
     assert given["SLUICE_PUBLIC_MEDIA_PORT"] == port
-    media = ports(objects, "sluice-whip")["media"]
+    media = ports(objects, "sluice-whip-media")["media"]
     if "nodePort" in media:
         assert media["nodePort"] == 31189
     told = environment(objects, "sluice-operator")
     assert told["SLUICE_WHIP_SERVICE"] == "sluice-whip"
-    assert told["SLUICE_WHIP_PUBLIC_HOST"] == host
+    offers = {
+        "c": "b",
+        "sluice-whip-media.sluice-system.svc.cluster.local": (
+            "sluice-whip.sluice-system.svc.cluster.local"
+        ),
+    }
+    assert told["SLUICE_WHIP_PUBLIC_HOST"] == offers.get(host, host)
+
+
+def test_whip_needs_the_address_of_its_media_alone(helm: Helm) -> None:
+    """The operator reads the other one off the Service."""
+    objects = helm.template(values={"whip": {"mediaHost": "192.0.2.9"}})
+    assert environment(objects, "sluice-whip")["SLUICE_PUBLIC_HOST"] == "192.0.2.9"
+    assert "SLUICE_WHIP_PUBLIC_HOST" not in environment(objects, "sluice-operator")
 
 
 @pytest.mark.parametrize(
@@ -418,7 +528,10 @@ def test_whip_is_one_pod_and_never_two_that_take_offers(helm: Helm) -> None:
 def test_some_namespaces_only(helm: Helm) -> None:
     values = {"operator": {"watchNamespaces": ["sports", "news"]}}
     objects = helm.template(values=values)
-    assert not [o for o in objects if o["kind"] == "ClusterRoleBinding"]
+    wide = {o["roleRef"]["name"] for o in objects if o["kind"] == "ClusterRoleBinding"}
+    assert wide == {"sluice-operator-ranges"}, "nodes and ServiceCIDRs belong to no namespace"
+    named = helm.template(values=values | {"network": {"clusterRanges": ["10.0.0.0/8"]}})
+    assert not [o for o in named if o["kind"] == "ClusterRoleBinding"]
     bound = {
         o["metadata"]["namespace"]
         for o in objects

@@ -100,19 +100,29 @@ def test_the_operator_may_delete_what_it_deletes_and_nothing_else(helm: Helm, fi
         if "delete" in rule["verbs"]
         for resource in rule["resources"]
     }
-    assert deletes - {"pods/proxy"} == {"jobs", "configmaps", "secrets"}
+    assert deletes - {"pods/proxy"} == {"jobs", "configmaps", "secrets", "poddisruptionbudgets"}
 
 
-def test_in_its_own_namespace_the_operator_reads_two_services_by_name(helm: Helm) -> None:
+def test_in_its_own_namespace_the_operator_reads_services_by_name_and_events(helm: Helm) -> None:
     def services(values: Object) -> list[str]:
         [role] = [o for o in helm.template(values=values) if o["kind"] == "Role"]
         [rule] = [r for r in role["rules"] if r["resources"] == ["services"]]
         assert rule["verbs"] == ["get"]
+        [events] = [r for r in role["rules"] if r["resources"] == ["events"]]
+        assert events["verbs"] == ["list"]
         names: list[str] = rule["resourceNames"]
         return names
 
-    assert services({"gateway": {"publicHost": "h"}}) == ["sluice-gateway", "sluice-whip"]
-    assert services({"whip": {"enabled": False}}) == ["sluice-gateway"]
+    gateway = ["sluice-gateway", "sluice-gateway-srt"]
+    assert services({"gateway": {"publicHost": "h"}}) == [*gateway, "sluice-whip"]
+    assert services({"whip": {"enabled": False}}) == gateway
+    assert services({"gateway": {"srt": {"enabled": False}}}) == ["sluice-gateway"]
+
+
+def test_the_operator_keeps_pods_on_air_where_they_are(helm: Helm) -> None:
+    rules = [r for r in operator_rules(helm.template()) if r["apiGroups"] == ["policy"]]
+    assert [r["resources"] for r in rules] == [["poddisruptionbudgets"]]
+    assert set(rules[0]["verbs"]) == {"get", "list", "watch", "create", "patch", "delete"}
 
 
 def test_the_pod_proxy_is_allowed_only_where_it_is_used(helm: Helm) -> None:

@@ -168,16 +168,17 @@ def test_the_address_that_publishers_dial(case: AddressCase) -> None:
 
 EVERYWHERE = PublicService(
     "LoadBalancer",
-    {"rtmp": ServicePort(1935), "rtmps": ServicePort(443), "srt": ServicePort(9710)},
+    {"rtmp": ServicePort(1935), "rtmps": ServicePort(443)},
     "198.51.100.7",
 )
+SRT = PublicService("LoadBalancer", {"srt": ServicePort(9710)}, "198.51.100.9")
 WHIP = PublicService("LoadBalancer", {"http": ServicePort(8080)}, "198.51.100.8")
 
 
 def reachable(case: StreamCase) -> StreamCase:
     """Gateway and WHIP have addresses."""
     case.settings(gateway_public_host="", gateway_public_ports=PublicPorts())
-    case.facts |= {"gateway": EVERYWHERE, "whip": WHIP}
+    case.facts |= {"gateway": EVERYWHERE, "gateway_srt": SRT, "whip": WHIP}
     return case
 
 
@@ -190,7 +191,7 @@ def test_what_is_pasted_into_encoders_of_every_protocol() -> None:
         "rtmpUrl": "rtmp://198.51.100.7:1935/show/a?abc",
         "rtmpsServer": "rtmps://198.51.100.7:443/show",
         "rtmpsUrl": "rtmps://198.51.100.7:443/show/a?abc",
-        "srtUrl": "srt://198.51.100.7:9710?streamid=show/a?abc",
+        "srtUrl": "srt://198.51.100.9:9710?streamid=show/a?abc",
         "srtStreamId": "show/a?abc",
         "whipUrl": "http://198.51.100.8:8080/whip/show/a",
         "whipToken": "abc",
@@ -200,14 +201,14 @@ def test_what_is_pasted_into_encoders_of_every_protocol() -> None:
         "backupRtmpUrl": "rtmp://198.51.100.7:1935/show/a?xyz",
         "backupRtmpsServer": "rtmps://198.51.100.7:443/show",
         "backupRtmpsUrl": "rtmps://198.51.100.7:443/show/a?xyz",
-        "backupSrtUrl": "srt://198.51.100.7:9710?streamid=show/a?xyz",
+        "backupSrtUrl": "srt://198.51.100.9:9710?streamid=show/a?xyz",
         "backupSrtStreamId": "show/a?xyz",
     }
     assert case.status["ingest"] == {
         "secretName": "a-ingest",
         "rtmp": "rtmp://198.51.100.7:1935/show/a",
         "rtmps": "rtmps://198.51.100.7:443/show/a",
-        "srt": "srt://198.51.100.7:9710?streamid=show/a",
+        "srt": "srt://198.51.100.9:9710?streamid=show/a",
         "whip": "http://198.51.100.8:8080/whip/show/a",
     }
 
@@ -215,7 +216,7 @@ def test_what_is_pasted_into_encoders_of_every_protocol() -> None:
 def test_a_key_of_the_users_own_is_encoded_where_it_would_end_the_stream_id() -> None:
     case = reachable(make_livestream("a").key("a&b+c#d%e"))
     values = secret(case.decide(), "a-ingest")
-    assert values["srtUrl"] == "srt://198.51.100.7:9710?streamid=show/a?a%26b%2Bc%23d%25e"
+    assert values["srtUrl"] == "srt://198.51.100.9:9710?streamid=show/a?a%26b%2Bc%23d%25e"
     assert values["srtStreamId"] == "show/a?a&b+c#d%e"
 
 
@@ -236,6 +237,59 @@ def test_a_stream_that_allows_only_what_has_no_address_waits_for_one() -> None:
     case.idle().decide()
     case.idle().decide()
     assert case.word("Ready") == "True/AddressPending"
+
+
+REFUSED = PublicService(
+    "LoadBalancer",
+    {"srt": ServicePort(9710)},
+    name="sluice-system/sluice-gateway-srt",
+    last_event="SyncLoadBalancerFailed: UDP is not supported",
+)
+
+
+def test_srt_without_an_address_keeps_rtmp_on_and_says_why() -> None:
+    case = reachable(settled())
+    case.facts["gateway_srt"] = REFUSED
+    decision = case.idle().decide()
+    assert case.word("Ready") == "True/Configured"
+    ready = case.condition("Ready")
+    assert ready is not None
+    assert ready.message == (
+        "Set up as asked for. No address yet for SRT: Service sluice-system/sluice-gateway-srt "
+        "waits for its load balancer, whose last event is: "
+        "SyncLoadBalancerFailed: UDP is not supported"
+    )
+    assert "srt" not in case.status["ingest"]
+    assert case.status["ingest"]["rtmp"] == "rtmp://198.51.100.7:1935/show/a"
+    assert decision.requeue_after_seconds == pytest.approx(15)
+    case.facts["gateway_srt"] = SRT
+    case.idle().decide()
+    assert case.status["ingest"]["srt"] == "srt://198.51.100.9:9710?streamid=show/a"
+
+
+def test_without_any_address_the_services_last_events_are_quoted() -> None:
+    waiting = replace(EVERYWHERE, load_balancer_host=None, name="sluice-system/sluice-gateway")
+    case = settled().settings(gateway_public_host="").push(protocols=["RTMP", "RTMPS", "SRT"])
+    case.facts |= {"gateway": waiting, "gateway_srt": REFUSED}
+    case.idle().decide()
+    case.idle().decide()
+    assert case.word("Ready") == "True/AddressPending"
+    ready = case.condition("Ready")
+    assert ready is not None
+    for words in (
+        "No address yet for RTMP and RTMPS: Service sluice-system/sluice-gateway waits",
+        "No address yet for SRT: Service sluice-system/sluice-gateway-srt waits",
+        "SyncLoadBalancerFailed: UDP is not supported",
+    ):
+        assert words in ready.message
+
+
+def test_the_host_of_rtmp_is_not_taken_for_that_of_srt() -> None:
+    """Each load balancer has an address of its own, whatever name the other one has got."""
+    case = reachable(make_livestream("a")).settings(gateway_public_host="live.example.org")
+    case.decide()
+    assert case.status["ingest"]["rtmp"].startswith("rtmp://live.example.org:")
+    assert case.status["ingest"]["srt"].startswith("srt://198.51.100.9:")
 
 
 def test_switching_the_backup_off_and_on_again_keeps_its_key_and_its_pod() -> None:

@@ -143,15 +143,18 @@ class FakeApi:
         *,
         namespace: str | None = None,
         label_selector: str = "",
+        field_selector: str = "",
         metadata_only: bool = False,
     ) -> ListPage:
         self._arrive("list", resource.kind, "")
         key, _, value = label_selector.partition("=")
+        fields = [pair.partition("=") for pair in field_selector.split(",") if pair]
         items = [
             deepcopy(obj)
             for (kind, _, _), obj in self.objects.items()
             if kind == resource.kind
             and (not key or (obj["metadata"].get("labels") or {}).get(key) == value)
+            and all(_field(obj, path) == wanted for path, _, wanted in fields)
         ]
         return ListPage(items, str(next(self._versions)))
 
@@ -257,6 +260,8 @@ def _merge(former: Mapping[str, Any], patch: Mapping[str, Any]) -> Obj:
     for name, value in patch.items():
         if isinstance(value, Mapping) and isinstance(merged.get(name), dict):
             merged[name] = _merge(merged[name], value)
+        elif value is None:
+            merged.pop(name, None)
         else:
             merged[name] = deepcopy(value)
     return merged
@@ -277,3 +282,10 @@ def _fields(value: Mapping[str, Any], *, top: bool = True) -> Obj:
 def _entry(obj: Obj) -> Obj | None:
     entries = obj["metadata"].get("managedFields") or [None]
     return entries[0]["fieldsV1"] if entries[0] else None
+
+
+def _field(obj: Obj, path: str) -> Any:
+    found: Any = obj
+    for name in path.split("."):
+        found = found[name]
+    return found

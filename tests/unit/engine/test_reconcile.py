@@ -14,6 +14,7 @@ from sluice_operator.domain.decision import (
     Decision,
     Deletion,
     Notice,
+    PodAnnotations,
     PodConfigHash,
     StoreCall,
 )
@@ -249,6 +250,21 @@ async def test_a_pod_is_told_of_its_configuration_once() -> None:
         await engine.reconciler.run(controller, KEY)
     assert engine.api.writes().count(("patch", "Pod", "p")) == 1
     assert stored(engine, "Pod", "p")["metadata"]["annotations"] == {"sluice.video/config": "h1"}
+
+
+async def test_annotations_are_put_on_a_pod_once_and_taken_off_again() -> None:
+    engine = make_engine()
+    meta = {"name": "p", "annotations": {"theirs": "1"}}
+    pod = engine.api.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta})
+    engine.watch()
+    uid = pod["metadata"]["uid"]
+    for value, want in (("false", {"theirs": "1", "ours": "false"}), (None, {"theirs": "1"})):
+        change = PodAnnotations("p", uid, {"ours": value})
+        controller = FakeController(decided(pod_annotations=(change,)))
+        for _ in range(2):
+            await engine.reconciler.run(controller, KEY)
+        assert stored(engine, "Pod", "p")["metadata"]["annotations"] == want
+    assert [r for r in engine.api.requests if r[0] == "patch"] == [("patch", "Pod", "p")] * 2
 
 
 async def test_a_pod_that_is_gone_does_not_hold_the_pass_up() -> None:

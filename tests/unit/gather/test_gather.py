@@ -20,10 +20,11 @@ from sluice_media.contract import (
 from sluice_operator.domain.decision import StoreCall
 from sluice_operator.domain.observed import PublicService, ServicePort
 from sluice_operator.gather.common import secret_value
-from sluice_operator.gather.livestream import LiveStreamController, ServiceRef, public_service
+from sluice_operator.gather.livestream import LiveStreamController, public_service
 from sluice_operator.gather.mediastore import MediaStoreController
 from sluice_operator.gather.recording import RecordingController
 from sluice_operator.gather.restream import RestreamController
+from sluice_operator.gather.service_events import ServiceRef
 from sluice_operator.gather.store import StoreClient
 from sluice_operator.kube.errors import InvalidError, UnavailableError
 from tests.unit.gather.world import (
@@ -95,6 +96,36 @@ async def test_a_livestream_is_gathered_with_all_that_belongs_to_it() -> None:
         assert secret not in repr(observed)
 
 
+async def test_a_budget_is_looked_for_only_where_there_is_or_shall_be_one() -> None:
+    """That there is none is never believed for long: idle streams would ask all the time."""
+    world = World()
+    stream = world.put(make_livestream())
+    uid = stream["metadata"]["uid"]
+    controller = LiveStreamController(world.context, None, None)
+    asked = ("get", "PodDisruptionBudget", "show-ingest")
+    await controller.gather(stream)
+    assert asked not in world.api.requests
+    on_air = IngestStatus(pod_uid="p", version=1, observed_at=NOW, on_air=True)
+    world.samples.answered(uid, "p", "2026", on_air)
+    assert not (await controller.gather(stream)).conflicts
+    assert asked in world.api.requests
+    world.put(make_child("policy/v1", "PodDisruptionBudget", "show-ingest", stream))
+    idle = IngestStatus(pod_uid="p", version=2, observed_at=NOW)
+    world.samples.answered(uid, "p", "2026", idle)
+    observed = await controller.gather(stream)
+    assert ("PodDisruptionBudget", "show-ingest") in observed.children
+
+
+async def test_somebody_elses_budget_is_in_the_way() -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    world.put(make_child("policy/v1", "PodDisruptionBudget", "show-ingest", None))
+    status = IngestStatus(pod_uid="p", version=1, observed_at=NOW, on_air=True)
+    world.samples.answered(stream["metadata"]["uid"], "p", "2026", status)
+    (conflict,) = (await LiveStreamController(world.context, None, None).gather(stream)).conflicts
+    assert (conflict.kind, conflict.name) == ("PodDisruptionBudget", "show-ingest")
+
+
 async def test_fresh_tokens_are_128_bit_and_never_twice_the_same() -> None:
     world = World()
     stream = world.put(make_livestream())
@@ -116,10 +147,8 @@ async def test_fresh_tokens_are_128_bit_and_never_twice_the_same() -> None:
 async def test_the_services_that_publishers_dial_are_read_by_name() -> None:
     world = World()
     given = {
-        "gateway": [
-            {"name": "rtmp", "port": 1935, "nodePort": 31935},
-            {"name": "srt", "port": 9710, "nodePort": 31710},
-        ],
+        "gateway": [{"name": "rtmp", "port": 1935, "nodePort": 31935}],
+        "gateway-srt": [{"name": "srt", "port": 9710, "nodePort": 31710}],
         "whip": [{"name": "http", "port": 80}],
     }
     for name, ports in given.items():
@@ -128,11 +157,18 @@ async def test_the_services_that_publishers_dial_are_read_by_name() -> None:
         service["spec"]["ports"] = ports
         world.api.put(service)
     stream = world.put(make_livestream())
-    gateway, whip = ServiceRef("system", "gateway"), ServiceRef("system", "whip")
-    observed = await LiveStreamController(world.context, gateway, whip).gather(stream)
-    rtmp, srt = ServicePort(1935, 31935), ServicePort(9710, 31710)
-    assert observed.gateway == PublicService("NodePort", {"rtmp": rtmp, "srt": srt})
-    assert observed.whip == PublicService("NodePort", {"http": ServicePort(80)})
+    gateway, srt, whip = (ServiceRef("system", n) for n in ("gateway", "gateway-srt", "whip"))
+    controller = LiveStreamController(world.context, gateway, whip, gateway_srt=srt)
+    observed = await controller.gather(stream)
+    given_ports = {
+        "gateway": {"rtmp": ServicePort(1935, 31935)},
+        "gateway-srt": {"srt": ServicePort(9710, 31710)},
+        "whip": {"http": ServicePort(80)},
+    }
+    assert [observed.gateway, observed.gateway_srt, observed.whip] == [
+        PublicService("NodePort", ports, name=f"system/{name}")
+        for name, ports in given_ports.items()
+    ]
 
 
 async def test_a_service_that_is_not_there_is_no_error() -> None:
@@ -149,6 +185,7 @@ async def test_a_service_that_is_not_there_is_no_error() -> None:
 )
 def test_an_address_comes_from_the_load_balancer(ingress: list[Any], want: str | None) -> None:
     service = {
+        "metadata": {"namespace": "system", "name": "gateway"},
         "spec": {"type": "LoadBalancer", "ports": [{"name": "rtmp", "port": 1935}]},
         "status": {"loadBalancer": {"ingress": ingress}},
     }

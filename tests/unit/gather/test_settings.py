@@ -75,6 +75,16 @@ def test_a_range_that_is_none_stops_the_operator(monkeypatch: pytest.MonkeyPatch
         Settings()
 
 
+def test_srt_and_rtmp_have_a_host_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_GATEWAY_PUBLIC_HOST", "live.example.org")
+    assert Settings().domain().gateway_public_srt_host == "", (
+        "its Service has an address of its own"
+    )
+    monkeypatch.setenv("SLUICE_GATEWAY_PUBLIC_SRT_HOST", "srt.example.org")
+    assert Settings().domain().gateway_public_host == "live.example.org"
+    assert Settings().domain().gateway_public_srt_host == "srt.example.org"
+
+
 def test_how_long_a_pod_may_be_in_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_POD_TROUBLE_SECONDS", "600")
     assert Settings().domain().pod_trouble_seconds == 600

@@ -22,7 +22,8 @@ from sluice_operator.observe.samples import Samples
 from sluice_operator.telemetry.metrics import Metrics
 from tests.unit.engine.fakes import FakeApi, FakeClock
 
-WATCHED = {"LiveStream", "Recording", "Restream", "MediaStore", "Pod", "Deployment", "Job"}
+OURS = {"LiveStream", "Recording", "Restream", "MediaStore"}
+WATCHED = OURS | {"Pod", "Deployment", "Job", "PodDisruptionBudget"}
 ROLES = {"LiveStream": "ingest", "Recording": "record", "Restream": "push", "MediaStore": "store"}
 
 

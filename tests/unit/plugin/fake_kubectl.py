@@ -67,7 +67,7 @@ def main(args: list[str]) -> int:
         known[words[2]]["spec"] |= json.loads(words[-1])["spec"]
         store(words[1], known)
     elif words[0] == "exec":
-        cat = FOLDER / "cat"
+        cat = FOLDER / ("ls" if "ls" in words else "cat")
         sys.stdout.buffer.write(cat.read_bytes())
         sys.stdout.buffer.flush()
         if (FOLDER / "hang").exists():

@@ -255,6 +255,39 @@ def test_one_file_of_several_gets_the_name_that_is_asked_for(shell: Shell) -> No
     assert "has no file 3" in err
 
 
+def a_line(index: int, state: str = "Ready") -> str:
+    digest = hashlib.sha256(MEDIA).hexdigest() if state == "Ready" else "-"
+    size = str(len(MEDIA)) if state == "Ready" else "-"
+    name = f"0a1b-{index:03}.mp4"
+    return f"uid-rec\t{name}\t{state}\t{size}\t61.500\t2026-05-03T08:15:00+00:00\t{digest}\n"
+
+
+def test_the_files_before_the_last_200_are_asked_of_the_store(shell: Shell) -> None:
+    """A Recording's status lists its last 200 files, and says how many there are."""
+    shell.recording("rec", a_file(3), a_file(4, state="Recording"), fileCount=4)
+    (shell.cluster / "ls").write_text("".join(map(a_line, (1, 2, 3))) + a_line(4, "Recording"))
+    (shell.cluster / "cat").write_bytes(MEDIA)
+    out, err = shell.run("record", "download", "rec")
+    assert out.split() == ["rec-001.mp4", "rec-002.mp4", "rec-003.mp4"]
+    assert "File 4 of Recording rec is still being recorded" in err
+    lists = [call for call in shell.calls() if "ls" in call]
+    assert lists == [
+        [
+            *("exec", "deploy/tapes-store", "-c", "store", "--"),
+            *("python3", "-m", "sluice_media", "store", "ls", "uid-rec"),
+        ]
+    ]
+    assert shell.run("record", "download", "rec", "--file", "2", "-o", "b.mp4")[0] == "b.mp4\n"
+    assert shell.calls()[-1][-1] == "0a1b-002.mp4"
+
+
+def test_a_list_of_the_store_that_cannot_be_read_is_said_so(shell: Shell) -> None:
+    shell.recording("rec", a_file(3), fileCount=3)
+    (shell.cluster / "ls").write_text("nonsense\n")
+    _, err = shell.run("record", "download", "rec", want=1)
+    assert "The store lists its files in a way that is not understood: 'nonsense'" in err
+
+
 def test_a_file_can_go_to_stdout(shell: Shell) -> None:
     shell.recording("rec", a_file())
     (shell.cluster / "cat").write_bytes(MEDIA)

@@ -4,6 +4,10 @@
   valueFrom:
     fieldRef:
       fieldPath: metadata.uid
+- name: SLUICE_POD_ADDRESSES
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIPs
 - name: SLUICE_NAMESPACE
   value: {{ .Release.Namespace | quote }}
 - name: SLUICE_LEASE_NAME
@@ -50,6 +54,14 @@
 - name: SLUICE_GATEWAY_PUBLIC_HOST
   value: {{ . | quote }}
 {{- end }}
+{{- if .Values.gateway.srt.enabled }}
+- name: SLUICE_GATEWAY_SRT_SERVICE
+  value: {{ include "sluice.gateway.srtService" . | quote }}
+{{- with include "sluice.gateway.srtHost" . }}
+- name: SLUICE_GATEWAY_PUBLIC_SRT_HOST
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
 {{- range splitList " " (include "sluice.gateway.protocols" .) }}
 {{- $port := dict "values" $.Values.gateway "type" $.Values.gateway.service.type "name" . }}
 {{- with include "sluice.publicPort" $port }}
@@ -60,8 +72,10 @@
 {{- if include "sluice.whip.on" . }}
 - name: SLUICE_WHIP_SERVICE
   value: {{ include "sluice.whip.fullname" . | quote }}
+{{- with include "sluice.whip.publicHost" . }}
 - name: SLUICE_WHIP_PUBLIC_HOST
-  value: {{ include "sluice.whip.publicHost" . | quote }}
+  value: {{ . | quote }}
+{{- end }}
 {{- with include "sluice.publicPort" (dict "values" .Values.whip "type" (include "sluice.whip.type" .) "name" "http") }}
 - name: SLUICE_WHIP_PUBLIC_PORT
   value: {{ . | quote }}
@@ -73,9 +87,9 @@
 {{- end }}
 - name: SLUICE_NETWORK_DENIED_RANGES
   value: {{ join "," .Values.network.deniedRanges | quote }}
-{{- with include "sluice.clusterRanges" . }}
+{{- with .Values.network.clusterRanges }}
 - name: SLUICE_NETWORK_CLUSTER_RANGES
-  value: {{ . | quote }}
+  value: {{ join "," . | quote }}
 {{- end }}
 {{- with .Values.network.allowedRanges }}
 - name: SLUICE_NETWORK_ALLOWED_RANGES
@@ -115,18 +129,4 @@
   value: {{ .pathStyle | quote }}
 {{- end }}
 {{- end }}
-{{- end -}}
-
-{{/* Comma-separated; what the cluster says of itself when the values say nothing. */}}
-{{- define "sluice.clusterRanges" -}}
-{{- $ranges := .Values.network.clusterRanges -}}
-{{- if not $ranges -}}
-{{- range (lookup "networking.k8s.io/v1" "ServiceCIDR" "" "").items -}}
-{{- $ranges = concat $ranges .spec.cidrs -}}
-{{- end -}}
-{{- range (lookup "v1" "Node" "" "").items -}}
-{{- $ranges = concat $ranges (.spec.podCIDRs | default list) -}}
-{{- end -}}
-{{- end -}}
-{{- join "," (uniq $ranges) -}}
 {{- end -}}

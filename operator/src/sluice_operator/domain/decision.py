@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Child", "Condition", "Decision", "Deletion", "Notice", "PodConfigHash", "StoreCall"]
+__all__ = [
+    "Child",
+    "Condition",
+    "Decision",
+    "Deletion",
+    "Notice",
+    "PodAnnotations",
+    "PodConfigHash",
+    "StoreCall",
+]
 
 Manifest = Mapping[str, Any]
 
@@ -70,6 +79,16 @@ class PodConfigHash:
 
 
 @dataclass(slots=True, frozen=True)
+class PodAnnotations:
+    """Annotations to be patched onto a running pod; its template knows nothing of them."""
+
+    pod_name: str
+    pod_uid: str
+    values: Mapping[str, str | None]
+    """None: the annotation is removed."""
+
+
+@dataclass(slots=True, frozen=True)
 class StoreCall:
     """Tell a store pod of a Recording, or to delete it (``/v1/recordings/<uid>``); idempotent."""
 
@@ -100,6 +119,7 @@ class Decision:
     children: tuple[Child, ...] = ()
     deletions: tuple[Deletion, ...] = ()
     pod_config_hashes: tuple[PodConfigHash, ...] = ()
+    pod_annotations: tuple[PodAnnotations, ...] = ()
     store_calls: tuple[StoreCall, ...] = ()
     status_when_told: Mapping[str, Any] = field(default_factory=dict)
     """Fields that become part of the status only when the store took every call."""

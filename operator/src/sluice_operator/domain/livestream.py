@@ -35,6 +35,7 @@ from sluice_operator.domain.manifests.service import service
 from sluice_operator.domain.names import HUB_SECRET_SUFFIX, ROTATE_ANNOTATION, child_name
 from sluice_operator.domain.observed import Conflict, ObservedLiveStream, Raw
 from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.protection import BUDGET, budget, budget_deletion, pod_protection
 from sluice_operator.domain.readiness import (
     Readiness,
     conflict_readiness,
@@ -49,7 +50,7 @@ from sluice_operator.domain.ticks import RECORDING_OBSERVED_AT, hold_ticks
 from sluice_operator.domain.times import soonest
 from sluice_operator.domain.transitions import events_for
 
-__all__ = ["decide"]
+__all__ = ["decide", "is_busy"]
 
 _ADDRESS_RETRY_SECONDS = 15.0
 """The Services that publishers dial are not watched."""
@@ -73,6 +74,9 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     conflict = conflict_readiness(owner, _conflicts(observed, owner, spec))
     readiness = conflict or _readiness(observed, owner, stored, spec, addresses, now)
     keys = _publisher_keys(observed, owner)
+    status_now = fresh(observed.sample)
+    busy = status_now is not None and is_busy(status_now)
+    existing_budget = observed.children.get((BUDGET[1], owner.workload_name))
     children: tuple[Child, ...] = ()
     if conflict is None:
         children = (
@@ -89,6 +93,7 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
                 new_sessions(spec, fresh(observed.sample), recorded),
                 observed.recording_names,
             ),
+            *((budget(owner),) if busy else ()),
         )
     wanted = _status(observed, owner, spec, broadcast, addresses, recorded, gave_up)
     status, held = hold_ticks(
@@ -112,6 +117,10 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
             keys_version=_digest(rotation) if rotation else "",
             skip_template_other_than=template_hash(template) if rollout.rolling else None,
         ),
+        deletions=(budget_deletion(existing_budget),)
+        if existing_budget is not None and status_now is not None and not busy
+        else (),
+        pod_annotations=pod_protection(observed.pods, status_now, busy=busy),
         requeue_after_seconds=soonest(
             held,
             readiness.look_again_seconds,
@@ -128,7 +137,9 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
 def _addresses(observed: ObservedLiveStream, spec: LiveStreamSpec) -> Addresses:
     """Of the protocols that publishers of this stream may use."""
     push = spec.source.push
-    found = publish_addresses(observed.settings, observed.gateway, observed.whip)
+    found = publish_addresses(
+        observed.settings, observed.gateway, observed.gateway_srt, observed.whip
+    )
     return found.only(push.protocols if push is not None else [])
 
 
@@ -220,11 +231,21 @@ def _use(status: IngestStatus | None, draining_hash: str, *, holds: bool) -> Use
     """``holds``: a session is on this pod's disk, and nowhere else."""
     if status is None:
         return Use(known=False)
+    drained = status.config_hash == draining_hash
+    return Use(known=True, busy=_is_in_use(status) or holds, drained=drained)
+
+
+def is_busy(status: IngestStatus) -> bool:
+    """Whether losing the pod would be seen by somebody."""
+    # A session that no recorder holds yet is on this pod's disk, and nowhere else.
+    return _is_in_use(status) or bool(status.recordable)
+
+
+def _is_in_use(status: IngestStatus) -> bool:
     session = status.session is not None and status.session.finished_at is None
     connected = status.primary_connected or status.backup_connected
     # A hub that came up a moment ago may go on with a session whose publisher is being held.
-    busy = session or status.on_air or connected or status.adopting or holds
-    return Use(known=True, busy=busy, drained=status.config_hash == draining_hash)
+    return session or status.on_air or connected or status.adopting
 
 
 # --------------------------------------------------------------------------- status
@@ -299,11 +320,7 @@ def _readiness(
     addresses: Addresses,
     now: datetime,
 ) -> Readiness:
-    if spec.source.push is not None and not addresses.bases:
-        words = "Set up; the gateway has no public address yet."
-        when_ready = ready("AddressPending", words, _ADDRESS_RETRY_SECONDS)
-    else:
-        when_ready = ready("Configured", "Set up as asked for.")
+    when_ready = _address_readiness(spec, addresses)
     found = pod_readiness(
         owner,
         stored,
@@ -317,6 +334,17 @@ def _readiness(
         when_ready=when_ready,
     )
     return with_places(found, users_secrets(spec))
+
+
+def _address_readiness(spec: LiveStreamSpec, addresses: Addresses) -> Readiness:
+    """One protocol with an address is enough to publish; the others are named all the same."""
+    if spec.source.push is not None and not addresses.bases:
+        words = f"Set up; the gateway has no public address yet. {addresses.pending_text()}"
+        return ready("AddressPending", words.rstrip(), _ADDRESS_RETRY_SECONDS)
+    words = "Set up as asked for."
+    if addresses.pending:
+        return ready("Configured", f"{words} {addresses.pending_text()}", _ADDRESS_RETRY_SECONDS)
+    return ready("Configured", words)
 
 
 def _conditions(

@@ -13,6 +13,7 @@ __all__ = [
     "FINALIZER",
     "GROUP",
     "HUB_SECRET_SUFFIX",
+    "KEEP_POD_ANNOTATIONS",
     "KIND_LABEL",
     "MANAGED_BY",
     "MANAGED_BY_LABEL",
@@ -50,6 +51,11 @@ ReplicaSet, so the labels are the way back)."""
 
 CONFIG_ANNOTATION = f"{GROUP}/config"
 """On pods; see `sluice_media.contract.CONFIG_ANNOTATION`."""
+KEEP_POD_ANNOTATIONS = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
+"""On pods that are on air: what keeps the cluster autoscaler and Karpenter from removing a node."""
 TEMPLATE_ANNOTATION = f"{GROUP}/template"
 """On pod templates, so on pods: digest of the template the pod was made from."""
 ROTATE_ANNOTATION = f"{GROUP}/rotate-key"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sluice_media.contract import PusherConfig, PusherStatus, PushState
 from sluice_operator.api.v1alpha1 import RestreamSpec
 from sluice_operator.domain.claims import Claim, target_claim
-from sluice_operator.domain.decision import Child, Condition, Decision
+from sluice_operator.domain.decision import Child, Condition, Decision, PodAnnotations
 from sluice_operator.domain.manifests.config import Configuration, configuration, stored_config
 from sluice_operator.domain.manifests.pod import deployment, template_hash
 from sluice_operator.domain.manifests.pusher import (
@@ -21,6 +21,7 @@ from sluice_operator.domain.manifests.secret import token_secret
 from sluice_operator.domain.names import STATUS_SECRET
 from sluice_operator.domain.observed import ObservedRestream, Raw
 from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.protection import pod_protection
 from sluice_operator.domain.readiness import (
     Readiness,
     conflict_readiness,
@@ -56,6 +57,7 @@ _REFUSED = {
     "Reset": "The target ends each connection within seconds, and does not say why.",
 }
 _HANGS_UP = frozenset({"Closed", "Reset"})
+_CONNECTED = frozenset({PushState.LIVE, PushState.WAITING, PushState.STALLED})
 _PUSH_FIELDS = (
     "target",
     "startedAt",
@@ -105,6 +107,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         )
         if children
         else (),
+        pod_annotations=_protection(observed),
         requeue_after_seconds=soonest(
             readiness.look_again_seconds,
             claim.look_again_seconds,
@@ -113,6 +116,12 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         ),
         event_reasons=events_for(stored, conditions, _event_types(live, status, stored)),
     )
+
+
+def _protection(observed: ObservedRestream) -> tuple[PodAnnotations, ...]:
+    status = fresh(observed.sample)
+    busy = status is not None and status.state in _CONNECTED
+    return pod_protection(observed.pods, status, busy=busy)
 
 
 # --------------------------------------------------------------------------- obstacles

@@ -44,6 +44,7 @@ class Api(Protocol):
         *,
         namespace: str | None = None,
         label_selector: str = "",
+        field_selector: str = "",
         metadata_only: bool = False,
     ) -> ListPage: ...
 

@@ -144,7 +144,11 @@ class Reconciler:
         namespace = obj["metadata"]["namespace"]
         await self._children.make(obj, [c for c in decision.children if not c.optional])
         for wish in decision.pod_config_hashes:
-            await self._annotate(namespace, wish.pod_name, wish.pod_uid, wish.value)
+            # Makes the kubelet refresh the pod's mounts (0.2 s instead of 40 to 80).
+            value = {CONFIG_ANNOTATION: wish.value}
+            await self._annotate(namespace, wish.pod_name, wish.pod_uid, value)
+        for change in decision.pod_annotations:
+            await self._annotate(namespace, change.pod_name, change.pod_uid, change.values)
         for deletion in decision.deletions:
             manifest = {"apiVersion": deletion.api_version, "kind": deletion.kind}
             resource = resource_of(manifest)
@@ -184,13 +188,14 @@ class Reconciler:
             return False
         return True
 
-    async def _annotate(self, namespace: str, name: str, uid: str, value: str) -> None:
-        """Makes the kubelet refresh the pod's mounts (0.2 s instead of 40 to 80)."""
+    async def _annotate(
+        self, namespace: str, name: str, uid: str, values: Mapping[str, str | None]
+    ) -> None:
         pod = self._cache.by_uid(uid)
         annotations = (pod["metadata"].get("annotations") or {}) if pod is not None else {}
-        if annotations.get(CONFIG_ANNOTATION) == value:
+        if all(annotations.get(key) == value for key, value in values.items()):
             return
-        patch = {"metadata": {"uid": uid, "annotations": {CONFIG_ANNOTATION: value}}}
+        patch = {"metadata": {"uid": uid, "annotations": dict(values)}}
         try:
             self._cache.update(await self._api.merge_patch(PODS, namespace, name, patch))
         except (NotFoundError, ConflictError):

@@ -163,13 +163,15 @@ class Context:
         return self.clock.monotonic() - self.started_at
 
     async def children(
-        self, owner: Manifest
+        self, owner: Manifest, more: Iterable[tuple[str, str, str]] = ()
     ) -> tuple[dict[tuple[str, str], Manifest], tuple[Conflict, ...]]:
-        """(children that are ours by (kind, name), names that are taken). Raises ApiError."""
+        """(children that are ours by (kind, name), names that are taken). Raises ApiError.
+
+        ``more``: children beside those that an object of the kind always has, as in CHILDREN."""
         meta = owner["metadata"]
         found: dict[tuple[str, str], Manifest] = {}
         conflicts: list[Conflict] = []
-        for api_version, kind, suffix in CHILDREN[owner["kind"]]:
+        for api_version, kind, suffix in (*CHILDREN[owner["kind"]], *more):
             resource = resource_of({"apiVersion": api_version, "kind": kind})
             name = child_name(meta["name"], suffix)
             obj = await self.lookup.find(resource, meta["namespace"], name)

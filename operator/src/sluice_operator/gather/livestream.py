@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sluice_media.contract import IngestStatus
 from sluice_operator.domain.auto_recording import possible_names
 from sluice_operator.domain.decision import Decision
-from sluice_operator.domain.livestream import decide
+from sluice_operator.domain.livestream import decide, is_busy
 from sluice_operator.domain.manifests.secret import BACKUP_TOKEN_KEY, TOKEN_KEY
 from sluice_operator.domain.names import ROTATED_ANNOTATION, child_name
 from sluice_operator.domain.observed import (
@@ -20,39 +20,44 @@ from sluice_operator.domain.observed import (
     PublicService,
     ServicePort,
 )
+from sluice_operator.domain.protection import BUDGET
 from sluice_operator.engine.cache import Manifest
 from sluice_operator.engine.queue import Key
 from sluice_operator.gather.common import STREAM_INDEX, Context, fresh_token, secret_value
+from sluice_operator.gather.service_events import ServiceEvents, ServiceRef
 from sluice_operator.kube.resources import LIVE_STREAMS, SECRETS, SERVICES, Resource
 
-__all__ = ["LiveStreamController", "ServiceRef", "public_service"]
+__all__ = ["LiveStreamController", "public_service"]
 
 _SERVICE_MAX_AGE_SECONDS = 30.0
 _INGEST_SECRET_MAX_AGE_SECONDS = 1.0
 """Nobody tells us of an edit but the ingest pod, which wakes us when its mounted key changed."""
 
 
-@dataclass(slots=True, frozen=True)
-class ServiceRef:
-    namespace: str
-    name: str
-
-
 class LiveStreamController:
     resource: Resource = LIVE_STREAMS
 
     def __init__(
-        self, context: Context, gateway: ServiceRef | None, whip: ServiceRef | None
+        self,
+        context: Context,
+        gateway: ServiceRef | None,
+        whip: ServiceRef | None,
+        *,
+        gateway_srt: ServiceRef | None = None,
+        events: ServiceEvents | None = None,
     ) -> None:
-        """``gateway`` and ``whip``: the Services that publishers dial; None where there is none."""
+        """``gateway``, ``gateway_srt`` and ``whip``: the Services that publishers dial; None where
+        there is none. ``events`` says why one of them has no address."""
         self._context = context
         self._gateway = gateway
+        self._gateway_srt = gateway_srt
         self._whip = whip
+        self._events = events
 
     async def gather(self, obj: Manifest) -> ObservedLiveStream:
         context, meta = self._context, obj["metadata"]
         ingest_secret = await self._ingest_secret(obj)
-        children, conflicts = await context.children(obj)
+        children, conflicts = await context.children(obj, self._budget(obj))
         stream = (meta["namespace"], meta["name"])
         return ObservedLiveStream(
             raw=obj,
@@ -65,6 +70,7 @@ class LiveStreamController:
             conflicts=conflicts,
             ingest_secret=ingest_secret,
             gateway=await self._service(self._gateway),
+            gateway_srt=await self._service(self._gateway_srt),
             whip=await self._service(self._whip),
             pods=context.pods(obj),
             sample=context.sample(obj, IngestStatus),
@@ -75,6 +81,16 @@ class LiveStreamController:
 
     def decide(self, observed: ObservedLiveStream, now: datetime) -> Decision:
         return decide(observed, now)
+
+    def _budget(self, obj: Manifest) -> tuple[tuple[str, str, str], ...]:
+        """Looked for only when there is one, or when one is about to be made: that there is none
+        is asked of the API server each time."""
+        meta, sample = obj["metadata"], self._context.sample(obj, IngestStatus)
+        api_version, kind = BUDGET
+        key = Key(kind, meta["namespace"], child_name(meta["name"], "ingest"))
+        wanted = sample is not None and is_busy(sample.status)
+        exists = self._context.cache.find(key) is not None
+        return ((api_version, kind, "ingest"),) if wanted or exists else ()
 
     def _recording_names(self, obj: Manifest) -> frozenset[str]:
         """Names that are taken, of those that Recordings of the recordable sessions could get."""
@@ -117,7 +133,13 @@ class LiveStreamController:
         service = await self._context.lookup.find(
             SERVICES, ref.namespace, ref.name, max_age_seconds=_SERVICE_MAX_AGE_SECONDS
         )
-        return public_service(service) if service is not None else None
+        if service is None:
+            return None
+        found = public_service(service)
+        waits = found.type == "LoadBalancer" and found.load_balancer_host is None
+        if not waits or self._events is None:
+            return found
+        return replace(found, last_event=await self._events.last(ref))
 
 
 def public_service(service: Mapping[str, Any]) -> PublicService:
@@ -132,4 +154,5 @@ def public_service(service: Mapping[str, Any]) -> PublicService:
             if port.get("name")
         },
         load_balancer_host=addresses[0].get("ip") or addresses[0].get("hostname"),
+        name=f"{service['metadata']['namespace']}/{service['metadata']['name']}",
     )

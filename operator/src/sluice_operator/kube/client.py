@@ -111,6 +111,7 @@ class KubeClient:
         *,
         namespace: str | None = None,
         label_selector: str = "",
+        field_selector: str = "",
         metadata_only: bool = False,
     ) -> ListPage:
         """All objects of a kind, in chunks. ExpiredError lists begin anew once (410)."""
@@ -120,6 +121,8 @@ class KubeClient:
             query = {"limit": str(_LIST_CHUNK)}
             if label_selector:
                 query["labelSelector"] = label_selector
+            if field_selector:
+                query["fieldSelector"] = field_selector
             if token:
                 query["continue"] = token
             page = await self._request(

@@ -17,12 +17,15 @@ __all__ = [
     "LIVE_STREAMS",
     "MEDIA_STORES",
     "NETWORK_POLICIES",
+    "NODES",
     "PERSISTENT_VOLUME_CLAIMS",
     "PODS",
+    "POD_DISRUPTION_BUDGETS",
     "RECORDINGS",
     "RESTREAMS",
     "SECRETS",
     "SERVICES",
+    "SERVICE_CIDRS",
     "Resource",
     "resource_of",
 ]
@@ -57,6 +60,7 @@ class Resource:
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 EVENTS = Resource("", "v1", "events", "Event")
+NODES = Resource("", "v1", "nodes", "Node")
 PERSISTENT_VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 PODS = Resource("", "v1", "pods", "Pod")
 SECRETS = Resource("", "v1", "secrets", "Secret")
@@ -65,6 +69,8 @@ DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 JOBS = Resource("batch", "v1", "jobs", "Job")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+SERVICE_CIDRS = Resource("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR")
+POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 
 LIVE_STREAMS = Resource(GROUP, VERSION, "livestreams", "LiveStream")
 RECORDINGS = Resource(GROUP, VERSION, "recordings", "Recording")
@@ -84,6 +90,7 @@ _KNOWN = {
         JOBS,
         LEASES,
         NETWORK_POLICIES,
+        POD_DISRUPTION_BUDGETS,
         LIVE_STREAMS,
         RECORDINGS,
         RESTREAMS,

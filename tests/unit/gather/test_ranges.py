@@ -1,0 +1,152 @@
+"""The cluster's own ranges: whole, or the operator does not start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from sluice_operator.app import _Operator
+from sluice_operator.gather.ranges import ClusterRanges, RangesUnknownError
+from sluice_operator.kube.errors import ApiError, ForbiddenError, NotFoundError, UnavailableError
+from sluice_operator.settings import Settings
+from tests.unit.engine.fakes import FakeApi, FakeClock
+from tests.unit.gather.world import FakeHttp, make_livestream
+
+
+def service_cidr(*cidrs: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes", "namespace": ""},
+        "spec": {"cidrs": list(cidrs)},
+    }
+
+
+def node(name: str, address: str, *pod_cidrs: str) -> dict[str, Any]:
+    addresses = [
+        {"type": "Hostname", "address": name},
+        {"type": "InternalIP", "address": address},
+        {"type": "ExternalIP", "address": "203.0.113.9"},
+    ]
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "namespace": ""},
+        "spec": {"podCIDRs": list(pod_cidrs)},
+        "status": {"addresses": addresses},
+    }
+
+
+class Ranges:
+    """A cluster that says what it is made of, and an operator in a pod of it."""
+
+    def __init__(self, *objects: dict[str, Any], own: Sequence[str] = ("10.244.1.7",)) -> None:
+        self.api, self.clock = FakeApi(), FakeClock()
+        for obj in objects:
+            self.api.put(obj)
+        self.told: list[tuple[str, ...]] = []
+        self.ranges = ClusterRanges(self.api, self.clock, own, self.told.append)
+
+
+CIDR = service_cidr("10.96.0.0/16")
+FIRST = node("n1", "192.0.2.1", "10.244.0.0/24")
+SECOND = node("n2", "192.0.2.2", "10.244.1.0/24")
+
+
+async def test_services_pods_and_nodes_are_found() -> None:
+    cluster = Ranges(CIDR, FIRST, SECOND)
+    await cluster.ranges.find()
+    [found] = cluster.told
+    assert set(found) == {"10.96.0.0/16", "10.244.0.0/23", "192.0.2.1/32", "192.0.2.2/32"}
+
+
+async def test_both_families_are_found() -> None:
+    cluster = Ranges(
+        service_cidr("10.96.0.0/16", "fd00:1::/108"),
+        node("n1", "192.0.2.1", "10.244.0.0/24", "fd00:2::/64"),
+        own=("10.244.0.7", "fd00:2::7"),
+    )
+    await cluster.ranges.find()
+    assert {"fd00:1::/108", "fd00:2::/64"} <= set(cluster.told[0])
+
+
+@pytest.mark.parametrize(
+    ("objects", "words"),
+    [
+        ((FIRST, SECOND), "no ServiceCIDR names a range"),
+        ((CIDR,), "no node names the range of its pods"),
+        ((CIDR, node("n1", "192.0.2.1")), "no node names the range of its pods"),
+        ((CIDR, FIRST), "own pod has the address 10.244.1.7"),
+    ],
+)
+async def test_ranges_that_are_not_whole_are_none(
+    objects: tuple[dict[str, Any], ...], words: str
+) -> None:
+    cluster = Ranges(*objects)
+    with pytest.raises(RangesUnknownError, match=words) as caught:
+        await cluster.ranges.find()
+    assert "network.clusterRanges" in str(caught.value)
+    assert cluster.told == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (NotFoundError("no such kind"), "serves no servicecidrs"),
+        (ForbiddenError("servicecidrs is forbidden"), "servicecidrs is forbidden"),
+    ],
+)
+async def test_a_cluster_that_does_not_say_is_told_apart_from_one_that_is_away(
+    refusal: ApiError, words: str
+) -> None:
+    cluster = Ranges(CIDR, FIRST, SECOND)
+    cluster.api.fail = lambda verb, kind, name: refusal if kind == "ServiceCIDR" else None
+    with pytest.raises(RangesUnknownError, match=words) as caught:
+        await cluster.ranges.find()
+    assert "network.clusterRanges" in str(caught.value)
+    cluster.api.fail = lambda verb, kind, name: UnavailableError("away")
+    with pytest.raises(UnavailableError):
+        await cluster.ranges.find()
+
+
+async def test_a_new_node_brings_its_range_and_a_lost_one_takes_none_away() -> None:
+    cluster = Ranges(CIDR, FIRST, SECOND)
+    await cluster.ranges.find()
+    await cluster.ranges.find()
+    assert len(cluster.told) == 1, "nothing new, nothing to do"
+    del cluster.api.objects["Node", "", "n2"]
+    cluster.api.put(node("n3", "192.0.2.3", "10.244.9.0/24"))
+    cluster.api.put(node("n4", "192.0.2.4", "10.244.1.0/24"))
+    await cluster.ranges.find()
+    assert {"10.244.0.0/23", "10.244.9.0/24", "192.0.2.2/31"} <= set(cluster.told[1])
+
+
+async def test_no_stream_is_looked_at_without_the_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the settings to what every stream's guard gets."""
+    monkeypatch.setenv("SLUICE_MEDIA_IMAGE", "media:1")
+    monkeypatch.setenv("SLUICE_POD_ADDRESSES", "10.244.0.7")
+    api = FakeApi()
+    for obj in (CIDR, make_livestream()):
+        api.put(obj)
+    operator = _Operator(Settings())
+    parts = operator._assemble(api, api, FakeHttp())  # type: ignore[arg-type]
+    with pytest.raises(RangesUnknownError):
+        await operator._prepare(api, parts)  # type: ignore[arg-type]
+    assert len(parts.cache) == 0
+    api.put(FIRST)
+    assert await operator._prepare(api, parts)  # type: ignore[arg-type]
+    assert {"10.96.0.0/16", "10.244.0.0/24", "192.0.2.1/32"} <= set(
+        parts.context.settings.denied_ranges
+    )
+
+
+async def test_ranges_that_are_named_need_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_MEDIA_IMAGE", "media:1")
+    monkeypatch.setenv("SLUICE_NETWORK_CLUSTER_RANGES", "10.0.0.0/8")
+    operator = _Operator(Settings())
+    api = FakeApi()
+    parts = operator._assemble(api, api, FakeHttp())  # type: ignore[arg-type]
+    assert parts.ranges is None
+    assert "10.0.0.0/8" in parts.context.settings.denied_ranges
