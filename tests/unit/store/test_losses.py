@@ -205,7 +205,8 @@ async def test_a_file_of_which_nothing_can_be_read_is_failed_once_and_for_all(
     assert (file.state, file.final, kitchen.jobs) == ("Failed", True, [])
     assert file.message == (
         "none of its 2 chunks can be read: "
-        "chunk 001-000001.ts of it is missing in the store, and so are 1 more"
+        "chunk 001-000001.ts of it is missing in the store, and 1 more is lost; "
+        "it is not tried again"
     )
 
 

@@ -304,6 +304,7 @@ class Finisher:
         self, view: RecordingView, file: MergedFile, words: str, *, final: bool
     ) -> RecordedFile:
         self._metrics.finalize_failures.inc()
+        words += "; it is not tried again" if final else ""
         _log.error(
             "file_not_finalized", recording=view.uid, file=file.index, error=words, final=final
         )
