@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sluice_media.contract import DesiredState, RecorderPhase, StoredResult
-from sluice_media.record.recover import load_journals
+from sluice_media.record.journals import find_journals
 from sluice_media.store import keys
 from sluice_media.store.target import TargetError, open_claim
 from tests.media.fake_hub import FakeHub, running_hub
@@ -87,7 +87,7 @@ async def stop(rig: RecorderRig) -> None:
 async def assert_stored(rig: RecorderRig) -> int:
     """Whatever the journals name is in the store as it was recorded; returns how much that is."""
     prefix, count = rig.config.prefix, 0
-    for journal in await load_journals(open_claim(rig.store_dir), prefix):
+    for journal in (await find_journals(open_claim(rig.store_dir), prefix)).journals:
         for entry in (chunk for file in journal.files for chunk in file.chunks):
             data = (
                 rig.store_dir / keys.chunk_key(prefix, journal.attempt, entry.name)

@@ -267,16 +267,46 @@ async def test_a_file_that_cannot_be_made_says_why(tmp_path: Path, clip: Clip) -
     assert "ffmpeg ended with code 1" in str(found.message)
 
 
-async def test_a_chunk_that_is_not_what_the_recorder_wrote_is_found_out(
-    tmp_path: Path, clip: Clip
+@pytest.mark.parametrize("place", [0, 1, -1])
+async def test_a_damaged_chunk_is_a_gap_and_the_rest_is_an_mp4(
+    tmp_path: Path, clip: Clip, place: int
 ) -> None:
-    folder = tmp_path / "store" / PREFIX / "a"
+    pod = StorePod(tmp_path)
+    folder = pod.store_dir / PREFIX / "a"
     entry = record(folder, clip, clip.units)
-    with (folder / entry.chunks[1].name).open("r+b") as file:
+    bad = entry.chunks[place]
+    with (folder / bad.name).open("r+b") as file:
         file.seek(1000)
         file.write(b"bit rot")
-    found = await failed(tmp_path, entry)
-    assert found.message == f"chunk {entry.chunks[1].name} of it is damaged in the store"
+    await leave(open_claim(pod.store_dir), {"a": entry})
+    async with pod.running() as session:
+        found = await result(session, "Done")
+    (made,) = found.files
+    assert made.message is not None
+    assert f"{bad.name} is damaged in the store" in made.message
+    (gap,) = made.gaps
+    assert gap.wall_seconds == pytest.approx(4, abs=0.2)
+    assert gap.at_seconds == pytest.approx([0, 4, 16][place], abs=0.2)
+    assert (found.incomplete_reason, found.kept_chunks) == ("ChunksLost", 1)
+    assert [path.name for path in folder.glob("*.ts")] == [bad.name]
+    frames, expected = frame_hashes(folder.parent / made.name), frame_hashes(clip.path)
+    at = expected.index(frames[0])
+    assert len(frames) == len(expected) - bad.tracks[0].units
+    assert all(frame in expected[at:] for frame in frames)
+
+
+async def test_an_mp4_can_begin_without_a_keyframe(tmp_path: Path) -> None:
+    """FFmpeg would leave out all pictures before the first keyframe."""
+    long_gop = make_clip(tmp_path / "gop.flv", seconds=14, gop=200)
+    pod = StorePod(tmp_path)
+    folder = pod.store_dir / PREFIX / "a"
+    entry = record(folder, long_gop, long_gop.units)
+    (folder / entry.chunks[0].name).unlink()
+    await leave(open_claim(pod.store_dir), {"a": entry})
+    async with pod.running() as session:
+        (file,) = (await result(session, "Done")).files
+    assert (file.state, file.lost_chunks) == ("Ready", 1)
+    assert file.duration_seconds == pytest.approx(8, abs=0.2)
 
 
 async def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:

@@ -270,3 +270,63 @@ def test_the_playlist_can_be_watched_while_it_records_and_goes_with_the_chunks()
     assert case.status["files"][0]["originUri"] == uri
     case.stored("Done", recorded_file(state="Ready", seconds=70)).decide()
     assert "originUri" not in case.status["files"][0]
+
+
+# --------------------------------------------------------------------------- is it complete
+
+
+DAMAGE: dict[str, Any] = {
+    "incomplete_reason": "JournalDamaged",
+    "incomplete_message": (
+        "1 segment of the journal is damaged; chunks may be missing in the files."
+    ),
+    "faulty_segments": 1,
+    "lost_chunks": 2,
+    "kept_chunks": 3,
+    "kept_since": at(0),
+    "kept_until": at(7 * 86_400),
+}
+
+
+def ended(*files: Any, **facts: Any) -> RecordingCase:
+    case = make_recording("r")
+    case.settled().recorder(RECORDING, recorded_file(seconds=60)).decide()
+    case.recorder(DONE, recorded_file(state="Finalizing", seconds=60), end_reason="Stopped")
+    case.decide()
+    case.stored("Done", *files, **facts).decide()
+    return case
+
+
+def test_what_the_store_lost_is_told_and_stays_told() -> None:
+    case = ended(recorded_file(state="Ready", seconds=60, size_bytes=7), **DAMAGE)
+    assert case.last.event_reasons["Complete"] == "Warning"
+    case.facts["stored"] = None
+    status = case.decide().status
+    complete = case.condition("Complete")
+    assert complete is not None
+    assert (complete.status, complete.reason) == ("False", "JournalDamaged")
+    assert complete.message == (
+        "1 segment of the journal is damaged; chunks may be missing in the files. "
+        f"3 chunks that are in no MP4 are kept until {text(7 * 86_400)}."
+    )
+    assert status["phase"] == "Completed"
+    assert status["damage"] == {
+        "journalSegments": 1,
+        "lostChunks": 2,
+        "keptChunks": 3,
+        "keptUntil": text(7 * 86_400),
+    }
+
+
+def test_a_recording_of_which_all_is_there_has_no_such_condition() -> None:
+    case = ended(recorded_file(state="Ready", seconds=60, size_bytes=7))
+    assert case.condition("Complete") is None
+    assert "damage" not in case.last.status
+
+
+def test_a_file_that_no_journal_names_any_more_is_not_called_complete() -> None:
+    case = ended(**DAMAGE)
+    succeeded = case.condition("Succeeded")
+    assert succeeded is not None
+    assert (succeeded.status, succeeded.reason) == ("False", "FinalizeFailed")
+    assert "could not be made. 1 segment of the journal is damaged" in succeeded.message

@@ -266,13 +266,16 @@ class Recorded:
         )
         self.world.samples.answered(self.uid, "r", "2026", status)
 
-    def ended(self, *, state: str = "Ready", file: Any = None, **spec: Any) -> dict[str, Any]:
+    def ended(
+        self, *, state: str = "Ready", file: Any = None, damage: Any = None, **spec: Any
+    ) -> dict[str, Any]:
         """The Recording, its files made."""
         files = [{"index": 1, "state": state, **(file or {})}]
         status = {
             "phase": "Completed",
             "files": files,
             "recordingStartedAt": "2026-03-01T12:00:00Z",
+            "damage": damage,
         }
         spec = {**self.recording["spec"], **spec}
         return self.world.change(self.recording, spec=spec, status=status)
@@ -351,6 +354,7 @@ async def test_the_store_is_asked_again_when_it_says_that_something_changed() ->
         ({"retention": {"seconds": 60}, "state": "Expired"}, 0),
         ({"file": {"expiresAt": "2026-03-02T12:00:00Z"}}, 1),
         ({"file": {"originUri": "s3://b/k.m3u8"}, "state": "Expired"}, 1),
+        ({"damage": {"keptChunks": 1, "keptUntil": "2026-03-08T12:00:00Z"}}, 1),
     ],
 )
 async def test_what_retention_may_still_take_is_asked_for_after_the_end(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sluice_media.contract import TimelineAnchor
 from sluice_media.record.journal import GapEntry, Journal
-from sluice_media.record.recover import load_journals
+from sluice_media.record.journals import find_journals
 from sluice_media.record.segments import SEGMENT_ENTRIES, SegmentedJournal, join
 from sluice_media.store import keys
 from sluice_media.store.target import Target, open_claim
@@ -102,7 +102,7 @@ async def test_a_segment_that_cannot_be_read_does_not_hide_the_others(tmp_path: 
     for number, segment in segments.items():
         await _put(target, segment, number)
     await target.put(keys.journal_segment_key(PREFIX, "a1", 2), b"{half")
-    (found,) = await load_journals(target, PREFIX)
+    (found,) = (await find_journals(target, PREFIX)).journals
     assert len(found.files[0].chunks) == 250 - len(segments[2].files[0].chunks)
 
 
@@ -118,6 +118,6 @@ async def test_the_journal_of_a_former_version_is_read(tmp_path: Path) -> None:
     journal = fresh()
     journal.note_chunk(file_entry(), entry(2, 6, 12))
     await _put(target, journal.segment(START), 1)
-    found = {j.attempt: j for j in await load_journals(target, PREFIX)}
+    found = {j.attempt: j for j in (await find_journals(target, PREFIX)).journals}
     assert found["old"] == old
     assert [c.name for c in found["a1"].files[0].chunks] == ["001-000002.ts"]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sluice_media.contract import RecorderPhase, RecorderStatus, StoredResult
 from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.domain.decision import Condition
-from sluice_operator.domain.files import merged_files
+from sluice_operator.domain.files import OPEN_STATES, merged_files
 from sluice_operator.domain.names import STREAM_UID_ANNOTATION
 from sluice_operator.domain.observed import ObservedRecording
 from sluice_operator.domain.owner import Stored
@@ -36,6 +36,8 @@ _NO_SPACE_WORDS = (
     "No space for recording the stream. Delete recordings, set retention.seconds of those that are "
     "there, or raise the MediaStore's limit; then make a new Recording."
 )
+
+_UNFINISHED = OPEN_STATES | {"Finalizing"}
 
 StreamPresence = Literal["There", "NeverSeen", "Gone"]
 
@@ -205,6 +207,9 @@ def _verdict(reason: str, files: Sequence[dict[str, Any]], result: StoredResult 
             if file["state"] == "Failed":
                 cause = file.get("message", "the store gave no cause")
                 words = f"{file['name']} could not be made: {cause}"
+                return _Verdict("Failed", "False", FINALIZE_FAILED, words)
+            if file["state"] in _UNFINISHED and result.incomplete_message:
+                words = f"{file['name']} could not be made. {result.incomplete_message}"
                 return _Verdict("Failed", "False", FINALIZE_FAILED, words)
         return _Verdict("Completed", "True", reason, _count(files))
     return _Verdict("Finalizing", "Unknown", "Finalizing", "The store makes the files.")

@@ -24,6 +24,7 @@ from sluice_operator.domain.readiness import Readiness
 from sluice_operator.domain.recording_course import Course, StreamPresence, is_stopped
 from sluice_operator.domain.recording_storage import (
     storage_conditions,
+    storage_damage,
     storage_events,
     storage_use,
 )
@@ -187,6 +188,7 @@ def status_of(
         "storeName": store_name(observed.raw),
         "storeGeneration": stored.get("storeGeneration"),
         "storage": storage_use(observed, stored, course),
+        "damage": storage_damage(observed, stored),
         "sizeBytes": total_bytes(course.files),
         "fileCount": file_count(course.files),
         "files": course.files or None,

@@ -12,11 +12,13 @@ from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.quantities import bytes_text
 from sluice_operator.domain.recording_course import Course
 from sluice_operator.domain.samples import fresh, in_start_grace
+from sluice_operator.domain.times import utc_text
 
-__all__ = ["storage_conditions", "storage_events", "storage_use"]
+__all__ = ["storage_conditions", "storage_damage", "storage_events", "storage_use"]
 
 _REACHABLE = "StorageReachable"
 _HEADROOM = "StorageHeadroom"
+_COMPLETE = "Complete"
 _PENDING_STEP_BYTES = 64 << 20
 """What waits grows all the time while the store is away; the sentence follows in coarse steps."""
 
@@ -24,10 +26,10 @@ _PENDING_STEP_BYTES = 64 << 20
 def storage_conditions(
     observed: ObservedRecording, stored: Stored, course: Course
 ) -> tuple[Condition, ...]:
-    """Of a Recording that still writes, or whose files are being made."""
-    if course.terminal:
-        return ()
-    found = (_reachable(observed, stored, course), _headroom(observed, stored))
+    """The first two: of a Recording that still writes, or whose files are being made."""
+    found = [_complete(observed, stored)]
+    if not course.terminal:
+        found = [_reachable(observed, stored, course), _headroom(observed, stored), *found]
     return tuple(condition for condition in found if condition is not None)
 
 
@@ -44,6 +46,38 @@ def _reachable(observed: ObservedRecording, stored: Stored, course: Course) -> C
     if recorder.phase is RecorderPhase.WAITING or recorder.earlier_unknown:
         return None
     return Condition(_REACHABLE, "True", "Reachable", "What is recorded reaches the store.")
+
+
+def _complete(observed: ObservedRecording, stored: Stored) -> Condition | None:
+    """False when the store lost content, or may have; absent otherwise."""
+    result = observed.stored
+    if result is None:
+        return stored.as_condition(_COMPLETE)
+    if result.incomplete_reason is None:
+        return None
+    words = result.incomplete_message or "Content of it is lost."
+    if result.kept_chunks and result.kept_until is not None:
+        words += (
+            f" {result.kept_chunks} chunks that are in no MP4 are kept until "
+            f"{utc_text(result.kept_until)}."
+        )
+    return Condition(_COMPLETE, "False", result.incomplete_reason, words)
+
+
+def storage_damage(observed: ObservedRecording, stored: Stored) -> dict[str, Any] | None:
+    """What the store cannot read, or has in no MP4, in figures."""
+    result = observed.stored
+    if result is None:
+        known: dict[str, Any] | None = stored.get("damage")
+        return known
+    until = result.kept_until if result.kept_chunks else None
+    found = {
+        "journalSegments": result.faulty_segments or None,
+        "lostChunks": result.lost_chunks or None,
+        "keptChunks": result.kept_chunks or None,
+        "keptUntil": utc_text(until) if until is not None else None,
+    }
+    return {key: value for key, value in found.items() if value is not None} or None
 
 
 def _trouble(recorder: RecorderStatus) -> str:
@@ -76,6 +110,8 @@ def storage_events(stored: Stored, conditions: tuple[Condition, ...]) -> dict[st
                 told[_REACHABLE] = "Warning"
             elif before is not None and before["status"] == "False":
                 told[_REACHABLE] = "Normal"
+        elif condition.type == _COMPLETE:
+            told[_COMPLETE] = "Warning"
     return told
 
 

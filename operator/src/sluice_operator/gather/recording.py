@@ -102,7 +102,7 @@ def _lacks_files(status: Mapping[str, Any], recorder: RecorderStatus) -> bool:
 def _may_change(obj: Manifest) -> bool:
     """What is over may still be finished after all, or be taken by retention."""
     status, spec = obj.get("status") or {}, obj["spec"]
-    if _may_be_retried(status):
+    if _may_be_retried(status) or "keptUntil" in (status.get("damage") or {}):
         return True
     files = status.get("files") or ()
     if any(file.get("originUri") or file.get("expiresAt") for file in files):

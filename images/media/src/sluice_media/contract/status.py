@@ -196,7 +196,11 @@ class RecordedFile(Model):
     """SessionEnded, ParametersChanged, TimelineLost, Split, Stopped, MaxDurationReached or
     StorageLimit."""
     message: str | None = None
-    """Why it failed, in words."""
+    """Why it failed, or what is special about it, in words."""
+    final: bool = False
+    """With Failed: the store does not try again, because nothing can be better then."""
+    lost_chunks: int = 0
+    """Chunks that are missing or damaged in the store; ``gaps`` says where media is missing."""
 
 
 class RecorderPhase(StrEnum):
@@ -294,6 +298,19 @@ class StoredResult(Model):
     end_reason: str | None = None
     recording_started_at: datetime | None = None
     message: str | None = None
+    incomplete_reason: str | None = None
+    """Content was lost, or may have been: ChunksLost, SegmentMissing, JournalDamaged or
+    ChunksUnnamed."""
+    incomplete_message: str | None = None
+    """The same in words."""
+    faulty_segments: int = 0
+    """Segments of recorders' journals that are missing or damaged."""
+    lost_chunks: int = 0
+    """Of all files."""
+    kept_chunks: int = 0
+    """Chunks that are in no MP4, and are kept for some time."""
+    kept_since: datetime | None = None
+    kept_until: datetime | None = None
 
 
 class StoreStatus(PodStatus):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import Enum
 
-from sluice_media.record.recover import load_journal
+from sluice_media.record.journals import load_journal
 from sluice_media.store.keys import done_key, is_id
 from sluice_media.store.target import MissingObjectError, Target
 

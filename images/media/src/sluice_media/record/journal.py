@@ -8,9 +8,11 @@ moments are UTC.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from datetime import datetime
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from sluice_media.contract import Gap, Model, RecorderConfig, Retention, TimelineAnchor, TrackInfo
 
@@ -20,10 +22,15 @@ __all__ = [
     "FileEntry",
     "GapEntry",
     "Journal",
+    "JournalDamagedError",
     "RecordingHead",
     "TrackSpan",
     "recording_head",
+    "sealed",
+    "unsealed",
 ]
+
+_SEAL = re.compile(rb',"seal":"([0-9a-f]{64})"\}\Z')
 
 
 class TrackSpan(Model):
@@ -101,6 +108,29 @@ class Journal(Model):
     stop_requested_at: datetime | None = None
     written_at: datetime | None = None
     """By the attempt's clock; rewritten now and then although nothing is new, as a sign of life."""
+
+
+class JournalDamagedError(ValueError):
+    """The bytes are not those of a journal that was written."""
+
+
+def sealed(journal: Journal) -> bytes:
+    """The journal as JSON with the SHA-256 of all that is before it as its last member."""
+    body = journal.to_json().encode().removesuffix(b"}")
+    return body + b',"seal":"' + hashlib.sha256(body).hexdigest().encode() + b'"}'
+
+
+def unsealed(data: bytes) -> Journal:
+    """Read a journal back. One without a seal was written by a former version.
+
+    Raises JournalDamagedError."""
+    seal = _SEAL.search(data)
+    if seal is not None and hashlib.sha256(data[: seal.start()]).hexdigest() != seal[1].decode():
+        raise JournalDamagedError("the journal is not what was written")
+    try:
+        return Journal.model_validate_json(data)
+    except ValidationError as broken:
+        raise JournalDamagedError("this is no journal") from broken
 
 
 class RecordingHead(Model):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from sluice_media.record.journal import Journal
+from sluice_media.record.journal import Journal, sealed
 from sluice_media.store.keys import journal_key, journal_segment_key
 from sluice_media.store.target import Target, open_claim
 
@@ -48,7 +48,7 @@ class Ledger:
         self.forget()
         try:
             for journal in journals:
-                self._write(journal_key(self._prefix, journal.attempt), journal.to_json().encode())
+                self._write(journal_key(self._prefix, journal.attempt), sealed(journal))
             self._folder.mkdir(parents=True, exist_ok=True)
             self._complete.touch()
             self._is_kept = True

@@ -7,7 +7,6 @@ attempt, that is what keeps two recorders of one Recording apart.
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -15,23 +14,15 @@ from datetime import datetime
 from pathlib import Path
 
 import structlog
-from pydantic import ValidationError
 
 from sluice_media.record.chunks import ClosedChunk, index_path, read_spooled
 from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Journal, RecordingHead
+from sluice_media.record.journals import find_journals
 from sluice_media.record.merge import MergedFile, in_order, merge
-from sluice_media.record.segments import join
-from sluice_media.store.keys import (
-    chunk_name,
-    done_key,
-    head_key,
-    is_id,
-    journal_key,
-    journal_segment_key,
-)
+from sluice_media.store.keys import chunk_name, done_key, head_key
 from sluice_media.store.target import MissingObjectError, Target
 
-__all__ = ["Recovered", "adopt", "load_journal", "load_journals", "recover"]
+__all__ = ["Recovered", "adopt", "recover"]
 
 _log = structlog.get_logger(__name__)
 
@@ -55,47 +46,6 @@ class Recovered:
         return [journal.started_at for journal in self.journals]
 
 
-async def load_journals(target: Target, prefix: str) -> list[Journal]:
-    """The journals of all attempts. What cannot be read of one is logged and left out.
-
-    Raises TargetError."""
-    journals = [
-        await load_journal(target, prefix, attempt)
-        for attempt in await target.folders(prefix)
-        if is_id(attempt)
-    ]
-    return [journal for journal in journals if journal is not None]
-
-
-async def load_journal(target: Target, prefix: str, attempt: str) -> Journal | None:
-    """The journal of one attempt, its segments put together; None when it has none.
-
-    Raises TargetError."""
-    segments = []
-    for number in itertools.count(1):
-        key = journal_segment_key(prefix, attempt, number)
-        try:
-            segment = await _load_segment(target, key)
-        except MissingObjectError:
-            break
-        if segment is not None:
-            segments.append(segment)
-    if not segments:
-        try:  # a recorder of a former version wrote it as a whole
-            return await _load_segment(target, journal_key(prefix, attempt))
-        except MissingObjectError:
-            return None
-    return join(segments)
-
-
-async def _load_segment(target: Target, key: str) -> Journal | None:
-    try:
-        return Journal.model_validate_json(await target.get(key))
-    except ValidationError as broken:
-        _log.error("journal_not_usable", key=key, errors=broken.error_count())
-        return None
-
-
 async def recover(target: Target, prefix: str, spool: Path, attempt: str) -> Recovered:
     """Reads everything and moves left chunks into ``spool/<attempt>``.
 
@@ -109,7 +59,7 @@ async def recover(target: Target, prefix: str, spool: Path, attempt: str) -> Rec
         found.head = RecordingHead.model_validate_json(await target.get(head_key(prefix)))
     except MissingObjectError:
         found.head = None
-    journals = await load_journals(target, prefix)
+    journals = (await find_journals(target, prefix)).journals
     stored = {(j.attempt, c.name) for j in journals for f in j.files for c in f.chunks}
     found.adopted = adopt(spool, attempt, stored)
     found.merged = merge([*journals, *_as_journals(found.adopted, attempt, journals)])

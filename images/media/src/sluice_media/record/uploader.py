@@ -22,7 +22,7 @@ import structlog
 from sluice_media.record.carrier import Carrier, Parcel
 from sluice_media.record.chunks import ClosedChunk, index_path
 from sluice_media.record.fence import Fence, Verdict
-from sluice_media.record.journal import Completion, FileEntry
+from sluice_media.record.journal import Completion, FileEntry, sealed
 from sluice_media.record.ledger import Ledger
 from sluice_media.record.live_playlists import LivePlaylists
 from sluice_media.record.segments import SegmentedJournal
@@ -242,7 +242,7 @@ class Uploader:
     async def _put_journal(self, _: None) -> None:
         journal = self._journal
         key = journal_segment_key(self._prefix, journal.attempt, journal.number)
-        segment = journal.segment(datetime.now(UTC)).to_json().encode()
+        segment = sealed(journal.segment(datetime.now(UTC)))
         await self._target.put(key, segment)
         if self._ledger is not None:
             self._ledger.note(journal.attempt, journal.number, segment)

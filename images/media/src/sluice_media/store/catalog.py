@@ -10,10 +10,13 @@ from pydantic import ValidationError
 
 from sluice_media.contract import Model, RecordedFile, StoredRecording, StoredResult
 from sluice_media.record.journal import Completion, Journal, RecordingHead
+from sluice_media.record.journals import JournalFault, find_journals
 from sluice_media.record.merge import MergedFile, merge
-from sluice_media.record.recover import load_journals
 from sluice_media.store import keys
+from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.finalize import end_of
+from sluice_media.store.incomplete import incompleteness
+from sluice_media.store.kept import KeptChunks
 from sluice_media.store.target import MissingObjectError, Target
 
 __all__ = ["RecordingView", "load", "load_request", "load_settled", "load_view", "recording_uids"]
@@ -34,6 +37,13 @@ class RecordingView:
     files: list[MergedFile] = field(default_factory=list)
     results: dict[int, RecordedFile] = field(default_factory=dict)
     """Index of the file -> what became of it."""
+    journal_faults: list[JournalFault] = field(default_factory=list)
+    chunks: dict[ChunkId, int] = field(default_factory=dict)
+    """Every chunk that is there, whether or not a journal names it -> its size in bytes."""
+    taken_back: int = 0
+    """Chunks that only the store's own journals name."""
+    kept: KeptChunks | None = None
+    """At the end: the chunks that are in no MP4."""
 
     @property
     def is_over(self) -> bool:
@@ -77,7 +87,8 @@ class RecordingView:
         return "Failed" if failed else "Finalizing"
 
     def chunk_keys(self, file: MergedFile) -> list[str]:
-        """The chunks of one file, also those of attempts that lost against another one."""
+        """The chunks of one file that journals name, also those of attempts that lost against
+        another one."""
         identity = (file.timeline, file.first_dts)
         return [
             keys.chunk_key(self.prefix, journal.attempt, chunk.name)
@@ -100,13 +111,16 @@ class RecordingView:
             end_reason=end_reason,
             recording_started_at=self.files[0].started_at if self.files else None,
             message=failed[0] if failed else None,
+            **incompleteness(files, self.journal_faults, self.taken_back, self.kept),
         )
 
     def _is_final(self, file: MergedFile) -> bool:
         result = self.results.get(file.index)
         if result is None:
             return False
-        return result.state in (("Discarded",) if self.is_discarded else ("Ready", "Expired"))
+        if self.is_discarded:
+            return result.state == "Discarded"
+        return result.state in ("Ready", "Expired") or result.final
 
     def _file(self, file: MergedFile) -> RecordedFile:
         if file.index in self.results:
@@ -153,7 +167,7 @@ async def load_view(target: Target, uid: str) -> RecordingView:
     """Everything of one recording. Raises TargetError."""
     request = await load_request(target, uid)
     prefix = request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"
-    journals = await load_journals(target, prefix)
+    found = await find_journals(target, prefix)
     head = await load(target, keys.head_key(prefix), RecordingHead)
     view = RecordingView(
         uid=uid,
@@ -161,8 +175,11 @@ async def load_view(target: Target, uid: str) -> RecordingView:
         request=request or _by_the_recorder(uid, prefix, head),
         head=head,
         done=await load(target, keys.done_key(prefix), Completion),
-        journals=journals,
-        files=merge(journals),
+        journals=found.journals,
+        files=merge(found.journals),
+        journal_faults=found.faults,
+        chunks=found.chunks,
+        taken_back=found.taken_back,
     )
     for file in view.files:
         result = await load(target, keys.result_key(prefix, file.index), RecordedFile)

@@ -56,7 +56,7 @@ class ChunkError(RuntimeError):
         (_, name), loss = next(iter(lost.items()))
         words = f"chunk {name} of it is {loss} in the store"
         if len(lost) > 1:
-            words += f", and so are {len(lost) - 1} more"
+            words += f", and {len(lost) - 1} more {'is' if len(lost) == 2 else 'are'} lost"
         super().__init__(words)
         self.lost = dict(lost)
 

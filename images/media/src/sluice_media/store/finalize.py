@@ -139,16 +139,21 @@ def mp4_spec(job: FinalizeJob, output: Path | None) -> Mp4Spec:
 
 
 def _probe_reach(file: MergedFile) -> tuple[int, int]:
-    """Bytes and ticks after which every track of the file has shown up."""
+    """Bytes and ticks after which every track of the file has shown up, and, where the first chunk
+    is lost, a keyframe with the parameters of the pictures."""
     missing = {track for track, units in file.units.items() if units}
+    decodable = not file.chunks or file.chunks[0].entry.independent
     size = ticks = 0
     for chunk in file.chunks:
-        if not missing:
+        if not missing and decodable:
             break
-        size += chunk.entry.size_bytes
-        for track in missing & chunk.entry.tracks.keys():
-            ticks = max(ticks, chunk.entry.tracks[track].first_dts - file.first_dts)
-        missing -= chunk.entry.tracks.keys()
+        entry = chunk.entry
+        size += entry.size_bytes
+        for track in missing & entry.tracks.keys():
+            ticks = max(ticks, entry.tracks[track].first_dts - file.first_dts)
+        if not decodable:
+            decodable, ticks = entry.independent, max(ticks, entry.end_dts - file.first_dts)
+        missing -= entry.tracks.keys()
     return size, ticks
 
 
@@ -213,7 +218,8 @@ async def _by_scratch(source: ChunkSource, job: FinalizeJob, path: Path) -> Reco
         synced = time.monotonic()
         probed = await probe(path)
         await _verify([stream.nb_frames for stream in probed.streams], source)
-        verify_seconds(probed.format.duration, _expected_seconds(job.file))
+        holes = sum(gap.wall_seconds for gap in job.file.gaps)  # FFmpeg closes those of 10 s
+        verify_seconds(probed.format.duration, job.file.duration_seconds - holes)
         await asyncio.to_thread(verify_boxes, path)
         moving, cpu = time.monotonic(), time.process_time()
         written = await target.move_in(job.key, path)
@@ -376,11 +382,6 @@ async def _verify(found: Sequence[int], source: ChunkSource) -> None:
         return count
 
     await verify_units(found, source.tracks, source.units, pictures)
-
-
-def _expected_seconds(file: MergedFile) -> float:
-    """The least that the MP4 plays: FFmpeg closes holes of more than 10 s."""
-    return file.duration_seconds - sum(gap.wall_seconds for gap in file.gaps)
 
 
 def _discard(path: Path) -> None:

@@ -6,10 +6,13 @@
     <prefix>/done.json                        Completion: no recorder will write any more
     <prefix>/<attempt uid>/journal-<n>.json   Journal, in segments (n from 1)
     <prefix>/<attempt uid>/journal.json       Journal, as recorders of former versions wrote it
+    <prefix>/<attempt uid>/recovered.json     Journal, by the store: chunks found again by name
     <prefix>/<attempt uid>/<file>-<chunk>.ts  chunks
     <prefix>/<attempt uid>/<file>.m3u8        playlist of a file's chunks, also of earlier attempts
     <prefix>/<recording uid>-<file>.mp4       what people keep
     <prefix>/files/<file>.json                FileResult, by the store
+    <prefix>/files/<file>.chunks.json         Manifest: the chunks that are in its MP4
+    <prefix>/kept.json                        KeptChunks: chunks that are in no MP4
     recordings/<recording uid>/request.json   StoredRecording, as the operator told it
     recordings/<recording uid>/result.json    StoredResult: finished for good
     <prefix>/<file>.m3u8                      playlist of a finished file's chunks, by the store
@@ -35,10 +38,13 @@ __all__ = [
     "is_id",
     "journal_key",
     "journal_segment_key",
+    "kept_key",
+    "manifest_key",
     "mp4_key",
     "mp4_name",
     "original_key",
     "playlist_key",
+    "recovered_key",
     "request_key",
     "result_key",
     "settled_key",
@@ -77,6 +83,10 @@ def journal_segment_key(prefix: str, attempt: str, number: int) -> str:
     return f"{prefix}/{attempt}/journal-{number:06d}.json"
 
 
+def recovered_key(prefix: str, attempt: str) -> str:
+    return f"{prefix}/{attempt}/recovered.json"
+
+
 def playlist_key(prefix: str, attempt: str, file_index: int) -> str:
     return f"{prefix}/{attempt}/{file_index:03d}.m3u8"
 
@@ -99,6 +109,14 @@ def mp4_key(prefix: str, recording_uid: str, file_index: int) -> str:
 
 def result_key(prefix: str, file_index: int) -> str:
     return f"{prefix}/files/{file_index:03d}.json"
+
+
+def manifest_key(prefix: str, file_index: int) -> str:
+    return f"{prefix}/files/{file_index:03d}.chunks.json"
+
+
+def kept_key(prefix: str) -> str:
+    return f"{prefix}/kept.json"
 
 
 def original_key(prefix: str, file_index: int) -> str:

@@ -51,6 +51,16 @@ class StoreMetrics:
         self.finalized_bytes = Counter(
             "sluice_store_finalized_bytes", "Bytes of the MP4s made.", registry=registry
         )
+        self.lost_chunks = Counter(
+            "sluice_store_lost_chunks",
+            "Chunks of finished files that were missing or damaged.",
+            registry=registry,
+        )
+        self.kept_chunks = Counter(
+            "sluice_store_kept_chunks",
+            "Chunks of finished recordings that are in no MP4 and are kept for some time.",
+            registry=registry,
+        )
         self.finalize_failures = Counter(
             "sluice_store_finalize_failures", "MP4s that could not be made.", registry=registry
         )

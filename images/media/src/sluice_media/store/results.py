@@ -21,7 +21,11 @@ async def load_result(target: Target, uid: str) -> StoredResult:
     if settled is not None:
         return published(settled, await load_request(target, uid))
     view = await load_view(target, uid)
-    return published(view.result(), view.request)
+    result = view.result()
+    if result.state == "Done" and (view.head is not None or view.journals):
+        # It is not known yet which chunks are in no MP4: that is the last step.
+        result = result.model_copy(update={"state": "Finalizing"})
+    return published(result, view.request)
 
 
 def page_of(result: StoredResult, limit: int, before: int | None) -> StoredResult:

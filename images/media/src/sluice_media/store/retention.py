@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
 
-__all__ = ["expires_at", "next_due", "originals_until", "published", "with_expiry"]
+__all__ = ["expires_at", "kept_until", "next_due", "originals_until", "published", "with_expiry"]
 
+KEPT_SECONDS = 7 * 86_400
+"""The least time for which chunks are kept that are in no MP4."""
 _EXPIRING = ("Ready", "Failed")
 
 
@@ -35,11 +37,23 @@ def originals_until(file: RecordedFile, told: StoredRecording | None) -> datetim
     return _after(file.ended_at, told.original_seconds)
 
 
-def next_due(files: Iterable[RecordedFile], told: StoredRecording | None) -> datetime | None:
-    """The first moment at which something of these files goes."""
+def kept_until(since: datetime, told: StoredRecording | None) -> datetime | None:
+    """When chunks go that are in no MP4."""
+    original_seconds = told.original_seconds if told is not None else 0
+    return _after(since, max(KEPT_SECONDS, original_seconds))
+
+
+def next_due(
+    files: Iterable[RecordedFile],
+    told: StoredRecording | None,
+    kept_since: datetime | None = None,
+) -> datetime | None:
+    """The first moment at which something of a recording goes."""
     moments = [
         moment for file in files for moment in (expires_at(file, told), originals_until(file, told))
     ]
+    if kept_since is not None:
+        moments.append(kept_until(kept_since, told))
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -49,7 +63,10 @@ def with_expiry(file: RecordedFile, told: StoredRecording | None) -> RecordedFil
 
 def published(result: StoredResult, told: StoredRecording | None) -> StoredResult:
     """A result with the moments that follow from what is told now."""
-    return result.model_copy(update={"files": [with_expiry(file, told) for file in result.files]})
+    changes: dict[str, object] = {"files": [with_expiry(file, told) for file in result.files]}
+    if result.kept_since is not None:
+        changes["kept_until"] = kept_until(result.kept_since, told)
+    return result.model_copy(update=changes)
 
 
 def _after(moment: datetime, seconds: float) -> datetime | None:

@@ -13,11 +13,13 @@ from sluice_media.contract import RecordedFile, StoredRecording
 from sluice_media.record.merge import MergedFile
 from sluice_media.record.playlist import merged_playlist
 from sluice_media.store import keys
-from sluice_media.store.catalog import RecordingView, load_view
+from sluice_media.store.catalog import RecordingView, load, load_view
+from sluice_media.store.chunk_source import ChunkId
+from sluice_media.store.kept import KeptChunks, Manifest, find_unnamed
 from sluice_media.store.retention import expires_at, originals_until
 from sluice_media.store.target import Target
 
-__all__ = ["clear", "delete_originals", "expire", "write_playlist"]
+__all__ = ["clear", "delete_kept", "delete_originals", "expire", "write_manifest", "write_playlist"]
 
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +34,12 @@ async def write_playlist(target: Target, view: RecordingView, file: MergedFile) 
     return key
 
 
+async def write_manifest(target: Target, view: RecordingView, file: MergedFile) -> None:
+    """Note which chunks an MP4 holds; only those go with it. Raises TargetError."""
+    manifest = Manifest(chunks=[chunk.id for chunk in file.chunks])
+    await target.put(keys.manifest_key(view.prefix, file.index), manifest.to_json().encode())
+
+
 async def delete_originals(target: Target, view: RecordingView, file: MergedFile) -> None:
     """Chunks and playlists of one file. Raises TargetError."""
     await target.delete(
@@ -39,23 +47,77 @@ async def delete_originals(target: Target, view: RecordingView, file: MergedFile
         keys.original_key(view.prefix, file.index),
         *(keys.playlist_key(view.prefix, journal.attempt, file.index) for journal in view.journals),
     )
-    await target.delete(*view.chunk_keys(file))
+    await target.delete(*await _originals(target, view, file))
 
 
-async def clear(target: Target, view: RecordingView) -> None:
-    """At the very end: whatever chunks and playlists are left belong to nothing but originals that
-    are kept. Raises TargetError."""
-    kept: set[str] = set()
+async def _originals(target: Target, view: RecordingView, file: MergedFile) -> list[str]:
+    """The chunks that may go with a file: those that are in its MP4. Where none was made, and where
+    a former version made it, those that the journals name."""
+    key = keys.manifest_key(view.prefix, file.index)
+    manifest = None if view.is_discarded else await load(target, key, Manifest)
+    return view.chunk_keys(file) if manifest is None else manifest.keys(view.prefix)
+
+
+async def clear(target: Target, view: RecordingView, now: datetime) -> KeptChunks | None:
+    """At the very end: delete what is in the MP4s and not kept as their originals, and note which
+    other chunks are there; they are kept. Raises TargetError."""
+    prefix = view.prefix
+    originals: set[str] = set()
+    deletable: set[str] = set()
     for file in view.files:
         result = view.results.get(file.index)
         if result is not None and result.original_uri is not None:
-            kept |= {keys.original_key(view.prefix, file.index), *view.chunk_keys(file)}
-    left = [
-        entry.key
-        async for entry in target.list(view.prefix)
-        if entry.key.endswith((".ts", ".m3u8")) and entry.key not in kept
-    ]
+            originals |= {keys.original_key(prefix, file.index)}
+            originals |= set(await _originals(target, view, file))
+        elif result is not None:
+            deletable |= set(await _originals(target, view, file))
+    readable = {journal.attempt for journal in view.journals}
+    left, others = [], []
+    async for entry in target.list(prefix):
+        attempt, _, name = entry.key.removeprefix(f"{prefix}/").rpartition("/")
+        if entry.key in originals:
+            continue
+        if entry.key.endswith(".m3u8"):
+            # Of an attempt without a journal nothing else says in which order its chunks are.
+            if not attempt or attempt in readable:
+                left.append(entry.key)
+        elif entry.key.endswith(".ts"):
+            if entry.key in deletable:
+                left.append(entry.key)
+            else:
+                others.append(((attempt, name), entry.size_bytes))
+    kept = await _keep(target, view, others, now) if others else None
     await target.delete(*left)
+    return kept
+
+
+async def _keep(
+    target: Target, view: RecordingView, others: list[tuple[ChunkId, int]], now: datetime
+) -> KeptChunks:
+    key = keys.kept_key(view.prefix)
+    known = await load(target, key, KeptChunks)
+    unnamed = await find_unnamed(target, view.prefix, view.journals, others)
+    kept = KeptChunks(
+        since=known.since if known is not None else now,
+        chunks=[chunk for chunk, _ in others],
+        unnamed=len(unnamed),
+    )
+    await target.put(key, kept.to_json().encode())
+    _log.warning("chunks_kept", recording=view.uid, chunks=len(others), unnamed=len(unnamed))
+    return kept
+
+
+async def delete_kept(target: Target, prefix: str) -> None:
+    """Delete the chunks that were kept for long enough. Raises TargetError."""
+    kept = await load(target, keys.kept_key(prefix), KeptChunks)
+    if kept is None:
+        return
+    for attempt in {attempt for attempt, _ in kept.chunks}:
+        listed = [entry.key async for entry in target.list(f"{prefix}/{attempt}")]
+        await target.delete(*(key for key in listed if key.endswith(".m3u8")))
+    await target.delete(*(keys.chunk_key(prefix, *chunk) for chunk in kept.chunks))
+    await target.delete(keys.kept_key(prefix))
+    _log.info("kept_chunks_deleted", prefix=prefix, chunks=len(kept.chunks))
 
 
 async def expire(

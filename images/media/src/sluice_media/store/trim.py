@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from sluice_media.contract import TrackInfo
 from sluice_media.mpegts.mux import AUDIO_PID, VIDEO_PID
 from sluice_media.mpegts.packets import PACKET_BYTES
+from sluice_media.mpegts.psi import PAT_PID, PMT_PID
 from sluice_media.units import TrackKind
 
-__all__ = ["TrackCut", "count_units", "track_pids", "trim"]
+__all__ = ["CLOCK_TICKS", "TrackCut", "count_units", "read_units", "track_pids", "trim"]
 
-_WRAP = 1 << 33
+CLOCK_TICKS = 1 << 33
 _UNIT_START = 0x41
 """Second byte of a packet in which a unit of PID 0x100 to 0x1ff begins."""
 
@@ -78,6 +79,37 @@ def count_units(data: bytes, pids: Mapping[int, int]) -> dict[int, int]:
     return found
 
 
+def read_units(data: bytes, pids: Mapping[int, int]) -> dict[int, list[int]]:
+    """Track -> the DTS of its units, in one turn of the 33-bit clock or across two. Empty when the
+    bytes are not a whole chunk of these tracks alone: cut, altered, or with packets missing."""
+    sync = data[::PACKET_BYTES]
+    if not sync or len(data) % PACKET_BYTES or sync.count(0x47) != len(sync):
+        return {}
+    found: dict[int, list[int]] = {}
+    counters: dict[int, int] = {}
+    near = 0
+    for at in range(0, len(data), PACKET_BYTES):
+        packet = data[at : at + PACKET_BYTES]
+        pid, has_payload = (packet[1] & 0x1F) << 8 | packet[2], bool(packet[3] & 0x10)
+        if has_payload:
+            counter = packet[3] & 0x0F
+            if counter != (counters.get(pid, counter - 1) + 1) & 0x0F:
+                return {}
+            counters[pid] = counter
+        if pid in (PAT_PID, PMT_PID):
+            continue
+        if pid not in pids:
+            return {}
+        if not packet[1] & 0x40:
+            continue
+        units = found.setdefault(pids[pid], [])
+        near = dts = _dts(packet, near)
+        if units and dts <= units[-1]:
+            return {}
+        units.append(dts)
+    return found
+
+
 def _dts(packet: bytes, near: int) -> int:
     """The DTS of the PES packet that begins here, unwrapped to the 2^33 around ``near``."""
     start = 4 + (1 + packet[4] if packet[3] & 0x20 else 0)
@@ -90,4 +122,4 @@ def _dts(packet: bytes, near: int) -> int:
         | field[3] << 7
         | field[4] >> 1
     )
-    return near + (coded - near + _WRAP // 2) % _WRAP - _WRAP // 2
+    return near + (coded - near + CLOCK_TICKS // 2) % CLOCK_TICKS - CLOCK_TICKS // 2

@@ -28,13 +28,22 @@ from sluice_media.store.catalog import (
     load_view,
     recording_uids,
 )
-from sluice_media.store.chunk_source import ChunkError
+from sluice_media.store.chunk_source import ChunkError, ChunkId, Loss
 from sluice_media.store.deletion import deleted_uids
-from sluice_media.store.finalize import FinalizeError, FinalizeJob, end_of, finalize
+from sluice_media.store.finalize import (
+    FinalizeError,
+    FinalizeJob,
+    UnitsDifferError,
+    end_of,
+    finalize,
+)
 from sluice_media.store.headroom import folder_of
+from sluice_media.store.losses import find_rest, with_holes, with_losses
 from sluice_media.store.metrics import StoreMetrics
-from sluice_media.store.retention import next_due
+from sluice_media.store.results import prefix_of
+from sluice_media.store.retention import kept_until, next_due
 from sluice_media.store.target import Target, TargetError
+from sluice_media.store.unnamed import take_back
 
 __all__ = ["Finisher"]
 
@@ -197,14 +206,20 @@ class Finisher:
         """Looks after the terms of a recording that is finished."""
         told = await load_request(self._target, uid)
         files = await shelf.expire(self._target, uid, settled.files, told, datetime.now(UTC))
-        if files != settled.files:
-            changed = settled.model_copy(update={"files": files})
+        changed = settled.model_copy(update={"files": files})
+        until = kept_until(settled.kept_since, told) if settled.kept_since is not None else None
+        if until is not None and until <= datetime.now(UTC):
+            await shelf.delete_kept(self._target, await prefix_of(self._target, uid))
+            changed = changed.model_copy(update={"kept_chunks": 0, "kept_since": None})
+        if changed != settled:
             await self._target.put(keys.settled_key(uid), changed.to_json().encode())
             self._on_change(uid)
-        self._settle(uid, files, told)
+        self._settle(uid, changed, told)
 
     async def _finish(self, view: RecordingView) -> None:
         uid = view.uid
+        if await take_back(self._target, view, view.unfinished_files()):
+            view = await load_view(self._target, uid)
         if view.may_grow:
             self._growing[uid] = folder_of(view.prefix)
         else:
@@ -217,7 +232,7 @@ class Finisher:
                 state = await self._finish_file(view, file)
             finally:
                 self.making = None
-            if state == "Failed":
+            if state == "Failed" and not view.results[file.index].final:
                 failed = True
             else:  # what it takes up is another figure now
                 self._on_change(uid)
@@ -247,15 +262,56 @@ class Finisher:
             # A session's file may have been finished before the user stopped the recording.
             await self._target.delete(keys.mp4_key(view.prefix, view.uid, file.index))
             return _outcome(view, file, "Discarded")
-        result = await self._make(view, file)
+        result, rest = await self._make(view, file)
+        if result.state == "Ready":
+            await shelf.write_manifest(self._target, view, rest)
         # A file that cannot be made into an MP4 can be watched all the same.
         keep = view.request is not None and view.request.keep_original
         if not keep and result.state != "Failed":
             return result
-        playlist = await shelf.write_playlist(self._target, view, file)
+        playlist = await shelf.write_playlist(self._target, view, rest)
         return result.model_copy(update={"original_uri": f"{self._uri_base()}{playlist}"})
 
-    async def _make(self, view: RecordingView, file: MergedFile) -> RecordedFile:
+    async def _make(self, view: RecordingView, file: MergedFile) -> tuple[RecordedFile, MergedFile]:
+        """The MP4 of all chunks that are there, and the file that they are."""
+        lost: dict[ChunkId, Loss] = {}
+        rest = file
+        try:
+            while True:
+                rest = await find_rest(
+                    self._target, view.prefix, file, view.journals, view.chunks, lost
+                )
+                # Without a gap, other attempts hold the same units.
+                felt = lost if len(rest.gaps) > len(file.gaps) else {}
+                if view.journal_faults:
+                    rest = with_holes(rest)
+                if not rest.chunks:
+                    words = f"none of its {len(file.chunks)} chunks can be read: {ChunkError(lost)}"
+                    return self._failed(view, file, words, final=True), file
+                try:
+                    result = await self._finalized(view, rest)
+                    return (with_losses(result, file, felt) if felt else result), rest
+                except ChunkError as error:
+                    _log.error("chunks_lost", recording=view.uid, file=file.index, error=str(error))
+                    lost |= error.lost
+        except (FinalizeError, TargetError) as error:
+            before = view.results.get(file.index)
+            again = before is not None and before.message == str(error)
+            final = again and isinstance(error, UnitsDifferError)
+            return self._failed(view, file, str(error), final=final), rest
+
+    def _failed(
+        self, view: RecordingView, file: MergedFile, words: str, *, final: bool
+    ) -> RecordedFile:
+        self._metrics.finalize_failures.inc()
+        words += "; it is not tried again" if final else ""
+        _log.error(
+            "file_not_finalized", recording=view.uid, file=file.index, error=words, final=final
+        )
+        return _outcome(view, file, "Failed", words, final=final)
+
+    async def _finalized(self, view: RecordingView, file: MergedFile) -> RecordedFile:
+        """Raises ChunkError, FinalizeError and TargetError."""
         head = view.head
         job = FinalizeJob(
             recording_uid=view.uid,
@@ -266,14 +322,9 @@ class Finisher:
             scratch_limit_bytes=self._scratch_limit_bytes(),
         )
         began = time.monotonic()
-        try:
-            if self._abort_uploads is not None:
-                await self._abort_uploads(job.key)
-            result = await finalize(self._target, job, self._scratch)
-        except (ChunkError, FinalizeError, TargetError) as error:
-            self._metrics.finalize_failures.inc()
-            _log.error("file_not_finalized", recording=view.uid, file=file.index, error=str(error))
-            return _outcome(view, file, "Failed", str(error))
+        if self._abort_uploads is not None:
+            await self._abort_uploads(job.key)
+        result = await finalize(self._target, job, self._scratch)
         seconds = round(time.monotonic() - began, 3)
         self._metrics.finalize_seconds.observe(seconds)
         self._metrics.finalized_bytes.inc(result.size_bytes or 0)
@@ -299,18 +350,20 @@ class Finisher:
 
     async def _conclude(self, view: RecordingView) -> None:
         """The last step."""
-        await shelf.clear(self._target, view)
+        view.kept = await shelf.clear(self._target, view, datetime.now(UTC))
         result: StoredResult = view.result()
+        self._metrics.lost_chunks.inc(result.lost_chunks)
+        self._metrics.kept_chunks.inc(result.kept_chunks)
         await self._target.put(keys.settled_key(view.uid), result.to_json().encode())
-        self._settle(view.uid, result.files, view.request)
+        self._settle(view.uid, result, view.request)
         self._growing.pop(view.uid, None)
         self._on_change(view.uid)
         _log.info("recording_finished", recording=view.uid, files=len(result.files))
 
-    def _settle(self, uid: str, files: list[RecordedFile], told: StoredRecording | None) -> None:
+    def _settle(self, uid: str, result: StoredResult, told: StoredRecording | None) -> None:
         self._settled.add(uid)
         self._retries.pop(uid, None)
-        due = next_due(files, told)
+        due = next_due(result.files, told, result.kept_since)
         if due is None:
             self._due.pop(uid, None)
         else:
@@ -327,6 +380,8 @@ def _outcome(
     file: MergedFile,
     state: Literal["Failed", "Discarded"],
     message: str | None = None,
+    *,
+    final: bool = False,
 ) -> RecordedFile:
     return RecordedFile(
         index=file.index,
@@ -338,4 +393,5 @@ def _outcome(
         gaps=[gap.public() for gap in file.gaps],
         end_reason=file.end_reason,
         message=message,
+        final=final,
     )

@@ -27,6 +27,7 @@ __all__ = [
     "RecordingSpec",
     "RecordingStatus",
     "Retention",
+    "StorageDamage",
 ]
 
 DEFAULT_STORE = "default"
@@ -148,7 +149,7 @@ class RecordingFile(ApiModel):
     """Why the file was closed: SessionEnded, ParametersChanged, TimelineLost, Split, Stopped,
     MaxDurationReached or StorageLimit."""
     message: Annotated[str, Field(max_length=1_024)] | None = None
-    """Why it failed, in words."""
+    """Why it failed, or what of it is lost, in words."""
 
 
 class StorageUse(ApiModel):
@@ -158,6 +159,19 @@ class StorageUse(ApiModel):
     """Bytes that all recordings in it take up."""
     limit_bytes: Annotated[int, Field(ge=0)] | None = None
     """How many there may be: the store's limit, or the size of its volume."""
+
+
+class StorageDamage(ApiModel):
+    """What of the recording the store cannot read, or has in no MP4."""
+
+    journal_segments: Annotated[int, Field(ge=0)] | None = None
+    """Segments of the recorders' journals that are missing or damaged."""
+    lost_chunks: Annotated[int, Field(ge=0)] | None = None
+    """Chunks that are missing or damaged; the gaps of the files say where."""
+    kept_chunks: Annotated[int, Field(ge=0)] | None = None
+    """Chunks that are in no MP4. They are kept for some time, and never deleted unseen."""
+    kept_until: datetime | None = None
+    """When the store deletes them (UTC)."""
 
 
 class RecordingStatus(ApiModel):
@@ -191,6 +205,8 @@ class RecordingStatus(ApiModel):
     """The generation of the spec whose retention the store works with."""
     storage: StorageUse | None = None
     """How full the store was when this Recording wrote into it last."""
+    damage: StorageDamage | None = None
+    """Absent while the store can read everything and all of it is in the files."""
     size_bytes: Annotated[int, Field(ge=0)] | None = None
     """Size of all finished files."""
     file_count: Annotated[int, Field(ge=0)] | None = None
@@ -203,7 +219,8 @@ class RecordingStatus(ApiModel):
     conditions: Conditions | None = None
     """Ready: the recorder is in place (waiting counts) or has done its work. Succeeded: the files
     are in the store. StorageReachable: chunks reach the store. StorageHeadroom: there is room in
-    it. StopLatched: it was stopped, which is final. Reconciling, Stalled: only while true."""
+    it. Complete: only while False, content is lost or may be. StopLatched: it was stopped, which is
+    final. Reconciling, Stalled: only while true."""
 
 
 class Recording(Resource):

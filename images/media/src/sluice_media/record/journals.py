@@ -1,0 +1,127 @@
+"""Reads back what recorders wrote down, and says what of it cannot be read.
+
+In: the objects below a recording's prefix. Out: one journal for each attempt, the segments that are
+damaged or missing, and the chunks that are there, whether or not a journal names them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from sluice_media.record.journal import Journal, JournalDamagedError, unsealed
+from sluice_media.record.segments import join
+from sluice_media.store.keys import is_id, journal_key, journal_segment_key, recovered_key
+from sluice_media.store.target import MissingObjectError, Target
+
+__all__ = ["FoundJournals", "JournalFault", "find_journals", "load_journal"]
+
+_SEGMENT = re.compile(r"journal-(\d{1,9})\.json")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, frozen=True)
+class JournalFault:
+    """A part of a journal that cannot be read."""
+
+    attempt: str
+    number: int
+    """Of the segment; 0: the journal of a former version, which has none."""
+    is_missing: bool
+    """False: it is there, but not as it was written."""
+
+
+@dataclass(slots=True)
+class FoundJournals:
+    journals: list[Journal] = field(default_factory=list)
+    """One for each attempt of which anything can be read."""
+    faults: list[JournalFault] = field(default_factory=list)
+    chunks: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Attempt and name of each chunk that is there -> its size in bytes."""
+    taken_back: int = 0
+    """Chunks that only the store names, because it found out where they belong."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    segments: set[int] = field(default_factory=set)
+    has_whole: bool = False
+    has_recovered: bool = False
+
+
+async def find_journals(target: Target, prefix: str) -> FoundJournals:
+    """Raises TargetError."""
+    found = FoundJournals()
+    attempts: dict[str, _Attempt] = {}
+    async for entry in target.list(prefix):
+        attempt, _, name = entry.key.removeprefix(f"{prefix}/").partition("/")
+        if not is_id(attempt) or not name or "/" in name:
+            continue
+        if name.endswith(".ts"):
+            found.chunks[attempt, name] = entry.size_bytes
+        elif match := _SEGMENT.fullmatch(name):
+            attempts.setdefault(attempt, _Attempt()).segments.add(int(match[1]))
+        elif entry.key == journal_key(prefix, attempt):
+            attempts.setdefault(attempt, _Attempt()).has_whole = True
+        elif entry.key == recovered_key(prefix, attempt):
+            attempts.setdefault(attempt, _Attempt()).has_recovered = True
+    for attempt, has in sorted(attempts.items()):
+        parts = await _load_parts(target, prefix, attempt, has, found.faults)
+        if has.has_recovered:
+            by_recorder = {c.name for part in parts[1:] for f in part.files for c in f.chunks}
+            by_store = {c.name for part in parts[:1] for f in part.files for c in f.chunks}
+            found.taken_back += len(by_store - by_recorder)
+        if (journal := join(parts)) is not None:
+            found.journals.append(journal)
+    return found
+
+
+async def load_journal(target: Target, prefix: str, attempt: str) -> Journal | None:
+    """The journal of one attempt that may still write, its segments put together; None when it has
+    none. Raises TargetError."""
+    segments = []
+    for number in itertools.count(1):
+        try:
+            segments.append(await _load(target, journal_segment_key(prefix, attempt, number)))
+        except MissingObjectError:
+            break
+        except JournalDamagedError:
+            continue
+    if not segments:
+        try:  # a recorder of a former version wrote it as a whole
+            return await _load(target, journal_key(prefix, attempt))
+        except (MissingObjectError, JournalDamagedError):
+            return None
+    return join(segments)
+
+
+async def _load_parts(
+    target: Target, prefix: str, attempt: str, has: _Attempt, faults: list[JournalFault]
+) -> list[Journal]:
+    """What the store found again goes first: the recorder's own word replaces it."""
+    keys: list[tuple[int, str]] = []
+    if has.has_recovered:
+        keys.append((0, recovered_key(prefix, attempt)))
+    if has.segments:
+        numbers: Iterable[int] = range(1, max(has.segments) + 1)
+        keys += [(number, journal_segment_key(prefix, attempt, number)) for number in numbers]
+    elif has.has_whole:
+        keys.append((0, journal_key(prefix, attempt)))
+    parts = []
+    for number, key in keys:
+        try:
+            parts.append(await _load(target, key))
+        except (MissingObjectError, JournalDamagedError) as fault:
+            is_missing = isinstance(fault, MissingObjectError)
+            faults.append(JournalFault(attempt, number, is_missing))
+            _log.error("journal_not_usable", key=key, missing=is_missing)
+    return parts
+
+
+async def _load(target: Target, key: str) -> Journal:
+    """Raises JournalDamagedError and TargetError."""
+    return unsealed(await target.get(key))

@@ -1,0 +1,188 @@
+"""What of a file's chunks is lost for good, and the file that the others make.
+
+A chunk is lost when the store does not have it, or gives back other bytes each time. An MP4 is made
+of all others; where nothing took the place of a lost chunk, the file has a gap.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from sluice_media.contract import RecordedFile
+from sluice_media.record.journal import GapEntry, Journal
+from sluice_media.record.merge import MergedChunk, MergedFile, merge
+from sluice_media.store.chunk_source import ChunkId, Loss
+from sluice_media.store.keys import chunk_key
+from sluice_media.store.target import MissingObjectError, Target
+from sluice_media.units import TICKS_PER_SECOND
+
+__all__ = ["find_missing", "find_rest", "with_holes", "with_losses", "without"]
+
+_Span = tuple[int, int]
+
+
+async def find_missing(
+    target: Target, prefix: str, file: MergedFile, there: Mapping[ChunkId, int]
+) -> dict[ChunkId, Loss]:
+    """The chunks of a file that the store does not have, or has with another size. ``there``: what
+    a list of the store said; it may be older than the journals. Raises TargetError."""
+    lost: dict[ChunkId, Loss] = {}
+    for chunk in file.chunks:
+        size = chunk.entry.size_bytes
+        if there.get(chunk.id) == size:
+            continue
+        try:
+            found = await target.size(chunk_key(prefix, *chunk.id))
+        except MissingObjectError:
+            lost[chunk.id] = Loss.MISSING
+        else:
+            if found != size:
+                lost[chunk.id] = Loss.DAMAGED
+    return lost
+
+
+async def find_rest(
+    target: Target,
+    prefix: str,
+    file: MergedFile,
+    journals: Sequence[Journal],
+    there: Mapping[ChunkId, int],
+    lost: dict[ChunkId, Loss],
+) -> MergedFile:
+    """The file of the chunks that are there. Adds to ``lost``. Raises TargetError."""
+    while True:
+        rest = without(file, journals, lost)
+        missing = await find_missing(target, prefix, rest, there)
+        if not missing:
+            return rest
+        lost.update(missing)
+
+
+def without(file: MergedFile, journals: Iterable[Journal], lost: Collection[ChunkId]) -> MergedFile:
+    """The file of the chunks that are not lost. What another attempt holds of a lost chunk takes
+    its place; where nothing does, there is a gap."""
+    if not lost:
+        return file
+    rest = next(
+        f
+        for f in merge(_less(journals, lost))
+        if (f.timeline, f.first_dts) == (file.timeline, file.first_dts)
+    )
+    rest.index = file.index
+    if not rest.chunks:
+        return rest
+    begin = min(span[0] for chunk in rest.chunks for span in _spans(chunk).values())
+    # Where the first chunk is lost, the MP4 begins behind it.
+    head = file.chunks[0].id in lost and begin > file.first_dts
+    shift_seconds = (begin - file.first_dts) / TICKS_PER_SECOND if head else 0.0
+    gaps = [_moved(gap, shift_seconds) for gap in rest.gaps]
+    gaps += [
+        _moved(_gap(start, end, file.first_dts), shift_seconds)
+        for start, end in _holes(file, rest, lost)
+    ]
+    rest.gaps = sorted(gaps, key=lambda gap: gap.dts)
+    rest.first_dts = begin if head else file.first_dts
+    return rest
+
+
+def with_holes(file: MergedFile) -> MergedFile:
+    """The file with a gap wherever its first track has a hole of more than a second that no journal
+    tells of: a segment that cannot be read may have named what is missing there."""
+    track = min(file.units, default=0)
+    spans = [c.entry.tracks[track] for c in file.chunks if track in c.entry.tracks]
+    gaps = list(file.gaps)
+    for before, after in itertools.pairwise(spans):
+        start, end = before.end_dts, after.first_dts
+        if end - start <= TICKS_PER_SECOND or any(start <= gap.dts <= end for gap in gaps):
+            continue
+        gaps.append(_gap(start, end, file.first_dts))
+    return replace(file, gaps=sorted(gaps, key=lambda gap: gap.dts))
+
+
+def with_losses(
+    result: RecordedFile, file: MergedFile, lost: Mapping[ChunkId, Loss]
+) -> RecordedFile:
+    """What is known of an MP4 that was made without the lost chunks of its file."""
+    (_, name), loss = next(iter(lost.items()))
+    words, first = f"{len(lost)} of {len(file.chunks)} chunks", f"{name} is {loss} in the store"
+    if len(lost) == 1:
+        words += f" is lost: {first}; gaps says where"
+    else:
+        words += f" are lost, the first one because {first}; gaps says where"
+    message = f"{result.message}; {words}" if result.message else words
+    return result.model_copy(update={"message": message, "lost_chunks": len(lost)})
+
+
+def _less(journals: Iterable[Journal], lost: Collection[ChunkId]) -> list[Journal]:
+    return [
+        journal.model_copy(
+            update={
+                "files": [
+                    entry.model_copy(
+                        update={
+                            "chunks": [
+                                c for c in entry.chunks if (journal.attempt, c.name) not in lost
+                            ]
+                        }
+                    )
+                    for entry in journal.files
+                ]
+            }
+        )
+        for journal in journals
+    ]
+
+
+def _gap(start: int, end: int, first_dts: int) -> GapEntry:
+    at_seconds = round((start - first_dts) / TICKS_PER_SECOND, 3)
+    return GapEntry(
+        dts=end, at_seconds=at_seconds, wall_seconds=round((end - start) / TICKS_PER_SECOND, 3)
+    )
+
+
+def _moved(gap: GapEntry, seconds: float) -> GapEntry:
+    at_seconds = max(0.0, round(gap.at_seconds - seconds, 3))
+    return gap.model_copy(update={"at_seconds": at_seconds})
+
+
+def _spans(chunk: MergedChunk) -> dict[int, _Span]:
+    """Track -> first DTS that is taken of the chunk, and its end."""
+    skip = chunk.skip_through or {}
+    return {
+        track: (max(span.first_dts, skip.get(track, span.first_dts - 1) + 1), span.end_dts)
+        for track, span in chunk.entry.tracks.items()
+    }
+
+
+def _holes(file: MergedFile, rest: MergedFile, lost: Collection[ChunkId]) -> list[_Span]:
+    """Where media is missing in any track, in order; what overlaps is one hole."""
+    found: list[_Span] = []
+    for track in {track for chunk in file.chunks for track in chunk.entry.tracks}:
+        gone = [_spans(c)[track] for c in file.chunks if c.id in lost and track in c.entry.tracks]
+        kept = [_spans(c)[track] for c in rest.chunks if track in c.entry.tracks]
+        for span in gone:
+            found += _less_spans(span, kept)
+    holes: list[_Span] = []
+    for start, end in sorted(found):
+        if holes and start <= holes[-1][1]:
+            holes[-1] = (holes[-1][0], max(holes[-1][1], end))
+        else:
+            holes.append((start, end))
+    return holes
+
+
+def _less_spans(span: _Span, kept: Sequence[_Span]) -> list[_Span]:
+    """The parts of a span that no other one covers; ``kept`` is in order."""
+    start, end = span
+    parts: list[_Span] = []
+    for first, last in kept:
+        if first >= end:
+            break
+        if first > start:
+            parts.append((start, first))
+        start = max(start, last)
+    if start < end:
+        parts.append((start, end))
+    return parts

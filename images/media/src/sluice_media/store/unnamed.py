@@ -1,0 +1,136 @@
+"""Takes chunks back into a file that no readable journal names, when they fit without any doubt.
+
+A segment of a journal that is damaged or missing hides the chunks that only it names; so does a
+recorder that died before it could name its last one. Such a chunk is taken into the file whose
+index is in its name when its bytes are whole, hold tracks of that file only, and lie, in each
+track, where the file has a hole, or directly at its end. What was found is written down as a
+journal of the chunk's attempt, so that all readers find the same file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+
+import structlog
+
+from sluice_media.record.journal import ChunkEntry, FileEntry, Journal, TrackSpan, sealed
+from sluice_media.record.merge import MergedFile
+from sluice_media.store import keys
+from sluice_media.store.catalog import RecordingView, load
+from sluice_media.store.chunk_source import ChunkId
+from sluice_media.store.target import MissingObjectError, Target
+from sluice_media.store.trim import CLOCK_TICKS, read_units, track_pids
+from sluice_media.units import TICKS_PER_SECOND
+
+__all__ = ["take_back"]
+
+_NAME = re.compile(r"(\d{3,})-\d{6,}\.ts")
+_log = structlog.get_logger(__name__)
+
+
+async def take_back(target: Target, view: RecordingView, files: Iterable[MergedFile]) -> bool:
+    """Look for chunks of ``files`` that no journal names. True when any was taken back; the view is
+    to be loaded again then. Raises TargetError."""
+    named = {(j.attempt, c.name) for j in view.journals for f in j.files for c in f.chunks}
+    by_index: dict[int, set[tuple[str, int]]] = {}
+    for journal in view.journals:
+        for entry in journal.files:
+            by_index.setdefault(entry.index, set()).add(entry.identity)
+    found: dict[str, list[FileEntry]] = {}
+    for file in files:
+        identity = (file.timeline, file.first_dts)
+        for chunk in sorted(view.chunks.keys() - named):
+            match = _NAME.fullmatch(chunk[1])
+            if match is None or by_index.get(int(match[1])) != {identity}:
+                continue
+            fitting = await _read(target, view.prefix, chunk, file)
+            if fitting is not None:
+                found.setdefault(chunk[0], []).append(_part(view, identity, fitting))
+    for attempt, parts in found.items():
+        await _write(target, view, attempt, parts)
+    return bool(found)
+
+
+async def _read(target: Target, prefix: str, chunk: ChunkId, file: MergedFile) -> ChunkEntry | None:
+    """The chunk as a journal would name it; None when it is not sure that it belongs here."""
+    try:
+        data = await target.get(keys.chunk_key(prefix, *chunk))
+    except MissingObjectError:
+        return None
+    units = await asyncio.to_thread(read_units, data, track_pids(file.tracks))
+    if not units:
+        return None
+    before = _place(file, units)
+    if before is None:
+        return None
+    spans = {track: _span(dts) for track, dts in _near(units, before.end_dts).items()}
+    end_dts = max(span.end_dts for span in spans.values())
+    wall = timedelta(seconds=(end_dts - before.end_dts) / TICKS_PER_SECOND)
+    return ChunkEntry(
+        name=chunk[1],
+        first_dts=min(span.first_dts for span in spans.values()),
+        end_dts=end_dts,
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        independent=False,
+        last_utc=before.last_utc + wall,
+        tracks=spans,
+    )
+
+
+def _place(file: MergedFile, units: dict[int, list[int]]) -> ChunkEntry | None:
+    """The chunk of the file that the units follow, with room for all of them behind it."""
+    taken: dict[int, int] = {}
+    for before, after in zip(file.chunks, [*file.chunks[1:], None], strict=True):
+        for track, span in before.entry.tracks.items():
+            taken[track] = max(span.last_dts, taken.get(track, span.last_dts))
+        end = before.entry.end_dts
+        found = _near(units, end)
+        if any(dts[0] <= taken.get(track, dts[0] - 1) for track, dts in found.items()):
+            continue
+        if after is None:
+            # The clock wraps after 26 hours: at the end only what follows directly is sure.
+            first = min(dts[0] for dts in found.values())
+            return before.entry if first - end <= TICKS_PER_SECOND else None
+        following = after.entry.tracks
+        if all(t not in following or dts[-1] < following[t].first_dts for t, dts in found.items()):
+            return before.entry
+    return None
+
+
+def _near(units: dict[int, list[int]], dts: int) -> dict[int, list[int]]:
+    """The units with their times in the turn of the 33-bit clock that is nearest to ``dts``."""
+    first = min(all_dts[0] for all_dts in units.values())
+    shift = round((dts - first) / CLOCK_TICKS) * CLOCK_TICKS
+    return {track: [d + shift for d in all_dts] for track, all_dts in units.items()}
+
+
+def _span(dts: list[int]) -> TrackSpan:
+    step = min(dts[-1] - dts[-2], TICKS_PER_SECOND) if len(dts) > 1 else 0
+    return TrackSpan(units=len(dts), first_dts=dts[0], last_dts=dts[-1], end_dts=dts[-1] + step)
+
+
+def _part(view: RecordingView, identity: tuple[str, int], entry: ChunkEntry) -> FileEntry:
+    """The head of the file with this chunk alone."""
+    entries = [f for journal in view.journals for f in journal.files if f.identity == identity]
+    return entries[0].model_copy(update={"chunks": [entry], "gaps": [], "anchors": []})
+
+
+async def _write(target: Target, view: RecordingView, attempt: str, parts: list[FileEntry]) -> None:
+    key = keys.recovered_key(view.prefix, attempt)
+    known = await load(target, key, Journal)
+    began = {journal.attempt: journal.started_at for journal in view.journals}
+    # The newest attempt says whether a file goes on: this one must not be it.
+    oldest = min(began.values()) - timedelta(milliseconds=1)
+    journal = Journal(
+        attempt=attempt,
+        recording_uid=view.uid,
+        started_at=began.get(attempt, oldest),
+        files=[*(known.files if known is not None else ()), *parts],
+    )
+    await target.put(key, sealed(journal))
+    _log.warning("chunks_found_again", recording=view.uid, attempt=attempt, chunks=len(parts))
