@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import kopf
+from kopf._cogs.clients import watching
 from kubernetes.aio.client import Configuration
 
 from sluice_operator.engine.cache import Manifest
@@ -68,6 +70,31 @@ def watch_registry(
     return registry
 
 
+@contextmanager
+def lists_reported(watched: Collection[Watched], on_listed: Callable[[], None]) -> Iterator[None]:
+    """Have each end of a list reported, also of one that is empty.
+
+    kopf hands the objects of a list on, and nothing else of it: after a list without objects no
+    handler would be called, although everything may have been deleted meanwhile. The mark that it
+    sends itself at the end of a list is caught where it is made, in `continuous_watch`.
+    """
+    original = watching.continuous_watch
+    ours = {(entry.resource.group, entry.resource.plural) for entry in watched}
+
+    async def reporting(**parts: Any) -> AsyncIterator[Any]:
+        resource = parts["resource"]
+        async for event in original(**parts):
+            if event is watching.Bookmark.LISTED and (resource.group, resource.plural) in ours:
+                on_listed()
+            yield event
+
+    watching.continuous_watch = reporting
+    try:
+        yield
+    finally:
+        watching.continuous_watch = original
+
+
 async def watch(
     watched: Collection[Watched],
     *,
@@ -79,18 +106,19 @@ async def watch(
 ) -> None:
     """Watches until cancelled; raises when kopf cannot go on (a CRD vanished, say).
 
-    ``on_listed`` is called for each object that came out of a list instead of an event.
+    ``on_listed`` is called after each list, and for each object that came out of one.
     ``on_started`` is called when kopf's tasks exist: its signal handlers have just replaced ours.
     """
     existing = asyncio.all_tasks()
-    tasks = await kopf.spawn_tasks(
-        registry=watch_registry(watched, on_seen, on_gone, on_listed),
-        settings=watch_settings(watched),
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-    )
-    on_started()
-    await kopf.run_tasks(tasks, ignored=existing)
+    with lists_reported(watched, on_listed):
+        tasks = await kopf.spawn_tasks(
+            registry=watch_registry(watched, on_seen, on_gone, on_listed),
+            settings=watch_settings(watched),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+        )
+        on_started()
+        await kopf.run_tasks(tasks, ignored=existing)
     raise RuntimeError("the watch has ended")
 
 
