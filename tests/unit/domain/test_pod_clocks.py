@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice_media.contract import PullStatus, PushState, RecorderPhase, Rejection
+from sluice_media.contract import PullStatus, PushState, RecorderPhase, Rejection, Session
 from sluice_operator.domain.decision import Decision
 from tests.unit.domain.builders import (
     StreamCase,
@@ -175,3 +175,31 @@ def test_what_the_next_pod_says_happened_later(skew: float) -> None:
     case.decide()
     assert case.status["lastRejection"]["at"] == text(60 + skew)
     assert case.status["lastFailover"]["at"] == text(60 + skew)
+
+
+@SKEWS
+def test_the_session_that_is_on_is_the_one_that_began_last(skew: float) -> None:
+    """By its node's clock it may have begun before the former one, which was on another node."""
+    case = settled().finished(0, 50)
+    case.decide()
+    case.later(60).pod("pod-2").on_air(since=60 + skew).decide()
+    assert case.status["startedAt"] == text(60 + skew)
+    assert case.status["finishedAt"] == text(50)
+    assert [s["startedAt"] for s in case.status["sessions"]] == [text(60 + skew), text(0)]
+    case.later(10).pod("pod-3", created_at=at(0)).idle().decide()
+    assert case.word("Live") == "False/Interrupted", "it was on, and the new hub has none"
+    case.later(11).idle().decide()
+    assert case.status["sessions"][0]["endReason"] == "HubLost"
+
+
+def test_a_session_that_was_cut_off_the_list_is_no_new_one() -> None:
+    case = settled()
+    past = [
+        Session(started_at=at(60 * n), finished_at=at(60 * n + 50)) for n in reversed(range(10))
+    ]
+    case.idle(session=past[0], past_sessions=past).decide()
+    case.later(600).on_air(since=600, past_sessions=past).decide()
+    want = [text(60 * n) for n in reversed(range(1, 11))]
+    assert [s["startedAt"] for s in case.status["sessions"]] == want
+    case.on_air(since=600, past_sessions=past, failovers=1).decide()
+    assert [s["startedAt"] for s in case.status["sessions"]] == want

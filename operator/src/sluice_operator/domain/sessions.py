@@ -7,6 +7,7 @@ good and its successor knows nothing of it.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from sluice_media.contract import IngestStatus, Session
@@ -20,26 +21,35 @@ _MAX_SESSIONS = 10
 
 
 def session_is_on(stored: Stored) -> bool:
-    """``startedAt`` > ``finishedAt`` if and only if a session is on."""
+    """Whether the latest session has not ended. Its beginning may lie before the end of one that
+    was on another node; without sessions (an earlier version's status) only the times tell."""
+    sessions = stored.get("sessions")
+    if sessions:
+        return "finishedAt" not in sessions[0]
     started, finished = stored.time("startedAt"), stored.time("finishedAt")
     return started is not None and (finished is None or started > finished)
 
 
 def session_records(stored: Stored, status: IngestStatus) -> list[dict[str, Any]]:
-    """What is stored, brought up to date by what the hub says; newest first."""
+    """What is stored, brought up to date by what the hub says; newest first.
+
+    What the hub lists before all that is stored is new; otherwise the stored order stays, because
+    the times of two nodes say nothing of which was first."""
     by_start: dict[datetime, dict[str, Any]] = {}
     for entry in stored.get("sessions") or ():
         started = parse_time(entry["startedAt"])
         if started is not None:
             by_start[started] = dict(entry)
     told: dict[datetime, Session] = {}
-    for session in (*status.past_sessions, *([status.session] if status.session else [])):
+    for session in (*([status.session] if status.session else []), *status.past_sessions):
         moment = parse_time(utc_text(session.started_at))
         if moment is not None:
-            told[moment] = session
+            told.setdefault(moment, session)
     # The hub may have taken a session over, and then counts from zero in it.
     in_new_sessions = sum(s.failovers for moment, s in told.items() if moment not in by_start)
     more = max(0, new_failovers(stored, status) - in_new_sessions)
+    new = takewhile(lambda moment: moment not in by_start, told)
+    newest_first = [*new, *by_start]
     for moment, session in told.items():
         before = by_start.get(moment)
         if before is None:
@@ -47,8 +57,7 @@ def session_records(stored: Stored, status: IngestStatus) -> list[dict[str, Any]
         else:
             count = before.get("failovers", 0) + (0 if "finishedAt" in before else more)
         by_start[moment] = _session(session) | ({"failovers": count} if count else {})
-    newest_first = sorted(by_start.items(), key=lambda item: item[0], reverse=True)
-    return [entry for _, entry in newest_first[:_MAX_SESSIONS]]
+    return [by_start[moment] for moment in newest_first[:_MAX_SESSIONS]]
 
 
 def _session(session: Session) -> dict[str, Any]:
