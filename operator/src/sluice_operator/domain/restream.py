@@ -332,8 +332,8 @@ def _from_state(told: PusherStatus) -> Condition:
 def _unless_refused(
     observed: ObservedRestream, stored: Stored, readiness: Readiness, live: Condition
 ) -> Readiness:
-    """Stalled while the target says no, also while it is asked again: only the user can put the
-    key, the certificate or the address right."""
+    """Make it stalled while the target refuses, and while a refused target is dialled again: only
+    the user can correct the key, the certificate or the address."""
     told = _told(observed)
     if told is None or readiness.status != "True":
         return readiness
