@@ -35,7 +35,6 @@ _TICKING_IN_FILE = frozenset({"durationSeconds", "sizeBytes"})
 def hold_ticks(
     status: dict[str, Any],
     stored: Raw,
-    *,
     clock: str = OBSERVED_AT,
     refresh_seconds: float | None = None,
 ) -> tuple[dict[str, Any], float | None]:
