@@ -58,7 +58,7 @@ def wait_state(kube: Kubectl, name: str, state: str, seconds: float = 60) -> dic
 
 
 def wait_class(kube: Kubectl, name: str, class_: str, seconds: float = 60) -> dict[str, Any]:
-    """Waits until what went wrong is of this class; the whole object. Nobody has to act for it."""
+    """Waits until the target said no in this class, and the user has to act; the whole object."""
     found = kube.wait(
         "restream",
         name,
@@ -66,5 +66,6 @@ def wait_class(kube: Kubectl, name: str, class_: str, seconds: float = 60) -> di
         why=f"lastError of class {class_}",
         seconds=seconds,
     )
-    assert condition(found, "Ready")["status"] == "True"
+    assert condition(found, "Ready")["status"] == "False"
+    assert condition(found, "Stalled")["reason"] == class_
     return found

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from prometheus_client import CollectorRegistry
 
 from sluice_media.contract import LegAck, PullConfig
 from sluice_media.hub.leg import LegName
+from sluice_media.hub.metrics import HubMetrics
+from sluice_media.hub.server import HubServer
 from sluice_media.hub.words import status_words
 from sluice_media.units import AccessUnit, UnitFlags
 from tests.unit.hub.concert import Part, play
@@ -294,3 +299,26 @@ def test_it_says_so_until_the_session_is_there() -> None:
 
 def test_a_stream_that_is_switched_off_adopts_nothing() -> None:
     assert adopting(World(active=False)) is False
+
+
+async def test_that_nothing_goes_on_here_is_told_although_nobody_came() -> None:
+    world, told = World(), asyncio.Event()
+
+    def on_change() -> None:
+        if adopting(world) is False:
+            told.set()
+        world.monotonic += 3
+
+    metrics = HubMetrics(CollectorRegistry(), world.hub)
+    server = HubServer(
+        world.hub,
+        keys=dict,
+        token=lambda: None,
+        metrics=metrics,
+        on_change=on_change,
+        clock=lambda: world.now,
+    )
+    running = asyncio.create_task(server.run())
+    async with asyncio.timeout(30):
+        await told.wait()
+    running.cancel()

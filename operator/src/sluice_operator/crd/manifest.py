@@ -12,8 +12,8 @@ from sluice_operator.domain.names import GROUP, VERSION
 __all__ = ["crd_manifest"]
 
 _UNDECIDED = {"observedGeneration": -1}
-"""The status of an object that no operator has looked at. Without it, kstatus (Flux, Argo CD,
-``kubectl wait``) finds nothing that speaks against the object being ready."""
+"""Status of an object before its first reconciliation. Without it kstatus, which Flux uses, reads a
+new object as ready."""
 
 
 def crd_manifest(model: type[Resource]) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """``autoRecord``: which sessions still need a Recording, and what these Recordings look like.
 
 Once per session, whoever restarts when. The hub lists the sessions of which it holds content. A
-session is told apart by the moment at which it began, and that is by the clock of the node that it
-began on: the next one may begin an hour earlier. So the status lists the latest sessions that have
-their Recording (``autoRecorded``); only what lies before all of them is a single moment
-(``autoRecordedUntil``).
+session is identified by its start time, which comes from the clock of the node where it started.
+The next session may start on another node, whose clock may be an hour behind. So the status lists
+the last sessions that have their Recording (``autoRecorded``). Older sessions are covered by one
+time (``autoRecordedUntil``).
 
 This memory follows from the Recordings that are there, never from those that are about to be made:
 a Recording that could not be made is tried again. A Recording made by ``autoRecord`` may only
@@ -60,13 +60,13 @@ class RecordedSessions:
     """The sessions of a stream that have, or had, their Recording."""
 
     until: datetime | None = None
-    """Those that began up to this moment."""
+    """Every session that started up to this time is among them."""
     later: tuple[datetime, ...] = ()
-    """Those after it, each by when it began; in order."""
+    """Start times of the sessions after it, in order."""
 
     @classmethod
     def of(cls, stored: Stored) -> RecordedSessions:
-        """What the stream's status says."""
+        """Read them from the stream's status."""
         later = (parse_time(text) for text in stored.get("autoRecorded") or ())
         return cls(
             stored.time("autoRecordedUntil"),
@@ -77,7 +77,7 @@ class RecordedSessions:
         return session in self.later or (self.until is not None and session <= self.until)
 
     def fields(self) -> dict[str, Any]:
-        """The same for the status."""
+        """Return them as fields of the status."""
         return {
             "autoRecordedUntil": exact_text(self.until) if self.until is not None else None,
             "autoRecorded": [exact_text(moment) for moment in self.later] or None,
@@ -107,7 +107,7 @@ def _is_automatic(recording: Raw, stream_uid: str) -> bool:
 def recorded_sessions(
     stored: Stored, recordings: Iterable[Raw], stream_uid: str
 ) -> RecordedSessions:
-    """What is remembered, and the sessions of the Recordings that are there."""
+    """Add the sessions of existing Recordings to those in the status."""
     known = RecordedSessions.of(stored)
     there = (session_of(r) for r in recordings if _is_automatic(r, stream_uid))
     new = {session for session in there if session is not None and session not in known}
@@ -137,8 +137,10 @@ def new_sessions(
 
 
 def holds_alone(status: IngestStatus, recorded: RecordedSessions, pins: Iterable[RingPin]) -> bool:
-    """Whether the pod's disk has a session that no recorder holds all of. One whose Recording is
-    over needs no recorder; a hub of the previous version lists it for longer."""
+    """Return whether only the pod's disk has all of some session.
+
+    A session whose Recording is over does not count. A hub of the previous version still lists
+    it."""
     pinned = {pin.session_started_at for pin in pins}
     begun = (session.started_at for session in status.recordable)
     return any(moment in pinned or moment not in recorded for moment in begun)
@@ -198,8 +200,8 @@ def _manifest(
 
 
 def _needs_nothing(recording: Raw) -> bool:
-    """It is over, or its recorder takes nothing more, or its spec cannot be read and no recorder
-    was made for it."""
+    """Return whether the hub need not hold content for this Recording: it is over, its recorder
+    takes no more media, or its spec cannot be read and no recorder ever answered."""
     stored = Stored.of(recording)
     course = stored.as_condition("Succeeded")
     reason = course.reason if course is not None else "Starting"

@@ -21,8 +21,8 @@ from sluice_operator.domain.times import parse_time, seconds_until, utc_text
 __all__ = ["Broadcast", "SourceKind", "on_air"]
 
 _ADOPTION_SECONDS = 10.0
-"""A new pod's hub that came up empty may still adopt the session from its gateway or a reader. One
-of this version says so itself."""
+"""A hub in a new pod may still adopt the session from its gateway or a reader. Hubs of this version
+report that as ``adopting``."""
 _REJECTIONS_APART_SECONDS = 10.0
 """An encoder with a wrong key tries again all the time; the same refusal is told so often."""
 _HYSTERESIS = {"bitrateKbps": 0.25, "frameRate": 0.02}
@@ -88,7 +88,7 @@ class Broadcast:
     """Live, BackupLive where there may be a backup, and NoRandomAccess while it is true."""
     look_again_seconds: float | None = None
     measured_on_air: bool = False
-    """It is on air, as its hub says now."""
+    """The hub reports at this moment that the stream is on air."""
 
 
 def on_air(
@@ -297,8 +297,8 @@ def _media(stored: Stored, status: IngestStatus) -> dict[str, Any] | None:
 
 
 def _rejection(stored: Stored, status: IngestStatus) -> Any:
-    """What this hub refused last, else what is stored (of an earlier hub). An earlier hub's time is
-    by another clock, so that it says nothing of which one was later."""
+    """Return the hub's last rejection, or the stored one of an earlier hub. Times of two hubs are
+    not compared: their clocks may differ."""
     known = stored.get("lastRejection")
     if status.last_rejection is None:
         return known

@@ -45,8 +45,8 @@ def last_format_change(stored: Stored, status: IngestStatus) -> Any:
 
 
 def _last(known: Any, told: Failover | FormatChange | None) -> Any:
-    """What the hub tells, else what is stored of an earlier hub. Their times are by two clocks, and
-    are not compared: what a hub tells was after all that an earlier one told."""
+    """Return the hub's event, or the stored one of an earlier hub. Times of two hubs are not
+    compared: their clocks may differ, and an event of the present hub is always later."""
     return known if told is None else _words(told)
 
 

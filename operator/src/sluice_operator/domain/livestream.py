@@ -96,12 +96,8 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
             *((budget(owner),) if busy else ()),
         )
     wanted = _status(observed, owner, spec, broadcast, addresses, recorded, gave_up)
-    status, held = hold_ticks(
-        wanted,
-        stored.status,
-        clock=RECORDING_OBSERVED_AT,
-        refresh_seconds=_LIVE_AGE_SECONDS if broadcast.measured_on_air else None,
-    )
+    refresh = _LIVE_AGE_SECONDS if broadcast.measured_on_air else None
+    status, held = hold_ticks(wanted, stored.status, RECORDING_OBSERVED_AT, refresh)
     conditions = _conditions(observed, readiness, broadcast, rollout)
     rotation = owner.annotations.get(ROTATE_ANNOTATION, "")
     return Decision(

@@ -58,7 +58,7 @@ class Course:
 
     @property
     def failed(self) -> bool:
-        """It ended without what was asked for; only the user can do something about it."""
+        """The Recording ended without the files that were asked for; only the user can act."""
         return self.terminal and self.succeeded.status == "False"
 
 

@@ -344,9 +344,9 @@ def _from_state(told: PusherStatus) -> Condition:
 def _unless_refused(
     observed: ObservedRestream, stored: Stored, readiness: Readiness, live: Condition
 ) -> Readiness:
-    """Stalled while the target says no, also while it is asked again: only the user can put the
-    key, the certificate or the address right. A target that hangs up without a word may be at
-    fault itself."""
+    """Make it stalled while the target refuses, and while a refused target is dialled again: only
+    the user can correct the key, the certificate or the address. A target that closes connections
+    without a refusal may be at fault itself."""
     told = _told(observed)
     if told is None or readiness.status != "True":
         return readiness

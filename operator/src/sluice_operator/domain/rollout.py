@@ -77,7 +77,7 @@ def plan_rollout(
 
 
 def lacks_users_keys(pods: Sequence[PodView], template: Raw) -> bool:
-    """Whether a pod that is to be replaced has not mounted the user's keys as ``template`` does."""
+    """Return whether some pod mounts other keys of the user than ``template`` does."""
     wanted = users_keys(template["spec"]["volumes"])
     return any(users_keys(pod.volumes) != wanted for pod in pods if not pod.terminating)
 

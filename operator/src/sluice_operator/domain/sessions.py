@@ -21,8 +21,10 @@ _MAX_SESSIONS = 10
 
 
 def session_is_on(stored: Stored) -> bool:
-    """Whether the latest session has not ended. Its beginning may lie before the end of one that
-    was on another node; without sessions (an earlier version's status) only the times tell."""
+    """Return whether the latest session has not ended.
+
+    Its start may lie before the end of a session on another node. A status of an earlier version
+    may have no sessions; then the times decide."""
     sessions = stored.get("sessions")
     if sessions:
         return "finishedAt" not in sessions[0]
@@ -31,10 +33,10 @@ def session_is_on(stored: Stored) -> bool:
 
 
 def session_records(stored: Stored, status: IngestStatus) -> list[dict[str, Any]]:
-    """What is stored, brought up to date by what the hub says; newest first.
+    """Return the stored sessions, updated from the hub's status; newest first.
 
-    What the hub lists before all that is stored is new; otherwise the stored order stays, because
-    the times of two nodes say nothing of which was first."""
+    A session is new if the hub lists it before every stored one. The stored order is kept: start
+    times of two nodes cannot be compared."""
     by_start: dict[datetime, dict[str, Any]] = {}
     for entry in stored.get("sessions") or ():
         started = parse_time(entry["startedAt"])

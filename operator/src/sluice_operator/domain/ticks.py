@@ -1,8 +1,8 @@
 """Values that change all the time are written at most every ten seconds.
 
-How much time lies between two values is measured by the clock of the pod that measured them, which
-stands beside them in the status. It is never compared with the operator's clock. A value of another
-pod may lie before the stored one, or long after it: then it is written at once.
+The time between two values is taken from the clock of the pod that measured them. That time stands
+beside the values in the status, and is never compared with the operator's clock. A value of another
+pod may seem to be earlier than the stored one, or much later: then it is written at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["OBSERVED_AT", "RECORDING_OBSERVED_AT", "TICK_SECONDS", "hold_ticks"]
 
 TICK_SECONDS = 10.0
 _SLACK_SECONDS = 0.5
-"""Answers that are asked for every ten seconds do not come by the millisecond."""
+"""Pods are polled every ten seconds, but not to the millisecond."""
 _LOOK_AGAIN_SECONDS = 2.5
 """The clock of a pod only moves on with its next answer."""
 
@@ -35,15 +35,14 @@ _TICKING_IN_FILE = frozenset({"durationSeconds", "sizeBytes"})
 def hold_ticks(
     status: dict[str, Any],
     stored: Raw,
-    *,
     clock: str = OBSERVED_AT,
     refresh_seconds: float | None = None,
 ) -> tuple[dict[str, Any], float | None]:
-    """The status to write, and after how many seconds to look again for held values.
+    """Return the status to write, and the seconds until held values are to be looked at again.
 
-    When nothing but ticking values differs from what is stored, the stored ones stay for ten
-    seconds of ``clock``, the field with their time. When not even those differ, the stored times
-    stay too: for ever, or until ``observedAt`` is older by ``refresh_seconds``.
+    If only ticking values differ from the stored ones, the stored ones are kept for ten seconds of
+    ``clock``, the field with their time. If only times differ, the stored times are kept: for ever,
+    or until ``observedAt`` is older by ``refresh_seconds``.
     """
     before = {key: value for key, value in stored.items() if key != "conditions"}
     if _still(status) != _still(before) or _clocks(status) != _clocks(before):
@@ -60,7 +59,8 @@ def hold_ticks(
 
 
 def _seconds_left(before: Raw, status: Raw, clock: str, seconds: float) -> float:
-    """How much of ``seconds`` is left between two times of one pod; 0 when they are not."""
+    """Return how much of ``seconds`` is left between two times of one pod; 0 if they cannot be of
+    one pod."""
     written, measured = _time(before, clock), _time(status, clock)
     if written is None or measured is None or measured < written:
         return 0.0
@@ -72,7 +72,7 @@ def _time(status: Raw, clock: str) -> datetime | None:
 
 
 def _clocks(status: Mapping[str, Any]) -> set[str]:
-    """Which of the times are there."""
+    """Return the names of the times that are set."""
     return {key for key in _CLOCKS if key in status}
 
 

@@ -105,8 +105,8 @@ class IngestConfig(PodConfig):
     auto_recorded_until: datetime | None = None
     """Of the sessions that began up to then, only those in ``pins`` still need a recorder."""
     auto_recorded: list[datetime] = []
-    """The same of these sessions, each by when it began: sessions are not in the order of their
-    beginnings where nodes' clocks differ."""
+    """Start times of more such sessions. A later session may have an earlier start time, where the
+    clocks of nodes differ."""
     spool_limit_bytes: int = 4 << 30
     """Of the pod's disk; beyond it the oldest content goes."""
     drain: bool = False

@@ -149,8 +149,8 @@ class IngestStatus(PodStatus):
     timeline: str | None = None
     epoch: int = 0
     adopting: bool = False
-    """The hub came up a moment ago and has had no session yet. It may still go on with one that
-    was on before: a gateway brings the map of its times, or a reader asks for it."""
+    """The hub started less than 10 s ago and has had no session yet. It may still continue an
+    earlier one, when a gateway brings the map of its times or a reader asks for it."""
     session: Session | None = None
     """The session that is on, or else the last one."""
     past_sessions: list[Session] = []

@@ -29,8 +29,8 @@ READER_WAIT_SECONDS = 2.0
 before it only readers can say, and they ask again every second."""
 MAX_READERS = 64
 EXPECTED_SECONDS = 10.0
-"""Of a hub's life: gateways and readers that waited for it come back within a second or two. For
-so long the status says that an earlier session may go on here."""
+"""After its start a hub reports for this long that an earlier session may continue here. Gateways
+and readers retry every second."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -80,7 +80,7 @@ class Adoption:
             self._first_tick = now.monotonic
 
     def is_expected(self, now: Moment) -> bool:
-        """Whether an earlier hub's session may go on here at any moment."""
+        """Return whether the session of an earlier hub may still continue here."""
         return self._is_first_session_ahead() and self._age(now) < EXPECTED_SECONDS
 
     def has_begun(self) -> None:

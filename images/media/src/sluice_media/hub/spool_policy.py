@@ -133,7 +133,8 @@ def _is_stale(timeline: OutputTimeline, now: Moment) -> bool:
 
 
 def _is_freed(started_us: int, config: IngestConfig) -> bool:
-    """Only if a pin names it does such a session still need a recorder."""
+    """Return whether the session has, or had, its Recording: it needs a recorder only if a pin
+    names it."""
     if any(same_moment(started_us, us_of(moment)) for moment in config.auto_recorded):
         return True
     if config.auto_recorded_until is None:

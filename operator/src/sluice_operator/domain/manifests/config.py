@@ -43,8 +43,8 @@ def configuration(owner: Owner, config: PodConfig) -> Configuration:
 
 
 def stored_config(model: type[C], config_map: Raw | None) -> C | None:
-    """The configuration in the ConfigMap; None when there is none that can be read: it was never
-    made, or by somebody else, and is made anew."""
+    """Read the configuration from the ConfigMap. None: it was never made, or it was made by
+    somebody else and cannot be read; it is then made anew."""
     try:
         return model.model_validate_json((config_map or {})["data"][CONFIG_KEY])
     except (KeyError, ValidationError):

@@ -78,8 +78,8 @@ def ingest_config(
 
 
 def with_mounted_keys(wanted: IngestConfig, mounted: IngestConfig | None) -> IngestConfig:
-    """The configuration with the passphrase and the sources of ``mounted``, whose keys the pod has
-    mounted: those of ``wanted`` would be missing until the pod is replaced."""
+    """Replace the passphrase and the sources by those of ``mounted``, whose keys the pod has
+    mounted. The keys of ``wanted`` are missing until the pod is replaced."""
     if mounted is None:
         return wanted
     pull = wanted.pull

@@ -38,7 +38,7 @@ _KEY_FILE_MODE = 0o440
 _DISK = "ephemeral-storage"
 _SPOOL = "spool"
 _KEY_VOLUME = "key-"
-"""Beginning of the names of volumes with keys."""
+"""Prefix of the names of volumes with keys."""
 _MEBIBYTE = 1 << 20
 _SPOOL_MARGIN_BYTES = 64 * _MEBIBYTE
 _UNREACHABLE_SECONDS = 30
@@ -285,9 +285,9 @@ def _key_source(secret: str, keys: Sequence[KeyMount]) -> dict[str, Any]:
 
 
 def users_keys(volumes: Iterable[Raw]) -> frozenset[tuple[str, str, str]]:
-    """The keys of users' Secrets among a pod's volumes, as (file, Secret, key in the Secret).
+    """Return the keys of users' Secrets among a pod's volumes, as (file, Secret, key).
 
-    Volumes that others have put into the pod do not count."""
+    Volumes that other controllers add to the pod are ignored."""
     found = set()
     for volume in volumes:
         if not volume["name"].startswith(_KEY_VOLUME):

@@ -65,8 +65,8 @@ def pusher_config(
 
 
 def with_mounted_keys(wanted: PusherConfig, mounted: PusherConfig | None) -> PusherConfig:
-    """The configuration with the target of ``mounted``, whose keys the pod has mounted. With that
-    of ``wanted`` it would send the former key to another server, or miss one."""
+    """Replace the target by that of ``mounted``, whose keys the pod has mounted. With the target of
+    ``wanted`` the pusher would send the former key to another server, or lack a key."""
     if mounted is None:
         return wanted
     target = {
