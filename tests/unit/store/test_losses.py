@@ -203,6 +203,7 @@ async def test_a_file_of_which_nothing_can_be_read_is_failed_once_and_for_all(
     found = await settled(target, tmp_path)
     (file,) = found.files
     assert (file.state, file.final, kitchen.jobs) == ("Failed", True, [])
+    assert (found.incomplete_reason, found.lost_chunks) == ("ChunksLost", 2)
     assert file.message == (
         "none of its 2 chunks can be read: "
         "chunk 001-000001.ts of it is missing in the store, and 1 more is lost; "

@@ -287,7 +287,8 @@ class Finisher:
                     rest = with_holes(rest)
                 if not rest.chunks:
                     words = f"none of its {len(file.chunks)} chunks can be read: {ChunkError(lost)}"
-                    return self._failed(view, file, words, final=True), file
+                    failed = self._failed(view, file, words, final=True)
+                    return failed.model_copy(update={"lost_chunks": len(lost)}), file
                 try:
                     result = await self._finalized(view, rest)
                     return (with_losses(result, file, felt) if felt else result), rest
