@@ -222,6 +222,23 @@ async def test_an_mp4_that_differs_twice_is_not_made_a_third_time(
     assert await left(target) == [name(1), name(2)]
 
 
+async def test_an_mp4_whose_result_is_lost_is_not_made_again_of_what_is_left(
+    target: Target, tmp_path: Path, kitchen: Kitchen
+) -> None:
+    first = file_entry(*chunks(1, 2, 3))
+    await leave(target, first, done=None)
+    async with finishing(target, tmp_path), asyncio.timeout(20):
+        while await left(target):
+            await asyncio.sleep(0.01)
+    before = (await load_view(target, UID)).results[1]
+    await target.put(keys.result_key(PREFIX, 1), b"{half")
+    await leave(target, first)
+    await target.delete(keys.chunk_key(PREFIX, "attempt1", name(2)))
+    found = await settled(target, tmp_path)
+    assert found.files == [before]
+    assert len(kitchen.jobs) == 1
+
+
 async def test_what_only_a_damaged_segment_names_is_kept_and_told(
     target: Target, tmp_path: Path, kitchen: Kitchen
 ) -> None:
