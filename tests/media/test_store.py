@@ -244,6 +244,20 @@ async def test_every_audio_track_is_in_the_mp4(tmp_path: Path, clip: Clip, overl
     assert frame_hashes(mp4, "a:1") == frame_hashes(other.path, "a:0")
 
 
+async def test_a_unit_of_two_pictures_is_two_samples(tmp_path: Path) -> None:
+    """As where a source sends the two fields of an interlaced picture as one access unit."""
+    single = make_clip(tmp_path / "one.flv", seconds=8, gop=50, audio_hz=None, x264="bframes=0")
+    pairs = zip(single.units[::2], single.units[1::2], strict=True)
+    doubled = tuple(replace(a, payload=a.payload + b.payload) for a, b in pairs)
+    clip = Clip(single.path, single.formats, doubled)
+    pod = StorePod(tmp_path)
+    folder = pod.store_dir / PREFIX
+    await leave(open_claim(pod.store_dir), {"a": record(folder / "a", clip, clip.units)})
+    async with pod.running() as session:
+        (file,) = (await result(session, "Done")).files
+    assert frame_hashes(folder / file.name) == frame_hashes(single.path)
+
+
 async def failed(tmp_path: Path, entry: FileEntry) -> StoredResult:
     """Lets a store fail at the file of one attempt."""
     pod = StorePod(tmp_path)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import TimelineAnchor
-from sluice_media.record.journal import GapEntry, Journal
+from sluice_media.record.journal import GapEntry, Journal, JournalDamagedError, sealed, unsealed
 from sluice_media.record.journals import find_journals
 from sluice_media.record.segments import SEGMENT_ENTRIES, SegmentedJournal, join
 from sluice_media.store import keys
@@ -86,6 +86,20 @@ def test_gaps_are_in_one_segment_only() -> None:
     whole = join(segments.values())
     assert whole is not None
     assert whole.files[0].gaps == file.gaps
+
+
+@given(st.integers(0, 4_000), st.integers(0, 7))
+def test_a_flipped_bit_is_found_or_changes_nothing(place: int, bit: int) -> None:
+    journal = fresh()
+    for number in range(3):
+        journal.note_chunk(file_entry(), entry(number, number, number + 1))
+    segment = journal.segment(START)
+    data = bytearray(sealed(segment))
+    data[place % len(data)] ^= 1 << bit
+    try:
+        assert unsealed(bytes(data)) == segment
+    except JournalDamagedError:
+        assert unsealed(sealed(segment)) == segment
 
 
 async def _put(target: Target, journal: Journal, number: int) -> None:

@@ -203,6 +203,7 @@ async def test_a_file_of_which_nothing_can_be_read_is_failed_once_and_for_all(
     found = await settled(target, tmp_path)
     (file,) = found.files
     assert (file.state, file.final, kitchen.jobs) == ("Failed", True, [])
+    assert (found.incomplete_reason, found.lost_chunks) == ("ChunksLost", 2)
     assert file.message == (
         "none of its 2 chunks can be read: "
         "chunk 001-000001.ts of it is missing in the store, and 1 more is lost; "
@@ -219,6 +220,23 @@ async def test_an_mp4_that_differs_twice_is_not_made_a_third_time(
     assert (found.files[0].state, found.files[0].final) == ("Failed", True)
     assert len(kitchen.jobs) == 2
     assert await left(target) == [name(1), name(2)]
+
+
+async def test_an_mp4_whose_result_is_lost_is_not_made_again_of_what_is_left(
+    target: Target, tmp_path: Path, kitchen: Kitchen
+) -> None:
+    first = file_entry(*chunks(1, 2, 3))
+    await leave(target, first, done=None)
+    async with finishing(target, tmp_path), asyncio.timeout(20):
+        while await left(target):
+            await asyncio.sleep(0.01)
+    before = (await load_view(target, UID)).results[1]
+    await target.put(keys.result_key(PREFIX, 1), b"{half")
+    await leave(target, first)
+    await target.delete(keys.chunk_key(PREFIX, "attempt1", name(2)))
+    found = await settled(target, tmp_path)
+    assert found.files == [before]
+    assert len(kitchen.jobs) == 1
 
 
 async def test_what_only_a_damaged_segment_names_is_kept_and_told(

@@ -130,6 +130,14 @@ async def test_a_chunk_that_a_dead_recorder_could_not_name_is_taken_back(
     assert len(await taken_back(target)) == 10
 
 
+async def test_the_chunks_of_a_last_segment_that_is_gone_are_taken_back(
+    target: Target, tmp_path: Path
+) -> None:
+    file = recorded(tmp_path)
+    await write_journal(target, file, [file.chunks[:4]])
+    assert await taken_back(target) == [chunk.name for chunk in file.chunks]
+
+
 async def test_a_chunk_of_an_attempt_without_a_journal_is_taken_back_into_a_hole(
     target: Target, tmp_path: Path
 ) -> None:

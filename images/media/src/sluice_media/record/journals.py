@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -71,13 +71,19 @@ async def find_journals(target: Target, prefix: str) -> FoundJournals:
             attempts.setdefault(attempt, _Attempt()).has_recovered = True
     for attempt, has in sorted(attempts.items()):
         parts = await _load_parts(target, prefix, attempt, has, found.faults)
+        recovered: list[Journal] = []
         if has.has_recovered:
-            by_recorder = {c.name for part in parts[1:] for f in part.files for c in f.chunks}
-            by_store = {c.name for part in parts[:1] for f in part.files for c in f.chunks}
-            found.taken_back += len(by_store - by_recorder)
-        if (journal := join(parts)) is not None:
+            key = recovered_key(prefix, attempt)
+            recovered = await _load_part(target, key, JournalFault(attempt, 0, False), found.faults)
+        # The recorder's own word, where it can be read, replaces what the store found out.
+        if (journal := join([*recovered, *parts])) is not None:
             found.journals.append(journal)
+            found.taken_back += len(_names(recovered) - _names(parts))
     return found
+
+
+def _names(journals: Iterable[Journal]) -> set[str]:
+    return {chunk.name for part in journals for file in part.files for chunk in file.chunks}
 
 
 async def load_journal(target: Target, prefix: str, attempt: str) -> Journal | None:
@@ -102,24 +108,28 @@ async def load_journal(target: Target, prefix: str, attempt: str) -> Journal | N
 async def _load_parts(
     target: Target, prefix: str, attempt: str, has: _Attempt, faults: list[JournalFault]
 ) -> list[Journal]:
-    """What the store found again goes first: the recorder's own word replaces it."""
-    keys: list[tuple[int, str]] = []
-    if has.has_recovered:
-        keys.append((0, recovered_key(prefix, attempt)))
     if has.segments:
-        numbers: Iterable[int] = range(1, max(has.segments) + 1)
-        keys += [(number, journal_segment_key(prefix, attempt, number)) for number in numbers]
-    elif has.has_whole:
-        keys.append((0, journal_key(prefix, attempt)))
-    parts = []
-    for number, key in keys:
-        try:
-            parts.append(await _load(target, key))
-        except (MissingObjectError, JournalDamagedError) as fault:
-            is_missing = isinstance(fault, MissingObjectError)
-            faults.append(JournalFault(attempt, number, is_missing))
-            _log.error("journal_not_usable", key=key, missing=is_missing)
+        numbers = range(1, max(has.segments) + 1)
+        keys = {number: journal_segment_key(prefix, attempt, number) for number in numbers}
+    else:
+        keys = {0: journal_key(prefix, attempt)} if has.has_whole else {}
+    parts: list[Journal] = []
+    for number, key in keys.items():
+        parts += await _load_part(target, key, JournalFault(attempt, number, False), faults)
     return parts
+
+
+async def _load_part(
+    target: Target, key: str, fault: JournalFault, faults: list[JournalFault]
+) -> list[Journal]:
+    """One part, or none and a fault."""
+    try:
+        return [await _load(target, key)]
+    except (MissingObjectError, JournalDamagedError) as error:
+        is_missing = isinstance(error, MissingObjectError)
+        faults.append(replace(fault, is_missing=is_missing))
+        _log.error("journal_not_usable", key=key, missing=is_missing)
+        return []
 
 
 async def _load(target: Target, key: str) -> Journal:

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import structlog
 
-from sluice_media.contract import Model
+from sluice_media.contract import Model, RecordedFile
 from sluice_media.record.journal import Journal
 from sluice_media.store import keys
 from sluice_media.store.chunk_source import ChunkId
@@ -28,6 +28,8 @@ class Manifest(Model):
     """``<prefix>/files/<file>.chunks.json``: what an MP4 holds, written when that was verified."""
 
     chunks: list[ChunkId]
+    made: RecordedFile
+    """What is known of the MP4: once its chunks go, it cannot be made again."""
 
     def keys(self, prefix: str) -> list[str]:
         return [keys.chunk_key(prefix, attempt, name) for attempt, name in self.chunks]

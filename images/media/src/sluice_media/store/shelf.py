@@ -19,7 +19,15 @@ from sluice_media.store.kept import KeptChunks, Manifest, find_unnamed
 from sluice_media.store.retention import expires_at, originals_until
 from sluice_media.store.target import Target
 
-__all__ = ["clear", "delete_kept", "delete_originals", "expire", "write_manifest", "write_playlist"]
+__all__ = [
+    "clear",
+    "delete_kept",
+    "delete_originals",
+    "expire",
+    "load_made",
+    "write_manifest",
+    "write_playlist",
+]
 
 _log = structlog.get_logger(__name__)
 
@@ -34,10 +42,21 @@ async def write_playlist(target: Target, view: RecordingView, file: MergedFile) 
     return key
 
 
-async def write_manifest(target: Target, view: RecordingView, file: MergedFile) -> None:
+async def write_manifest(
+    target: Target, view: RecordingView, file: MergedFile, made: RecordedFile
+) -> None:
     """Note which chunks an MP4 holds; only those go with it. Raises TargetError."""
-    manifest = Manifest(chunks=[chunk.id for chunk in file.chunks])
+    manifest = Manifest(chunks=[chunk.id for chunk in file.chunks], made=made)
     await target.put(keys.manifest_key(view.prefix, file.index), manifest.to_json().encode())
+
+
+async def load_made(target: Target, view: RecordingView, file: MergedFile) -> RecordedFile | None:
+    """What is known of an MP4 whose chunks are going already; its result was lost. Made again of
+    the chunks that are left it would hold less. Raises TargetError."""
+    manifest = await load(target, keys.manifest_key(view.prefix, file.index), Manifest)
+    if manifest is None or view.chunks.keys() >= set(manifest.chunks):
+        return None
+    return manifest.made
 
 
 async def delete_originals(target: Target, view: RecordingView, file: MergedFile) -> None:

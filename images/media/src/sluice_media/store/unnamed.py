@@ -13,12 +13,13 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 
 from sluice_media.record.journal import ChunkEntry, FileEntry, Journal, TrackSpan, sealed
-from sluice_media.record.merge import MergedFile
+from sluice_media.record.merge import MergedChunk, MergedFile
 from sluice_media.store import keys
 from sluice_media.store.catalog import RecordingView, load
 from sluice_media.store.chunk_source import ChunkId
@@ -41,22 +42,31 @@ async def take_back(target: Target, view: RecordingView, files: Iterable[MergedF
         for entry in journal.files:
             by_index.setdefault(entry.index, set()).add(entry.identity)
     found: dict[str, list[FileEntry]] = {}
-    for file in files:
+    for whole in files:
+        file = whole
         identity = (file.timeline, file.first_dts)
         for chunk in sorted(view.chunks.keys() - named):
             match = _NAME.fullmatch(chunk[1])
             if match is None or by_index.get(int(match[1])) != {identity}:
                 continue
             fitting = await _read(target, view.prefix, chunk, file)
-            if fitting is not None:
-                found.setdefault(chunk[0], []).append(_part(view, identity, fitting))
+            if fitting is None:
+                continue
+            place, entry = fitting
+            # The next one may follow it.
+            chunks = [*file.chunks[:place], MergedChunk(chunk[0], entry), *file.chunks[place:]]
+            file = replace(file, chunks=chunks)
+            found.setdefault(chunk[0], []).append(_part(view, identity, entry))
     for attempt, parts in found.items():
         await _write(target, view, attempt, parts)
     return bool(found)
 
 
-async def _read(target: Target, prefix: str, chunk: ChunkId, file: MergedFile) -> ChunkEntry | None:
-    """The chunk as a journal would name it; None when it is not sure that it belongs here."""
+async def _read(
+    target: Target, prefix: str, chunk: ChunkId, file: MergedFile
+) -> tuple[int, ChunkEntry] | None:
+    """Where the chunk belongs among those of the file, and what a journal would say of it; None
+    when that is not sure."""
     try:
         data = await target.get(keys.chunk_key(prefix, *chunk))
     except MissingObjectError:
@@ -64,13 +74,15 @@ async def _read(target: Target, prefix: str, chunk: ChunkId, file: MergedFile) -
     units = await asyncio.to_thread(read_units, data, track_pids(file.tracks))
     if not units:
         return None
-    before = _place(file, units)
-    if before is None:
+    place = _place(file, units)
+    if place is None:
         return None
-    spans = {track: _span(dts) for track, dts in _near(units, before.end_dts).items()}
+    before = file.chunks[place - 1].entry
+    shift = _shift(min(dts[0] for dts in units.values()), before.end_dts)
+    spans = {track: _span([d + shift for d in dts]) for track, dts in units.items()}
     end_dts = max(span.end_dts for span in spans.values())
     wall = timedelta(seconds=(end_dts - before.end_dts) / TICKS_PER_SECOND)
-    return ChunkEntry(
+    entry = ChunkEntry(
         name=chunk[1],
         first_dts=min(span.first_dts for span in spans.values()),
         end_dts=end_dts,
@@ -80,33 +92,37 @@ async def _read(target: Target, prefix: str, chunk: ChunkId, file: MergedFile) -
         last_utc=before.last_utc + wall,
         tracks=spans,
     )
+    return place, entry
 
 
-def _place(file: MergedFile, units: dict[int, list[int]]) -> ChunkEntry | None:
-    """The chunk of the file that the units follow, with room for all of them behind it."""
+def _place(file: MergedFile, units: dict[int, list[int]]) -> int | None:
+    """How many chunks of the file come before the units, with room for all of them behind."""
+    ends = {track: (dts[0], dts[-1]) for track, dts in units.items()}
+    begin = min(first for first, _ in ends.values())
     taken: dict[int, int] = {}
-    for before, after in zip(file.chunks, [*file.chunks[1:], None], strict=True):
+    followed = zip(file.chunks, [*file.chunks[1:], None], strict=True)
+    for place, (before, after) in enumerate(followed, 1):
         for track, span in before.entry.tracks.items():
             taken[track] = max(span.last_dts, taken.get(track, span.last_dts))
         end = before.entry.end_dts
-        found = _near(units, end)
-        if any(dts[0] <= taken.get(track, dts[0] - 1) for track, dts in found.items()):
+        shift = _shift(begin, end)
+        if any(t in taken and first + shift <= taken[t] for t, (first, _) in ends.items()):
             continue
         if after is None:
             # The clock wraps after 26 hours: at the end only what follows directly is sure.
-            first = min(dts[0] for dts in found.values())
-            return before.entry if first - end <= TICKS_PER_SECOND else None
+            return place if begin + shift - end <= TICKS_PER_SECOND else None
         following = after.entry.tracks
-        if all(t not in following or dts[-1] < following[t].first_dts for t, dts in found.items()):
-            return before.entry
+        if all(
+            t not in following or last + shift < following[t].first_dts
+            for t, (_, last) in ends.items()
+        ):
+            return place
     return None
 
 
-def _near(units: dict[int, list[int]], dts: int) -> dict[int, list[int]]:
-    """The units with their times in the turn of the 33-bit clock that is nearest to ``dts``."""
-    first = min(all_dts[0] for all_dts in units.values())
-    shift = round((dts - first) / CLOCK_TICKS) * CLOCK_TICKS
-    return {track: [d + shift for d in all_dts] for track, all_dts in units.items()}
+def _shift(dts: int, near: int) -> int:
+    """What brings a time into the turn of the 33-bit clock that is nearest to ``near``."""
+    return round((near - dts) / CLOCK_TICKS) * CLOCK_TICKS
 
 
 def _span(dts: list[int]) -> TrackSpan:

@@ -262,15 +262,18 @@ class Finisher:
             # A session's file may have been finished before the user stopped the recording.
             await self._target.delete(keys.mp4_key(view.prefix, view.uid, file.index))
             return _outcome(view, file, "Discarded")
+        if (made := await shelf.load_made(self._target, view, file)) is not None:
+            return made
         result, rest = await self._make(view, file)
-        if result.state == "Ready":
-            await shelf.write_manifest(self._target, view, rest)
         # A file that cannot be made into an MP4 can be watched all the same.
         keep = view.request is not None and view.request.keep_original
-        if not keep and result.state != "Failed":
-            return result
-        playlist = await shelf.write_playlist(self._target, view, rest)
-        return result.model_copy(update={"original_uri": f"{self._uri_base()}{playlist}"})
+        if keep or result.state == "Failed":
+            playlist = await shelf.write_playlist(self._target, view, rest)
+            uri = f"{self._uri_base()}{playlist}"
+            result = result.model_copy(update={"original_uri": uri})
+        if result.state == "Ready":
+            await shelf.write_manifest(self._target, view, rest, result)
+        return result
 
     async def _make(self, view: RecordingView, file: MergedFile) -> tuple[RecordedFile, MergedFile]:
         """The MP4 of all chunks that are there, and the file that they are."""
@@ -287,7 +290,8 @@ class Finisher:
                     rest = with_holes(rest)
                 if not rest.chunks:
                     words = f"none of its {len(file.chunks)} chunks can be read: {ChunkError(lost)}"
-                    return self._failed(view, file, words, final=True), file
+                    failed = self._failed(view, file, words, final=True)
+                    return failed.model_copy(update={"lost_chunks": len(lost)}), file
                 try:
                     result = await self._finalized(view, rest)
                     return (with_losses(result, file, felt) if felt else result), rest
@@ -305,9 +309,7 @@ class Finisher:
     ) -> RecordedFile:
         self._metrics.finalize_failures.inc()
         words += "; it is not tried again" if final else ""
-        _log.error(
-            "file_not_finalized", recording=view.uid, file=file.index, error=words, final=final
-        )
+        _log.error("file_not_finalized", recording=view.uid, file=file.index, error=words)
         return _outcome(view, file, "Failed", words, final=final)
 
     async def _finalized(self, view: RecordingView, file: MergedFile) -> RecordedFile:
