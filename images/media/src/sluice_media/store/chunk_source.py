@@ -22,6 +22,7 @@ from sluice_media.contract import TrackInfo
 from sluice_media.record.merge import MergedChunk
 from sluice_media.store.errors import explain
 from sluice_media.store.keys import chunk_key
+from sluice_media.store.retime import retime
 from sluice_media.store.target import MissingObjectError, Target, TargetError
 from sluice_media.store.trim import TrackCut, track_pids, trim
 
@@ -116,15 +117,18 @@ class ChunkSource:
 
     async def _read(self, chunk: MergedChunk) -> bytes | memoryview:
         entry = chunk.entry
-        data = await self.target.read(self._key(chunk), 0, entry.size_bytes)
-        self._compare(chunk, *await asyncio.to_thread(_digest, data))
-        if chunk.skip_through is None:
-            return data
-        cuts = {
-            track: TrackCut(span.first_dts, chunk.skip_through.get(track))
-            for track, span in entry.tracks.items()
-        }
-        return await asyncio.to_thread(trim, bytes(data), track_pids(self.tracks), cuts)
+        stored = await self.target.read(self._key(chunk), 0, entry.size_bytes)
+        self._compare(chunk, *await asyncio.to_thread(_digest, stored))
+        data: bytes | memoryview = stored
+        if chunk.skip_through is not None:
+            cuts = {
+                track: TrackCut(span.first_dts, chunk.skip_through.get(track))
+                for track, span in entry.tracks.items()
+            }
+            data = await asyncio.to_thread(trim, bytes(data), track_pids(self.tracks), cuts)
+        if chunk.media is not None:
+            data = await asyncio.to_thread(retime, data, entry.first_dts, chunk.media)
+        return data
 
     def _key(self, chunk: MergedChunk) -> str:
         return chunk_key(self.prefix, chunk.attempt, chunk.entry.name)

@@ -279,7 +279,7 @@ async def _feed_or_stop(target: Target, job: FinalizeJob, child: Child) -> None:
 
 async def _remux(target: Target, job: FinalizeJob, spec: Mp4Spec) -> None:
     chunks = job.file.chunks
-    is_whole = all(chunk.skip_through is None for chunk in chunks)
+    is_whole = all(chunk.is_whole for chunk in chunks)
     if target.root is not None and is_whole and _may_open(len(chunks)):
         await _remux_files(target, target.root, job, spec)
         return
@@ -379,8 +379,7 @@ def _verify_frames(found: Mapping[str, int], job: FinalizeJob) -> None:
 
 
 def _verify_seconds(found: float, job: FinalizeJob) -> None:
-    # FFmpeg closes holes of more than 10 s.
-    expected = job.file.duration_seconds - sum(gap.wall_seconds for gap in job.file.gaps)
+    expected = job.file.duration_seconds
     if found < expected * _COMPLETE_SHARE - 1:
         raise FinalizeError(f"the MP4 holds {found:.0f} of {expected:.0f} seconds")
 
