@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,17 @@ def sent_hashes(clip: Clip, stream: str = "v:0") -> list[str]:
 def has_index_in_front(path: Path) -> bool:
     data = path.read_bytes()
     return 0 < data.find(b"moov") < data.find(b"mdat")
+
+
+def packet_times(path: Path, stream: str) -> list[float]:
+    """DTS of a stream's packets, in seconds."""
+    argv = ["ffprobe", "-v", "error", "-select_streams", stream, "-show_entries", "packet=dts_time"]
+    found = subprocess.run([*argv, "-of", "csv=p=0", path], check=True, capture_output=True)
+    return [float(line.strip(",")) for line in found.stdout.decode().split()]
+
+
+def longest_step(path: Path, stream: str) -> float:
+    return max(after - before for before, after in pairwise(packet_times(path, stream)))
 
 
 async def send(hub: FakeHub, units: Sequence[AccessUnit], **how: float) -> None:
@@ -137,6 +150,61 @@ async def test_a_loss_inside_the_window_is_one_file_and_one_gap(tmp_path: Path, 
         result = await rig.finished()
     assert [len(file.gaps) for file in result.files] == [1]
     assert frame_hashes(rig.mp4()) == sent_hashes(clip)
+
+
+@pytest.mark.parametrize("hole_seconds", [3, 12])
+async def test_media_follows_on_media_over_every_hole(
+    tmp_path: Path, clip: Clip, hole_seconds: int
+) -> None:
+    """FFmpeg closes holes of more than 10 s only: shorter ones stood in the MP4 as a pause."""
+    cuts = [
+        next(i for i, u in enumerate(clip.units) if u.track == 0 and u.dts >= at * 90_000)
+        for at in (4, 8)
+    ]
+    pieces = (clip.units[: cuts[0]], clip.units[cuts[0] : cuts[1]], clip.units[cuts[1] :])
+    async with running_hub() as hub, recorder_rig(tmp_path, hub.port) as rig:
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        for number, piece in enumerate(pieces):
+            await send(hub, piece, shift=number * hole_seconds * 90_000)
+        status = await rig.until(lambda s: s.recording_duration > 11.8)
+        assert status.recording_duration == pytest.approx(12, abs=0.2)
+        rig.kill()
+        await rig.exit_code()
+        await rig.start()
+        status = await rig.until(lambda s: s.recording_duration > 11.8)
+        assert status.recording_duration == pytest.approx(12, abs=0.2), "and after a restart"
+        await stop_and_finish(rig)
+        result = await rig.finished()
+
+    (file,) = result.files
+    assert [gap.at_seconds for gap in file.gaps] == pytest.approx([4, 8], abs=0.2)
+    assert [gap.wall_seconds for gap in file.gaps] == pytest.approx([hole_seconds] * 2, abs=0.2)
+    assert file.duration_seconds == pytest.approx(12, abs=0.2)
+    assert (await probe(rig.mp4())).format.duration == pytest.approx(12, abs=0.2)
+    assert frame_hashes(rig.mp4()) == sent_hashes(clip)
+    assert frame_hashes(rig.mp4(), "a:0") == sent_hashes(clip, "a:0")
+    assert longest_step(rig.mp4(), "v") < 0.2
+    assert longest_step(rig.mp4(), "a") < 0.2
+
+
+async def test_sound_that_pauses_comes_back_where_it_belongs(tmp_path: Path) -> None:
+    """FFmpeg took a pause of one track for a hole in all, and sound came 12 s too early."""
+    clip = make_clip(tmp_path / "long.flv", seconds=30, video="320x180", gop=50)
+    kept = [u for u in clip.units if u.track == 0 or not 8 <= u.dts / 90_000 < 20]
+    async with running_hub() as hub, recorder_rig(tmp_path / "rig", hub.port) as rig:
+        await rig.start()
+        hub.begin(clip.formats, "t1")
+        await send(hub, kept)
+        await rig.until(lambda s: s.recording_duration > 29.8)
+        await stop_and_finish(rig)
+        await rig.finished()
+    assert frame_hashes(rig.mp4()) == sent_hashes(clip)
+    sound = packet_times(rig.mp4(), "a")
+    assert len(sound) == sum(u.track == 1 for u in kept)
+    assert sound[-1] == pytest.approx(30, abs=0.2)
+    assert longest_step(rig.mp4(), "a") == pytest.approx(12, abs=0.1)
+    assert longest_step(rig.mp4(), "v") < 0.1
 
 
 async def test_each_session_is_a_file_and_is_finished_while_the_next_is_awaited(

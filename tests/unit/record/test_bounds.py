@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from sluice_media.contract import RecorderConfig, S3Target
+from sluice_media.contract import RecorderConfig, S3Target, TimelineGap
 from sluice_media.record.effects import EndFile, Rules, rules_of
 from sluice_media.record.plan import PlannedFile, Restored
 from sluice_media.store.target import PART_BYTES
@@ -122,6 +122,65 @@ def test_a_recording_that_is_as_long_as_it_may_be_ends_while_nobody_is_on_air() 
 def test_the_least_length_does_not_count_for_it() -> None:
     rules = Rules(START, minimum_seconds=10, max_duration_seconds=3)
     assert on_air(rules).finished == "MaxDurationReached"
+
+
+# ---------------------------------------------------------------------- holes
+
+
+def after_a_hole(rules: Rules, hole: float = 60) -> Scene:
+    """8 s of media, a hole, and 12 s of media that begin with a random access."""
+    scene = Scene(rules).format().beat().play(8)
+    scene.dts += seconds(hole)
+    scene.now += timedelta(seconds=hole)
+    return scene.play(12)
+
+
+@pytest.mark.parametrize("hole", [4, 8, 60])
+def test_a_hole_is_in_no_duration_and_stands_in_the_gaps(hole: int) -> None:
+    scene = after_a_hole(Rules(START), hole)
+    (file,) = scene.machine.files
+    assert file.duration_seconds == 20
+    (gap,) = file.gaps
+    assert gap.at_seconds == 8
+    assert gap.wall_seconds == pytest.approx(hole, abs=1)
+
+
+def test_a_source_that_leaves_something_out_without_a_pause_is_a_gap_of_that_length() -> None:
+    scene = Scene(Rules(START)).format().beat().play(8)
+    scene.dts += seconds(4)
+    (file,) = scene.play(2).machine.files
+    assert [(g.at_seconds, g.wall_seconds) for g in file.gaps] == [(8, 4)]
+
+
+def test_gaps_behind_a_hole_stand_where_the_media_does() -> None:
+    scene = after_a_hole(Rules(START)).silence(6).gap(6).play(2)
+    assert [g.at_seconds for g in scene.machine.files[0].gaps] == [8, 20]
+    scene.dts += seconds(30)
+    scene.gap(30).play(2)
+    assert [g.at_seconds for g in scene.machine.files[0].gaps] == [8, 20, 22]
+
+
+def test_splits_count_media() -> None:
+    scene = after_a_hole(Rules(START, split_seconds=10))
+    assert [f.duration_seconds for f in scene.machine.files] == [10, 10]
+
+
+def test_the_longest_duration_counts_media() -> None:
+    scene = after_a_hole(Rules(START, max_duration_seconds=15))
+    assert (scene.finished, len(scene.written)) == ("MaxDurationReached", 15 * 25)
+
+
+def test_the_least_duration_counts_media() -> None:
+    assert after_a_hole(Rules(START, minimum_seconds=21)).stop().play(1).finished == "TooShort"
+    assert after_a_hole(Rules(START, minimum_seconds=20)).stop().play(1).finished == "Stopped"
+
+
+def test_media_that_the_spool_lost_is_in_no_duration() -> None:
+    scene = on_air(Rules(START)).gap(3).play(2)
+    (file,) = scene.machine.files
+    scene.machine.lost(file.identity, TimelineGap(dts=seconds(12), wall_seconds=6))
+    assert file.duration_seconds == 16
+    assert [(g.dts, g.at_seconds) for g in file.gaps] == [(seconds(20), 14), (seconds(12), 6)]
 
 
 # ---------------------------------------------------------------------- one session

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +24,7 @@ STEP = 1_920
 
 
 def planned(index: int = 1) -> PlannedFile:
-    return PlannedFile(index, "t1", 0, START, START, [AUDIO])
+    return PlannedFile(index, "t1", 0, START, START, [AUDIO, AUDIO.model_copy(update={"track": 2})])
 
 
 def frame(number: int, *, key: bool = False, payload: bytes = b"\x21" * 150) -> AccessUnit:
@@ -198,6 +199,30 @@ def test_a_disk_that_fails_in_the_middle_of_a_batch_leaves_what_was_whole(
     cutter.abandon()
     (adopted,) = adopt(spool, "new", stored=set())
     assert adopted.entry.tracks[1].units == 50
+
+
+def test_a_hole_begins_a_chunk_however_short_the_one_before_it_is(spool: Path) -> None:
+    cutter, file = ChunkCutter(spool / "old"), planned()
+    write(cutter, file, 0, 10)
+    assert len(write(cutter, file, 200, 210)) == 1
+    (closed,) = cutter.close()
+    assert (closed.entry.first_dts, closed.entry.runs) == (200 * STEP, [])
+    assert file.duration_seconds == pytest.approx(20 * STEP / 90_000)
+
+
+def test_a_unit_from_before_a_hole_leaves_the_hole_in_its_chunk_and_a_crash_keeps_it(
+    spool: Path,
+) -> None:
+    cutter, file = ChunkCutter(spool / "old"), planned()
+    write(cutter, file, 0, 10)
+    late = replace(frame(10), track=2)
+    for unit in (frame(200), late, frame(201)):
+        file.take(unit)
+        cutter.write(file, [unit])
+    cutter.flush()
+    _, adopted = adopt(spool, "new", stored=set())
+    assert adopted.entry.runs == [(10 * STEP, 10 * STEP), (200 * STEP, 202 * STEP)]
+    assert file.duration_seconds == pytest.approx(12 * STEP / 90_000)
 
 
 def test_time_that_jumps_begins_a_chunk_but_no_tiny_ones(spool: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import TrackInfo
-from sluice_media.record.journal import ChunkEntry, FileEntry, Journal, TrackSpan
+from sluice_media.record.journal import ChunkEntry, FileEntry, GapEntry, Journal, TrackSpan
 from sluice_media.record.merge import MergedFile, merge
 from sluice_media.record.plan import restore
 
@@ -63,6 +64,48 @@ def _entry(name: str, units: list[Unit]) -> ChunkEntry:
         last_utc=START,
         tracks=spans,
     )
+
+
+def seconds_of(first: int, end: int) -> list[Unit]:
+    """Two units a second."""
+    return [(0, at * 45_000) for at in range(first * 2, end * 2)]
+
+
+def test_holes_between_chunks_and_in_them_are_no_media_and_gaps_stand_where_media_does() -> None:
+    chunks = [seconds_of(0, 6), seconds_of(6, 10), seconds_of(15, 20), seconds_of(30, 33)]
+    journal = Attempt("a", chunks).journal(1)
+    (entry,) = journal.files
+    runs = [(30 * 90_000, 31 * 90_000), (40 * 90_000, 42 * 90_000)]
+    torn = entry.chunks[3].model_copy(update={"end_dts": 42 * 90_000, "runs": runs})
+    gaps = [GapEntry(dts=at * 90_000, at_seconds=at, wall_seconds=5) for at in (15, 30)]
+    entry = entry.model_copy(update={"chunks": [*entry.chunks[:3], torn], "gaps": gaps})
+    (file,) = merge([journal.model_copy(update={"files": [entry]})])
+    # The last unit before a hole has no duration yet, so 0.5 s less than there were.
+    assert file.duration_seconds == pytest.approx(9.5 + 4.5 + 3, abs=0.01)
+    assert [gap.at_seconds for gap in file.gaps] == pytest.approx([9.5, 14], abs=0.01)
+    assert [chunk.is_whole for chunk in file.chunks] == [True, True, False, False]
+    (restored,) = restore([file], None).files
+    assert restored.duration_seconds == file.duration_seconds
+
+
+def test_a_chunk_that_is_taken_out_is_a_hole() -> None:
+    (file,) = merge([Attempt("a", [seconds_of(n * 6, n * 6 + 6) for n in range(4)]).journal(1)])
+    whole_seconds = file.duration_seconds
+    assert all(chunk.is_whole for chunk in file.chunks)
+    del file.chunks[1]
+    file.place()
+    assert whole_seconds - file.duration_seconds == pytest.approx(6, abs=0.6)
+    assert [chunk.is_whole for chunk in file.chunks] == [True, False, False]
+
+
+def test_an_attempt_that_comes_back_with_what_was_missing_leaves_no_hole() -> None:
+    lost = Attempt("a", [seconds_of(n * 6, n * 6 + 6) for n in range(4)])
+    went_on = Attempt("b", [seconds_of(24, 30)])
+    first = Attempt("a", lost.chunks[:1])
+    (file,) = merge([first.journal(1), went_on.journal(2)])
+    assert len(file.media.holes) == 1
+    (file,) = merge([lost.journal(1), went_on.journal(2)])
+    assert (file.media.holes, file.chunks[-1].is_whole) == ([], True)
 
 
 def units_of(file: MergedFile, attempts: list[Attempt]) -> list[Unit]:

@@ -63,7 +63,7 @@ def name(number: int) -> str:
     [
         pytest.param([3], [(12, 6)], 0, id="in the middle"),
         pytest.param([2, 3], [(6, 12)], 0, id="two in a row are one gap"),
-        pytest.param([2, 4], [(6, 6), (18, 6)], 0, id="two apart"),
+        pytest.param([2, 4], [(6, 6), (12, 6)], 0, id="two apart: media follows on media"),
         pytest.param([5], [(24, 6)], 0, id="at the end"),
         pytest.param([1], [(0, 6)], 6 * SECOND, id="at the beginning: the MP4 begins behind it"),
         pytest.param([1, 3], [(0, 6), (6, 6)], 6 * SECOND, id="what follows moves to the front"),

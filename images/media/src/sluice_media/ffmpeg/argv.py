@@ -19,6 +19,10 @@ from sluice_media.units import Codec
 __all__ = ["Mp4Spec", "mp4_argv", "probe_argv"]
 
 _GLOBAL = ("-hide_banner", "-nostdin", "-loglevel", "warning", "-y")
+_CLOCK_JUMP_SECONDS = 12 * 3600
+"""FFmpeg takes a longer step of one track for another clock of all tracks. Its default is 10 s, so
+that sound that paused for 12 s came back 12 s too early. Holes are taken out before it reads; what
+is left is the wrap of 2^33 ticks, 26.5 h."""
 _PROBE_MARGIN_BYTES = 1 << 20
 _PROBE_MARGIN_US = 2_000_000
 _FRAGMENTED = "+frag_keyframe+delay_moov+default_base_moof"
@@ -89,7 +93,9 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
     if spec.output is None and spec.video is None:
         options["frag_duration"] = _AUDIO_FRAGMENT_US
     place = "pipe:1" if spec.output is None else str(spec.output)
-    output = ffmpeg.output(*tracks, place, **options).global_args(*_GLOBAL)
+    output = ffmpeg.output(*tracks, place, **options).global_args(
+        *_GLOBAL, "-dts_delta_threshold", str(_CLOCK_JUMP_SECONDS)
+    )
     return [str(argument) for argument in ffmpeg.compile(output)]
 
 

@@ -57,7 +57,8 @@ class StopOrder:
 
 
 class DurationLimit:
-    """``max_duration_seconds``: every unit with DTS < start + limit is in, and none other."""
+    """``max_duration_seconds``: every unit whose position in the media is before it is in, and none
+    other."""
 
     def __init__(self) -> None:
         self._beyond: set[int] = set()
@@ -70,7 +71,8 @@ class DurationLimit:
         if longest_seconds is None:
             return True
         seconds_left = longest_seconds - sum(file.duration_seconds for file in files[:-1])
-        beyond = unit.dts - files[-1].first_dts - round(seconds_left * TICKS_PER_SECOND)
+        position = files[-1].media.before(unit.dts)
+        beyond = position - round(seconds_left * TICKS_PER_SECOND)
         if beyond < 0:
             return True
         self._beyond.add(unit.track)

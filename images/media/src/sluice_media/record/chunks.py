@@ -25,6 +25,7 @@ from sluice_media.codecs import CodecError
 from sluice_media.contract import TrackInfo
 from sluice_media.mpegts.mux import TsMuxer
 from sluice_media.record.journal import ChunkEntry, FileEntry, TrackSpan
+from sluice_media.record.media_time import MediaTime
 from sluice_media.record.plan import PlannedFile, utc_of
 from sluice_media.store.keys import chunk_name
 from sluice_media.timeline.framing import track_formats
@@ -93,6 +94,7 @@ class _OpenChunk:
         self.first_dts = first.dts
         self.independent = first.is_random_access
         self._last = first
+        self.media = MediaTime()
         self.size = 0
         self._spans: dict[int, _Span] = {}
         self._batch: list[bytes] = []
@@ -121,6 +123,7 @@ class _OpenChunk:
             span.units += 1
             span.end_dts = dts + min(dts - span.last_dts, TICKS_PER_SECOND)
             span.last_dts = dts
+        self.media.add(dts, self._spans[unit.track].end_dts)
         self._last = unit
         if self._batch_bytes >= FLUSH_BYTES:
             self.flush()
@@ -141,7 +144,7 @@ class _OpenChunk:
 
     def entry(self) -> ChunkEntry:
         # Without validation: these values are our own, and this is written with every batch.
-        spans = self._spans
+        spans, runs = self._spans, self.media.runs
         return ChunkEntry.model_construct(
             name=self.path.name,
             first_dts=min(span.first_dts for span in spans.values()),
@@ -159,6 +162,7 @@ class _OpenChunk:
                 )
                 for track, span in spans.items()
             },
+            runs=runs if len(runs) > 1 else [],
         )
 
     def close(self) -> None:
@@ -273,7 +277,7 @@ class ChunkCutter:
     def _is_full(chunk: _OpenChunk, unit: AccessUnit) -> bool:
         length = unit.dts - chunk.first_dts
         limit = CHUNK_PREFERRED_TICKS if unit.is_random_access else CHUNK_TICKS
-        return length >= limit
+        return length >= limit or chunk.media.is_hole(unit.dts)
 
 
 def read_spooled(chunk: Path) -> ClosedChunk | None:

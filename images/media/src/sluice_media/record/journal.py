@@ -15,6 +15,8 @@ from datetime import datetime
 from pydantic import Field, ValidationError
 
 from sluice_media.contract import Gap, Model, RecorderConfig, Retention, TimelineAnchor, TrackInfo
+from sluice_media.record.media_time import MediaTime
+from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = [
     "ChunkEntry",
@@ -58,6 +60,13 @@ class ChunkEntry(Model):
     last_utc: datetime
     """When its last unit reached Sluice."""
     tracks: dict[int, TrackSpan]
+    runs: list[tuple[int, int]] = Field(default_factory=list)
+    """Where it has media, from DTS to DTS, if there is a hole in it."""
+
+    @property
+    def media(self) -> list[tuple[int, int]]:
+        """Where it has media, from DTS to DTS."""
+        return self.runs or [(self.first_dts, self.end_dts)]
 
 
 class GapEntry(Model):
@@ -67,8 +76,17 @@ class GapEntry(Model):
     from_dts: int | None = None
     """Where it begins, if only one track is missing and the others go on."""
     at_seconds: float
-    """Position in the file."""
+    """Position in the media of the file, which has no holes."""
     wall_seconds: float
+
+    @property
+    def at_dts(self) -> int:
+        return self.dts if self.from_dts is None else self.from_dts
+
+    def placed(self, media: MediaTime) -> GapEntry:
+        """Return the same gap at its position in ``media``."""
+        at_seconds = round(media.before(self.at_dts) / TICKS_PER_SECOND, 3)
+        return self.model_copy(update={"at_seconds": at_seconds})
 
     def public(self) -> Gap:
         return Gap(at_seconds=self.at_seconds, wall_seconds=self.wall_seconds)

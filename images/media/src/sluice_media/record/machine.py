@@ -47,6 +47,7 @@ HUB_SILENCE_SECONDS = 2.0
 LATE_TRACK_SECONDS = 30
 """A track that appears so soon belongs to the same file; the finaliser probes that far."""
 HOLE_SECONDS = 1
+"""After a reconnect, content that is missing for so long needs a random access to go on."""
 _MAX_HELD_UNITS = 512
 
 
@@ -133,7 +134,7 @@ class RecorderMachine:
     def lost(self, identity: tuple[str, int], gap: TimelineGap) -> PlannedFile | None:
         """Content that was taken could not be kept. The file that misses it, if it did not."""
         for file in self.files:
-            if file.identity == identity and file.note_gap(gap):
+            if file.identity == identity and file.lose(gap):
                 self.transitions += 1
                 return file
         return None
@@ -224,16 +225,18 @@ class RecorderMachine:
             if self._limit.is_reached(self._file):
                 yield from self._finish("MaxDurationReached", now)
             return
+        has_hole = self._file.media.is_hole(unit.dts)
         if self._continuing:
             has_hole = self._file.end_dts + HOLE_SECONDS * TICKS_PER_SECOND < unit.dts
             if has_hole and not unit.is_random_access:
                 return
-            if has_hole:
-                yield from self._note_hole(self._file, unit)
             self._continuing = False
         if self._handover is not None and not self._handover.keeps(unit):
             self._held.append(unit)
             return
+        if has_hole and self._file.note_hole(unit):
+            self.transitions += 1
+            yield Changed(self._file)
         yield self._write(self._file, unit)
 
     def _on_heartbeat(self, beat: TimelineHeartbeat, now: datetime) -> Iterator[Effect]:
@@ -311,13 +314,6 @@ class RecorderMachine:
         self._taken.setdefault(file.timeline, {})[unit.track] = unit.dts
         return Write(file, (unit,))
 
-    def _note_hole(self, file: PlannedFile, unit: AccessUnit) -> Iterator[Effect]:
-        """The ring did not reach back to where the attempt before was lost."""
-        wall = (utc_of(unit) - (file.last_utc or utc_of(unit))).total_seconds()
-        if file.note_gap(TimelineGap(dts=unit.dts, wall_seconds=round(max(0.0, wall), 3))):
-            self.transitions += 1
-            yield Changed(file)
-
     def _end_before(self, unit: AccessUnit, file: PlannedFile) -> Iterator[Effect]:
         """Ends the file if this random access begins the next one."""
         if self._handover is not None:
@@ -326,7 +322,7 @@ class RecorderMachine:
             reason, at = "Split", utc_of(unit)
         else:
             return
-        file.end_dts = min(file.end_dts, unit.dts)
+        file.cut(unit.dts)
         yield from self._end_file(reason, at, unit.dts)
 
     def _stay(self, file: PlannedFile) -> Iterator[Effect]:
@@ -388,8 +384,8 @@ class RecorderMachine:
 
     def _lag_seconds(self, now: datetime) -> float:
         """How far the content taken is behind the clock."""
-        last = self._file.last_utc if self._file is not None else None
-        reference = last or (None if self.files else self.rules.created_at)
+        reference = self._file.last_utc if self._file is not None else None
+        reference = reference or (None if self.files else self.rules.created_at)
         return 0.0 if reference is None else max(0.0, (now - reference).total_seconds())
 
     def _session_is_unknown(self, now: datetime) -> bool:
@@ -402,9 +398,9 @@ class RecorderMachine:
     def _rearm_is_over(self, now: datetime, lost_seconds: float) -> bool:
         if self._file is not None or self._rearm_at is None or self.finished is not None:
             return False
-        if now < self._rearm_at or self._session:
-            return False  # a session that is on is about to open the next file
-        return self._session is False or lost_seconds >= STOP_IDLE_SECONDS
+        # A session that is on is about to open the next file.
+        is_known = self._session is False or lost_seconds >= STOP_IDLE_SECONDS
+        return now >= self._rearm_at and is_known and not self._session
 
     def _stop_is_due(self, now: datetime) -> bool:
         assert self._stop is not None

@@ -10,11 +10,12 @@ only where two overlap must a chunk be trimmed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sluice_media.contract import TimelineAnchor, TrackInfo
 from sluice_media.record.journal import ChunkEntry, FileEntry, GapEntry, Journal
+from sluice_media.record.media_time import MediaTime
 from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["MergedChunk", "MergedFile", "in_order", "merge"]
@@ -25,7 +26,14 @@ class MergedChunk:
     attempt: str
     entry: ChunkEntry
     skip_through: dict[int, int] | None = None
-    """Track -> DTS up to which its units are in earlier chunks already; None: take all bytes."""
+    """Track -> DTS up to which its units are in earlier chunks already; None: take all of them."""
+    media: MediaTime | None = None
+    """Of the file, when there is a hole before or in this chunk; None: its times are right."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its bytes go into the MP4 as they are."""
+        return self.skip_through is None and self.media is None
 
     @property
     def id(self) -> tuple[str, str]:
@@ -52,17 +60,31 @@ class MergedFile:
     units: dict[int, int] = field(default_factory=dict)
     """Track -> number of units (an upper bound where chunks are trimmed)."""
     end_dts: int = 0
+    media: MediaTime = field(default_factory=MediaTime)
+    """Where it has media."""
     last_utc: datetime | None = None
 
     @property
     def duration_seconds(self) -> float:
-        if not self.chunks:
-            return 0.0
-        return max(0, self.end_dts - self.first_dts) / TICKS_PER_SECOND
+        """Of its media, without holes."""
+        return self.media.total_ticks / TICKS_PER_SECOND
 
     @property
     def size_bytes(self) -> int:
         return sum(chunk.entry.size_bytes for chunk in self.chunks)
+
+    def place(self) -> None:
+        """Find the holes between and in the chunks, and place chunks and gaps accordingly. To be
+        called again when chunks were taken out."""
+        first_dts = self.first_dts
+        covered = (run for chunk in self.chunks for run in chunk.entry.media)
+        self.media = MediaTime(*((max(a, first_dts), max(b, first_dts)) for a, b in covered))
+        self.gaps = [gap.placed(self.media) for gap in self.gaps]
+        hole_dts = self.media.holes[0][0] if self.media.holes else None
+        self.chunks = [
+            replace(chunk, media=None if hole_dts is None or end_dts <= hole_dts else self.media)
+            for chunk, end_dts in ((chunk, chunk.entry.end_dts) for chunk in self.chunks)
+        ]
 
 
 def merge(journals: Iterable[Journal]) -> list[MergedFile]:
@@ -101,10 +123,11 @@ def _merge_file(group: Sequence[tuple[Journal, FileEntry]]) -> MergedFile:
     # may have closed what its successor still writes.
     newest = group[-1][1]
     file.closed, file.ended_at, file.end_reason = newest.closed, newest.ended_at, newest.end_reason
-    file.gaps = [gaps[dts] for dts in sorted(gaps)]
     file.anchors = [anchors[dts] for dts in sorted(anchors)]
     for attempt, chunk in _in_order([(j.attempt, entry.chunks) for j, entry in group]):
         _take(file, attempt, chunk)
+    file.gaps = [gaps[dts] for dts in sorted(gaps)]
+    file.place()
     return file
 
 

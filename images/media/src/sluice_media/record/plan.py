@@ -14,6 +14,7 @@ from typing import cast
 from sluice_media.contract import TimelineAnchor, TimelineFormat, TimelineGap, TrackInfo
 from sluice_media.record.handover import Handover
 from sluice_media.record.journal import FileEntry, GapEntry
+from sluice_media.record.media_time import HOLE_TICKS, MediaTime
 from sluice_media.record.merge import MergedFile
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
@@ -73,10 +74,16 @@ class PlannedFile:
     end_reason: str | None = None
     size_bytes: int = 0
     """Of its units; of its chunks, as far as an earlier attempt wrote them."""
+    media: MediaTime = field(default_factory=MediaTime)
+
+    def __post_init__(self) -> None:
+        if not self.media.runs:
+            self.media.add(self.first_dts, self.end_dts)
 
     @property
     def duration_seconds(self) -> float:
-        return max(0, self.end_dts - self.first_dts) / TICKS_PER_SECOND
+        """Of its media, without holes."""
+        return self.media.total_ticks / TICKS_PER_SECOND
 
     @property
     def last_utc(self) -> datetime | None:
@@ -93,7 +100,10 @@ class PlannedFile:
         # A step over a hole is no frame's duration.
         step = step if step < TICKS_PER_SECOND else 0
         self.last_dts[unit.track] = unit.dts
-        self.end_dts = max(self.end_dts, unit.dts + step)
+        end_dts = unit.dts + step
+        self.end_dts = max(self.end_dts, end_dts)
+        if unit.dts >= self.first_dts:
+            self.media.add(unit.dts, end_dts)
         self.last_utc_us = unit.utc_us
         self.size_bytes += len(unit.payload)
 
@@ -106,15 +116,17 @@ class PlannedFile:
         split_bytes: float,
     ) -> Sequence[AccessUnit]:
         """Takes the units in ``records[at:]`` up to the first record that asks for a decision: no
-        unit, one that was taken already, or the first one of the next file. ``taken``: track -> DTS
-        of the last unit of the timeline; brought up to date."""
+        unit, one that was taken already, one behind a hole, or the first one of the next file.
+        ``taken``: track -> DTS of the last unit of the timeline; brought up to date."""
         end = at
-        split_dts = self.first_dts + split_seconds * TICKS_PER_SECOND
+        media = self.media
+        # Up to the next hole, positions and DTS go together.
+        split_dts = self.end_dts - media.before(self.end_dts) + split_seconds * TICKS_PER_SECOND
         for unit in itertools.islice(records, at, None):
             if type(unit) is not AccessUnit:
                 break
             dts, track = unit.dts, unit.track
-            if dts <= taken.get(track, dts - 1):
+            if dts <= taken.get(track, dts - 1) or media.is_hole(dts):
                 break
             is_long = dts >= split_dts or self.size_bytes >= split_bytes
             if is_long and unit.is_random_access:
@@ -126,23 +138,44 @@ class PlannedFile:
 
     def splits_at(self, unit: AccessUnit, split_seconds: float, split_bytes: float) -> bool:
         """Whether the file is so long, or so large, that this random access begins the next one."""
-        is_long = unit.dts - self.first_dts >= split_seconds * TICKS_PER_SECOND
+        is_long = self.media.before(unit.dts) >= split_seconds * TICKS_PER_SECOND
         return is_long or self.size_bytes >= split_bytes
+
+    def cut(self, dts: int) -> None:
+        """The next file begins here. Sound that runs ahead of it is not counted twice."""
+        self.end_dts = min(self.end_dts, dts)
+        self.media.cut(dts)
+
+    def note_hole(self, unit: AccessUnit) -> bool:
+        """Notes the hole before a unit, unless the hub has said already what is missing there."""
+        if any(self.end_dts < gap.dts <= unit.dts + HOLE_TICKS for gap in self.gaps):
+            return False
+        hole_seconds = (unit.dts - self.end_dts) / TICKS_PER_SECOND
+        wall_seconds = hole_seconds
+        if self.last_utc_us is not None:
+            wall_seconds = (unit.utc_us - self.last_utc_us) / 1e6
+        # A source that leaves something out need not be silent meanwhile.
+        missing = wall_seconds if wall_seconds >= 1 else hole_seconds
+        return self.note_gap(TimelineGap(dts=unit.dts, wall_seconds=round(missing, 3)))
+
+    def lose(self, gap: TimelineGap) -> bool:
+        """Notes a gap whose media was taken, but is lost. False when it is known already."""
+        if not self.note_gap(gap):
+            return False
+        self.media.remove(gap.dts - round(gap.wall_seconds * TICKS_PER_SECOND), gap.dts)
+        self.media.add(self.end_dts, self.end_dts)  # the next unit need not say that again
+        self.gaps = [known.placed(self.media) for known in self.gaps]
+        return True
 
     def note_gap(self, gap: TimelineGap, from_dts: int | None = None) -> bool:
         """False when it is known already, or lies before the file. ``from_dts``: where one track
         is missing while others go on."""
         if gap.dts <= self.first_dts or any(g.dts == gap.dts for g in self.gaps):
             return False
-        at_dts = gap.dts if from_dts is None else from_dts
-        self.gaps.append(
-            GapEntry(
-                dts=gap.dts,
-                from_dts=from_dts,
-                at_seconds=round((at_dts - self.first_dts) / TICKS_PER_SECOND, 3),
-                wall_seconds=gap.wall_seconds,
-            )
+        entry = GapEntry(
+            dts=gap.dts, from_dts=from_dts, at_seconds=0, wall_seconds=gap.wall_seconds
         )
+        self.gaps.append(entry.placed(self.media))
         return True
 
     def note_missing(self, handover: Handover, dts: int | None = None) -> bool:
@@ -227,6 +260,7 @@ def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) ->
             gaps=list(file.gaps),
             anchors=list(file.anchors),
             size_bytes=file.size_bytes,
+            media=file.media,
         )
         if file.closed:
             planned.ended_at = file.ended_at or file.last_utc
@@ -239,7 +273,7 @@ def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) ->
             before.end_reason = _reason_between(before, after)
             unclosed.append(before)
         if before.end_reason in _AT_A_UNIT and before.timeline == after.timeline:
-            before.end_dts = min(before.end_dts, after.first_dts)
+            before.cut(after.first_dts)
     return Restored(files, unclosed, stop_requested_at)
 
 

@@ -24,6 +24,7 @@ from sluice_media.contract import TrackInfo
 from sluice_media.record.merge import MergedChunk
 from sluice_media.store.errors import explain
 from sluice_media.store.keys import chunk_key
+from sluice_media.store.retime import retime
 from sluice_media.store.target import MissingObjectError, Target, TargetError
 from sluice_media.store.trim import TrackCut, count_units, track_pids, trim
 
@@ -168,17 +169,19 @@ class ChunkSource:
         return data
 
     async def _read(self, chunk: MergedChunk) -> bytes | memoryview:
-        entry, data = chunk.entry, await self._fetch(chunk)
-        if chunk.skip_through is None:
-            return data
-        cuts = {
-            track: TrackCut(span.first_dts, chunk.skip_through.get(track))
-            for track, span in entry.tracks.items()
-        }
-        pids = track_pids(self.tracks)
-        rest = await asyncio.to_thread(trim, bytes(data), pids, cuts)
-        self._trimmed[chunk.id] = count_units(rest, pids)
-        return rest
+        entry = chunk.entry
+        data: bytes | memoryview = await self._fetch(chunk)
+        if chunk.skip_through is not None:
+            cuts = {
+                track: TrackCut(span.first_dts, chunk.skip_through.get(track))
+                for track, span in entry.tracks.items()
+            }
+            pids = track_pids(self.tracks)
+            data = await asyncio.to_thread(trim, bytes(data), pids, cuts)
+            self._trimmed[chunk.id] = count_units(data, pids)
+        if chunk.media is not None:
+            data = await asyncio.to_thread(retime, data, entry.first_dts, chunk.media)
+        return data
 
     def _key(self, chunk: MergedChunk) -> str:
         return chunk_key(self.prefix, chunk.attempt, chunk.entry.name)

@@ -218,8 +218,7 @@ async def _by_scratch(source: ChunkSource, job: FinalizeJob, path: Path) -> Reco
         synced = time.monotonic()
         probed = await probe(path)
         await _verify([stream.nb_frames for stream in probed.streams], source)
-        holes = sum(gap.wall_seconds for gap in job.file.gaps)  # FFmpeg closes those of 10 s
-        verify_seconds(probed.format.duration, job.file.duration_seconds - holes)
+        verify_seconds(probed.format.duration, job.file.duration_seconds)
         await asyncio.to_thread(verify_boxes, path)
         moving, cpu = time.monotonic(), time.process_time()
         written = await target.move_in(job.key, path)
@@ -290,7 +289,7 @@ async def _feed_or_stop(source: ChunkSource, job: FinalizeJob, child: Child) -> 
 
 async def _remux(source: ChunkSource, job: FinalizeJob, spec: Mp4Spec) -> None:
     root, chunks = source.target.root, job.file.chunks
-    is_whole = all(chunk.skip_through is None for chunk in chunks)
+    is_whole = all(chunk.is_whole for chunk in chunks)
     if root is not None and is_whole and _may_open(len(chunks)):
         await _remux_files(source, root, job, spec)
         return

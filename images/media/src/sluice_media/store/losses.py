@@ -76,14 +76,10 @@ def without(file: MergedFile, journals: Iterable[Journal], lost: Collection[Chun
     begin = min(span[0] for chunk in rest.chunks for span in _spans(chunk).values())
     # Where the first chunk is lost, the MP4 begins behind it.
     head = file.chunks[0].id in lost and begin > file.first_dts
-    shift_seconds = (begin - file.first_dts) / TICKS_PER_SECOND if head else 0.0
-    gaps = [_moved(gap, shift_seconds) for gap in rest.gaps]
-    gaps += [
-        _moved(_gap(start, end, file.first_dts), shift_seconds)
-        for start, end in _holes(file, rest, lost)
-    ]
+    gaps = [*rest.gaps, *(_gap(start, end) for start, end in _holes(file, rest, lost))]
     rest.gaps = sorted(gaps, key=lambda gap: gap.dts)
     rest.first_dts = begin if head else file.first_dts
+    rest.place()
     return rest
 
 
@@ -97,8 +93,10 @@ def with_holes(file: MergedFile) -> MergedFile:
         start, end = before.end_dts, after.first_dts
         if end - start <= TICKS_PER_SECOND or any(start <= gap.dts <= end for gap in gaps):
             continue
-        gaps.append(_gap(start, end, file.first_dts))
-    return replace(file, gaps=sorted(gaps, key=lambda gap: gap.dts))
+        gaps.append(_gap(start, end))
+    found = replace(file, gaps=sorted(gaps, key=lambda gap: gap.dts))
+    found.place()
+    return found
 
 
 def with_losses(
@@ -135,16 +133,10 @@ def _less(journals: Iterable[Journal], lost: Collection[ChunkId]) -> list[Journa
     ]
 
 
-def _gap(start: int, end: int, first_dts: int) -> GapEntry:
-    at_seconds = round((start - first_dts) / TICKS_PER_SECOND, 3)
-    return GapEntry(
-        dts=end, at_seconds=at_seconds, wall_seconds=round((end - start) / TICKS_PER_SECOND, 3)
-    )
-
-
-def _moved(gap: GapEntry, seconds: float) -> GapEntry:
-    at_seconds = max(0.0, round(gap.at_seconds - seconds, 3))
-    return gap.model_copy(update={"at_seconds": at_seconds})
+def _gap(start: int, end: int) -> GapEntry:
+    """A gap that :meth:`MergedFile.place` has not placed yet."""
+    seconds = round((end - start) / TICKS_PER_SECOND, 3)
+    return GapEntry(dts=end, from_dts=start, at_seconds=0.0, wall_seconds=seconds)
 
 
 def _spans(chunk: MergedChunk) -> dict[int, _Span]:

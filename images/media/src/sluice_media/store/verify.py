@@ -31,7 +31,8 @@ __all__ = [
 ]
 
 _ENOUGH_SHARE = 0.98
-"""Of the seconds recorded. FFmpeg closes holes, so that an exact figure does not exist."""
+"""Of the seconds recorded. A pause of up to 2 s is in the MP4 and may be a hole of the chunks, so
+that an exact figure does not exist."""
 _FIRST_SLICE = {
     # Slices (1), their data partition A (2) and slices of IDR pictures (5), with first_mb 0.
     Codec.H264: re.compile(

@@ -102,9 +102,9 @@ class FileGap(ApiModel):
     """Media that is missing in a file."""
 
     at_seconds: Annotated[float, Field(ge=0)]
-    """Position in the file."""
+    """Position in the MP4, where media follows on media."""
     wall_seconds: Annotated[float, Field(ge=0)]
-    """How long the source was away."""
+    """How long is missing there."""
 
 
 class RecordingFile(ApiModel):

@@ -1,0 +1,82 @@
+"""Takes holes out of the times of a chunk, so that media follows on media in the MP4 (pure).
+
+Comes in: the bytes of a chunk made by our own multiplexer, whose times are those of the timeline.
+Goes out: the same packets, with PCR, PTS and DTS earlier by the holes before them. FFmpeg closes
+holes by itself, but only those of more than 10 s, and each track's for all. Source: ISO/IEC
+13818-1:2019, clauses 2.4.3.4 to 2.4.3.7.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sluice_media.mpegts.mux import PCR_LEAD
+from sluice_media.mpegts.packets import PACKET_BYTES
+from sluice_media.record.media_time import MediaTime
+
+__all__ = ["retime"]
+
+_WRAP = 1 << 33
+_STARTS = re.compile(b"[\x40-\x7f\xc0-\xff]")
+"""The second byte of packets in which a PES packet or a table begins."""
+_ADAPTED = re.compile(b"[\x20-\x3f\x60-\x7f\xa0-\xbf\xe0-\xff]")
+"""The fourth byte of packets with an adaptation field."""
+_PES = b"\x00\x00\x01"
+_HAS_PCR = 0x10
+
+
+def retime(data: bytes | memoryview, near: int, media: MediaTime) -> bytes:
+    """Return the chunk with its times as they are in ``media``. ``near``: a DTS in the chunk, not
+    wrapped."""
+    out = bytearray(data)
+    for match in _ADAPTED.finditer(bytes(out[3::PACKET_BYTES])):
+        at = match.start() * PACKET_BYTES
+        if out[at + 4] and out[at + 5] & _HAS_PCR:
+            _move_pcr(out, at + 6, near, media)
+    for match in _STARTS.finditer(bytes(out[1::PACKET_BYTES])):
+        at = match.start() * PACKET_BYTES
+        start = at + 4 + (1 + out[at + 4] if out[at + 3] & 0x20 else 0)
+        if out[start : start + 3] == _PES:
+            _move_pes(out, start, near, media)
+    return bytes(out)
+
+
+def _move_pcr(out: bytearray, at: int, near: int, media: MediaTime) -> None:
+    field = int.from_bytes(out[at : at + 6])
+    base = _unwrapped(field >> 15, near)
+    moved = (base - media.removed_before(base + PCR_LEAD)) % _WRAP
+    out[at : at + 6] = (moved << 15 | field & 0x7FFF).to_bytes(6)
+
+
+def _move_pes(out: bytearray, start: int, near: int, media: MediaTime) -> None:
+    flags = out[start + 7] >> 6
+    if not flags & 2:
+        return
+    places = (start + 9, start + 14) if flags == 3 else (start + 9,)
+    dts = _unwrapped(_coded(out, places[-1]), near)
+    removed = media.removed_before(dts)
+    for at in places:
+        time = (_coded(out, at) - removed) % _WRAP
+        out[at : at + 5] = bytes(
+            (
+                out[at] & 0xF1 | time >> 29 & 0x0E,
+                time >> 22 & 0xFF,
+                time >> 14 & 0xFE | 1,
+                time >> 7 & 0xFF,
+                time << 1 & 0xFE | 1,
+            )
+        )
+
+
+def _coded(data: bytearray, at: int) -> int:
+    return (
+        (data[at] >> 1 & 0x07) << 30
+        | data[at + 1] << 22
+        | (data[at + 2] >> 1) << 15
+        | data[at + 3] << 7
+        | data[at + 4] >> 1
+    )
+
+
+def _unwrapped(coded: int, near: int) -> int:
+    return near + (coded - near + _WRAP // 2) % _WRAP - _WRAP // 2
