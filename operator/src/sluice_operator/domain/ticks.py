@@ -16,7 +16,15 @@ TICK_SECONDS = 10.0
 
 _CLOCK = "observedAt"
 _TICKING = frozenset(
-    {"recordingDuration", "bytesSent", "usedBytes", "availableBytes", "secondsToFull", "storage"}
+    {
+        "recordingDuration",
+        "bytesSent",
+        "droppedFrames",
+        "usedBytes",
+        "availableBytes",
+        "secondsToFull",
+        "storage",
+    }
 )
 _TICKING_IN_FILE = frozenset({"durationSeconds", "sizeBytes"})
 
