@@ -176,6 +176,7 @@ class Line:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, slow: bool
     ) -> None:
         count = 0
+        free_at = 0.0
         with contextlib.suppress(ConnectionError):
             # Where the line is slow, little is read: the rest waits at the sender's side.
             while data := await reader.read(
@@ -187,17 +188,28 @@ class Line:
                 writer.write(data)
                 await writer.drain()
                 if slow and self.bytes_per_second < 1e8:
-                    await asyncio.sleep(len(data) / self.bytes_per_second)
+                    # By the clock: a sleep that takes longer does not make the line slower.
+                    free_at = max(free_at, time.monotonic() - 1) + len(data) / self.bytes_per_second
+                    await asyncio.sleep(free_at - time.monotonic())
         if writer not in self._kept:
             writer.close()
 
 
 @asynccontextmanager
 async def line_to(
-    port: int, tls: ssl.SSLContext | None = None, host: str = HOST
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    host: str = HOST,
+    *,
+    receive_bytes: int | None = None,
 ) -> AsyncIterator[Line]:
-    """A relay before a port of the same host; with ``tls`` it is the server's side of TLS."""
+    """A relay before a port of the same host; with ``tls`` it is the server's side of TLS.
+    ``receive_bytes``: of the kernel's buffer on this side, so that little hides in it."""
     line = Line(host)
+    listener = socket.socket()
+    if receive_bytes is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+    listener.bind((host, 0))
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line.connections += 1
@@ -213,7 +225,7 @@ async def line_to(
                 group.create_task(line.carry(reader, back, slow=True))
                 group.create_task(line.carry(there, writer, slow=False))
 
-    server = await asyncio.start_server(relay, host, 0, ssl=tls, limit=4_096)
+    server = await asyncio.start_server(relay, sock=listener, ssl=tls, limit=4_096)
     line.port = server.sockets[0].getsockname()[1]
     try:
         yield line

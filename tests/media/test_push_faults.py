@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -15,6 +17,8 @@ import aiohttp
 import pytest
 
 from sluice_media.contract import AddressGuard, PushState
+from sluice_media.push import app
+from sluice_media.push.feeder import Feeder
 from tests.media.fake_hub import TOKEN
 from tests.media.media_clips import Clip, frame_hashes, make_clip, read_flv
 from tests.media.push_peers import Authority, line_to, srt_target, tls_in_front
@@ -124,6 +128,46 @@ async def test_a_line_that_becomes_slow_is_stalled_and_the_push_beside_loses_no_
         [first, *cut] = runs(healthy.file, {"long": long.path})
         assert first.first == 0
         assert len(first) + sum(map(len, cut)) == sent
+
+
+async def test_a_line_that_is_a_little_too_slow_costs_whole_groups_and_no_connection(
+    clips: Path, target: RtmpTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip(clips / "heavy.flv", seconds=45, gop=25)
+    monkeypatch.setattr(app, "Feeder", lambda: Feeder(late_seconds=1))
+    rate = sum(len(unit.payload) for unit in clip.units) / 45
+    async with (
+        broadcast(clip) as source,
+        line_to(port_of(target), receive_bytes=32_768) as line,
+        running_push(tmp_path / "a", source, f"rtmp://{HOST}:{line.port}/live") as push,
+    ):
+        await push.until_state(PushState.LIVE, 5)
+        line.bytes_per_second = 0.75 * rate
+        began = time.monotonic()
+        await push.until(lambda status: status.dropped_frames >= 50, 40)
+        print(
+            f"three quarters of the rate: 50 pictures dropped in {time.monotonic() - began:.0f} s"
+        )
+        line.bytes_per_second = 1e9
+        await source.played()
+        source.end()
+        await push.until_state(PushState.IDLE, 10)
+        await finish(target)
+        status, sent = push.status, source.pictures
+        assert status.attempts == 1
+        assert PushState.BACKOFF not in push.states
+    checked = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(target.file), "-f", "null", "-"]
+    complaints = subprocess.run(checked, capture_output=True, text=True, check=True).stderr
+    assert not complaints, "the decoder misses nothing"
+    assert len(read_video(target.file)) == sent - status.dropped_frames
+    # Sound is left out with its pictures, a group or two at a time.
+    holes = [
+        later.dts - earlier.dts
+        for earlier, later in itertools.pairwise(read_flv(target.file).units)
+        if later.dts - earlier.dts > 9_000
+    ]
+    assert holes
+    assert max(holes) <= 2.5 * 90_000
 
 
 async def test_a_line_that_is_reset_again_and_again_is_dialled_again_and_again(

@@ -175,7 +175,7 @@ async def test_hevc_is_not_pushed_to_a_server_that_does_not_announce_it(
 ) -> None:
     async with (
         broadcast(short, live=False) as source,
-        running_push(tmp_path / "p", source, target.url) as push,
+        running_push(tmp_path / "p", source, target.url, video_codecs="Announced") as push,
     ):
         h264 = source.formats
         source.formats = (replace(h264[0], codec=Codec.HEVC), *h264[1:])
@@ -192,6 +192,22 @@ async def test_hevc_is_not_pushed_to_a_server_that_does_not_announce_it(
         source.go_on_air()
         await push.until_state(PushState.LIVE, 5)
         assert push.status.message is None
+
+
+async def test_hevc_is_pushed_to_a_server_that_announces_nothing(
+    short: Clip, tmp_path: Path
+) -> None:
+    with nginx_rtmp(tmp_path / "nginx") as nginx:
+        async with (
+            broadcast(short, live=False) as source,
+            running_push(tmp_path / "p", source, nginx.uri(), video_codecs="Announced") as push,
+        ):
+            source.formats = (replace(source.formats[0], codec=Codec.HEVC), *source.formats[1:])
+            source.go_on_air()
+            await push.until(lambda status: status.idle_reason == "CodecMismatch", 5)
+            assert "videoCodecs" in (push.status.message or "")
+            push.configure(nginx.uri(), key="key", video_codecs="Assume")
+            await push.until_state(PushState.LIVE, 5)
 
 
 async def test_what_is_wrong_with_the_configuration_is_said_and_put_right(

@@ -300,12 +300,13 @@ def test_bytes_that_only_grow_are_written_every_ten_seconds() -> None:
     case = up()
     case.pusher(PushState.LIVE, bytes_sent=1_000).decide()
     assert case.status["bytesSent"] == 1_000
-    case.later(4).pusher(PushState.LIVE, bytes_sent=5_000)
+    case.later(4).pusher(PushState.LIVE, bytes_sent=5_000, dropped_frames=50)
     held = case.decide()
-    assert held.status["bytesSent"] == 1_000
+    assert (held.status["bytesSent"], held.status["droppedFrames"]) == (1_000, 0)
     assert held.requeue_after_seconds == pytest.approx(6)
-    case.later(6).pusher(PushState.LIVE, bytes_sent=9_000)
+    case.later(6).pusher(PushState.LIVE, bytes_sent=9_000, dropped_frames=75)
     assert case.decide().status["bytesSent"] == 9_000
+    assert case.status["droppedFrames"] == 75
 
 
 def test_a_transition_brings_the_bytes_up_to_date_at_once() -> None:

@@ -78,9 +78,44 @@ def test_take_stops_after_so_many_bytes() -> None:
 def test_a_slow_target_goes_on_at_a_random_access_and_what_it_missed_is_counted() -> None:
     queue = feeder(max_bytes=2_500)
     queue.attach()
-    fill(queue, range(26))  # the 26th unit is one too many: on with unit 20
-    assert queue.dropped_units == 20
-    assert taken(queue) == [20, 21, 22, 23, 24, 25]
+    fill(queue, range(26))  # the 26th unit is one too many: the first group goes
+    assert (queue.dropped_units, queue.dropped_frames, queue.dropped_bytes) == (10, 10, 1_000)
+    assert taken(queue) == list(range(10, 26))
+
+
+def test_a_queue_that_is_a_little_late_loses_nothing() -> None:
+    queue = feeder(late_seconds=1.0)
+    queue.attach()
+    fill(queue, range(26))
+    assert queue.queued_seconds == 1.0
+    assert queue.dropped_frames == 0
+
+
+def test_a_late_queue_loses_one_group_for_each_that_comes() -> None:
+    queue = feeder(late_seconds=1.0)
+    queue.attach()
+    fill(queue, range(31))  # 1.2 s when the group of unit 30 begins
+    assert queue.dropped_frames == 10
+    fill(queue, range(31, 41))
+    assert queue.dropped_frames == 20
+    assert taken(queue) == list(range(20, 41))
+
+
+def test_a_start_that_is_longer_than_late_is_sent_whole_while_its_group_lasts() -> None:
+    queue = feeder(late_seconds=1.0)
+    fill(queue, range(50), gop=100)
+    queue.attach()
+    fill(queue, range(50, 60), gop=100)
+    assert taken(queue) == list(range(60))
+
+
+def test_dropped_audio_beside_video_is_no_frame() -> None:
+    queue = feeder(max_bytes=1_000)
+    queue.attach()
+    for index in range(20):
+        queue.add(unit(index, key=index % 5 == 0))
+        queue.add(unit(index, track=1))
+    assert queue.dropped_units == 2 * queue.dropped_frames > 0
 
 
 def test_a_connection_inside_the_last_group_waits_for_the_next_one() -> None:

@@ -69,16 +69,59 @@ def test_a_frozen_target_stalls_even_when_pictures_hardly_change() -> None:
     assert verdicts[-1] is Flow.STALLED
 
 
-def test_a_target_at_half_the_rate_stalls() -> None:
-    stalled = first(course(lambda t: RATE * t / 2, 20), Flow.STALLED)
-    assert stalled is not None
-    assert stalled <= 4
+def test_a_target_at_half_the_rate_is_slow_and_worth_keeping() -> None:
+    saw = course(lambda t: RATE * t / 2, 20)
+    slow = first(saw, Flow.SLOW)
+    assert slow is not None
+    assert slow <= 4
+    assert first(saw, Flow.STALLED) is None
 
 
-def test_a_target_at_nine_tenths_of_the_rate_stalls_once_it_is_far_behind() -> None:
-    stalled = first(course(lambda t: RATE * t / 10, 60), Flow.STALLED)
-    assert stalled is not None
-    assert 25 < stalled < 40
+def test_a_target_at_nine_tenths_of_the_rate_flows_however_far_behind_it_is() -> None:
+    """What is too much for it is left out of the queue."""
+    saw = course(lambda t: RATE * t / 10, 120)
+    assert {flow for _, flow in saw} == {Flow.FLOWING}
+
+
+def test_a_target_at_nine_tenths_of_the_rate_flows_although_its_start_is_never_through() -> None:
+    saw = course(lambda t: 500_000 + RATE * t / 10, 30)
+    assert saw[0][1] is Flow.FILLING
+    flowing = first(saw, Flow.FLOWING)
+    assert flowing is not None
+    assert flowing <= 4
+    assert {flow for at, flow in saw if at > 4} == {Flow.FLOWING}
+
+
+def test_what_is_dropped_makes_a_slow_target_no_faster() -> None:
+    """The queue falls by two seconds with each group that is left out."""
+    meter = FlowMeter()
+    verdicts = []
+    for step in range(300):
+        at = step * STEP
+        behind = RATE * at / 2
+        dropped = max(0, int((behind - 3 * RATE) // (2 * RATE))) * 2 * RATE
+        handed = int(RATE * at) + 500_000 - dropped
+        sample = Sample(at, handed, int(behind - dropped), dropped=int(dropped))
+        verdicts.append(meter.sample(sample, RATE))
+    assert set(verdicts[20:]) == {Flow.SLOW}
+
+
+def test_a_frozen_target_stays_stalled_while_its_queue_is_cut() -> None:
+    meter = FlowMeter()
+    verdicts = []
+    for step in range(300):
+        at = step * STEP
+        dropped = max(0, int((RATE * at - 3 * RATE) // (2 * RATE))) * 2 * RATE
+        handed = int(RATE * at) - dropped
+        verdicts.append(meter.sample(Sample(at, handed, handed, dropped=dropped), RATE))
+    assert set(verdicts[20:]) == {Flow.STALLED}
+
+
+def test_a_slow_target_that_keeps_up_again_is_slow_no_more() -> None:
+    """Although it stays far behind."""
+    saw = course(lambda t: RATE * min(t, 8) / 2, 20)
+    assert first(saw, Flow.SLOW) is not None
+    assert {flow for at, flow in saw if at > 16} == {Flow.FLOWING}
 
 
 def test_a_silent_source_is_no_stall() -> None:
@@ -93,10 +136,11 @@ def test_a_target_that_thaws_flows_again_when_the_queue_is_through() -> None:
         return RATE * t if t < 6 else max(0.0, RATE * 6 - 400_000 * (t - 6))
 
     saw = course(waiting, 15)
+    assert saw[29][1] is Flow.STALLED
     after = [flow for at, flow in saw if at > 6]
-    assert after[0] is Flow.STALLED
+    assert after[0] is Flow.SLOW, "it takes media: the connection is not to be given up any more"
     assert after[-1] is Flow.FLOWING
-    assert Flow.STALLED not in after[after.index(Flow.FLOWING) :]
+    assert not {Flow.SLOW, Flow.STALLED} & set(after[after.index(Flow.FLOWING) :])
 
 
 def thin(reach_at: Callable[[float], float]) -> list[tuple[float, Flow]]:
@@ -135,7 +179,7 @@ def test_a_source_that_is_silent_leaves_the_window_where_it_is_and_is_no_stall()
     assert verdicts == {Flow.FLOWING}
 
 
-def test_what_srt_gives_up_all_the_time_is_a_stall_and_once_is_none() -> None:
+def test_what_srt_gives_up_all_the_time_is_slow_and_once_is_nothing() -> None:
     for lost_at, want in (
         (lambda t: 20_000 * t, True),
         (lambda t: 20_000.0 if t > 5 else 0.0, False),
@@ -147,4 +191,5 @@ def test_what_srt_gives_up_all_the_time_is_a_stall_and_once_is_none() -> None:
             )
             for s in range(60)
         ]
-        assert (Flow.STALLED in saw) is want
+        assert (Flow.SLOW in saw) is want
+        assert Flow.STALLED not in saw

@@ -159,6 +159,18 @@ def test_a_growing_queue_is_stalled_and_then_given_up(live: Push) -> None:
     assert live.after(2) == [Dial()]
 
 
+def test_a_slow_target_is_stalled_and_keeps_its_connection(live: Push) -> None:
+    live.tell(FlowMeasured(Flow.SLOW))
+    assert live.state() is PushState.STALLED
+    assert live.after(3_600) == []
+    live.tell(FlowMeasured(Flow.STALLED))
+    live.after(9)
+    live.tell(FlowMeasured(Flow.SLOW))
+    assert live.after(3_600) == []
+    live.tell(FlowMeasured(Flow.FLOWING))
+    assert live.state() is PushState.LIVE
+
+
 def test_a_stalled_target_that_takes_data_again_is_live(live: Push) -> None:
     live.tell(FlowMeasured(Flow.STALLED))
     live.after(5)

@@ -112,8 +112,16 @@ def test_headers_come_before_the_first_picture_and_again_when_the_video_is_anoth
 def test_a_codec_that_turns_up_and_was_not_announced_ends_the_push_with_what_to_change() -> None:
     session, _ = accepted()
     session._announced = frozenset()
-    writer = FlvWriter(session, TrackPlan("Keep"))
+    writer = FlvWriter(session, TrackPlan("Keep"), "Announced")
     writer.encode([QueuedUnit(picture(0, key=True), (H264,))])
-    with pytest.raises(CodecRefused, match=r"H\.264"):
+    with pytest.raises(CodecRefused, match=r"Assume.*H\.264"):
         writer.encode([QueuedUnit(picture(3_600, key=True), (HEVC,))])
     assert accepted("hvc1")[0].takes("hvc1")
+
+
+def test_a_codec_that_is_assumed_is_sent_to_a_server_that_announces_nothing() -> None:
+    session, server = accepted()
+    session._announced = frozenset()
+    writer = FlvWriter(session, TrackPlan("Keep"), "Assume")
+    got = sent(server, writer.encode([QueuedUnit(picture(0, key=True), (HEVC,))]))
+    assert [head[:1] for kind, head in got if kind == 9] == [b"\x90", b"\x93"]

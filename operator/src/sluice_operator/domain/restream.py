@@ -64,6 +64,7 @@ _PUSH_FIELDS = (
     "attempts",
     "reconnects",
     "bytesSent",
+    "droppedFrames",
     "observedAt",
     "lastError",
 )
@@ -285,6 +286,7 @@ def _push_fields(told: PusherStatus) -> dict[str, Any]:
         "attempts": told.attempts,
         "reconnects": told.reconnects,
         "bytesSent": told.bytes_sent,
+        "droppedFrames": told.dropped_frames,
         "observedAt": utc_text(told.observed_at),
         "lastError": {"class": error.class_, "message": error.message, "at": utc_text(error.at)}
         if error

@@ -27,7 +27,15 @@ OBSERVED_AT = "observedAt"
 RECORDING_OBSERVED_AT = "recordingObservedAt"
 _CLOCKS = frozenset({OBSERVED_AT, RECORDING_OBSERVED_AT})
 _TICKING = frozenset(
-    {"recordingDuration", "bytesSent", "usedBytes", "availableBytes", "secondsToFull", "storage"}
+    {
+        "recordingDuration",
+        "bytesSent",
+        "droppedFrames",
+        "usedBytes",
+        "availableBytes",
+        "secondsToFull",
+        "storage",
+    }
 )
 _TICKING_IN_FILE = frozenset({"durationSeconds", "sizeBytes"})
 

@@ -196,6 +196,8 @@ class PusherConfig(PodConfig):
     retry_max_seconds: Seconds = 30
     give_up_seconds: Seconds = 0
     audio: Literal["Keep", "Drop", "Silence"] = "Keep"
+    video_codecs: Literal["Announced", "Assume"] = "Assume"
+    """Of an RTMP target. Announced: HEVC is pushed only to a server that announces it."""
     has_passphrase: bool = False
     """True: an SRT target's passphrase is in TARGET_PASSPHRASE_FILE."""
     has_ca: bool = False

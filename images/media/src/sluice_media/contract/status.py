@@ -279,6 +279,9 @@ class PusherStatus(PodStatus):
     attempts: int = 0
     reconnects: int = 0
     bytes_sent: int = 0
+    dropped_frames: int = 0
+    """Pictures (audio frames of a stream without video) that the target did not get, because it
+    took less than the stream; since the process started."""
     last_error: TargetError | None = None
     message: str | None = None
     """CodecMismatch: what to change."""

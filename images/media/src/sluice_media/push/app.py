@@ -55,7 +55,7 @@ from sluice_media.units import AccessUnit, TrackFormat
 
 __all__ = ["TICKING", "Pusher"]
 
-TICKING = frozenset({"bytes_sent"})
+TICKING = frozenset({"bytes_sent", "dropped_frames"})
 """Status fields that change all the time."""
 _TICK_SECONDS = 5.0
 _GATHER_SECONDS = 0.15
@@ -112,6 +112,11 @@ class Pusher:
             lambda: self._feeder.dropped_units,
         )
         metrics.gauge(
+            "sluice_push_dropped_frames",
+            "Of these: pictures, or audio frames of a stream without video.",
+            lambda: self._feeder.dropped_frames,
+        )
+        metrics.gauge(
             "sluice_push_lost_bytes",
             "Bytes of the present connection that SRT gave up, because they would be too late.",
             lambda: self._connection.lost_bytes if self._connection else 0,
@@ -158,7 +163,9 @@ class Pusher:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            self._board.update(bytes_sent=self._sent_bytes)
+            self._board.update(
+                bytes_sent=self._sent_bytes, dropped_frames=self._feeder.dropped_frames
+            )
 
     async def _read(self, stream: StreamRef) -> None:
         reader = TimelineReader(
@@ -219,7 +226,7 @@ class Pusher:
         config = self._watch.config
         guard = DialGuard(AddressRules.of(config.guard), self._resolver)
         self._connection = Connection(
-            open_channel(target, guard, config.audio, self._formats or ()),
+            open_channel(target, guard, config.audio, self._formats or (), config.video_codecs),
             self._feeder,
             place=target.place,
             report=self._handle,
@@ -327,6 +334,7 @@ class Pusher:
             reconnects=view.reconnects,
             last_error=error,
             bytes_sent=self._sent_bytes,
+            dropped_frames=self._feeder.dropped_frames,
         )
         self._metrics.state(view.state)
         if view.state is not before:

@@ -29,7 +29,7 @@ from sluice_media.push.machine import Accepted, Ended, Event, Flow, FlowMeasured
 from sluice_media.push.rtmp_channel import RtmpChannel
 from sluice_media.push.srt_channel import SrtChannel
 from sluice_media.push.target import Target
-from sluice_media.push.tracks import AudioPolicy
+from sluice_media.push.tracks import AudioPolicy, VideoCodecs
 from sluice_media.rtmp.errors import RtmpError
 from sluice_media.srt.errors import SrtError
 from sluice_media.srt.url import SrtUrl
@@ -52,13 +52,17 @@ _log = structlog.get_logger(__name__)
 
 
 def open_channel(
-    target: Target, guard: DialGuard, audio: AudioPolicy, formats: Sequence[TrackFormat]
+    target: Target,
+    guard: DialGuard,
+    audio: AudioPolicy,
+    formats: Sequence[TrackFormat],
+    video_codecs: VideoCodecs,
 ) -> Channel:
     """The channel for a target's protocol, not dialled yet."""
     url = target.url
     if isinstance(url, SrtUrl):
         return SrtChannel(target.place, url, guard, audio)
-    return RtmpChannel(target, url, guard, audio, formats)
+    return RtmpChannel(target, url, guard, audio, formats, video_codecs)
 
 
 class Connection:
@@ -220,6 +224,7 @@ class Connection:
                     waiting=backlog.waiting_bytes + (0 if paced else self._feeder.queued_bytes),
                     reach=backlog.reach_bytes,
                     lost=backlog.lost_bytes,
+                    dropped=0 if paced else self._feeder.dropped_bytes,
                 ),
                 self._feeder.bytes_per_second,
             )

@@ -2,7 +2,8 @@
 
 Besides the queue of the present connection it keeps everything since the last random access, so
 that a new connection starts at once and not with the next key picture. When a target is too slow,
-whole groups of pictures are left out, never single units.
+groups of pictures are left out up to a random access, never single units: the target's decoder
+finds nothing that refers to what it did not get.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ __all__ = ["Feeder", "QueuedUnit"]
 
 MAX_QUEUE_BYTES = 32 << 20
 MAX_QUEUE_SECONDS = 20.0
+LATE_SECONDS = 12.0
+"""A queue that is longer when a random access comes loses its first group of pictures. Longer than
+a target may stall before its connection is given up: a stall that ends in time costs nothing."""
 MIN_GROUP_SECONDS = 1.0
 """Where every unit is a random access (audio alone, intra-only video) a connection still starts
 with what came since it was asked for."""
@@ -62,10 +66,12 @@ class Feeder:
         *,
         max_bytes: int = MAX_QUEUE_BYTES,
         max_seconds: float = MAX_QUEUE_SECONDS,
+        late_seconds: float = LATE_SECONDS,
         min_group_seconds: float = MIN_GROUP_SECONDS,
     ) -> None:
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
+        self._late_seconds = late_seconds
         self._min_group_seconds = min_group_seconds
         self._formats: tuple[TrackFormat, ...] = ()
         self._reference_track = 0
@@ -81,6 +87,10 @@ class Feeder:
         """Payload bytes that were ever queued for the present connection."""
         self.dropped_units = 0
         """Units that a connection did not get because it was too slow."""
+        self.dropped_frames = 0
+        """Of these: pictures, or audio frames of a stream without video."""
+        self.dropped_bytes = 0
+        """Payload bytes of these."""
 
     @property
     def formats(self) -> tuple[TrackFormat, ...]:
@@ -117,7 +127,7 @@ class Feeder:
     def add(self, unit: AccessUnit) -> None:
         item = QueuedUnit(unit, self._formats)
         self._measure(unit)
-        starts = unit.track == self._reference_track and unit.is_random_access
+        starts = self._starts(unit)
         if starts:
             self._skipping = False
             if self._group is None or self._group.seconds >= self._min_group_seconds:
@@ -129,11 +139,12 @@ class Feeder:
         if self._queue is None:
             return
         if self._skipping:
-            self.dropped_units += 1
+            self._count_dropped(item)
             return
         self._queue.append(item)
         self.handed_bytes += len(unit.payload)
-        if self._is_over(self._queue):
+        late = starts and self._queue.seconds > self._late_seconds
+        if late or self._is_over(self._queue):
             self._drop(self._queue)
 
     def attach(self) -> None:
@@ -171,16 +182,24 @@ class Feeder:
     def _is_over(self, group: _Group) -> bool:
         return group.bytes > self._max_bytes or group.seconds > self._max_seconds
 
+    def _starts(self, unit: AccessUnit) -> bool:
+        return unit.track == self._reference_track and unit.is_random_access
+
     def _drop(self, queue: _Group) -> None:
-        """Goes on at the last random access when the connection has not reached it yet, else at
-        the next one."""
-        rest = _Group()
-        if self._group is not None and len(self._group.items) < len(queue.items):
-            rest = _Group(self._group.items)
-        self._skipping = not rest.items
-        self.dropped_units += len(queue.items) - len(rest.items)
-        self.handed_bytes -= queue.bytes - rest.bytes
-        self._queue = rest
+        """Leave out what comes before the next random access that brings the queue below its
+        limits, or wait for one that is still to come."""
+        while queue.items:
+            item = queue.popleft()
+            self.handed_bytes -= len(item.unit.payload)
+            self._count_dropped(item)
+            if queue.items and self._starts(queue.items[0].unit) and not self._is_over(queue):
+                return
+        self._skipping = True
+
+    def _count_dropped(self, item: QueuedUnit) -> None:
+        self.dropped_units += 1
+        self.dropped_frames += item.unit.track == self._reference_track
+        self.dropped_bytes += len(item.unit.payload)
 
     def _measure(self, unit: AccessUnit) -> None:
         size = len(unit.payload)

@@ -8,7 +8,7 @@ from sluice_media.flv.mux import FlvMuxer
 from sluice_media.flv.tags import FlvTag
 from sluice_media.push.channel import CodecRefused
 from sluice_media.push.feeder import QueuedUnit
-from sluice_media.push.tracks import FOURCCS, TrackPlan, refused_codec
+from sluice_media.push.tracks import FOURCCS, TrackPlan, VideoCodecs, refused_codec
 from sluice_media.rtmp.client import ClientSession
 from sluice_media.units import TrackFormat
 
@@ -23,8 +23,11 @@ def needed_fourccs(formats: Iterable[TrackFormat]) -> frozenset[str]:
 class FlvWriter:
     """Of one connection: its tracks, its clock, and headers whenever they change."""
 
-    def __init__(self, session: ClientSession, plan: TrackPlan) -> None:
+    def __init__(
+        self, session: ClientSession, plan: TrackPlan, video_codecs: VideoCodecs = "Assume"
+    ) -> None:
         self._session = session
+        self._announced_only = video_codecs == "Announced"
         self._plan = plan
         self._muxer = FlvMuxer()
         self._source: tuple[TrackFormat, ...] | None = None
@@ -52,7 +55,7 @@ class FlvWriter:
             return
         self._formats = formats
         for fourcc in sorted(needed_fourccs(formats)):
-            if not self._session.takes(fourcc):
+            if self._announced_only and not self._session.takes(fourcc):
                 raise CodecRefused(refused_codec(fourcc))
         for tag in self._muxer.start(formats):
             self._put(tag, parts)

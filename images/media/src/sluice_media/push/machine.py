@@ -10,7 +10,8 @@ Idle        nothing to push, or not allowed to (``idle_reason`` says which); als
 Connecting  dialling, or the publish is not accepted yet, or the first bytes do not drain yet
 Live        accepted, and the send queue drains
 Waiting     the source is interrupted; the connection is held
-Stalled     the send queue grows; after :data:`STALL_LIMIT_SECONDS` the connection is given up
+Stalled     the send queue grows; when the target takes nothing for :data:`STALL_LIMIT_SECONDS`,
+            the connection is given up
 Backoff     lost; tried again soon
 Rejected    the target said no, or ends each connection within seconds without a word; tried again
             slowly, and when a session begins. Not so when it only says that the key is in use, and
@@ -64,9 +65,13 @@ class Flow(Enum):
     FILLING = auto()
     """More than a second of media is on its way out."""
     FLOWING = auto()
+    SLOW = auto()
+    """The send queue grows fast, but the target takes media: the connection is worth keeping."""
     STALLED = auto()
-    """The send queue grows."""
+    """The send queue grows, and the target takes nothing."""
 
+
+_GROWING = frozenset({Flow.SLOW, Flow.STALLED})
 
 # ----------------------------------------------------------------------------- events
 
@@ -240,7 +245,7 @@ class PushMachine:
         if self._link is _Link.ACCEPTED:
             if not self._delivering:
                 return PushState.WAITING
-            if self._flow is Flow.STALLED:
+            if self._flow in _GROWING:
                 return PushState.STALLED
             # Once Live, a full second in the queue (a large picture, a slow moment) is not yet
             # a change of state; only growth is.

@@ -15,7 +15,13 @@ from sluice_media.push.failures import Failure, FailureClass, TargetFailure, fro
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.flv_writer import FlvWriter, needed_fourccs
 from sluice_media.push.target import Target
-from sluice_media.push.tracks import AudioPolicy, TrackPlan, outgoing, refused_codec
+from sluice_media.push.tracks import (
+    AudioPolicy,
+    TrackPlan,
+    VideoCodecs,
+    outgoing,
+    refused_codec,
+)
 from sluice_media.rtmp.client import ClientSession
 from sluice_media.rtmp.errors import RtmpError
 from sluice_media.rtmp.events import ClientEvent, Closed, CodecsNotAnnounced, PublishAccepted
@@ -35,6 +41,9 @@ _SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    # What a slow target has not taken waits in the feeder, where it can be left out, and not in a
+    # send buffer, which grows to 4 MiB: that is half a minute at 1 Mb/s.
+    (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 128 << 10),
 )
 _INT = struct.Struct("i")
 _TCP_INFO_BYTES = 232
@@ -55,17 +64,19 @@ class RtmpChannel:
         guard: DialGuard,
         audio: AudioPolicy,
         formats: Sequence[TrackFormat],
+        video_codecs: VideoCodecs = "Assume",
     ) -> None:
         self._target = target
         self._url = url
         self._guard = guard
+        needs = needed_fourccs(outgoing(formats, audio)) if video_codecs == "Announced" else ()
         self._session = ClientSession(
             app=url.app,
             tc_url=url.tc_url,
             stream_key=url.key,
-            needs=needed_fourccs(outgoing(formats, audio)),
+            needs=needs,
         )
-        self._flv = FlvWriter(self._session, TrackPlan(audio))
+        self._flv = FlvWriter(self._session, TrackPlan(audio), video_codecs)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._end: Failure | None = None
         """How the target ended the publish. The task that sends learns of it here, because it may

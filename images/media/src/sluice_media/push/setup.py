@@ -65,6 +65,7 @@ def wish(config: PusherConfig) -> tuple[object, ...]:
         config.restart,
         config.uri,
         config.audio,
+        config.video_codecs,
         config.has_stream_key,
         config.has_passphrase,
         config.has_ca,

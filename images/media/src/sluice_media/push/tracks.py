@@ -21,6 +21,7 @@ __all__ = [
     "AudioPolicy",
     "Carrier",
     "TrackPlan",
+    "VideoCodecs",
     "carried_by_ts",
     "mismatch",
     "outgoing",
@@ -28,8 +29,10 @@ __all__ = [
 ]
 
 AudioPolicy = Literal["Keep", "Drop", "Silence"]
+VideoCodecs = Literal["Announced", "Assume"]
 FOURCCS = {Codec.HEVC: "hvc1"}
-"""Codecs that RTMP carries only where the target announces them (Enhanced RTMP v2)."""
+"""Codecs that came to RTMP with Enhanced RTMP. A server can announce them since version 2; most of
+those that take them do not (SRS, and everything that implements version 1)."""
 
 
 class Carrier(Enum):
@@ -79,8 +82,9 @@ def refused_codec(fourcc: str) -> str:
     """What to change when an RTMP target does not announce a codec."""
     name = next(codec.name for codec, known in FOURCCS.items() if known == fourcc)
     return (
-        f"The target does not announce {name} over RTMP (Enhanced RTMP), and the stream is {name}: "
-        "set the encoder to H.264, or push to an SRT address of the platform."
+        f"The target does not announce {name} over RTMP (Enhanced RTMP), and the stream is {name}. "
+        f"When the platform takes {name} all the same, set videoCodecs to Assume; else set the "
+        "encoder to H.264, or push to an SRT address of the platform."
     )
 
 

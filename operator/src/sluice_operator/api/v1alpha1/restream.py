@@ -161,6 +161,10 @@ class RestreamSpec(ApiModel):
     audio: Literal["Keep", "Drop", "Silence"] = "Keep"
     """Keep: as it comes. Drop: video alone. Silence: a silent track in place of what comes, also
     when nothing does: some platforms take no video without one."""
+    video_codecs: Literal["Announced", "Assume"] = "Assume"
+    """What an rtmp or rtmps target is taken to decode beside H.264. Assume: what the stream has;
+    most servers that take HEVC do not announce it. Announced: HEVC is pushed only to a server that
+    announces it (Enhanced RTMP v2)."""
     retry: Retry = Retry()
     """How a lost target is dialled again."""
 
@@ -197,8 +201,11 @@ class RestreamStatus(ApiModel):
     """How often a connection that had delivered was lost and made again."""
     bytes_sent: Annotated[int, Field(ge=0)] | None = None
     """What went to the target since the pusher started, at observedAt."""
+    dropped_frames: Annotated[int, Field(ge=0)] | None = None
+    """Pictures (audio frames of a stream without video) that were left out since the pusher
+    started, because the target took less than the stream; counted at observedAt."""
     observed_at: datetime | None = None
-    """When bytesSent was counted (UTC)."""
+    """When bytesSent and droppedFrames were counted (UTC)."""
     last_error: LastError | None = None
     """The last thing that went wrong with the target."""
     conditions: Conditions | None = None

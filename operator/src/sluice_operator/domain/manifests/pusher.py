@@ -52,6 +52,7 @@ def pusher_config(
         has_passphrase=spec.passphrase_secret_ref is not None,
         has_ca=spec.ca_secret_ref is not None,
         audio=spec.audio,
+        video_codecs=spec.video_codecs,
         restart=owner.annotations.get(RESTART_ANNOTATION, ""),
         retry_min_seconds=spec.retry.min_seconds,
         retry_max_seconds=spec.retry.max_seconds,
