@@ -17,6 +17,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 import sluice_media
+from sluice_media.gateway.budget import RetentionBudget
 from sluice_media.gateway.keeper import Hubs
 from sluice_media.gateway.limits import AddressLimits
 from sluice_media.gateway.metrics import GatewayMetrics
@@ -57,7 +58,7 @@ async def service(hub: HubRig) -> AsyncIterator[WhipService]:
 
     registry = CollectorRegistry()
     async with aiohttp.ClientSession() as http:
-        hubs = Hubs(http, locate, settings, GatewayMetrics(registry))
+        hubs = Hubs(http, locate, settings, GatewayMetrics(registry), RetentionBudget(1 << 30))
         publish = publisher_for("WHIP", hubs, AddressLimits(settings, time.monotonic))
         async with running_whip(settings, publish, registry) as service:
             yield service

@@ -37,7 +37,8 @@ def read_settings(
 ) -> S:
     """The settings as the pod reads them."""
     for name, value in environment.items():
-        monkeypatch.setenv(name, "a-pod-uid" if value is None else value)
+        filled = {"SLUICE_MEMORY_LIMIT_BYTES": str(1 << 30)}.get(name, "a-pod-uid")
+        monkeypatch.setenv(name, filled if value is None else value)
     return model()
 
 
@@ -262,6 +263,18 @@ def test_limits_by_address_only_where_addresses_are_seen(
         given = environment(objects, deployment)
         assert given["SLUICE_MAX_FAILURES"] == limit
         assert (given["SLUICE_MAX_CONNECTIONS_PER_ADDRESS"] == "0") is (limit == "0")
+
+
+def test_what_the_gateway_keeps_follows_from_its_memory_limit(helm: Helm) -> None:
+    objects = helm.template()
+    pod = one(objects, "Deployment", "sluice-gateway")["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    [entry] = [e for e in container["env"] if e["name"] == "SLUICE_MEMORY_LIMIT_BYTES"]
+    assert entry["valueFrom"] == {"resourceFieldRef": {"resource": "limits.memory"}}
+    assert container["resources"]["limits"]["memory"] == "1Gi"
+    assert GatewaySettings().memory_limit_bytes == 1 << 30
+    unlimited = helm.template(values={"gateway": {"resources": {"limits": None}}})
+    assert "SLUICE_MEMORY_LIMIT_BYTES" not in environment(unlimited, "sluice-gateway")
 
 
 def test_behind_trusted_proxies_whip_sees_addresses_whatever_the_policy(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sluice_media.flv import FlvDemuxer, FlvError, TagReader
+from sluice_media.gateway.budget import RetentionBudget
 from sluice_media.gateway.flv_parts import FlvParts
 from sluice_media.gateway.path import BadPath, parse_publish_path
 from sluice_media.gateway.retention import Retention
@@ -66,7 +67,7 @@ def _chunks(pieces: Pieces) -> object:
 def _server(pieces: Pieces) -> object:
     """A gateway's publisher: the session, FLV parts and what is kept of them."""
     session, parts = ServerSession(), FlvParts()
-    kept = Retention(60, 1 << 20, lambda: 0.0)
+    kept = Retention(60, 1 << 20, lambda: 0.0, RetentionBudget(1 << 20))
     for piece in pieces:
         for event in session.feed(piece):
             if isinstance(event, Media):

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from sluice_media.contract import LegEnd, Refusal
+from sluice_media.gateway.budget import RetentionBudget
 from sluice_media.gateway.keeper import Hubs
 from sluice_media.gateway.limits import AddressLimits
 from sluice_media.gateway.metrics import GatewayMetrics
@@ -36,7 +37,13 @@ async def publishing(**settings: object) -> AsyncIterator[tuple[Rig, Publish]]:
     await rig.hub.start()
     try:
         async with aiohttp.ClientSession() as http:
-            hubs = Hubs(http, rig.locate, rig.settings, GatewayMetrics(rig.registry))
+            hubs = Hubs(
+                http,
+                rig.locate,
+                rig.settings,
+                GatewayMetrics(rig.registry),
+                RetentionBudget(1 << 30),
+            )
             limits = AddressLimits(rig.settings, time.monotonic)
             yield rig, publisher_for("WHIP", hubs, limits)
     finally:

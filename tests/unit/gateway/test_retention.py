@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from sluice_media.codecs import h264, hevc
 from sluice_media.flv import FILE_HEADER, FlvDemuxer, TagReader, encode_tag
+from sluice_media.gateway.budget import RetentionBudget
 from sluice_media.gateway.flv_parts import FlvParts
 from sluice_media.gateway.retention import Retention
 from sluice_media.rtmp import Media
@@ -29,7 +30,10 @@ class Source:
     def __init__(self, *, start_ms: int = 0, video: bool = True, **limits: float) -> None:
         self.clock = Clock()
         self.kept = Retention(
-            limits.get("seconds", 60), int(limits.get("bytes", 1 << 20)), self.clock
+            limits.get("seconds", 60),
+            int(limits.get("bytes", 1 << 20)),
+            self.clock,
+            RetentionBudget(1 << 30),
         )
         self.parts = FlvParts()
         self.start_ms = start_ms

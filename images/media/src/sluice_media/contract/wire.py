@@ -38,8 +38,10 @@ class LegAck(Model):
     out_offset: int
     """Output DTS minus source DTS, 90 kHz."""
     acked_dts: int | None = None
-    """Source DTS up to which attached recorders hold everything; None: no recorder attached, or
-    nothing held yet."""
+    """Source DTS up to which nobody can ask the next hub for anything: recorders hold it, or there
+    is none and readers have it. None: nothing may be forgotten yet."""
+    recorded: bool = True
+    """False: no recorder needs what is not acknowledged; it is kept for other readers."""
     last_out_dts: int
     """Last DTS on the output timeline."""
     last_out_utc: datetime | None = None

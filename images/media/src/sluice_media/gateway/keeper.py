@@ -19,6 +19,7 @@ import aiohttp
 import structlog
 
 from sluice_media.contract import LegAck, LegEnd, LegHello
+from sluice_media.gateway.budget import RetentionBudget
 from sluice_media.gateway.leg import (
     Finished,
     LegBody,
@@ -41,6 +42,7 @@ __all__ = ["Ending", "GaveUp", "Hubs", "LegKeeper", "Over", "Refused", "reaching
 _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = (0.25, 0.5, 1.0)
 _DRAINING = "Draining"
+_UNREAD_SHARE = 16
 _MOST_SKEW_TICKS = 10 * 90_000
 """One track of a publisher may lag so far behind another: hubs take more for two clocks."""
 _log = structlog.get_logger(__name__)
@@ -69,8 +71,16 @@ class Hubs:
     locate: Locate
     settings: GatewaySettings
     metrics: GatewayMetrics
+    budget: RetentionBudget
     quiet: LogLimiter = field(default_factory=lambda: LogLimiter(time.monotonic))
     """For lines that strangers cause."""
+
+    def retention(self) -> Retention:
+        """Return a new one, within the budget of all."""
+        settings = self.settings
+        return Retention(
+            settings.retain_seconds, settings.retain_bytes, time.monotonic, self.budget
+        )
 
 
 @asynccontextmanager
@@ -82,7 +92,8 @@ async def reaching_hubs(
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as http:
-        yield Hubs(http, locate, settings, metrics)
+        budget = RetentionBudget(settings.retain_total_bytes, metrics.shed)
+        yield Hubs(http, locate, settings, metrics, budget)
 
 
 class LegKeeper:
@@ -127,7 +138,10 @@ class LegKeeper:
     def put(self, parts: list[bytes]) -> None:
         """Sends parts (which are in the retention already) if there is a leg."""
         if self._body is not None:
-            self._body.put(parts)
+            # A hub has not acknowledged what it has not read: more than what is kept waits only
+            # where the limits took some of it.
+            slack = self._hubs.settings.retain_bytes // _UNREAD_SHARE
+            self._body.put(parts, self._retention.size + slack)
 
     def finish(self) -> None:
         """The publisher has ended."""
@@ -187,8 +201,7 @@ class LegKeeper:
 
     async def _one_leg(self, url: str) -> LegOutcome:
         settings = self._hubs.settings
-        # A whole replay and as much again.
-        body = LegBody(self._form.preamble, 2 * settings.retain_bytes)
+        body = LegBody(self._form.preamble)
         resume = self._resume()
         if self._lost_at is None:
             self._fill(body, None)
@@ -255,6 +268,7 @@ class LegKeeper:
         self.admitted.set()
         if ack.timeline:  # a hub without a session has none to hand on
             self._map = ack
+        self._retention.recorded = ack.recorded
         if ack.acked_dts is not None:
             self._retention.acknowledge(ack.acked_dts + self._wrapped)
 

@@ -78,8 +78,7 @@ class LegBody:
     """What is to be sent up one leg. Bytes are put in; aiohttp takes them out until the hub has
     accepted the leg and has what waited, then they go to the socket where they come in."""
 
-    def __init__(self, preamble: bytes, max_pending: int) -> None:
-        self._max_pending = max_pending
+    def __init__(self, preamble: bytes) -> None:
         self._parts: deque[bytes] = deque((preamble,))
         self._more = asyncio.Event()
         self._transport: asyncio.Transport | None = None
@@ -89,11 +88,11 @@ class LegBody:
         self.overflowed = False
         """More is pending than may be: the hub answers, but it does not read."""
 
-    def put(self, parts: Sequence[bytes]) -> None:
+    def put(self, parts: Sequence[bytes], max_pending: int) -> None:
         if not self._parts and self._transport is not None and takes_more(self._transport):
             self._transport.writelines(chunk(parts))
             return
-        self.overflowed = self.overflowed or self.pending > self._max_pending
+        self.overflowed = self.overflowed or self.pending > max_pending
         if not self.overflowed:
             self.queue(parts)
 

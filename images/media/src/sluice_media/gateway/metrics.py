@@ -60,6 +60,17 @@ class GatewayMetrics:
         self.dropped_groups = counter(
             "dropped_groups", "Groups of pictures dropped while no hub took them."
         )
+        self._shed = counter(
+            "shed_groups",
+            "Groups of pictures that the budget of all publishers took, by whether a recorder "
+            "needed them.",
+            "recorded",
+        )
+        for recorded in ("yes", "no"):
+            self._shed.labels(recorded)
+
+    def shed(self, recorded: bool) -> None:
+        self._shed.labels("yes" if recorded else "no").inc()
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason if reason in _REASONS else "Other").inc()

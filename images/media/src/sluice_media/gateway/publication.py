@@ -20,7 +20,6 @@ from sluice_media.gateway.keeper import Ending, GaveUp, Hubs, LegKeeper, Over, R
 from sluice_media.gateway.limits import AddressLimits
 from sluice_media.gateway.parts import Part
 from sluice_media.gateway.path import BadPath, PublishPath, publish_path
-from sluice_media.gateway.retention import Retention
 from sluice_media.gateway.unit_parts import UNITS, UnitParts
 from sluice_media.units import AccessUnit, TrackFormat
 
@@ -72,12 +71,11 @@ class Publication:
     """One publisher that a hub has accepted. Made by what :func:`publisher_for` returns."""
 
     def __init__(self, hubs: Hubs, path: PublishPath, protocol: str, remote: str) -> None:
-        settings = hubs.settings
         self._metrics = hubs.metrics
         self._log = _log.bind(
             namespace=path.namespace, stream=path.stream, protocol=protocol, address=remote
         )
-        self._retention = Retention(settings.retain_seconds, settings.retain_bytes, time.monotonic)
+        self._retention = hubs.retention()
         self._parts = UnitParts()
         self._keeper = LegKeeper(
             hubs, path, self._retention, UNITS, protocol=protocol, remote=remote
@@ -178,6 +176,7 @@ class Publication:
         if self.ended.done():
             return
         self.ended.set_result(end)
+        self._retention.close()
         if self._counting is None:
             return
         self._counting.cancel()

@@ -123,9 +123,7 @@ class Publisher:
         if self._limits.is_blocked(self._wire.address):
             await self._refuse(TOO_MANY_FAILURES, path)
             return
-        retention = Retention(
-            self._settings.retain_seconds, self._settings.retain_bytes, time.monotonic
-        )
+        retention = self._hubs.retention()
         keeper = LegKeeper(
             self._hubs,
             path,
@@ -146,6 +144,7 @@ class Publisher:
             ending = keeping.result() if keeping.done() else None
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
+            retention.close()
             self._ended(path, ending)
         if ending is not None:
             await self._tell(ending, path)

@@ -2,7 +2,7 @@
 
 Kept are whole groups of pictures (for a stream without video: seconds of sound). A group goes when
 the next one starts at or before the acknowledged time and nothing in it is later; it also goes,
-counted, beyond the limits of time and bytes.
+counted, beyond the publisher's own limits of time and bytes, and beyond the budget of all.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sluice_media.gateway.budget import RetentionBudget
 from sluice_media.gateway.parts import Part
 
 __all__ = ["Retention"]
 
 _SLACK_TICKS = 270
 """The hub counts the sound of FLV in samples, up to 2 ms away from the milliseconds here."""
+_PART_BYTES = 64
+"""What Python takes for a part, beside its data."""
 
 
 @dataclass(slots=True)
@@ -28,14 +31,27 @@ class _Group:
     size: int = 0
     parts: list[bytes] = field(default_factory=list)
 
+    @property
+    def cost(self) -> int:
+        """Memory that it takes, in bytes."""
+        return self.size + _PART_BYTES * len(self.parts)
+
 
 class Retention:
-    """Of one publisher. ``clock`` gives monotonic seconds."""
+    """Of one publisher. ``clock`` gives monotonic seconds. To be closed."""
 
-    def __init__(self, max_seconds: float, max_bytes: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        max_seconds: float,
+        max_bytes: int,
+        clock: Callable[[], float],
+        budget: RetentionBudget,
+    ) -> None:
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
         self._clock = clock
+        self._budget = budget
+        self._closed = False
         self._headers: dict[str, bytes] = {}
         self._groups: deque[_Group] = deque()
         self._skipping = False
@@ -44,6 +60,24 @@ class Retention:
         """Bytes kept."""
         self.dropped_groups = 0
         """Groups that went unacknowledged because of the limits."""
+        self.recorded = True
+        """A recorder needs what is kept; so it is until a hub says otherwise."""
+        budget.join(self)
+
+    @property
+    def groups(self) -> int:
+        return len(self._groups)
+
+    @property
+    def oldest_at(self) -> float:
+        return self._groups[0].arrived_at
+
+    def close(self) -> None:
+        """Forget everything; what is added later is not kept."""
+        self._closed = True
+        while self._groups:
+            self._forget_first()
+        self._budget.leave(self)
 
     @property
     def first_dts(self) -> int:
@@ -52,6 +86,8 @@ class Retention:
         return self._last_dts if first is None else first
 
     def add(self, part: Part) -> None:
+        if self._closed:
+            return
         if part.dts is not None:
             self._last_dts = part.dts
         if part.entry is not None:
@@ -105,16 +141,21 @@ class Retention:
         group.size += len(part.data)
         self.size += len(part.data)
         oldest = self._clock() - self._max_seconds
-        while self.size > self._max_bytes or self._groups[0].arrived_at < oldest:
-            self._forget_first()
-            self.dropped_groups += 1
-            if not self._groups:
-                # One group alone is over the limit: nothing can be kept before the next begins.
-                self._skipping = True
-                return
+        while self._groups and (self.size > self._max_bytes or self._groups[0].arrived_at < oldest):
+            self.shed()
+        self._budget.spend(len(part.data) + _PART_BYTES)
+
+    def shed(self) -> None:
+        """Let the oldest group go though it was not acknowledged."""
+        self._forget_first()
+        self.dropped_groups += 1
+        # When it is the only one, nothing can be kept before the next begins.
+        self._skipping = not self._groups
 
     def _forget_first(self) -> None:
-        self.size -= self._groups.popleft().size
+        group = self._groups.popleft()
+        self.size -= group.size
+        self._budget.spend(-group.cost)
 
 
 def _begins_by(group: _Group, dts: int) -> bool:

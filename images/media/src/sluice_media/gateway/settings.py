@@ -61,3 +61,11 @@ class GatewaySettings(PodSettings):
     retain_seconds: float = 60
     retain_bytes: int = 64 << 20
     """Kept of each publisher while nobody acknowledges."""
+    memory_limit_bytes: int = Field(default=1 << 30, gt=0)
+    """Of this process: its container's limit."""
+    retain_share: float = Field(default=0.6, gt=0, le=0.9)
+    """Of that: what may be kept of all publishers together. Beyond it the oldest goes."""
+
+    @property
+    def retain_total_bytes(self) -> int:
+        return int(self.memory_limit_bytes * self.retain_share)

@@ -16,9 +16,9 @@ from sluice_media.hub.clock import Moment, datetime_of
 from sluice_media.hub.leg import Leg, LegName, LegState
 from sluice_media.hub.output import Output
 from sluice_media.hub.readers import Reader, Readers
+from sluice_media.hub.replay_need import replay_need
 from sluice_media.hub.selector import Selector, entry_point
 from sluice_media.hub.spool_session import SpooledSession
-from sluice_media.hub.timeline import OutputTimeline
 from sluice_media.units import AccessUnit, TrackFormat
 
 __all__ = ["Hub"]
@@ -83,18 +83,24 @@ class Hub:
                 timeline="",
                 epoch=0,
                 leg=leg.name,
+                recorded=self.config.auto_record or bool(self.config.pins),
                 out_offset=0,
                 last_out_dts=0,
             )
         feeds = self._active is leg
+        need = replay_need(timeline, self.config, self.readers)
+        offset = self.output.splicer.offset + leg.shift if feeds else 0
+        free_dts = None if need.free_dts is None else need.free_dts - offset
+        held_dts = None if leg.held_dts is None else leg.held_dts - leg.shift
         return LegAck(
             stream_uid=self.config.uid,
             timeline=timeline.id,
             epoch=timeline.epoch,
             leg=leg.name,
             feeds=feeds,
-            out_offset=self.output.splicer.offset + leg.shift if feeds else 0,
-            acked_dts=self._acked_dts(leg, timeline),
+            recorded=need.recorded,
+            out_offset=offset,
+            acked_dts=free_dts if feeds else held_dts,
             last_out_dts=timeline.last_dts,
             last_out_utc=datetime_of(timeline.last_us),
             session_started_at=datetime_of(timeline.started_us),
@@ -285,14 +291,6 @@ class Hub:
                 self.output.emit(leg, unit, now)
             else:
                 splicer.dropped += 1
-
-    def _acked_dts(self, leg: Leg, timeline: OutputTimeline) -> int | None:
-        """Source DTS up to which recorders hold what the active leg sent, or up to which a standby
-        is held back here."""
-        if leg is not self._active:
-            return None if leg.held_dts is None else leg.held_dts - leg.shift
-        acked = self.readers.acked_dts(timeline.id, timeline.started_us)
-        return None if acked is None else acked - self.output.splicer.offset - leg.shift
 
     def _finish(self, reason: str, now: Moment) -> None:
         if self.output.finish(reason, now):

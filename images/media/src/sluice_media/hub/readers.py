@@ -66,6 +66,15 @@ class Reader:
         ended = self.timeline is not None and self.timeline.ended
         return ended and self.place is None and self.at_head
 
+    @property
+    def reached_dts(self) -> int:
+        """DTS of the last record of its timeline that it was sent; where it begins, if none."""
+        assert self.timeline is not None
+        ring = self.timeline.ring
+        if self.at_head:
+            return self.timeline.last_dts
+        return ring[max(self.seq - 1, ring.first)].dts
+
     def wait(self) -> None:
         """There is no session yet. Who was there before it gets it from its beginning."""
         if not self.request.whole:
@@ -169,13 +178,21 @@ class Readers:
     def acked_dts(self, timeline: str, started_us: int | None = None) -> int | None:
         """Output DTS up to which *every* recorder holds the timeline; None: no recorder, or one
         that holds nothing yet. Those that read another session do not count."""
-        held = [
-            h.dts.get(timeline)
-            for h in self._held.values()
-            if h.session_us is None or started_us is None or h.session_us == started_us
-        ]
+        held = [held.dts.get(timeline) for held in self._holders(started_us)]
         known = [dts for dts in held if dts is not None]
         return min(known) if known and len(known) == len(held) else None
+
+    def has_recorders(self, started_us: int) -> bool:
+        """Whether a recorder is attached, or was just now, that reads the session of that
+        beginning."""
+        return bool(self._holders(started_us))
+
+    def _holders(self, started_us: int | None) -> list[_Held]:
+        return [
+            held
+            for held in self._held.values()
+            if held.session_us is None or started_us is None or held.session_us == started_us
+        ]
 
     def acked_by(self, reader: str, timeline: str) -> int | None:
         held = self._held.get(reader)

@@ -15,7 +15,16 @@ from sluice_media.hub.readers import Readers
 from sluice_media.hub.spool_session import Segment, SpooledSession
 from sluice_media.hub.timeline import OutputTimeline
 
-__all__ = ["Claim", "Demand", "demand_on", "is_held", "recordable", "same_moment", "to_drop"]
+__all__ = [
+    "Claim",
+    "Demand",
+    "demand_on",
+    "demand_while_on",
+    "is_held",
+    "recordable",
+    "same_moment",
+    "to_drop",
+]
 
 KEEP_ENDED_SECONDS = 86_400.0
 """Nobody came for a session for so long after its end: it goes."""
@@ -62,6 +71,11 @@ def demand_on(
     """Who needs something of a timeline, now or later."""
     if timeline.settled or _is_stale(timeline, now):
         return Demand((), named=False, waits=False)
+    return demand_while_on(timeline, config, readers)
+
+
+def demand_while_on(timeline: OutputTimeline, config: IngestConfig, readers: Readers) -> Demand:
+    """The same of a timeline whose session is on."""
     named: set[str] = set(readers.asking_for(timeline.started_us))
     since: dict[str, int] = {}
     for pin in config.pins:
