@@ -4,6 +4,7 @@ which sentence. Needs a cluster with the definitions installed, but none of Slui
 from __future__ import annotations
 
 import json
+import time
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +33,24 @@ def api(cluster: Cluster) -> Iterator[Kubectl]:
             "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", str(path)
         )
         name = path.stem
-        kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+        wait_established(kubectl, name)
     with own_namespace(kubectl, "crds") as inside:
         yield inside
+
+
+def wait_established(kubectl: Kubectl, name: str) -> None:
+    """Wait until the API server serves a definition. `kubectl wait` gives up at once while the
+    definition has no list of conditions yet."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+        except KubectlError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 def manifest(kind: str, name: str, spec: Any) -> dict[str, Any]:
@@ -175,7 +191,7 @@ def test_what_no_operator_has_looked_at_does_not_read_as_current(api: Kubectl, k
     name = crd["metadata"]["name"]
     api("create", "-f", "-", stdin=json.dumps(crd))
     try:
-        api("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+        wait_established(api, name)
         api("create", "-f", "-", stdin=json.dumps(obj | {"status": {"observedGeneration": 1}}))
         fresh = json.loads(api("get", name, "fresh", "-o", "json"))
         assert fresh["metadata"]["generation"] == 1
