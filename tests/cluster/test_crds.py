@@ -4,8 +4,8 @@ which sentence. Needs a cluster with the definitions installed, but none of Slui
 from __future__ import annotations
 
 import json
-import time
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
