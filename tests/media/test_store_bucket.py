@@ -156,10 +156,11 @@ async def test_kept_chunks_are_a_playlist_that_plays_the_same_frames(
 async def test_what_cannot_be_an_mp4_can_still_be_watched(
     tmp_path: Path, server: S3Server, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sluice_media.store.finalize._COMPLETE_SHARE", 2)
+    monkeypatch.setattr("sluice_media.store.verify._ENOUGH_SHARE", 2)
     await leave_recording(server, server.target(), clip)
     async with BucketPod(tmp_path, server.s3()).running() as session:
-        (file,) = (await result(session, "Failed")).files
+        (file,) = (await result(session, "Done")).files
+    assert (file.state, file.final) == ("Failed", True)
     assert file.original_uri is not None
     assert frame_hashes(server.objects / PREFIX / "001.m3u8") == frame_hashes(clip.path)
 
