@@ -124,6 +124,26 @@ async def test_without_scratch_space_the_mp4_is_made_of_fragments(
     assert b"moof" in (server.objects / PREFIX / NAME).read_bytes()
 
 
+@pytest.mark.parametrize("scratch", [True, False])
+async def test_a_damaged_chunk_in_a_bucket_is_a_gap(
+    tmp_path: Path, server: S3Server, clip: Clip, monkeypatch: pytest.MonkeyPatch, scratch: bool
+) -> None:
+    if not scratch:
+        monkeypatch.setattr("sluice_media.store.finalize._SCRATCH_MARGIN_BYTES", 1 << 60)
+    await leave_recording(server, server.target(), clip)
+    bad = sorted(chunks(server))[1]
+    key = bad.relative_to(server.objects).as_posix()
+    data = bytearray(bad.read_bytes())
+    data[1000] ^= 1
+    await server.target().put(key, bytes(data))
+    async with BucketPod(tmp_path, server.s3()).running() as session:
+        found = await result(session, "Done")
+    (file,) = found.files
+    assert (file.state, file.lost_chunks, len(file.gaps)) == ("Ready", 1, 1)
+    assert frame_hashes(server.objects / PREFIX / NAME)
+    assert chunks(server) == [bad]
+
+
 async def test_sound_alone_makes_fragments_of_some_seconds(
     tmp_path: Path, server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,10 +176,11 @@ async def test_kept_chunks_are_a_playlist_that_plays_the_same_frames(
 async def test_what_cannot_be_an_mp4_can_still_be_watched(
     tmp_path: Path, server: S3Server, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sluice_media.store.finalize._COMPLETE_SHARE", 2)
+    monkeypatch.setattr("sluice_media.store.verify._ENOUGH_SHARE", 2)
     await leave_recording(server, server.target(), clip)
     async with BucketPod(tmp_path, server.s3()).running() as session:
-        (file,) = (await result(session, "Failed")).files
+        (file,) = (await result(session, "Done")).files
+    assert (file.state, file.final) == ("Failed", True)
     assert file.original_uri is not None
     assert frame_hashes(server.objects / PREFIX / "001.m3u8") == frame_hashes(clip.path)
 

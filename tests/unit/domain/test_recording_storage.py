@@ -299,7 +299,7 @@ def ended(*files: Any, **facts: Any) -> RecordingCase:
 
 def test_what_the_store_lost_is_told_and_stays_told() -> None:
     case = ended(recorded_file(state="Ready", seconds=60, size_bytes=7), **DAMAGE)
-    assert case.last.event_reasons["Complete"] == "Warning"
+    assert case.decide().event_reasons["Complete"] == "Warning"
     case.facts["stored"] = None
     status = case.decide().status
     complete = case.condition("Complete")
@@ -321,7 +321,7 @@ def test_what_the_store_lost_is_told_and_stays_told() -> None:
 def test_a_recording_of_which_all_is_there_has_no_such_condition() -> None:
     case = ended(recorded_file(state="Ready", seconds=60, size_bytes=7))
     assert case.condition("Complete") is None
-    assert "damage" not in case.last.status
+    assert "damage" not in case.decide().status
 
 
 def test_a_file_that_no_journal_names_any_more_is_not_called_complete() -> None:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
 from sluice_media.record.journal import ChunkEntry, FileEntry, Journal, sealed
@@ -77,6 +79,16 @@ def test_where_a_chunk_is_lost_there_is_a_gap(
     assert [(g.at_seconds, g.wall_seconds) for g in rest.gaps] == want_gaps
     assert rest.first_dts == want_first_dts
     assert rest.units == {0: 150 * (5 - len(lost))}
+
+
+@given(st.sets(st.integers(1, 12), min_size=1, max_size=11))
+def test_every_lost_second_is_in_exactly_one_gap(lost: set[int]) -> None:
+    journals = [journal("a", file_entry(*chunks(*range(1, 13))))]
+    rest = without(merge(journals)[0], journals, {("a", name(n)) for n in lost})
+    runs = [number for number in lost if number - 1 not in lost]
+    assert len(rest.gaps) == len(runs)
+    assert sum(gap.wall_seconds for gap in rest.gaps) == 6 * len(lost)
+    assert rest.units == {0: 150 * (12 - len(lost))}
 
 
 def test_another_attempts_copy_takes_the_place_of_a_lost_chunk() -> None:

@@ -39,8 +39,8 @@ async def take_back(target: Target, view: RecordingView, files: Iterable[MergedF
     named = {(j.attempt, c.name) for j in view.journals for f in j.files for c in f.chunks}
     by_index: dict[int, set[tuple[str, int]]] = {}
     for journal in view.journals:
-        for entry in journal.files:
-            by_index.setdefault(entry.index, set()).add(entry.identity)
+        for head in journal.files:
+            by_index.setdefault(head.index, set()).add(head.identity)
     found: dict[str, list[FileEntry]] = {}
     for whole in files:
         file = whole
