@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.record import chunks
+from sluice_media.record import chunks, media_time
 from sluice_media.record.chunks import ChunkCutter, ClosedChunk
 from sluice_media.record.journal import Journal
 from sluice_media.record.merge import MergedFile, merge
@@ -56,7 +56,7 @@ def units(clip: Clip, hours: int, first_dts: int) -> Iterator[AccessUnit]:
     span = CLIP_SECONDS * TICKS
     base = clip.units[0].dts
     whole = [unit for unit in clip.units if unit.dts - base < span]
-    # Less than 10 s apart: FFmpeg closes longer holes.
+    # Less than 10 s apart: that is no hole here.
     pictures = [unit for unit in whole if unit.is_random_access and unit.track == 0][::4]
     sounds = [unit for unit in whole if unit.track == 1][::300]
     few = sorted((*pictures, *sounds), key=lambda unit: unit.dts)
@@ -124,6 +124,7 @@ async def test_a_recording_of_many_hours_has_every_unit_at_its_time(
 ) -> None:
     monkeypatch.setattr(chunks, "CHUNK_TICKS", 60 * TICKS)
     monkeypatch.setattr(chunks, "CHUNK_PREFERRED_TICKS", 40 * TICKS)
+    monkeypatch.setattr(media_time, "HOLE_TICKS", 10 * TICKS)
     target = open_claim(tmp_path)
     recorded = record(tmp_path / PREFIX / "a", clip, hours, first_dts)
     file, seconds = recorded.file, hours * 3600 + CLIP_SECONDS
