@@ -87,7 +87,7 @@ class SrtCaller:
             await self._send(data[at : at + MESSAGE_BYTES])
 
     async def _room(self) -> None:
-        """Wait until little enough is on its way."""
+        """Wait until the server has acknowledged enough, or the connection is gone."""
         while (stats := self.stats()) is not None:
             limit_ms = max(_ROOM_SHARE * stats.peer_delay_ms, _ROOM_RTTS * stats.rtt_ms + _ROOM_MS)
             if stats.send_buffer_ms <= limit_ms or not self.connected:
