@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 from cryptography import x509
@@ -31,6 +32,7 @@ __all__ = [
     "SrtTarget",
     "line_to",
     "nginx_rtmp",
+    "slow_datagrams_to",
     "srt_target",
     "tls_in_front",
 ]
@@ -232,6 +234,51 @@ async def line_to(
     finally:
         line.reset()
         server.close()
+
+
+class SlowDatagrams(asyncio.DatagramProtocol):
+    """A relay of one caller's datagrams, with a queue, as an uplink has. The way back is fast."""
+
+    def __init__(self, port: int, bytes_per_second: float, queue_seconds: float = 0.2) -> None:
+        self._there = (HOST, port)
+        self.bytes_per_second = bytes_per_second
+        self._queue_seconds = queue_seconds
+        self._caller: tuple[str, int] | None = None
+        self._free_at = 0.0
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        assert self._transport is not None
+        if addr == self._there:
+            if self._caller is not None:
+                self._transport.sendto(data, self._caller)
+            return
+        self._caller = addr
+        now = time.monotonic()
+        self._free_at = max(self._free_at, now)
+        if self._free_at - now > self._queue_seconds:
+            return  # the queue is full
+        self._free_at += len(data) / self.bytes_per_second
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._free_at - now, self._transport.sendto, data, self._there)
+
+
+@asynccontextmanager
+async def slow_datagrams_to(
+    port: int, bytes_per_second: float
+) -> AsyncIterator[tuple[SlowDatagrams, int]]:
+    """The relay and its port."""
+    loop = asyncio.get_running_loop()
+    transport, relay = await loop.create_datagram_endpoint(
+        lambda: SlowDatagrams(port, bytes_per_second), local_addr=(HOST, 0)
+    )
+    try:
+        yield relay, int(transport.get_extra_info("sockname")[1])
+    finally:
+        transport.close()
 
 
 @asynccontextmanager

@@ -246,17 +246,12 @@ class PushRig:
 
 @asynccontextmanager
 async def running_push(
-    folder: Path,
-    source: Broadcast,
-    uri: str | None,
-    key: str | None = "key",
-    *,
-    resolver: Resolver = system_resolver,
-    **fields: Any,
+    folder: Path, source: Broadcast, uri: str | None, key: str | None = "key", **fields: Any
 ) -> AsyncIterator[PushRig]:
+    """``resolver`` among the fields is the pusher's; the others are its configuration's."""
     folder.mkdir(parents=True, exist_ok=True)
     rig = PushRig(folder, source.hub.port)
-    rig.resolver = resolver
+    rig.resolver = fields.pop("resolver", system_resolver)
     rig.configure(uri, key=key, **fields)
     async with rig.running():
         yield rig

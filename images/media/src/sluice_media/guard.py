@@ -262,8 +262,8 @@ _NO_WAY = frozenset(
 
 
 def _silence(error: Exception) -> int:
-    """How little a failure to connect says of the server: an answer says most, and that this
-    machine has no way to an address says least."""
+    """Rank a failure to connect by how little it says of the server: an answer says most, and
+    that this machine has no way to an address says least."""
     if isinstance(error, OSError) and error.errno in _NO_WAY:
         return 2
     return 1 if isinstance(error, TimeoutError) else 0

@@ -27,6 +27,8 @@ class Backlog:
     while the target's *application* reads. None: the protocol does not tell."""
     lost_bytes: int = 0
     """Given up on the way, because they would have come too late."""
+    is_held_back: bool = False
+    """A paced channel waits for the target: what is queued before it is a sign of trouble now."""
 
 
 class Channel(Protocol):
@@ -34,7 +36,8 @@ class Channel(Protocol):
     or OSError, and the connection is over then."""
 
     paced: bool
-    """It sends no faster than the media plays: what is queued before it is no sign of trouble."""
+    """It sends no faster than the media plays: what is queued before it is no sign of trouble,
+    unless its backlog is held back."""
 
     async def open(self) -> None:
         """Dials and publishes; returns when the target has accepted."""

@@ -210,21 +210,25 @@ class Connection:
             elif now - quiet_since >= KEEP_ALIVE_SECONDS and self._last_units is None:
                 self._count(self._channel.keep_alive())
                 quiet_since, sent_before = now, self._sent_bytes
-            paced = self._channel.paced
-            # A queue that is only paced says nothing of the target.
-            handed = self._sent_bytes if paced else self._feeder.handed_bytes
-            if not handed:
-                continue
             backlog = self._channel.backlog()
             self._lost_bytes = backlog.lost_bytes
+            queued = self._feeder.queued_bytes
+            if self._channel.paced:
+                # A queue that is only paced says nothing of the target.
+                queued = queued if backlog.is_held_back else 0
+                handed = self._sent_bytes + queued
+            else:
+                handed = self._feeder.handed_bytes
+            if not handed:
+                continue
             flow = meter.sample(
                 Sample(
                     at=now,
                     handed=handed,
-                    waiting=backlog.waiting_bytes + (0 if paced else self._feeder.queued_bytes),
+                    waiting=backlog.waiting_bytes + queued,
                     reach=backlog.reach_bytes,
                     lost=backlog.lost_bytes,
-                    dropped=0 if paced else self._feeder.dropped_bytes,
+                    dropped=self._feeder.dropped_bytes,
                 ),
                 self._feeder.bytes_per_second,
             )

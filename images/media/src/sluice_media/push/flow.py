@@ -114,14 +114,15 @@ class FlowMeter:
         return self._samples[-1].dropped != self._samples[0].dropped
 
     def _takes(self, share: float) -> bool:
-        """Media came in the whole window, and the target took this share of it."""
+        """Return whether media came in the whole window and the target took this share of it."""
         first, last = self._samples[0], self._samples[-1]
         taken = last.taken - first.taken
         came = taken + last.owed - first.owed
         return self._is_covered and came > 0 and taken >= share * came
 
     def _takes_nothing(self, window: float) -> bool:
-        """``window``: bytes of media in it."""
+        """Return whether media came and the target took none of it. ``window`` is the media's
+        bytes in the window."""
         first, last = self._samples[0], self._samples[-1]
         if not self._is_covered:
             return False
@@ -145,7 +146,8 @@ class FlowMeter:
         )
 
     def _falls_behind(self, one_second: float) -> bool:
-        """What is owed grows all the time; a large picture that needs its time is no growth."""
+        """Return whether what is owed grows all the time. A large picture that needs its time is
+        no growth."""
         if not self._is_covered or self._takes(_SLOW_SHARE):
             return False
         middle = self._samples[-1].at - STALL_SECONDS / 2

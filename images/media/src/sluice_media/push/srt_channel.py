@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -28,9 +29,9 @@ _CONNECT_DELAY_SECONDS = 1.0
 SRT handshake is a publish, and two of them at one server would push each other off."""
 _LIVENESS_SECONDS = 0.25
 _DRAIN_SECONDS = 4.0
-_STUCK_MS = 700
-"""A send buffer as old as that when a connection breaks: the target had stopped answering. Libsrt
-itself gives up what is older than a second and the latency."""
+_HELD_BACK_SECONDS = 1.0
+"""For so long after sending had to wait for acknowledgements the target is what holds it back. A
+connection that breaks then has a target that stopped answering."""
 _log = structlog.get_logger(__name__)
 
 
@@ -47,7 +48,6 @@ class SrtChannel:
         self._ts = TsWriter(TrackPlan(audio))
         self._caller: SrtCaller | None = None
         self._last = Backlog(0)
-        self._buffer_ms = 0
 
     async def open(self) -> None:
         try:
@@ -98,8 +98,11 @@ class SrtChannel:
     def backlog(self) -> Backlog:
         stats = self._caller.stats() if self._caller is not None else None
         if stats is not None:
-            self._buffer_ms = stats.send_buffer_ms
-            self._last = Backlog(stats.send_buffer_bytes, lost_bytes=stats.send_dropped_bytes)
+            self._last = Backlog(
+                stats.send_buffer_bytes,
+                lost_bytes=stats.send_dropped_bytes,
+                is_held_back=self._is_held_back,
+            )
         return self._last
 
     def abort(self) -> None:
@@ -122,8 +125,13 @@ class SrtChannel:
             raise RuntimeError("the channel is not open")
         return self._caller
 
+    @property
+    def _is_held_back(self) -> bool:
+        at = self._open_caller().held_back_at
+        return at is not None and time.monotonic() - at <= _HELD_BACK_SECONDS
+
     def _loss(self) -> Failure:
-        if self._buffer_ms >= _STUCK_MS:
+        if self._is_held_back:
             return Failure(FailureClass.TIMEOUT, f"{self._place} stopped answering")
         return Failure(FailureClass.CLOSED, "the target closed the connection")
 
