@@ -132,6 +132,7 @@ fuzz: ## hostile input for a while: SECONDS_EACH (60) for every parser
 .PHONY: bench-ingest
 bench-ingest: packages ## gateway and hub beside nginx-rtmp: CPU and memory for each publisher
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench.ingest
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench.ingest_memory
 
 .PHONY: bench
 bench: install ## benchmarks: prints figures, fails beyond their limits

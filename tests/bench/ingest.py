@@ -3,7 +3,8 @@
 One interleaved run on this machine, no cluster: 1, 10 and 30 publishers of 6 Mb/s at the gateway
 (RTMP), at an nginx with Debian's libnginx-mod-rtmp that pushes each stream on to a second nginx, as
 the gateway does to hubs, and at the gateway over SRT. CPU time is that of the process itself, from
-/proc; the first publisher's hub is a real one with one reader, the others' hubs a sink.
+/proc. Every publisher has a real hub and no recorder; the first one's is a process of its own and
+has one reader, the others' share a process. RSS is the gateway's, at the end of the run.
 
 Exit code 1 when a figure is beyond its limit.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from sluice_media.srt import ConnectionLost, SrtTarget, connect
+from tests.bench.hubs import running_hubs
 from tests.media.broadcast_rig import KEY, BroadcastRig, broadcast_rig
 from tests.media.recorder_rig import ROOT
 from tests.media.rtmp_encoder import flv_tags, send_tags
@@ -50,38 +52,6 @@ rtmp {{ access_log off; server {{ listen 127.0.0.1:{port}; chunk_size 4096;
   application live {{ live on; {push} }} }} }}
 """
 
-_SINK = """
-import asyncio, sys
-from aiohttp import web
-from sluice_media.contract import LegAck
-
-ACK = LegAck(stream_uid="u", timeline="t", epoch=1, leg="primary", out_offset=0, last_out_dts=0,
-             acked_dts=1 << 50).to_json().encode() + b"\\n"
-
-async def leg(request):
-    response = web.StreamResponse()
-    await response.prepare(request)
-    async def acknowledge():
-        while True:
-            await response.write(ACK)
-            await asyncio.sleep(0.2)
-    task = asyncio.create_task(acknowledge())
-    try:
-        async for _ in request.content.iter_any():
-            pass
-    finally:
-        task.cancel()
-    return response
-
-async def lookup(request):
-    return web.json_response({"leg": "primary"})
-
-app = web.Application()
-app.router.add_post("/v1/legs", leg)
-app.router.add_post("/v1/legs/lookup", lookup)
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
-"""
-
 
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -93,11 +63,11 @@ def rss_mib(pid: int) -> float:
     return pages * resource.getpagesize() / (1 << 20)
 
 
-def make_source(path: Path) -> Path:
+def make_source(path: Path, bits: str = BITS) -> Path:
     command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=30"]
     command += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "10"]
     command += ["-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-pix_fmt", "yuv420p"]
-    command += ["-b:v", BITS, "-minrate", BITS, "-maxrate", BITS, "-bufsize", BITS]
+    command += ["-b:v", bits, "-minrate", bits, "-maxrate", bits, "-bufsize", bits]
     command += ["-x264-params", "nal-hrd=cbr", "-c:a", "aac", "-b:a", "128k", "-f", "flv"]
     subprocess.run([*command, str(path)], check=True, timeout=120)
     return path
@@ -160,7 +130,7 @@ async def all_on_air(rig: BroadcastRig, count: int) -> float:
 
 
 def urls(rig: BroadcastRig, count: int, *, srt: bool) -> list[str]:
-    names = ["news", *(f"s{n}" for n in range(1, count))]
+    names = ["news", *(f"s{n}" for n in range(count - 1))]
     if srt:
         port = rig.srt_port
         return [f"srt://127.0.0.1:{port}?pkt_size=1316&streamid=ns/{n}?{KEY}" for n in names]
@@ -240,10 +210,9 @@ async def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = make_source(folder / "source.flv")
-        sink_port = free_port()
         async with (
-            process(sys.executable, "-c", _SINK, str(sink_port)),
-            broadcast_rig(folder, sink_port=sink_port) as rig,
+            running_hubs(max(PUBLISHERS) - 1) as ports,
+            broadcast_rig(folder, ports) as rig,
             nginx_pair(folder) as (nginx, nginx_port),
         ):
             gateway, hub = rig.gateway.pid, rig.hub.pid

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -31,8 +31,11 @@ import os, uvloop
 from sluice_media.gateway.role import GatewaySettings, serve
 from sluice_media.logs import configure_logging
 
+others = os.environ["OTHER_HUBS_PORTS"].split()
+
 async def locate(namespace, stream):
-    port = os.environ["SLUICE_HUB_PORT" if stream == "news" else "OTHER_HUBS_PORT"]
+    own = stream == "news" or not others
+    port = os.environ["SLUICE_HUB_PORT"] if own else others[int(stream[1:])]
     return "http://127.0.0.1:" + port
 
 configure_logging()
@@ -59,10 +62,10 @@ class Received:
 
 
 class BroadcastRig:
-    def __init__(self, folder: Path, sink_port: int | None = None) -> None:
+    def __init__(self, folder: Path, other_hubs: Sequence[int] = ()) -> None:
         self._folder = folder
         self.rtmp_port, self.hub_port = free_port(), free_port()
-        self._other_hubs_port = sink_port or self.hub_port
+        self._other_hubs = other_hubs
         self.rtmps_port, self.srt_port = free_port(), free_port()
         self.hub_status_port, self.gateway_status_port = free_port(), free_port()
         self.hub: asyncio.subprocess.Process
@@ -121,7 +124,7 @@ class BroadcastRig:
             "SLUICE_CONFIG_FILE": str(self._folder / "config.json"),
             "SLUICE_KEYS_DIR": str(self._folder / "keys"),
             "SLUICE_HUB_PORT": str(self.hub_port),
-            "OTHER_HUBS_PORT": str(self._other_hubs_port),
+            "OTHER_HUBS_PORTS": " ".join(map(str, self._other_hubs)),
             "SLUICE_RTMP_PORT": str(self.rtmp_port),
             "SLUICE_RTMPS_PORT": str(self.rtmps_port),
             "SLUICE_TLS_DIR": str(self._folder / "tls"),
@@ -205,9 +208,11 @@ async def _is_ready(session: aiohttp.ClientSession, port: int) -> bool:
 
 
 @asynccontextmanager
-async def broadcast_rig(folder: Path, sink_port: int | None = None) -> AsyncIterator[BroadcastRig]:
-    """The stream ``news`` has the real hub; all others have what listens at ``sink_port``."""
-    rig = BroadcastRig(folder, sink_port)
+async def broadcast_rig(
+    folder: Path, other_hubs: Sequence[int] = ()
+) -> AsyncIterator[BroadcastRig]:
+    """All streams have the rig's own hub, but for ``s0`` and so on when there are other ones."""
+    rig = BroadcastRig(folder, other_hubs)
     try:
         await rig.start()
         yield rig

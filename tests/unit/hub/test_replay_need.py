@@ -32,7 +32,7 @@ def behind_seconds(world: World, publisher: Publisher) -> float | None:
 def test_without_a_recorder_a_short_tail_is_kept() -> None:
     world = World()
     publisher = world.publish(first_dts=5_000_000)
-    publisher.send(9)
+    publisher.send(TAIL_SECONDS - 1)
     assert behind_seconds(world, publisher) is None
     assert not world.hub.ack(publisher.leg).recorded
     publisher.send(80)

@@ -16,7 +16,7 @@ from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["TAIL_SECONDS", "ReplayNeed", "replay_need"]
 
-TAIL_SECONDS = 10
+TAIL_SECONDS = 8
 """Kept behind the slowest reader when nobody records. It covers what is on its way to readers when
 a hub dies, a reader that reconnects at that moment, and a Recording of which the hub has not heard
 yet."""
