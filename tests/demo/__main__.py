@@ -30,10 +30,10 @@ def _bring_up(cluster: Which) -> Environment:
             run_tool("images")
         with step("pushing the images to your registry"):
             return existing(push=True)
-    with step("bringing the local cluster up (the first time this builds Kubernetes: minutes)"):
+    say("• building the images and the cluster's programs (what is there is not built again)")
+    run_tool("prepare", "--provider", cluster, capture=False)
+    with step("bringing the local cluster up"):
         run_tool("up", "--provider", cluster, capture=False)
-    with step("building the images (what did not change is not built again)"):
-        run_tool("images", capture=False)
     with step("loading the images into the cluster"):
         run_tool("load-images", capture=False)
     return local()

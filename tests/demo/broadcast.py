@@ -8,13 +8,14 @@ from pathlib import Path
 
 from tests.demo.console import DemoError, say, step
 from tests.demo.environment import REPOSITORY, Environment
-from tests.support.frames import decode_errors, probe
+from tests.demo.proof import decode_errors, probe
 from tests.support.kubectl import Kubectl
 from tests.support.recordings import download
 
 __all__ = ["NAMESPACE", "remove", "run"]
 
 NAMESPACE = "sluice-demo"
+ENCODER = "encoder"
 RECORD_SECONDS = 14
 EXAMPLES = REPOSITORY / "examples"
 
@@ -26,7 +27,7 @@ def run(env: Environment, folder: Path) -> None:
     env.kubectl.apply(namespace)
     # A recording is frozen once made: a second demo makes a new one.
     kube.delete("recording", "sunday-service", "--wait=true")
-    kube.delete("pod", "encoder", "--wait=true")
+    kube.delete("pod", ENCODER, "--wait=true")
     with step("applying a LiveStream, and another one as the platform to restream to"):
         kube("apply", "-f", str(EXAMPLES / "livestream.yaml"))
         kube("apply", "-f", str(EXAMPLES / "demo" / "target.yaml"))
@@ -55,9 +56,9 @@ def run(env: Environment, folder: Path) -> None:
     with step("fetching the MP4 and decoding every frame of it"):
         files = download(kube, "sunday-service", folder)
         for file in files:
-            _prove(file)
+            _prove(kube, file)
     for file in files:
-        _describe(file)
+        _describe(kube, file)
     _say_what_next(kube)
 
 
@@ -65,14 +66,14 @@ def remove(env: Environment) -> None:
     env.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true")
 
 
-def _prove(file: Path) -> None:
-    errors = decode_errors(file)
+def _prove(kube: Kubectl, file: Path) -> None:
+    errors = decode_errors(kube, ENCODER, file)
     if errors:
         raise DemoError(f"{file.name} does not decode cleanly: {errors}")
 
 
-def _describe(file: Path) -> None:
-    found = probe(file)
+def _describe(kube: Kubectl, file: Path) -> None:
+    found = probe(kube, ENCODER, file)
     streams = ", ".join(
         f"{s['codec_name']} {s['width']}x{s['height']}"
         if s["codec_type"] == "video"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from tests.kube import (
     packages,
     scratch_image,
     storage,
+    tools,
 )
 from tests.kube.api import Api, ApiError
 from tests.kube.commands import run
@@ -71,6 +73,16 @@ class BareCluster:
             return 0
         return int(json.loads(text)["nodes"])
 
+    def prepare(self, stop: threading.Event | None = None) -> None:
+        """Build the cluster's programs; kubectl and helm only where the PATH has none that fit.
+
+        Raises:
+            KubeToolError: no usable Go, or a build that failed.
+        """
+        needed = {binary for _, binary in binaries.Binaries(self.paths).missing(binaries.DEFAULT)}
+        needed -= {tool for tool in tools.TOOLS if tool in needed and tools.on_path(tool)}
+        binaries.build(self.paths, binaries.DEFAULT, only=needed, stop=stop)
+
     def up(self, count: int) -> None:
         """Bring the cluster up with at least ``count`` nodes.
 
@@ -88,7 +100,7 @@ class BareCluster:
         all_nodes = nodes(count)
         if self.healthy(all_nodes):
             return
-        binaries.build(self.paths)
+        self.prepare()
         archives = scratch_image.archives(self.paths)
         with step(f"starting {count} node{'s' if count > 1 else ''}"):
             write_if_changed(self.paths.state / "cluster.json", json.dumps({"nodes": count}))
@@ -214,7 +226,7 @@ class BareCluster:
 
     def environment(self) -> dict[str, str]:
         """What tests and people want to know, as shell variables."""
-        all_nodes, built = nodes(self._count()), binaries.Binaries(self.paths)
+        all_nodes = nodes(self._count())
         return {
             "KUBECONFIG": str(self.paths.kubeconfig),
             "PROVIDER": "bare",
@@ -222,8 +234,8 @@ class BareCluster:
             "NODE_IP": all_nodes[0].address,
             "HOST_IP": HOST_ADDRESS,
             "AUDIT_LOG": str(self.paths.audit_log),
-            "KUBECTL": str(built.path("kubectl")),
-            "HELM": str(built.path("helm")),
+            "KUBECTL": tools.locate(self.paths, "kubectl"),
+            "HELM": tools.locate(self.paths, "helm"),
             "TOOLS_IMAGE": scratch_image.TOOLS_IMAGE,
         }
 

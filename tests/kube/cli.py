@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.kube import binaries, packages, provider, storage
+from tests.kube import binaries, packages, provider, storage, tools
 from tests.kube.api import Api, ApiError
 from tests.kube.console import say
 from tests.kube.errors import KubeToolError
@@ -20,6 +20,7 @@ from tests.kube.layout import MAX_NODES
 from tests.kube.locking import exclusive
 from tests.kube.paths import Paths
 from tests.kube.selftest import SelfTest
+from tests.kube.side_by_side import side_by_side
 
 __all__ = ["main"]
 
@@ -48,10 +49,14 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(handler=handler)
         return sub
 
-    sub = command("packages", _packages, "install the Debian packages the cluster needs")
+    sub = command("packages", _packages, "install the Debian packages the demo or the tests need")
+    sub.add_argument("--tests", action="store_true", help="also those that only tests need")
+    sub.add_argument("--provider", default="auto", choices=(*provider.PROVIDERS, "existing"))
     sub.add_argument("--check", action="store_true", help="only name what is missing")
     sub = command("binaries", _binaries, "build Kubernetes and its companions into the cache")
     sub.add_argument("--only", nargs="+", metavar="RECIPE", choices=sorted(binaries.RECIPES))
+    sub = command("prepare", _prepare, "build our images and the cluster's programs, side by side")
+    sub.add_argument("--provider", default="auto", choices=provider.PROVIDERS)
     sub = command("up", _up, "bring the cluster up; at once when it is up already")
     sub.add_argument("--nodes", type=int, default=1, choices=range(1, MAX_NODES + 1))
     sub.add_argument("--provider", default="auto", choices=provider.PROVIDERS)
@@ -80,18 +85,30 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _packages(arguments: argparse.Namespace, paths: Paths) -> int:
-    kind = provider.running_provider(paths) == "kind" or provider.docker_answers()
-    needed = packages.ALWAYS if kind else packages.ALWAYS | packages.BARE
-    packages.ensure(needed, check_only=arguments.check)
+    chosen = arguments.provider
+    if chosen == "auto":
+        running = provider.running_provider(paths)
+        chosen = provider.choose("auto", running, docker=not running and provider.docker_answers())
+    wanted = packages.needed(chosen, tests=arguments.tests)
+    packages.ensure(wanted, check_only=arguments.check)
     return 0
 
 
 def _binaries(arguments: argparse.Namespace, paths: Paths) -> int:
     names = arguments.only or binaries.DEFAULT
+    if arguments.only == ["helm"]:
+        print(tools.locate(paths, "helm"))
+        return 0
     binaries.build(paths, names)
     for name in names:
         for binary in binaries.RECIPES[name].packages:
             print(binaries.Binaries(paths).path(binary))
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace, paths: Paths) -> int:
+    cluster, builder = provider.open_cluster(paths, arguments.provider), _builder(paths)
+    side_by_side({"images": lambda _: builder.build([*IMAGES]), "programs": cluster.prepare})
     return 0
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.kube.commands import run, succeeds
-from tests.kube.console import say, step
+from tests.kube.console import board, say, step
 from tests.kube.errors import KubeToolError
 from tests.kube.files import replace
 from tests.kube.image_inputs import IMAGES, ImageSpec, content_hash, copy_inputs
@@ -27,7 +27,13 @@ __all__ = ["ImageBuilder", "buildah_command", "docker_command"]
 SUITE = "trixie"
 BASE_IMAGE = f"localhost/sluice-base:{SUITE}"
 KEEP_VERSIONS = 3
-BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+#: Where systems keep the certificates that they trust: Debian, Fedora, Alpine and macOS, openSUSE.
+BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+)
 
 
 def docker_command(
@@ -63,8 +69,9 @@ def _secret(bundle: Path | None) -> list[str]:
 
 def _bundle() -> Path | None:
     """The certificates this machine trusts, which a network that inspects TLS adds its own to."""
-    path = Path(os.environ.get("SSL_CERT_FILE") or BUNDLE)
-    return path if path.is_file() else None
+    given = os.environ.get("SSL_CERT_FILE")
+    paths = map(Path, [given] if given else BUNDLES)
+    return next((path for path in paths if path.is_file()), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +99,13 @@ class ImageBuilder:
             if name not in IMAGES:
                 raise KubeToolError(f"no image named {name!r}; known: {', '.join(IMAGES)}")
         with exclusive(self.paths.images / ".lock", "building images"):
-            for name in names:
-                reference = self._build_one(IMAGES[name])
+            for number, name in enumerate(names, 1):
+                board.put("images", f"{number} of {len(names)} ({name})")
+                try:
+                    with board.going():
+                        reference = self._build_one(IMAGES[name])
+                finally:
+                    board.drop("images")
                 self._record(name, reference)
         return self.recorded()
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import platform
 import shutil
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.kube import binaries
+from tests.kube import tools
 from tests.kube.commands import run, succeeds
 from tests.kube.console import say, step
 from tests.kube.control_plane import AUDIT_FILE_MEGABYTES, AUDIT_FILES, audit_policy
@@ -22,6 +23,7 @@ from tests.kube.errors import KubeToolError
 from tests.kube.files import write_if_changed
 from tests.kube.layout import POD_NETWORK, SERVICE_NETWORK
 from tests.kube.paths import Paths
+from tests.kube.reach import public_host
 
 __all__ = ["NODE_PORTS", "KindCluster", "audit_patches", "cluster_config", "load_command"]
 
@@ -115,6 +117,14 @@ class KindCluster:
         """Whether ``up`` made the cluster (whatever became of its containers since)."""
         return (self.paths.state / "kind.json").exists()
 
+    def prepare(self, stop: threading.Event | None = None) -> None:
+        """Build kind, kubectl and helm where the PATH has none that fits.
+
+        Raises:
+            KubeToolError: no usable Go, or a build that failed.
+        """
+        tools.ensure(self.paths, tools.TOOLS, stop)
+
     def up(self, count: int) -> None:
         """Create the cluster unless it exists and answers.
 
@@ -122,8 +132,8 @@ class KindCluster:
             KubeToolError: Docker does not answer, kind failed, or the cluster that exists has
                 fewer nodes than asked for (kind can not add any).
         """
+        self.prepare()
         kind, kubectl = self._tool("kind"), self._tool("kubectl")
-        self._tool("helm")
         if NAME in run([kind, "get", "clusters"]).split():
             if len(self._nodes()) < count:
                 raise KubeToolError(
@@ -167,13 +177,11 @@ class KindCluster:
         """The same names as the bare cluster's."""
         if not self.exists():
             raise KubeToolError("no cluster; run: python3 -m tests.kube up")
-        # Docker on a Mac hides its containers' addresses: there the mapped ports answer locally.
-        local = platform.system() == "Darwin"
         return {
             "KUBECONFIG": str(self.paths.kubeconfig),
             "PROVIDER": "kind",
             "NODES": ",".join(self._nodes()),
-            "NODE_IP": "127.0.0.1" if local else self._node_address(),
+            "NODE_IP": self._public_host(),
             "HOST_IP": self._gateway(),
             "AUDIT_LOG": str(self.paths.audit_log),
             "KUBECTL": self._tool("kubectl"),
@@ -216,6 +224,10 @@ class KindCluster:
         # Control plane first, as callers expect of the first node.
         return sorted(names, key=lambda name: ("control-plane" not in name, name))
 
+    def _public_host(self) -> str:
+        docker = run(["docker", "info", "--format", "{{.OperatingSystem}}"])
+        return public_host(platform.system(), platform.release(), docker, self._node_address())
+
     def _node_address(self) -> str:
         template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
         return run(["docker", "inspect", "-f", template, f"{NAME}-control-plane"]).strip()
@@ -226,8 +238,4 @@ class KindCluster:
         return next((gateway for gateway in gateways if "." in gateway), "")
 
     def _tool(self, name: str) -> str:
-        """A tool from the PATH, else built into the cache."""
-        if found := shutil.which(name):
-            return found
-        binaries.build(self.paths, ["kubernetes" if name == "kubectl" else name], only={name})
-        return str(binaries.Binaries(self.paths).path(name))
+        return tools.locate(self.paths, name)

@@ -1,4 +1,5 @@
-"""The Debian packages the tests need: installs them where it may, else names them."""
+"""The Debian packages that the tests and the bare cluster need: installs them where it may, else
+names them. The demo on Docker needs none of them, on whatever system."""
 
 from __future__ import annotations
 
@@ -14,13 +15,13 @@ from pathlib import Path
 from tests.kube.console import step
 from tests.kube.errors import KubeToolError
 
-__all__ = ["ALWAYS", "BARE", "ensure", "missing"]
+__all__ = ["BARE", "TESTS", "ensure", "missing", "needed"]
 
 _GSTREAMER = f"/usr/lib/{platform.machine()}-linux-gnu/gstreamer-1.0"
 
 #: Package → what shows that it is there: a program on the PATH, or a file.
-#: These are used on the host whichever way the cluster runs.
-ALWAYS = {
+#: Tests use these on the host, whichever way the cluster runs.
+TESTS = {
     "chromium": "chromium",
     "ffmpeg": "ffmpeg",
     "gstreamer1.0-plugins-bad": f"{_GSTREAMER}/libgstrtmp2.so",
@@ -55,28 +56,33 @@ BARE = {
 }
 
 
-def missing(needed: Mapping[str, str]) -> list[str]:
+def needed(provider: str, *, tests: bool) -> dict[str, str]:
+    """Return the packages for the demo, or for the tests, on a cluster of this provider."""
+    return (BARE if provider == "bare" else {}) | (TESTS if tests else {})
+
+
+def missing(packages: Mapping[str, str]) -> list[str]:
     """The packages out of these whose program or file is not on this machine."""
     # Another user's PATH may lack the folders of system programs.
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     return [
         package
-        for package, proof in needed.items()
+        for package, proof in packages.items()
         if not (Path(proof).exists() if "/" in proof else shutil.which(proof, path=path))
     ]
 
 
-def ensure(needed: Mapping[str, str], *, check_only: bool = False) -> None:
+def ensure(wanted: Mapping[str, str], *, check_only: bool = False) -> None:
     """Install what is missing.
 
     Args:
-        needed: package → its program or file.
+        wanted: package → its program or file.
         check_only: only say what is missing.
 
     Raises:
         KubeToolError: something is missing and may or can not be installed from here.
     """
-    packages = missing(needed)
+    packages = missing(wanted)
     if find_spec("ensurepip") is None:
         packages.append(VENV)
     if not packages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +21,9 @@ DOCKER_SECONDS = 10.0
 
 class Cluster(Protocol):
     """What the command line and the tests ask of a cluster, whoever runs it."""
+
+    def prepare(self, stop: threading.Event | None = None) -> None:
+        """Build the programs that ``up`` needs and that are not there yet."""
 
     def up(self, count: int) -> None:
         """Bring the cluster up with at least ``count`` nodes."""
