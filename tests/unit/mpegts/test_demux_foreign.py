@@ -67,14 +67,16 @@ def test_units_before_the_parameter_sets_are_left_out() -> None:
     assert demuxer.dropped_units == 1
 
 
-def test_a_picture_without_a_time_is_left_out_and_its_successor_flagged() -> None:
+def test_a_picture_without_a_time_gets_one_between_its_neighbours() -> None:
     stream = H264_ONLY + ts_of_pes(
         0x100,
         pes(annexb(SPS, PPS, b"\x65\x88"), 0),
         pes(annexb(b"\x41\x9a"), None),
         pes(annexb(b"\x41\x9a"), 2 * FRAME),
     )
-    assert [(u.dts, u.flags) for u in units_of(read(stream))] == [(0, KEY), (2 * FRAME, CUT)]
+    assert [(u.dts, u.flags) for u in units_of(read(stream))] == [
+        (0, KEY), (FRAME, UnitFlags.NONE), (2 * FRAME, UnitFlags.NONE),
+    ]  # fmt: skip
 
 
 def test_another_size_in_the_middle_is_a_new_format_and_a_repetition_is_none() -> None:
