@@ -174,6 +174,34 @@ def test_what_we_do_not_carry_is_left_out_beside_what_we_do() -> None:
     assert len(units_of(events)) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "described", "name"),
+    [
+        (0x03, b"", "MPEG audio"),
+        (0x04, b"", "MPEG audio"),
+        (0x11, b"", "AAC in LATM"),
+        (0x81, b"", "AC-3"),
+        (0x06, b"\x6a\x01\x00", "AC-3"),
+        (0x06, b"\x05\x04AC-3", "AC-3"),
+        (0x06, b"\x05\x04Opus", "Opus"),
+    ],
+)
+def test_sound_that_is_not_carried_is_named_and_does_not_cost_the_picture(
+    kind: int, described: bytes, name: str
+) -> None:
+    demuxer = TsDemuxer()
+    tables = program((0x1B, 0x100, b""), (kind, 0x101, described))
+    stream = tables + ts_of_pes(0x100, pes(annexb(SPS, PPS, b"\x65\x88"), 0))
+    assert len(units_of(read(stream, demuxer=demuxer))) == 1
+    assert demuxer.left_out == name
+
+
+def test_sound_beside_sound_that_is_carried_is_no_matter() -> None:
+    demuxer = TsDemuxer()
+    read(program((0x0F, 0x101, b""), (0x81, 0x102, b""), (0x02, 0x103, b"")), demuxer=demuxer)
+    assert demuxer.left_out == ""
+
+
 def test_a_program_of_data_only_is_no_error() -> None:
     assert read(program((0x86, 0x50, b""), (0x06, 0x51, b"")) * 3) == [Metadata()]
 

@@ -26,7 +26,8 @@ _MAX_RANDOM_ACCESS_REFERENCE = 20
 
 
 class PictureOrder(NamedTuple):
-    count: int
+    place: int
+    """The picture order count."""
     begins: bool
     """Counting begins anew with this picture."""
 
@@ -36,12 +37,14 @@ class Slices(Protocol):
 
     first_slice_byte: int
     """Which byte of a slice's NAL unit has its highest bit set when it is its picture's first."""
-    may_have_fields: bool
-    """Two pictures may be the fields of one frame."""
     frame_seconds: float | None
     """Duration of a frame as the parameter sets declare it."""
     counts_per_frame: int
     """By how much the order count of two frames in a row usually differs."""
+
+    @property
+    def may_have_fields(self) -> bool:
+        """Whether two pictures may be the fields of one frame."""
 
     def take_sets(self, sets: Sequence[tuple[int, bytes]]) -> None:
         """Take parameter sets as (NAL unit type, NAL unit); broken ones are passed over."""

@@ -234,7 +234,7 @@ def _take(
     if isinstance(event, Metadata):
         has_video = event.declares_video
     if demuxer.formats:
-        publication.take_formats(demuxer.formats, has_video)
+        publication.take_formats(demuxer.formats, has_video, demuxer.left_out)
     return has_video
 
 

@@ -114,6 +114,11 @@ class TsDemuxer:
         return tuple(self._formats[track] for track in sorted(self._formats))
 
     @property
+    def left_out(self) -> str:
+        """Codecs of the sound of which none is carried; empty when there is no such sound."""
+        return self._map.left_out if self._map is not None else ""
+
+    @property
     def dropped_units(self) -> int:
         """Units without a configuration before them, and broken or incomplete ones."""
         return self._dropped_before + sum(s.track.dropped_units for s in self._streams.values())

@@ -86,11 +86,11 @@ class PictureTimes:
                 dts = self._last + 1  # what was derived went too far
         self._known_dts, self._since_known = dts, 0
         if order is not None:
-            if self._known_order is not None and self._known_order[1] != order.count:
-                tick = (pts - self._known_order[0]) / (order.count - self._known_order[1])
+            if self._known_order is not None and self._known_order[1] != order.place:
+                tick = (pts - self._known_order[0]) / (order.place - self._known_order[1])
                 if 0 < tick <= _LONGEST_FRAME:
                     self._tick = tick
-            self._known_order = (pts, order.count)
+            self._known_order = (pts, order.place)
         return dts, max(pts, dts)
 
     def _derived(self, last: int, order: PictureOrder | None) -> tuple[int, int]:
@@ -103,11 +103,11 @@ class PictureTimes:
             if order.begins:
                 # All pictures before it are shown before it.
                 pts = max(dts, min(self._highest + round(self._frame_ticks), dts + _LONGEST_FRAME))
-            self._known_order = (pts, order.count)
+            self._known_order = (pts, order.place)
             return dts, pts
         before, count = self._known_order
         tick = self._tick or self._frame_ticks / self._slices.counts_per_frame
-        pts = before + round((order.count - count) * tick)
+        pts = before + round((order.place - count) * tick)
         if pts - dts > _LONGEST_COMPOSITION:
             pts = dts
         return dts, max(pts, dts)
