@@ -187,5 +187,20 @@ def test_an_access_unit_of_many_packets_without_an_end_is_given_up() -> None:
     for _ in range(8):
         list(demuxer.feed(body))
     track = demuxer._streams[0x100].track
-    assert len(track._cutter._kept) <= 17 << 20  # type: ignore[attr-defined]
+    assert track.kept_bytes <= 17 << 20
     assert demuxer.dropped_units >= 1
+
+
+@pytest.mark.parametrize("size", [60_000, 500])
+def test_bytes_of_a_picture_that_is_not_complete_are_counted(size: int) -> None:
+    """A gateway tells its hub by them that a large picture is on its way."""
+    demuxer = TsDemuxer()
+    list(demuxer.feed(mux(pictures(30), VIDEO)))
+    large = AccessUnit(0, 2_700_000, 2_700_000, KEY, 0, s.sample(b"\x65\x88" + b"\x5a" * 100_000))
+    packets = split(repack(mux([large], VIDEO), chunks(size)))
+    counts = []
+    for packet in packets:
+        list(demuxer.feed(packet))
+        counts.append(demuxer.unfinished_bytes)
+    assert max(counts) > 50_000
+    assert sum(a < b for a, b in pairwise(counts)) > len(counts) * 0.8

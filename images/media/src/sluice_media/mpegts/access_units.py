@@ -91,6 +91,11 @@ class UnitCutter:
         """Packets with bytes that belong to no NAL unit whose beginning is known."""
 
     @property
+    def kept_bytes(self) -> int:
+        """Bytes of a NAL unit whose end has not come."""
+        return len(self._kept)
+
+    @property
     def has_picture(self) -> bool:
         """A unit waits for the next one to begin."""
         return self._unit is not None and bool(self._unit.head) and self._unit.next_at is None

@@ -125,8 +125,9 @@ class TsDemuxer:
 
     @property
     def unfinished_bytes(self) -> int:
-        """Bytes that have come of PES packets whose end has not been seen."""
-        return sum(len(s.packet) for s in self._streams.values() if s.open)
+        """Bytes that have come of PES packets and NAL units whose end has not been seen."""
+        streams = self._streams.values()
+        return sum(s.track.kept_bytes + (len(s.packet) if s.open else 0) for s in streams)
 
     def feed(self, data: bytes, utc_us: int = 0) -> Iterator[DemuxEvent]:
         """Takes the next bytes, cut anywhere; ``utc_us`` is their time of arrival.

@@ -43,6 +43,10 @@ class Track(Protocol):
     def lose(self) -> None:
         """Something is missing here."""
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of a unit that goes on in the next packet."""
+
 
 _Event = TrackFormat | AccessUnit
 
@@ -67,6 +71,10 @@ class AudioTrack:
         self._carry = b""
         if self._samples is not None:
             self._samples.reset()
+
+    @property
+    def kept_bytes(self) -> int:
+        return len(self._carry)
 
     def flush(self, utc_us: int) -> list[_Event]:
         return []

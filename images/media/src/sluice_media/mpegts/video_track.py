@@ -64,6 +64,10 @@ class VideoTrack:
         self._times.lose()
         self._ended = False
 
+    @property
+    def kept_bytes(self) -> int:
+        return self._cutter.kept_bytes
+
     def begins_unit(self, payload: bytes, start: int) -> bool:
         return self._cutter.begins_unit(payload, start)
 
