@@ -17,6 +17,7 @@ from sluice_media.mpegts.demux import TsDemuxer
 from sluice_media.units import AccessUnit, Codec
 from tests.media.media_clips import frame_hashes
 from tests.support import clip_store
+from tests.support.repack import STYLES, repack
 
 WRAP_SECONDS = (1 << 33) / 90_000
 _VIDEO = ("-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25")
@@ -112,6 +113,33 @@ def test_a_file_of_ffmpeg(tmp_path: Path, options: dict[str, Any]) -> None:
             # FFmpeg shares the time of a PES packet out in whole ticks; we count samples.
             assert max(abs(u.dts - base - p["dts"]) for u, p in zip(found, want, strict=True)) <= 2
         assert frame_hashes(output, stream) == frame_hashes(source, stream)
+
+
+FOREIGN: dict[str, dict[str, Any]] = {
+    "B-frames that others refer to": {"options": ("-x264-params", "bframes=3:b-pyramid=normal")},
+    "four slices to a picture": {"options": ("-x264-params", "slices=4:bframes=2")},
+    "fields": {"options": ("-flags", "+ilme+ildct", "-x264-params", "tff=1")},
+    "HEVC": {"video": "hevc"},
+}
+
+
+@pytest.mark.parametrize("options", FOREIGN.values(), ids=FOREIGN)
+def test_the_pictures_of_a_real_encoder_in_packets_of_other_multiplexers(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    source = make_ts(tmp_path / "source.ts", **options)
+    want = [event for event in demux(source, TsDemuxer()) if isinstance(event, AccessUnit)]
+    pictures = [unit for unit in want if unit.track == 0]
+    assert len(pictures) == 50
+    again = tmp_path / "again.ts"
+    for name, style in STYLES.items():
+        for bounded in (False, True):
+            again.write_bytes(repack(source.read_bytes(), style, bounded=bounded))
+            demuxer = TsDemuxer()
+            units = [event for event in demux(again, demuxer) if isinstance(event, AccessUnit)]
+            assert [unit for unit in units if unit.track == 0] == pictures, (name, bounded)
+            assert [u.payload for u in units if u.track] == [u.payload for u in want if u.track]
+            assert (demuxer.dropped_units, demuxer.continuity_errors) == (0, 0), (name, bounded)
 
 
 def test_random_access_does_not_need_the_indicator(tmp_path: Path) -> None:

@@ -200,3 +200,17 @@ def test_sources_that_fail_for_several_reasons_do_not_cost_a_write_each() -> Non
     assert told(1, "no such host", 3) == first
     assert told(0, "refused", 3) == first
     assert told(1, "no such host", 30) == {"message": "no such host", "observedAt": text(36)}
+
+
+def test_sound_that_is_not_carried_is_named_while_the_stream_is_on_air() -> None:
+    media = Media(video_codec="H264", width=1280, height=720, left_out_audio_codec="AC-3")
+    case = settled().on_air(media=media)
+    case.decide()
+    live = case.condition("Live")
+    assert live is not None
+    assert (live.status, live.reason) == ("True", "OnAir")
+    assert live.message == (
+        "On air without sound: the source sends AC-3, which Sluice does not carry. "
+        "Set the encoder's audio codec to AAC."
+    )
+    assert case.status["media"]["leftOutAudioCodec"] == "AC-3"

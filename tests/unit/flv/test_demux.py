@@ -178,20 +178,43 @@ def test_of_multitrack_only_the_first_track_is_taken() -> None:
     assert source.send(VIDEO, 0, b"\x96\x13" + HVC1 + b"\x00\xff\xff\xff") == []
 
 
-def test_enhanced_audio_is_aac_or_refused() -> None:
+def test_enhanced_audio_is_aac_or_left_out() -> None:
     source = Source()
     source.send(AUDIO, 0, b"\x90mp4a" + s.ASC_48000_STEREO)
     assert source.unit(AUDIO, 0, b"\x91mp4a" + s.SOUND).payload == s.SOUND
-    with pytest.raises(UnsupportedCodec, match="Opus"):
-        source.send(AUDIO, 0, b"\x91Opus" + s.SOUND)
+    assert source.send(AUDIO, 0, b"\x91Opus" + s.SOUND) == []
+    assert source.demuxer.left_out == "Opus"
+    assert source.unit(AUDIO, 40, b"\x91mp4a" + s.SOUND).payload == s.SOUND
+    assert source.demuxer.left_out == ""
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [
+        (b"\x2f\x00\x00", "MP3"),
+        (b"\xb6\x00\x00", "Speex"),
+        (b"\x91Opus....", "Opus"),
+        (b"\x91ac-3....", "ac-3"),
+    ],
+)
+def test_sound_that_is_not_carried_does_not_cost_the_picture(payload: bytes, name: str) -> None:
+    source = Source()
+    source.send(VIDEO, 0, s.avc_config())
+    assert source.send(AUDIO, 0, payload) == []
+    assert source.unit(VIDEO, 40, s.avc(s.IDR)).is_random_access
+    assert source.demuxer.left_out == name
+
+
+def test_sound_that_is_not_carried_and_no_picture_is_refused() -> None:
+    source = Source()
+    source.send(SCRIPT, 0, amf0.encode("onMetaData", {"audiocodecid": 2.0}))
+    with pytest.raises(UnsupportedCodec, match="MP3"):
+        source.send(AUDIO, 0, b"\x2f\x00\x00")
 
 
 @pytest.mark.parametrize(
     ("type_id", "payload", "name"),
     [
-        (AUDIO, b"\x2f\x00\x00", "MP3"),
-        (AUDIO, b"\xb6\x00\x00", "Speex"),
-        (AUDIO, b"\x91Opus....", "Opus"),
         (VIDEO, b"\x12\x00\x00\x00\x00", "H.263"),
         (VIDEO, b"\x90av01" + bytes(8), "av01"),
         (VIDEO, b"\x96\x10" + b"vp09" + track(0, bytes(9)), "vp09"),

@@ -67,14 +67,16 @@ def test_units_before_the_parameter_sets_are_left_out() -> None:
     assert demuxer.dropped_units == 1
 
 
-def test_a_picture_without_a_time_is_left_out_and_its_successor_flagged() -> None:
+def test_a_picture_without_a_time_gets_one_between_its_neighbours() -> None:
     stream = H264_ONLY + ts_of_pes(
         0x100,
         pes(annexb(SPS, PPS, b"\x65\x88"), 0),
         pes(annexb(b"\x41\x9a"), None),
         pes(annexb(b"\x41\x9a"), 2 * FRAME),
     )
-    assert [(u.dts, u.flags) for u in units_of(read(stream))] == [(0, KEY), (2 * FRAME, CUT)]
+    assert [(u.dts, u.flags) for u in units_of(read(stream))] == [
+        (0, KEY), (FRAME, UnitFlags.NONE), (2 * FRAME, UnitFlags.NONE),
+    ]  # fmt: skip
 
 
 def test_another_size_in_the_middle_is_a_new_format_and_a_repetition_is_none() -> None:
@@ -170,6 +172,34 @@ def test_what_we_do_not_carry_is_left_out_beside_what_we_do() -> None:
     events = read(tables + ts_of_pes(0x100, pes(annexb(SPS, PPS, b"\x65\x88"), 0)))
     assert events[0] == Metadata(declares_video=True)
     assert len(units_of(events)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "described", "name"),
+    [
+        (0x03, b"", "MPEG audio"),
+        (0x04, b"", "MPEG audio"),
+        (0x11, b"", "AAC in LATM"),
+        (0x81, b"", "AC-3"),
+        (0x06, b"\x6a\x01\x00", "AC-3"),
+        (0x06, b"\x05\x04AC-3", "AC-3"),
+        (0x06, b"\x05\x04Opus", "Opus"),
+    ],
+)
+def test_sound_that_is_not_carried_is_named_and_does_not_cost_the_picture(
+    kind: int, described: bytes, name: str
+) -> None:
+    demuxer = TsDemuxer()
+    tables = program((0x1B, 0x100, b""), (kind, 0x101, described))
+    stream = tables + ts_of_pes(0x100, pes(annexb(SPS, PPS, b"\x65\x88"), 0))
+    assert len(units_of(read(stream, demuxer=demuxer))) == 1
+    assert demuxer.left_out == name
+
+
+def test_sound_beside_sound_that_is_carried_is_no_matter() -> None:
+    demuxer = TsDemuxer()
+    read(program((0x0F, 0x101, b""), (0x81, 0x102, b""), (0x02, 0x103, b"")), demuxer=demuxer)
+    assert demuxer.left_out == ""
 
 
 def test_a_program_of_data_only_is_no_error() -> None:

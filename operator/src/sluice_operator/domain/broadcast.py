@@ -217,10 +217,20 @@ def _backup_since(stored: Stored, status: IngestStatus) -> Any:
 
 def _live(status: IngestStatus, source: SourceKind) -> Condition:
     if status.on_air:
-        return Condition("Live", "True", "OnAir", "On air.")
+        return Condition("Live", "True", "OnAir", _on_air_words(status))
     if status.interrupted:
         return Condition("Live", "False", "Interrupted", "The source is gone; it may return.")
     return _off_air(status, source)
+
+
+def _on_air_words(status: IngestStatus) -> str:
+    left_out = status.media.left_out_audio_codec if status.media is not None else None
+    if not left_out:
+        return "On air."
+    return (
+        f"On air without sound: the source sends {left_out}, which Sluice does not carry. "
+        "Set the encoder's audio codec to AAC."
+    )
 
 
 def _off_air(status: IngestStatus, source: SourceKind) -> Condition:

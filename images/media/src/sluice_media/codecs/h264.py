@@ -7,7 +7,7 @@ start at a unit. Clause numbers in this module are those of Rec. ITU-T H.264 (08
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sluice_media.codecs.bits import BitReader
 from sluice_media.codecs.errors import CodecError
@@ -29,6 +29,7 @@ _MAX_MACROBLOCKS_PER_SIDE = 2_048
 _PROFILES_WITH_CHROMA_FORMAT = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139})
 _PROFILES_WITH_CHROMA_FORMAT |= {244}
 _MAX_REF_FRAMES_IN_CYCLE = 255
+_MAX_COUNTER_BITS = 16
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,6 +41,12 @@ class SpsInfo:
     height: int
     frame_rate: float | None
     """Frames per second as the VUI declares them; encoders may not keep to it."""
+    frame_number_bits: int = field(default=4, compare=False)
+    """Size of frame_num in slice headers."""
+    order_count_bits: int = field(default=0, compare=False)
+    """Size of pic_order_cnt_lsb in slice headers; 0: pictures are not counted that way."""
+    separate_planes: bool = field(default=False, compare=False)
+    may_have_fields: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -118,11 +125,13 @@ def parse_sps(nal: bytes) -> SpsInfo:
     profile = bits.u(8)
     bits.skip(16)  # constraint flags, level_idc
     bits.ue()  # seq_parameter_set_id
-    chroma_array_type = 1
+    chroma_array_type, separate_planes = 1, False
     if profile in _PROFILES_WITH_CHROMA_FORMAT:
-        chroma_array_type = _chroma_and_scaling(bits)
-    bits.ue()  # log2_max_frame_num_minus4
-    _picture_order_count(bits)
+        chroma_array_type, separate_planes = _chroma_and_scaling(bits)
+    frame_number_bits = bits.ue() + 4
+    order_count_bits = _picture_order_count(bits)
+    if max(frame_number_bits, order_count_bits) > _MAX_COUNTER_BITS:
+        raise CodecError("an H.264 counter of more than 16 bits")
     bits.ue()  # max_num_ref_frames
     bits.skip(1)  # gaps_in_frame_num_value_allowed_flag
     width_mbs = bits.ue() + 1
@@ -139,7 +148,15 @@ def parse_sps(nal: bytes) -> SpsInfo:
     height = height_map_units * 16 * field_factor - crop_height
     if width <= 0 or height <= 0:
         raise CodecError("the H.264 cropping leaves no picture")
-    return SpsInfo(width, height, _vui_frame_rate(bits))
+    return SpsInfo(
+        width,
+        height,
+        _vui_frame_rate(bits),
+        frame_number_bits,
+        order_count_bits,
+        separate_planes,
+        may_have_fields=not frame_mbs_only,
+    )
 
 
 def _parameter_sets(
@@ -164,8 +181,8 @@ def _parameter_sets(
     return tuple(sets), position
 
 
-def _chroma_and_scaling(bits: BitReader) -> int:
-    """The fields of the High profiles; returns ChromaArrayType."""
+def _chroma_and_scaling(bits: BitReader) -> tuple[int, bool]:
+    """The fields of the High profiles; returns ChromaArrayType and separate_colour_plane_flag."""
     chroma_format = bits.ue()
     if chroma_format > 3:
         raise CodecError(f"H.264 chroma format {chroma_format} does not exist")
@@ -177,7 +194,7 @@ def _chroma_and_scaling(bits: BitReader) -> int:
         for index in range(12 if chroma_format == 3 else 8):
             if bits.flag():
                 _skip_scaling_list(bits, 16 if index < 6 else 64)
-    return 0 if separate_planes else chroma_format
+    return (0 if separate_planes else chroma_format), separate_planes
 
 
 def _skip_scaling_list(bits: BitReader, size: int) -> None:
@@ -188,11 +205,12 @@ def _skip_scaling_list(bits: BitReader, size: int) -> None:
         last = scale or last
 
 
-def _picture_order_count(bits: BitReader) -> None:
+def _picture_order_count(bits: BitReader) -> int:
+    """Returns the size of pic_order_cnt_lsb; 0 when slices do not have it."""
     poc_type = bits.ue()
     if poc_type == 0:
-        bits.ue()  # log2_max_pic_order_cnt_lsb_minus4
-    elif poc_type == 1:
+        return bits.ue() + 4
+    if poc_type == 1:
         bits.skip(1)  # delta_pic_order_always_zero_flag
         bits.se()  # offset_for_non_ref_pic
         bits.se()  # offset_for_top_to_bottom_field
@@ -201,6 +219,7 @@ def _picture_order_count(bits: BitReader) -> None:
             raise CodecError("the H.264 picture order count cycle is too long")
         for _ in range(count):
             bits.se()  # offset_for_ref_frame
+    return 0
 
 
 def _cropping(bits: BitReader, chroma_array_type: int, field_factor: int) -> tuple[int, int]:

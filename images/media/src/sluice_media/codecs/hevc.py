@@ -8,7 +8,7 @@ decoding can start at a unit. Clause numbers in this module are those of Rec. IT
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sluice_media.codecs.bits import BitReader
 from sluice_media.codecs.errors import CodecError
@@ -34,6 +34,7 @@ _MAX_SIDE = 32_768
 _MAX_SHORT_TERM_SETS = 64
 _MAX_PICTURES_PER_SET = 16
 _MAX_LONG_TERM_PICTURES = 32
+_MAX_ORDER_COUNT_BITS = 16
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,6 +46,9 @@ class SpsInfo:
     height: int
     frame_rate: float | None
     """Pictures per second as the VUI declares them; encoders may not keep to it."""
+    order_count_bits: int = field(default=0, compare=False)
+    """Size of slice_pic_order_cnt_lsb in slice headers; 0: it could not be read."""
+    separate_planes: bool = field(default=False, compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -139,7 +143,20 @@ def parse_sps(nal: bytes) -> SpsInfo:
         height -= (top + bottom) * (2 if chroma_array_type == 1 else 1)
     if width <= 0 or height <= 0:
         raise CodecError("the HEVC conformance window leaves no picture")
-    return SpsInfo(width, height, _frame_rate(bits, max_sub_layers_minus1))
+    order_count_bits = _order_count_bits(bits)
+    frame_rate = _frame_rate(bits, max_sub_layers_minus1, order_count_bits)
+    return SpsInfo(width, height, frame_rate, order_count_bits, separate_planes)
+
+
+def _order_count_bits(bits: BitReader) -> int:
+    """A field on the way there that we cannot read costs derived times, not the stream."""
+    try:
+        bits.ue()  # bit_depth_luma_minus8
+        bits.ue()  # bit_depth_chroma_minus8
+        found = bits.ue() + 4
+    except CodecError:
+        return 0
+    return found if found <= _MAX_ORDER_COUNT_BITS else 0
 
 
 def _parameter_sets(config: bytes) -> dict[int, list[bytes]]:
@@ -177,13 +194,13 @@ def _skip_profile_tier_level(bits: BitReader, max_sub_layers_minus1: int) -> Non
         bits.skip((88 if profile_present else 0) + (8 if level_present else 0))
 
 
-def _frame_rate(bits: BitReader, max_sub_layers_minus1: int) -> float | None:
+def _frame_rate(bits: BitReader, max_sub_layers_minus1: int, order_count_bits: int) -> float | None:
     """Pictures per second from the VUI, which stands at the end of the parameter set.
 
     A field on the way there that we cannot read costs the frame rate, not the stream.
     """
     try:
-        _skip_to_vui(bits, max_sub_layers_minus1)
+        _skip_to_vui(bits, max_sub_layers_minus1, order_count_bits)
         if not bits.flag():
             return None
         skip_vui_before_timing(bits)
@@ -203,10 +220,7 @@ def _frame_rate(bits: BitReader, max_sub_layers_minus1: int) -> float | None:
     return time_scale / (units_in_tick * (2 if field_seq else 1))
 
 
-def _skip_to_vui(bits: BitReader, max_sub_layers_minus1: int) -> None:
-    bits.ue()  # bit_depth_luma_minus8
-    bits.ue()  # bit_depth_chroma_minus8
-    poc_lsb_bits = bits.ue() + 4
+def _skip_to_vui(bits: BitReader, max_sub_layers_minus1: int, order_count_bits: int) -> None:
     for _ in range(max_sub_layers_minus1 + 1 if bits.flag() else 1):
         for _ in range(3):
             bits.ue()  # sps_max_dec_pic_buffering, num_reorder, latency_increase
@@ -225,7 +239,7 @@ def _skip_to_vui(bits: BitReader, max_sub_layers_minus1: int) -> None:
         count = bits.ue()
         if count > _MAX_LONG_TERM_PICTURES:
             raise CodecError("too many long-term reference pictures")
-        bits.skip(count * (poc_lsb_bits + 1))
+        bits.skip(count * (order_count_bits + 1))
     bits.skip(2)  # sps_temporal_mvp_enabled_flag, strong_intra_smoothing_enabled_flag
 
 

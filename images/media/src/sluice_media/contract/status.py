@@ -110,6 +110,8 @@ class PullStatus(Model):
 class Media(Model):
     video_codec: str | None = None
     audio_codec: str | None = None
+    left_out_audio_codec: str | None = None
+    """Codec of sound that the source sends and that cannot be carried."""
     width: int | None = None
     height: int | None = None
     frame_rate: float | None = None

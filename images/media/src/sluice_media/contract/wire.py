@@ -111,6 +111,8 @@ class LegFormat(Model):
     tracks: list[TrackInfo]
     has_video: bool | None = None
     """What the container's headers say; None: nothing, and 2 s without a picture decide."""
+    left_out: str = ""
+    """Codec of the sound that the publisher sends and the gateway cannot carry; empty: none."""
     picture_comes: bool = False
     """The tracks are as before; the gateway has got bytes of a picture that is not complete."""
 

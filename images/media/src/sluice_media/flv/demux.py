@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sluice_media.codecs import CodecError, aac
 from sluice_media.codecs.nal import has_nal_units
 from sluice_media.codecs.sample_clock import SampleClock
-from sluice_media.flv.errors import FlvError
+from sluice_media.flv.errors import FlvError, UnsupportedCodec
 from sluice_media.flv.packets import Packet, PacketKind, parse_audio, parse_video
 from sluice_media.flv.tags import TagType
 from sluice_media.flv.video_format import VIDEO_TRACK, VideoFormat
@@ -82,6 +82,9 @@ class FlvDemuxer:
         self._audio_format: TrackFormat | None = None
         self._audio_clock: SampleClock | None = None
         self._damaged: set[int] = set()
+        self._is_sound_only = False
+        self.left_out = ""
+        """Codec of the sound that is not carried, while the source sends such sound; else empty."""
         self.dropped_units = 0
         """Units without a configuration before them, or with a broken NAL structure."""
 
@@ -99,16 +102,21 @@ class FlvDemuxer:
         A TrackFormat comes out only when it differs from the one in force, and then before the unit
         that it is for. Video units carry
         RANDOM_ACCESS where they are; audio units never do, because only who sees the whole stream
-        knows that it has no video. Raises UnsupportedCodec for a codec that is not carried, and
-        FlvError for a decoder configuration that is broken.
+        knows that it has no video. Sound of a codec that is not carried is left out, and
+        :attr:`left_out` names it. Raises UnsupportedCodec for pictures of such a codec, and for
+        such sound where the source has declared that there are no pictures; FlvError for a decoder
+        configuration that is broken.
         """
         if type_id == TagType.VIDEO:
             packet = parse_video(payload)
         elif type_id == TagType.AUDIO:
-            packet = parse_audio(payload)
+            packet = self._parse_audio(payload)
         elif type_id == TagType.SCRIPT:
             metadata = parse_metadata(payload)
-            return [metadata] if metadata else []
+            if metadata is None:
+                return []
+            self._is_sound_only = metadata.declares_audio and not metadata.declares_video
+            return [metadata]
         else:
             return []
         if packet is None:
@@ -122,6 +130,18 @@ class FlvDemuxer:
         if not events:
             self.dropped_units += 1
         return events
+
+    def _parse_audio(self, payload: bytes) -> Packet | None:
+        try:
+            packet = parse_audio(payload)
+        except UnsupportedCodec as unsupported:
+            if self._is_sound_only and self._video_format is None:
+                raise
+            self.left_out = unsupported.codec
+            return None
+        if packet is not None:
+            self.left_out = ""
+        return packet
 
     def _configure_video(self, packet: Packet) -> list[DemuxEvent]:
         known = self._video_format

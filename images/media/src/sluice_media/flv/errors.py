@@ -19,3 +19,8 @@ class UnsupportedCodec(FlvError):  # noqa: N818  the word is that of the API
     """The publisher sends a codec that Sluice does not carry."""
 
     reason = "UnsupportedCodec"
+
+    def __init__(self, message: str, codec: str) -> None:
+        super().__init__(message)
+        self.codec = codec
+        """Its name, as people know it or as the publisher wrote it."""

@@ -72,7 +72,7 @@ def parse_video(payload: bytes) -> Packet | None:
     codec = {_CODEC_AVC: Codec.H264, _CODEC_HEVC: Codec.HEVC}.get(first & 0x0F)
     if codec is None:
         name = _VIDEO_NAMES.get(first & 0x0F, f"codec {first & 0x0F}")
-        raise UnsupportedCodec(f"The video is {name}; Sluice takes H.264 and HEVC.")
+        raise UnsupportedCodec(f"The video is {name}; Sluice takes H.264 and HEVC.", name)
     if len(payload) <= 5 or payload[1] not in (0, 1):
         return None
     if payload[1] == 0:
@@ -92,7 +92,7 @@ def parse_audio(payload: bytes) -> Packet | None:
         return _extended(payload, payload[0] & 0x0F, _AUDIO, command=False)
     if sound_format != _SOUND_AAC:
         name = _AUDIO_NAMES.get(sound_format, f"format {sound_format}")
-        raise UnsupportedCodec(f"The audio is {name}; Sluice takes AAC.")
+        raise UnsupportedCodec(f"The audio is {name}; Sluice takes AAC.", name)
     if len(payload) <= 2 or payload[1] not in (0, 1):
         return None
     kind = PacketKind.CONFIG if payload[1] == 0 else PacketKind.FRAME
@@ -170,7 +170,8 @@ def _coded(fourcc: bytes, packet_type: int, body: bytes, medium: _Medium) -> Pac
     codec = medium.codecs.get(fourcc)
     if codec is None:
         name = "".join(chr(c) if chr(c).isalnum() or c in b".-" else "?" for c in fourcc)
-        raise UnsupportedCodec(f"The {medium.word} is {name}; Sluice takes {medium.accepted}.")
+        words = f"The {medium.word} is {name}; Sluice takes {medium.accepted}."
+        raise UnsupportedCodec(words, name)
     if packet_type == _SEQUENCE_START:
         return Packet(PacketKind.CONFIG, codec, 0, body) if body else None
     composition_ms = 0

@@ -92,10 +92,13 @@ class Publication:
         """primary or backup, as the hub says."""
         return self._keeper.leg
 
-    def take_formats(self, formats: Sequence[TrackFormat], has_video: bool | None = None) -> None:
+    def take_formats(
+        self, formats: Sequence[TrackFormat], has_video: bool | None = None, left_out: str = ""
+    ) -> None:
         """All tracks, at first and whenever one changes. ``has_video``: what the container's
-        headers say; None: nothing, and 2 s without a picture decide."""
-        self._put(self._parts.formats(formats, has_video))
+        headers say; None: nothing, and 2 s without a picture decide. ``left_out``: codec of the
+        sound that is not carried."""
+        self._put(self._parts.formats(formats, has_video, left_out))
 
     def take_unit(self, unit: AccessUnit) -> None:
         """The next unit, in source times: 90 kHz, unwrapped."""

@@ -241,7 +241,7 @@ def _take(
             if isinstance(event, Metadata):
                 has_video = event.declares_video
             if demuxer.formats:
-                publication.take_formats(demuxer.formats, has_video)
+                publication.take_formats(demuxer.formats, has_video, demuxer.left_out)
     finally:
         publication.take_units(units)
     return has_video

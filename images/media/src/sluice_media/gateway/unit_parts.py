@@ -25,12 +25,14 @@ class UnitParts:
     def __init__(self) -> None:
         self._sounds = SoundEntries()
         self._has_video = False
-        self._said: tuple[Sequence[TrackFormat], bool | None] = ((), None)
+        self._said: tuple[Sequence[TrackFormat], bool | None, str] = ((), None, "")
 
-    def formats(self, formats: Sequence[TrackFormat], has_video: bool | None) -> Part:
-        self._said = formats, has_video
+    def formats(
+        self, formats: Sequence[TrackFormat], has_video: bool | None, left_out: str = ""
+    ) -> Part:
+        self._said = formats, has_video, left_out
         self._has_video = any(format_.track == VIDEO_TRACK for format_ in formats)
-        return Part(encode_formats(formats, has_video), header="format")
+        return Part(encode_formats(*self._said), header="format")
 
     def unit(self, unit: AccessUnit) -> Part:
         random_access = unit.is_random_access

@@ -52,6 +52,8 @@ class FlvFeed:
                     self._declare(event)
                 else:
                     self._hub.take_unit(self._leg, event, now)
+            if self._demuxer.left_out != self._leg.left_out:
+                self._hub.leave_out(self._leg, self._demuxer.left_out)
 
     def _declare(self, metadata: Metadata) -> None:
         # Metadata that names neither kind says nothing about either.
@@ -76,6 +78,7 @@ class UnitFeed:
             if event.picture_comes:
                 self._leg.picture_comes(now)
             self._hub.take_formats(self._leg, event.formats)
+            self._hub.leave_out(self._leg, event.left_out)
             if event.has_video is not None:
                 self._leg.declare(has_video=event.has_video)
 
@@ -107,6 +110,7 @@ class TsFeed:
             return
         if isinstance(event, Metadata):
             self._leg.declare(has_video=event.declares_video)
+            self._hub.leave_out(self._leg, self._demuxer.left_out)
         # A program map may take tracks away without a new format.
         self._hub.take_formats(self._leg, self._demuxer.formats)
 

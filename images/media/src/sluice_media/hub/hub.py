@@ -174,6 +174,11 @@ class Hub:
         self._choose(now)
         self._settle()
 
+    def leave_out(self, leg: Leg, codec: str) -> None:
+        """The leg's sound has a codec that is not carried; empty: no longer."""
+        leg.left_out = codec
+        self._settle()
+
     def reject_media(self, leg: Leg, reason: str, message: str, now: Moment) -> None:
         """The leg sends what cannot be used: ``UnsupportedCodec`` or ``BadMedia``."""
         self._rejected(reason, now)
@@ -319,6 +324,7 @@ class Hub:
             self.delivering,
             tuple((leg.hello.connection, leg.state) for leg in self.legs),
             self._active.hello.connection if self._active else None,
+            self._active.left_out if self._active else "",
             self.output.failovers.count,
             self.output.format_changes.count,
             self.last_rejection,

@@ -116,6 +116,8 @@ class Leg:
     video_track: int | None = None
     reference: int | None = None
     """The track that decides; None until it is known."""
+    left_out: str = ""
+    """Codec of its sound that is not carried; empty: all is, or there is none."""
     end: LegEnd | None = None
     """Why the hub ended the leg; the connection sends it and closes."""
     look_back: LookBack = field(default_factory=LookBack)

@@ -68,23 +68,25 @@ class MediaMeter:
             return None
         return round(self._bytes * 8 * TICKS_PER_SECOND / ticks / 1_000)
 
-    def measured(self) -> Media:
+    def measured(self, left_out: str = "") -> Media:
         video = next((f for f in self._formats if f.kind is TrackKind.VIDEO), None)
         audio = next((f for f in self._formats if f.kind is TrackKind.AUDIO), None)
         return Media(
             video_codec=video.codec if video else None,
             audio_codec=audio.codec if audio else None,
+            left_out_audio_codec=left_out or None,
             width=video.width or None if video else None,
             height=video.height or None if video else None,
             frame_rate=self.frame_rate,
             bitrate_kbps=self.bitrate_kbps,
         )
 
-    def report(self, now: Moment) -> Media | None:
-        """What status shows: at once when tracks change, else only real changes, every 10 s."""
+    def report(self, now: Moment, left_out: str = "") -> Media | None:
+        """What status shows: at once when tracks change, else only real changes, every 10 s.
+        ``left_out``: codec of the source's sound that is not carried."""
         if not self._formats:
             return None
-        media = self.measured()
+        media = self.measured(left_out)
         before = self._reported
         if before is None or _tracks(before) != _tracks(media):
             fresh = True
@@ -111,7 +113,13 @@ def describe(formats: Sequence[TrackFormat]) -> str:
 
 
 def _tracks(media: Media) -> tuple[object, ...]:
-    return media.video_codec, media.audio_codec, media.width, media.height
+    return (
+        media.video_codec,
+        media.audio_codec,
+        media.left_out_audio_codec,
+        media.width,
+        media.height,
+    )
 
 
 def _differs(before: Media, now: Media) -> bool:

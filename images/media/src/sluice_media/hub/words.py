@@ -40,7 +40,7 @@ def status_words(hub: Hub, now: Moment) -> dict[str, Any]:
         "session": output.sessions.latest,
         "past_sessions": list(output.sessions.past),
         "recordable": output.recordable(hub.config),
-        "media": output.meter.report(now),
+        "media": output.meter.report(now, hub.active.left_out if hub.active else ""),
         "last_rejection": hub.last_rejection,
         "no_random_access": hub.no_random_access,
         "readers": len(hub.readers),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from sluice_media.codecs import CodecError
 
-__all__ = ["MAX_NAL_UNITS", "iter_annexb"]
+__all__ = ["MAX_NAL_UNITS", "iter_annexb", "without_padding"]
 
 MAX_NAL_UNITS = 4_096
 """In one access unit. Level 6.2 allows 600 slices; a picture of start codes alone must not cost
@@ -33,15 +33,20 @@ def iter_annexb(stream: bytearray, start: int) -> Iterator[memoryview]:
     for _ in range(MAX_NAL_UNITS):
         begin = position + 3
         position = stream.find(_START_CODE, begin)
-        end = size if position < 0 else position
-        # One zero is the fourth byte of the next start code. More of them are padding, which no
-        # NAL unit ends with (7.4.1: the last byte is not zero).
-        if end > begin and not stream[end - 1]:
-            end -= 1
-            if end > begin and not stream[end - 1]:
-                end = begin + len(stream[begin:end].rstrip(b"\x00"))
+        end = without_padding(stream, begin, size if position < 0 else position)
         if end > begin:
             yield view[begin:end]
         if position < 0:
             return
     raise CodecError(f"a picture has more than {MAX_NAL_UNITS} NAL units")
+
+
+def without_padding(stream: bytearray, begin: int, end: int) -> int:
+    """Return where the NAL unit in ``stream[begin:end]`` ends."""
+    # One zero is the fourth byte of the next start code. More of them are padding, which no
+    # NAL unit ends with (7.4.1: the last byte is not zero).
+    if end > begin and not stream[end - 1]:
+        end -= 1
+        if end > begin and not stream[end - 1]:
+            end = begin + len(stream[begin:end].rstrip(b"\x00"))
+    return end

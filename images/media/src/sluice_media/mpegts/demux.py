@@ -5,17 +5,17 @@ units, its parameter sets in the format and not in the units; raw AAC frames; ti
 unwrapped; random access by the bitstream, because many multiplexers leave the indicator out.
 
 Source: ISO/IEC 13818-1:2019, clause 2.4 (packets, PES, PSI), 2.14 and 2.17 (H.264 and HEVC).
-Read are packets of 188 bytes and the first program; one access unit of video in each PES packet.
+Read are packets of 188 bytes and the first program.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sluice_media.flv.demux import DemuxEvent, Metadata
-from sluice_media.mpegts.demux_tracks import AudioTrack, Track, VideoTrack
+from sluice_media.mpegts.demux_tracks import AudioTrack, Track
 from sluice_media.mpegts.errors import TsError, UnsupportedCodec
 from sluice_media.mpegts.packet_runs import MAX_RUN_PACKETS, run_packets, run_payload
 from sluice_media.mpegts.packets import PACKET_BYTES, PAYLOAD_BYTES
@@ -24,6 +24,7 @@ from sluice_media.mpegts.pes_reader import (
     TimestampClock,
     parse_pes_header,
     pes_bytes,
+    start_of_payload,
 )
 from sluice_media.mpegts.psi import PAT_PID
 from sluice_media.mpegts.psi_reader import (
@@ -33,7 +34,8 @@ from sluice_media.mpegts.psi_reader import (
     parse_pat,
     parse_pmt,
 )
-from sluice_media.units import Codec, TrackFormat
+from sluice_media.mpegts.video_track import VideoTrack
+from sluice_media.units import AccessUnit, Codec, TrackFormat
 
 __all__ = ["AUDIO_TRACK", "MAX_AUDIO_TRACKS", "VIDEO_TRACK", "TsDemuxer"]
 
@@ -113,14 +115,20 @@ class TsDemuxer:
         return tuple(self._formats[track] for track in sorted(self._formats))
 
     @property
+    def left_out(self) -> str:
+        """Codecs of the sound of which none is carried; empty when there is no such sound."""
+        return self._map.left_out if self._map is not None else ""
+
+    @property
     def dropped_units(self) -> int:
         """Units without a configuration before them, and broken or incomplete ones."""
         return self._dropped_before + sum(s.track.dropped_units for s in self._streams.values())
 
     @property
     def unfinished_bytes(self) -> int:
-        """Bytes that have come of PES packets whose end has not been seen."""
-        return sum(len(s.packet) for s in self._streams.values() if s.open)
+        """Bytes that have come of PES packets and NAL units whose end has not been seen."""
+        streams = self._streams.values()
+        return sum(s.track.kept_bytes + (len(s.packet) if s.open else 0) for s in streams)
 
     def feed(self, data: bytes, utc_us: int = 0) -> Iterator[DemuxEvent]:
         """Takes the next bytes, cut anywhere; ``utc_us`` is their time of arrival.
@@ -142,7 +150,7 @@ class TsDemuxer:
         """The end of the stream: what still waits, the last picture above all."""
         yield from self._events(final=True)
         for stream in self._streams.values():
-            self._end(stream)
+            self._finish(stream)
         yield from self._taken()
 
     # ------------------------------------------------------------------ packets
@@ -255,7 +263,7 @@ class TsDemuxer:
             self._lose(stream)
         stream.expected = _NEXT_CONTROL[counter]
         if unit_start:
-            self._end(stream)
+            self._end(stream, payload)
             stream.start()
         if discontinuity:
             stream.track.lose()
@@ -284,16 +292,23 @@ class TsDemuxer:
         else:
             self._lose(stream)
 
-    def _end(self, stream: _Stream) -> None:
-        """No more bytes will come for the PES packet."""
+    def _end(self, stream: _Stream, following: bytes = b"") -> None:
+        """No more bytes will come for the PES packet; those that come are of the next one."""
         if not stream.open:
             return
         if stream.headed and not stream.bounded:
-            self._whole(stream)
+            start = start_of_payload(following)
+            ends = None if start is None else stream.track.begins_unit(following, start)
+            self._whole(stream, ends=ends)
         else:
             self._lose(stream)
 
-    def _whole(self, stream: _Stream) -> None:
+    def _finish(self, stream: _Stream) -> None:
+        """No more bytes will come for the PID."""
+        self._end(stream)
+        self._note(stream.track.flush(stream.utc_us))
+
+    def _whole(self, stream: _Stream, *, ends: bool | None = None) -> None:
         stream.open = False
         packet = stream.packet
         if stream.bounded and len(packet) > stream.limit:
@@ -303,7 +318,10 @@ class TsDemuxer:
             self._dropped_before += 1
             stream.track.lose()
             return
-        for event in stream.track.take(packet, header, stream.utc_us):
+        self._note(stream.track.take(packet, header, stream.utc_us, ends=ends))
+
+    def _note(self, events: Iterable[TrackFormat | AccessUnit]) -> None:
+        for event in events:
             if isinstance(event, TrackFormat):
                 if event == self._formats.get(event.track):
                     continue
@@ -347,7 +365,7 @@ class TsDemuxer:
         self._streams = streams
         for gone in before.values():
             if streams.get(gone.pid) is not gone:
-                self._end(gone)
+                self._finish(gone)
                 self._dropped_before += gone.track.dropped_units
         tracks = {stream.track_id for stream in streams.values()}
         self._formats = {t: known for t, known in self._formats.items() if t in tracks}

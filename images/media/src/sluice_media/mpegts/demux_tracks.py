@@ -1,4 +1,5 @@
-"""PES payloads in; track formats and access units in sample form out, one object per track.
+"""What a track of a transport stream has to do, and that of AAC: PES payloads in; formats and
+units out.
 
 A damaged unit is left out and counted, its successor carries DISCONTINUITY.
 """
@@ -7,23 +8,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sluice_media.codecs import CodecError, aac, h264, hevc
+from sluice_media.codecs import CodecError, aac
 from sluice_media.codecs.aac import ADTS_HEADER_BYTES
-from sluice_media.codecs.parameter_sets import AvcParameterSets, HevcParameterSets, ParameterSets
 from sluice_media.codecs.sample_clock import SampleClock
 from sluice_media.mpegts import adts
-from sluice_media.mpegts.annexb import iter_annexb
 from sluice_media.mpegts.pes_reader import PesHeader, TimestampClock
 from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
-__all__ = ["AudioTrack", "Track", "VideoTrack"]
+__all__ = ["AudioTrack", "Track"]
 
-_H264_SETS = frozenset({h264.NAL_SPS, h264.NAL_PPS})
-_H264_DROPPED = frozenset({h264.NAL_ACCESS_UNIT_DELIMITER, 12})
-"""Delimiters and filler data: of no use without a byte stream or a constant bit rate."""
-_HEVC_SETS = frozenset({hevc.NAL_VPS, hevc.NAL_SPS, hevc.NAL_PPS})
-_HEVC_DROPPED = frozenset({hevc.NAL_ACCESS_UNIT_DELIMITER, 38})
-_LENGTH_BYTES = 4
 _MAX_CARRY_BYTES = (1 << 13) - 1
 """The largest ADTS frame."""
 
@@ -35,103 +28,27 @@ class Track(Protocol):
     """The next unit is not the successor of the last."""
     dropped_units: int
 
-    def take(self, packet: bytearray, header: PesHeader, utc_us: int) -> list[_Event]:
-        """What a whole PES packet holds."""
+    def take(
+        self, packet: bytearray, header: PesHeader, utc_us: int, *, ends: bool | None
+    ) -> list[_Event]:
+        """What is complete with a whole PES packet. ``ends``: whether its last unit ends with it;
+        None: nobody knows."""
+
+    def flush(self, utc_us: int) -> list[_Event]:
+        """What waits for its end, which has come."""
+
+    def begins_unit(self, payload: bytes, start: int) -> bool:
+        """Whether a PES payload begins where a unit begins."""
 
     def lose(self) -> None:
         """Something is missing here."""
 
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of a unit that goes on in the next packet."""
+
 
 _Event = TrackFormat | AccessUnit
-
-
-class VideoTrack:
-    """H.264 or HEVC, one access unit in a PES packet."""
-
-    max_pes_bytes = 16 << 20
-
-    def __init__(self, track: int, codec: Codec, clock: TimestampClock) -> None:
-        self._track = track
-        self._codec = codec
-        self._clock = clock
-        self._format: TrackFormat | None = None
-        self._sets: ParameterSets
-        if codec is Codec.H264:
-            self._sets = AvcParameterSets()
-            self._set_types, self._dropped_types = _H264_SETS, _H264_DROPPED
-            self._shift, self._mask = 0, 0x1F
-            self._is_random_access = h264.is_random_access
-        else:
-            self._sets = HevcParameterSets()
-            self._set_types, self._dropped_types = _HEVC_SETS, _HEVC_DROPPED
-            self._shift, self._mask = 1, 0x3F
-            self._is_random_access = hevc.is_random_access
-        self.damaged = False
-        self.dropped_units = 0
-
-    def lose(self) -> None:
-        self.damaged = True
-
-    def take(self, packet: bytearray, header: PesHeader, utc_us: int) -> list[_Event]:
-        if header.dts_90khz is None:
-            self._drop()
-            return []
-        dts = self._clock.unwrap(header.dts_90khz)
-        events: list[_Event] = []
-        try:
-            payload, sets = self._sample(packet, header.payload_start)
-            if sets:
-                events += self._configure(sets)
-            if payload and self._format is None:
-                self.dropped_units += 1  # a decoder could do nothing with it
-                return []
-            random_access = self._is_random_access(payload, _LENGTH_BYTES)
-        except CodecError:
-            self._drop()
-            return []
-        if payload:
-            flags = UnitFlags.DISCONTINUITY if self.damaged else UnitFlags.NONE
-            self.damaged = False
-            if random_access:
-                flags |= UnitFlags.RANDOM_ACCESS
-            pts = dts + header.composition
-            events.append(AccessUnit(self._track, dts, pts, flags, utc_us, payload))
-        return events
-
-    def _drop(self) -> None:
-        self.dropped_units += 1
-        self.damaged = True
-
-    def _sample(self, packet: bytearray, start: int) -> tuple[bytes, list[tuple[int, bytes]]]:
-        """The sample form without parameter sets, and the parameter sets."""
-        parts: list[bytes | memoryview] = []
-        sets: list[tuple[int, bytes]] = []
-        shift, mask = self._shift, self._mask
-        for nal in iter_annexb(packet, start):
-            nal_type = (nal[0] >> shift) & mask
-            if nal_type in self._set_types:
-                sets.append((nal_type, bytes(nal)))
-            elif nal_type not in self._dropped_types:
-                parts.append(len(nal).to_bytes(_LENGTH_BYTES, "big"))
-                parts.append(nal)
-        return b"".join(parts), sets
-
-    def _configure(self, sets: list[tuple[int, bytes]]) -> list[_Event]:
-        if not self._sets.take(sets):
-            return []
-        config = self._sets.config()
-        if config is None:
-            return []
-        parsed: h264.AvcConfig | hevc.HevcConfig
-        is_h264 = self._codec is Codec.H264
-        parsed = h264.parse_avcc(config) if is_h264 else hevc.parse_hvcc(config)
-        found = TrackFormat(
-            self._track, TrackKind.VIDEO, self._codec, config, parsed.width, parsed.height
-        )
-        if found == self._format:
-            return []
-        self._format = found
-        return [found]
 
 
 class AudioTrack:
@@ -155,7 +72,19 @@ class AudioTrack:
         if self._samples is not None:
             self._samples.reset()
 
-    def take(self, packet: bytearray, header: PesHeader, utc_us: int) -> list[_Event]:
+    @property
+    def kept_bytes(self) -> int:
+        return len(self._carry)
+
+    def flush(self, utc_us: int) -> list[_Event]:
+        return []
+
+    def begins_unit(self, payload: bytes, start: int) -> bool:
+        return True
+
+    def take(
+        self, packet: bytearray, header: PesHeader, utc_us: int, *, ends: bool | None
+    ) -> list[_Event]:
         given = None if header.pts_90khz is None else self._clock.unwrap(header.pts_90khz)
         if self._carry and self._begins_with_frame(packet, header.payload_start):
             self.lose()  # what was carried has no end

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["PES_HEAD_BYTES", "PesHeader", "TimestampClock", "parse_pes_header", "pes_bytes"]
+__all__ = [
+    "PES_HEAD_BYTES",
+    "PesHeader",
+    "TimestampClock",
+    "parse_pes_header",
+    "pes_bytes",
+    "start_of_payload",
+]
 
 PES_HEAD_BYTES = 6
 """Start code, stream id and length."""
 _START_CODE = b"\x00\x00\x01"
 _NO_HEADER = frozenset({0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF})
 """Stream ids whose packets have no times: program stream maps, padding, private stream 2, …"""
+_LONGEST_HEAD_OF_UNIT = 12
+"""Padding, a start code and the first bytes of a NAL unit."""
 _WRAP = 1 << 33
 _HALF = _WRAP >> 1
 _MAX_COMPOSITION = 10 * 90_000
@@ -27,6 +36,8 @@ class PesHeader:
     """33 bits."""
     dts_90khz: int | None
     """33 bits; the PTS when the header has no DTS."""
+    is_aligned: bool = False
+    """data_alignment_indicator: the payload begins with a unit."""
 
     @property
     def composition(self) -> int:
@@ -47,18 +58,26 @@ def pes_bytes(packet: bytearray) -> int | None:
     return length and PES_HEAD_BYTES + length
 
 
+def start_of_payload(head: bytes) -> int | None:
+    """Where the payload begins, from the first bytes of a packet; None: there are too few."""
+    if len(head) < 9 or head[:3] != _START_CODE or len(head) < 9 + head[8] + _LONGEST_HEAD_OF_UNIT:
+        return None
+    return 9 + head[8]
+
+
 def parse_pes_header(packet: bytearray) -> PesHeader | None:
     """The header of a whole packet; None when it is broken or the times cannot be."""
     if len(packet) < 9 or packet[6] & 0xC0 != 0x80 or packet[6] & 0x30:  # marker, scrambling
         return None
     payload_start = 9 + packet[8]
+    is_aligned = bool(packet[6] & 0x04)
     has_pts, has_dts = packet[7] & 0x80, packet[7] & 0x40
     if payload_start > len(packet) or packet[8] < (10 if has_dts else 5 if has_pts else 0):
         return None
     if not has_pts:
-        return PesHeader(payload_start, None, None)
+        return PesHeader(payload_start, None, None, is_aligned)
     pts = _timestamp(packet, 9)
-    header = PesHeader(payload_start, pts, _timestamp(packet, 14) if has_dts else pts)
+    header = PesHeader(payload_start, pts, _timestamp(packet, 14) if has_dts else pts, is_aligned)
     return header if abs(header.composition) <= _MAX_COMPOSITION else None
 
 

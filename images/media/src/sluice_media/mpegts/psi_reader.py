@@ -35,6 +35,12 @@ _OTHER_REGISTERED = {
     b"AC-3": "AC-3", b"EAC3": "E-AC-3", b"Opus": "Opus", b"AV01": "AV1", b"VC-1": "VC-1",
     b"BSSD": "SMPTE 302M", b"DTS1": "DTS", b"DTS2": "DTS", b"DTS3": "DTS", b"drac": "Dirac",
 }  # fmt: skip
+_PICTURES = frozenset({
+    "MPEG-1 video", "MPEG-2 video", "MPEG-4 part 2", "JPEG 2000", "VVC", "AVS", "AVS2", "VC-1",
+    "AV1", "Dirac",
+})  # fmt: skip
+"""Of the names here."""
+_MAX_NAMES = 3
 _OTHER_DESCRIPTORS = {0x6A: "AC-3", 0x7A: "E-AC-3", 0x7B: "DTS"}
 
 
@@ -51,6 +57,14 @@ class ProgramMap:
     others: tuple[str, ...]
     """Names of the video and audio codecs that it does not carry. Data of any kind is in neither
     of the two."""
+
+    @property
+    def left_out(self) -> str:
+        """The codecs of the sound, if there is sound and none of it is carried; else empty."""
+        if any(stream.codec is Codec.AAC for stream in self.streams):
+            return ""
+        names = dict.fromkeys(name for name in self.others if name not in _PICTURES)
+        return ", ".join(list(names)[:_MAX_NAMES])
 
 
 class SectionReader:

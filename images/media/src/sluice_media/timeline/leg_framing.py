@@ -57,6 +57,8 @@ MAX_TICKS = 1 << 56
 """Of a source time, either way: a thousand times the age of RTP's and MPEG's clocks, and far from
 where sums of 64 bits end."""
 MAX_MESSAGE_CHARS = 300
+MAX_CODEC_CHARS = 64
+"""What a status has room for."""
 
 _CODECS = frozenset(Codec)
 _AUDIO_CODECS = frozenset({Codec.AAC})
@@ -80,6 +82,8 @@ class LegFormats:
 
     formats: tuple[TrackFormat, ...]
     has_video: bool | None = None
+    left_out: str = ""
+    """Codec of the publisher's sound that is not carried; empty: none."""
     picture_comes: bool = False
     """Bytes of a picture have come to the gateway, which will follow when it is complete."""
 
@@ -88,10 +92,17 @@ LegEvent = LegFormats | AccessUnit
 
 
 def encode_formats(
-    formats: Sequence[TrackFormat], has_video: bool | None = None, *, picture_comes: bool = False
+    formats: Sequence[TrackFormat],
+    has_video: bool | None = None,
+    left_out: str = "",
+    *,
+    picture_comes: bool = False,
 ) -> bytes:
     record = LegFormat(
-        tracks=track_infos(formats), has_video=has_video, picture_comes=picture_comes
+        tracks=track_infos(formats),
+        has_video=has_video,
+        left_out=left_out,
+        picture_comes=picture_comes,
     )
     return encode_body(RecordType.FORMAT, record.to_json().encode())
 
@@ -167,7 +178,8 @@ class LegDecoder:
             raise FramingError("two tracks with the same number")
         self._nal_length_sizes = sizes
         formats = tuple(format_ for format_, _ in checked)
-        return LegFormats(formats, record.has_video, record.picture_comes)
+        left_out = _plain(record.left_out, " ,", MAX_CODEC_CHARS)
+        return LegFormats(formats, record.has_video, left_out, record.picture_comes)
 
 
 def _checked(format_: TrackFormat) -> tuple[TrackFormat, int]:
@@ -197,6 +209,8 @@ def _parsed(model: type[M], body: bytes) -> M:
         raise FramingError(f"a {model.__name__} that does not parse") from invalid
 
 
-def _plain(word: str) -> str:
+def _plain(word: str, others: str = "", size: int = 32) -> str:
     """A peer's word, fit to be shown."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "?" for c in word[:32])
+    allowed = ".-" + others
+    fit = (c if c.isascii() and (c.isalnum() or c in allowed) else "?" for c in word[:size])
+    return "".join(fit)

@@ -96,6 +96,9 @@ class MediaFacts(ApiModel):
     """Codec of the picture, e.g. H264; absent when there is none."""
     audio_codec: Annotated[str, Field(max_length=32)] | None = None
     """Codec of the sound, e.g. AAC; absent when there is none."""
+    left_out_audio_codec: Annotated[str, Field(max_length=64)] | None = None
+    """Codec of sound that the source sends and that Sluice does not carry; absent when there is
+    no such sound."""
     width: Annotated[int, Field(ge=0, le=65_535)] | None = None
     """Width of the picture in pixels."""
     height: Annotated[int, Field(ge=0, le=65_535)] | None = None
