@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -351,7 +351,7 @@ async def test_a_target_that_is_back_is_live_soon_after_the_retry_that_was_annou
         running_role(tmp_path / "role", source.hub.port, target.url, stdout=log) as (role, base),
         aiohttp.ClientSession() as http,
     ):
-        await asyncio.sleep(2)
+        await status_when(http, base, lambda status: status.attempts >= 3)
         with listening(target):
             await live_status(http, base)
         role.terminate()
@@ -398,6 +398,13 @@ async def test_a_target_that_still_holds_a_lost_connection_is_back_without_a_lon
 
 async def live_status(http: aiohttp.ClientSession, base: str) -> PusherStatus:
     """The status of a role once it is Live."""
+    return await status_when(http, base, lambda status: status.state is PushState.LIVE)
+
+
+async def status_when(
+    http: aiohttp.ClientSession, base: str, what: Callable[[PusherStatus], bool]
+) -> PusherStatus:
+    """The status of a role once it is so."""
     version, deadline = -1, time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
@@ -411,6 +418,6 @@ async def live_status(http: aiohttp.ClientSession, base: str) -> PusherStatus:
             await asyncio.sleep(0.1)
             continue
         version = status.version
-        if status.state is PushState.LIVE:
+        if what(status):
             return status
-    raise AssertionError("the role never became Live")
+    raise AssertionError("the role never came so far")
