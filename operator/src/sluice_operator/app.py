@@ -27,6 +27,7 @@ from sluice_operator.engine.queue import WorkQueue
 from sluice_operator.engine.reconcile import Reconciler
 from sluice_operator.engine.resync import Resync, Watched, list_everything, missing_crds
 from sluice_operator.gather.common import INDICES, Context, slim_object
+from sluice_operator.gather.farewells import Farewells
 from sluice_operator.gather.livestream import LiveStreamController, ServiceRef
 from sluice_operator.gather.mediastore import MediaStoreController
 from sluice_operator.gather.recording import RecordingController
@@ -79,6 +80,7 @@ class _Parts:
     wakeups: Wakeups
     context: Context
     events: EventRecorder
+    farewells: Farewells
     loop: Loop
     resync: Resync
     leader: Leader
@@ -176,6 +178,7 @@ class _Operator:
             parts.context.started_at = self._clock.monotonic()
             tasks.create_task(parts.observer.run(), name="observer")
             tasks.create_task(parts.events.run(), name="events")
+            tasks.create_task(parts.farewells.run(), name="farewells")
             tasks.create_task(parts.loop.run(), name="loop")
             parts.wakeups.look_at_all()
 
@@ -202,6 +205,7 @@ class _Operator:
         context.rounds = observer
         wakeups = Wakeups(cache, queue, observer, context.targets)
         stores = StoreClient(context, http)
+        farewells = Farewells(cache, stores, clock)
         events = EventRecorder(api, clock, metrics, instance=settings.identity)
         reconciler = Reconciler(
             api, cache, Children(api, lookup), events, stores, clock, finalizer=FINALIZER
@@ -212,7 +216,7 @@ class _Operator:
                 self._service(settings.gateway_service),
                 self._service(settings.whip_service),
             ),
-            RecordingController(context, stores),
+            RecordingController(context, stores, farewells),
             RestreamController(context),
             MediaStoreController(context),
         )
@@ -233,7 +237,7 @@ class _Operator:
             name=settings.lease_name,
             identity=settings.identity,
         )
-        return _Parts(cache, observer, wakeups, context, events, loop, resync, leader)
+        return _Parts(cache, observer, wakeups, context, events, farewells, loop, resync, leader)
 
     def _service(self, name: str) -> ServiceRef | None:
         namespace = self._settings.gateway_namespace or self._settings.namespace

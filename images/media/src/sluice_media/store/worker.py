@@ -29,6 +29,7 @@ from sluice_media.store.catalog import (
     recording_uids,
 )
 from sluice_media.store.deletion import deleted_uids
+from sluice_media.store.ended import EndedNames
 from sluice_media.store.finalize import FinalizeError, FinalizeJob, end_of, finalize
 from sluice_media.store.headroom import folder_of
 from sluice_media.store.metrics import StoreMetrics
@@ -72,6 +73,7 @@ class Finisher:
     ) -> None:
         """``abort_uploads``: ends what an interrupted finaliser left of an MP4's upload."""
         self._target = target
+        self._names = EndedNames(target)
         self._scratch = scratch
         self._uri_base = uri_base
         self._scratch_limit_bytes = scratch_limit_bytes
@@ -194,6 +196,7 @@ class Finisher:
 
     async def _keep(self, uid: str, settled: StoredResult) -> None:
         """Looks after the terms of a recording that is finished."""
+        await self._names.note(uid, settled)
         told = await load_request(self._target, uid)
         files = await shelf.expire(self._target, uid, settled.files, told, datetime.now(UTC))
         if files != settled.files:
@@ -301,6 +304,7 @@ class Finisher:
         await shelf.clear(self._target, view)
         result: StoredResult = view.result()
         await self._target.put(keys.settled_key(view.uid), result.to_json().encode())
+        await self._names.note(view.uid, result)
         self._settle(view.uid, result.files, view.request)
         self._growing.pop(view.uid, None)
         self._on_change(view.uid)
