@@ -27,6 +27,7 @@ from sluice_operator.engine.queue import WorkQueue
 from sluice_operator.engine.reconcile import Reconciler
 from sluice_operator.engine.resync import Resync, Watched, list_everything, missing_crds
 from sluice_operator.gather.common import INDICES, Context, slim_object
+from sluice_operator.gather.farewells import Farewells
 from sluice_operator.gather.livestream import LiveStreamController
 from sluice_operator.gather.mediastore import MediaStoreController
 from sluice_operator.gather.ranges import ClusterRanges
@@ -82,6 +83,7 @@ class _Parts:
     wakeups: Wakeups
     context: Context
     events: EventRecorder
+    farewells: Farewells
     loop: Loop
     resync: Resync
     ranges: ClusterRanges | None
@@ -190,6 +192,7 @@ class _Operator:
             parts.context.started_at = self._clock.monotonic()
             tasks.create_task(parts.observer.run(), name="observer")
             tasks.create_task(parts.events.run(), name="events")
+            tasks.create_task(parts.farewells.run(), name="farewells")
             tasks.create_task(parts.loop.run(), name="loop")
             parts.wakeups.look_at_all()
 
@@ -216,6 +219,7 @@ class _Operator:
         context.rounds = observer
         wakeups = Wakeups(cache, queue, observer, context.targets)
         stores = StoreClient(context, http)
+        farewells = Farewells(cache, stores, clock)
         events = EventRecorder(api, clock, metrics, instance=settings.identity)
         reconciler = Reconciler(
             api, cache, Children(api, lookup), events, stores, clock, finalizer=FINALIZER
@@ -228,7 +232,7 @@ class _Operator:
                 gateway_srt=self._service(settings.gateway_srt_service),
                 events=ServiceEvents(api, clock),
             ),
-            RecordingController(context, stores),
+            RecordingController(context, stores, farewells),
             RestreamController(context),
             MediaStoreController(context),
         )
@@ -257,7 +261,9 @@ class _Operator:
             name=settings.lease_name,
             identity=settings.identity,
         )
-        return _Parts(cache, observer, wakeups, context, events, loop, resync, ranges, leader)
+        return _Parts(
+            cache, observer, wakeups, context, events, farewells, loop, resync, ranges, leader
+        )
 
     def _use_ranges(self, context: Context, wakeups: Wakeups, found: tuple[str, ...]) -> None:
         """Refuse the cluster's ranges from now on, and bring all streams up to date."""

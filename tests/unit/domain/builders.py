@@ -166,6 +166,8 @@ class RecordingCase(Case[ObservedRecording]):
             "hub_token": None,
             "store": None,
             "stored": None,
+            "former": None,
+            "former_unknown": False,
             "stream_sample": None,
             "store_sample": None,
         }

@@ -160,7 +160,9 @@ def test_the_store_is_told_of_a_file_as_soon_as_it_is_closed() -> None:
     assert call.body == {
         "uid": "uid-r",
         "name": "r",
+        "namespace": "show",
         "prefix": "recordings/uid-r",
+        "deleted": False,
         "recorderGone": False,
         "retentionSeconds": None,
         "keepOriginal": False,

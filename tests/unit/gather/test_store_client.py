@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from sluice_media.contract import Gap, RecordedFile, RecorderPhase, StoredResult, StoreStatus
 from sluice_media.store.results import page_of
 from sluice_operator.domain.decision import StoreCall
+from sluice_operator.gather import store as gather_store
 from sluice_operator.gather.store import StoreAnswer, StoreClient
 from sluice_operator.kube.errors import UnavailableError
 from tests.unit.gather.test_gather import Recorded, make_token_secret
@@ -40,6 +42,12 @@ def make_result(files: int, *, gaps: int = 0, state: str = "Done") -> StoredResu
         for number in range(1, files + 1)
     ]
     return StoredResult.model_validate({"uid": UID, "state": state, "files": listed})
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take its time."""
+    monkeypatch.setattr(gather_store, "_TIMEOUT", aiohttp.ClientTimeout(total=60))
 
 
 class Store:

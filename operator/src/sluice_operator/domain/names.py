@@ -64,7 +64,8 @@ ROTATED_ANNOTATION = f"{GROUP}/rotated-key"
 """On the ingest Secret: the last value of ROTATE_ANNOTATION that was obeyed. It is written in one
 request with the new token, so that a crash in between cannot rotate twice."""
 RESTART_ANNOTATION = f"{GROUP}/restart"
-"""On a Restream: a new value makes its pusher connect anew, with its Secrets as they are now."""
+"""On a Restream: a new value makes its pusher connect anew, with its Secrets as they are now. On a
+Recording: it begins, although its store holds an earlier one of its name."""
 
 SESSION_ANNOTATION = f"{GROUP}/session-started-at"
 """On a Recording that autoRecord made: the moment at which the session began that it is of."""

@@ -325,6 +325,11 @@ class ObservedRecording:
     sample: Sample[RecorderStatus] | None = None
     stored: StoredResult | None = None
     """The store's answer to ``GET /v1/recordings/<uid>``; None: not asked or no answer."""
+    former: StoredResult | None = None
+    """What the store holds of an earlier Recording of this name, when it had ended and its deletion
+    was never told; ``stored`` is the same then."""
+    former_unknown: bool = False
+    """The store was asked for it, and did not answer."""
     ask_store_again_seconds: float | None = None
     """When to look again, because the store did not answer or has not finished."""
 

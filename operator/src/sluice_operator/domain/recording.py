@@ -7,6 +7,7 @@ first from the second, condition Succeeded the second from the third.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from sluice_operator.api.v1alpha1 import DEFAULT_STORE, RecordingSpec
@@ -27,7 +28,6 @@ from sluice_operator.domain.readiness import (
     pod_readiness,
     ready,
     reconciling,
-    stalled,
     with_places,
 )
 from sluice_operator.domain.recording_course import (
@@ -49,7 +49,13 @@ from sluice_operator.domain.recording_parts import (
     store_calls,
     store_name,
 )
-from sluice_operator.domain.recording_start import not_startable, refused_start
+from sluice_operator.domain.recording_restored import (
+    asked_to_restart,
+    asking_the_store,
+    letting_go,
+    restored_course,
+)
+from sluice_operator.domain.recording_start import not_startable, refused_start, store_trouble
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
 from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.streams import stream_workload
@@ -68,8 +74,13 @@ def decide(observed: ObservedRecording, now: datetime) -> Decision:
     """The complete wish for one Recording. Pure."""
     owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
     spec = read_spec(RecordingSpec, observed.raw)
+    if asked_to_restart(owner, stored):
+        decision = letting_go(observed)
+        if decision is not None:
+            return decision
+        observed, stored = replace(observed, stored=None), Stored({})
     presence = presence_of(observed, stored)
-    course = course_of(observed, spec, stored, presence)
+    course = restored_course(observed) or course_of(observed, spec, stored, presence)
     if owner.deleted_at is not None:
         return decide_deleted(observed, owner, spec, stored, course, now)
     if course.end_reason is not None:
@@ -90,15 +101,19 @@ def _at_work(
     now: datetime,
 ) -> Decision:
     conflict = conflict_readiness(owner, observed.conflicts)
+    asking = asking_the_store(observed, owner, now)
     obstacle = (
         conflict
+        or asking
         or not_startable(observed, owner, spec, stored, presence)
         or _stream_missing(owner, spec, stored, presence, now)
         or _store_missing(observed, owner, stored, now)
         or _token_missing(observed, owner)
     )
     recorder_state = _readiness(observed, owner, stored, now)
-    over = refused_start(observed, owner, spec, stored, presence)
+    over = None
+    if asking is None:
+        over = refused_start(observed, owner, spec, stored, presence)
     over = over or _given_up(observed, owner, spec, stored, presence, recorder_state)
     if over is not None:
         return _after_the_end(observed, owner, spec, stored, presence, over, now)
@@ -231,10 +246,9 @@ def _readiness(
         when_ready=ready("Configured", "The recorder is in place."),
     )
     if found.status != "True" and fresh(observed.sample) is None and observed.store is not None:
-        trouble = Stored.of(observed.store).as_condition("Stalled")
+        trouble = store_trouble(observed.store)
         if trouble is not None:
-            name = observed.store["metadata"]["name"]
-            return stalled("StoreNotReady", f"MediaStore {name}: {trouble.message}")
+            return trouble
     secrets = store_place(observed.store).secrets if observed.store is not None else ()
     return with_places(found, secrets)
 

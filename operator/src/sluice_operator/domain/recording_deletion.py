@@ -24,6 +24,7 @@ from sluice_operator.domain.recording_parts import (
     recorder_configuration,
     store_call,
     store_name,
+    stored_uid,
 )
 from sluice_operator.domain.samples import in_start_grace, nudges
 from sluice_operator.domain.times import parse_time, seconds_until, soonest, utc_text
@@ -142,7 +143,7 @@ def _retained(
     if age >= DELETION_DEADLINE_SECONDS + _GIVE_UP_SECONDS:
         text = (
             f"The pod of MediaStore {store_name(observed.raw)} could not be told to make the files "
-            f"of this Recording; the original chunks stay below {recording_prefix(owner)}/."
+            f"of this Recording; the original chunks stay below {_folder(observed)}/."
         )
         return replace(kept, notices=(Notice("Warning", "StoreNotTold", text),))
     gone = not over or job_of(observed, owner) is None
@@ -172,7 +173,7 @@ def _emptied(
     if observed.store is None and age >= DELETION_DEADLINE_SECONDS:
         text = (
             f"There is no MediaStore {store_name(observed.raw)} any more, so that nobody can "
-            f"delete the files of this Recording: they stay below {recording_prefix(owner)}/."
+            f"delete the files of this Recording: they stay below {_folder(observed)}/."
         )
         return replace(kept, notices=(Notice("Warning", "FilesLeft", text),))
     decision = replace(
@@ -210,6 +211,11 @@ def _deletion_calls(
     return (delete,) if told else (put, delete)
 
 
+def _folder(observed: ObservedRecording) -> str:
+    """Where its files are, below the store's own prefix."""
+    return recording_prefix(stored_uid(observed.raw))
+
+
 def _blocked_words(observed: ObservedRecording, owner: Owner) -> str:
     name = store_name(observed.raw)
     trouble = Stored.of(observed.store or {}).as_condition("Stalled")
@@ -221,7 +227,7 @@ def _blocked_words(observed: ObservedRecording, owner: Owner) -> str:
         cause = f"The pod of MediaStore {name} has not finished."
     return (
         f"The files of this Recording could not be deleted yet. {cause} It is tried on. To leave "
-        f"the files below {recording_prefix(owner)}/ and let the Recording go, remove its "
+        f"the files below {_folder(observed)}/ and let the Recording go, remove its "
         f"finalizer: kubectl patch recording {owner.name} --namespace={owner.namespace} "
         '--type=merge -p \'{"metadata":{"finalizers":null}}\''
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sluice_media.contract import RecorderConfig, S3Target, StoredRecording
@@ -36,12 +37,14 @@ from sluice_operator.domain.transitions import events_for
 __all__ = [
     "conditions_of",
     "events_of",
+    "farewell",
     "job_of",
     "recorder_configuration",
     "status_of",
     "store_call",
     "store_calls",
     "store_name",
+    "stored_uid",
 ]
 
 _TOLD = frozenset({"Recording", "Interrupted", "WaitingForReturn"})
@@ -141,15 +144,49 @@ def store_call(
     occasion: str,
     delete: bool = False,
 ) -> StoreCall:
+    uid = observed.former.uid if observed.former is not None else stored_uid(observed.raw)
+    return _call(owner, spec, uid, occasion, recorder_gone=recorder_gone, delete=delete)
+
+
+def stored_uid(raw: Raw) -> str:
+    """By which uid the store knows a Recording: of one that was restored its former one."""
+    found: str = Stored.of(raw).get("restoredUid") or raw["metadata"]["uid"]
+    return found
+
+
+def farewell(raw: Raw) -> StoreCall | None:
+    """What its store is told of a Recording that is gone: its name is free. None: the store holds
+    nothing of it. Raises InvalidSpecError."""
+    owner, stored = Owner.of(raw), Stored.of(raw)
+    if not stored.get("recordingStartedAt") and not stored.get("files"):
+        return None
+    spec = read_spec(RecordingSpec, raw)
+    over = bool(stored.get("endReason"))
+    call = _call(owner, spec, stored_uid(raw), "gone", recorder_gone=over, delete=False)
+    return replace(call, body={**call.body, "deleted": True})
+
+
+def _call(
+    owner: Owner,
+    spec: RecordingSpec,
+    uid: str,
+    occasion: str,
+    *,
+    recorder_gone: bool,
+    delete: bool,
+) -> StoreCall:
     body = StoredRecording(
-        uid=owner.uid,
+        uid=uid,
         name=owner.name,
-        prefix=recording_prefix(owner),
+        namespace=owner.namespace,
+        prefix=recording_prefix(uid),
+        deleted=owner.deleted_at is not None,
         recorder_gone=recorder_gone,
         **retention_of(spec).model_dump(),
     )
     document = body.model_dump(by_alias=True, mode="json")
-    return StoreCall(store_name(observed.raw), document, occasion, delete)
+    name = spec.store_ref.name if spec.store_ref is not None else DEFAULT_STORE
+    return StoreCall(name, document, occasion, delete)
 
 
 def status_of(
@@ -183,6 +220,7 @@ def status_of(
         "recordingStartedAt": started_at,
         "phase": course.phase,
         "endReason": course.end_reason,
+        "restoredUid": observed.former.uid if observed.former else stored.get("restoredUid"),
         "sessionStartedAt": exact_text(session) if session is not None else None,
         "streamUid": stream_uid,
         "storeName": store_name(observed.raw),

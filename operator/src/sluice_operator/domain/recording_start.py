@@ -8,7 +8,7 @@ from datetime import datetime
 from sluice_media.contract import IngestStatus, Session
 from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.domain.headroom import is_full
-from sluice_operator.domain.observed import ObservedRecording
+from sluice_operator.domain.observed import ObservedRecording, Raw
 from sluice_operator.domain.owner import Owner, Stored
 from sluice_operator.domain.readiness import Readiness, reconciling
 from sluice_operator.domain.recording_course import (
@@ -21,7 +21,7 @@ from sluice_operator.domain.recording_parts import job_of
 from sluice_operator.domain.samples import fresh
 from sluice_operator.domain.sessions import session_is_on
 
-__all__ = ["not_startable", "refused_start"]
+__all__ = ["not_startable", "refused_start", "store_trouble"]
 
 _ASK_AGAIN_SECONDS = 1.0
 _NOT_LIVE = (
@@ -45,6 +45,14 @@ def refused_start(
     if observed.store is not None and is_full(fresh(observed.store_sample)):
         return no_space()
     return None
+
+
+def store_trouble(store: Raw) -> Readiness | None:
+    """What the MediaStore says that its user must put right."""
+    trouble = Stored.of(store).as_condition("Stalled")
+    if trouble is None:
+        return None
+    return stalled("StoreNotReady", f"MediaStore {store['metadata']['name']}: {trouble.message}")
 
 
 def not_startable(

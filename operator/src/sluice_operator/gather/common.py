@@ -29,6 +29,7 @@ __all__ = [
     "FOLLOWER_INDEX",
     "INDICES",
     "POD_INDEX",
+    "RESTORED_INDEX",
     "STORE_INDEX",
     "STREAM_INDEX",
     "Context",
@@ -46,6 +47,8 @@ STORE_INDEX = "store"
 """(namespace, MediaStore) -> Recordings that what it does still matters to."""
 FINAL_PHASES = frozenset({"Completed", "Failed", "Discarded"})
 """Of a Recording that is over."""
+RESTORED_INDEX = "restored"
+"""uid of a former Recording -> the Recording that was made anew for it."""
 POD_INDEX = "pod-of"
 """uid of an object -> the pods that work for it."""
 DEFAULT_STORE = "default"
@@ -91,6 +94,11 @@ def _stores(obj: Manifest) -> list[tuple[str, str]]:
     return [(obj["metadata"]["namespace"], store_name(obj))]
 
 
+def _restored(obj: Manifest) -> list[str]:
+    uid = (obj.get("status") or {}).get("restoredUid") if obj["kind"] == "Recording" else None
+    return [uid] if uid else []
+
+
 def _pods(obj: Manifest) -> list[str]:
     if obj["kind"] != "Pod":
         return []
@@ -102,6 +110,7 @@ INDICES: Mapping[str, Callable[[Manifest], Iterable[Hashable]]] = {
     STREAM_INDEX: _streams,
     FOLLOWER_INDEX: _followed,
     STORE_INDEX: _stores,
+    RESTORED_INDEX: _restored,
     POD_INDEX: _pods,
 }
 

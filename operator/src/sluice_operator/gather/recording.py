@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from sluice_media.contract import (
     IngestStatus,
     RecorderPhase,
@@ -15,27 +17,35 @@ from sluice_media.contract import (
 )
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.files import MAX_FILES, OPEN_STATES
+from sluice_operator.domain.names import RESTART_ANNOTATION
 from sluice_operator.domain.observed import ObservedRecording, Sample
 from sluice_operator.domain.recording import decide
 from sluice_operator.domain.recording_course import FINALIZE_FAILED
+from sluice_operator.domain.recording_parts import stored_uid
 from sluice_operator.domain.samples import fresh
 from sluice_operator.domain.times import soonest
-from sluice_operator.engine.cache import Manifest, uid_of
+from sluice_operator.engine.cache import Manifest, key_of
 from sluice_operator.gather.common import FINAL_PHASES, Context, store_name
+from sluice_operator.gather.farewells import Farewells
 from sluice_operator.gather.store import StoreAnswer, StoreClient
+from sluice_operator.kube.errors import ApiError
 from sluice_operator.kube.resources import RECORDINGS, Resource
 
 __all__ = ["RecordingController"]
 
+_log = structlog.get_logger(__name__)
 _WRITING = frozenset({RecorderPhase.RECORDING, RecorderPhase.INTERRUPTED})
 
 
 class RecordingController:
     resource: Resource = RECORDINGS
 
-    def __init__(self, context: Context, stores: StoreClient) -> None:
+    def __init__(
+        self, context: Context, stores: StoreClient, farewells: Farewells | None = None
+    ) -> None:
         self._context = context
         self._stores = stores
+        self._farewells = farewells
 
     async def gather(self, obj: Manifest) -> ObservedRecording:
         context = self._context
@@ -44,6 +54,13 @@ class RecordingController:
         store = context.referred("MediaStore", obj, store_name(obj))
         sample = context.sample(obj, RecorderStatus)
         answer = await self._stored(obj, store, sample)
+        former, former_unknown = None, False
+        if store is not None and not children and sample is None and self._may_be_restored(obj):
+            try:
+                former = await self._stores.former(store, key_of(obj))
+            except ApiError as error:
+                _log.info("store_not_asked", recording=str(key_of(obj)), cause=str(error))
+                former_unknown = True
         return ObservedRecording(
             raw=obj,
             settings=context.settings,
@@ -57,7 +74,9 @@ class RecordingController:
             store_sample=context.sample(store, StoreStatus) if store is not None else None,
             pods=context.pods(obj),
             sample=sample,
-            stored=answer.result,
+            stored=former or answer.result,
+            former=former,
+            former_unknown=former_unknown,
             ask_store_again_seconds=answer.ask_again_seconds,
         )
 
@@ -83,7 +102,17 @@ class RecordingController:
         deleting = "deletionTimestamp" in obj["metadata"]
         if not deleting and (over or writing or not (began or done)):
             return StoreAnswer()
-        return await self._stores.result(store, uid_of(obj))
+        return await self._stores.result(store, stored_uid(obj))
+
+    def _may_be_restored(self, obj: Manifest) -> bool:
+        """Whether it has not begun, and may be one that its store holds already."""
+        status, meta = obj.get("status") or {}, obj["metadata"]
+        if status.get("endReason") or status.get("recordingStartedAt"):
+            return False
+        if "deletionTimestamp" in meta or RESTART_ANNOTATION in (meta.get("annotations") or {}):
+            return False
+        deleted = self._farewells is not None and self._farewells.is_pending(key_of(obj))
+        return not deleted and not self._context.pods(obj)
 
 
 def _lacks_files(status: Mapping[str, Any], recorder: RecorderStatus) -> bool:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 import structlog
@@ -113,6 +114,24 @@ class StoreClient:
                 self._asked.popitem(last=False)
         return StoreAnswer(known.result, self._ask_again_seconds(known))
 
+    async def former(self, store: Manifest, recording: Key) -> StoredResult | None:
+        """What the store holds of an ended Recording of this name whose deletion it was never told.
+
+        Raises ApiError when it cannot be asked.
+        """
+        target = self._pod(store)
+        if target is None:
+            raise UnavailableError(f"MediaStore {store['metadata']['name']} has no running pod")
+        names = urlencode({"namespace": recording.namespace, "name": recording.name})
+        query = f"?{names}&limit={_FILES_PER_PAGE}"
+        try:
+            found = StoredResult.model_validate_json(await self._request("GET", target, "", query))
+            return await self._result(target, found.uid) if found.older_files else found
+        except InvalidError:
+            return None  # there is none, or the store is of a version that does not know names
+        except (TooLargeError, ValidationError) as error:
+            raise UnavailableError(f"store pod {target.address.name} sent no result") from error
+
     def _age(self, known: _Asked) -> float:
         return self._context.clock.monotonic() - known.at
 
@@ -176,7 +195,7 @@ class StoreClient:
     ) -> bytes:
         """The body of the answer to a GET. Raises ApiError or TooLargeError."""
         token = await self._context.status_token(target.owner)
-        path = f"/v1/recordings/{uid}{query}"
+        path = "/v1/recordings" + (f"/{uid}" if uid else "") + query
         try:
             async with self._http.open(
                 method, target.address, STORE_PORT, path, token, _TIMEOUT, body

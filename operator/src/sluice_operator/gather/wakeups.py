@@ -15,7 +15,13 @@ from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL, UID_LABEL
 from sluice_operator.engine.cache import Cache, Manifest, key_of, uid_of
 from sluice_operator.engine.children import controller_of
 from sluice_operator.engine.queue import Key, Lane, WorkQueue
-from sluice_operator.gather.common import FOLLOWER_INDEX, POD_INDEX, STORE_INDEX, store_name
+from sluice_operator.gather.common import (
+    FOLLOWER_INDEX,
+    POD_INDEX,
+    RESTORED_INDEX,
+    STORE_INDEX,
+    store_name,
+)
 from sluice_operator.gather.targets import TargetBook
 from sluice_operator.observe.observer import StatusObserver, Target
 
@@ -54,8 +60,10 @@ class Wakeups:
         if isinstance(status, StoreStatus):
             before = former.changed if isinstance(former, StoreStatus) else {}
             for uid, version in status.changed.items():
-                recording = self._cache.by_uid(uid)
-                if recording is not None and before.get(uid) != version:
+                if before.get(uid) == version:
+                    continue
+                self._wake((uid,))
+                for recording in self._cache.select(RESTORED_INDEX, uid):
                     self._queue.add(key_of(recording))
         if isinstance(status, PusherStatus) and not ticked:
             self._on_target(owner, status.target_digest)

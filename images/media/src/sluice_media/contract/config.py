@@ -235,7 +235,10 @@ class StoredRecording(Retention):
 
     uid: str
     name: str
+    namespace: str = ""
     prefix: str
+    deleted: bool = False
+    """True: the Recording was deleted. What is in the store stays, and the name is free."""
     recorder_gone: bool = False
     """True: no recorder will ever write again. What is in the store is all there will be, also
     when its journal is not marked as done."""

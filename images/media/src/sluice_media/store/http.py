@@ -4,7 +4,9 @@
 StoredResult; ``GET`` with ``?limit=N`` and ``before=INDEX`` with one page of its files. ``DELETE``
 has everything of it deleted: 409 while a recorder may still write, 202 until nothing is left, 200
 from then on. ``GET /v1/recordings/<uid>/files/<name>`` streams a file, with ranges (RFC 9110,
-clause 14). Everything wants the store's token as a bearer token.
+clause 14). ``GET /v1/recordings?namespace=NAMESPACE&name=NAME`` answers with the result of the
+latest Recording of that name that ended and whose deletion was not told, or with 404. Everything
+wants the store's token as a bearer token.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from sluice_media.status import bearer_matches
 from sluice_media.store import keys
 from sluice_media.store.catalog import load_request, load_settled, load_view
 from sluice_media.store.deletion import Deleter, load_deletion
+from sluice_media.store.ended import find_ended
 from sluice_media.store.results import load_result, page_of, prefix_of
 from sluice_media.store.target import MissingObjectError, Target, TargetError
 
@@ -52,6 +55,7 @@ class StoreApi:
         app = web.Application(
             middlewares=[self._authorize, self._explain], client_max_size=_MAX_BODY_BYTES
         )
+        app.router.add_get("/v1/recordings", self.find)
         app.router.add_put("/v1/recordings/{uid}", self.put)
         app.router.add_get("/v1/recordings/{uid}", self.get)
         app.router.add_delete("/v1/recordings/{uid}", self.delete)
@@ -92,8 +96,12 @@ class StoreApi:
         if before is not None and before.recorder_gone and not told.recorder_gone:
             # A recorder that is gone does not come back; a late repetition changes nothing.
             told = told.model_copy(update={"recorder_gone": True})
+        if before is not None and before.deleted:
+            told = told.model_copy(update={"deleted": True})
         if told != before:
             await self._target.put(keys.request_key(uid), told.to_json().encode())
+        if told.deleted and keys.is_id(told.namespace) and keys.is_id(told.name):
+            await self._target.delete(keys.ended_key(told.namespace, told.name, uid))
         self._on_told(uid)
         return _json(await load_result(self._target, uid))
 
@@ -101,6 +109,17 @@ class StoreApi:
         limit, before = _number(request, "limit"), _number(request, "before")
         result = await load_result(self._target, request.match_info["uid"])
         return _json(result if limit is None else page_of(result, limit, before))
+
+    async def find(self, request: web.Request) -> web.Response:
+        namespace, name = request.query.get("namespace", ""), request.query.get("name", "")
+        if not keys.is_id(namespace) or not keys.is_id(name):
+            raise web.HTTPBadRequest(text="namespace and name are needed")
+        uid = await find_ended(self._target, namespace, name)
+        if uid is None:
+            raise web.HTTPNotFound(text="no Recording of that name has ended here")
+        limit = _number(request, "limit")
+        result = await load_result(self._target, uid)
+        return _json(result if limit is None else page_of(result, limit, None))
 
     async def delete(self, request: web.Request) -> web.Response:
         uid = request.match_info["uid"]

@@ -17,6 +17,7 @@
     recordings/<recording uid>/result.json    StoredResult: finished for good
     <prefix>/<file>.m3u8                      playlist of a finished file's chunks, by the store
     deleted/<recording uid>.json              Deletion: asked for, under way or done
+    ended/<namespace>/<name>/<recording uid>.json  EndedRecording: what it was called
     usage.json                                StoreUsage: what everything together takes
     .probe/<pod>                              written and deleted again, to see whether that works
 """
@@ -27,6 +28,7 @@ import re
 
 __all__ = [
     "DELETED",
+    "ENDED",
     "PROBES",
     "RECORDINGS",
     "SCRATCH",
@@ -34,6 +36,8 @@ __all__ = [
     "chunk_name",
     "deletion_key",
     "done_key",
+    "ended_folder",
+    "ended_key",
     "head_key",
     "is_id",
     "journal_key",
@@ -55,6 +59,8 @@ RECORDINGS = "recordings"
 """Folder of all recordings; a recorder's prefix is ``recordings/<uid>`` unless it is told so."""
 DELETED = "deleted"
 """Folder of what is said of deleted recordings; apart, so that they can go as a whole."""
+ENDED = "ended"
+"""Folder of the names of Recordings that are finished for good."""
 PROBES = ".probe"
 SCRATCH = ".scratch"
 """Folder for unfinished files, where the storage is local."""
@@ -125,6 +131,14 @@ def original_key(prefix: str, file_index: int) -> str:
 
 def deletion_key(recording_uid: str) -> str:
     return f"{DELETED}/{recording_uid}.json"
+
+
+def ended_folder(namespace: str, name: str) -> str:
+    return f"{ENDED}/{namespace}/{name}"
+
+
+def ended_key(namespace: str, name: str, recording_uid: str) -> str:
+    return f"{ended_folder(namespace, name)}/{recording_uid}.json"
 
 
 def request_key(recording_uid: str) -> str:

@@ -30,6 +30,7 @@ from sluice_media.store.catalog import (
 )
 from sluice_media.store.chunk_source import ChunkError, ChunkId, Loss
 from sluice_media.store.deletion import deleted_uids
+from sluice_media.store.ended import EndedNames
 from sluice_media.store.finalize import (
     FinalizeError,
     FinalizeJob,
@@ -82,6 +83,7 @@ class Finisher:
     ) -> None:
         """``abort_uploads``: ends what an interrupted finaliser left of an MP4's upload."""
         self._target = target
+        self._names = EndedNames(target)
         self._scratch = scratch
         self._uri_base = uri_base
         self._scratch_limit_bytes = scratch_limit_bytes
@@ -204,6 +206,7 @@ class Finisher:
 
     async def _keep(self, uid: str, settled: StoredResult) -> None:
         """Looks after the terms of a recording that is finished."""
+        await self._names.note(uid, settled)
         told = await load_request(self._target, uid)
         files = await shelf.expire(self._target, uid, settled.files, told, datetime.now(UTC))
         changed = settled.model_copy(update={"files": files})
@@ -357,6 +360,7 @@ class Finisher:
         self._metrics.lost_chunks.inc(result.lost_chunks)
         self._metrics.kept_chunks.inc(result.kept_chunks)
         await self._target.put(keys.settled_key(view.uid), result.to_json().encode())
+        await self._names.note(view.uid, result)
         self._settle(view.uid, result, view.request)
         self._growing.pop(view.uid, None)
         self._on_change(view.uid)

@@ -192,7 +192,10 @@ class RecordingStatus(ApiModel):
     programs read the conditions."""
     end_reason: Annotated[str, Field(max_length=64)] | None = None
     """Why it ended: Stopped, StreamEnded, MaxDurationReached, StorageLimit, TooShort, RecorderLost,
-    StreamNotLive or NoSpace. Absent until then."""
+    StreamNotLive, NoSpace or Restored. Absent until then."""
+    restored_uid: Annotated[str, Field(max_length=64)] | None = None
+    """Uid of the earlier Recording of this name whose files these are: it had ended, and this
+    object was made anew, out of Git or of a backup."""
     session_started_at: datetime | None = None
     """Of a Recording that autoRecord made: when the session began that it is of (UTC)."""
     stream_uid: Annotated[str, Field(max_length=64)] | None = None

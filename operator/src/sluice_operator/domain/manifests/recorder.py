@@ -23,9 +23,9 @@ _GRACE_SECONDS = 30
 _ALWAYS_AGAIN = 2_147_483_647
 
 
-def recording_prefix(owner: Owner) -> str:
+def recording_prefix(uid: str) -> str:
     """Where in the store a Recording lives: made of ids only, never of titles."""
-    return f"recordings/{owner.uid}"
+    return f"recordings/{uid}"
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,7 +59,7 @@ def recorder_config(owner: Owner, spec: RecordingSpec, orders: RecorderOrders) -
         stream=orders.stream,
         desired_state=DesiredState.STOPPED if orders.stopped else DesiredState.RECORDING,
         created_at=owner.created_at,
-        prefix=recording_prefix(owner),
+        prefix=recording_prefix(owner.uid),
         minimum_seconds=0 if orders.keep_all else spec.minimum_seconds,
         rearm_seconds=spec.rearm_seconds,
         split_seconds=spec.split_seconds,
