@@ -6,13 +6,12 @@ from datetime import timedelta
 
 from sluice_media.contract import RingPin, TimelineAck
 from sluice_media.hub.clock import datetime_of
-from sluice_media.hub.readers import Reader
-from sluice_media.hub.replay_need import TAIL_SECONDS
-from sluice_media.hub.timeline import Request
+from sluice_media.hub.readers import Reader, Readers
+from sluice_media.hub.replay_need import TAIL_SECONDS, ReplayNeed, replay_need
+from sluice_media.hub.ring import Ring
+from sluice_media.hub.timeline import OutputTimeline, Request
 from sluice_media.units import TICKS_PER_SECOND
 from tests.unit.hub.world import Publisher, World, config
-
-TAIL = TAIL_SECONDS * TICKS_PER_SECOND
 
 
 def acked(world: World, reader: str, dts: int) -> None:
@@ -113,6 +112,16 @@ def test_a_recorder_that_has_gone_for_good_is_waited_for_no_longer_than_it_linge
     assert behind > 50
     publisher.send(3)
     assert behind_seconds(world, publisher) == TAIL_SECONDS
+
+
+def test_a_timeline_of_which_only_the_disk_has_something_is_kept() -> None:
+    """As behind a restart of the container, with a reader that gets the session from disk."""
+    timeline = OutputTimeline("t", 2, "uid", "", 0, 900_000, Ring(first=5, trimmed_dts=900_000))
+    readers = Readers()
+    asked = Request(timeline="t", session_us=0)
+    reader = Reader("viewer", "viewer", asked, World().now, timeline=timeline, seq=2)
+    readers.attach(reader)
+    assert replay_need(timeline, config(), readers) == ReplayNeed(None, recorded=False)
 
 
 def test_before_a_session_only_who_may_record_makes_it_needed() -> None:

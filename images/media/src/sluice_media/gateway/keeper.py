@@ -122,6 +122,8 @@ class LegKeeper:
         has of the publisher."""
         self._waiting: LegBody | None = None
         """The body of a leg that goes on, until then."""
+        self._replayed = 0
+        """Bytes that the present body began with."""
         self._finished = False
         self._map: LegAck | None = None
         self._wrapped = 0
@@ -138,10 +140,11 @@ class LegKeeper:
     def put(self, parts: list[bytes]) -> None:
         """Sends parts (which are in the retention already) if there is a leg."""
         if self._body is not None:
-            # A hub has not acknowledged what it has not read: more than what is kept waits only
-            # where the limits took some of it.
+            # What a hub has not read it has not acknowledged either. So more than what is kept (or
+            # than the replay, of which recorders may hold some) waits only for a hub that does not
+            # read, once the limits have taken some of it.
             slack = self._hubs.settings.retain_bytes // _UNREAD_SHARE
-            self._body.put(parts, self._retention.size + slack)
+            self._body.put(parts, max(self._retention.size, self._replayed) + slack)
 
     def finish(self) -> None:
         """The publisher has ended."""
@@ -237,6 +240,7 @@ class LegKeeper:
     def _fill(self, body: LegBody, since: int | None) -> None:
         """Begin the body with what is kept; what comes from now on follows it."""
         body.queue(self._retention.replay(since))
+        self._replayed = body.pending
         self._body = body
         if self._finished:
             body.finish()

@@ -49,10 +49,12 @@ def replay_need(timeline: OutputTimeline, config: IngestConfig, readers: Readers
 
 
 def _before_tail(timeline: OutputTimeline, readers: Readers) -> int | None:
+    oldest = timeline.ring.oldest
+    if oldest is None:
+        return None
     reached = [reader.reached_dts for reader in readers if reader.timeline is timeline]
     free_dts = min([timeline.last_dts, *reached]) - TAIL_SECONDS * TICKS_PER_SECOND
-    oldest = timeline.ring.oldest
-    return None if oldest is None or free_dts < oldest.dts else free_dts
+    return None if free_dts < oldest.dts else free_dts
 
 
 def _free_of(claim: Claim, timeline: OutputTimeline) -> int | None:
