@@ -117,7 +117,7 @@ RECIPES: Mapping[str, Recipe] = {
         Recipe(
             "etcd",
             "go.etcd.io/etcd/server/v3",
-            "v3.6.5",
+            "v3.6.8",
             {"etcd": "go.etcd.io/etcd/server/v3"},
             group=CLUSTER,
         ),
