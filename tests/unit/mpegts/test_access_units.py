@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import accumulate, islice, pairwise
 
 import pytest
@@ -188,6 +189,20 @@ def test_an_access_unit_of_many_packets_without_an_end_is_given_up() -> None:
         list(demuxer.feed(body))
     track = demuxer._streams[0x100].track
     assert track.kept_bytes <= 17 << 20
+    assert demuxer.dropped_units >= 1
+
+
+def test_parameter_sets_and_messages_without_a_picture_are_given_up() -> None:
+    demuxer = TsDemuxer()
+    list(demuxer.feed(H264_ONLY))
+    message = annexb(b"\x06" + b"\x5a" * 400_000)
+    body = ts_of_pes(0x100, *(pes(message, n) for n in range(8)))
+    tracemalloc.start()
+    for _ in range(10):
+        list(demuxer.feed(body))
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 20 << 20
     assert demuxer.dropped_units >= 1
 
 

@@ -24,7 +24,7 @@ from sluice_media.units import Codec
 __all__ = ["CutUnit", "UnitCutter", "UnitTimes"]
 
 _START_CODE = b"\x00\x00\x01"
-_MAX_KEPT_BYTES = 16 << 20
+_MAX_UNIT_BYTES = 16 << 20
 _AVC_SLICES = frozenset({1, 2, 5})
 """With first_mb_in_slice; data partitions B and C (3, 4) have none and belong to their A (2)."""
 _AVC_BEGINS = frozenset({6, 7, 8, 9, 15, 16, 17, 18})
@@ -51,6 +51,8 @@ class CutUnit:
     """When its last byte came."""
     nals: list[tuple[int, memoryview | bytes]] = field(default_factory=list)
     """NAL unit types and NAL units, without padding."""
+    size: int = 0
+    """Bytes of its NAL units."""
     head: bytes = b""
     """The first bytes of its first slice; empty while it has none."""
     next_at: int | None = None
@@ -156,7 +158,7 @@ class UnitCutter:
         kept = self._kept
         border = len(kept)
         kept += data
-        if len(kept) > _MAX_KEPT_BYTES:
+        if len(kept) > _MAX_UNIT_BYTES:
             raise CodecError("a NAL unit that does not end")
         at = 0
         if not border:
@@ -274,6 +276,9 @@ class UnitCutter:
             return
         if len(unit.nals) >= MAX_NAL_UNITS:
             raise CodecError(f"a picture has more than {MAX_NAL_UNITS} NAL units")
+        unit.size += len(nal)
+        if unit.size > _MAX_UNIT_BYTES:
+            raise CodecError("a picture that does not end")
         unit.nals.append((nal_type, nal))
         unit.utc_us = utc_us
 
@@ -295,7 +300,8 @@ class UnitCutter:
         if unit.next_at is not None and unit.next_at < len(unit.nals):
             rest = unit.nals[unit.next_at :]
             del unit.nals[unit.next_at :]
-            self._unit = CutUnit(_take(unit.next_times), unit.utc_us, rest)
+            size = sum(len(nal) for _, nal in rest)
+            self._unit = CutUnit(_take(unit.next_times), unit.utc_us, rest, size)
         out.append(unit)
         return self._unit
 
