@@ -32,6 +32,7 @@ demo-down: ## takes the demo off again (the local cluster stays; see cluster-dow
 .PHONY: test
 test: test-packages ## all tests: unit, media, cluster
 	@$(MAKE) verify-generated
+	@$(kube) prepare --provider $(CLUSTER)
 	@$(MAKE) test-unit
 	@$(MAKE) install
 	@$(MAKE) test-cluster
@@ -45,6 +46,7 @@ test-unit test-cluster: export PYTHONPYCACHEPREFIX ?= $(or $(SLUICE_CACHE),$(HOM
 .PHONY: test-unit
 test-unit: ## unit and media tests: no cluster needed
 	@$(kube) binaries --only versitygw > /dev/null
+	@$(kube) binaries --only helm > /dev/null
 	@python3 tests/environment.py tests/requirements-moto.lock > /dev/null
 	@$(bin)/python -m pytest tests/unit tests/media -m "not alone" -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 	@$(bin)/python -m pytest tests/media -m alone $(PYTEST_ARGS)

@@ -28,6 +28,7 @@ from sluice_operator.domain.readiness import (
     pod_readiness,
     ready,
     reconciling,
+    stalled,
     with_places,
 )
 from sluice_operator.domain.recording_course import (

@@ -10,7 +10,7 @@ from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.domain.headroom import is_full
 from sluice_operator.domain.observed import ObservedRecording, Raw
 from sluice_operator.domain.owner import Owner, Stored
-from sluice_operator.domain.readiness import Readiness, reconciling
+from sluice_operator.domain.readiness import Readiness, reconciling, stalled
 from sluice_operator.domain.recording_course import (
     Course,
     StreamPresence,
