@@ -1,10 +1,11 @@
-"""``python -m tests.bench.ingest``: what taking publishers in costs, beside nginx-rtmp.
+"""``python -m tests.bench.ingest``: what taking publishers in costs, beside others.
 
 One interleaved run on this machine, no cluster: 1, 10 and 30 publishers of 6 Mb/s at the gateway
 (RTMP), at an nginx with Debian's libnginx-mod-rtmp that pushes each stream on to a second nginx, as
-the gateway does to hubs, and at the gateway over SRT. CPU time is that of the process itself, from
-/proc. Every publisher has a real hub and no recorder; the first one's is a process of its own and
-has one reader, the others' share a process. RSS is the gateway's, at the end of the run.
+the gateway does to hubs, at the gateway over SRT, and at as many srt-live-transmit. CPU time is
+that of the process itself, from /proc. Every publisher has a real hub and no recorder; the first
+one's is a process of its own and has one reader, the others' share a process. RSS is the gateway's,
+at the end of the run.
 
 Exit code 1 when a figure is beyond its limit.
 """
@@ -39,6 +40,7 @@ BITS = "6M"
 STAGGER_SECONDS = 0.25
 STARTS = 12
 LIMIT_RATIO = 4.0
+LIMIT_SRT_RATIO = 1.3
 LIMIT_HUB_PERCENT = 2.0
 LIMIT_START_SECONDS = 1.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -158,6 +160,29 @@ async def nginx_pair(folder: Path) -> AsyncIterator[tuple[int, int]]:
         yield pids[-1], first
 
 
+@asynccontextmanager
+async def srt_relays(count: int) -> AsyncIterator[tuple[list[int], list[str]]]:
+    """One srt-live-transmit for each publisher, which passes the stream on over UDP; their
+    processes and the URLs to publish to."""
+    async with contextlib.AsyncExitStack() as stack:
+        pids, to = [], []
+        for _ in range(count):
+            place = f"srt://127.0.0.1:{free_port()}"
+            onward = f"udp://127.0.0.1:{free_port()}"
+            command = (
+                "srt-live-transmit",
+                "-q",
+                "-chunk",
+                "1316",
+                f"{place}?mode=listener",
+                onward,
+            )
+            pids.append(await stack.enter_async_context(process(*command)))
+            to.append(f"{place}?pkt_size=1316")
+        await asyncio.sleep(0.5)
+        yield pids, to
+
+
 async def start_seconds(rig: BroadcastRig, source: Path, *, srt: bool) -> float:
     """The 95th percentile from the first byte to the first unit that a reader gets."""
     loop = asyncio.get_running_loop()
@@ -217,7 +242,10 @@ async def main() -> int:
         ):
             gateway, hub = rig.gateway.pid, rig.hub.pid
             idle = rss_mib(gateway)
-            print("publishers  gateway      hub        nginx     ratio   RSS/stream   SRT gateway")
+            print(
+                "publishers  gateway      hub        nginx     ratio   RSS/stream   SRT gateway"
+                "   srt-live-transmit   ratio"
+            )
             for count in PUBLISHERS:
                 async with rig.reading(), publishers(source, urls(rig, count, srt=False)):
                     started = await all_on_air(rig, count)
@@ -231,14 +259,19 @@ async def main() -> int:
                 async with rig.reading(), publishers(source, urls(rig, count, srt=True)):
                     await all_on_air(rig, count)
                     (srt,) = await measured([gateway])
+                async with srt_relays(count) as (relays, to), publishers(source, to):
+                    await asyncio.sleep(SETTLE_SECONDS)
+                    relayed = sum(await measured(relays))
                 ratio = ours / theirs if theirs else float("inf")
                 print(
                     f"{count:10}  {ours / count:6.2f} %  {hubs:6.2f} %  {theirs / count:7.3f} %"
-                    f"  {ratio:6.1f}   {memory:6.1f} MiB   {srt / count:6.2f} %",
+                    f"  {ratio:6.1f}   {memory:6.1f} MiB   {srt / count:6.2f} %"
+                    f"   {relayed / count:10.2f} %     {srt / relayed:6.2f}",
                     flush=True,
                 )
                 if count >= 10:  # one alone is below what /proc can tell
                     check(f"gateway / nginx at {count}", ratio, LIMIT_RATIO)
+                    check(f"SRT / srt-live-transmit at {count}", srt / relayed, LIMIT_SRT_RATIO)
                 check(f"hub at {count}, % of a core", hubs, LIMIT_HUB_PERCENT)
                 await asyncio.sleep(3)
             for protocol, srt_too in (("RTMP", False), ("SRT", True)):
