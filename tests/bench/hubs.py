@@ -39,7 +39,8 @@ async def running_hubs(count: int) -> AsyncIterator[list[int]]:
     try:
         assert process.stdout is not None
         async with asyncio.timeout(60):
-            yield json.loads(await process.stdout.readline())
+            line = await process.stdout.readline()
+        yield json.loads(line)
     finally:
         process.kill()
         await process.wait()
