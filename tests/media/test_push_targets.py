@@ -319,7 +319,7 @@ async def running_role(
         await role.wait()
 
 
-async def test_the_role_unpublishes_when_it_is_told_to_go(
+async def test_the_role_goes_at_once_when_it_is_told_to_and_the_target_has_what_was_sent(
     long: Clip, target: RtmpTarget, tmp_path: Path
 ) -> None:
     async with (

@@ -163,11 +163,13 @@ def test_a_stream_that_goes_takes_the_pod_with_it() -> None:
 
 
 def test_switched_off_there_is_no_pod() -> None:
-    case = up().pusher(PushState.LIVE)
+    case = up().pusher(PushState.LIVE, connected=True)
     case.decide()
     case.spec(active=False).decide()
-    assert case.child("Deployment")["spec"]["replicas"] == 0
+    assert case.child("Deployment")["spec"]["replicas"] == 1, "the pusher has to say goodbye"
     assert case.word("Live") == "True/Publishing", "until the pusher has let go"
+    case.pusher(PushState.IDLE, idle_reason="Disabled").decide()
+    assert case.child("Deployment")["spec"]["replicas"] == 0
     case.no_pod().decide()
     assert (case.word("Live"), case.word("Ready")) == ("False/Disabled", "True/Disabled")
     assert (case.status["state"], case.status["live"]) == ("Idle", False)

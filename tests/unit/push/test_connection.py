@@ -45,7 +45,7 @@ class FakeChannel:
         self.got += [item.unit.dts for item in items]
         return len(items)
 
-    async def finish(self, items: Sequence[QueuedUnit]) -> int:
+    async def finish(self, items: Sequence[QueuedUnit], *, goodbye: bool) -> int:
         self.finished = True
         return await self.send(items)
 

@@ -22,6 +22,7 @@ from sluice_media.push.machine import (
     Flow,
     FlowMeasured,
     HangUp,
+    Leaving,
     Moment,
     PushMachine,
     RetryPolicy,
@@ -91,6 +92,18 @@ def live(push: Push) -> Push:
 def test_stream_not_on_air_is_idle(push: Push) -> None:
     assert (push.state(), push.idle_reason) == (PushState.IDLE, "WaitingForStream")
     assert not push.actions
+
+
+def test_a_pod_that_goes_hands_its_push_over_without_a_goodbye(live: Push) -> None:
+    assert live.tell(Leaving()) == [HangUp(clean=True, goodbye=False)]
+    live.tell(Ended(None))
+    assert not live.after(60), "the next pod dials"
+
+
+def test_what_was_switched_off_before_the_pod_goes_has_ended_with_a_goodbye(live: Push) -> None:
+    assert live.tell(Configured(RetryPolicy(), "Disabled")) == [HangUp(clean=True, goodbye=True)]
+    live.tell(Ended(None))
+    assert live.tell(Leaving()) == []
 
 
 @pytest.mark.parametrize("obstacle", ["Disabled", "StreamNotFound", "SecretKeyMissing"])

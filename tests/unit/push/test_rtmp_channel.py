@@ -19,7 +19,7 @@ from sluice_media.push.feeder import Feeder, QueuedUnit
 from sluice_media.push.machine import Ended, Event
 from sluice_media.push.rtmp_channel import RtmpChannel
 from sluice_media.push.target import Target
-from sluice_media.rtmp import PublishRequested, ServerEvent, ServerSession
+from sluice_media.rtmp import Media, PublishRequested, PublishStopped, ServerEvent, ServerSession
 from sluice_media.rtmp.url import parse_rtmp_url
 from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
@@ -101,8 +101,23 @@ async def test_what_is_sent_after_the_target_said_no_ends_with_what_it_said() ->
             await channel.send([QueuedUnit(unit(1), (VIDEO,))])
         assert raised.value.failure == failure
         with pytest.raises(TargetFailure):
-            await channel.finish([QueuedUnit(unit(2), (VIDEO,))])
+            await channel.finish([QueuedUnit(unit(2), (VIDEO,))], goodbye=True)
         channel.abort()
+
+
+@pytest.mark.parametrize("goodbye", [True, False])
+async def test_a_publish_ends_with_all_media_and_with_a_goodbye_only_if_asked(
+    goodbye: bool,
+) -> None:
+    async with platform() as there:
+        channel = channel_to(there.port)
+        await channel.open()
+        await channel.finish([QueuedUnit(unit(0), (VIDEO,))], goodbye=goodbye)
+        channel.abort()
+        async with asyncio.timeout(5):
+            await there.gone.wait()
+    assert any(isinstance(event, Media) for event in there.events)
+    assert any(isinstance(event, PublishStopped) for event in there.events) is goodbye
 
 
 async def test_a_no_while_the_pusher_catches_up_is_the_end_of_the_connection_alone() -> None:

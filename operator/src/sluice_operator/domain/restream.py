@@ -92,7 +92,9 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         readiness = _duplicate(claim.duplicate_of)
     children: tuple[Child, ...] = ()
     if conflict is None and token_is_there and (wanted or _deployment(observed, owner)):
-        children = _children(observed, owner, template, config, rollout, replicas=int(wanted))
+        # A pusher that goes at once could not tell a switch-off from a drain.
+        replicas = int(wanted or (obstacle is None and _is_connected(observed)))
+        children = _children(observed, owner, template, config, rollout, replicas=replicas)
     live = _live(observed, stored, spec, readiness)
     conditions = _conditions(_unless_refused(observed, stored, readiness, live), live, rollout)
     status, held = hold_ticks(_status(observed, owner, stored, spec, readiness), stored.status)
@@ -117,6 +119,12 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         ),
         event_reasons=events_for(stored, conditions, _event_types(live, status, stored)),
     )
+
+
+def _is_connected(observed: ObservedRestream) -> bool:
+    """Whether the pusher has not ended its connection to the target yet."""
+    told = fresh(observed.sample)
+    return told is not None and told.connected
 
 
 def _protection(observed: ObservedRestream) -> tuple[PodAnnotations, ...]:

@@ -37,6 +37,7 @@ from sluice_media.push.machine import (
     Ended,
     Event,
     HangUp,
+    Leaving,
     Moment,
     PushMachine,
     SourceChanged,
@@ -123,7 +124,11 @@ class Pusher:
         )
 
     async def run(self, terminate: asyncio.Event) -> None:
-        """Pushes until ``terminate`` is set, then unpublishes and returns."""
+        """Push until ``terminate`` is set.
+
+        Then send what is queued and close the connection without an unpublish: the target waits for
+        the next pod, as for any publisher that lost its line. A push that was switched off has
+        ended before."""
         async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._http = http
@@ -137,7 +142,7 @@ class Pusher:
             for worker in workers:
                 worker.cancel()
             self._stop_reading()
-            self._handle(Configured(RetryPolicy(), obstacle="Terminating"))
+            self._handle(Leaving())
             if self._connecting is not None:
                 await self._connecting
 
@@ -215,8 +220,8 @@ class Pusher:
             match action:
                 case Dial() if self._target is not None:  # without one there is an obstacle
                     self._dial(self._target)
-                case HangUp(clean) if self._connection is not None:
-                    self._connection.hang_up(clean=clean)
+                case HangUp(clean, goodbye) if self._connection is not None:
+                    self._connection.hang_up(clean=clean, goodbye=goodbye)
         self._touched.set()
         self._publish()
 

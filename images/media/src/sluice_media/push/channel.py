@@ -48,8 +48,9 @@ class Channel(Protocol):
     async def send(self, items: Sequence[QueuedUnit]) -> int:
         """Sends units as fast as the target takes them; the bytes that were given on."""
 
-    async def finish(self, items: Sequence[QueuedUnit]) -> int:
-        """Sends the last units, ends the publish in order and waits until everything is out."""
+    async def finish(self, items: Sequence[QueuedUnit], *, goodbye: bool) -> int:
+        """Send the last units and wait until everything is out; ``goodbye``: end the publish in
+        order before that."""
 
     def keep_alive(self) -> int:
         """Says something, because there is no media to send; the bytes that it took."""

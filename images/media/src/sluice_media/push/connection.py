@@ -88,6 +88,7 @@ class Connection:
         self._sent = sent
         self._sent_bytes = 0
         self._last_units: list[QueuedUnit] | None = None
+        self._goodbye = True
         """Set when we end the stream in order: what is still to be sent."""
         self._accepted = False
         self._more = asyncio.Event()
@@ -100,12 +101,14 @@ class Connection:
         """There is more in the feeder."""
         self._more.set()
 
-    def hang_up(self, *, clean: bool) -> None:
-        """Ends the connection; ``clean``: after what is queued, with an unpublish."""
+    def hang_up(self, *, clean: bool, goodbye: bool = True) -> None:
+        """End the connection; ``clean``: after what is queued, and with an unpublish if
+        ``goodbye``."""
         if not (clean and self._accepted):
             self._finish(Ended(None))
         elif self._last_units is None:
             self._last_units = self._feeder.take(1 << 62)
+            self._goodbye = goodbye
             self._more.set()
             self._ending.set()
 
@@ -190,7 +193,7 @@ class Connection:
                 continue
             self._more.clear()
             await self._more.wait()
-        self._count(await self._channel.finish(self._last_units))
+        self._count(await self._channel.finish(self._last_units, goodbye=self._goodbye))
         return None
 
     def _count(self, sent: int) -> None:

@@ -122,7 +122,12 @@ class Ended:
     codec_problem: str | None = None
 
 
-Event = Configured | SourceChanged | CodecsChecked | Accepted | FlowMeasured | Ended
+@dataclass(slots=True, frozen=True)
+class Leaving:
+    """The pod has to go, and nobody switched the Restream off: the next pod goes on."""
+
+
+Event = Configured | SourceChanged | CodecsChecked | Accepted | FlowMeasured | Ended | Leaving
 
 # ----------------------------------------------------------------------------- actions
 
@@ -134,9 +139,11 @@ class Dial:
 
 @dataclass(slots=True, frozen=True)
 class HangUp:
-    """Close the connection; ``clean``: send what is queued and unpublish first."""
+    """Close the connection; ``clean``: send what is queued first."""
 
     clean: bool
+    goodbye: bool = True
+    """Unpublish before a clean end. Without it the target waits for the publisher to come back."""
 
 
 Action = Dial | HangUp
@@ -172,6 +179,7 @@ class PushMachine:
     def __init__(self, between: Callable[[float, float], float]) -> None:
         # Facts, as told by events.
         self._obstacle: str | None = "WaitingForStream"
+        self._goodbye = True
         self._session = False
         self._delivering = False
         self._codec_problem: str | None = None
@@ -217,6 +225,8 @@ class PushMachine:
                     self._link = _Link.ACCEPTED
             case FlowMeasured(flow):
                 self._measured(flow, now)
+            case Leaving():
+                self._obstacle, self._goodbye = "Terminating", False
             case Ended(failure, codec_problem):
                 self._refused_codec = codec_problem or self._refused_codec
                 self._ended(failure, now)
@@ -307,7 +317,7 @@ class PushMachine:
             if not self._is_wanted or self._hang_up:
                 self._link = _Link.CLOSING
                 self._connection_is_over()
-                actions.append(HangUp(clean=True))
+                actions.append(HangUp(clean=True, goodbye=self._goodbye))
             elif (
                 self._stalled_since is not None
                 and now.monotonic >= self._stalled_since + STALL_LIMIT_SECONDS

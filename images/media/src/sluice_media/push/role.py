@@ -19,7 +19,7 @@ __all__ = ["serve"]
 
 
 async def serve(settings: PodSettings) -> None:
-    """Pushes until SIGTERM or SIGINT, then unpublishes and returns.
+    """Push until SIGTERM or SIGINT, then hand over to the next pod and return.
 
     Raises ConfigError when there is no usable configuration to begin with.
     """

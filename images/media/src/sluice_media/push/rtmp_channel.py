@@ -127,14 +127,14 @@ class RtmpChannel:
         await writer.drain()
         return len(data)
 
-    async def finish(self, items: Sequence[QueuedUnit]) -> int:
+    async def finish(self, items: Sequence[QueuedUnit], *, goodbye: bool) -> int:
         sent = await self.send(items)
-        goodbye = self._session.close()
+        last_words = self._session.close() if goodbye else b""
         _, writer = self._open_streams()
-        writer.write(goodbye)
+        writer.write(last_words)
         while self.backlog().waiting_bytes:  # noqa: ASYNC110  the kernel tells when asked, only
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
-        return sent + len(goodbye)
+        return sent + len(last_words)
 
     def keep_alive(self) -> int:
         """An Acknowledgement: legal at any time, and nobody has to answer it. (A ping is the

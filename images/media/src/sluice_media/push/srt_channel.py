@@ -85,10 +85,10 @@ class SrtChannel:
             raise TargetFailure(self._loss()) from None
         return len(data)
 
-    async def finish(self, items: Sequence[QueuedUnit]) -> int:
+    async def finish(self, items: Sequence[QueuedUnit], *, goodbye: bool) -> int:
         sent = await self.send(items) if items else 0
         await self._open_caller().drain(_DRAIN_SECONDS)
-        self.abort()  # SRT's way of saying goodbye is to close
+        self.abort()  # the close of SRT is the same for every end
         return sent
 
     def keep_alive(self) -> int:
