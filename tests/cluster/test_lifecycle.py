@@ -120,7 +120,7 @@ def test_active_false_ends_the_session_at_once_and_refuses(kube: Kubectl, clip: 
 
 
 def test_a_recording_stopped_after_a_moment_is_discarded(kube: Kubectl, clip: Path) -> None:
-    kube.apply(livestream("short"), recording("oops", "short"))
+    kube.apply(livestream("short"), recording("oops", "short", minimumSeconds=120))
     with Publisher(clip, publish_url(kube, "short")):
         kube.wait("recording", "oops", lambda o: o["status"].get("recording"), why="records")
         kube.patch("recording", "oops", {"spec": {"desiredState": "Stopped"}})
