@@ -76,7 +76,7 @@ async def test_srt_and_whip_publishers_stay_while_their_pods_are_replaced(
         deployment = f"deployment/{release.name}-{component}"
         release.kubectl("rollout", "status", deployment, "--timeout=120s")
     kube.apply(livestream("match"), recording("match", "match"), livestream("web"))
-    srt_port = node_port(release.kubectl, f"{release.name}-gateway", "srt")
+    srt_port = node_port(release.kubectl, f"{release.name}-gateway-srt", "srt")
     dialled = f"//{sluice.node_ip}:{srt_port}"
     url = re.sub("//[^/?]+", dialled, publish_url(kube, "match", "srtUrl"), count=1)
     origin = f"http://{sluice.node_ip}:{node_port(release.kubectl, f'{release.name}-whip', 'http')}"
