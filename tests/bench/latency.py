@@ -26,7 +26,6 @@ from pydantic import SecretStr
 
 from sluice_media.mpegts import TsMuxer
 from sluice_media.srt import SrtTarget, connect
-from sluice_operator.domain.names import NAME_LABEL
 from tests.bench.figures import Figure
 from tests.cluster.conftest import publish_url
 from tests.media.media_clips import read_flv
@@ -214,7 +213,7 @@ for pid in sorted(int(p) for p in os.listdir("/proc") if p.isdigit()):
 def pod_steps(kube: Kubectl, name: str) -> Iterator[dict[str, float]]:
     """Watches the pod of one Recording; yields the moments of its first steps as they come."""
     command = [kube.binary, f"--kubeconfig={kube.kubeconfig}", "-n", kube.namespace, "get", "pods"]
-    command += ["--watch", "--output-watch-events", "-o", "json", "-l", f"{NAME_LABEL}={name}"]
+    command += ["--watch", "--output-watch-events", "-o", "json", "-l", f"sluice.video/name={name}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     lines, moments = process.stdout, dict[str, float]()
@@ -238,7 +237,7 @@ def pod_steps(kube: Kubectl, name: str) -> Iterator[dict[str, float]]:
 
 def recorder_steps(kube: Kubectl, name: str) -> dict[str, float]:
     """The moments of the recorder's own steps, from its pod."""
-    [pod] = kube("get", "pods", "-o", "name", "-l", f"{NAME_LABEL}={name}").split()
+    [pod] = kube("get", "pods", "-o", "name", "-l", f"sluice.video/name={name}").split()
     starts = kube("exec", pod, "--", "python3", "-c", PROCESS_STARTS).split()
     logged = [json.loads(line) for line in kube("logs", pod).splitlines()]
     begun = next(entry["timestamp"] for entry in logged if entry["event"] == "file_begins")

@@ -151,7 +151,7 @@ async def test_gstreamer_over_srt(rig: BroadcastRig, clip: Clip) -> None:
         )
         try:
             # It forgets what its socket still holds when its input ends.
-            await until(lambda: len(received.payloads(0)) >= len(sent(clip, 0)) * 3 // 4, 15)
+            await until(lambda: len(received.payloads(0)) >= len(sent(clip, 0)) * 3 // 4, 60)
         finally:
             publishing.cancel()
             await asyncio.gather(publishing, return_exceptions=True)
