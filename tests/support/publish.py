@@ -18,6 +18,10 @@ from typing import Self
 __all__ = ["HttpSource", "Publisher", "live_http_source"]
 
 
+_SRT_TRIES = 3
+_SRT_ANSWER_SECONDS = 0.7
+
+
 class Publisher:
     """Publishes a clip without re-encoding, so that its frames can be told apart downstream.
 
@@ -34,6 +38,15 @@ class Publisher:
         container = "mpegts" if url.startswith("srt:") else "flv"
         args += ["-i", str(clip), "-c", "copy", "-f", container, url]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+        self._start(args)
+        if url.startswith("srt:"):
+            # A hub that answers after 80 ms has its publisher called back: encoders try again.
+            for _ in range(_SRT_TRIES - 1):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_SRT_ANSWER_SECONDS)
+                    self._start(args)
+
+    def _start(self, args: list[str]) -> None:
         self.started_at = time.time()
         self._process = subprocess.Popen(
             args, stdout=subprocess.DEVNULL, stderr=self._stderr, stdin=subprocess.DEVNULL
