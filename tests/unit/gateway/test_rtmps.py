@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import structlog
+import uvloop
 
 from sluice_media.gateway import tls
 from tests.unit.gateway.certificates import MountedSecret
@@ -49,6 +51,21 @@ async def test_a_publisher_under_tls_is_one_of_protocol_rtmps(tmp_path: Path) ->
         assert rig.hub.legs[0].hello.remote == "127.0.0.1"
         encoder.end()
         await until(lambda: rig.hub.legs[0].ended == "eof")
+
+
+def test_on_the_event_loop_of_the_role_a_publisher_under_tls_ends_without_an_error(
+    tmp_path: Path,
+) -> None:
+    async def publish() -> None:
+        async with rtmps(tmp_path) as (rig, _), publisher(rig) as encoder:
+            await encoder.accepted()
+            encoder.play(10)
+            encoder.end()
+            await until(lambda: rig.hub.legs and rig.hub.legs[0].ended == "eof")
+
+    with structlog.testing.capture_logs() as logged:
+        uvloop.run(publish())
+    assert [entry["event"] for entry in logged if entry["log_level"] == "error"] == []
 
 
 async def test_a_refused_publisher_hears_why_before_the_connection_ends(tmp_path: Path) -> None:

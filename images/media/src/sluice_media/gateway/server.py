@@ -127,13 +127,14 @@ class Gateway:
 
     async def _run_tls(self, sock: socket.socket, address: str) -> None:
         assert self._certificate is not None
-        publishers: list[Publisher] = []
+        # Not the protocol that the loop returns: uvloop returns its own one for TLS.
+        connections: list[tuple[Publisher, Wire]] = []
 
         def connected(wire: Wire) -> None:
-            publishers.append(Publisher(self._hubs, self.limits, wire))
+            connections.append((Publisher(self._hubs, self.limits, wire), wire))
 
         try:
-            _, wire = await asyncio.get_running_loop().connect_accepted_socket(
+            await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: Wire(connected, "RTMPS"),
                 sock,
                 ssl=self._certificate.context,
@@ -143,7 +144,7 @@ class Gateway:
         except OSError:  # SSLError too: scanners, old clients, nobody
             self._hubs.metrics.tls_handshake_failures.inc()
             return
-        await self._run(publishers[0], wire)
+        await self._run(*connections[0])
 
     async def _serve(
         self,
