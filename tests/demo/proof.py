@@ -17,6 +17,8 @@ from tests.support.kubectl import Kubectl
 __all__ = ["decode_errors", "probe"]
 
 _SECONDS = 300
+_READ_ON = '"$@"; code=$?; cat > /dev/null; exit $code'
+"""kubectl waits until somebody has read all of the file, and ffprobe ends after its index."""
 
 
 def decode_errors(kube: Kubectl, pod: str, file: Path) -> str:
@@ -36,7 +38,7 @@ def _exec(kube: Kubectl, pod: str, file: Path, *command: str) -> tuple[str, str]
     words = [kube.binary, f"--kubeconfig={kube.kubeconfig}", f"--namespace={kube.namespace}"]
     with file.open("rb") as source:
         done = subprocess.run(
-            [*words, "exec", "-i", pod, "--", *command],
+            [*words, "exec", "-i", pod, "--", "sh", "-c", _READ_ON, "sh", *command],
             stdin=source,
             capture_output=True,
             text=True,
