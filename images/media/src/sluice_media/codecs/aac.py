@@ -13,6 +13,7 @@ from sluice_media.codecs.errors import CodecError
 
 __all__ = [
     "ADTS_HEADER_BYTES",
+    "FRAME_LIMIT_BYTES",
     "AacConfig",
     "adts_base",
     "adts_frame_header",
@@ -21,7 +22,8 @@ __all__ = [
 ]
 
 ADTS_HEADER_BYTES = 7
-_ADTS_MAX_FRAME_BYTES = (1 << 13) - 1
+FRAME_LIMIT_BYTES = 1 << 13
+"""Every frame is shorter than this: ADTS counts the bytes of one, and of its header, in 13 bits."""
 
 _SAMPLE_RATES = (
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000,
@@ -129,7 +131,7 @@ def adts_base(config: AacConfig) -> int:
 def adts_frame_header(base: int, payload_len: int) -> bytes:
     """:func:`adts_header`, with the configuration's part made before. Raises CodecError."""
     frame_bytes = payload_len + ADTS_HEADER_BYTES
-    if payload_len < 0 or frame_bytes > _ADTS_MAX_FRAME_BYTES:
+    if payload_len < 0 or frame_bytes >= FRAME_LIMIT_BYTES:
         raise CodecError(f"an AAC frame of {payload_len} bytes does not fit ADTS")
     return (base | frame_bytes << 13).to_bytes(ADTS_HEADER_BYTES, "big")
 

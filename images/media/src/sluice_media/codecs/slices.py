@@ -33,7 +33,7 @@ class PictureOrder(NamedTuple):
 
 
 class Slices(Protocol):
-    """Of one stream."""
+    """Reads the slices of one video stream, and tells the order of its pictures."""
 
     first_slice_byte: int
     """Which byte of a slice's NAL unit has its highest bit set when it is its picture's first."""
@@ -44,7 +44,7 @@ class Slices(Protocol):
 
     @property
     def may_have_fields(self) -> bool:
-        """Whether two pictures may be the fields of one frame."""
+        """Return whether a frame may be coded as two pictures, one for each field."""
 
     def take_sets(self, sets: Sequence[tuple[int, bytes]]) -> None:
         """Take parameter sets as (NAL unit type, NAL unit); broken ones are passed over."""

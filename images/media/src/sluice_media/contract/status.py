@@ -311,7 +311,7 @@ class StoredResult(Model):
     faulty_segments: int = 0
     """Segments of recorders' journals that are missing or damaged."""
     lost_chunks: int = 0
-    """Of all files."""
+    """The sum over all files."""
     kept_chunks: int = 0
     """Chunks that are in no MP4, and are kept for some time."""
     kept_since: datetime | None = None

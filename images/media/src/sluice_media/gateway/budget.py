@@ -1,4 +1,4 @@
-"""What all publishers of a process may keep together, and what goes first beyond that.
+"""Limits what all publishers of a process keep in memory, and says what is dropped first.
 
 Memory is limited for the process, not for a publisher. Beyond the budget the oldest groups of
 pictures go: first of publishers that no recorder needs, then of all, and last even the group that
@@ -15,7 +15,8 @@ from typing import Protocol
 __all__ = ["RetentionBudget", "Spender"]
 
 _GOAL = 0.95
-"""Of the budget: more goes at a time than must, so that the search for the oldest is rare."""
+"""Share of the budget that is left after dropping. Below 1, so that we seldom have to search for
+the oldest groups."""
 
 
 class Spender(Protocol):
@@ -66,7 +67,7 @@ class RetentionBudget:
             self._shed_oldest(spenders, spared)
 
     def _shed_oldest(self, spenders: Iterable[Spender], spared: int) -> None:
-        """Let the oldest groups go down to the goal, but for so many of each publisher."""
+        """Drop the oldest groups until the goal is reached; ``spared`` of each publisher stay."""
         goal = int(self._max_bytes * _GOAL)
         if self.size <= goal:
             return

@@ -315,8 +315,9 @@ class LegKeeper:
 
 
 def _is_same_hub(before: LegAck, now: LegAck) -> bool:
-    """Whether the hub that answers is the one that sent the map: each successor counts the epoch
-    up, and has no timeline before it has adopted one."""
+    """Return whether the hub that answers now is the one that answered before.
+
+    A new hub has another epoch, and no timeline until it has adopted one."""
     return bool(now.timeline) and (now.timeline, now.epoch) == (before.timeline, before.epoch)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sluice_media.codecs.aac import FRAME_LIMIT_BYTES
+
 __all__ = ["LegForm", "Part", "PictureNotices", "SoundEntries"]
 
 _SOUND_GROUP_TICKS = 90_000
-_LARGEST_SOUND_BYTES = 8_192
-"""Of an AAC frame (13 bits in ADTS): more unfinished bytes than this are those of a picture."""
 _NOTICE_SECONDS = 0.1
 """Half of the shortest ``stallMilliseconds``."""
 
@@ -69,10 +69,11 @@ class PictureNotices:
         """Take how many bytes have come that are no complete part; return whether to send a
         notice now."""
         before, self._bytes = self._bytes, unfinished_bytes
-        if unfinished_bytes <= _LARGEST_SOUND_BYTES or unfinished_bytes == before:
+        # More bytes than a frame of sound has are those of a picture.
+        if unfinished_bytes <= FRAME_LIMIT_BYTES or unfinished_bytes == before:
             return False
         now = self._clock()
-        if before <= _LARGEST_SOUND_BYTES:
+        if before <= FRAME_LIMIT_BYTES:
             self._noticed_at = now
         if now - self._noticed_at < _NOTICE_SECONDS:
             return False

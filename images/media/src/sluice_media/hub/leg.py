@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sluice_media.codecs.aac import FRAME_LIMIT_BYTES
 from sluice_media.contract import LegAck, LegEnd, LegHello
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.content_clock import ContentClock
@@ -29,8 +30,6 @@ SLOW_PICTURE_SECONDS = 3.0
 """So long the bytes of one picture may take. An encoder's rate control gives a keyframe about as
 much as one second of the stream; one that takes three has an uplink that cannot carry the stream,
 and bytes that never become a picture must not keep a leg on air."""
-LARGEST_SOUND_BYTES = 8_192
-"""Of an AAC frame (13 bits in ADTS). More bytes than this without a unit are those of a picture."""
 VIDEO_WAIT_SECONDS = 2.0
 """How long audio waits for a picture that the headers did not rule out."""
 HOLE = 2 * TICKS_PER_SECOND
@@ -191,7 +190,8 @@ class Leg:
         self.bytes_in += count
         self.last_byte_at = now.monotonic
         self._unfinished += count
-        if self._unfinished > LARGEST_SOUND_BYTES:
+        # More bytes than a frame of sound has are those of a picture.
+        if self._unfinished > FRAME_LIMIT_BYTES:
             self.under_way_at = now.monotonic
 
     def picture_comes(self, now: Moment) -> None:

@@ -62,7 +62,7 @@ class CutUnit:
 
 
 class UnitCutter:
-    """Of one stream."""
+    """Cuts the bytes of one video stream into access units."""
 
     def __init__(self, codec: Codec, slices: Slices) -> None:
         is_avc = codec is Codec.H264

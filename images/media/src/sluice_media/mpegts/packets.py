@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from struct import Struct
 
-__all__ = ["PACKET_BYTES", "PAYLOAD_BYTES", "Packetizer", "packet_header", "pcr_field"]
+__all__ = [
+    "PACKET_BYTES",
+    "PAYLOAD_BYTES",
+    "Packetizer",
+    "packet_header",
+    "payload_offset",
+    "pcr_field",
+]
 
 PACKET_BYTES = 188
 PAYLOAD_BYTES = 184
@@ -34,6 +41,11 @@ def packet_header(
     flags = 0x4000 if unit_start else 0
     control = 0x30 if adaptation else 0x10
     return bytes((_SYNC,)) + (flags | pid).to_bytes(2, "big") + bytes((control | counter,))
+
+
+def payload_offset(data: bytes | bytearray, at: int = 0) -> int:
+    """Where the payload of the packet that begins at ``at`` begins: behind the adaptation field."""
+    return at + (5 + data[at + 4] if data[at + 3] & 0x20 else 4)
 
 
 def pcr_field(pcr_90khz: int) -> bytes:

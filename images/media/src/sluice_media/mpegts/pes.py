@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-__all__ = ["VIDEO_STREAM_ID", "audio_stream_id", "pes_header"]
+__all__ = ["VIDEO_STREAM_ID", "audio_stream_id", "pes_header", "timestamp_field"]
 
 VIDEO_STREAM_ID = 0xE0
 _FIRST_AUDIO_STREAM_ID = 0xC0
@@ -32,9 +32,10 @@ def pes_header(stream_id: int, pts_90khz: int, dts_90khz: int, payload_bytes: in
     packet to know that this one is complete; only pictures beyond 64 KiB leave it open.
     """
     if (pts_90khz - dts_90khz) & _TIMESTAMP_MASK:
-        flags, times = 0xC0, _timestamp(_PTS_WITH_DTS, pts_90khz) + _timestamp(_DTS, dts_90khz)
+        flags = 0xC0
+        times = timestamp_field(_PTS_WITH_DTS, pts_90khz) + timestamp_field(_DTS, dts_90khz)
     else:
-        flags, times = 0x80, _timestamp(_PTS_ONLY, pts_90khz)
+        flags, times = 0x80, timestamp_field(_PTS_ONLY, pts_90khz)
     packet_length = 3 + len(times) + payload_bytes
     if packet_length > _MAX_PACKET_LENGTH:
         packet_length = 0
@@ -43,7 +44,8 @@ def pes_header(stream_id: int, pts_90khz: int, dts_90khz: int, payload_bytes: in
     return _HEAD.pack(start, packet_length, 0x84, flags, len(times)) + times
 
 
-def _timestamp(prefix: int, time_90khz: int) -> bytes:
+def timestamp_field(prefix: int, time_90khz: int) -> bytes:
+    """A PTS or DTS in 5 bytes; wraps at 2^33. ``prefix``: its first four bits, which say which."""
     time = time_90khz & _TIMESTAMP_MASK
     return (
         prefix << 36

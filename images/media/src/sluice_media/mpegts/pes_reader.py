@@ -8,14 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
+    "CLOCK_TICKS",
     "PES_HEAD_BYTES",
     "PesHeader",
     "TimestampClock",
     "parse_pes_header",
     "pes_bytes",
+    "read_timestamp",
     "start_of_payload",
+    "unwrapped",
 ]
 
+CLOCK_TICKS = 1 << 33
+"""After so many ticks coded times begin anew (26.5 h)."""
 PES_HEAD_BYTES = 6
 """Start code, stream id and length."""
 _START_CODE = b"\x00\x00\x01"
@@ -23,8 +28,7 @@ _NO_HEADER = frozenset({0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF})
 """Stream ids whose packets have no times: program stream maps, padding, private stream 2, …"""
 _LONGEST_HEAD_OF_UNIT = 12
 """Padding, a start code and the first bytes of a NAL unit."""
-_WRAP = 1 << 33
-_HALF = _WRAP >> 1
+_HALF = CLOCK_TICKS >> 1
 _MAX_COMPOSITION = 10 * 90_000
 """PTS minus DTS; a decoder's buffer ends far below that."""
 
@@ -44,7 +48,7 @@ class PesHeader:
         """PTS minus DTS."""
         if self.pts_90khz is None or self.dts_90khz is None:
             return 0
-        return (self.pts_90khz - self.dts_90khz + _HALF) % _WRAP - _HALF
+        return unwrapped(self.pts_90khz - self.dts_90khz, 0)
 
 
 def pes_bytes(packet: bytearray) -> int | None:
@@ -76,12 +80,15 @@ def parse_pes_header(packet: bytearray) -> PesHeader | None:
         return None
     if not has_pts:
         return PesHeader(payload_start, None, None, is_aligned)
-    pts = _timestamp(packet, 9)
-    header = PesHeader(payload_start, pts, _timestamp(packet, 14) if has_dts else pts, is_aligned)
+    pts = read_timestamp(packet, 9)
+    header = PesHeader(
+        payload_start, pts, read_timestamp(packet, 14) if has_dts else pts, is_aligned
+    )
     return header if abs(header.composition) <= _MAX_COMPOSITION else None
 
 
-def _timestamp(packet: bytearray, at: int) -> int:
+def read_timestamp(packet: bytes | bytearray, at: int) -> int:
+    """The PTS or DTS in the 5 bytes from ``at`` on, 33 bits."""
     return (
         (packet[at] & 0x0E) << 29
         | packet[at + 1] << 22
@@ -89,6 +96,11 @@ def _timestamp(packet: bytearray, at: int) -> int:
         | packet[at + 3] << 7
         | packet[at + 4] >> 1
     )
+
+
+def unwrapped(time_90khz: int, near: int) -> int:
+    """The time nearest to ``near`` that is coded as ``time_90khz``."""
+    return near + (time_90khz - near + _HALF) % CLOCK_TICKS - _HALF
 
 
 class TimestampClock:
@@ -100,8 +112,5 @@ class TimestampClock:
         self._last: int | None = None
 
     def unwrap(self, time_90khz: int) -> int:
-        if self._last is None:
-            self._last = time_90khz
-        else:
-            self._last += (time_90khz - self._last + _HALF) % _WRAP - _HALF
+        self._last = time_90khz if self._last is None else unwrapped(time_90khz, self._last)
         return self._last

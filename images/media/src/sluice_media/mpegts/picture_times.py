@@ -26,7 +26,7 @@ _TRUSTED_PICTURES = 64
 
 
 class PictureTimes:
-    """Of one stream."""
+    """Gives each picture of one video stream its PTS and DTS, also where the stream has none."""
 
     def __init__(self, slices: Slices) -> None:
         self._slices = slices

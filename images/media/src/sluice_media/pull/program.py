@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from sluice_media.mpegts.packets import PACKET_BYTES
+from sluice_media.mpegts.packets import PACKET_BYTES, payload_offset
 from sluice_media.mpegts.psi import PAT_PID, STREAM_TYPES
 from sluice_media.mpegts.psi_reader import SectionReader, parse_pat
 from sluice_media.units import Codec
@@ -42,10 +42,11 @@ class ProgramLook:
             pid = (packet[1] & 0x1F) << 8 | packet[2]
             if pid not in (PAT_PID, self._pmt_pid) or not packet[3] & 0x10:
                 continue
-            start = 5 + packet[4] if packet[3] & 0x20 else 4
             reader = self._pat if pid == PAT_PID else self._pmt
             for section in reader.feed(
-                packet[start:], unit_start=bool(packet[1] & 0x40), counter=packet[3] & 0xF
+                packet[payload_offset(packet) :],
+                unit_start=bool(packet[1] & 0x40),
+                counter=packet[3] & 0xF,
             ):
                 if pid == PAT_PID:
                     self._pmt_pid = next(iter((parse_pat(section) or {}).values()), -1)

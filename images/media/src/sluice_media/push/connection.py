@@ -88,8 +88,9 @@ class Connection:
         self._sent = sent
         self._sent_bytes = 0
         self._last_units: list[QueuedUnit] | None = None
-        self._goodbye = True
         """Set when we end the stream in order: what is still to be sent."""
+        self._goodbye = True
+        """Tell the server at the end that the stream is over."""
         self._accepted = False
         self._more = asyncio.Event()
         self._ending = asyncio.Event()

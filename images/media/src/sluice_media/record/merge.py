@@ -9,7 +9,7 @@ only where two overlap must a chunk be trimmed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -80,10 +80,12 @@ class MergedFile:
         covered = (run for chunk in self.chunks for run in chunk.entry.media)
         self.media = MediaTime(*((max(a, first_dts), max(b, first_dts)) for a, b in covered))
         self.gaps = [gap.placed(self.media) for gap in self.gaps]
-        hole_dts = self.media.holes[0][0] if self.media.holes else None
+        holes = self.media.holes
         self.chunks = [
-            replace(chunk, media=None if hole_dts is None or end_dts <= hole_dts else self.media)
-            for chunk, end_dts in ((chunk, chunk.entry.end_dts) for chunk in self.chunks)
+            replace(
+                chunk, media=self.media if holes and chunk.entry.end_dts > holes[0][0] else None
+            )
+            for chunk in self.chunks
         ]
 
 
@@ -124,16 +126,11 @@ def _merge_file(group: Sequence[tuple[Journal, FileEntry]]) -> MergedFile:
     newest = group[-1][1]
     file.closed, file.ended_at, file.end_reason = newest.closed, newest.ended_at, newest.end_reason
     file.anchors = [anchors[dts] for dts in sorted(anchors)]
-    for attempt, chunk in _in_order([(j.attempt, entry.chunks) for j, entry in group]):
+    for attempt, chunk in in_order((j.attempt, entry.chunks) for j, entry in group):
         _take(file, attempt, chunk)
     file.gaps = [gaps[dts] for dts in sorted(gaps)]
     file.place()
     return file
-
-
-def in_order(attempts: Mapping[str, Sequence[ChunkEntry]]) -> Iterator[tuple[str, ChunkEntry]]:
-    """Return all chunks that several attempts hold of one file, in the order of their units."""
-    return _in_order(list(attempts.items()))
 
 
 @dataclass(slots=True)
@@ -169,11 +166,12 @@ class _Queue:
         )
 
 
-def _in_order(
+def in_order(
     attempts: Iterable[tuple[str, Sequence[ChunkEntry]]],
 ) -> Iterator[tuple[str, ChunkEntry]]:
-    """Yield, again and again, a chunk that no other chunk comes before. DTS of different tracks say
-    little about the order (tracks interleave loosely), those of one track say all."""
+    """Yield all chunks that several attempts hold of one file, in the order of their units."""
+    # Again and again a chunk that no other chunk comes before. DTS of different tracks say little
+    # about the order (tracks interleave loosely), those of one track say all.
     queues = [
         _Queue(attempt, run) for attempt, chunks in attempts for run in _ascending_runs(chunks)
     ]

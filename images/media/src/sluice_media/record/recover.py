@@ -109,7 +109,7 @@ def _left_in(folders: list[Path], stored: set[tuple[str, str]]) -> list[ClosedCh
     return [
         left[attempt, entry.name]
         for file, attempts in sorted(files.values(), key=lambda f: (f[0].started_at, f[0].index))
-        for attempt, entry in in_order(attempts)
+        for attempt, entry in in_order(attempts.items())
     ]
 
 

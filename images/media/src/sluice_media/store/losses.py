@@ -18,12 +18,12 @@ from sluice_media.store.keys import chunk_key
 from sluice_media.store.target import MissingObjectError, Target
 from sluice_media.units import TICKS_PER_SECOND
 
-__all__ = ["find_missing", "find_rest", "with_holes", "with_losses", "without"]
+__all__ = ["find_rest", "with_holes", "with_losses", "without"]
 
 _Span = tuple[int, int]
 
 
-async def find_missing(
+async def _find_missing(
     target: Target, prefix: str, file: MergedFile, there: Mapping[ChunkId, int]
 ) -> dict[ChunkId, Loss]:
     """The chunks of a file that the store does not have, or has with another size. ``there``: what
@@ -54,7 +54,7 @@ async def find_rest(
     """The file of the chunks that are there. Adds to ``lost``. Raises TargetError."""
     while True:
         rest = without(file, journals, lost)
-        missing = await find_missing(target, prefix, rest, there)
+        missing = await _find_missing(target, prefix, rest, there)
         if not missing:
             return rest
         lost.update(missing)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 
 from sluice_media.mpegts.mux import PCR_LEAD
-from sluice_media.mpegts.packets import PACKET_BYTES
+from sluice_media.mpegts.packets import PACKET_BYTES, payload_offset
+from sluice_media.mpegts.pes import timestamp_field
+from sluice_media.mpegts.pes_reader import CLOCK_TICKS, read_timestamp, unwrapped
 from sluice_media.record.media_time import MediaTime
 
 __all__ = ["retime"]
 
-_WRAP = 1 << 33
 _STARTS = re.compile(b"[\x40-\x7f\xc0-\xff]")
 """The second byte of packets in which a PES packet or a table begins."""
 _ADAPTED = re.compile(b"[\x20-\x3f\x60-\x7f\xa0-\xbf\xe0-\xff]")
@@ -35,7 +36,7 @@ def retime(data: bytes | memoryview, near: int, media: MediaTime) -> bytes:
             _move_pcr(out, at + 6, near, media)
     for match in _STARTS.finditer(bytes(out[1::PACKET_BYTES])):
         at = match.start() * PACKET_BYTES
-        start = at + 4 + (1 + out[at + 4] if out[at + 3] & 0x20 else 0)
+        start = payload_offset(out, at)
         if out[start : start + 3] == _PES:
             _move_pes(out, start, near, media)
     return bytes(out)
@@ -43,8 +44,8 @@ def retime(data: bytes | memoryview, near: int, media: MediaTime) -> bytes:
 
 def _move_pcr(out: bytearray, at: int, near: int, media: MediaTime) -> None:
     field = int.from_bytes(out[at : at + 6])
-    base = _unwrapped(field >> 15, near)
-    moved = (base - media.removed_before(base + PCR_LEAD)) % _WRAP
+    base = unwrapped(field >> 15, near)
+    moved = (base - media.removed_before(base + PCR_LEAD)) % CLOCK_TICKS
     out[at : at + 6] = (moved << 15 | field & 0x7FFF).to_bytes(6)
 
 
@@ -53,30 +54,7 @@ def _move_pes(out: bytearray, start: int, near: int, media: MediaTime) -> None:
     if not flags & 2:
         return
     places = (start + 9, start + 14) if flags == 3 else (start + 9,)
-    dts = _unwrapped(_coded(out, places[-1]), near)
+    dts = unwrapped(read_timestamp(out, places[-1]), near)
     removed = media.removed_before(dts)
     for at in places:
-        time = (_coded(out, at) - removed) % _WRAP
-        out[at : at + 5] = bytes(
-            (
-                out[at] & 0xF1 | time >> 29 & 0x0E,
-                time >> 22 & 0xFF,
-                time >> 14 & 0xFE | 1,
-                time >> 7 & 0xFF,
-                time << 1 & 0xFE | 1,
-            )
-        )
-
-
-def _coded(data: bytearray, at: int) -> int:
-    return (
-        (data[at] >> 1 & 0x07) << 30
-        | data[at + 1] << 22
-        | (data[at + 2] >> 1) << 15
-        | data[at + 3] << 7
-        | data[at + 4] >> 1
-    )
-
-
-def _unwrapped(coded: int, near: int) -> int:
-    return near + (coded - near + _WRAP // 2) % _WRAP - _WRAP // 2
+        out[at : at + 5] = timestamp_field(out[at] >> 4, read_timestamp(out, at) - removed)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from sluice_media.contract import TrackInfo
 from sluice_media.mpegts.mux import AUDIO_PID, VIDEO_PID
-from sluice_media.mpegts.packets import PACKET_BYTES
+from sluice_media.mpegts.packets import PACKET_BYTES, payload_offset
+from sluice_media.mpegts.pes_reader import read_timestamp, unwrapped
 from sluice_media.mpegts.psi import PAT_PID, PMT_PID
 from sluice_media.units import TrackKind
 
-__all__ = ["CLOCK_TICKS", "TrackCut", "count_units", "read_units", "track_pids", "trim"]
+__all__ = ["TrackCut", "count_units", "read_units", "track_pids", "trim"]
 
-CLOCK_TICKS = 1 << 33
 _UNIT_START = 0x41
 """Second byte of a packet in which a unit of PID 0x100 to 0x1ff begins."""
 
@@ -112,14 +112,6 @@ def read_units(data: bytes, pids: Mapping[int, int]) -> dict[int, list[int]]:
 
 def _dts(packet: bytes, near: int) -> int:
     """The DTS of the PES packet that begins here, unwrapped to the 2^33 around ``near``."""
-    start = 4 + (1 + packet[4] if packet[3] & 0x20 else 0)
-    flags = packet[start + 7] >> 6
-    field = packet[start + 9 : start + 14] if flags == 2 else packet[start + 14 : start + 19]
-    coded = (
-        (field[0] >> 1 & 0x07) << 30
-        | field[1] << 22
-        | (field[2] >> 1) << 15
-        | field[3] << 7
-        | field[4] >> 1
-    )
-    return near + (coded - near + CLOCK_TICKS // 2) % CLOCK_TICKS - CLOCK_TICKS // 2
+    start = payload_offset(packet)
+    has_pts_only = packet[start + 7] >> 6 == 2
+    return unwrapped(read_timestamp(packet, start + (9 if has_pts_only else 14)), near)

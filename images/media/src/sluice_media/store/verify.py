@@ -17,14 +17,13 @@ from pathlib import Path
 
 from sluice_media.contract import TrackInfo
 from sluice_media.mpegts.mux import VIDEO_PID
-from sluice_media.mpegts.packets import PACKET_BYTES
+from sluice_media.mpegts.packets import PACKET_BYTES, payload_offset
 from sluice_media.units import Codec, TrackKind
 
 __all__ = [
     "FinalizeError",
     "UnitsDifferError",
     "count_pictures",
-    "mapped_tracks",
     "verify_boxes",
     "verify_seconds",
     "verify_units",
@@ -54,7 +53,7 @@ class UnitsDifferError(FinalizeError):
     same difference a second time is permanent."""
 
 
-def mapped_tracks(tracks: Sequence[TrackInfo], units: Mapping[int, int]) -> list[TrackInfo]:
+def _mapped_tracks(tracks: Sequence[TrackInfo], units: Mapping[int, int]) -> list[TrackInfo]:
     """The tracks that have units, in the order of the MP4's tracks: video first."""
     held = [info for info in tracks if units.get(info.track)]
     return sorted(held, key=lambda info: info.kind != TrackKind.VIDEO)
@@ -69,7 +68,7 @@ async def verify_units(
     """Compare the samples of the MP4's tracks with the units of the chunks' tracks.
 
     ``pictures`` counts the pictures in the chunks' bytes. Raises UnitsDifferError."""
-    expected = mapped_tracks(tracks, units)
+    expected = _mapped_tracks(tracks, units)
     if len(found) != len(expected):
         raise UnitsDifferError(f"the MP4 holds {len(found)} of {len(expected)} tracks")
     for info, count in zip(expected, found, strict=True):
@@ -112,6 +111,5 @@ def count_pictures(data: bytes, codec: Codec) -> int:
     for at in range(0, len(data) - PACKET_BYTES + 1, PACKET_BYTES):
         if (data[at + 1] & 0x1F) << 8 | data[at + 2] != VIDEO_PID or not data[at + 3] & 0x10:
             continue
-        start = at + 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0)
-        stream += data[start : at + PACKET_BYTES]
+        stream += data[payload_offset(data, at) : at + PACKET_BYTES]
     return sum(1 for _ in _FIRST_SLICE[codec].finditer(stream))
