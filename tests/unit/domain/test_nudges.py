@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.domain.builders import StreamCase, make_livestream
+from tests.unit.domain.builders import StreamCase, at, make_livestream
 
 
 def up() -> StreamCase:
@@ -31,7 +31,7 @@ def test_a_pod_that_has_not_answered_yet_mounts_what_is_there_anyway() -> None:
 
 
 def test_a_pod_that_goes_is_not_told() -> None:
-    case = up().pod(terminating=True).spec(title="x")
+    case = up().pod(ends_by=at(30)).spec(title="x")
     assert case.decide().pod_config_hashes == ()
 
 

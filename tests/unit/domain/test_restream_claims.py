@@ -184,6 +184,18 @@ def test_what_is_withdrawn_is_nobodys_once_no_pod_is_left() -> None:
     assert config(case)["withdrawnTargets"] == []
 
 
+def test_what_is_withdrawn_waits_for_a_pod_that_ends_and_is_not_ready_until_its_time_is_up() -> (
+    None
+):
+    case = live()
+    case.pod(ready=False, ends_by=at(30)).spec(active=False)
+    decision = case.decide()
+    assert config(case)["withdrawnTargets"] == [CLEARED], "it may be connected still"
+    assert decision.requeue_after_seconds is not None, "nobody tells when a lost node's pod ends"
+    case.later(31).decide()
+    assert config(case)["withdrawnTargets"] == []
+
+
 def test_what_was_withdrawn_and_is_cleared_again_is_simply_cleared() -> None:
     case = renamed()
     case.pusher(PushState.IDLE, target_digest=DIGEST, config_hash="the one before")

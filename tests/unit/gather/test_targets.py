@@ -157,11 +157,30 @@ async def test_a_pusher_that_has_fallen_silent_is_waited_for_while_its_pod_is_th
     ended = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
     world.change(
         world.pods["a"],
-        metadata={"deletionTimestamp": "2026-03-01T13:00:00Z"},
+        metadata={"deletionTimestamp": "2026-03-01T12:00:30Z"},
         status=ended,
     )
     [seen] = await world.rivals("b")
+    assert seen.busy, "its time is not up"
+    await world.clock.advance(30)
+    [seen] = await world.rivals("b")
     assert not seen.busy, "a lost node's pod stays for ever"
+
+
+async def test_a_pusher_that_was_deleted_before_its_pod_was_ready_counts_until_it_ended() -> None:
+    world = Pushers()
+    first = world.add("a")
+    world.add("b")
+    world.says("a", DIGEST, PushState.LIVE)
+    world.says("b", DIGEST)
+    starting = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
+    world.change(world.pods["a"], status=starting)
+    world.cache.remove(first["metadata"]["uid"])
+    world.change(world.pods["a"], metadata={"deletionTimestamp": "2026-03-01T12:00:30Z"})
+    [seen] = await world.rivals("b")
+    assert seen.busy, "it connects before the kubelet calls it ready"
+    world.cache.remove(world.pods["a"]["metadata"]["uid"])
+    assert await world.rivals("b") == ()
 
 
 async def test_after_a_start_the_older_one_counts_although_nobody_has_heard_it() -> None:

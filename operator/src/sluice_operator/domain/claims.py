@@ -15,6 +15,7 @@ digest and dial nothing until the operator has cleared that very digest:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sluice_media.contract import PusherConfig, PusherStatus, PushState, target_clearance
 from sluice_operator.domain.manifests.config import stored_config
@@ -48,15 +49,17 @@ class Claim:
     look_again_seconds: float | None = None
 
 
-def target_claim(observed: ObservedRestream, owner: Owner, *, active: bool) -> Claim:
+def target_claim(observed: ObservedRestream, owner: Owner, now: datetime, *, active: bool) -> Claim:
     """``active``: it is to push at all; without that it claims nothing, and begins anew."""
     stored = stored_claim(_config_map(observed, owner))
     claim = _decided(observed, owner, stored) if active else Claim()
-    withdrawn = set(() if _has_let_go(observed, owner) else stored.withdrawn_targets)
+    withdrawn = set(() if _has_let_go(observed, owner, now) else stored.withdrawn_targets)
     if stored.cleared_target:
         withdrawn.add(stored.cleared_target)
     withdrawn.discard(claim.cleared_target or "")
     claim = replace(claim, withdrawn_targets=tuple(sorted(withdrawn)))
+    if withdrawn and any(pod.terminating for pod in observed.pods):
+        claim = replace(claim, look_again_seconds=_BUSY_SECONDS)
     changed = _said(claim) != _said(stored)
     return replace(claim, revision=stored.revision + changed)
 
@@ -65,9 +68,9 @@ def _said(claim: Claim) -> tuple[str | None, str | None, tuple[str, ...]]:
     return claim.duplicate_of, claim.cleared_target, claim.withdrawn_targets
 
 
-def _has_let_go(observed: ObservedRestream, owner: Owner) -> bool:
+def _has_let_go(observed: ObservedRestream, owner: Owner, now: datetime) -> bool:
     """No pod of it is connected, or may yet dial, by what its configuration does not clear."""
-    running = [pod for pod in observed.pods if may_run(pod)]
+    running = [pod for pod in observed.pods if may_run(pod, now)]
     if not running:
         return True
     told, config = fresh(observed.sample), _config(_config_map(observed, owner))
@@ -140,9 +143,11 @@ def may_be_connected(config_map: Raw | None, told: PusherStatus) -> bool:
     return behind or told.connected or told.state is not PushState.IDLE
 
 
-def may_run(pod: PodView) -> bool:
-    """A pod that ends is not waited for once it is not ready: its node may be gone for good."""
-    return pod.ready or not pod.terminating
+def may_run(pod: PodView, now: datetime) -> bool:
+    """Whether a pod's process may be there. One that ends and is not ready may still be starting,
+    and connected: it is waited for until its time is up, not longer, because its node may be gone
+    for good."""
+    return pod.ready or pod.ends_by is None or now < pod.ends_by
 
 
 def _config_map(observed: ObservedRestream, owner: Owner) -> Raw | None:

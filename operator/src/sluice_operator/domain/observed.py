@@ -231,7 +231,8 @@ class PodView:
     ip: str | None = None
     phase: str = "Pending"
     ready: bool = False
-    terminating: bool = False
+    ends_by: datetime | None = None
+    """By when its node is to have ended it (`deletionTimestamp`); None: nobody has deleted it."""
     waiting_reason: str | None = None
     """The container's, e.g. ImagePullBackOff."""
     waiting_message: str | None = None
@@ -247,6 +248,10 @@ class PodView:
     volumes: tuple[Raw, ...] = ()
     kept: bool = False
     """It carries `names.KEEP_POD_ANNOTATIONS`."""
+
+    @property
+    def terminating(self) -> bool:
+        return self.ends_by is not None
 
 
 @dataclass(slots=True, frozen=True)
@@ -387,7 +392,7 @@ def pod_view(pod: Raw) -> PodView:
         ip=status.get("podIP"),
         phase=status.get("phase", "Pending"),
         ready=conditions.get("Ready", {}).get("status") == "True",
-        terminating="deletionTimestamp" in metadata,
+        ends_by=_time(metadata.get("deletionTimestamp")),
         waiting_reason=waiting.get("reason"),
         waiting_message=waiting.get("message"),
         unschedulable_message=scheduled.get("message") if unschedulable else None,

@@ -80,7 +80,7 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
     obstacle = conflict or _stream_missing(observed, owner, spec, stored, now)
     wanted = obstacle is None and spec.active
     template = pusher_template(owner, spec, observed.settings, stream_workload(observed.stream))
-    claim = target_claim(observed, owner, active=wanted)
+    claim = target_claim(observed, owner, now, active=wanted)
     rollout = _rollout(observed, owner, template_hash(template))
     waits = rollout.pending and lacks_users_keys(observed.pods, template)
     config = _configuration(observed, owner, spec, claim, keys_wait=waits)

@@ -17,7 +17,7 @@ from sluice_operator.domain.claims import (
 )
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.names import ROLE, UID_LABEL, child_name
-from sluice_operator.domain.observed import ObservedRestream, Rival, Sample, pod_view
+from sluice_operator.domain.observed import ObservedRestream, PodView, Rival, Sample, pod_view
 from sluice_operator.domain.owner import Owner
 from sluice_operator.domain.restream import decide
 from sluice_operator.domain.samples import fresh
@@ -150,7 +150,7 @@ class RestreamController:
         """Pods whose Restream had gone when this operator started."""
         for pod in self._orphans.of(namespace):
             uid = (pod["metadata"].get("labels") or {}).get(UID_LABEL, "")
-            if uid not in self._context.targets and may_run(pod_view(pod)):
+            if uid not in self._context.targets and self._may_run(pod_view(pod)):
                 return [_GONE]
         return []
 
@@ -158,7 +158,7 @@ class RestreamController:
         context = self._context
         if obj is None:
             left = [pod_view(pod) for pod in context.cache.select(POD_INDEX, uid)]
-            return replace(_GONE, busy=any(map(may_run, left)))
+            return replace(_GONE, busy=any(map(self._may_run, left)))
         owner = Owner.of(obj)
         stream = context.referred("LiveStream", obj, obj["spec"]["streamRef"]["name"])
         return Rival(
@@ -179,7 +179,10 @@ class RestreamController:
         if told is not None and pods:
             return cleared or may_be_connected(next(iter(config_maps), None), told)
         wanted = "deletionTimestamp" not in obj["metadata"]
-        return (wanted and cleared) or any(map(may_run, pods))
+        return (wanted and cleared) or any(map(self._may_run, pods))
+
+    def _may_run(self, pod: PodView) -> bool:
+        return may_run(pod, self._context.clock.now())
 
     async def _config_maps(self, obj: Manifest) -> Sequence[Manifest]:
         """What stands in the pusher's configuration, and what is being written there."""
