@@ -122,6 +122,20 @@ async def test_everything_arrives_in_order_and_leaves_the_spool(
     assert (found.done, found.stop_requested_at) == (done, START)
 
 
+@pytest.mark.parametrize("key", ["recordings/r/done.json", "recordings/r/recording.json"])
+async def test_a_damaged_word_in_the_store_keeps_no_recorder_from_bringing_its_media(
+    tmp_path: Path, target: SickTarget, key: str
+) -> None:
+    await target.put(key, b'{"uid": "r", "na')
+    (tmp_path / "spool" / "a").mkdir(parents=True)
+    async with running(target) as (uploader, _):
+        uploader.put(chunk(tmp_path, 1))
+        await uploader.drained()
+    found = await recover(target, "recordings/r", tmp_path / "spool", "b")
+    assert [len(file.chunks) for file in found.merged] == [1]
+    assert (found.done, found.head) == (None, None)
+
+
 async def test_a_store_that_refuses_is_waited_for_and_nothing_is_lost(
     tmp_path: Path, target: SickTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,8 +19,9 @@ from sluice_media.record.chunks import ClosedChunk, index_path, read_spooled
 from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Journal, RecordingHead
 from sluice_media.record.journals import find_journals
 from sluice_media.record.merge import MergedFile, in_order, merge
+from sluice_media.store.json_objects import load
 from sluice_media.store.keys import chunk_name, done_key, head_key
-from sluice_media.store.target import MissingObjectError, Target
+from sluice_media.store.target import Target
 
 __all__ = ["Recovered", "adopt", "recover"]
 
@@ -51,14 +52,9 @@ async def recover(target: Target, prefix: str, spool: Path, attempt: str) -> Rec
 
     Raises TargetError and OSError."""
     found = Recovered()
-    try:
-        found.done = Completion.model_validate_json(await target.get(done_key(prefix)))
-    except MissingObjectError:
-        found.done = None
-    try:
-        found.head = RecordingHead.model_validate_json(await target.get(head_key(prefix)))
-    except MissingObjectError:
-        found.head = None
+    # A damaged one counts as none: the recorder has media to bring home, and writes it anew.
+    found.done = await load(target, done_key(prefix), Completion)
+    found.head = await load(target, head_key(prefix), RecordingHead)
     journals = (await find_journals(target, prefix)).journals
     stored = {(j.attempt, c.name) for j in journals for f in j.files for c in f.chunks}
     found.adopted = adopt(spool, attempt, stored)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 import structlog
-from pydantic import ValidationError
 
 from sluice_media.contract import Model, RecordedFile, StoredRecording, StoredResult
 from sluice_media.record.journal import Completion, Journal, RecordingHead
@@ -16,10 +15,11 @@ from sluice_media.store import keys
 from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.finalize import end_of
 from sluice_media.store.incomplete import incompleteness
+from sluice_media.store.json_objects import load
 from sluice_media.store.kept import KeptChunks
-from sluice_media.store.target import MissingObjectError, Target
+from sluice_media.store.target import Target
 
-__all__ = ["RecordingView", "load", "load_request", "load_settled", "load_view", "recording_uids"]
+__all__ = ["RecordingView", "load_request", "load_settled", "load_view", "recording_uids"]
 
 State = Literal["Unknown", "Open", "Finalizing", "Done", "Failed"]
 M = TypeVar("M", bound=Model)
@@ -143,17 +143,6 @@ async def recording_uids(target: Target) -> list[str]:
     return [uid for uid in await target.folders(keys.RECORDINGS) if keys.is_id(uid)]
 
 
-async def load(target: Target, key: str, model: type[M]) -> M | None:
-    """One JSON object; None when there is none, or none that can be read. Raises TargetError."""
-    try:
-        return model.model_validate_json(await target.get(key))
-    except MissingObjectError:
-        return None
-    except ValidationError as broken:
-        _log.error("object_not_usable", key=key, errors=broken.error_count())
-        return None
-
-
 async def load_request(target: Target, uid: str) -> StoredRecording | None:
     return await load(target, keys.request_key(uid), StoredRecording)
 
@@ -167,6 +156,9 @@ async def load_view(target: Target, uid: str) -> RecordingView:
     """Everything of one recording. Raises TargetError."""
     request = await load_request(target, uid)
     prefix = request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"
+    # The recorder writes it last. Looked for after the journals, it could end a recording whose
+    # last chunks those do not name yet.
+    done = await load(target, keys.done_key(prefix), Completion)
     found = await find_journals(target, prefix)
     head = await load(target, keys.head_key(prefix), RecordingHead)
     view = RecordingView(
@@ -174,7 +166,7 @@ async def load_view(target: Target, uid: str) -> RecordingView:
         prefix=prefix,
         request=request or _by_the_recorder(uid, prefix, head),
         head=head,
-        done=await load(target, keys.done_key(prefix), Completion),
+        done=done,
         journals=found.journals,
         files=merge(found.journals),
         journal_faults=found.faults,

@@ -16,7 +16,7 @@ import structlog
 
 from sluice_media.contract import Model, StoredResult
 from sluice_media.store import keys
-from sluice_media.store.catalog import load
+from sluice_media.store.json_objects import load
 from sluice_media.store.metrics import StoreMetrics
 from sluice_media.store.target import Target, TargetError
 

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from sluice_media.contract import Model, StoredResult
 from sluice_media.record.journal import RecordingHead
 from sluice_media.store import keys
-from sluice_media.store.catalog import load, load_request, load_settled
+from sluice_media.store.catalog import load_request, load_settled
 from sluice_media.store.deletion import load_deletion
+from sluice_media.store.json_objects import load
 from sluice_media.store.target import Target
 
 __all__ = ["EndedNames", "EndedRecording", "find_ended"]

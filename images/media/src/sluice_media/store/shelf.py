@@ -13,8 +13,9 @@ from sluice_media.contract import RecordedFile, StoredRecording
 from sluice_media.record.merge import MergedFile
 from sluice_media.record.playlist import merged_playlist
 from sluice_media.store import keys
-from sluice_media.store.catalog import RecordingView, load, load_view
+from sluice_media.store.catalog import RecordingView, load_view
 from sluice_media.store.chunk_source import ChunkId
+from sluice_media.store.json_objects import load
 from sluice_media.store.kept import KeptChunks, Manifest, find_unnamed
 from sluice_media.store.retention import expires_at, originals_until
 from sluice_media.store.target import Target

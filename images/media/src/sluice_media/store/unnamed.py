@@ -22,8 +22,9 @@ from sluice_media.mpegts.pes_reader import CLOCK_TICKS
 from sluice_media.record.journal import ChunkEntry, FileEntry, Journal, TrackSpan, sealed
 from sluice_media.record.merge import MergedChunk, MergedFile
 from sluice_media.store import keys
-from sluice_media.store.catalog import RecordingView, load
+from sluice_media.store.catalog import RecordingView
 from sluice_media.store.chunk_source import ChunkId
+from sluice_media.store.json_objects import load
 from sluice_media.store.target import MissingObjectError, Target
 from sluice_media.store.trim import read_units, track_pids
 from sluice_media.units import TICKS_PER_SECOND
