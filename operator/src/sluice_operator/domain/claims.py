@@ -73,7 +73,7 @@ def _has_let_go(observed: ObservedRestream, owner: Owner, now: datetime) -> bool
     running = [pod for pod in observed.pods if may_run(pod, now)]
     if not running:
         return True
-    told, config = fresh(observed.sample), _config(_config_map(observed, owner))
+    told, config = fresh(observed.sample), stored_config(PusherConfig, _config_map(observed, owner))
     if told is None or config is None or observed.hub_token is None:
         return False
     if any(pod.uid != told.pod_uid for pod in running) or told.config_hash != config.hash:
@@ -107,7 +107,7 @@ def _decided(observed: ObservedRestream, owner: Owner, stored: Claim) -> Claim:
 
 def stored_claim(config_map: Raw | None) -> Claim:
     """What the last pass decided, out of the pusher's ConfigMap."""
-    config = _config(config_map)
+    config = stored_config(PusherConfig, config_map)
     if config is None:
         return Claim()
     withdrawn = tuple(config.withdrawn_targets)
@@ -138,7 +138,7 @@ def is_cleared(config_map: Raw | None) -> bool:
 
 def may_be_connected(config_map: Raw | None, told: PusherStatus) -> bool:
     """Whether a pusher that answers is connected, or may be before it has read its ConfigMap."""
-    config = _config(config_map)
+    config = stored_config(PusherConfig, config_map)
     behind = config is not None and told.config_hash != config.hash
     return behind or told.connected or told.state is not PushState.IDLE
 
@@ -152,7 +152,3 @@ def may_run(pod: PodView, now: datetime) -> bool:
 
 def _config_map(observed: ObservedRestream, owner: Owner) -> Raw | None:
     return observed.children.get(("ConfigMap", owner.workload_name))
-
-
-def _config(config_map: Raw | None) -> PusherConfig | None:
-    return stored_config(PusherConfig, config_map)

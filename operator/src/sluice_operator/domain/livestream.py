@@ -68,14 +68,14 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     recorded = recorded_sessions(stored, observed.recordings, owner.uid)
     addresses = _addresses(observed, spec)
     template = ingest_template(owner, spec, observed.settings)
-    gave_up = given_up(stored, owner, fresh(observed.sample))
+    told = fresh(observed.sample)
+    gave_up = given_up(stored, owner, told)
     rollout, config = _rollout_and_config(observed, owner, spec, template, recorded, gave_up)
     broadcast = on_air(observed, stored, SourceKind.of(spec), now)
     conflict = conflict_readiness(owner, _conflicts(observed, owner, spec))
     readiness = conflict or _readiness(observed, owner, stored, spec, addresses, now)
     keys = _publisher_keys(observed, owner)
-    status_now = fresh(observed.sample)
-    busy = status_now is not None and is_busy(status_now)
+    busy = told is not None and is_busy(told)
     existing_budget = observed.children.get((BUDGET[1], owner.workload_name))
     children: tuple[Child, ...] = ()
     if conflict is None:
@@ -90,7 +90,7 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
             *wanted_recordings(
                 owner,
                 spec,
-                new_sessions(spec, fresh(observed.sample), recorded),
+                new_sessions(spec, told, recorded),
                 observed.recording_names,
             ),
             *((budget(owner),) if busy else ()),
@@ -114,9 +114,9 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
             skip_template_other_than=template_hash(template) if rollout.rolling else None,
         ),
         deletions=(budget_deletion(existing_budget),)
-        if existing_budget is not None and status_now is not None and not busy
+        if existing_budget is not None and told is not None and not busy
         else (),
-        pod_annotations=pod_protection(observed.pods, status_now, busy=busy),
+        pod_annotations=pod_protection(observed.pods, told, busy=busy),
         requeue_after_seconds=soonest(
             held,
             readiness.look_again_seconds,
