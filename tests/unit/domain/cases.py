@@ -16,7 +16,8 @@ from sluice_media.contract import RecordedFile
 from sluice_operator.api.v1alpha1 import KINDS
 from sluice_operator.crd import crd_manifest
 from sluice_operator.domain.decision import Condition, Decision
-from sluice_operator.domain.observed import Conflict, DomainSettings, PodView, PublicPorts, Sample
+from sluice_operator.domain.observed import Conflict, DomainSettings, PublicPorts, Sample
+from sluice_operator.domain.pod_view import PodView
 from tests.unit.crd.validate import violations
 
 __all__ = ["NOW", "SETTINGS", "Case", "at", "recorded_file", "text"]

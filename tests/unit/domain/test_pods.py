@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sluice_operator.domain.observed import pod_view
+from sluice_operator.domain.pod_view import pod_view
 from tests.unit.domain.builders import (
     Case,
     at,

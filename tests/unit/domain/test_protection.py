@@ -9,7 +9,7 @@ import pytest
 from sluice_media.contract import PushState
 from sluice_operator.domain.decision import Deletion
 from sluice_operator.domain.names import KEEP_POD_ANNOTATIONS
-from sluice_operator.domain.observed import pod_view
+from sluice_operator.domain.pod_view import pod_view
 from tests.unit.domain.builders import StreamCase, make_livestream, make_restream
 
 TAKEN_OFF = dict.fromkeys(KEEP_POD_ANNOTATIONS)

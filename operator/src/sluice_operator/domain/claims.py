@@ -19,8 +19,9 @@ from datetime import datetime
 
 from sluice_media.contract import PusherConfig, PusherStatus, PushState, target_clearance
 from sluice_operator.domain.manifests.config import stored_config
-from sluice_operator.domain.observed import ObservedRestream, PodView, Raw
+from sluice_operator.domain.observed import ObservedRestream, Raw
 from sluice_operator.domain.owner import Owner
+from sluice_operator.domain.pod_view import PodView
 from sluice_operator.domain.samples import START_GRACE_SECONDS, fresh
 
 __all__ = [

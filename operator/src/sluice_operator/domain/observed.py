@@ -8,7 +8,7 @@ What the gatherer promises
     * ``children`` holds the raw children that exist *and* are controlled by ``raw``'s uid, keyed
       by (kind, name); Secrets are in it without ``data``. Names to look for: `names.CHILDREN`.
     * ``conflicts`` holds the children's names that exist and are not controlled by our uid.
-    * ``pods`` are the pods with our `names.UID_LABEL`, as `pod_view` makes them.
+    * ``pods`` are the pods with our `names.UID_LABEL`, as `pod_view.pod_view` makes them.
     * ``sample`` is the last answer of the newest pod that ever answered for this uid since the
       operator started, even when that pod is gone: ``age_seconds`` says how long ago its last sign
       of life (answer or heartbeat) was. The object is queued when a pod has been silent for 6 s.
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from sluice_media.contract import (
@@ -37,11 +37,7 @@ from sluice_media.contract import (
     StoredResult,
     StoreStatus,
 )
-from sluice_operator.domain.names import (
-    CONFIG_ANNOTATION,
-    KEEP_POD_ANNOTATIONS,
-    TEMPLATE_ANNOTATION,
-)
+from sluice_operator.domain.pod_view import PodView
 
 __all__ = [
     "Conflict",
@@ -53,14 +49,12 @@ __all__ = [
     "ObservedMediaStore",
     "ObservedRecording",
     "ObservedRestream",
-    "PodView",
     "PublicPorts",
     "PublicService",
     "Raw",
     "Rival",
     "Sample",
     "ServicePort",
-    "pod_view",
 ]
 
 Raw = Mapping[str, Any]
@@ -222,39 +216,6 @@ class IngestSecret:
 
 
 @dataclass(slots=True, frozen=True)
-class PodView:
-    """A pod, as far as a decision depends on it."""
-
-    name: str
-    uid: str
-    created_at: datetime
-    ip: str | None = None
-    phase: str = "Pending"
-    ready: bool = False
-    ends_by: datetime | None = None
-    """By when its node is to have ended it (`deletionTimestamp`); None: nobody has deleted it."""
-    waiting_reason: str | None = None
-    """The container's, e.g. ImagePullBackOff."""
-    waiting_message: str | None = None
-    unschedulable_message: str | None = None
-    """The scheduler's words, while it finds no node."""
-    last_exit: str | None = None
-    """How its container ended the last time, in words; None: it never did."""
-    since: datetime | None = None
-    """Since when it is unschedulable or waiting; None when it is neither."""
-    config_annotation: str | None = None
-    template_hash: str | None = None
-    """Which template the pod was made from."""
-    volumes: tuple[Raw, ...] = ()
-    kept: bool = False
-    """It carries `names.KEEP_POD_ANNOTATIONS`."""
-
-    @property
-    def terminating(self) -> bool:
-        return self.ends_by is not None
-
-
-@dataclass(slots=True, frozen=True)
 class Sample(Generic[S_co]):
     """The last answer of a media pod."""
 
@@ -365,63 +326,3 @@ class ObservedMediaStore:
     """The PersistentVolumeClaim ``mediastore.claim_name(raw)``; None: it does not exist."""
     pods: tuple[PodView, ...] = ()
     sample: Sample[StoreStatus] | None = None
-
-
-# --------------------------------------------------------------------------- pods
-
-
-def pod_view(pod: Raw) -> PodView:
-    """The view of a raw pod (v1)."""
-    metadata, status = pod["metadata"], pod.get("status") or {}
-    conditions = {c["type"]: c for c in status.get("conditions") or ()}
-    annotations = metadata.get("annotations") or {}
-    created = _time(metadata["creationTimestamp"])
-    waiting = _waiting(status)
-    scheduled = conditions.get("PodScheduled", {})
-    unschedulable = scheduled.get("reason") == "Unschedulable"
-    since: datetime | None = None
-    if unschedulable:
-        since = _time(scheduled.get("lastTransitionTime")) or created
-    elif waiting:
-        ready = conditions.get("ContainersReady", {})
-        since = _time(ready.get("lastTransitionTime")) or created
-    return PodView(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        created_at=created or datetime.min.replace(tzinfo=UTC),
-        ip=status.get("podIP"),
-        phase=status.get("phase", "Pending"),
-        ready=conditions.get("Ready", {}).get("status") == "True",
-        ends_by=_time(metadata.get("deletionTimestamp")),
-        waiting_reason=waiting.get("reason"),
-        waiting_message=waiting.get("message"),
-        unschedulable_message=scheduled.get("message") if unschedulable else None,
-        last_exit=_last_exit(status),
-        since=since,
-        config_annotation=annotations.get(CONFIG_ANNOTATION),
-        template_hash=annotations.get(TEMPLATE_ANNOTATION),
-        volumes=tuple((pod.get("spec") or {}).get("volumes") or ()),
-        kept=annotations.items() >= KEEP_POD_ANNOTATIONS.items(),
-    )
-
-
-def _waiting(status: Raw) -> Raw:
-    for container in status.get("containerStatuses") or ():
-        found: Raw | None = (container.get("state") or {}).get("waiting")
-        if found:
-            return found
-    return {}
-
-
-def _last_exit(status: Raw) -> str | None:
-    for container in status.get("containerStatuses") or ():
-        ended = (container.get("lastState") or {}).get("terminated")
-        if ended and ended.get("reason") == "OOMKilled":
-            return "it needed more memory than its limit"
-        if ended:
-            return f"exit code {ended.get('exitCode')}"
-    return None
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -14,8 +14,9 @@ from sluice_media.contract import PodStatus
 from sluice_operator.domain.decision import Child, Deletion, PodAnnotations
 from sluice_operator.domain.manifests.meta import metadata, selector
 from sluice_operator.domain.names import KEEP_POD_ANNOTATIONS
-from sluice_operator.domain.observed import PodView, Raw
+from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.owner import Owner
+from sluice_operator.domain.pod_view import PodView
 
 __all__ = ["BUDGET", "budget", "budget_deletion", "pod_protection"]
 

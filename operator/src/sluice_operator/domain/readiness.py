@@ -16,8 +16,9 @@ from typing import Literal
 from sluice_media.contract import PodStatus
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.domain.decision import Condition
-from sluice_operator.domain.observed import Conflict, PodView, Raw, Sample
+from sluice_operator.domain.observed import Conflict, Raw, Sample
 from sluice_operator.domain.owner import Owner, Stored
+from sluice_operator.domain.pod_view import PodView
 from sluice_operator.domain.samples import fresh, in_start_grace
 from sluice_operator.domain.times import parse_time, seconds_until
 

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from sluice_media.contract import PodStatus
 from sluice_operator.domain.decision import PodConfigHash
-from sluice_operator.domain.observed import PodView, Sample
+from sluice_operator.domain.observed import Sample
+from sluice_operator.domain.pod_view import PodView
 
 __all__ = [
     "STALE_SECONDS",

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from sluice_media.contract import PodStatus
 from sluice_operator.domain.names import CHILDREN, STATUS_SECRET, UID_LABEL, child_name
-from sluice_operator.domain.observed import Conflict, DomainSettings, PodView, Sample, pod_view
+from sluice_operator.domain.observed import Conflict, DomainSettings, Sample
+from sluice_operator.domain.pod_view import PodView, pod_view
 from sluice_operator.engine.cache import Cache, Manifest, slim, uid_of
 from sluice_operator.engine.children import controller_of
 from sluice_operator.engine.clock import Clock

@@ -17,8 +17,9 @@ from sluice_operator.domain.claims import (
 )
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.names import ROLE, UID_LABEL, child_name
-from sluice_operator.domain.observed import ObservedRestream, PodView, Rival, Sample, pod_view
+from sluice_operator.domain.observed import ObservedRestream, Rival, Sample
 from sluice_operator.domain.owner import Owner
+from sluice_operator.domain.pod_view import PodView, pod_view
 from sluice_operator.domain.restream import decide
 from sluice_operator.domain.samples import fresh
 from sluice_operator.domain.streams import is_there

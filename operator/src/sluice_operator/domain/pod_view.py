@@ -1,0 +1,108 @@
+"""A pod, as far as a decision depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sluice_operator.domain.names import (
+    CONFIG_ANNOTATION,
+    KEEP_POD_ANNOTATIONS,
+    TEMPLATE_ANNOTATION,
+)
+
+__all__ = ["PodView", "pod_view"]
+
+Raw = Mapping[str, Any]
+
+
+@dataclass(slots=True, frozen=True)
+class PodView:
+    """A pod, as far as a decision depends on it."""
+
+    name: str
+    uid: str
+    created_at: datetime
+    ip: str | None = None
+    phase: str = "Pending"
+    ready: bool = False
+    ends_by: datetime | None = None
+    """By when its node is to have ended it (`deletionTimestamp`); None: nobody has deleted it."""
+    waiting_reason: str | None = None
+    """The container's, e.g. ImagePullBackOff."""
+    waiting_message: str | None = None
+    unschedulable_message: str | None = None
+    """The scheduler's words, while it finds no node."""
+    last_exit: str | None = None
+    """How its container ended the last time, in words; None: it never did."""
+    since: datetime | None = None
+    """Since when it is unschedulable or waiting; None when it is neither."""
+    config_annotation: str | None = None
+    template_hash: str | None = None
+    """Which template the pod was made from."""
+    volumes: tuple[Raw, ...] = ()
+    kept: bool = False
+    """It carries `names.KEEP_POD_ANNOTATIONS`."""
+
+    @property
+    def terminating(self) -> bool:
+        return self.ends_by is not None
+
+
+def pod_view(pod: Raw) -> PodView:
+    """The view of a raw pod (v1)."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    annotations = metadata.get("annotations") or {}
+    created = _time(metadata["creationTimestamp"])
+    waiting = _waiting(status)
+    scheduled = conditions.get("PodScheduled", {})
+    unschedulable = scheduled.get("reason") == "Unschedulable"
+    since: datetime | None = None
+    if unschedulable:
+        since = _time(scheduled.get("lastTransitionTime")) or created
+    elif waiting:
+        ready = conditions.get("ContainersReady", {})
+        since = _time(ready.get("lastTransitionTime")) or created
+    return PodView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        created_at=created or datetime.min.replace(tzinfo=UTC),
+        ip=status.get("podIP"),
+        phase=status.get("phase", "Pending"),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        ends_by=_time(metadata.get("deletionTimestamp")),
+        waiting_reason=waiting.get("reason"),
+        waiting_message=waiting.get("message"),
+        unschedulable_message=scheduled.get("message") if unschedulable else None,
+        last_exit=_last_exit(status),
+        since=since,
+        config_annotation=annotations.get(CONFIG_ANNOTATION),
+        template_hash=annotations.get(TEMPLATE_ANNOTATION),
+        volumes=tuple((pod.get("spec") or {}).get("volumes") or ()),
+        kept=annotations.items() >= KEEP_POD_ANNOTATIONS.items(),
+    )
+
+
+def _waiting(status: Raw) -> Raw:
+    for container in status.get("containerStatuses") or ():
+        found: Raw | None = (container.get("state") or {}).get("waiting")
+        if found:
+            return found
+    return {}
+
+
+def _last_exit(status: Raw) -> str | None:
+    for container in status.get("containerStatuses") or ():
+        ended = (container.get("lastState") or {}).get("terminated")
+        if ended and ended.get("reason") == "OOMKilled":
+            return "it needed more memory than its limit"
+        if ended:
+            return f"exit code {ended.get('exitCode')}"
+    return None
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
