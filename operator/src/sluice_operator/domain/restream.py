@@ -50,13 +50,13 @@ _IDLE_WORDS = {
     "CodecMismatch": "The target cannot carry this codec.",
     "CheckingTarget": "Its target is compared with those of the other Restreams.",
 }
+_HANGS_UP = frozenset({"Closed", "Reset"})
 _REFUSED = {
     "Forbidden": "The target's address may not be dialled from this cluster.",
     "Tls": "The target's certificate is not trusted.",
-    "Closed": "The target ends each connection within seconds, and does not say why.",
-    "Reset": "The target ends each connection within seconds, and does not say why.",
-}
-_HANGS_UP = frozenset({"Closed", "Reset"})
+} | dict.fromkeys(
+    _HANGS_UP, "The target ends each connection within seconds, and does not say why."
+)
 _CONNECTED = frozenset({PushState.LIVE, PushState.WAITING, PushState.STALLED})
 _PUSH_FIELDS = (
     "target",
