@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,41 +10,26 @@ import pytest
 from sluice_media.contract import (
     IngestStatus,
     RecordableSession,
-    RecordedFile,
-    RecorderPhase,
-    RecorderStatus,
-    StoredResult,
-    StoreStatus,
 )
-from sluice_operator.domain.decision import StoreCall
 from sluice_operator.domain.observed import PublicService, ServicePort
 from sluice_operator.gather.common import secret_value
 from sluice_operator.gather.livestream import LiveStreamController, public_service
 from sluice_operator.gather.mediastore import MediaStoreController
-from sluice_operator.gather.recording import RecordingController
 from sluice_operator.gather.restream import RestreamController
 from sluice_operator.gather.service_events import ServiceRef
-from sluice_operator.gather.store import StoreClient
-from sluice_operator.kube.errors import InvalidError, UnavailableError
 from tests.unit.gather.world import (
     World,
+    b64,
     make,
     make_child,
     make_livestream,
     make_pod,
     make_recording,
     make_restream,
+    make_token_secret,
 )
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def b64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
-def make_token_secret(name: str, owner: dict[str, Any], token: str) -> dict[str, Any]:
-    return make_child("v1", "Secret", name, owner, data={"token": b64(token)})
 
 
 async def test_children_are_ours_or_in_the_way() -> None:
@@ -237,186 +221,6 @@ async def test_a_media_store_knows_its_claim() -> None:
     assert observed.claim is not None
 
 
-class Recorded:
-    """A Recording whose recorder has finished, and the store pod that knows more."""
-
-    def __init__(self) -> None:
-        self.world = World()
-        self.store = self.world.put(make("MediaStore", "default"))
-        self.world.put(make_token_secret("default-store", self.store, "store-token"))
-        self.world.put(make_pod(self.store, "store-pod"))
-        self.recording = self.world.put(make_recording())
-        self.uid = self.recording["metadata"]["uid"]
-        self.stores = StoreClient(self.world.context, self.world.http)
-        self.controller = RecordingController(self.world.context, self.stores)
-        result = StoredResult(uid=self.uid, state="Finalizing")
-        self.path = f"/v1/recordings/{self.uid}"
-        self.world.http.answers["GET", self.path] = (200, result.to_json().encode())
-        self.world.http.answers["PUT", self.path] = (200, b"{}")
-
-    def recorder_says(self, phase: RecorderPhase, index: int = 1, older_files: int = 0) -> None:
-        file = RecordedFile(index=index, name="f", state="Recording", started_at=NOW)
-        status = RecorderStatus(
-            pod_uid="r",
-            version=1,
-            observed_at=NOW,
-            phase=phase,
-            files=[file],
-            older_files=older_files,
-        )
-        self.world.samples.answered(self.uid, "r", "2026", status)
-
-    def ended(
-        self, *, state: str = "Ready", file: Any = None, damage: Any = None, **spec: Any
-    ) -> dict[str, Any]:
-        """The Recording, its files made."""
-        files = [{"index": 1, "state": state, **(file or {})}]
-        status = {
-            "phase": "Completed",
-            "files": files,
-            "recordingStartedAt": "2026-03-01T12:00:00Z",
-            "damage": damage,
-        }
-        spec = {**self.recording["spec"], **spec}
-        return self.world.change(self.recording, spec=spec, status=status)
-
-    def store_says(self, version: int) -> None:
-        status = StoreStatus(
-            pod_uid="s", version=version, observed_at=NOW, changed={self.uid: version}
-        )
-        self.world.samples.answered(self.store["metadata"]["uid"], "s", "2026", status)
-
-
-@pytest.mark.parametrize("phase", [RecorderPhase.DONE, RecorderPhase.WAITING_FOR_RETURN])
-async def test_the_store_is_asked_once_the_recorder_has_closed_a_file(
-    phase: RecorderPhase,
-) -> None:
-    recorded = Recorded()
-    recorded.recorder_says(phase)
-    observed = await recorded.controller.gather(recorded.recording)
-    assert observed.stored is not None
-    assert observed.stored.state == "Finalizing"
-    path = f"{recorded.path}?limit=50"
-    assert recorded.world.http.asked == [("GET", "10.1.2.3", path, 9200, "store-token")]
-
-
-async def test_the_store_is_left_alone_while_the_recorder_writes_and_after_the_end() -> None:
-    recorded = Recorded()
-    recorded.recorder_says(RecorderPhase.RECORDING)
-    assert (await recorded.controller.gather(recorded.recording)).stored is None
-    recorded.recorder_says(RecorderPhase.DONE)
-    over = recorded.world.change(recorded.recording, status={"phase": "Completed"})
-    assert (await recorded.controller.gather(over)).stored is None
-    assert recorded.world.http.asked == []
-
-
-async def test_the_store_is_asked_when_the_recorder_has_fallen_silent() -> None:
-    recorded = Recorded()
-    recorded.recorder_says(RecorderPhase.RECORDING)
-    await recorded.world.clock.advance(11)
-    begun = recorded.world.change(
-        recorded.recording, status={"recordingStartedAt": "2026-03-01T12:00:00.000Z"}
-    )
-    assert (await recorded.controller.gather(begun)).stored is not None
-
-
-@pytest.mark.parametrize(("reason", "asks"), [("FinalizeFailed", 1), ("NothingRecorded", 0)])
-async def test_a_file_that_could_not_be_made_is_asked_for_again(reason: str, asks: int) -> None:
-    """The store tries again; every other failure is the end."""
-    recorded = Recorded()
-    recorded.recorder_says(RecorderPhase.DONE)
-    conditions = [{"type": "Succeeded", "status": "False", "reason": reason}]
-    failed = recorded.world.change(
-        recorded.recording, status={"phase": "Failed", "conditions": conditions}
-    )
-    await recorded.controller.gather(failed)
-    assert len(recorded.world.http.asked) == asks
-
-
-async def test_the_store_is_asked_again_when_it_says_that_something_changed() -> None:
-    recorded = Recorded()
-    recorded.recorder_says(RecorderPhase.DONE)
-    recorded.store_says(1)
-    for _ in range(3):
-        await recorded.controller.gather(recorded.recording)
-    assert len(recorded.world.http.asked) == 1
-    recorded.store_says(2)
-    await recorded.controller.gather(recorded.recording)
-    assert len(recorded.world.http.asked) == 2
-
-
-@pytest.mark.parametrize(
-    ("ended", "asks"),
-    [
-        ({}, 0),
-        ({"retention": {"seconds": 60}}, 1),
-        ({"retention": {"keepOriginal": True}}, 1),
-        ({"retention": {"seconds": 60}, "state": "Expired"}, 0),
-        ({"file": {"expiresAt": "2026-03-02T12:00:00Z"}}, 1),
-        ({"file": {"originUri": "s3://b/k.m3u8"}, "state": "Expired"}, 1),
-        ({"damage": {"keptChunks": 1, "keptUntil": "2026-03-08T12:00:00Z"}}, 1),
-    ],
-)
-async def test_what_retention_may_still_take_is_asked_for_after_the_end(
-    ended: dict[str, Any], asks: int
-) -> None:
-    recorded = Recorded()
-    await recorded.controller.gather(recorded.ended(**ended))
-    assert len(recorded.world.http.asked) == asks
-
-
-async def test_of_a_recording_that_is_deleted_the_store_is_always_asked() -> None:
-    recorded = Recorded()
-    leaving = {"metadata": {"deletionTimestamp": "2026-03-01T12:00:00Z"}}
-    await recorded.controller.gather(recorded.world.change(recorded.recording, **leaving))
-    assert len(recorded.world.http.asked) == 1
-
-
-async def test_a_store_is_told_to_delete_and_then_asked_anew() -> None:
-    recorded = Recorded()
-    recorded.recorder_says(RecorderPhase.DONE)
-    recorded.world.http.answers["DELETE", recorded.path] = (200, b"{}")
-    await recorded.controller.gather(recorded.recording)
-    body = {"uid": recorded.uid, "name": "rec", "prefix": "p"}
-    for _ in range(2):
-        await recorded.stores.call("ns", StoreCall("default", body, "deleted"))
-        await recorded.stores.call("ns", StoreCall("default", body, "deleted", delete=True))
-    await recorded.controller.gather(recorded.recording)
-    assert [asked[0] for asked in recorded.world.http.asked] == ["GET", "PUT", "DELETE", "GET"]
-
-
-async def test_a_store_that_must_wait_for_a_recorder_is_asked_again() -> None:
-    recorded = Recorded()
-    recorded.world.http.answers["DELETE", recorded.path] = (409, b"")
-    call = StoreCall("default", {"uid": recorded.uid}, "deleted", delete=True)
-    with pytest.raises(UnavailableError):
-        await recorded.stores.call("ns", call)
-
-
-async def test_a_deletion_is_followed_closely() -> None:
-    recorded = Recorded()
-    deleting = StoredResult(uid=recorded.uid, state="Deleting").to_json().encode()
-    recorded.world.http.answers["GET", recorded.path] = (200, deleting)
-    recorded.recorder_says(RecorderPhase.DONE)
-    for _ in range(2):
-        await recorded.controller.gather(recorded.recording)
-        await recorded.world.clock.advance(2)
-    assert len(recorded.world.http.asked) == 2
-
-
-async def test_a_recording_knows_what_hub_and_store_say() -> None:
-    recorded = Recorded()
-    stream = recorded.world.put(make_livestream())
-    recorded.store_says(3)
-    hub = IngestStatus(pod_uid="h", version=1, observed_at=NOW, on_air=True)
-    recorded.world.samples.answered(stream["metadata"]["uid"], "h", "2026", hub)
-    observed = await recorded.controller.gather(recorded.recording)
-    assert observed.stream_sample is not None
-    assert observed.stream_sample.status.on_air
-    assert observed.store_sample is not None
-    assert observed.store_sample.status.version == 3
-
-
 @pytest.mark.parametrize(
     ("auto_record", "want"),
     [(True, {"show-20260301-120000", "show-20260301-120000-2"}), (False, set())],
@@ -450,39 +254,6 @@ async def test_a_media_store_in_a_bucket_has_no_claim() -> None:
     store = world.put(make("MediaStore", "default", s3={"bucket": "tapes"}))
     assert (await MediaStoreController(world.context).gather(store)).claim is None
     assert [request for request in world.api.requests if "Claim" in request[1]] == []
-
-
-async def test_a_store_that_does_not_answer_is_no_answer() -> None:
-    recorded = Recorded()
-    recorded.recorder_says(RecorderPhase.DONE)
-    recorded.world.http.answers["GET", recorded.path] = (503, b"")
-    assert (await recorded.controller.gather(recorded.recording)).stored is None
-
-
-async def test_a_store_is_told_once_and_again_when_there_is_news() -> None:
-    recorded = Recorded()
-    body = {"uid": recorded.uid, "name": "rec", "prefix": "p"}
-    for _ in range(3):
-        await recorded.stores.call("ns", StoreCall("default", body, "closed"))
-    await recorded.stores.call("ns", StoreCall("default", {**body, "recorderGone": True}, "closed"))
-    assert [asked[0] for asked in recorded.world.http.asked] == ["PUT", "PUT"]
-
-
-@pytest.mark.parametrize(("code", "want"), [(503, UnavailableError), (422, InvalidError)])
-async def test_a_store_that_refuses_is_an_error(code: int, want: type[Exception]) -> None:
-    recorded = Recorded()
-    recorded.world.http.answers["PUT", recorded.path] = (code, b"")
-    with pytest.raises(want):
-        await recorded.stores.call("ns", StoreCall("default", {"uid": recorded.uid}, "closed"))
-
-
-async def test_a_store_without_a_pod_is_unavailable() -> None:
-    world = World()
-    world.put(make("MediaStore", "default"))
-    with pytest.raises(UnavailableError, match="no running pod"):
-        await StoreClient(world.context, world.http).call(
-            "ns", StoreCall("default", {"uid": "u"}, "closed")
-        )
 
 
 @pytest.mark.parametrize("data", [None, {}, {"token": ""}, {"token": "%%"}, {"token": "/w=="}])

@@ -17,8 +17,14 @@ from sluice_operator.gather.farewells import Farewells
 from sluice_operator.gather.recording import RecordingController
 from sluice_operator.telemetry.metrics import Metrics
 from tests.unit.engine.fakes import settle
-from tests.unit.gather.test_gather import Recorded, make_token_secret
-from tests.unit.gather.world import make_child, make_livestream, make_pod, make_recording
+from tests.unit.gather.recorded import Recorded
+from tests.unit.gather.world import (
+    make_child,
+    make_livestream,
+    make_pod,
+    make_recording,
+    make_token_secret,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REC = Key("Recording", "ns", "rec")

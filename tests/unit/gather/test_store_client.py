@@ -17,8 +17,8 @@ from sluice_operator.domain.decision import StoreCall
 from sluice_operator.gather import store as gather_store
 from sluice_operator.gather.store import StoreAnswer, StoreClient
 from sluice_operator.kube.errors import UnavailableError
-from tests.unit.gather.test_gather import Recorded, make_token_secret
-from tests.unit.gather.world import World, make, make_pod
+from tests.unit.gather.recorded import Recorded
+from tests.unit.gather.world import World, make, make_pod, make_token_secret
 from tests.unit.observe.world import LocalHttp
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,7 @@ from sluice_operator.domain.observed import Rival
 from sluice_operator.engine.queue import Key
 from sluice_operator.gather.restream import RestreamController
 from sluice_operator.gather.targets import TargetBook
-from tests.unit.gather.world import World, make_child, make_livestream, make_pod, make_restream
+from tests.unit.gather.world import World, b64, make_child, make_livestream, make_pod, make_restream
 
 DIGEST = "00112233aabbccdd"
 TOKEN = "b" * 32
@@ -198,7 +197,7 @@ async def test_after_a_start_the_older_one_counts_although_nobody_has_heard_it()
 
 
 def hub_token(world: Pushers) -> None:
-    data = {"token": base64.b64encode(TOKEN.encode()).decode()}
+    data = {"token": b64(TOKEN)}
     world.put(make_child("v1", "Secret", "show-hub", world.cache.find(SHOW), data=data))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -170,3 +171,11 @@ class World:
             self.queue.done(key)
             found.add(key)
         return found
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def make_token_secret(name: str, owner: dict[str, Any], token: str) -> dict[str, Any]:
+    return make_child("v1", "Secret", name, owner, data={"token": b64(token)})
