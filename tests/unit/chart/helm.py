@@ -9,16 +9,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
+from pydantic_settings import BaseSettings
 
 from tests.kube.binaries import Binaries
 from tests.kube.errors import KubeToolError
 from tests.kube.paths import REPOSITORY, Paths
 
-__all__ = ["CHART", "RELEASE", "VALUES_FILES", "Helm", "Object", "helm_binary", "pod_specs"]
+__all__ = [
+    "CHART",
+    "RELEASE",
+    "VALUES_FILES",
+    "Helm",
+    "Object",
+    "environment",
+    "helm_binary",
+    "one",
+    "pod_specs",
+    "read_settings",
+]
 
 CHART = REPOSITORY / "charts" / "sluice"
 VALUES_FILES = sorted((CHART / "ci").glob("*-values.yaml"))
@@ -26,6 +38,7 @@ RELEASE = "sluice"
 NAMESPACE = "sluice-system"
 
 Object = dict[str, Any]
+S = TypeVar("S", bound=BaseSettings)
 
 _rendered: dict[tuple[tuple[Path, ...], str], subprocess.CompletedProcess[str]] = {}
 """What Helm said to these values; the chart does not change while tests run."""
@@ -97,3 +110,24 @@ def pod_specs(objects: list[Object]) -> Iterator[tuple[str, Object]]:
         template = document.get("spec", {}).get("template")
         if document["kind"] != "CustomResourceDefinition" and template:
             yield document["metadata"]["name"], template["spec"]
+
+
+def one(objects: list[Object], kind: str, name: str) -> Object:
+    [found] = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name]
+    return found
+
+
+def environment(objects: list[Object], deployment: str) -> dict[str, Any]:
+    spec = one(objects, "Deployment", deployment)["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    return {entry["name"]: entry.get("value") for entry in container["env"]}
+
+
+def read_settings(
+    model: type[S], environment: Mapping[str, str | None], monkeypatch: pytest.MonkeyPatch
+) -> S:
+    """The settings as the pod reads them."""
+    for name, value in environment.items():
+        filled = {"SLUICE_MEMORY_LIMIT_BYTES": str(1 << 30)}.get(name, "a-pod-uid")
+        monkeypatch.setenv(name, filled if value is None else value)
+    return model()
