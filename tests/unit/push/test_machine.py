@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +10,6 @@ from sluice_media.contract import PushState
 from sluice_media.push.failures import Failure, FailureClass
 from sluice_media.push.machine import (
     Accepted,
-    Action,
     CodecsChecked,
     Configured,
     Dial,
@@ -23,70 +19,9 @@ from sluice_media.push.machine import (
     FlowMeasured,
     HangUp,
     Leaving,
-    Moment,
-    PushMachine,
     RetryPolicy,
-    SourceChanged,
 )
-
-EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-ON_AIR = SourceChanged(session=True, delivering=True)
-INTERRUPTED = SourceChanged(session=True, delivering=False)
-OVER = SourceChanged(session=False, delivering=False)
-REFUSED = Ended(Failure(FailureClass.REFUSED, "nothing listens there"))
-BAD_NAME = Ended(Failure(FailureClass.BAD_NAME, "the key is wrong"))
-
-
-@dataclass
-class Push:
-    """A machine with a clock of its own, always at the upper end of the jitter."""
-
-    now: float = 1_000.0
-    machine: PushMachine = field(default_factory=lambda: PushMachine(lambda low, high: high))
-    actions: list[Action] = field(default_factory=list)
-
-    def tell(self, *events: Event) -> list[Action]:
-        done: list[Action] = []
-        for event in events:
-            done += self.machine.handle(event, self.moment)
-        self.actions += done
-        return done
-
-    def after(self, seconds: float) -> list[Action]:
-        """Lets time pass, ticking at each deadline as the real thing does."""
-        end = self.now + seconds
-        done: list[Action] = []
-        while (due := self.machine.deadline()) is not None and due <= end:
-            self.now = max(self.now, due)
-            done += self.machine.tick(self.moment)
-        self.now = end
-        self.actions += done
-        return done
-
-    @property
-    def moment(self) -> Moment:
-        return Moment(self.now, EPOCH + timedelta(seconds=self.now))
-
-    def state(self) -> PushState:
-        return self.machine.state
-
-    @property
-    def idle_reason(self) -> str | None:
-        return self.machine.view().idle_reason
-
-
-@pytest.fixture
-def push() -> Push:
-    made = Push()
-    made.tell(Configured(RetryPolicy(1, 30)))
-    return made
-
-
-@pytest.fixture
-def live(push: Push) -> Push:
-    assert push.tell(ON_AIR) == [Dial()]
-    push.tell(Accepted(), FlowMeasured(Flow.FLOWING))
-    return push
+from tests.unit.push.machine_rig import BAD_NAME, INTERRUPTED, ON_AIR, OVER, REFUSED, RESET, Push
 
 
 def test_stream_not_on_air_is_idle(push: Push) -> None:
@@ -205,164 +140,6 @@ def test_lost_is_backoff_with_its_cause(live: Push) -> None:
     assert view.last_failure is not None  # stays to be read
 
 
-def waits(push: Push, event: Event, count: int) -> list[float]:
-    found = []
-    for _ in range(count):
-        push.tell(event)
-        due = push.machine.deadline()
-        assert due is not None
-        found.append(due - push.now)
-        assert push.after(due - push.now) == [Dial()]
-    return found
-
-
-def test_the_view_says_when_the_next_try_is_due(push: Push) -> None:
-    push.tell(ON_AIR)
-    assert push.machine.view().retry_at is None
-    push.tell(REFUSED)
-    assert push.machine.view().retry_at == push.now + 2
-    push.tell(OVER)
-    assert push.machine.view().retry_at is None
-
-
-def test_waits_double_up_to_the_maximum(push: Push) -> None:
-    push.tell(ON_AIR)
-    assert waits(push, REFUSED, 7) == [2, 4, 8, 16, 30, 30, 30]
-
-
-def test_waits_lie_between_the_minimum_and_the_doubled_minimum() -> None:
-    drawn: list[tuple[float, float]] = []
-
-    def between(low: float, high: float) -> float:
-        drawn.append((low, high))
-        return high
-
-    push = Push(machine=PushMachine(between))
-    push.tell(Configured(RetryPolicy(0.5, 3)), ON_AIR)
-    waits(push, REFUSED, 4)
-    assert drawn == [(0.5, 1.0), (0.5, 2.0), (0.5, 3), (0.5, 3)]
-
-
-def test_ten_seconds_of_live_start_the_series_anew(push: Push) -> None:
-    push.tell(ON_AIR)
-    waits(push, REFUSED, 3)
-    push.tell(Accepted(), FlowMeasured(Flow.FLOWING))
-    push.after(9)
-    assert waits(push, REFUSED, 1) == [16]
-    push.tell(Accepted(), FlowMeasured(Flow.FLOWING))
-    push.after(10)
-    assert waits(push, REFUSED, 1) == [2]
-
-
-def test_a_no_is_rejected_and_tried_again_slowly(push: Push) -> None:
-    push.tell(ON_AIR)
-    assert waits(push, BAD_NAME, 5) == [120, 240, 480, 600, 600]
-    push.tell(BAD_NAME)
-    assert push.state() is PushState.REJECTED
-
-
-def test_a_key_that_is_in_use_just_after_the_connection_broke_may_be_in_use_by_us(
-    live: Push,
-) -> None:
-    live.after(20)
-    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
-    assert waits(live, BAD_NAME, 4) == [4, 8, 16, 30]
-    live.tell(BAD_NAME)
-    assert live.state() is PushState.BACKOFF
-    live.after(180)
-    assert waits(live, BAD_NAME, 2) == [120, 240]
-    live.tell(BAD_NAME)
-    assert live.state() is PushState.REJECTED
-
-
-@pytest.mark.parametrize(
-    "said",
-    [FailureClass.UNAUTHORIZED, FailureClass.TLS, FailureClass.FORBIDDEN, FailureClass.UNSUPPORTED],
-)
-def test_any_other_no_is_one_although_the_target_had_us_a_moment_ago(
-    live: Push, said: FailureClass
-) -> None:
-    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
-    live.after(2)
-    live.tell(Ended(Failure(said, "no")))
-    assert live.state() is PushState.REJECTED
-
-
-def test_another_key_that_is_refused_is_rejected_although_the_last_one_was_live(
-    live: Push,
-) -> None:
-    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
-    assert live.tell(Configured(RetryPolicy(1, 30), renewed=True)) == [Dial()]
-    live.tell(BAD_NAME)
-    assert live.state() is PushState.REJECTED
-
-
-CLOSED = Ended(Failure(FailureClass.CLOSED, "the target closed the connection"))
-RESET = Ended(Failure(FailureClass.RESET, "the target reset the connection"))
-
-
-@pytest.mark.parametrize("event", [CLOSED, RESET])
-def test_a_target_that_closes_before_it_accepted_is_taken_to_refuse(
-    push: Push, event: Event
-) -> None:
-    push.tell(ON_AIR)
-    assert waits(push, event, 7) == [2, 4, 8, 120, 240, 480, 600]
-    push.tell(event)
-    assert push.state() is PushState.REJECTED
-
-
-def test_a_target_that_closes_within_seconds_is_taken_to_refuse(push: Push) -> None:
-    push.tell(ON_AIR)
-    found = []
-    for _ in range(6):
-        push.tell(Accepted(), FlowMeasured(Flow.FLOWING))
-        push.after(9)
-        found += waits(push, CLOSED, 1)
-    assert found == [2, 4, 8, 120, 240, 480]
-
-
-def test_connections_that_last_are_no_refusal_however_many_end(push: Push) -> None:
-    push.tell(ON_AIR)
-    for _ in range(20):
-        push.tell(Accepted(), FlowMeasured(Flow.FLOWING))
-        push.after(10)
-        assert waits(push, CLOSED, 1) == [2]
-
-
-def test_a_target_that_is_down_in_between_is_no_refusal(push: Push) -> None:
-    push.tell(ON_AIR)
-    waits(push, CLOSED, 3)
-    waits(push, REFUSED, 1)
-    assert waits(push, CLOSED, 3) == [30, 30, 30]
-    push.tell(CLOSED)
-    assert push.state() is PushState.REJECTED
-
-
-def test_a_target_that_may_still_hold_our_lost_connection_may_close_the_next_ones(
-    live: Push,
-) -> None:
-    live.after(20)
-    live.tell(RESET)
-    assert max(waits(live, CLOSED, 6)) == 30
-    live.after(180)
-    assert max(waits(live, CLOSED, 3)) == 30
-    assert waits(live, CLOSED, 1) == [120]
-
-
-@pytest.mark.parametrize("event", [BAD_NAME, REFUSED, CLOSED])
-def test_each_session_is_tried_at_once(push: Push, event: Event) -> None:
-    push.tell(ON_AIR, event)
-    push.tell(OVER)
-    assert push.state() is PushState.IDLE
-    assert push.tell(ON_AIR) == [Dial()]
-
-
-def test_an_interruption_and_return_is_no_new_session_for_a_rejected_target(push: Push) -> None:
-    push.tell(ON_AIR, BAD_NAME, INTERRUPTED)
-    assert push.state() is PushState.REJECTED
-    assert push.tell(ON_AIR) == []
-
-
 def test_nothing_is_dialled_without_media(push: Push) -> None:
     push.tell(INTERRUPTED)
     assert (push.state(), push.actions) == (PushState.IDLE, [])
@@ -380,27 +157,6 @@ def test_a_codec_that_cannot_be_carried_is_idle_with_what_to_change(live: Push) 
     live.tell(Ended(None))
     assert live.tell(CodecsChecked(None)) == [Dial()]
     assert live.machine.view().message is None
-
-
-def test_no_success_for_so_long_gives_up() -> None:
-    push = Push()
-    push.tell(Configured(RetryPolicy(1, 2, give_up_seconds=60)), ON_AIR)
-    for _ in range(100):
-        push.tell(REFUSED)
-        push.after(2)
-    assert push.state() is PushState.GAVE_UP
-    assert push.machine.view().attempts == pytest.approx(30, abs=2)
-    assert push.machine.deadline() is None
-    push.tell(OVER)
-    assert push.tell(ON_AIR) == [Dial()]
-
-
-def test_giving_up_hangs_up_on_a_target_that_never_takes_anything() -> None:
-    push = Push()
-    push.tell(Configured(RetryPolicy(give_up_seconds=20)), ON_AIR, Accepted())
-    assert push.after(20) == [HangUp(clean=True)]
-    push.tell(Ended(None))
-    assert push.state() is PushState.GAVE_UP
 
 
 def test_waiting_is_a_connection_that_is_held(push: Push) -> None:
