@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import queue
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -14,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
-__all__ = ["HttpSource", "Publisher", "live_http_source"]
+__all__ = ["HttpSource", "Publisher", "live_http_source", "wait_listening"]
 
 
 _SRT_TRIES = 3
@@ -102,6 +104,21 @@ class Publisher:
     ) -> None:
         self.kill()
         self._stderr.close()
+
+
+def wait_listening(url: str, seconds: float = 60) -> None:
+    """Waits until the gateway of an RTMP URL can be dialled: FFmpeg does not call again."""
+    parts = urlsplit(url)
+    ends = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((parts.hostname, parts.port or 1935), 5).close()
+        except OSError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.2)
+        else:
+            return
 
 
 class HttpSource:
