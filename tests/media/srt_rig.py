@@ -64,6 +64,8 @@ class Rig:
         self.lookups: list[str] = []
         self.lookup_seconds = 0.0
         self.latency_ms: int | None = None
+        self.held_back_seconds = 0.0
+        self.accepted = asyncio.Event()
         self.listener: SrtListener
 
     @asynccontextmanager
@@ -71,6 +73,7 @@ class Rig:
         self, bind: str = "127.0.0.1", port: int = 0, idle_seconds: float = 60, **settings: int
     ) -> AsyncIterator[Rig]:
         chosen = SrtListenerSettings(bind=bind, port=port, idle_seconds=idle_seconds, **settings)
+        self.held_back_seconds = chosen.latency_ms / 1_000
         async with running_srt_listener(chosen, self._look_up) as self.listener:
             yield self
 
@@ -87,7 +90,9 @@ class Rig:
 
     async def accept(self, seconds: float = 20) -> SrtConnection:
         async with asyncio.timeout(seconds):
-            return await self.listener.accept()
+            connection = await self.listener.accept()
+        self.accepted.set()
+        return connection
 
     @asynccontextmanager
     async def call(
@@ -125,16 +130,31 @@ class Rig:
     async def live_transmit(
         self, source: Path, stream_id: str, options: str = "", seconds: float = 1
     ) -> AsyncIterator[Peer]:
-        """srt-live-transmit with the clip's bytes, evenly over so many seconds."""
+        """srt-live-transmit with the clip's bytes, evenly over so many seconds, once it was
+        accepted: what it reads before it is connected, it drops."""
         url = f"srt://127.0.0.1:{self.listener.port}?mode=caller&streamid={stream_id}{options}"
         command = ("srt-live-transmit", "-a", "no", "-q", "-chunk", "1316", "file://con", url)
         async with _process(*command) as process:
-            feeding = asyncio.create_task(_feed(process, source.read_bytes(), seconds))
+            feeding = asyncio.create_task(self._feed(process, source.read_bytes(), seconds))
             try:
                 yield Peer(process)
             finally:
                 feeding.cancel()
                 await asyncio.gather(feeding, return_exceptions=True)
+
+    async def _feed(self, process: asyncio.subprocess.Process, data: bytes, seconds: float) -> None:
+        assert process.stdin is not None
+        await self.accepted.wait()
+        await asyncio.sleep(0.5)  # it has to read the answer
+        slice_bytes = 1_316 * max(1, round(len(data) / 1_316 / (seconds * 100)))
+        with contextlib.suppress(ConnectionError):
+            for at in range(0, len(data), slice_bytes):
+                process.stdin.write(data[at : at + slice_bytes])
+                await process.stdin.drain()
+                await asyncio.sleep(seconds * slice_bytes / len(data))
+            # It forgets what it has not sent when its input ends.
+            await asyncio.sleep(self.held_back_seconds + 0.4)
+            process.stdin.close()
 
 
 @asynccontextmanager
@@ -151,18 +171,6 @@ async def _process(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
-
-
-async def _feed(process: asyncio.subprocess.Process, data: bytes, seconds: float) -> None:
-    assert process.stdin is not None
-    slice_bytes = 1_316 * max(1, round(len(data) / 1_316 / (seconds * 100)))
-    with contextlib.suppress(ConnectionError):
-        for at in range(0, len(data), slice_bytes):
-            process.stdin.write(data[at : at + slice_bytes])
-            await process.stdin.drain()
-            await asyncio.sleep(seconds * slice_bytes / len(data))
-        await asyncio.sleep(0.5)  # it forgets what it has not sent when its input ends
-        process.stdin.close()
 
 
 async def read_until_end(connection: SrtConnection, seconds: float = 30) -> bytes:

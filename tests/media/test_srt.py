@@ -68,7 +68,8 @@ async def test_srt_live_transmit_with_both_forms_of_the_stream_id(
     clip: Path, stream_id: str
 ) -> None:
     async with (
-        Rig().running(silence_ms=500) as rig,
+        # What comes later than the latency is dropped, as SRT does.
+        Rig().running(latency_ms=1_000) as rig,
         rig.live_transmit(clip, stream_id, seconds=0.7),
     ):
         received = await read_until_end(await rig.accept())
