@@ -65,7 +65,6 @@ class Rig:
         self.lookup_seconds = 0.0
         self.latency_ms: int | None = None
         self.held_back_seconds = 0.0
-        self.accepted = asyncio.Event()
         self.listener: SrtListener
 
     @asynccontextmanager
@@ -90,9 +89,7 @@ class Rig:
 
     async def accept(self, seconds: float = 20) -> SrtConnection:
         async with asyncio.timeout(seconds):
-            connection = await self.listener.accept()
-        self.accepted.set()
-        return connection
+            return await self.listener.accept()
 
     @asynccontextmanager
     async def call(
@@ -134,17 +131,25 @@ class Rig:
         accepted: what it reads before it is connected, it drops."""
         url = f"srt://127.0.0.1:{self.listener.port}?mode=caller&streamid={stream_id}{options}"
         command = ("srt-live-transmit", "-a", "no", "-q", "-chunk", "1316", "file://con", url)
+        former = set(self.listener.connections)
         async with _process(*command) as process:
-            feeding = asyncio.create_task(self._feed(process, source.read_bytes(), seconds))
+            feeding = asyncio.create_task(self._feed(process, former, source.read_bytes(), seconds))
             try:
                 yield Peer(process)
             finally:
                 feeding.cancel()
                 await asyncio.gather(feeding, return_exceptions=True)
 
-    async def _feed(self, process: asyncio.subprocess.Process, data: bytes, seconds: float) -> None:
+    async def _feed(
+        self,
+        process: asyncio.subprocess.Process,
+        former: set[SrtConnection],
+        data: bytes,
+        seconds: float,
+    ) -> None:
         assert process.stdin is not None
-        await self.accepted.wait()
+        while set(self.listener.connections) <= former:
+            await asyncio.sleep(0.02)
         await asyncio.sleep(0.5)  # it has to read the answer
         slice_bytes = 1_316 * max(1, round(len(data) / 1_316 / (seconds * 100)))
         with contextlib.suppress(ConnectionError):
