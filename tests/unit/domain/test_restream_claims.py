@@ -188,8 +188,8 @@ def test_what_is_withdrawn_waits_for_a_pod_that_ends_and_is_not_ready_until_its_
     None
 ):
     case = live()
-    case.pod(ready=False, ends_by=at(30)).spec(active=False)
-    decision = case.decide()
+    case.pod(ready=False, ends_by=at(30)).spec(active=False).decide()
+    decision = case.later(1, in_touch=False).decide()
     assert config(case)["withdrawnTargets"] == [CLEARED], "it may be connected still"
     assert decision.requeue_after_seconds is not None, "nobody tells when a lost node's pod ends"
     case.later(31).decide()

@@ -173,9 +173,9 @@ async def test_a_pusher_that_was_deleted_before_its_pod_was_ready_counts_until_i
     world.says("a", DIGEST, PushState.LIVE)
     world.says("b", DIGEST)
     starting = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
-    world.change(world.pods["a"], status=starting)
     world.cache.remove(first["metadata"]["uid"])
-    world.change(world.pods["a"], metadata={"deletionTimestamp": "2026-03-01T12:00:30Z"})
+    ending = {"deletionTimestamp": "2026-03-01T12:00:30Z"}
+    world.change(world.pods["a"], metadata=ending, status=starting)
     [seen] = await world.rivals("b")
     assert seen.busy, "it connects before the kubelet calls it ready"
     world.cache.remove(world.pods["a"]["metadata"]["uid"])
