@@ -97,7 +97,7 @@ async def main(asked: list[str]) -> int:
         print(found, flush=True)
         if found.megabits == GOAL_MEGABITS:
             goal = found.idle_mib + GOAL_PUBLISHERS * found.each_mib
-            print(f"{GOAL_PUBLISHERS} of them take {goal:.0f} MiB of {LIMIT_MIB}", flush=True)
+            print(f"{GOAL_PUBLISHERS} such publishers: {goal:.0f} MiB of {LIMIT_MIB}", flush=True)
             beyond = beyond or goal > LIMIT_MIB
     return 1 if beyond else 0
 

@@ -21,7 +21,7 @@ from tests.cluster.conftest import REPOSITORY, SYSTEM_NAMESPACE, Cluster
 from tests.support.kubectl import Kubectl
 from tests.support.namespaces import RESTRICTED, own_namespace
 from tests.support.objects import livestream
-from tests.support.publish import Publisher, wait_listening
+from tests.support.publish import Publisher, wait_gateway
 from tests.unit.chart.helm import CHART, VALUES_FILES, helm_binary
 
 ABSENT = {"image": {"repository": "localhost/sluice-absent", "tag": "1", "pullPolicy": "Never"}}
@@ -172,7 +172,7 @@ def test_upgrading_the_gateway_cuts_no_publisher(
     data = kube.get("secret", "match-ingest")["data"]
     key = base64.b64decode(data["streamKey"]).decode()
     url = f"rtmp://{sluice.node_ip}:{port['nodePort']}/{kube.namespace}/{key}"
-    wait_listening(url)
+    wait_gateway(url)
     with Publisher(clip, url) as publisher:
         kube.wait_condition("livestream", "match", "Live")
         [old] = release.pods("gateway")

@@ -12,7 +12,7 @@ from tests.cluster.conftest import CLIP_SECONDS, publish_url, refused_for
 from tests.support.frames import decode_errors, make_clip, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, secret
-from tests.support.publish import Publisher, wait_listening
+from tests.support.publish import Publisher, wait_gateway
 from tests.support.recordings import download
 
 PASSPHRASE = "a-long-enough-passphrase"
@@ -189,7 +189,7 @@ def test_a_killed_gateway_costs_the_encoders_reconnect_and_nothing_else(
         time.sleep(6)
         breakable_system("delete", "pod", "-l", GATEWAY, "--force", "--grace-period=0")
         first.wait_refused(40)
-        wait_listening(url)
+        wait_gateway(url)
     with Publisher(clip, url, start_seconds=60):
         on_air(kube, "steady", "Primary")
         assert kube.status("livestream", "steady")["startedAt"] == session

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.support.target import free_port
+from tests.support.ports import free_port, wait_listening
 
 __all__ = [
     "Authority",
@@ -85,12 +85,8 @@ def nginx_rtmp(folder: Path, host: str = HOST) -> Iterator[Nginx]:
     config.write_text(_NGINX.format(module=_NGINX_MODULE, folder=folder, host=host, port=port))
     command = ["nginx", "-p", str(folder), "-e", str(folder / "early.log"), "-c", str(config)]
     process = subprocess.Popen(command)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((host, port), 0.2):
-            break
-        time.sleep(0.05)
     try:
+        wait_listening(host, port)
         yield Nginx(host, port, folder)
     finally:
         process.terminate()

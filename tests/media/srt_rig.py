@@ -64,7 +64,6 @@ class Rig:
         self.lookups: list[str] = []
         self.lookup_seconds = 0.0
         self.latency_ms: int | None = None
-        self.held_back_seconds = 0.0
         self.listener: SrtListener
 
     @asynccontextmanager
@@ -72,7 +71,6 @@ class Rig:
         self, bind: str = "127.0.0.1", port: int = 0, idle_seconds: float = 60, **settings: int
     ) -> AsyncIterator[Rig]:
         chosen = SrtListenerSettings(bind=bind, port=port, idle_seconds=idle_seconds, **settings)
-        self.held_back_seconds = chosen.latency_ms / 1_000
         async with running_srt_listener(chosen, self._look_up) as self.listener:
             yield self
 
@@ -148,8 +146,9 @@ class Rig:
         seconds: float,
     ) -> None:
         assert process.stdin is not None
-        while set(self.listener.connections) <= former:
+        while not (made := set(self.listener.connections) - former):
             await asyncio.sleep(0.02)
+        [connection] = made
         await asyncio.sleep(0.5)  # it has to read the answer
         slice_bytes = 1_316 * max(1, round(len(data) / 1_316 / (seconds * 100)))
         with contextlib.suppress(ConnectionError):
@@ -158,7 +157,7 @@ class Rig:
                 await process.stdin.drain()
                 await asyncio.sleep(seconds * slice_bytes / len(data))
             # It forgets what it has not sent when its input ends.
-            await asyncio.sleep(self.held_back_seconds + 0.4)
+            await asyncio.sleep(connection.latency_ms / 1_000 + 0.4)
             process.stdin.close()
 
 

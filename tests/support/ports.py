@@ -12,17 +12,19 @@ import os
 import random
 import socket
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import cycle
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["free_port", "free_udp_port"]
+__all__ = ["free_port", "free_udp_port", "wait_listening"]
 
 FIRST_PORT, LAST_PORT = 20_000, 29_999
 """Above what is well known; below the NodePorts of a cluster and the kernel's own choice."""
 BLOCK_PORTS = 100
+LISTEN_SECONDS = 60.0
 
 
 def free_port(host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
@@ -41,6 +43,20 @@ def free_port(host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STR
 
 def free_udp_port(host: str = "127.0.0.1") -> int:
     return free_port(host, socket.SOCK_DGRAM)
+
+
+def wait_listening(host: str, port: int, running: Callable[[], bool] = lambda: True) -> None:
+    """Waits until the port can be dialled. Fails after a minute, and as soon as its server is not
+    ``running`` any more."""
+    deadline = time.monotonic() + LISTEN_SECONDS
+    while time.monotonic() < deadline and running():
+        try:
+            socket.create_connection((host, port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError(f"nobody listens at {host}, port {port}")
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -6,7 +6,6 @@ import contextlib
 import http.server
 import queue
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
@@ -17,8 +16,9 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-__all__ = ["HttpSource", "Publisher", "live_http_source", "wait_listening"]
+from tests.support.ports import wait_listening
 
+__all__ = ["HttpSource", "Publisher", "live_http_source", "wait_gateway"]
 
 _SRT_TRIES = 3
 _SRT_ANSWER_SECONDS = 0.7
@@ -106,19 +106,11 @@ class Publisher:
         self._stderr.close()
 
 
-def wait_listening(url: str, seconds: float = 60) -> None:
+def wait_gateway(url: str) -> None:
     """Waits until the gateway of an RTMP URL can be dialled: FFmpeg does not call again."""
     parts = urlsplit(url)
-    ends = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection((parts.hostname, parts.port or 1935), 5).close()
-        except OSError:
-            if time.monotonic() > ends:
-                raise
-            time.sleep(0.2)
-        else:
-            return
+    assert parts.hostname is not None
+    wait_listening(parts.hostname, parts.port or 1935)
 
 
 class HttpSource:

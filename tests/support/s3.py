@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from sluice_media.contract import S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE, S3Targ
 from sluice_media.store.target import Target, open_target
 from tests.kube.binaries import Binaries, build
 from tests.kube.paths import Paths
-from tests.support.ports import free_port
+from tests.support.ports import free_port, wait_listening
 
 __all__ = [
     "ACCESS_KEY",
@@ -100,7 +98,7 @@ def s3_server(
             [*argv, "--quiet", "posix", str(data)], env=environment, stdout=log, stderr=log
         )
     try:
-        _wait_for(server.port, process)
+        _wait_for(server, process)
         yield server
     finally:
         process.terminate()
@@ -123,7 +121,7 @@ def moto_server(folder: Path) -> Iterator[S3Server]:
     with server.log.open("ab") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
-        _wait_for(server.port, process)
+        _wait_for(server, process)
         url = f"http://127.0.0.1:{server.port}/{BUCKET}"
         urllib.request.urlopen(urllib.request.Request(url, method="PUT"), timeout=20).close()
         yield server
@@ -132,10 +130,5 @@ def moto_server(folder: Path) -> Iterator[S3Server]:
         process.wait(10)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.05)
-    raise AssertionError("the S3 server does not listen")
+def _wait_for(server: S3Server, process: subprocess.Popen[bytes]) -> None:
+    wait_listening("127.0.0.1", server.port, lambda: process.poll() is None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from sluice_media.contract import (
@@ -15,14 +14,13 @@ from sluice_media.contract import (
 from sluice_operator.gather.recording import RecordingController
 from sluice_operator.gather.store import StoreClient
 from tests.unit.gather.world import (
+    NOW,
     World,
     make,
     make_pod,
     make_recording,
     make_token_secret,
 )
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Recorded:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,9 +15,7 @@ from sluice_operator.gather.recording import RecordingController
 from sluice_operator.gather.restream import RestreamController
 from sluice_operator.gather.store import StoreClient
 from tests.unit.gather.test_targets import DIGEST, Pushers, configured, hub_token
-from tests.unit.gather.world import make, make_recording
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from tests.unit.gather.world import NOW, make, make_recording
 
 
 class CountingCache(Cache):

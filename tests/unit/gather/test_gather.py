@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from sluice_operator.gather.mediastore import MediaStoreController
 from sluice_operator.gather.restream import RestreamController
 from sluice_operator.gather.service_events import ServiceRef
 from tests.unit.gather.world import (
+    NOW,
     World,
-    b64,
     make,
     make_child,
     make_livestream,
@@ -29,14 +28,12 @@ from tests.unit.gather.world import (
     make_token_secret,
 )
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
 
 async def test_children_are_ours_or_in_the_way() -> None:
     world = World()
     stream = world.put(make_livestream())
     world.put(make_token_secret("show-ingest", stream, "key"))
-    world.put(make_child("v1", "Secret", "show-hub", None, data={"token": b64("theirs")}))
+    world.put(make_token_secret("show-hub", None, "theirs"))
     children, conflicts = await world.context.children(stream)
     assert list(children) == [("Secret", "show-ingest")]
     assert "data" not in children["Secret", "show-ingest"]
@@ -187,7 +184,7 @@ async def test_a_restream_gets_its_streams_hub_token_but_no_users_secret_for_it(
     assert observed.hub_token == "hub"
     assert "'hub'" not in repr(observed)
     world.api.drop("Secret", "show-hub")
-    world.put(make_child("v1", "Secret", "show-hub", None, data={"token": b64("theirs")}))
+    world.put(make_token_secret("show-hub", None, "theirs"))
     await world.clock.advance(20)
     assert (await controller.gather(restream)).hub_token is None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,12 +16,11 @@ from sluice_operator.gather.store import StoreClient
 from sluice_operator.kube.errors import InvalidError, UnavailableError
 from tests.unit.gather.recorded import Recorded
 from tests.unit.gather.world import (
+    NOW,
     World,
     make,
     make_livestream,
 )
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("phase", [RecorderPhase.DONE, RecorderPhase.WAITING_FOR_RETURN])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from sluice_operator.telemetry.metrics import Metrics
 from tests.unit.engine.fakes import settle
 from tests.unit.gather.recorded import Recorded
 from tests.unit.gather.world import (
+    NOW,
     make_child,
     make_livestream,
     make_pod,
@@ -26,7 +26,6 @@ from tests.unit.gather.world import (
     make_token_secret,
 )
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REC = Key("Recording", "ns", "rec")
 NAMED = ("GET", "/v1/recordings")
 ENDED = {"endReason": "Stopped", "phase": "Completed", "files": [{"index": 1, "state": "Ready"}]}

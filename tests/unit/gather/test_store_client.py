@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import aiohttp
 import pytest
@@ -18,10 +17,9 @@ from sluice_operator.gather import store as gather_store
 from sluice_operator.gather.store import StoreAnswer, StoreClient
 from sluice_operator.kube.errors import UnavailableError
 from tests.unit.gather.recorded import Recorded
-from tests.unit.gather.world import World, make, make_pod, make_token_secret
+from tests.unit.gather.world import NOW, World, make, make_pod, make_token_secret
 from tests.unit.observe.world import LocalHttp
 
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UID = "rec-uid"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

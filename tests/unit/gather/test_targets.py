@@ -13,7 +13,14 @@ from sluice_operator.domain.observed import Rival
 from sluice_operator.engine.queue import Key
 from sluice_operator.gather.restream import RestreamController
 from sluice_operator.gather.targets import TargetBook
-from tests.unit.gather.world import World, b64, make_child, make_livestream, make_pod, make_restream
+from tests.unit.gather.world import (
+    World,
+    make_child,
+    make_livestream,
+    make_pod,
+    make_restream,
+    make_token_secret,
+)
 
 DIGEST = "00112233aabbccdd"
 TOKEN = "b" * 32
@@ -197,8 +204,7 @@ async def test_after_a_start_the_older_one_counts_although_nobody_has_heard_it()
 
 
 def hub_token(world: Pushers) -> None:
-    data = {"token": b64(TOKEN)}
-    world.put(make_child("v1", "Secret", "show-hub", world.cache.find(SHOW), data=data))
+    world.put(make_token_secret("show-hub", world.cache.find(SHOW), TOKEN))
 
 
 def configured(world: Pushers, name: str, **fields: Any) -> None:

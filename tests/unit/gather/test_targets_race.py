@@ -20,7 +20,7 @@ from sluice_operator.engine.queue import Key
 from sluice_operator.gather.restream import RestreamController
 from sluice_operator.gather.targets import TargetBook
 from tests.unit.gather.test_targets import SHOW, Pushers
-from tests.unit.gather.world import b64, make_child, make_pod
+from tests.unit.gather.world import make_child, make_pod, make_token_secret
 
 TOKEN = "b" * 32
 NAMES = ("a", "b", "c", "d")
@@ -80,8 +80,7 @@ class Race(Pushers):
         self.dice = random.Random(seed)
         self.context.started_at = -3600.0
         stream = self.cache.find(SHOW)
-        data = {"token": b64(TOKEN)}
-        self.put(make_child("v1", "Secret", "show-hub", stream, data=data))
+        self.put(make_token_secret("show-hub", stream, TOKEN))
         self.controller = RestreamController(self.context)
         self.pushers = {name: Pusher(name, self.dice.choice("xy") * 16) for name in NAMES}
         self.passes: dict[str, Decision] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -24,6 +25,7 @@ from sluice_operator.telemetry.metrics import Metrics
 from tests.unit.engine.fakes import FakeApi, FakeClock
 
 OURS = {"LiveStream", "Recording", "Restream", "MediaStore"}
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WATCHED = OURS | {"Pod", "Deployment", "Job", "PodDisruptionBudget"}
 ROLES = {"LiveStream": "ingest", "Recording": "record", "Restream": "push", "MediaStore": "store"}
 
@@ -177,5 +179,5 @@ def b64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def make_token_secret(name: str, owner: dict[str, Any], token: str) -> dict[str, Any]:
+def make_token_secret(name: str, owner: Mapping[str, Any] | None, token: str) -> dict[str, Any]:
     return make_child("v1", "Secret", name, owner, data={"token": b64(token)})

@@ -23,6 +23,7 @@ from sluice_operator.domain.observed import ObservedRestream, Raw
 from sluice_operator.domain.owner import Owner
 from sluice_operator.domain.pod_view import PodView
 from sluice_operator.domain.samples import START_GRACE_SECONDS, fresh
+from sluice_operator.domain.times import soonest
 
 __all__ = [
     "Claim",
@@ -58,9 +59,13 @@ def target_claim(observed: ObservedRestream, owner: Owner, now: datetime, *, act
     if stored.cleared_target:
         withdrawn.add(stored.cleared_target)
     withdrawn.discard(claim.cleared_target or "")
-    claim = replace(claim, withdrawn_targets=tuple(sorted(withdrawn)))
-    if withdrawn and any(pod.terminating for pod in observed.pods):
-        claim = replace(claim, look_again_seconds=_BUSY_SECONDS)
+    # Nobody tells when the time of a pod that ends is up.
+    waits = bool(withdrawn) and any(pod.terminating for pod in observed.pods)
+    claim = replace(
+        claim,
+        withdrawn_targets=tuple(sorted(withdrawn)),
+        look_again_seconds=soonest(claim.look_again_seconds, _BUSY_SECONDS if waits else None),
+    )
     changed = _said(claim) != _said(stored)
     return replace(claim, revision=stored.revision + changed)
 
@@ -145,9 +150,10 @@ def may_be_connected(config_map: Raw | None, told: PusherStatus) -> bool:
 
 
 def may_run(pod: PodView, now: datetime) -> bool:
-    """Whether a pod's process may be there. One that ends and is not ready may still be starting,
-    and connected: it is waited for until its time is up, not longer, because its node may be gone
-    for good."""
+    """Return whether a pod's process may still run.
+
+    A pod that was deleted may be connected although it is not ready: perhaps it has just started.
+    It counts until its time to end is up, and no longer, because its node may be gone for good."""
     return pod.ready or pod.ends_by is None or now < pod.ends_by
 
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from sluice_media.contract import (
     IngestStatus,
@@ -37,7 +37,7 @@ from sluice_media.contract import (
     StoredResult,
     StoreStatus,
 )
-from sluice_operator.domain.pod_view import PodView
+from sluice_operator.domain.pod_view import PodView, Raw
 
 __all__ = [
     "Conflict",
@@ -57,7 +57,6 @@ __all__ = [
     "ServicePort",
 ]
 
-Raw = Mapping[str, Any]
 """An API object as JSON."""
 ChildKey = tuple[str, str]
 """(kind, name)"""

@@ -12,8 +12,9 @@ from sluice_operator.domain.names import (
     KEEP_POD_ANNOTATIONS,
     TEMPLATE_ANNOTATION,
 )
+from sluice_operator.domain.times import parse_time
 
-__all__ = ["PodView", "pod_view"]
+__all__ = ["PodView", "Raw", "pod_view"]
 
 Raw = Mapping[str, Any]
 
@@ -29,14 +30,14 @@ class PodView:
     phase: str = "Pending"
     ready: bool = False
     ends_by: datetime | None = None
-    """By when its node is to have ended it (`deletionTimestamp`); None: nobody has deleted it."""
+    """Until when its node has time to end it (`deletionTimestamp`); None: nobody has deleted it."""
     waiting_reason: str | None = None
     """The container's, e.g. ImagePullBackOff."""
     waiting_message: str | None = None
     unschedulable_message: str | None = None
     """The scheduler's words, while it finds no node."""
     last_exit: str | None = None
-    """How its container ended the last time, in words; None: it never did."""
+    """The last end of its container, in words; None: it has not ended yet."""
     since: datetime | None = None
     """Since when it is unschedulable or waiting; None when it is neither."""
     config_annotation: str | None = None
@@ -56,16 +57,16 @@ def pod_view(pod: Raw) -> PodView:
     metadata, status = pod["metadata"], pod.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     annotations = metadata.get("annotations") or {}
-    created = _time(metadata["creationTimestamp"])
+    created = parse_time(metadata["creationTimestamp"])
     waiting = _waiting(status)
     scheduled = conditions.get("PodScheduled", {})
     unschedulable = scheduled.get("reason") == "Unschedulable"
     since: datetime | None = None
     if unschedulable:
-        since = _time(scheduled.get("lastTransitionTime")) or created
+        since = parse_time(scheduled.get("lastTransitionTime")) or created
     elif waiting:
         ready = conditions.get("ContainersReady", {})
-        since = _time(ready.get("lastTransitionTime")) or created
+        since = parse_time(ready.get("lastTransitionTime")) or created
     return PodView(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -73,7 +74,7 @@ def pod_view(pod: Raw) -> PodView:
         ip=status.get("podIP"),
         phase=status.get("phase", "Pending"),
         ready=conditions.get("Ready", {}).get("status") == "True",
-        ends_by=_time(metadata.get("deletionTimestamp")),
+        ends_by=parse_time(metadata.get("deletionTimestamp")),
         waiting_reason=waiting.get("reason"),
         waiting_message=waiting.get("message"),
         unschedulable_message=scheduled.get("message") if unschedulable else None,
@@ -102,7 +103,3 @@ def _last_exit(status: Raw) -> str | None:
         if ended:
             return f"exit code {ended.get('exitCode')}"
     return None
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

@@ -53,8 +53,11 @@ _TOLD = frozenset({"Recording", "Interrupted", "WaitingForReturn"})
 
 def store_name(raw: Raw) -> str:
     """The MediaStore that a Recording uses."""
-    ref = read_spec(RecordingSpec, raw).store_ref
-    return ref.name if ref is not None else DEFAULT_STORE
+    return _store_of(read_spec(RecordingSpec, raw))
+
+
+def _store_of(spec: RecordingSpec) -> str:
+    return spec.store_ref.name if spec.store_ref is not None else DEFAULT_STORE
 
 
 def job_of(observed: ObservedRecording, owner: Owner) -> Raw | None:
@@ -185,8 +188,7 @@ def _call(
         **retention_of(spec).model_dump(),
     )
     document = body.model_dump(by_alias=True, mode="json")
-    name = spec.store_ref.name if spec.store_ref is not None else DEFAULT_STORE
-    return StoreCall(name, document, occasion, delete)
+    return StoreCall(_store_of(spec), document, occasion, delete)
 
 
 def status_of(

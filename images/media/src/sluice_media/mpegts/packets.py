@@ -10,6 +10,7 @@ from __future__ import annotations
 from struct import Struct
 
 __all__ = [
+    "CLOCK_TICKS",
     "PACKET_BYTES",
     "PAYLOAD_BYTES",
     "Packetizer",
@@ -20,6 +21,8 @@ __all__ = [
 
 PACKET_BYTES = 188
 PAYLOAD_BYTES = 184
+CLOCK_TICKS = 1 << 33
+"""A coded time has 33 bits: it begins again at 0 after so many ticks (26.5 h)."""
 _SYNC = 0x47
 _PAYLOADS = [Struct(f"{PAYLOAD_BYTES}s" * count) for count in range(65)]
 """By how many they cut."""
@@ -27,7 +30,7 @@ _MOST = len(_PAYLOADS) - 1
 _CONTROLS = bytes(range(0x10, 0x20)) * 2
 """The last byte of a header with a payload and nothing else; twice around, so that 16 counters
 from any start are one slice."""
-_TIMESTAMP_MASK = (1 << 33) - 1
+_TIMESTAMP_MASK = CLOCK_TICKS - 1
 
 _AF_DISCONTINUITY = 0x80
 _AF_RANDOM_ACCESS = 0x40

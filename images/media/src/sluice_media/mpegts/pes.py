@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from struct import Struct
 
+from sluice_media.mpegts.packets import CLOCK_TICKS
+
 __all__ = ["VIDEO_STREAM_ID", "audio_stream_id", "pes_header", "timestamp_field"]
 
 VIDEO_STREAM_ID = 0xE0
@@ -14,7 +16,7 @@ _FIRST_AUDIO_STREAM_ID = 0xC0
 _START_CODE = 0x00000100
 _HEAD = Struct("!IHBBB")
 _MAX_PACKET_LENGTH = 0xFFFF
-_TIMESTAMP_MASK = (1 << 33) - 1
+_TIMESTAMP_MASK = CLOCK_TICKS - 1
 _PTS_ONLY = 0x2
 _PTS_WITH_DTS = 0x3
 _DTS = 0x1

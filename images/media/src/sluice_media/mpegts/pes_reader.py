@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sluice_media.mpegts.packets import CLOCK_TICKS
+
 __all__ = [
-    "CLOCK_TICKS",
     "PES_HEAD_BYTES",
     "PesHeader",
     "TimestampClock",
@@ -19,8 +20,6 @@ __all__ = [
     "unwrapped",
 ]
 
-CLOCK_TICKS = 1 << 33
-"""After so many ticks coded times begin anew (26.5 h)."""
 PES_HEAD_BYTES = 6
 """Start code, stream id and length."""
 _START_CODE = b"\x00\x00\x01"

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from pydantic import ValidationError
 
 from sluice_media.contract import RecordedFile
 from sluice_media.record.chunks import ClosedChunk
 from sluice_media.record.merge import MergedFile
+from sluice_media.store.json_objects import load
 from sluice_media.store.keys import result_key
-from sluice_media.store.target import MissingObjectError, Target, TargetError
+from sluice_media.store.target import Target, TargetError
 from sluice_media.store.usage import StoreUsage, read_usage
 from sluice_media.units import TICKS_PER_SECOND
 
@@ -155,8 +155,5 @@ class Headroom:
             self._stored_bytes -= self._stored.popleft()[1]
 
     async def _is_made(self, index: int) -> bool:
-        try:
-            data = await self.target.get(result_key(self.prefix, index))
-            return RecordedFile.model_validate_json(data).state != "Failed"
-        except (MissingObjectError, ValidationError):
-            return False
+        result = await load(self.target, result_key(self.prefix, index), RecordedFile)
+        return result is not None and result.state != "Failed"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from datetime import datetime
 
 from pydantic import Field, ValidationError
@@ -126,6 +127,11 @@ class Journal(Model):
     stop_requested_at: datetime | None = None
     written_at: datetime | None = None
     """By the attempt's clock; rewritten now and then although nothing is new, as a sign of life."""
+
+
+def named_chunks(journals: Iterable[Journal]) -> set[tuple[str, str]]:
+    """(attempt, name) of each chunk that these journals name."""
+    return {(j.attempt, chunk.name) for j in journals for file in j.files for chunk in file.chunks}
 
 
 class JournalDamagedError(ValueError):

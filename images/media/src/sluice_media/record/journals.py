@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from sluice_media.record.journal import Journal, JournalDamagedError, unsealed
+from sluice_media.record.journal import Journal, JournalDamagedError, named_chunks, unsealed
 from sluice_media.record.segments import join
 from sluice_media.store.keys import is_id, journal_key, journal_segment_key, recovered_key
 from sluice_media.store.target import MissingObjectError, Target
@@ -78,12 +77,8 @@ async def find_journals(target: Target, prefix: str) -> FoundJournals:
         # The recorder's own word, where it can be read, replaces what the store found out.
         if (journal := join([*recovered, *parts])) is not None:
             found.journals.append(journal)
-            found.taken_back += len(_names(recovered) - _names(parts))
+            found.taken_back += len(named_chunks(recovered) - named_chunks(parts))
     return found
-
-
-def _names(journals: Iterable[Journal]) -> set[str]:
-    return {chunk.name for part in journals for file in part.files for chunk in file.chunks}
 
 
 async def load_journal(target: Target, prefix: str, attempt: str) -> Journal | None:

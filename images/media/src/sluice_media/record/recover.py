@@ -16,7 +16,14 @@ from pathlib import Path
 import structlog
 
 from sluice_media.record.chunks import ClosedChunk, index_path, read_spooled
-from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Journal, RecordingHead
+from sluice_media.record.journal import (
+    ChunkEntry,
+    Completion,
+    FileEntry,
+    Journal,
+    RecordingHead,
+    named_chunks,
+)
 from sluice_media.record.journals import find_journals
 from sluice_media.record.merge import MergedFile, in_order, merge
 from sluice_media.store.json_objects import load
@@ -56,8 +63,7 @@ async def recover(target: Target, prefix: str, spool: Path, attempt: str) -> Rec
     found.done = await load(target, done_key(prefix), Completion)
     found.head = await load(target, head_key(prefix), RecordingHead)
     journals = (await find_journals(target, prefix)).journals
-    stored = {(j.attempt, c.name) for j in journals for f in j.files for c in f.chunks}
-    found.adopted = adopt(spool, attempt, stored)
+    found.adopted = adopt(spool, attempt, named_chunks(journals))
     found.merged = merge([*journals, *_as_journals(found.adopted, attempt, journals)])
     stops = [j.stop_requested_at for j in journals if j.stop_requested_at is not None]
     found.stop_requested_at = min(stops, default=None)

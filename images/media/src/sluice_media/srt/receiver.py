@@ -168,19 +168,18 @@ class Receiver:
             self.failed.set_result(None)
 
     def _read(self, connection: SrtConnection) -> bool:
-        """Take what has come, a batch at most; whether there may be more."""
+        """Take what has come, a batch at most. Return whether there may be more."""
         receive, handle, address = self._library.receive, connection.handle, self._address
-        size, has_more = 0, True
+        size = 0
         for _ in range(_BATCH_MESSAGES):
             count = receive(handle, address + size, MAX_PAYLOAD_BYTES)
             if count <= 0:
                 if self._library.last_error() != E_ASYNC_RECEIVE:
                     self._broken(connection)
-                has_more = False
                 break
             size += count
         self._put(connection, size)
-        return has_more
+        return bool(count > 0)
 
     def _broken(self, connection: SrtConnection) -> None:
         """The peer has gone. libsrt still holds back what came within the latency, says "lost"

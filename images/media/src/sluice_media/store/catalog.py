@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
 
-import structlog
-
-from sluice_media.contract import Model, RecordedFile, StoredRecording, StoredResult
+from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
 from sluice_media.record.journal import Completion, Journal, RecordingHead
 from sluice_media.record.journals import JournalFault, find_journals
 from sluice_media.record.merge import MergedFile, merge
@@ -22,8 +20,6 @@ from sluice_media.store.target import Target
 __all__ = ["RecordingView", "load_request", "load_settled", "load_view", "recording_uids"]
 
 State = Literal["Unknown", "Open", "Finalizing", "Done", "Failed"]
-M = TypeVar("M", bound=Model)
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)

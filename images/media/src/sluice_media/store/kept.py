@@ -8,13 +8,13 @@ the moment; they go after ``originalSeconds``, and not before seven days (:mod:`
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import structlog
 
 from sluice_media.contract import Model, RecordedFile
-from sluice_media.record.journal import Journal
+from sluice_media.record.journal import Journal, named_chunks
 from sluice_media.store import keys
 from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.target import MissingObjectError, Target
@@ -47,15 +47,15 @@ class KeptChunks(Model):
 async def find_unnamed(
     target: Target,
     prefix: str,
-    journals: Iterable[Journal],
+    journals: Sequence[Journal],
     chunks: Collection[tuple[ChunkId, int]],
 ) -> list[ChunkId]:
     """Those of ``chunks`` (with their sizes) that no journal names. Not among them is a copy: a
     recorder that died before it could name a chunk leaves one, and its successor stored the same
     bytes again. Raises TargetError."""
-    entries = [(j.attempt, c) for j in journals for file in j.files for c in file.chunks]
-    named = {(attempt, chunk.name) for attempt, chunk in entries}
-    digests = {(chunk.size_bytes, chunk.sha256) for _, chunk in entries if chunk.sha256}
+    named = named_chunks(journals)
+    entries = (chunk for j in journals for file in j.files for chunk in file.chunks)
+    digests = {(chunk.size_bytes, chunk.sha256) for chunk in entries if chunk.sha256}
     sizes = {size for size, _ in digests}
     unnamed = []
     for chunk, size in chunks:

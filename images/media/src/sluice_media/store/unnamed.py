@@ -18,8 +18,15 @@ from datetime import timedelta
 
 import structlog
 
-from sluice_media.mpegts.pes_reader import CLOCK_TICKS
-from sluice_media.record.journal import ChunkEntry, FileEntry, Journal, TrackSpan, sealed
+from sluice_media.mpegts.packets import CLOCK_TICKS
+from sluice_media.record.journal import (
+    ChunkEntry,
+    FileEntry,
+    Journal,
+    TrackSpan,
+    named_chunks,
+    sealed,
+)
 from sluice_media.record.merge import MergedChunk, MergedFile
 from sluice_media.store import keys
 from sluice_media.store.catalog import RecordingView
@@ -38,7 +45,7 @@ _log = structlog.get_logger(__name__)
 async def take_back(target: Target, view: RecordingView, files: Iterable[MergedFile]) -> bool:
     """Look for chunks of ``files`` that no journal names. True when any was taken back; the view is
     to be loaded again then. Raises TargetError."""
-    named = {(j.attempt, c.name) for j in view.journals for f in j.files for c in f.chunks}
+    named = named_chunks(view.journals)
     by_index: dict[int, set[tuple[str, int]]] = {}
     for journal in view.journals:
         for head in journal.files:
