@@ -151,8 +151,8 @@ def test_a_killed_ingest_pod_costs_no_frame_and_the_encoder_stays_connected(
 ) -> None:
     kube.apply(livestream("calm"), recording("calm", "calm"))
     with Publisher(clip, publish_url(kube, "calm")) as publisher:
+        session = on_air(kube, "calm", "Primary")["startedAt"]
         kube.wait("recording", "calm", lambda o: o["status"].get("recording"), why="records")
-        session = kube.status("livestream", "calm")["startedAt"]
         time.sleep(6)
         [ingest] = kube("get", "pods", "-l", INGEST, "-o", "name").split()
         kube("delete", ingest, "--grace-period=0", "--force")
@@ -184,8 +184,8 @@ def test_a_killed_gateway_costs_the_encoders_reconnect_and_nothing_else(
     kube.apply(livestream("steady", resumeWindowSeconds=60), recording("steady", "steady"))
     url = publish_url(kube, "steady")
     with Publisher(clip, url) as first:
+        session = on_air(kube, "steady", "Primary")["startedAt"]
         kube.wait("recording", "steady", lambda o: o["status"].get("recording"), why="records")
-        session = kube.status("livestream", "steady")["startedAt"]
         time.sleep(6)
         breakable_system("delete", "pod", "-l", GATEWAY, "--force", "--grace-period=0")
         first.wait_refused(40)

@@ -66,7 +66,12 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
             wait_state(kube, "good", "Live", 15)
             time.sleep(4)
             assert kube.status("restream", "good")["reconnects"] == reconnects
-            assert kube.status("livestream", "show")["restreams"] == {"total": 2, "live": 2}
+            kube.wait(
+                "livestream",
+                "show",
+                lambda o: o["status"]["restreams"] == {"total": 2, "live": 2},
+                why="counts every push as live",
+            )
             publisher.stop()
         wait_state(kube, "good", "Idle", 30)
         good.finish()

@@ -66,7 +66,12 @@ def test_what_comes_in_goes_out_over_each_protocol_frame_by_frame(
             for name in names:
                 wait_state(kube, name, "Live")
             time.sleep(8)
-            assert kube.status("livestream", "show")["restreams"] == {"total": 3, "live": 3}
+            kube.wait(
+                "livestream",
+                "show",
+                lambda o: o["status"]["restreams"] == {"total": 3, "live": 3},
+                why="counts every push as live",
+            )
             publisher.stop()
         for name in names:
             assert wait_state(kube, name, "Idle", 40)["reconnects"] == 0
