@@ -10,7 +10,9 @@ from sluice_media.contract import (
     IngestStatus,
     RecordableSession,
 )
+from sluice_operator.domain.manifests.pod import users_keys
 from sluice_operator.domain.observed import PublicService, ServicePort
+from sluice_operator.domain.rollout import lacks_users_keys
 from sluice_operator.gather.common import secret_value
 from sluice_operator.gather.livestream import LiveStreamController, public_service
 from sluice_operator.gather.mediastore import MediaStoreController
@@ -97,14 +99,39 @@ async def test_a_budget_is_looked_for_only_where_there_is_or_shall_be_one() -> N
     assert ("PodDisruptionBudget", "show-ingest") in observed.children
 
 
-async def test_somebody_elses_budget_is_in_the_way() -> None:
+async def test_somebody_elses_budget_is_left_alone_and_the_stream_goes_on() -> None:
     world = World()
     stream = world.put(make_livestream())
     world.put(make_child("policy/v1", "PodDisruptionBudget", "show-ingest", None))
-    status = IngestStatus(pod_uid="p", version=1, observed_at=NOW, on_air=True)
-    world.samples.answered(stream["metadata"]["uid"], "p", "2026", status)
-    (conflict,) = (await LiveStreamController(world.context, None, None).gather(stream)).conflicts
-    assert (conflict.kind, conflict.name) == ("PodDisruptionBudget", "show-ingest")
+    pod_uid = world.put(make_pod(stream))["metadata"]["uid"]
+    status = IngestStatus(pod_uid=pod_uid, version=1, observed_at=NOW, on_air=True)
+    world.samples.answered(stream["metadata"]["uid"], pod_uid, "2026", status)
+    controller = LiveStreamController(world.context, None, None)
+    decision = controller.decide(await controller.gather(stream), world.clock.now())
+    kinds = {child.manifest["kind"] for child in decision.children}
+    assert "Deployment" in kinds
+    assert "PodDisruptionBudget" not in kinds
+    assert [c for c in decision.conditions if c.reason == "NameConflict"] == []
+    (notice,) = decision.notices
+    assert (notice.type, notice.reason) == ("Warning", "NotProtected")
+    assert "show-ingest" in notice.text
+
+
+async def test_a_new_hub_that_may_adopt_is_protected_only_while_a_session_is_on() -> None:
+    world = World()
+    idle = world.put(make_livestream())
+    controller = LiveStreamController(world.context, None, None)
+
+    async def kinds(stream: dict[str, Any]) -> set[str]:
+        status = IngestStatus(pod_uid="p", version=1, observed_at=NOW, adopting=True)
+        world.samples.answered(stream["metadata"]["uid"], "p", "2026", status)
+        decision = controller.decide(await controller.gather(stream), world.clock.now())
+        return {child.manifest["kind"] for child in decision.children}
+
+    assert "PodDisruptionBudget" not in await kinds(idle)
+    sessions = [{"startedAt": "2026-03-01T11:00:00.000000Z"}]
+    on = world.change(idle, status={"sessions": sessions})
+    assert "PodDisruptionBudget" in await kinds(on)
 
 
 async def test_fresh_tokens_are_128_bit_and_never_twice_the_same() -> None:
@@ -258,12 +285,27 @@ def test_a_secret_without_a_usable_value_has_none(data: dict[str, str] | None) -
     assert secret_value({"data": data}, "token") is None
 
 
-def test_no_pods_spec_is_kept() -> None:
+async def test_of_a_pods_spec_only_the_keys_that_it_mounts_are_kept() -> None:
+    """By them a decision knows whether the pod has the keys that its configuration names."""
     world = World()
-    pod = world.put(make_pod(world.put(make_livestream())))
+    key = {"uriSecretRef": {"name": "sat", "key": "uri"}}
+    stream = world.put(make("LiveStream", "show", source={"pull": {"uris": [key]}}))
+    pod = world.put(make_pod(stream))
     cached = world.cache.by_uid(pod["metadata"]["uid"])
     assert cached is not None
     assert "spec" not in cached
+    controller = LiveStreamController(world.context, None, None)
+    decision = controller.decide(await controller.gather(stream), world.clock.now())
+    (made,) = [c.manifest for c in decision.children if c.manifest["kind"] == "Deployment"]
+    template = made["spec"]["template"]
+    world.change(pod, spec=template["spec"])
+    (view,) = world.context.pods(stream)
+    assert users_keys(view.volumes) == {("pull/0", "sat", "uri")}
+    assert not lacks_users_keys([view], template)
+    cached = world.cache.by_uid(pod["metadata"]["uid"])
+    assert cached is not None
+    assert set(cached["spec"]) == {"volumes"}
+    assert all(volume["name"].startswith("key-") for volume in view.volumes)
 
 
 class Rounds:

@@ -35,7 +35,14 @@ from sluice_operator.domain.manifests.service import service
 from sluice_operator.domain.names import HUB_SECRET_SUFFIX, ROTATE_ANNOTATION, child_name
 from sluice_operator.domain.observed import Conflict, ObservedLiveStream, Raw
 from sluice_operator.domain.owner import Owner, Stored, keep_everything
-from sluice_operator.domain.protection import BUDGET, budget, budget_deletion, pod_protection
+from sluice_operator.domain.protection import (
+    BUDGET,
+    budget,
+    budget_deletion,
+    find_others_budget,
+    less_protected,
+    pod_protection,
+)
 from sluice_operator.domain.readiness import (
     Readiness,
     conflict_readiness,
@@ -45,6 +52,7 @@ from sluice_operator.domain.readiness import (
 )
 from sluice_operator.domain.rollout import Rollout, Use, lacks_users_keys, plan_rollout
 from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
+from sluice_operator.domain.sessions import session_is_on
 from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.ticks import RECORDING_OBSERVED_AT, hold_ticks
 from sluice_operator.domain.times import soonest
@@ -75,7 +83,9 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     conflict = conflict_readiness(owner, _conflicts(observed, owner, spec))
     readiness = conflict or _readiness(observed, owner, stored, spec, addresses, now)
     keys = _publisher_keys(observed, owner)
-    busy = told is not None and is_busy(told)
+    busy = told is not None and is_busy(told, stored)
+    protection = pod_protection(observed.pods, told, busy=busy)
+    others_budget = find_others_budget(observed.conflicts)
     existing_budget = observed.children.get((BUDGET[1], owner.workload_name))
     children: tuple[Child, ...] = ()
     if conflict is None:
@@ -93,7 +103,7 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
                 new_sessions(spec, told, recorded),
                 observed.recording_names,
             ),
-            *((budget(owner),) if busy else ()),
+            *((budget(owner),) if busy and others_budget is None else ()),
         )
     wanted = _status(observed, owner, spec, broadcast, addresses, recorded, gave_up)
     refresh = _LIVE_AGE_SECONDS if broadcast.measured_on_air else None
@@ -116,7 +126,8 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
         deletions=(budget_deletion(existing_budget),)
         if existing_budget is not None and told is not None and not busy
         else (),
-        pod_annotations=pod_protection(observed.pods, told, busy=busy),
+        pod_annotations=protection,
+        notices=less_protected(protection, others_budget),
         requeue_after_seconds=soonest(
             held,
             readiness.look_again_seconds,
@@ -142,11 +153,14 @@ def _addresses(observed: ObservedLiveStream, spec: LiveStreamSpec) -> Addresses:
 def _conflicts(
     observed: ObservedLiveStream, owner: Owner, spec: LiveStreamSpec
 ) -> tuple[Conflict, ...]:
-    """A stream that is pulled has no keys, so that it needs no Secret for them."""
-    if spec.source.push is not None:
-        return observed.conflicts
-    unused = ("Secret", child_name(owner.name, "ingest"))
-    return tuple(c for c in observed.conflicts if (c.kind, c.name) != unused)
+    """Those that keep the stream from working.
+
+    A stream that is pulled has no keys, so that it needs no Secret for them; without a budget it is
+    less protected, no more."""
+    unused = {(BUDGET[1], owner.workload_name)}
+    if spec.source.push is None:
+        unused.add(("Secret", child_name(owner.name, "ingest")))
+    return tuple(c for c in observed.conflicts if (c.kind, c.name) not in unused)
 
 
 def _ingest_secret(
@@ -231,17 +245,21 @@ def _use(status: IngestStatus | None, draining_hash: str, *, holds: bool) -> Use
     return Use(known=True, busy=_is_in_use(status) or holds, drained=drained)
 
 
-def is_busy(status: IngestStatus) -> bool:
+def is_busy(status: IngestStatus, stored: Stored) -> bool:
     """Whether losing the pod would be seen by somebody."""
     # A session that no recorder holds yet is on this pod's disk, and nowhere else.
-    return _is_in_use(status) or bool(status.recordable)
+    adopts = status.adopting and session_is_on(stored)
+    return _carries(status) or adopts or bool(status.recordable)
 
 
 def _is_in_use(status: IngestStatus) -> bool:
-    session = status.session is not None and status.session.finished_at is None
-    connected = status.primary_connected or status.backup_connected
     # A hub that came up a moment ago may go on with a session whose publisher is being held.
-    return session or status.on_air or connected or status.adopting
+    return _carries(status) or status.adopting
+
+
+def _carries(status: IngestStatus) -> bool:
+    session = status.session is not None and status.session.finished_at is None
+    return session or status.on_air or status.primary_connected or status.backup_connected
 
 
 # --------------------------------------------------------------------------- status

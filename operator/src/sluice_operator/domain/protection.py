@@ -11,14 +11,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sluice_media.contract import PodStatus
-from sluice_operator.domain.decision import Child, Deletion, PodAnnotations
+from sluice_operator.domain.decision import Child, Deletion, Notice, PodAnnotations
 from sluice_operator.domain.manifests.meta import metadata, selector
 from sluice_operator.domain.names import KEEP_POD_ANNOTATIONS
-from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.observed import Conflict, Raw
 from sluice_operator.domain.owner import Owner
 from sluice_operator.domain.pod_view import PodView
 
-__all__ = ["BUDGET", "budget", "budget_deletion", "pod_protection"]
+__all__ = [
+    "BUDGET",
+    "budget",
+    "budget_deletion",
+    "find_others_budget",
+    "less_protected",
+    "pod_protection",
+]
 
 BUDGET = ("policy/v1", "PodDisruptionBudget")
 
@@ -26,7 +33,8 @@ BUDGET = ("policy/v1", "PodDisruptionBudget")
 def budget(owner: Owner) -> Child:
     """Return the budget that lets no pod of the owner be evicted.
 
-    A pod that is not ready carries no media and may be evicted all the same."""
+    A pod that is not ready carries no media and may be evicted all the same. Where the budget may
+    not be made, by a quota or a policy, the stream goes on without it."""
     api_version, kind = BUDGET
     manifest = {
         "apiVersion": api_version,
@@ -38,12 +46,34 @@ def budget(owner: Owner) -> Child:
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
     }
-    return Child(manifest)
+    return Child(manifest, optional=True)
 
 
 def budget_deletion(existing: Raw) -> Deletion:
     api_version, kind = BUDGET
     return Deletion(api_version, kind, existing["metadata"]["name"], existing["metadata"]["uid"])
+
+
+def find_others_budget(conflicts: Sequence[Conflict]) -> Conflict | None:
+    """Return what has the name of our budget; without a budget a stream goes on all the same."""
+    return next((conflict for conflict in conflicts if conflict.kind == BUDGET[1]), None)
+
+
+def less_protected(
+    changes: Sequence[PodAnnotations], others: Conflict | None
+) -> tuple[Notice, ...]:
+    """Return what is to be told once, when a pod begins to be kept and has no budget."""
+    if (
+        others is None
+        or others.leaving
+        or not any(all(change.values.values()) for change in changes)
+    ):
+        return ()
+    words = (
+        f"The {others.kind} {others.name} exists already and is not this stream's: nothing keeps a "
+        "drain from evicting the pod on air. Delete or rename it."
+    )
+    return (Notice("Warning", "NotProtected", words),)
 
 
 def pod_protection(

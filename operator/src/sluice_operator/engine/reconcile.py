@@ -1,13 +1,15 @@
 """One pass over one object: gather -> decide -> act, and what comes out of it.
 
 The order of acting is: our finalizer (before there is anything to clean up), children, pod
-annotations, deletions, store calls, the finalizer's removal, optional children, and at the very end
-one status write, which is skipped when it would say what stands there already. Whatever does not
-match what was gathered (409) has everything gathered again.
+annotations, deletions, store calls, the finalizer's removal, one status write, which is skipped
+when it would say what stands there already, and at the very end the optional children: whoever
+refuses one of them, or does not answer, delays nothing else. Whatever does not match what was
+gathered (409) has everything gathered again.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -40,6 +42,7 @@ __all__ = ["Outcome", "Reconciler", "Result"]
 _TRIES = 4
 """Passes within one call, when the world changes under our feet."""
 _REFUSED_RETRY_SECONDS = 30.0
+_OPTIONAL_RETRY_SECONDS = 10.0
 _STORE_RETRY_SECONDS = 3.0
 _TERMINATING_RETRY_SECONDS = 10.0
 
@@ -128,17 +131,18 @@ class Reconciler:
         # An object is not released before everything is done that it was held for.
         if not decision.finalizer and refused is None and told:
             obj = await self._set_finalizer(controller, obj, present=False)
-        missing = await self._make_optional(obj, decision)
-        if not _is_vanishing(obj):
-            await self._write_status(obj, decision)
+        try:
+            if not _is_vanishing(obj):
+                await self._write_status(obj, decision)
+        finally:
+            # Else a status that cannot be written would cost a Recording.
+            all_made = await self._make_optional(obj, decision)
         for notice in decision.notices:
             self._events.record(obj, notice.type, notice.reason, notice.text)
         if refused is not None:
             return Result(Outcome.STALLED, _REFUSED_RETRY_SECONDS)
-        if missing is not None and not isinstance(missing, ForbiddenError | InvalidError):
-            raise missing
         result = _result(decision) if told else Result(Outcome.WAITING, _STORE_RETRY_SECONDS)
-        return _no_later(result, _REFUSED_RETRY_SECONDS) if missing is not None else result
+        return result if all_made else _no_later(result, _OPTIONAL_RETRY_SECONDS)
 
     async def _act(self, obj: Manifest, decision: Decision) -> None:
         namespace = obj["metadata"]["namespace"]
@@ -146,9 +150,9 @@ class Reconciler:
         for wish in decision.pod_config_hashes:
             # Makes the kubelet refresh the pod's mounts (0.2 s instead of 40 to 80).
             value = {CONFIG_ANNOTATION: wish.value}
-            await self._annotate(namespace, wish.pod_name, wish.pod_uid, value)
+            await self._annotate(obj, wish.pod_name, wish.pod_uid, value)
         for change in decision.pod_annotations:
-            await self._annotate(namespace, change.pod_name, change.pod_uid, change.values)
+            await self._annotate(obj, change.pod_name, change.pod_uid, change.values)
         for deletion in decision.deletions:
             manifest = {"apiVersion": deletion.api_version, "kind": deletion.kind}
             resource = resource_of(manifest)
@@ -159,24 +163,27 @@ class Reconciler:
             if deletion.reason:
                 self._events.record(obj, "Normal", deletion.reason, deletion.text)
 
-    async def _make_optional(self, obj: Manifest, decision: Decision) -> ApiError | None:
-        """Make each that can be made; returns the last error. Raises ConflictError, after which
-        everything is gathered again, and NamespaceTerminatingError."""
-        missing: ApiError | None = None
-        for child in decision.children:
-            if not child.optional:
+    async def _make_optional(self, obj: Manifest, decision: Decision) -> bool:
+        """Make each that can be made, all at once; return whether all were. Raises ConflictError,
+        after which everything is gathered again, and NamespaceTerminatingError."""
+        children = [child for child in decision.children if child.optional]
+        made = await asyncio.gather(
+            *(self._children.make(obj, [child]) for child in children), return_exceptions=True
+        )
+        failures = [(c, e) for c, e in zip(children, made, strict=True) if e is not None]
+        for child, error in failures:
+            if not isinstance(error, ApiError):
+                raise error
+            if isinstance(error, ConflictError | NamespaceTerminatingError):
                 continue
-            try:
-                await self._children.make(obj, [child])
-            except (ConflictError, NamespaceTerminatingError):
-                raise
-            except ApiError as error:
-                missing = error
-                what = f"{child.manifest['kind']} {child.manifest['metadata']['name']}"
-                _log.warning("child_not_made", child=what, error=str(error))
-                text = f"{what} could not be made and is tried again: {error}"
-                self._events.record(obj, "Warning", f"{child.manifest['kind']}NotMade", text)
-        return missing
+            what = f"{child.manifest['kind']} {child.manifest['metadata']['name']}"
+            _log.warning("child_not_made", child=what, error=str(error))
+            text = f"{what} could not be made and is tried again: {error}"
+            self._events.record(obj, "Warning", f"{child.manifest['kind']}NotMade", text)
+        for _, error in failures:
+            if isinstance(error, ConflictError | NamespaceTerminatingError):
+                raise error
+        return not failures
 
     async def _tell_store(self, obj: Manifest, decision: Decision) -> bool:
         """Whether everything was told. A store may still be starting: that is no failure."""
@@ -189,17 +196,23 @@ class Reconciler:
         return True
 
     async def _annotate(
-        self, namespace: str, name: str, uid: str, values: Mapping[str, str | None]
+        self, obj: Manifest, name: str, uid: str, values: Mapping[str, str | None]
     ) -> None:
+        """Patch a pod of the object. Where that is refused, everything goes on without it."""
         pod = self._cache.by_uid(uid)
         annotations = (pod["metadata"].get("annotations") or {}) if pod is not None else {}
         if all(annotations.get(key) == value for key, value in values.items()):
             return
         patch = {"metadata": {"uid": uid, "annotations": dict(values)}}
+        namespace = obj["metadata"]["namespace"]
         try:
             self._cache.update(await self._api.merge_patch(PODS, namespace, name, patch))
         except (NotFoundError, ConflictError):
             _log.info("pod_gone_before_annotation", namespace=namespace, pod=name)
+        except (ForbiddenError, InvalidError) as error:
+            _log.warning("pod_not_annotated", namespace=namespace, pod=name, error=str(error))
+            text = f"Pod {name} could not be annotated: {error}"
+            self._events.record(obj, "Warning", "PodNotAnnotated", text)
 
     async def _set_finalizer(
         self, controller: Controller[Any], obj: Manifest, *, present: bool

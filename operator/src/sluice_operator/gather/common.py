@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import SecretStr
 
 from sluice_media.contract import PodStatus
+from sluice_operator.domain.manifests.pod import key_volumes
 from sluice_operator.domain.names import CHILDREN, STATUS_SECRET, UID_LABEL, child_name
 from sluice_operator.domain.observed import Conflict, DomainSettings, Sample
 from sluice_operator.domain.pod_view import PodView, pod_view
@@ -117,9 +118,14 @@ INDICES: Mapping[str, Callable[[Manifest], Iterable[Hashable]]] = {
 
 
 def slim_object(obj: Manifest) -> Manifest:
-    """What the cache keeps of an object: of pods, which are most and biggest, no spec."""
+    """What the cache keeps of an object: of the spec of a pod, which are most and biggest, only
+    which keys it mounts."""
     small = slim(obj, FIELD_MANAGER)
-    return {k: v for k, v in small.items() if k != "spec"} if obj["kind"] == "Pod" else small
+    if obj["kind"] != "Pod":
+        return small
+    keys = key_volumes((obj.get("spec") or {}).get("volumes") or ())
+    rest = {name: value for name, value in small.items() if name != "spec"}
+    return {**rest, "spec": {"volumes": keys}} if keys else rest
 
 
 def fresh_token() -> str:

@@ -20,6 +20,7 @@ from sluice_operator.domain.observed import (
     PublicService,
     ServicePort,
 )
+from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.protection import BUDGET
 from sluice_operator.engine.cache import Manifest
 from sluice_operator.engine.queue import Key
@@ -88,7 +89,7 @@ class LiveStreamController:
         meta, sample = obj["metadata"], self._context.sample(obj, IngestStatus)
         api_version, kind = BUDGET
         key = Key(kind, meta["namespace"], child_name(meta["name"], "ingest"))
-        wanted = sample is not None and is_busy(sample.status)
+        wanted = sample is not None and is_busy(sample.status, Stored.of(obj))
         exists = self._context.cache.find(key) is not None
         return ((api_version, kind, "ingest"),) if wanted or exists else ()
 

@@ -27,6 +27,7 @@ __all__ = [
     "KeyMount",
     "PodShape",
     "deployment",
+    "key_volumes",
     "pod_template",
     "spool_limit_in",
     "template_hash",
@@ -284,14 +285,15 @@ def _key_source(secret: str, keys: Sequence[KeyMount]) -> dict[str, Any]:
     return {"name": secret, "items": items, **optional}
 
 
-def users_keys(volumes: Iterable[Raw]) -> frozenset[tuple[str, str, str]]:
-    """Return the keys of users' Secrets among a pod's volumes, as (file, Secret, key).
+def key_volumes(volumes: Iterable[Raw]) -> tuple[Raw, ...]:
+    """Return the volumes of keys that Sluice gave the pod, not those that others added."""
+    return tuple(volume for volume in volumes if volume["name"].startswith(_KEY_VOLUME))
 
-    Volumes that other controllers add to the pod are ignored."""
+
+def users_keys(volumes: Iterable[Raw]) -> frozenset[tuple[str, str, str]]:
+    """Return the keys of users' Secrets among a pod's volumes, as (file, Secret, key)."""
     found = set()
-    for volume in volumes:
-        if not volume["name"].startswith(_KEY_VOLUME):
-            continue
+    for volume in key_volumes(volumes):
         folder = volume["name"].removeprefix(_KEY_VOLUME)
         projected = (volume.get("projected") or {}).get("sources") or ()
         sources = [source["secret"] for source in projected if "secret" in source]
