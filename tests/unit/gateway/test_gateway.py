@@ -420,3 +420,19 @@ async def test_the_hub_hears_of_a_large_picture_while_it_comes(rig: Rig) -> None
         publisher.play(3)
         await until(lambda: leg.pictures == publisher.pictures)
         assert leg.notices == said
+
+
+@pytest.mark.parametrize(("size", "seconds"), [(250_000, 1.0), (120_000, 2.0), (30_000, 1.5)])
+async def test_the_hub_hears_several_times_of_a_picture_on_a_slow_line(
+    rig: Rig, size: int, seconds: float
+) -> None:
+    """Down to 160 kb/s. Without news for 0.8 s a leg is taken for stalled, as a default."""
+    async with rig.publisher() as publisher:
+        await publisher.accepted()
+        publisher.play(12, size=6_000)
+        await until(lambda: rig.hub.legs[0].pictures == publisher.pictures)
+        leg = rig.hub.legs[0]
+        await publisher.play_slowly(size, seconds)
+        await until(lambda: leg.pictures == publisher.pictures)
+        print(f"{size} bytes in {seconds} s: {leg.notices} notices")
+        assert leg.notices >= 4

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+import uvloop
 
 from sluice_media.contract import AddressGuard
 from sluice_media.guard import AddressRules, DialGuard
@@ -159,6 +162,28 @@ def end_after(there: Platform, turns: int) -> None:
         there.end()
     else:
         loop.call_soon(end_after, there, turns - 1)
+
+
+def test_media_for_a_target_that_has_just_reset_the_connection_ends_it_as_a_reset() -> None:
+    """On the loop of the pods, where a write after the reset raised what nobody caught."""
+
+    async def send_after_the_reset() -> None:
+        async with platform() as there:
+            channel = channel_to(there.port)
+            await channel.open()
+            assert there.writer is not None
+            connected = there.writer.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            there.writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await channel.watch()
+            with pytest.raises(ConnectionResetError):
+                await channel.send([QueuedUnit(unit(1), (VIDEO,))])
+            with pytest.raises(ConnectionResetError):
+                channel.keep_alive()
+            channel.abort()
+
+    uvloop.run(send_after_the_reset())
 
 
 async def test_a_target_that_breaks_the_protocol_while_it_is_sent_to_is_a_reset() -> None:

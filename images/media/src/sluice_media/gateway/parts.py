@@ -63,19 +63,18 @@ class PictureNotices:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._bytes = 0
-        self._noticed_at = 0.0
+        self._told_at = clock()
 
     def due(self, unfinished_bytes: int) -> bool:
-        """Take how many bytes have come that are no complete part; return whether to send a
-        notice now."""
-        before, self._bytes = self._bytes, unfinished_bytes
-        # More bytes than a frame of sound has are those of a picture.
-        if unfinished_bytes <= FRAME_LIMIT_BYTES or unfinished_bytes == before:
-            return False
+        """Take how many bytes have come that are no complete part, each time that some have come;
+        return whether to send a notice now."""
         now = self._clock()
-        if before <= FRAME_LIMIT_BYTES:
-            self._noticed_at = now
-        if now - self._noticed_at < _NOTICE_SECONDS:
+        before, self._bytes = self._bytes, unfinished_bytes
+        if unfinished_bytes <= before:
+            self._told_at = now  # a part is complete: the hub has it
             return False
-        self._noticed_at = now
+        # More bytes than a frame of sound has are those of a picture.
+        if unfinished_bytes <= FRAME_LIMIT_BYTES or now - self._told_at < _NOTICE_SECONDS:
+            return False
+        self._told_at = now
         return True

@@ -22,6 +22,7 @@ from sluice_media.pull.failures import (
 )
 from sluice_media.pull.rtsp_watch import RtspRefusedError, RtspWatch
 from sluice_media.pull.uri import PullUri
+from sluice_media.writing import write
 
 __all__ = ["MAX_CONNECTIONS", "Relay", "tcp_relay"]
 
@@ -97,7 +98,7 @@ class Relay:
     ) -> None:
         while data := await source.read(_CHUNK_BYTES):
             try:
-                to_child.write(watch.received(data) if watch else data)
+                write(to_child, watch.received(data) if watch else data)
                 await to_child.drain()
             except ConnectionError:
                 return  # the child was stopped
@@ -120,7 +121,7 @@ async def _pump(
     while data := await reader.read(_CHUNK_BYTES):
         if seen is not None:
             seen(data)
-        writer.write(data)
+        write(writer, data)
         await writer.drain()
 
 

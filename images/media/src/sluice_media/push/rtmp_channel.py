@@ -28,6 +28,7 @@ from sluice_media.rtmp.events import ClientEvent, Closed, CodecsNotAnnounced, Pu
 from sluice_media.rtmp.url import RtmpUrl
 from sluice_media.trust import client_context
 from sluice_media.units import TrackFormat
+from sluice_media.writing import write
 
 __all__ = ["RtmpChannel"]
 
@@ -89,7 +90,7 @@ class RtmpChannel:
         connected: socket.socket = writer.get_extra_info("socket")
         for level, option, value in _SOCKET_OPTIONS:
             connected.setsockopt(level, option, value)
-        writer.write(self._session.take_output())
+        write(writer, self._session.take_output())
         while not self._session.accepted:
             if not (data := await reader.read(_READ_BYTES)):
                 raise TargetFailure(
@@ -122,16 +123,13 @@ class RtmpChannel:
         if self._end is not None:
             raise TargetFailure(self._end)
         data = self._flv.encode(items)
-        _, writer = self._open_streams()
-        writer.write(data)
-        await writer.drain()
+        await self._write(data).drain()
         return len(data)
 
     async def finish(self, items: Sequence[QueuedUnit], *, goodbye: bool) -> int:
         sent = await self.send(items)
         last_words = self._session.close() if goodbye else b""
-        _, writer = self._open_streams()
-        writer.write(last_words)
+        self._write(last_words)
         while self.backlog().waiting_bytes:  # noqa: ASYNC110  the kernel tells when asked, only
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return sent + len(last_words)
@@ -140,8 +138,7 @@ class RtmpChannel:
         """An Acknowledgement: legal at any time, and nobody has to answer it. (A ping is the
         server's to send; servers exist that drop a client for one.)"""
         data = self._session.acknowledge()
-        _, writer = self._open_streams()
-        writer.write(data)
+        self._write(data)
         return len(data)
 
     def backlog(self) -> Backlog:
@@ -175,7 +172,13 @@ class RtmpChannel:
             if not isinstance(event, PublishAccepted):
                 self._refused(event, was_accepted)
         if output := self._session.take_output():
-            self._open_streams()[1].write(output)
+            self._write(output)
+
+    def _write(self, data: bytes) -> asyncio.StreamWriter:
+        """Raises ConnectionResetError when the connection is gone."""
+        _, writer = self._open_streams()
+        write(writer, data)
+        return writer
 
     def _refused(self, event: ClientEvent, was_accepted: bool) -> None:
         if isinstance(event, CodecsNotAnnounced):

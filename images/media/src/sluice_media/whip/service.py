@@ -143,9 +143,10 @@ class WhipService:
             answer = await self._answered(session, offer, candidates)
             session_id = secrets.token_urlsafe(16)
             task = self._tasks.create_task(
-                self._run(session_id, session, held.pop_all()), name="whip-session"
+                self._run(session_id, session, remote, held.pop_all()), name="whip-session"
             )
             self._running[session_id] = _Running(namespace, stream, session, task)
+        self._limits.published(remote)
         self._metrics.accepted.inc()
         _log.info("whip_accepted", namespace=namespace, stream=stream, address=remote)
         return Begun(session_id, answer)
@@ -187,7 +188,9 @@ class WhipService:
             _log.warning("offer_not_answered", error=type(error).__name__)
             raise Problem(400, "BadOffer", "the SDP offer cannot be answered") from None
 
-    async def _run(self, session_id: str, session: Session, held: contextlib.ExitStack) -> None:
+    async def _run(
+        self, session_id: str, session: Session, remote: str, held: contextlib.ExitStack
+    ) -> None:
         running = self._running[session_id]
         began_at = time.monotonic()
         why = "an error of ours"
@@ -199,6 +202,7 @@ class WhipService:
             _log.error("whip_session_failed", error=type(bug).__name__)
         finally:
             del self._running[session_id]
+            self._limits.published(remote)
             _log.info(
                 "whip_ended",
                 namespace=running.namespace,

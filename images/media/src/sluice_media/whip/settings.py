@@ -29,8 +29,6 @@ class WhipSettings(GatewaySettings):
     """After SIGTERM: how long running sessions may go on."""
     max_connections: int = Field(default=50, ge=1)
     max_connections_per_address: int = Field(default=10, ge=0)
-    reserved_share: float = Field(default=0, ge=0, lt=1)
-    """None: a session without the right key has its place for the moment of the hub's answer."""
 
     connect_seconds: float = Field(default=15, gt=0)
     """From the answer to the first picture."""
