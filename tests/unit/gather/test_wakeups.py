@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from sluice_media.contract import IngestStatus, StoreStatus
+from sluice_media.contract import IngestStatus, RecorderStatus, StoreStatus
 from sluice_operator.engine.queue import Key
 from tests.unit.gather.world import (
+    NOW,
     World,
     make,
     make_child,
@@ -185,11 +186,38 @@ async def test_a_pods_answer_wakes_its_owner() -> None:
     assert await world.woken() == {SHOW}
 
 
+@pytest.mark.parametrize(
+    ("seconds", "woken"), [(29, set()), (30, {SHOW}), (-3600, {SHOW}), (3600, {SHOW})]
+)
+async def test_an_answer_without_news_wakes_its_stream_when_the_age_is_due(
+    seconds: float, woken: set[Key]
+) -> None:
+    world = World()
+    stream = world.put(make_livestream())
+    world.change(stream, status={"live": True, "observedAt": "2026-03-01T12:00:00.000Z"})
+    await world.woken()
+    answer = IngestStatus(
+        pod_uid="p", version=1, observed_at=NOW + timedelta(seconds=seconds), on_air=True
+    )
+    world.wakeups.on_answer(SHOW, answer, answer)
+    assert await world.woken() == woken
+
+
+async def test_the_next_pods_first_answer_is_news_whatever_its_version() -> None:
+    world = World()
+    world.put(make_livestream())
+    await world.woken()
+    former = IngestStatus(pod_uid="p", version=1, observed_at=NOW)
+    world.wakeups.on_answer(SHOW, former, former.model_copy(update={"pod_uid": "q"}))
+    assert await world.woken() == {SHOW}
+
+
 async def test_numbers_that_have_moved_on_wait_behind_what_has_changed() -> None:
     world = World()
-    status = IngestStatus(pod_uid="p", version=1, observed_at=datetime(2026, 3, 1, tzinfo=UTC))
-    world.wakeups.on_answer(REC, status, status)
-    world.wakeups.on_answer(SHOW, None, status)
+    ticked = RecorderStatus(pod_uid="r", version=1, observed_at=NOW)
+    world.wakeups.on_answer(REC, ticked, ticked)
+    news = IngestStatus(pod_uid="p", version=1, observed_at=NOW)
+    world.wakeups.on_answer(SHOW, None, news)
     assert [await world.queue.get() for _ in range(2)] == [SHOW, REC]
 
 

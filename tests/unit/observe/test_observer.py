@@ -307,6 +307,23 @@ async def test_what_ticks_is_fetched_more_often(
     assert len(world.answers) >= 2, "each brings a number to be mirrored"
 
 
+async def test_answers_of_a_stream_on_air_are_told_and_not_fetched_more_often(
+    world: World,
+) -> None:
+    """Its status shows how old they are."""
+    waits: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        waits.append(request.query["wait"])
+        return web.Response(body=make_status(on_air=True).to_json())
+
+    async with raw_pod(answer) as port:
+        world.http.ports["show-pod-1"] = port
+        world.observer.see(make_pod())
+        await until(lambda: len(world.answers) == 2)
+    assert waits == ["5", "5"]
+
+
 async def test_a_pod_that_does_not_wait_is_not_asked_in_a_rush(world: World) -> None:
     asked = 0
 

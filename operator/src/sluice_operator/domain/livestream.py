@@ -54,17 +54,22 @@ from sluice_operator.domain.rollout import Rollout, Use, lacks_users_keys, plan_
 from sluice_operator.domain.samples import fresh, nudges, seconds_to_stale
 from sluice_operator.domain.sessions import session_is_on
 from sluice_operator.domain.specs import read_spec
-from sluice_operator.domain.ticks import RECORDING_OBSERVED_AT, hold_ticks
-from sluice_operator.domain.times import soonest
+from sluice_operator.domain.ticks import (
+    OBSERVED_AT,
+    RECORDING_OBSERVED_AT,
+    hold_ticks,
+    is_refresh_due,
+)
+from sluice_operator.domain.times import soonest, utc_text
 from sluice_operator.domain.transitions import events_for
 
-__all__ = ["decide", "is_busy"]
+__all__ = ["decide", "is_busy", "renews_age"]
 
 _ADDRESS_RETRY_SECONDS = 15.0
 """The Services that publishers dial are not watched."""
 _LIVE_AGE_SECONDS = 30.0
-"""On air ``observedAt`` is renewed when the hub's answer is newer by this. An answer is up to 26 s
-old, so that an ``observedAt`` of more than a minute ago means that the status is late."""
+"""On air ``observedAt`` is renewed when the hub's answer is newer by this. Answers are up to 26 s
+apart, so that an ``observedAt`` of more than a minute ago means that the status is late."""
 
 
 def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
@@ -136,6 +141,12 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
         ),
         event_reasons=events_for(stored, conditions, _event_types(broadcast)),
     )
+
+
+def renews_age(raw: Raw, status: IngestStatus) -> bool:
+    """Return whether an answer that brings no news is written for its ``observedAt`` alone."""
+    measured = {OBSERVED_AT: utc_text(status.observed_at)}
+    return status.on_air and is_refresh_due(raw.get("status") or {}, measured, _LIVE_AGE_SECONDS)
 
 
 # --------------------------------------------------------------------------- children

@@ -15,7 +15,13 @@ from sluice_operator.domain.files import OPEN_STATES
 from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.times import parse_time, seconds_until
 
-__all__ = ["OBSERVED_AT", "RECORDING_OBSERVED_AT", "TICK_SECONDS", "hold_ticks"]
+__all__ = [
+    "OBSERVED_AT",
+    "RECORDING_OBSERVED_AT",
+    "TICK_SECONDS",
+    "hold_ticks",
+    "is_refresh_due",
+]
 
 TICK_SECONDS = 10.0
 _SLACK_SECONDS = 0.5
@@ -50,20 +56,25 @@ def hold_ticks(
 
     If only ticking values differ from the stored ones, the stored ones are kept for ten seconds of
     ``clock``, the field with their time. If only times differ, the stored times are kept: for ever,
-    or until ``observedAt`` is older by ``refresh_seconds``.
+    or until ``observedAt`` is older by ``refresh_seconds``. Only a later answer can be newer by
+    that much, so that there is nothing to look at again before it comes.
     """
     before = {key: value for key, value in stored.items() if key != "conditions"}
     if _still(status) != _still(before) or _clocks(status) != _clocks(before):
         return status, None
     if _without_clocks(status) != _without_clocks(before):
         left = _seconds_left(before, status, clock, TICK_SECONDS)
-    elif refresh_seconds is not None:
-        left = _seconds_left(before, status, OBSERVED_AT, refresh_seconds)
-    else:
-        return before, None
-    if left <= _SLACK_SECONDS:
+        if left > _SLACK_SECONDS:
+            return before, max(left, _LOOK_AGAIN_SECONDS)
         return status, None
-    return before, max(left, _LOOK_AGAIN_SECONDS)
+    if refresh_seconds is not None and is_refresh_due(before, status, refresh_seconds):
+        return status, None
+    return before, None
+
+
+def is_refresh_due(stored: Raw, status: Raw, refresh_seconds: float) -> bool:
+    """Return whether the ``observedAt`` of ``status`` is newer by ``refresh_seconds``."""
+    return _seconds_left(stored, status, OBSERVED_AT, refresh_seconds) <= _SLACK_SECONDS
 
 
 def _seconds_left(before: Raw, status: Raw, clock: str, seconds: float) -> float:

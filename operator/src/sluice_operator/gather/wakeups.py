@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sluice_media.contract import PodStatus, PusherStatus, StoreStatus
+from sluice_media.contract import IngestStatus, PodStatus, PusherStatus, StoreStatus
+from sluice_operator.domain.livestream import renews_age
 from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL, UID_LABEL
 from sluice_operator.engine.cache import Cache, Manifest, key_of, uid_of
 from sluice_operator.engine.children import controller_of
@@ -55,7 +56,16 @@ class Wakeups:
 
     def on_answer(self, owner: Key, former: PodStatus | None, status: PodStatus) -> None:
         """A media pod answered; with an unchanged version only its numbers have moved on."""
-        ticked = former is not None and former.version == status.version
+        ticked = (
+            former is not None
+            and former.pod_uid == status.pod_uid
+            and former.version == status.version
+        )
+        if ticked and isinstance(status, IngestStatus):
+            # It has no numbers that tick: only its age may be due.
+            stream = self._cache.find(owner)
+            if stream is None or not renews_age(stream, status):
+                return
         self._queue.add(owner, Lane.TICK if ticked else Lane.CHANGE)
         if isinstance(status, StoreStatus):
             before = former.changed if isinstance(former, StoreStatus) else {}

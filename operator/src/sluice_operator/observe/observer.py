@@ -126,8 +126,8 @@ def target_of(pod: Manifest) -> Target | None:
 
 class StatusObserver:
     """``token_of(owner, fresh)`` reads the bearer token (ApiError); ``on_answer(owner, former,
-    status)`` is called when the version changed, and for each answer while a duration grows;
-    ``on_liveness(owner)`` when a pod fell silent or is heard again."""
+    status)`` is called when the version changed, and for each answer while a duration grows or a
+    stream is on air; ``on_liveness(owner)`` when a pod fell silent or is heard again."""
 
     def __init__(
         self,
@@ -254,9 +254,9 @@ class StatusObserver:
             version, ticks = status.version, _ticks(status)
             # A status that only ticks is fetched as often as it is to be mirrored.
             wait = self._times.ticking_wait_seconds if ticks else self._times.wait_seconds
-            self._take(poll, status, tell=is_news or ticks)
+            self._take(poll, status, tell=is_news or ticks or _ages(status))
             pause = self._times.pause_seconds if is_news else self._times.unchanged_pause_seconds
-            await asyncio.sleep(pause)
+            await self._clock.sleep(pause)
 
     def _take(self, poll: _Poll, status: PodStatus, *, tell: bool) -> None:
         target = poll.target
@@ -354,3 +354,8 @@ def _ticks(status: PodStatus) -> bool:
             return status.state is PushState.LIVE
         case _:
             return False
+
+
+def _ages(status: PodStatus) -> bool:
+    """Return whether the object's status shows how old the answer is, whatever it says."""
+    return isinstance(status, IngestStatus) and status.on_air
