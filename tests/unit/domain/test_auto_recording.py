@@ -16,6 +16,7 @@ from tests.unit.domain.builders import (
     at,
     make_livestream,
     make_recording,
+    recorded_file,
 )
 
 MICRO = timedelta(microseconds=123_456)
@@ -302,3 +303,16 @@ def test_one_that_is_over_is_held_until_it_is_remembered() -> None:
     assert held.requeue_after_seconds == pytest.approx(30)
     case.related(recording).decide()
     assert not recording.of(case).decide().finalizer
+
+
+def test_one_whose_files_go_with_it_is_held_anyhow_and_not_looked_at_again() -> None:
+    """Its stream looks at it only once it is deleted."""
+    case = on_air(at(0), deletionPolicy="Delete")
+    case.decide()
+    recording = made(case, automatic(case)[0]).of(case)
+    file = recorded_file(state="Ready", seconds=9)
+    recording.settled().recorder(RecorderPhase.DONE, file, end_reason="StreamEnded")
+    recording.stored("Done", file).decide()
+    held = recording.decide()
+    assert (recording.status["phase"], held.finalizer) == ("Completed", True)
+    assert held.requeue_after_seconds is None

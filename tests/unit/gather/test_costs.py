@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sluice_media.contract import IngestStatus, PushState, RecordableSession
+from sluice_operator.domain.names import (
+    AUTOMATIC_LABEL,
+    FINALIZER,
+    SESSION_ANNOTATION,
+    STREAM_UID_ANNOTATION,
+)
+from sluice_operator.domain.times import exact_text
 from sluice_operator.engine.cache import Cache, Manifest
 from sluice_operator.engine.queue import Key
 from sluice_operator.gather.livestream import LiveStreamController
@@ -42,10 +50,38 @@ class CountingCache(Cache):
         return found
 
 
-class Crowd(Pushers):
-    """One stream, one Recording and one Restream, with as many others of each beside them."""
+def ended(stream: Manifest, number: int) -> Manifest:
+    """A Recording that autoRecord made, whose session is remembered. Every second one has files
+    that go with it."""
+    began = NOW - timedelta(days=1, minutes=number)
+    deletes = number % 2 == 0
+    recording = make_recording(
+        f"mine-{number:05}", stream="mine", deletionPolicy="Delete" if deletes else "Retain"
+    )
+    recording["metadata"] |= {
+        "labels": {AUTOMATIC_LABEL: "true"},
+        "annotations": {
+            SESSION_ANNOTATION: exact_text(began),
+            STREAM_UID_ANNOTATION: stream["metadata"]["uid"],
+        },
+        "finalizers": [FINALIZER] if deletes else [],
+    }
+    recording["status"] = {
+        "phase": "Completed",
+        "endReason": "StreamEnded",
+        "sessionStartedAt": exact_text(began),
+        "storeGeneration": 1,
+        "files": [{"index": 1, "state": "Ready"}],
+    }
+    return recording
 
-    def __init__(self, others: int) -> None:
+
+class Crowd(Pushers):
+    """One stream, one Recording and one Restream, with as many others of each beside them.
+
+    ``history``: Recordings of the stream that are over."""
+
+    def __init__(self, others: int, history: int = 0) -> None:
         super().__init__()
         self.cache.__class__ = CountingCache
         self.context.started_at = -3600.0
@@ -67,6 +103,8 @@ class Crowd(Pushers):
         held = [RecordableSession(started_at=NOW, on=True)]
         hub = IngestStatus(pod_uid="h", version=1, observed_at=NOW, recordable=held)
         self.samples.answered(self.stream["metadata"]["uid"], "h", "2026", hub)
+        for number in range(history):
+            self.put(ended(self.stream, number))
 
     async def warm(self) -> None:
         """Every Restream has been looked at once since the operator started."""
@@ -102,6 +140,49 @@ async def test_a_pass_costs_the_same_among_ten_and_among_a_thousand(what: str) -
     assert few == many
     assert few[0] < 60
     assert few[1] < 12
+
+
+@pytest.mark.parametrize("what", ["LiveStream", "Recording", "Restream"])
+async def test_a_pass_costs_the_same_with_ten_and_with_a_thousand_recordings_that_are_over(
+    what: str,
+) -> None:
+    """The passes of a stream with 10,000 of its own took 365 ms each."""
+    costs = []
+    for history in (10, 1_000):
+        crowd = Crowd(10, history)
+        await crowd.warm()
+        await crowd.clock.advance(20)
+        costs.append(await crowd.cost(what))
+    few, many = costs
+    assert few == many
+    assert few[0] < 60
+
+
+async def test_one_that_is_over_is_remembered_once_it_is_deleted() -> None:
+    """Also one that its stream had no chance to remember while it ran."""
+    crowd = Crowd(10, history=10)
+    recording = ended(crowd.stream, 0)
+    recording["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+    crowd.put(recording)
+    controller = LiveStreamController(crowd.context, None, None)
+    decision = controller.decide(await controller.gather(crowd.stream), crowd.clock.now())
+    assert decision.status["autoRecorded"] == [exact_text(NOW - timedelta(days=1))]
+
+
+async def test_a_session_that_has_its_recording_gets_no_other_however_long_that_is_over() -> None:
+    """Its stream does not know it any more, and its hub still offers it."""
+    crowd = Crowd(10, history=20)
+    held = [
+        RecordableSession(started_at=NOW - timedelta(days=1, minutes=n), on=False)
+        for n in (3, 4, 40)
+    ]
+    hub = IngestStatus(pod_uid="h", version=2, observed_at=NOW, recordable=held)
+    crowd.samples.answered(crowd.stream["metadata"]["uid"], "h", "2026", hub)
+    controller = LiveStreamController(crowd.context, None, None)
+    decision = controller.decide(await controller.gather(crowd.stream), crowd.clock.now())
+    made = [c.manifest for c in decision.children if c.manifest["kind"] == "Recording"]
+    sessions = [m["metadata"]["annotations"][SESSION_ANNOTATION] for m in made]
+    assert sessions == [exact_text(held[2].started_at)]
 
 
 async def test_a_pass_is_not_begun_anew_because_others_are_decided_about(

@@ -39,6 +39,7 @@ from sluice_operator.domain.times import exact_text, parse_time
 
 __all__ = [
     "RecordedSessions",
+    "automatic_session",
     "holds_alone",
     "is_remembered",
     "new_sessions",
@@ -97,11 +98,14 @@ def session_of(recording: Raw) -> datetime | None:
     return moment if moment is not None and moment.tzinfo is not None else None
 
 
-def _is_automatic(recording: Raw, stream_uid: str) -> bool:
+def automatic_session(recording: Raw) -> tuple[str, datetime] | None:
+    """Return the uid of the stream that a Recording was made for by ``autoRecord``, and the start
+    of the session; None if it was made by hand."""
     metadata = recording["metadata"]
-    made_for = (metadata.get("annotations") or {}).get(STREAM_UID_ANNOTATION)
+    stream_uid = (metadata.get("annotations") or {}).get(STREAM_UID_ANNOTATION)
     automatic = (metadata.get("labels") or {}).get(AUTOMATIC_LABEL) == "true"
-    return automatic and made_for == stream_uid
+    session = session_of(recording)
+    return (stream_uid, session) if automatic and stream_uid and session is not None else None
 
 
 def recorded_sessions(
@@ -109,8 +113,9 @@ def recorded_sessions(
 ) -> RecordedSessions:
     """Add the sessions of existing Recordings to those in the status."""
     known = RecordedSessions.of(stored)
-    there = (session_of(r) for r in recordings if _is_automatic(r, stream_uid))
-    new = {session for session in there if session is not None and session not in known}
+    there = [automatic_session(recording) for recording in recordings]
+    sessions = {found[1] for found in there if found is not None and found[0] == stream_uid}
+    new = {session for session in sessions if session not in known}
     ordered = sorted({*known.later, *new})
     oldest, later = ordered[:-LISTED_SESSIONS], ordered[-LISTED_SESSIONS:]
     return RecordedSessions(oldest[-1] if oldest else known.until, tuple(later))
@@ -118,10 +123,11 @@ def recorded_sessions(
 
 def is_remembered(recording: Raw, stream: Raw | None) -> bool:
     """Whether a Recording may vanish without being made again."""
-    session = session_of(recording)
-    if session is None or stream is None or "deletionTimestamp" in stream["metadata"]:
+    found = automatic_session(recording)
+    if found is None or stream is None or "deletionTimestamp" in stream["metadata"]:
         return True
-    if not _is_automatic(recording, stream["metadata"]["uid"]):
+    stream_uid, session = found
+    if stream_uid != stream["metadata"]["uid"]:
         return True
     return session in RecordedSessions.of(Stored.of(stream))
 

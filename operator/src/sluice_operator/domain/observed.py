@@ -262,7 +262,8 @@ class ObservedLiveStream:
     pods: tuple[PodView, ...] = ()
     sample: Sample[IngestStatus] | None = None
     recordings: tuple[Raw, ...] = ()
-    """Recordings of the namespace whose streamRef names this stream."""
+    """Recordings of this stream: those that are not over or wait to be remembered, and those that
+    autoRecord made for recordable sessions."""
     restreams: tuple[Raw, ...] = ()
     """Restreams of the namespace whose streamRef names this stream."""
     recording_names: frozenset[str] = frozenset()

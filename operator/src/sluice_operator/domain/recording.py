@@ -289,7 +289,8 @@ def _after_the_end(
         requeue_after_seconds=soonest(
             readiness.look_again_seconds,
             _CLEAN_UP_SECONDS if observed.children and not stored.get("endReason") else None,
-            None if remembered else _REMEMBERED_AGAIN_SECONDS,
+            # One whose files go with it keeps the finalizer in any case.
+            None if remembered or empties else _REMEMBERED_AGAIN_SECONDS,
         ),
         event_reasons=events_of(stored, conditions, course),
     )

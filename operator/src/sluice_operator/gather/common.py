@@ -7,13 +7,15 @@ import binascii
 import secrets
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from pydantic import SecretStr
 
 from sluice_media.contract import PodStatus
+from sluice_operator.domain.auto_recording import automatic_session
 from sluice_operator.domain.manifests.pod import key_volumes
-from sluice_operator.domain.names import CHILDREN, STATUS_SECRET, UID_LABEL, child_name
+from sluice_operator.domain.names import CHILDREN, FINALIZER, STATUS_SECRET, UID_LABEL, child_name
 from sluice_operator.domain.observed import Conflict, DomainSettings, Sample
 from sluice_operator.domain.pod_view import PodView, pod_view
 from sluice_operator.engine.cache import Cache, Manifest, slim, uid_of
@@ -32,8 +34,8 @@ __all__ = [
     "INDICES",
     "POD_INDEX",
     "RESTORED_INDEX",
+    "SESSION_INDEX",
     "STORE_INDEX",
-    "STREAM_INDEX",
     "Context",
     "fresh_token",
     "secret_value",
@@ -41,10 +43,11 @@ __all__ = [
     "store_name",
 ]
 
-STREAM_INDEX = "stream"
-"""(namespace, LiveStream) -> Recordings and Restreams that refer to it."""
 FOLLOWER_INDEX = "follower"
-"""(namespace, LiveStream) -> those of them that what it does still matters to."""
+"""(namespace, LiveStream) -> its Restreams, and those of its Recordings that still depend on it or
+that it must still look at. Most Recordings are over and not among them."""
+SESSION_INDEX = "session"
+"""(namespace, uid of a LiveStream, start of a session) -> the Recordings that autoRecord made."""
 STORE_INDEX = "store"
 """(namespace, MediaStore) -> Recordings that what it does still matters to."""
 FINAL_PHASES = frozenset({"Completed", "Failed", "Discarded"})
@@ -61,12 +64,6 @@ _TOKEN_MAX_AGE_SECONDS = 600.0
 S = TypeVar("S", bound=PodStatus)
 
 
-def _streams(obj: Manifest) -> list[tuple[str, str]]:
-    if obj["kind"] not in ("Recording", "Restream"):
-        return []
-    return [(obj["metadata"]["namespace"], obj["spec"]["streamRef"]["name"])]
-
-
 def _is_over(recording: Manifest) -> bool:
     """It has its end, and nobody deletes it: most Recordings of a cluster are like that."""
     phase = (recording.get("status") or {}).get("phase")
@@ -74,12 +71,19 @@ def _is_over(recording: Manifest) -> bool:
 
 
 def _followed(obj: Manifest) -> list[tuple[str, str]]:
+    if obj["kind"] not in ("Recording", "Restream"):
+        return []
     if obj["kind"] == "Recording" and _is_over(obj):
         # One of autoRecord is held until its stream remembers it.
-        held = bool(obj["metadata"].get("finalizers"))
+        held = FINALIZER in (obj["metadata"].get("finalizers") or ())
         if not held or obj["spec"].get("deletionPolicy") == "Delete":
             return []
-    return _streams(obj)
+    return [(obj["metadata"]["namespace"], obj["spec"]["streamRef"]["name"])]
+
+
+def _sessions(obj: Manifest) -> list[tuple[str, str, datetime]]:
+    found = automatic_session(obj) if obj["kind"] == "Recording" else None
+    return [(obj["metadata"]["namespace"], *found)] if found is not None else []
 
 
 def store_name(recording: Manifest) -> str:
@@ -109,8 +113,8 @@ def _pods(obj: Manifest) -> list[str]:
 
 
 INDICES: Mapping[str, Callable[[Manifest], Iterable[Hashable]]] = {
-    STREAM_INDEX: _streams,
     FOLLOWER_INDEX: _followed,
+    SESSION_INDEX: _sessions,
     STORE_INDEX: _stores,
     RESTORED_INDEX: _restored,
     POD_INDEX: _pods,

@@ -22,9 +22,15 @@ from sluice_operator.domain.observed import (
 )
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.protection import BUDGET
-from sluice_operator.engine.cache import Manifest
+from sluice_operator.engine.cache import Manifest, uid_of
 from sluice_operator.engine.queue import Key
-from sluice_operator.gather.common import STREAM_INDEX, Context, fresh_token, secret_value
+from sluice_operator.gather.common import (
+    FOLLOWER_INDEX,
+    SESSION_INDEX,
+    Context,
+    fresh_token,
+    secret_value,
+)
 from sluice_operator.gather.service_events import ServiceEvents, ServiceRef
 from sluice_operator.kube.resources import LIVE_STREAMS, SECRETS, SERVICES, Resource
 
@@ -75,8 +81,8 @@ class LiveStreamController:
             whip=await self._service(self._whip),
             pods=context.pods(obj),
             sample=context.sample(obj, IngestStatus),
-            recordings=tuple(context.cache.select(STREAM_INDEX, stream, "Recording")),
-            restreams=tuple(context.cache.select(STREAM_INDEX, stream, "Restream")),
+            recordings=self._recordings(obj),
+            restreams=tuple(context.cache.select(FOLLOWER_INDEX, stream, "Restream")),
             recording_names=self._recording_names(obj),
         )
 
@@ -92,6 +98,16 @@ class LiveStreamController:
         wanted = sample is not None and is_busy(sample.status, Stored.of(obj))
         exists = self._context.cache.find(key) is not None
         return ((api_version, kind, "ingest"),) if wanted or exists else ()
+
+    def _recordings(self, obj: Manifest) -> tuple[Manifest, ...]:
+        """Those that are not over, and those that recordable sessions have already."""
+        context, meta = self._context, obj["metadata"]
+        select = context.cache.select
+        found = select(FOLLOWER_INDEX, (meta["namespace"], meta["name"]), "Recording")
+        sample = context.sample(obj, IngestStatus)
+        for session in sample.status.recordable if sample is not None else ():
+            found += select(SESSION_INDEX, (meta["namespace"], meta["uid"], session.started_at))
+        return tuple({uid_of(recording): recording for recording in found}.values())
 
     def _recording_names(self, obj: Manifest) -> frozenset[str]:
         """Names that are taken, of those that Recordings of the recordable sessions could get."""
