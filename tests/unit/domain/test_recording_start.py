@@ -83,6 +83,16 @@ def test_a_session_that_is_on_is_live(how: str) -> None:
     assert case.status["phase"] == "Pending"
 
 
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+def test_one_that_recorded_nothing_has_nothing_to_tell_its_store(policy: str) -> None:
+    """Neither another retention nor its deletion."""
+    case = strict(stream().idle()).spec(deletionPolicy=policy)
+    case.decide()
+    assert case.spec(retention={"seconds": 60}).decide().store_calls == ()
+    deleted = case.deleted().decide()
+    assert (deleted.store_calls, deleted.finalizer) == ((), False)
+
+
 def test_a_session_that_was_on_at_the_creation_is_in_the_ring() -> None:
     case = strict(stream().finished(-100, 4))
     case.later(20).decide()

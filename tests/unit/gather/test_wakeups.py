@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sluice_media.contract import IngestStatus, RecorderStatus, StoreStatus
-from sluice_operator.engine.queue import Key
+from sluice_operator.engine.queue import Key, Lane
 from tests.unit.gather.world import (
     NOW,
     World,
@@ -123,7 +123,8 @@ def make_ended(name: str, **status: Any) -> dict[str, Any]:
     """A Recording that is over, its store told of its end."""
     recording = make_recording(name)
     files = [{"index": 1, "state": "Ready"}]
-    recording["status"] = {"phase": "Completed", "storeGeneration": 1, "files": files, **status}
+    over = {"phase": "Completed", "endReason": "StreamEnded", "storeGeneration": 1}
+    recording["status"] = {**over, "files": files, **status}
     return recording
 
 
@@ -139,6 +140,14 @@ async def test_a_store_that_comes_and_goes_wakes_no_history() -> None:
     deleted["metadata"] |= {"deletionTimestamp": "2026-03-01T12:00:00Z", "finalizers": ["x"]}
     world.put(deleted)
     world.put(make_ended("untold", storeGeneration=0))
+    for phase, reason in (("Failed", "StreamNotLive"), ("Discarded", "TooShort")):
+        nothing = make_ended(phase.lower(), phase=phase, endReason=reason)
+        del nothing["status"]["files"], nothing["status"]["storeGeneration"]
+        world.put(nothing)
+    restored = make_ended("restored", endReason="Restored")
+    restored["spec"]["retention"] = {"originalSeconds": 604_800}
+    del restored["status"]["storeGeneration"]
+    world.put(restored)
     await world.woken()
     gone = [{"type": "Ready", "status": "Unknown", "reason": "NotAnswering"}]
     world.change(store, status={"conditions": gone})
@@ -146,6 +155,27 @@ async def test_a_store_that_comes_and_goes_wakes_no_history() -> None:
     assert await world.woken() == concerned
     world.cache.remove(store["metadata"]["uid"])
     assert await world.woken() == {STORE, *concerned}
+
+
+async def test_only_who_waits_to_begin_goes_ahead_when_a_store_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A recorder waits for its store. What has begun, or is over, goes on without."""
+    world = World()
+    world.put(make_ended("untold", storeGeneration=0))
+    begun = make_recording("begun")
+    begun["status"] = {"phase": "Recording", "recordingStartedAt": "2026-03-01T12:00:00Z"}
+    world.put(begun)
+    ended = make_recording("ended")
+    ended["status"] = {"phase": "Finalizing", "endReason": "StreamEnded"}
+    world.put(ended)
+    world.put(make_recording("waits"))
+    await world.woken()
+    lanes: dict[Key, Lane] = {}
+    monkeypatch.setattr(world.queue, "add", lambda key, lane=Lane.CHANGE: lanes.update({key: lane}))
+    world.put(make("MediaStore", "default"))
+    late = {Key("Recording", "ns", name): Lane.TICK for name in ("untold", "begun", "ended")}
+    assert lanes == {STORE: Lane.CHANGE, Key("Recording", "ns", "waits"): Lane.CHANGE, **late}
 
 
 async def test_a_stream_that_goes_on_air_wakes_no_history() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import SecretStr
 
 from sluice_media.contract import PodStatus
+from sluice_operator.api.v1alpha1 import Retention
 from sluice_operator.domain.auto_recording import automatic_session
 from sluice_operator.domain.manifests.pod import key_volumes
 from sluice_operator.domain.names import CHILDREN, FINALIZER, STATUS_SECRET, UID_LABEL, child_name
@@ -58,6 +59,7 @@ POD_INDEX = "pod-of"
 """uid of an object -> the pods that work for it."""
 DEFAULT_STORE = "default"
 """What an absent storeRef means."""
+_DEFAULT_RETENTION = Retention().model_dump(by_alias=True, exclude_none=True)
 
 _TOKEN_MAX_AGE_SECONDS = 600.0
 
@@ -94,10 +96,22 @@ def store_name(recording: Manifest) -> str:
 def _stores(obj: Manifest) -> list[tuple[str, str]]:
     if obj["kind"] != "Recording":
         return []
-    told = (obj.get("status") or {}).get("storeGeneration")
-    if _is_over(obj) and told == obj["metadata"].get("generation"):
+    if _is_over(obj) and not _is_to_be_told(obj):
         return []
     return [(obj["metadata"]["namespace"], store_name(obj))]
+
+
+def _is_to_be_told(recording: Manifest) -> bool:
+    """Return whether the store of a Recording that is over must be told its retention.
+
+    Without files there is nothing to tell. Of files that were restored the store is told only
+    another retention than the default."""
+    status = recording.get("status") or {}
+    told = status.get("storeGeneration")
+    if told is not None:
+        return bool(told != recording["metadata"].get("generation"))
+    retention = {**_DEFAULT_RETENTION, **(recording["spec"].get("retention") or {})}
+    return bool(status.get("files")) and retention != _DEFAULT_RETENTION
 
 
 def _restored(obj: Manifest) -> list[str]:

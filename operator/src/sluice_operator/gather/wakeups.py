@@ -120,7 +120,8 @@ class Wakeups:
             return
         ticked = _conditions(former) == _conditions(present) and _wish(former) == _wish(present)
         for other in self._related(obj, ticked=ticked):
-            self._queue.add(key_of(other), Lane.TICK if ticked else Lane.CHANGE)
+            waits = not ticked and (obj["kind"] != "MediaStore" or _waits_to_begin(other))
+            self._queue.add(key_of(other), Lane.CHANGE if waits else Lane.TICK)
 
     def _on_pod(self, present: Manifest | None, obj: Manifest) -> None:
         if present is None:
@@ -162,6 +163,12 @@ def _owner_key(obj: Manifest) -> Key | None:
         controller = controller_of(obj) or {}
         kind, name = controller.get("kind"), controller.get("name")
     return Key(kind, meta["namespace"], name) if kind in KINDS and name else None
+
+
+def _waits_to_begin(recording: Manifest) -> bool:
+    """Return whether a Recording may need its store to get a recorder at all."""
+    status = recording.get("status") or {}
+    return not status.get("recordingStartedAt") and not status.get("endReason")
 
 
 def _wish(obj: Manifest | None) -> Any:
