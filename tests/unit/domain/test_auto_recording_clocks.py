@@ -7,15 +7,24 @@ from typing import Any
 
 import pytest
 
-from sluice_media.contract import RecordableSession
+from sluice_media.contract import RecordableSession, RecorderPhase
 from sluice_operator.api.v1alpha1.livestream import LISTED_SESSIONS
-from tests.unit.domain.builders import RecordingCase, StreamCase, at, make_livestream
+from tests.unit.domain.builders import RecordingCase, StreamCase, at, make_livestream, text
 from tests.unit.domain.test_auto_recording import automatic, config, holds, made, on_air
 
 HOUR = 3600.0
+YEAR = 365 * 24 * HOUR
 SKEWS = pytest.mark.parametrize(
     "skew", [-HOUR, -65.0, 0.0, 65.0, HOUR], ids=lambda skew: f"{skew:+.0f}s"
 )
+
+
+FAR_SKEWS = pytest.mark.parametrize(
+    "skew",
+    [-10 * YEAR, -HOUR, HOUR, YEAR, 10 * YEAR],
+    ids=["-10y", "-1h", "+1h", "+1y", "+10y"],
+)
+COUNT = LISTED_SESSIONS + 7
 
 
 class Cluster:
@@ -74,6 +83,7 @@ def test_the_next_session_is_recorded_on_whatever_node_it_begins(skew: float) ->
 def test_many_sessions_are_remembered_in_little_room() -> None:
     cluster = Cluster()
     count = LISTED_SESSIONS + 7
+    cluster.stream.later(2 * HOUR)
     cluster.session(*(at(60 * n) for n in range(count)))
     assert cluster.passes() == count
     status = cluster.stream.status
@@ -81,6 +91,82 @@ def test_many_sessions_are_remembered_in_little_room() -> None:
     assert status["autoRecordedUntil"] == "2026-05-04T10:06:00.000000Z"
     cluster.recordings.clear()
     assert cluster.passes() == 0
+
+
+# --------------------------------------------------------------------------- many of a wrong clock
+
+
+@FAR_SKEWS
+def test_after_many_sessions_of_a_wrong_clock_those_of_right_ones_are_recorded(skew: float) -> None:
+    """The last of the many was once the time up to which every session counted as recorded."""
+    cluster = Cluster().session(*(at(skew + n) for n in range(COUNT)))
+    assert cluster.passes() == COUNT
+    cluster.recordings.clear()
+    for minute in range(1, COUNT):
+        cluster.stream.later(60)
+        assert cluster.session(at(60 * minute)).passes() == 1
+        assert cluster.stream.status.get("autoRecordedUntil", "") < text(60 * minute)
+    cluster.recordings.clear()
+    assert cluster.passes() == 0
+
+
+@FAR_SKEWS
+def test_sessions_of_a_wrong_clock_make_no_recordings_without_end(skew: float) -> None:
+    """Also while more of them have a Recording than the list has room for."""
+    cluster = Cluster().session(*(at(skew + n) for n in range(COUNT)))
+    assert cluster.passes() == COUNT
+    status, told = cluster.stream.status, config(cluster.stream)
+    assert len(status["autoRecorded"]) <= LISTED_SESSIONS
+    assert cluster.passes(20) == 0
+    assert (cluster.stream.status, config(cluster.stream)) == (status, told), "it has settled"
+    cluster.stream.later(2 * HOUR)
+    assert cluster.passes(20) == 0
+
+
+@FAR_SKEWS
+def test_one_after_the_other_each_is_recorded_once_and_the_last_are_remembered(skew: float) -> None:
+    cluster = Cluster()
+    for n in range(COUNT):
+        assert cluster.session(at(skew + n)).passes() == 1
+        cluster.recordings.clear()
+        assert cluster.passes() == 0, "deleting it does not bring it back"
+        assert len(cluster.stream.status["autoRecorded"]) <= LISTED_SESSIONS
+    assert cluster.session(*(at(skew + n) for n in range(COUNT - 20, COUNT))).passes() == 0
+
+
+def test_one_that_is_being_deleted_is_remembered_whatever_else_there_is() -> None:
+    cluster = Cluster().session(*(at(YEAR + n) for n in range(COUNT)))
+    cluster.passes()
+    first = cluster.recordings[0]
+    assert first.of(cluster.stream).deleted().decide().finalizer
+    cluster.passes()
+    assert not first.of(cluster.stream).decide().finalizer
+
+
+def test_one_that_was_let_go_is_not_held_again_when_its_session_is_forgotten() -> None:
+    cluster = Cluster().session(at(YEAR))
+    cluster.passes()
+    [recording] = cluster.recordings
+    recording.of(cluster.stream).settled()
+    recording.recorder(RecorderPhase.DONE, end_reason="StreamEnded").decide()
+    assert not recording.decide().finalizer
+    recording.raw["metadata"]["finalizers"] = []
+    del cluster.stream.raw["status"]["autoRecorded"]
+    decision = recording.of(cluster.stream).decide()
+    assert (decision.finalizer, decision.requeue_after_seconds) == (False, None)
+
+
+def test_a_time_ahead_that_an_earlier_version_stored_stops_no_session() -> None:
+    cluster = Cluster()
+    cluster.stream.raw["status"]["autoRecordedUntil"] = "2027-05-04T10:00:00.000000Z"
+    cluster.passes()
+    for minute in (1, 2):
+        cluster.stream.later(60)
+        assert cluster.session(at(60 * minute)).passes() == 1
+    assert cluster.stream.status["autoRecordedUntil"] == "2026-05-04T10:00:00.000000Z"
+
+
+# --------------------------------------------------------------------------- earlier versions
 
 
 def test_a_status_of_an_earlier_version_goes_on() -> None:

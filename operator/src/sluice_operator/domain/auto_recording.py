@@ -4,7 +4,7 @@ Once per session, whoever restarts when. The hub lists the sessions of which it 
 session is identified by its start time, which comes from the clock of the node where it started.
 The next session may start on another node, whose clock may be an hour behind. So the status lists
 the last sessions that have their Recording (``autoRecorded``). Older sessions are covered by one
-time (``autoRecordedUntil``).
+time (``autoRecordedUntil``), which is never later than the operator's own now.
 
 This memory follows from the Recordings that are there, never from those that are about to be made:
 a Recording that could not be made is tried again. A Recording made by ``autoRecord`` may only
@@ -54,6 +54,9 @@ _NAME_LENGTH = 56
 _STREAM_LENGTH = 40
 _AT_ONCE = 20
 """Recordings that one pass makes; the next one makes the rest."""
+_LISTED_AHEAD = LISTED_SESSIONS // 2
+"""Of the listed sessions: those that began later than now, by the clock of a node that is ahead.
+They never take all the room, because a right clock needs it too."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -61,9 +64,11 @@ class RecordedSessions:
     """The sessions of a stream that have, or had, their Recording."""
 
     until: datetime | None = None
-    """Every session that started up to this time is among them."""
+    """Every session that started up to this time is among them; never later than now."""
     later: tuple[datetime, ...] = ()
-    """Start times of the sessions after it, in order."""
+    """Start times of sessions after it: in order up to now, those ahead in order of arrival."""
+    present: frozenset[datetime] = frozenset()
+    """Start times of the sessions whose Recording is there, listed or not."""
 
     @classmethod
     def of(cls, stored: Stored) -> RecordedSessions:
@@ -75,7 +80,8 @@ class RecordedSessions:
         )
 
     def __contains__(self, session: datetime) -> bool:
-        return session in self.later or (self.until is not None and session <= self.until)
+        listed = session in self.later or session in self.present
+        return listed or (self.until is not None and session <= self.until)
 
     def fields(self) -> dict[str, Any]:
         """Return them as fields of the status."""
@@ -109,16 +115,37 @@ def automatic_session(recording: Raw) -> tuple[str, datetime] | None:
 
 
 def recorded_sessions(
-    stored: Stored, recordings: Iterable[Raw], stream_uid: str
+    stored: Stored, recordings: Iterable[Raw], stream_uid: str, now: datetime
 ) -> RecordedSessions:
-    """Add the sessions of existing Recordings to those in the status."""
+    """Add the sessions of existing Recordings to those in the status.
+
+    The oldest of those that do not fit into the list raise ``until``. A session that began later
+    than ``now`` must not: later sessions of right clocks would count as recorded. Of these the list
+    keeps the last that arrived. As long as a Recording exists, its session needs no place in it."""
     known = RecordedSessions.of(stored)
-    there = [automatic_session(recording) for recording in recordings]
-    sessions = {found[1] for found in there if found is not None and found[0] == stream_uid}
-    new = {session for session in sessions if session not in known}
-    ordered = sorted({*known.later, *new})
-    oldest, later = ordered[:-LISTED_SESSIONS], ordered[-LISTED_SESSIONS:]
-    return RecordedSessions(oldest[-1] if oldest else known.until, tuple(later))
+    until = min(known.until, now) if known.until is not None else None
+    arrived = _sessions_by_arrival(recordings, stream_uid)
+    # A Recording that is there comes after those that are gone or over, in each pass alike.
+    order = [moment for moment in known.later if moment not in arrived] + arrived
+    unknown = [moment for moment in order if until is None or moment > until]
+    ahead = [moment for moment in unknown if moment > now][-_LISTED_AHEAD:]
+    begun = sorted(moment for moment in unknown if moment <= now)
+    room = LISTED_SESSIONS - len(ahead)
+    if len(begun) > room:
+        until = begun[-room - 1]
+    return RecordedSessions(until, (*begun[-room:], *ahead), frozenset(arrived))
+
+
+def _sessions_by_arrival(recordings: Iterable[Raw], stream_uid: str) -> list[datetime]:
+    """Return the sessions of a stream's automatic Recordings, the one that was made last at the
+    end, and after it those that are being deleted: these must be remembered now."""
+    found: dict[datetime, tuple[bool, str]] = {}
+    for recording in recordings:
+        automatic, metadata = automatic_session(recording), recording["metadata"]
+        if automatic is not None and automatic[0] == stream_uid:
+            arrival = "deletionTimestamp" in metadata, str(metadata["creationTimestamp"])
+            found[automatic[1]] = max(arrival, found.get(automatic[1], arrival))
+    return sorted(found, key=lambda session: (*found[session], session))
 
 
 def is_remembered(recording: Raw, stream: Raw | None) -> bool:

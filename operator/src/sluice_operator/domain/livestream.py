@@ -78,7 +78,7 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     if owner.deleted_at is not None:
         return keep_everything(observed.raw)
     spec = read_spec(LiveStreamSpec, observed.raw)
-    recorded = recorded_sessions(stored, observed.recordings, owner.uid)
+    recorded = recorded_sessions(stored, observed.recordings, owner.uid, now)
     addresses = _addresses(observed, spec)
     template = ingest_template(owner, spec, observed.settings)
     told = fresh(observed.sample)

@@ -18,7 +18,7 @@ from sluice_operator.domain.manifests.place import store_place
 from sluice_operator.domain.manifests.recorder import recorder_job
 from sluice_operator.domain.manifests.secret import token_secret
 from sluice_operator.domain.manifests.store import default_store_manifest
-from sluice_operator.domain.names import STATUS_SECRET
+from sluice_operator.domain.names import FINALIZER, STATUS_SECRET
 from sluice_operator.domain.observed import ObservedRecording
 from sluice_operator.domain.owner import Owner, Stored
 from sluice_operator.domain.readiness import (
@@ -276,7 +276,9 @@ def _after_the_end(
     conditions = conditions_of(observed, readiness, course, spec, stored)
     calls = store_calls(observed, owner, spec, stored, course)
     empties = spec.deletion_policy == "Delete" and holds_objects(stored, course)
-    remembered = is_remembered(observed.raw, observed.stream)
+    # It is let go once. Its stream may forget such a session later.
+    released = FINALIZER not in (observed.raw["metadata"].get("finalizers") or ())
+    remembered = released or is_remembered(observed.raw, observed.stream)
     return Decision(
         status=status,
         conditions=conditions,

@@ -25,7 +25,8 @@ __all__ = ["LISTED_SESSIONS", "LiveStream", "LiveStreamSpec", "LiveStreamStatus"
 
 LISTED_SESSIONS = 50
 """In ``status.autoRecorded``. Of older ones only the latest beginning is known, which is wrong only
-when there were so many within the difference of two nodes' clocks."""
+when there were so many within the difference of two nodes' clocks. Half of the list is for sessions
+of nodes whose clock is ahead of the operator's."""
 
 
 class RecordingTemplate(RecordingOptions):
@@ -227,7 +228,8 @@ class LiveStreamStatus(ApiModel):
     recording_name: Annotated[str, Field(max_length=253)] | None = None
     """The oldest running Recording."""
     auto_recorded_until: datetime | None = None
-    """Sessions that began up to this moment got the Recording that autoRecord makes (UTC)."""
+    """Sessions that began up to this moment got the Recording that autoRecord makes (UTC). It is
+    never later than the time at which it is written."""
     auto_recorded: (
         Annotated[
             list[datetime],
@@ -238,7 +240,8 @@ class LiveStreamStatus(ApiModel):
         | None
     ) = None
     """Later sessions that got it, each by the moment at which it began (UTC, by the clock of the
-    node that it began on); the last fifty."""
+    node that it began on); the last fifty. Of those that began in the future, by the clock of a
+    node that is ahead, the last twenty-five."""
     started_at: datetime | None = None
     """When the present or last session began (UTC)."""
     started_at_backup: datetime | None = None
