@@ -12,7 +12,13 @@ import pytest
 
 from tests.cluster.conftest import publish_url
 from tests.cluster.operator_process import installed_operator_paused
-from tests.cluster.recordings import FRAMES_PER_SECOND, finished, session_over
+from tests.cluster.recordings import (
+    FRAMES_PER_SECOND,
+    finished,
+    has_recorded,
+    session_over,
+    wait_ring,
+)
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream
@@ -57,14 +63,19 @@ def test_each_session_is_recorded_once_from_its_first_keyframe(
             why="says what records it",
             seconds=30,
         )
-        time.sleep(10)
+        has_recorded(kube, name)
     done = finished(kube, name, "StreamEnded")
     [file] = download(kube, name, tmp_path)
     assert decode_errors(file) == ""
     [run] = runs(file, {"A": clip})
     assert run.first == 0, "the session's first keyframe"
     assert run.last >= 9 * FRAMES_PER_SECOND
-    assert kube.status("livestream", "mass")["autoRecorded"] == [done["status"]["sessionStartedAt"]]
+    kube.wait(
+        "livestream",
+        "mass",
+        lambda o: o["status"].get("autoRecorded") == [done["status"]["sessionStartedAt"]],
+        why="remembers the session",
+    )
     session_over(kube, "mass")
     with Publisher(clip, url, start_seconds=60):
         both = wait_automatic(kube, "mass", 2)
@@ -89,8 +100,7 @@ def test_a_recording_that_was_deleted_or_stopped_does_not_come_back(
     with Publisher(clip, url):
         [second] = wait_automatic(kube, "quiet", 1)
         name = second["metadata"]["name"]
-        kube.wait("recording", name, lambda o: o["status"].get("recording"), why="records")
-        time.sleep(11)
+        has_recorded(kube, name)
         kube.patch("recording", name, {"spec": {"desiredState": "Stopped"}})
         finished(kube, name, "Stopped")
         kube.patch("recording", name, {"spec": {"desiredState": "Recording"}})
@@ -108,10 +118,10 @@ def test_sessions_that_no_operator_saw_are_recorded_all_the_same(
     url = publish_url(kube, "away")
     with installed_operator_paused(breakable_system):
         with Publisher(clip, url):
-            time.sleep(15)
-        time.sleep(15)  # the resume window passes
+            wait_ring(kube, "away", lambda held: held >= 14, why="receives 14 s")
+        wait_ring(kube, "away", lambda held: held == 0, why="ends the session")
         with Publisher(clip, url, start_seconds=60):
-            time.sleep(15)
+            wait_ring(kube, "away", lambda held: held >= 14, why="receives 14 s")
         assert automatic(kube, "away") == []
     made = wait_automatic(kube, "away", 2, seconds=90)
     assert len(made) == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import CLIP_SECONDS, publish_url, refused_for
+from tests.cluster.recordings import has_recorded
 from tests.support.frames import decode_errors, make_clip, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, secret
@@ -109,7 +110,7 @@ def test_srt_with_a_passphrase_is_recorded_and_wrong_ones_are_refused(
         with Publisher(clip, publish_url(kube, "match")) as second:
             assert "Busy" in second.wait_refused()
         refused_for(kube, "match", "Busy")
-        time.sleep(11)
+        has_recorded(kube, "match")
         assert first.running
         assert kube.status("livestream", "match")["sessions"][0]["protocol"] == "SRT"
         finish(kube, "match")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tests.cluster.conftest import SYSTEM_NAMESPACE, Cluster, publish_url, refused_for
-from tests.support.kubectl import Kubectl
+from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, restream, secret
 from tests.support.publish import Publisher
 
@@ -84,9 +84,7 @@ def test_a_key_appears_nowhere_but_in_its_secret(
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with Publisher(clip, url) as publisher:
-            time.sleep(3)
-            if publisher.running:
-                kube.wait_condition("livestream", "quiet", "Live")
+            if is_let_in(kube, "quiet", publisher):
                 kube.wait(
                     "restream",
                     "quiet",
@@ -110,6 +108,15 @@ def test_a_key_appears_nowhere_but_in_its_secret(
         kube.wait(
             "livestream", "quiet", lambda o: not o["status"].get("live"), why="has no publisher"
         )
+
+
+def is_let_in(kube: Kubectl, stream: str, publisher: Publisher) -> bool:
+    """Wait until the stream is on air or its publisher was refused."""
+    while publisher.running:
+        if condition(kube.get("livestream", stream), "Live").get("status") == "True":
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def places_with(canaries: tuple[str, ...], kube: Kubectl, sluice: Cluster) -> list[str]:

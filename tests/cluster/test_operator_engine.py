@@ -272,7 +272,7 @@ def test_after_kill_9_the_next_operator_writes_nothing(
     audit.restart()
     operator.stop(signal.SIGKILL)
     operator.start()
-    eventually(operator.is_leading, "the new one leads", 25)
+    eventually(operator.is_leading, "the new one leads", 60)
     time.sleep(18)  # beyond the grace for samples and the first resync
     assert audit.writes(kube.namespace) == []
     assert {pod["metadata"]["uid"] for pod in kube.list("pods")} == pods
@@ -318,7 +318,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(
         assert not second.is_leading()
         began = time.monotonic()
         operator.stop(signal.SIGKILL)
-        eventually(second.is_leading, "the second one leads", 25)
+        eventually(second.is_leading, "the second one leads", 60)
         assert time.monotonic() - began > 10, "the first one might have led still"
         kube.apply(livestream("show"))
         kube.wait("deployment", "show-ingest", bool, why="has its Deployment", seconds=40)

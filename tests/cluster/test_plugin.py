@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.conftest import REPOSITORY, publish_url
+from tests.cluster.recordings import has_recorded
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream
@@ -68,7 +68,7 @@ def test_a_recording_from_start_to_file(
         code, _, err = sluice_command("record", "download", name)
         assert code == 1
         assert "still being recorded" in err or "no file yet" in err
-        time.sleep(12)
+        has_recorded(kube, name)
         code, _, err = sluice_command("record", "stop", name, "--wait", "--timeout", "120")
         assert code == 0, err
         assert "file 1: Ready" in err

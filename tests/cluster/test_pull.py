@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.conftest import Cluster
+from tests.cluster.recordings import has_recorded
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import pulled, recording, secret
@@ -37,8 +38,7 @@ def test_pulled_uris_take_turns_until_one_delivers(
         assert live["activeSource"] == "Pull"
         assert live["live"] is True
         assert live["pull"]["uriIndex"] == 1
-        kube.wait("recording", "camera", lambda o: o["status"].get("recording"), why="records")
-        time.sleep(11)
+        has_recorded(kube, "camera")
         kube.patch("recording", "camera", {"spec": {"desiredState": "Stopped"}})
         kube.wait_condition("recording", "camera", "Succeeded", seconds=90)
         assert canary not in kube("get", "livestreams,pods,events,configmaps", "-o", "json")

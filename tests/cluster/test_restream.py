@@ -26,7 +26,8 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
     host = address_towards(sluice.node_ip)
     good = RtmpTarget(host, free_port(host), tmp_path / "good.flv")
     bad = RtmpTarget(host, free_port(host), tmp_path / "bad.flv")
-    kube.apply(livestream("show"), secret("target-key", key="key"))
+    # Long enough to see the loss and to start another encoder within it.
+    kube.apply(livestream("show", resumeWindowSeconds=60), secret("target-key", key="key"))
     url = publish_url(kube, "show")
     with good, bad:
         kube.apply(push_to(good, "good", "show"), push_to(bad, "bad", "show"))
@@ -43,7 +44,7 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
                 "bad",
                 lambda o: not o["status"].get("live"),
                 why="is not live",
-                seconds=10,
+                seconds=60,
             )
             assert failed["status"]["state"] in ("Backoff", "Connecting")
             refused = kube.wait(
@@ -51,19 +52,19 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
                 "bad",
                 lambda o: o["status"].get("lastError", {}).get("class") == "Refused",
                 why="says that the target refuses connections",
-                seconds=20,
+                seconds=60,
             )
             assert condition(refused, "Ready")["status"] == "True"
             time.sleep(2)
             bad.start()
-            assert wait_state(kube, "bad", "Live", 45)["reconnects"] >= 1
+            assert wait_state(kube, "bad", "Live")["reconnects"] >= 1
             bad.wait_bytes()
-            # Lost source, held target: the window passes without a reconnect.
+            # Lost source, held target: no reconnect.
             reconnects = kube.status("restream", "good")["reconnects"]
             publisher.kill()
-        wait_state(kube, "good", "Waiting", 20)
+        wait_state(kube, "good", "Waiting")
         with Publisher(clip, url, start_seconds=100) as publisher:
-            wait_state(kube, "good", "Live", 15)
+            wait_state(kube, "good", "Live")
             time.sleep(4)
             assert kube.status("restream", "good")["reconnects"] == reconnects
             kube.wait(
@@ -73,7 +74,7 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
                 why="counts every push as live",
             )
             publisher.stop()
-        wait_state(kube, "good", "Idle", 30)
+        wait_state(kube, "good", "Idle", 150)
         good.finish()
     found = runs(good.file, {"A": clip})
     assert len(found) == 2, found
@@ -95,8 +96,7 @@ def test_a_frozen_target_is_stalled_not_live(
         kube.apply(push_to(target, "ice", "ice"))
         wait_state(kube, "ice", "Live")
         target.freeze()
-        wait_state(kube, "ice", "Stalled", 30)
-        assert kube.status("restream", "ice")["live"] is False
+        assert wait_state(kube, "ice", "Stalled")["live"] is False
 
 
 def test_a_name_that_does_not_resolve_is_said_so(kube: Kubectl, clip: Path) -> None:
@@ -113,8 +113,10 @@ def test_a_name_that_does_not_resolve_is_said_so(kube: Kubectl, clip: Path) -> N
         kube.wait(
             "restream",
             "lost",
-            lambda o: o["status"].get("lastError", {}).get("class") == "Dns",
-            why="says that the name does not resolve",
+            lambda o: (
+                o["status"].get("lastError", {}).get("class") == "Dns"
+                and condition(o, "Live")["reason"] == "Retrying"  # Connecting during a try
+                and condition(o, "Ready")["status"] == "True"
+            ),
+            why="says that the name does not resolve, and tries again",
         )
-        assert condition(kube.get("restream", "lost"), "Ready")["status"] == "True"
-        assert condition(kube.get("restream", "lost"), "Live")["reason"] == "Retrying"

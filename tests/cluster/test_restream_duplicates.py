@@ -90,7 +90,12 @@ def test_another_key_is_another_target(kube: Kubectl, clip: Path) -> None:
         point_at(kube, "three")
         kube("annotate", "restream", "second", "sluice.video/restart=2", "--overwrite")
         kube.wait_condition("livestream", "three", "Live", seconds=120)
-        assert wait_state(kube, "second", "Live")["attempts"] > before
+        kube.wait(
+            "restream",
+            "second",
+            lambda o: o["status"].get("live") and o["status"]["attempts"] > before,
+            why="has dialled again",
+        )
         assert kube.status("restream", "first")["reconnects"] == 0, "its neighbour saw nothing"
 
 
