@@ -156,6 +156,9 @@ async def test_a_hub_that_dies_while_its_backup_feeds_it_costs_no_picture(
         status = await rig.until(lambda s: s.on_air)
         assert status.active_source == "Backup"
         async with rig.timed_reading("recorder") as after:
+            async with asyncio.timeout(30):
+                while not after.units:
+                    await asyncio.sleep(0.1)
             await asyncio.sleep(2)
     forms = [before.of(TimelineFormat)[0], after.of(TimelineFormat)[0]]
     assert forms[0].timeline == forms[1].timeline

@@ -254,7 +254,7 @@ async def test_a_broken_leg_may_come_back_inside_the_window(rig: Rig) -> None:
                 assert not reader.done.is_set()
             await asyncio.sleep(0.6)
         [gap] = reader.of(TimelineGap)
-        assert gap.wall_seconds == pytest.approx(0.75, abs=0.25)
+        assert 0.5 < gap.wall_seconds < 10
         assert reader.pictures == [*range(10), *range(100, 110)]
         await until(reader.done.is_set)
         assert reader.clean_end

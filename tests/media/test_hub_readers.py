@@ -78,6 +78,7 @@ async def test_a_reader_that_comes_back_resumes_without_loss_or_repetition(rig: 
         while len(numbers(got)) < 45:
             query = {"from": position} if position else {}
             async with rig.reading(reader="r", **query) as reader:
+                await until(lambda: reader.of(TimelineFormat))
                 await asyncio.sleep(0.3)
             taken = {unit.track: unit.dts for unit in got}
             got += [u for u in reader.units if u.dts > taken.get(u.track, -1)]

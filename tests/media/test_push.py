@@ -48,11 +48,11 @@ async def test_every_frame_arrives_and_the_end_of_the_session_is_an_orderly_one(
     ):
         assert (push.status.state, push.status.idle_reason) == (PushState.IDLE, "WaitingForStream")
         source.go_on_air()
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         assert push.status.started_at is not None
         await source.played()
         source.end()
-        await push.until_state(PushState.IDLE, 5)
+        await push.until_state(PushState.IDLE)
         await finish(target)
         assert push.states == [PushState.IDLE, PushState.CONNECTING, PushState.LIVE, PushState.IDLE]
         assert push.status.last_error is None
@@ -77,7 +77,7 @@ async def test_a_stream_of_one_track_is_a_stream(
         running_push(tmp_path / "p", source, target.url) as push,
     ):
         source.go_on_air()
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         await source.played()
         source.end()
         await finish(target)
@@ -89,14 +89,14 @@ async def test_a_source_interruption_holds_the_connection(
     short: Clip, target: RtmpTarget, tmp_path: Path
 ) -> None:
     async with broadcast(short) as source, running_push(tmp_path / "p", source, target.url) as push:
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         started_at = push.status.started_at
         await asyncio.sleep(1)
         source.interrupt()
-        await push.until_state(PushState.WAITING, 1)
+        await push.until_state(PushState.WAITING)
         await asyncio.sleep(3)
         source.go_on_air()
-        await push.until_state(PushState.LIVE, 1)
+        await push.until_state(PushState.LIVE)
         await source.played()
         source.end()
         await finish(target)
@@ -115,11 +115,11 @@ async def test_a_killed_target_is_found_again_and_the_other_push_never_notices(
             running_push(tmp_path / "a", source, target.url) as push,
             running_push(tmp_path / "b", source, healthy.url) as other,
         ):
-            await push.until_state(PushState.LIVE, 5)
-            await other.until_state(PushState.LIVE, 5)
+            await push.until_state(PushState.LIVE)
+            await other.until_state(PushState.LIVE)
             await asyncio.sleep(2)
             target.kill()
-            await push.until_state(PushState.BACKOFF, 2)
+            await push.until_state(PushState.BACKOFF)
             assert class_of(push.status) in ("Closed", "Reset")
             await push.until(lambda status: class_of(status) == "Refused")
             target.start()
@@ -145,12 +145,12 @@ async def test_a_frozen_target_is_stalled_and_live_again_when_it_thaws(
     long: Clip, target: RtmpTarget, tmp_path: Path
 ) -> None:
     async with broadcast(long) as source, running_push(tmp_path / "p", source, target.url) as push:
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         target.freeze()
         took = await push.until_state(PushState.STALLED, 10)
         print(f"frozen target: Stalled after {took:.2f} s")
         target.thaw()
-        took = await push.until_state(PushState.LIVE, 5)
+        took = await push.until_state(PushState.LIVE)
         print(f"thawed: Live after {took:.2f} s")
         assert push.status.attempts == 1
 
@@ -160,10 +160,10 @@ async def test_a_target_that_stays_frozen_is_dialled_anew(
 ) -> None:
     monkeypatch.setattr("sluice_media.push.machine.STALL_LIMIT_SECONDS", 2.0)
     async with broadcast(long) as source, running_push(tmp_path / "p", source, target.url) as push:
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         target.freeze()
         await push.until_state(PushState.STALLED, 10)
-        await push.until_state(PushState.BACKOFF, 4)
+        await push.until_state(PushState.BACKOFF)
         assert class_of(push.status) == "Timeout"
         target.kill()
         target.start()
@@ -174,12 +174,12 @@ async def test_a_target_that_stays_frozen_is_dialled_anew(
 async def test_a_target_that_is_not_there_yet(long: Clip, tmp_path: Path) -> None:
     target = RtmpTarget(HOST, free_port(HOST), tmp_path / "got.flv")
     async with broadcast(long) as source, running_push(tmp_path / "p", source, target.url) as push:
-        await push.until_state(PushState.BACKOFF, 2)
+        await push.until_state(PushState.BACKOFF)
         assert class_of(push.status) == "Refused"
         assert push.status.last_error is not None
         assert "nothing listens" in push.status.last_error.message
         with target:
-            await push.until_state(PushState.LIVE, 5)
+            await push.until_state(PushState.LIVE)
             assert push.status.reconnects == 0
 
 
@@ -190,14 +190,14 @@ async def test_a_hub_that_dies_and_comes_back_costs_the_target_nothing(
     async with running_push(tmp_path / "p", source, target.url) as push:
         async with serving(source.hub):
             source.go_on_air()
-            await push.until_state(PushState.LIVE, 5)
+            await push.until_state(PushState.LIVE)
             await asyncio.sleep(1)
-        await push.until_state(PushState.WAITING, 3)
+        await push.until_state(PushState.WAITING)
         async with serving(source.hub):
-            await push.until_state(PushState.LIVE, 3)
+            await push.until_state(PushState.LIVE)
             await source.played()
             source.end()
-            await push.until_state(PushState.IDLE, 5)
+            await push.until_state(PushState.IDLE)
             await finish(target)
         assert push.status.attempts == 1
     assert frame_hashes(target.file) == frame_hashes(short.path)

@@ -43,7 +43,7 @@ async def test_a_target_is_shown_then_cleared_then_dialled(
         assert push.status.attempts == 0
         cleared = target_clearance(digest, TOKEN)
         push.configure(target.url, key="key", cleared_target=cleared)
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         (push.keys / "streamkey" / "key").write_text("another")
         await asyncio.sleep(1)
         assert push.status.state is PushState.LIVE, "a changed Secret cuts nobody"
@@ -55,4 +55,4 @@ async def test_a_target_is_shown_then_cleared_then_dialled(
         target.start()
         another = target_clearance(push.status.target_digest, TOKEN)
         push.configure(target.url, key="another", cleared_target=another)
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)

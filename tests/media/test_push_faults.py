@@ -83,7 +83,7 @@ async def test_a_certificate_that_is_wrong_is_rejected_with_what_is_wrong_with_i
         ca = {} if "authority" in case else {"ca": authority.pem, "has_ca": True}
         uri = f"rtmps://{place}/live"
         async with running_push(tmp_path / "p", source, uri, CANARY, **ca) as push:
-            await push.until_state(PushState.REJECTED, 5)
+            await push.until_state(PushState.REJECTED)
             assert class_of(push.status) == "Tls"
             assert push.status.last_error is not None
             assert re.search(says, push.status.last_error.message)
@@ -101,13 +101,13 @@ async def test_a_frozen_target_of_a_thin_stream_is_seen_within_ten_seconds(
     thin: Clip, target: RtmpTarget, tmp_path: Path
 ) -> None:
     async with broadcast(thin) as source, running_push(tmp_path / "p", source, target.url) as push:
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         await asyncio.sleep(4)
         target.freeze()
         took = await push.until_state(PushState.STALLED, 10)
         print(f"frozen target at 300 kb/s: Stalled after {took:.2f} s")
         target.thaw()
-        took = await push.until_state(PushState.LIVE, 5)
+        took = await push.until_state(PushState.LIVE)
         print(f"thawed: Live after {took:.2f} s")
         assert push.status.attempts == 1
 
@@ -123,7 +123,7 @@ async def test_a_line_that_becomes_slow_is_stalled_and_the_push_beside_loses_no_
             running_push(tmp_path / "b", source, healthy.url) as other,
             running_push(tmp_path / "a", source, f"rtmp://{HOST}:{line.port}/live") as push,
         ):
-            await push.until_state(PushState.LIVE, 5)
+            await push.until_state(PushState.LIVE)
             line.bytes_per_second = 125
             took = await push.until_state(PushState.STALLED, 10)
             print(f"throttled to 1 kbit/s: Stalled after {took:.2f} s")
@@ -147,7 +147,7 @@ async def test_a_line_that_is_a_little_too_slow_costs_whole_groups_and_no_connec
         line_to(port_of(target), receive_bytes=32_768) as line,
         running_push(tmp_path / "a", source, f"rtmp://{HOST}:{line.port}/live") as push,
     ):
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         line.bytes_per_second = 0.75 * rate
         began = time.monotonic()
         await push.until(lambda status: status.dropped_frames >= 50, 40)
@@ -189,7 +189,7 @@ async def test_a_slow_way_to_an_srt_target_costs_whole_groups_and_no_connection(
             broadcast(clip) as source,
             running_push(tmp_path / "a", source, f"srt://{HOST}:{slow_port}", None) as push,
         ):
-            await push.until_state(PushState.LIVE, 5)
+            await push.until_state(PushState.LIVE)
             way.bytes_per_second = 0.8 * rate
             began = time.monotonic()
             await push.until(lambda status: status.dropped_frames >= 50, 40)
@@ -220,9 +220,9 @@ async def test_a_line_that_is_reset_again_and_again_is_dialled_again_and_again(
     ):
         for again in range(3):
             with listening(target):
-                await push.until_state(PushState.LIVE, 6)
+                await push.until_state(PushState.LIVE)
                 line.reset()
-                await push.until_state(PushState.BACKOFF, 2)
+                await push.until_state(PushState.BACKOFF)
                 assert class_of(push.status) in ("Reset", "Closed")
             assert push.status.reconnects == again
 
@@ -236,10 +236,10 @@ async def test_an_srt_target_that_is_not_there_then_freezes_then_returns(
             broadcast(long) as source,
             running_push(tmp_path / "p", source, target.url, None) as push,
         ):
-            await push.until_state(PushState.BACKOFF, 5)
+            await push.until_state(PushState.BACKOFF)
             assert class_of(push.status) == "Timeout"
             target.start()
-            took = await push.until_state(PushState.LIVE, 8)
+            took = await push.until_state(PushState.LIVE)
             print(f"SRT target there: Live after {took:.2f} s")
             target.signal(signal.SIGSTOP)
             took = await push.until_state(PushState.STALLED, 10)
@@ -264,7 +264,7 @@ async def test_a_wrong_passphrase_is_unauthorized(short: Clip, tmp_path: Path) -
                 has_passphrase=True,
             ) as push,
         ):
-            await push.until_state(PushState.REJECTED, 8)
+            await push.until_state(PushState.REJECTED)
             assert class_of(push.status) == "Unauthorized"
             assert "canary" not in push.board.answer()
 
@@ -277,7 +277,7 @@ async def test_an_address_that_the_chart_does_not_allow_is_not_dialled(
         broadcast(short) as source,
         running_push(tmp_path / "p", source, uri, guard=AddressGuard()) as push,
     ):
-        await push.until_state(PushState.REJECTED, 3)
+        await push.until_state(PushState.REJECTED)
         assert class_of(push.status) == "Forbidden"
         assert push.status.last_error is not None
         assert "allowedRanges" in push.status.last_error.message
@@ -296,7 +296,7 @@ async def test_a_duplicate_says_whose_and_never_dials(
         assert (push.status.state, push.status.attempts) == (PushState.IDLE, 0)
         assert push.status.target_digest
         push.configure(target.url, key="key")
-        await push.until_state(PushState.LIVE, 3)
+        await push.until_state(PushState.LIVE)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ async def test_sound_is_left_out_or_silent_and_the_video_is_whole(
         running_push(tmp_path / "p", source, target.url, audio=audio) as push,
     ):
         source.go_on_air()
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         await source.played()
         source.end()
         await finish(target)
@@ -340,7 +340,7 @@ async def test_sound_that_stops_and_a_new_picture_size_do_not_hold_the_video_up(
         # The sound ends after a second; the picture changes after three.
         source._units = [u for u in source._units if u.track == 0 or u.dts < 990_000]
         source.go_on_air()
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         await source.played()
         source.hub.begin((other.formats[0], short.formats[1]), source.hub.timeline)
         pictures = [u for u in other.units if u.track == 0]

@@ -79,7 +79,7 @@ async def test_a_stream_of_our_own_gets_every_frame_of_every_source(
             running_push(tmp_path / name, source, uri, key, ca=ca, **fields) as push,
         ):
             source.go_on_air()
-            await push.until_state(PushState.LIVE, 5)
+            await push.until_state(PushState.LIVE)
             await source.played()
             source.end()
             await push.until_state(PushState.IDLE, 10)
@@ -107,10 +107,10 @@ async def test_ffmpeg_behind_tls_gets_every_frame(sources: dict[str, Clip], tmp_
             ) as push,
         ):
             source.go_on_air()
-            await push.until_state(PushState.LIVE, 5)
+            await push.until_state(PushState.LIVE)
             await source.played()
             source.end()
-            await push.until_state(PushState.IDLE, 5)
+            await push.until_state(PushState.IDLE)
             await finish(target)
     assert frame_hashes(target.file) == frame_hashes(clip.path)
 
@@ -134,10 +134,10 @@ async def test_nginx_gets_every_frame(
             ) as push,
         ):
             source.go_on_air()
-            await push.until_state(PushState.LIVE, 5)
+            await push.until_state(PushState.LIVE)
             await source.played()
             source.end()
-            await push.until_state(PushState.IDLE, 5)
+            await push.until_state(PushState.IDLE)
             await asyncio.sleep(0.5)  # it says nothing when its file is whole
         [file] = nginx.kept(CANARY)
     for stream in ("v:0", "a:0"):
@@ -163,10 +163,10 @@ async def test_srt_listeners_get_every_frame(
         ):
             await asyncio.sleep(0.5)  # there is no way to see a UDP listener ready
             source.go_on_air()
-            await push.until_state(PushState.LIVE, 8)
+            await push.until_state(PushState.LIVE)
             await source.played()
             source.end()
-            await push.until_state(PushState.IDLE, 8)
+            await push.until_state(PushState.IDLE)
             await asyncio.sleep(0.5)
         target.end()
     assert frame_hashes(file) == frame_hashes(clip.path)

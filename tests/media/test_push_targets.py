@@ -82,7 +82,7 @@ async def test_a_target_whose_first_address_is_dead_is_live_at_the_first_try(
                 tmp_path / "p", source, f"rtmp://two.example:{port}/live", resolver=two_addresses
             ) as push,
         ):
-            took = await push.until_state(PushState.LIVE, 5)
+            took = await push.until_state(PushState.LIVE)
             print(f"dead first address: Live after {took:.2f} s")
             assert push.status.attempts == 1
 
@@ -98,7 +98,7 @@ async def test_an_srt_target_whose_first_address_is_dead_is_live_at_the_first_tr
                 tmp_path / "p", source, f"srt://two.example:{port}", None, resolver=two_addresses
             ) as push,
         ):
-            took = await push.until_state(PushState.LIVE, 6)
+            took = await push.until_state(PushState.LIVE)
             print(f"dead first address, SRT: Live after {took:.2f} s")
             assert push.status.attempts == 1
 
@@ -134,7 +134,7 @@ async def test_a_peer_that_is_no_rtmp_server(
         broadcast(short) as source,
         running_push(tmp_path / "p", source, f"rtmp://{HOST}:{port}/app") as push,
     ):
-        await push.until_state(state, 5)
+        await push.until_state(state)
         assert class_of(push.status) == class_
     server.close()
 
@@ -165,7 +165,7 @@ async def test_a_session_that_ends_while_connecting_is_idle_at_once_and_the_next
         await asyncio.wait_for(gone.wait(), 10)
         assert push.status.last_error is None
         source.go_on_air()
-        await push.until(lambda status: status.attempts == 2 and len(connected) == 2, 5)
+        await push.until(lambda status: status.attempts == 2 and len(connected) == 2)
         assert push.status.state is PushState.CONNECTING
     server.close()
 
@@ -180,7 +180,7 @@ async def test_hevc_is_not_pushed_to_a_server_that_does_not_announce_it(
         h264 = source.formats
         source.formats = (replace(h264[0], codec=Codec.HEVC), *h264[1:])
         source.go_on_air()
-        await push.until(lambda status: status.idle_reason == "CodecMismatch", 3)
+        await push.until(lambda status: status.idle_reason == "CodecMismatch")
         assert push.status.message is not None
         assert "H.264" in push.status.message
         assert push.status.attempts == 1
@@ -190,7 +190,7 @@ async def test_hevc_is_not_pushed_to_a_server_that_does_not_announce_it(
         source.interrupt()
         source.hub.begin(h264, source.hub.timeline)
         source.go_on_air()
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         assert push.status.message is None
 
 
@@ -204,10 +204,10 @@ async def test_hevc_is_pushed_to_a_server_that_announces_nothing(
         ):
             source.formats = (replace(source.formats[0], codec=Codec.HEVC), *source.formats[1:])
             source.go_on_air()
-            await push.until(lambda status: status.idle_reason == "CodecMismatch", 5)
+            await push.until(lambda status: status.idle_reason == "CodecMismatch")
             assert "videoCodecs" in (push.status.message or "")
             push.configure(nginx.uri(), key="key", video_codecs="Assume")
-            await push.until_state(PushState.LIVE, 5)
+            await push.until_state(PushState.LIVE)
 
 
 async def test_what_is_wrong_with_the_configuration_is_said_and_put_right(
@@ -220,10 +220,10 @@ async def test_what_is_wrong_with_the_configuration_is_said_and_put_right(
         assert push.status.config_error_reason == "SecretKeyMissing"
         assert (push.status.state, push.status.idle_reason) == (PushState.IDLE, "SecretKeyMissing")
         push.put_uri(f"srt://{HOST}?passphrase={CANARY}")
-        await push.until(lambda status: status.config_error_reason == "InvalidUri", 2)
+        await push.until(lambda status: status.config_error_reason == "InvalidUri")
         assert "port" in (push.status.config_error or "")
         push.put_uri(f"{target.url}/{CANARY}")
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         assert push.status.config_error is None
         assert push.status.target == target.url
         assert "canary" not in push.board.answer()
@@ -233,14 +233,14 @@ async def test_switched_off_disconnects_and_a_changed_key_dials_anew(
     long: Clip, target: RtmpTarget, tmp_path: Path
 ) -> None:
     async with broadcast(long) as source, running_push(tmp_path / "p", source, target.url) as push:
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         digest = push.status.target_digest
         push.configure(target.url, key="key", active=False)
-        await push.until(lambda status: status.idle_reason == "Disabled", 2)
+        await push.until(lambda status: status.idle_reason == "Disabled")
         await finish(target)
         target.start()
         push.configure(target.url, key=CANARY)
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         assert push.status.target_digest != digest
         assert push.status.config_generation == 3
 
@@ -258,15 +258,15 @@ async def test_a_key_that_is_taken_is_rejected_and_the_key_is_not_shown(
         broadcast(long) as source,
         running_push(tmp_path / "a", source, nginx.uri(), key=CANARY) as first,
     ):
-        await first.until_state(PushState.LIVE, 5)
+        await first.until_state(PushState.LIVE)
         async with running_push(tmp_path / "b", source, nginx.uri(), key=CANARY) as second:
-            await second.until_state(PushState.REJECTED, 5)
+            await second.until_state(PushState.REJECTED)
             assert class_of(second.status) == "BadName"
             assert "canary" not in second.board.answer()
             assert first.status.state is PushState.LIVE
             assert second.status.target_digest == first.status.target_digest
         source.end()
-        await first.until_state(PushState.IDLE, 5)
+        await first.until_state(PushState.IDLE)
     captured = capfd.readouterr()
     assert "push_state" in captured.out
     assert "canary" not in captured.out + captured.err
@@ -279,7 +279,7 @@ async def test_an_application_that_does_not_exist(
         broadcast(short) as source,
         running_push(tmp_path / "p", source, nginx.uri("nothing")) as push,
     ):
-        await push.until(lambda status: status.last_error is not None, 5)
+        await push.until(lambda status: status.last_error is not None)
         # nginx-rtmp just closes; that is all there is to tell.
         assert class_of(push.status) == "Closed"
         assert push.status.last_error is not None
@@ -387,12 +387,12 @@ async def test_a_target_that_still_holds_a_lost_connection_is_back_without_a_lon
         broadcast(long) as source,
         running_push(tmp_path / "p", source, f"rtmp://{HOST}:{line.port}/live") as push,
     ):
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         line.forget()
-        await push.until(lambda status: class_of(status) == "BadName", 5)
+        await push.until(lambda status: class_of(status) == "BadName")
         assert push.status.state is PushState.BACKOFF
         line.reset()
-        await push.until_state(PushState.LIVE, 5)
+        await push.until_state(PushState.LIVE)
         assert PushState.REJECTED not in push.states
 
 
