@@ -253,6 +253,7 @@ class _Operator:
                 clock,
                 settings.pod_addresses,
                 on_change=lambda found: self._use_ranges(context, wakeups, found),
+                namespaces=settings.watch_namespaces,
             )
         leader = Leader(
             lease_api,

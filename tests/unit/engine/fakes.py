@@ -145,6 +145,7 @@ class FakeApi:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        at_most: int | None = None,
     ) -> ListPage:
         self._arrive("list", resource.kind, "")
         key, _, value = label_selector.partition("=")
@@ -153,10 +154,11 @@ class FakeApi:
             deepcopy(obj)
             for (kind, _, _), obj in self.objects.items()
             if kind == resource.kind
+            and namespace in (None, obj["metadata"]["namespace"])
             and (not key or (obj["metadata"].get("labels") or {}).get(key) == value)
             and all(_field(obj, path) == wanted for path, _, wanted in fields)
         ]
-        return ListPage(items, str(next(self._versions)))
+        return ListPage(items[:at_most], str(next(self._versions)))
 
     async def served(self, group: str, version: str) -> set[str]:
         return set(self.plurals) if group == GROUP else set()
@@ -284,8 +286,9 @@ def _entry(obj: Obj) -> Obj | None:
     return entries[0]["fieldsV1"] if entries[0] else None
 
 
-def _field(obj: Obj, path: str) -> Any:
+def _field(obj: Obj, path: str) -> str:
+    """As a field selector writes it."""
     found: Any = obj
     for name in path.split("."):
         found = found[name]
-    return found
+    return str(found).lower() if isinstance(found, bool) else str(found)

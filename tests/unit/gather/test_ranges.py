@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,15 +40,32 @@ def node(name: str, address: str, *pod_cidrs: str) -> dict[str, Any]:
     }
 
 
+def pod(name: str, *addresses: str, namespace: str = "shop", host: bool = False) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"hostNetwork": host},
+        "status": {"phase": "Running", "podIPs": [{"ip": address} for address in addresses]},
+    }
+
+
 class Ranges:
     """A cluster that says what it is made of, and an operator in a pod of it."""
 
-    def __init__(self, *objects: dict[str, Any], own: Sequence[str] = ("10.244.1.7",)) -> None:
+    def __init__(
+        self,
+        *objects: dict[str, Any],
+        own: Sequence[str] = ("10.244.1.7",),
+        namespaces: tuple[str, ...] = (),
+    ) -> None:
         self.api, self.clock = FakeApi(), FakeClock()
         for obj in objects:
             self.api.put(obj)
         self.told: list[tuple[str, ...]] = []
-        self.ranges = ClusterRanges(self.api, self.clock, own, self.told.append)
+        self.ranges = ClusterRanges(
+            self.api, self.clock, own, self.told.append, namespaces=namespaces
+        )
 
 
 CIDR = service_cidr("10.96.0.0/16")
@@ -121,6 +139,54 @@ async def test_a_new_node_brings_its_range_and_a_lost_one_takes_none_away() -> N
     cluster.api.put(node("n4", "192.0.2.4", "10.244.1.0/24"))
     await cluster.ranges.find()
     assert {"10.244.0.0/23", "10.244.9.0/24", "192.0.2.2/31"} <= set(cluster.told[1])
+
+
+async def test_a_pod_outside_the_nodes_ranges_makes_them_unknown() -> None:
+    """A network plugin with a pool of its own: the operator's own pod may be inside by chance."""
+    nodes = [node(f"n{n}", f"192.0.2.{n}", f"192.168.{n}.0/24") for n in range(50)]
+    inside, outside = pod("a", "192.168.3.9"), pod("b", "192.168.213.5")
+    cluster = Ranges(CIDR, *nodes, inside, outside, own=("192.168.17.66",))
+    words = "pod shop/b has the address 192.168.213.5"
+    with pytest.raises(RangesUnknownError, match=words) as caught:
+        await cluster.ranges.find()
+    assert "network.clusterRanges" in str(caught.value)
+    assert cluster.told == []
+    del cluster.api.objects["Pod", "shop", "b"]
+    await cluster.ranges.find()
+    assert cluster.told
+
+
+async def test_each_address_of_a_pod_counts_and_those_of_its_host_do_not() -> None:
+    on_host = pod("proxy", "203.0.113.4", host=True)
+    over = pod("done", "10.9.9.9")
+    over["status"]["phase"] = "Succeeded"
+    cluster = Ranges(CIDR, FIRST, SECOND, on_host, over, pod("starting"))
+    await cluster.ranges.find()
+    cluster.api.put(pod("both", "10.244.0.9", "fd00:9::9"))
+    with pytest.raises(RangesUnknownError, match="fd00:9::9"):
+        await cluster.ranges.find()
+
+
+async def test_only_the_namespaces_that_the_operator_may_read_are_looked_at() -> None:
+    cluster = Ranges(CIDR, FIRST, SECOND, pod("b", "10.9.9.9"), namespaces=("church", "club"))
+    await cluster.ranges.find()
+    cluster.api.put(pod("c", "10.9.9.9", namespace="club"))
+    with pytest.raises(RangesUnknownError, match="pod club/c"):
+        await cluster.ranges.find()
+
+
+async def test_a_pod_outside_ends_an_operator_at_work_and_an_absent_server_does_not() -> None:
+    cluster = Ranges(CIDR, FIRST, SECOND)
+    await cluster.ranges.find()
+    looking = asyncio.create_task(cluster.ranges.run())
+    cluster.api.fail = lambda verb, kind, name: UnavailableError("away")
+    await cluster.clock.advance(61)
+    assert not looking.done()
+    cluster.api.fail = lambda verb, kind, name: None
+    cluster.api.put(pod("b", "10.9.9.9"))
+    await cluster.clock.advance(61)
+    with pytest.raises(RangesUnknownError, match="pod shop/b"):
+        await asyncio.wait_for(looking, 1)
 
 
 async def test_no_stream_is_looked_at_without_the_ranges(monkeypatch: pytest.MonkeyPatch) -> None:

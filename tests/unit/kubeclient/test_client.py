@@ -123,6 +123,18 @@ async def test_a_list_comes_in_chunks_and_its_items_know_their_kind() -> None:
     assert "PartialObjectMetadataList" in headers["accept"]
 
 
+async def test_a_list_of_at_most_so_many_is_one_request() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        items = [{"metadata": {"name": "a"}}]
+        return web.json_response({"metadata": {"continue": "more"}, "items": items})
+
+    server = Server(answer)
+    async with serving(server) as client:
+        page = await client.list(PODS, namespace="ns", field_selector="a=b", at_most=20)
+    assert len(page.items) == len(server.requests) == 1
+    assert server.requests[0][1] == "/api/v1/namespaces/ns/pods?limit=20&fieldSelector=a%3Db"
+
+
 async def test_discovery_names_what_is_served() -> None:
     async def answer(request: web.Request) -> web.Response:
         if "gone" in request.path:

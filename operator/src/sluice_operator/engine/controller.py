@@ -46,6 +46,7 @@ class Api(Protocol):
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        at_most: int | None = None,
     ) -> ListPage: ...
 
     async def served(self, group: str, version: str) -> set[str]: ...

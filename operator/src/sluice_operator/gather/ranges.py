@@ -1,15 +1,20 @@
 """The cluster's own address ranges, read from the cluster.
 
 In: the API's ServiceCIDRs (networking.k8s.io/v1, Kubernetes 1.33) and nodes, and the addresses of
-the operator's own pod. Out: ranges that no stream may dial on a user's behalf. They are either
-whole or not there at all: a guard that lacks the pods' range would let everybody who may make a
-LiveStream reach other tenants' pods.
+pods. Out: ranges that no stream may dial on a user's behalf. They are either whole or not there at
+all: a guard that lacks the pods' range would let everybody who may make a LiveStream reach other
+tenants' pods.
+
+The nodes' ranges are not those of the pods with every network plugin: Calico gives each node blocks
+out of its whole pool, while kubeadm sets spec.podCIDRs all the same. So the ranges only count while
+every pod that the operator can see is in one of them.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import structlog
 
@@ -17,12 +22,15 @@ from sluice_operator.engine.cache import Manifest
 from sluice_operator.engine.clock import Clock
 from sluice_operator.engine.controller import Api
 from sluice_operator.kube.errors import ApiError, ForbiddenError, NotFoundError
-from sluice_operator.kube.resources import NODES, SERVICE_CIDRS, Resource
+from sluice_operator.kube.resources import NODES, PODS, SERVICE_CIDRS, Resource
 
 __all__ = ["ClusterRanges", "RangesUnknownError", "ranges_of"]
 
 _EVERY_SECONDS = 60.0
 """Nodes come and go; a new one brings its own range of pods."""
+_MOST_PODS = 500
+"""Pods of one list: a bound on memory and time in large clusters."""
+_PODS_OF_THE_NETWORK = "spec.hostNetwork=false,status.phase=Running"
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _log = structlog.get_logger(__name__)
 
@@ -38,8 +46,19 @@ class RangesUnknownError(RuntimeError):
         )
 
 
+class PodOutsideError(RangesUnknownError):
+    """The ranges can be read, but they do not contain this pod."""
+
+    def __init__(self, pod: str, address: str) -> None:
+        super().__init__(
+            f"{pod} has the address {address}, which is in no node's range of pods (spec.podCIDRs)."
+        )
+
+
 class ClusterRanges:
-    """``on_change`` is called with all ranges when there are more than before."""
+    """The ranges that are known. ``on_change`` is called with all of them when there are more.
+
+    ``namespaces`` are those whose pods the operator may list; empty: all."""
 
     def __init__(
         self,
@@ -47,11 +66,14 @@ class ClusterRanges:
         clock: Clock,
         own_addresses: Sequence[str],
         on_change: Callable[[tuple[str, ...]], None],
+        *,
+        namespaces: Sequence[str] = (),
     ) -> None:
         self._api = api
         self._clock = clock
         self._own_addresses = own_addresses
         self._on_change = on_change
+        self._namespaces: Sequence[str | None] = namespaces or (None,)
         self._known: tuple[str, ...] = ()
 
     async def find(self) -> None:
@@ -59,26 +81,46 @@ class ClusterRanges:
 
         What was found once stays: a node that goes may come back, and each change is one to the
         configuration of every stream."""
+        # Pods before nodes: the node of each of them is there by then.
+        pods = [pod for namespace in self._namespaces for pod in await self._pods(namespace)]
         services = await self._list(SERVICE_CIDRS)
         nodes = await self._list(NODES)
-        found = merged([*self._known, *ranges_of(services, nodes, self._own_addresses)])
+        found = merged([*self._known, *ranges_of(services, nodes)])
+        check_pods(found, [*(("The operator's own pod", a) for a in self._own_addresses), *pods])
         if found != self._known:
             self._known = found
             _log.info("cluster_ranges", ranges=found)
             self._on_change(found)
 
     async def run(self) -> None:
-        """Look again and again, until cancelled. What is known is kept while it cannot be read."""
+        """Look again and again, until cancelled. What is known is kept while it cannot be read.
+
+        Raises:
+            PodOutsideError: the ranges that the streams' guards have turned out to be too few.
+        """
         while True:
             await self._clock.sleep(_EVERY_SECONDS)
             try:
                 await self.find()
+            except PodOutsideError:
+                raise
             except (ApiError, RangesUnknownError) as error:
                 _log.warning("cluster_ranges_not_readable", error=str(error))
 
-    async def _list(self, resource: Resource) -> Sequence[Manifest]:
+    async def _pods(self, namespace: str | None) -> list[tuple[str, str]]:
+        """Return pods, in words, and their addresses; without those on their host's network."""
+        listed = await self._list(
+            PODS, namespace=namespace, field_selector=_PODS_OF_THE_NETWORK, at_most=_MOST_PODS
+        )
+        return [
+            (f"The pod {pod['metadata']['namespace']}/{pod['metadata']['name']}", entry["ip"])
+            for pod in listed
+            for entry in pod["status"].get("podIPs") or ()
+        ]
+
+    async def _list(self, resource: Resource, **query: Any) -> Sequence[Manifest]:
         try:
-            return (await self._api.list(resource)).items
+            return (await self._api.list(resource, **query)).items
         except NotFoundError:
             raise RangesUnknownError(
                 f"this cluster serves no {resource.plural} (Kubernetes 1.33 and newer do)."
@@ -87,13 +129,11 @@ class ClusterRanges:
             raise RangesUnknownError(f"{error}.") from error
 
 
-def ranges_of(
-    service_cidrs: Iterable[Manifest], nodes: Iterable[Manifest], own_addresses: Sequence[str]
-) -> list[str]:
+def ranges_of(service_cidrs: Iterable[Manifest], nodes: Iterable[Manifest]) -> list[str]:
     """Return the ranges of Services and pods, and the nodes' addresses.
 
     Raises:
-        RangesUnknownError: one of them is missing, or the operator's own pod is in none of them.
+        RangesUnknownError: one of them is missing.
     """
     services = [cidr for item in service_cidrs for cidr in item["spec"].get("cidrs") or ()]
     if not services:
@@ -106,15 +146,16 @@ def ranges_of(
         hosts += [entry["address"] for entry in addresses if entry["type"] == "InternalIP"]
     if not pods:
         raise RangesUnknownError("no node names the range of its pods (spec.podCIDRs).")
-    found = [*services, *pods, *hosts]
-    networks = [ipaddress.ip_network(text, strict=False) for text in found]
-    for address in map(ipaddress.ip_address, own_addresses):
+    return [*services, *pods, *hosts]
+
+
+def check_pods(ranges: Iterable[str], pods: Iterable[tuple[str, str]]) -> None:
+    """Raise PodOutsideError for the first pod whose address is in none of the ranges."""
+    networks = [ipaddress.ip_network(text) for text in ranges]
+    for pod, text in pods:
+        address = ipaddress.ip_address(text)
         if not any(address in network for network in networks):
-            raise RangesUnknownError(
-                f"the operator's own pod has the address {address}, which is in no node's range "
-                "of pods (spec.podCIDRs)."
-            )
-    return found
+            raise PodOutsideError(pod, text)
 
 
 def merged(ranges: Iterable[str]) -> tuple[str, ...]:

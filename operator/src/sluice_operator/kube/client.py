@@ -113,12 +113,15 @@ class KubeClient:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        at_most: int | None = None,
     ) -> ListPage:
-        """All objects of a kind, in chunks. ExpiredError lists begin anew once (410)."""
+        """Return the objects of a kind, read in chunks; with ``at_most``, one chunk of that size.
+
+        ExpiredError lists begin anew once (410)."""
         items: list[Manifest] = []
         token = ""
         while True:
-            query = {"limit": str(_LIST_CHUNK)}
+            query = {"limit": str(at_most or _LIST_CHUNK)}
             if label_selector:
                 query["labelSelector"] = label_selector
             if field_selector:
@@ -138,7 +141,7 @@ class KubeClient:
                 item["apiVersion"], item["kind"] = resource.api_version, resource.kind
                 items.append(item)
             token = page["metadata"].get("continue", "")
-            if not token:
+            if at_most or not token:
                 return ListPage(items, page["metadata"].get("resourceVersion", ""))
 
     async def served(self, group: str, version: str) -> set[str]:
