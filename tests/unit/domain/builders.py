@@ -167,7 +167,7 @@ class RecordingCase(Case[ObservedRecording]):
             "store": None,
             "stored": None,
             "former": None,
-            "former_unknown": False,
+            "former_asked_seconds": None,
             "stream_sample": None,
             "store_sample": None,
         }

@@ -38,6 +38,8 @@ class Rebuilt(Recorded):
         super().__init__()
         self.farewells = Farewells(self.world.cache, self.stores, self.world.clock)
         self.controller = RecordingController(self.world.context, self.stores, self.farewells)
+        self.asked_seconds: float | None = None
+        """How long the store has been asked in vain, by what was gathered last."""
 
     def holds(self, code: int = 200) -> None:
         file = RecordedFile(index=1, name="f", state="Ready", started_at=NOW)
@@ -50,7 +52,8 @@ class Rebuilt(Recorded):
         assert recording is not None
         found = await self.controller.gather(recording)
         assert found.former is None or found.stored is found.former
-        return found.former.uid if found.former else None, found.former_unknown
+        self.asked_seconds = found.former_asked_seconds
+        return found.former.uid if found.former else None, self.asked_seconds is not None
 
     def asked(self) -> list[str]:
         return [path for _, _, path, _, _ in self.world.http.asked]
@@ -68,6 +71,26 @@ async def test_a_store_says_no_or_does_not_answer(code: int, want: tuple[None, b
     rebuilt = Rebuilt()
     rebuilt.holds(code)
     assert await rebuilt.observed() == want
+
+
+async def test_how_long_the_store_is_asked_counts_from_the_first_question() -> None:
+    """However long ago the Recording was made: an operator that makes the stores' pods in a
+    cluster that is rebuilt may come last."""
+    rebuilt = Rebuilt()
+    rebuilt.holds(503)
+    await rebuilt.world.clock.advance(600)
+    await rebuilt.observed()
+    assert rebuilt.asked_seconds == 0
+    await rebuilt.world.clock.advance(100)
+    await rebuilt.observed()
+    assert rebuilt.asked_seconds == 100
+    rebuilt.holds(404)
+    await rebuilt.observed()
+    assert rebuilt.asked_seconds is None
+    rebuilt.holds(503)
+    await rebuilt.world.clock.advance(50)
+    await rebuilt.observed()
+    assert rebuilt.asked_seconds == 150
 
 
 async def test_a_store_whose_pod_is_not_there_yet_has_not_answered() -> None:

@@ -294,8 +294,9 @@ class ObservedRecording:
     former: StoredResult | None = None
     """What the store holds of an earlier Recording of this name, when it had ended and its deletion
     was never told; ``stored`` is the same then."""
-    former_unknown: bool = False
-    """The store was asked for it, and did not answer."""
+    former_asked_seconds: float | None = None
+    """Seconds since the store was first asked for it, when it did not answer; else None. Counted by
+    the operator: the Recording's creation time is by another clock."""
     ask_store_again_seconds: float | None = None
     """When to look again, because the store did not answer or has not finished."""
 

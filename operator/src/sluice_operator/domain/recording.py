@@ -102,7 +102,7 @@ def _at_work(
     now: datetime,
 ) -> Decision:
     conflict = conflict_readiness(owner, observed.conflicts)
-    asking = asking_the_store(observed, owner, now)
+    asking = asking_the_store(observed)
     obstacle = (
         conflict
         or asking

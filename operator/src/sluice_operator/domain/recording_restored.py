@@ -5,7 +5,6 @@ recorded before: it is over already, and starts again only when it is asked to.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 
 from sluice_operator.domain.decision import Condition, Decision
 from sluice_operator.domain.files import merged_files
@@ -16,7 +15,6 @@ from sluice_operator.domain.readiness import Readiness, reconciling
 from sluice_operator.domain.recording_course import Course
 from sluice_operator.domain.recording_parts import farewell
 from sluice_operator.domain.recording_start import store_trouble
-from sluice_operator.domain.times import seconds_until
 
 __all__ = ["RESTORED", "asked_to_restart", "asking_the_store", "letting_go", "restored_course"]
 
@@ -65,14 +63,12 @@ def restored_course(observed: ObservedRecording) -> Course | None:
     return Course("Completed", False, succeeded, RESTORED, terminal=True, files=files)
 
 
-def asking_the_store(observed: ObservedRecording, owner: Owner, now: datetime) -> Readiness | None:
+def asking_the_store(observed: ObservedRecording) -> Readiness | None:
     """While it is not known whether the store holds this Recording, no recorder is made."""
-    left = max(
-        seconds_until(owner.created_at, _ASK_FOR_SECONDS, now),
-        # Before its start nobody made the store's pod.
-        _ASK_FOR_SECONDS - observed.operator_uptime_seconds,
-    )
-    if not observed.former_unknown or observed.store is None or left <= 0:
+    if observed.former_asked_seconds is None or observed.store is None:
+        return None
+    left = _ASK_FOR_SECONDS - observed.former_asked_seconds
+    if left <= 0:
         return None
     trouble = store_trouble(observed.store)
     if trouble is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +14,7 @@ from sluice_media.contract import (
     IngestStatus,
     RecorderPhase,
     RecorderStatus,
+    StoredResult,
     StoreStatus,
 )
 from sluice_operator.domain.decision import Decision
@@ -24,7 +26,7 @@ from sluice_operator.domain.recording_course import FINALIZE_FAILED
 from sluice_operator.domain.recording_parts import stored_uid
 from sluice_operator.domain.samples import fresh
 from sluice_operator.domain.times import soonest
-from sluice_operator.engine.cache import Manifest, key_of
+from sluice_operator.engine.cache import Manifest, key_of, uid_of
 from sluice_operator.gather.common import FINAL_PHASES, Context, store_name
 from sluice_operator.gather.farewells import Farewells
 from sluice_operator.gather.store import StoreAnswer, StoreClient
@@ -34,6 +36,7 @@ from sluice_operator.kube.resources import RECORDINGS, Resource
 __all__ = ["RecordingController"]
 
 _log = structlog.get_logger(__name__)
+_REMEMBERED = 10_000
 _WRITING = frozenset({RecorderPhase.RECORDING, RecorderPhase.INTERRUPTED})
 
 
@@ -46,6 +49,8 @@ class RecordingController:
         self._context = context
         self._stores = stores
         self._farewells = farewells
+        self._first_asked: OrderedDict[str, float] = OrderedDict()
+        """uid of a Recording -> when its store was first asked what it holds of the name."""
 
     async def gather(self, obj: Manifest) -> ObservedRecording:
         context = self._context
@@ -54,13 +59,9 @@ class RecordingController:
         store = context.referred("MediaStore", obj, store_name(obj))
         sample = context.sample(obj, RecorderStatus)
         answer = await self._stored(obj, store, sample)
-        former, former_unknown = None, False
+        former, former_asked_seconds = None, None
         if store is not None and not children and sample is None and self._may_be_restored(obj):
-            try:
-                former = await self._stores.former(store, key_of(obj))
-            except ApiError as error:
-                _log.info("store_not_asked", recording=str(key_of(obj)), cause=str(error))
-                former_unknown = True
+            former, former_asked_seconds = await self._former(obj, store)
         return ObservedRecording(
             raw=obj,
             settings=context.settings,
@@ -76,7 +77,7 @@ class RecordingController:
             sample=sample,
             stored=former or answer.result,
             former=former,
-            former_unknown=former_unknown,
+            former_asked_seconds=former_asked_seconds,
             ask_store_again_seconds=answer.ask_again_seconds,
         )
 
@@ -103,6 +104,20 @@ class RecordingController:
         if not deleting and (over or writing or not (began or done)):
             return StoreAnswer()
         return await self._stores.result(store, stored_uid(obj))
+
+    async def _former(
+        self, obj: Manifest, store: Manifest
+    ) -> tuple[StoredResult | None, float | None]:
+        """Return what the store holds of the name, or since when it has been asked, in seconds."""
+        now = self._context.clock.monotonic
+        first = self._first_asked.setdefault(uid_of(obj), now())
+        if len(self._first_asked) > _REMEMBERED:
+            self._first_asked.popitem(last=False)
+        try:
+            return await self._stores.former(store, key_of(obj)), None
+        except ApiError as error:
+            _log.info("store_not_asked", recording=str(key_of(obj)), cause=str(error))
+            return None, now() - first
 
     def _may_be_restored(self, obj: Manifest) -> bool:
         """Whether it has not begun, and may be one that its store holds already."""
