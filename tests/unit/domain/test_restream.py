@@ -113,6 +113,59 @@ def test_a_key_that_is_refused_waits_for_the_user_until_the_target_takes_it() ->
     assert case.word("Stalled") == "", "the error is of another connection"
 
 
+def refused_and_off_air() -> RestreamCase:
+    """Its target refused the key, and then the session ended."""
+    case = up().pusher(PushState.REJECTED, attempts=3, last_error=error("BadName", "no such key"))
+    case.decide()
+    return off_air(case)
+
+
+def off_air(case: RestreamCase, **facts: Any) -> RestreamCase:
+    given: dict[str, Any] = {"attempts": 3, "last_error": error("BadName", "no such key")} | facts
+    case.pusher(PushState.IDLE, idle_reason="WaitingForStream", **given).decide()
+    return case
+
+
+def test_a_refused_key_waits_for_the_user_also_between_the_sessions() -> None:
+    case = refused_and_off_air()
+    assert case.word("Live") == "False/WaitingForStream"
+    assert (case.word("Ready"), case.word("Stalled")) == ("False/BadName", "True/BadName")
+    refused: dict[str, Any] = {"attempts": 4, "last_error": error("BadName", "no such key")}
+    case.later(3600).pusher(PushState.CONNECTING, **refused).decide()
+    assert case.word("Stalled") == "True/BadName"
+    case.pusher(PushState.LIVE, **refused).decide()
+    off_air(case)
+    assert (case.word("Ready"), case.word("Stalled")) == ("True/Configured", "")
+
+
+def test_a_refused_key_waits_for_the_user_also_when_the_pod_is_replaced() -> None:
+    case = refused_and_off_air()
+    case.no_pod().facts["sample"] = None
+    case.decide()
+    assert case.word("Stalled") == "True/BadName", "while none answers"
+    case.pod("pod-2")
+    for state, attempts in ((PushState.IDLE, 0), (PushState.CONNECTING, 1)):
+        case.pusher(state, attempts=attempts).decide()
+        assert case.word("Stalled") == "True/BadName", "the new pusher knows nothing yet"
+        assert case.status["lastError"]["class"] == "BadName"
+    case.pusher(PushState.LIVE, attempts=1).decide()
+    assert (case.word("Ready"), "lastError" in case.status) == ("True/Configured", False)
+
+
+@pytest.mark.parametrize("change", ["the spec", "a Secret, or a restart"])
+def test_a_refused_key_is_tried_again_before_it_is_called_refused_once_it_was_changed(
+    change: str,
+) -> None:
+    case = refused_and_off_air()
+    if change == "the spec":
+        off_air(case.spec(uri="rtmp://other.example/live"))
+    else:  # the pusher sees these, and forgets what the former target said
+        off_air(case, last_error=None)
+    assert case.word("Stalled") == ""
+    off_air(case, last_error=None)
+    assert case.word("Ready") == "True/Configured"
+
+
 def test_the_last_error_is_told_in_words() -> None:
     case = up().pusher(PushState.BACKOFF, last_error=error("Dns", "no such host"), attempts=3)
     case.decide()

@@ -258,6 +258,20 @@ def test_a_renewed_secret_waits_for_the_next_connect_and_makes_it_due(live: Push
     assert live.tell(Configured(RetryPolicy(), renewed=True)) == [Dial()]
 
 
+@pytest.mark.parametrize(
+    "change", [Configured(RetryPolicy(), fresh=True), Configured(RetryPolicy(), renewed=True)]
+)
+def test_what_a_former_target_said_is_forgotten_when_the_user_changes_it(
+    push: Push, change: Configured
+) -> None:
+    push.tell(ON_AIR, BAD_NAME, OVER)
+    push.tell(Configured(RetryPolicy(give_up_seconds=60)))
+    assert push.machine.view().last_failure is not None
+    push.tell(change)
+    view = push.machine.view()
+    assert (view.last_failure, view.last_failure_at) == (None, None)
+
+
 def test_a_forbidden_address_is_asked_for_slowly(push: Push) -> None:
     push.tell(ON_AIR, Ended(Failure(FailureClass.FORBIDDEN, "not allowed")))
     assert push.state() is PushState.REJECTED

@@ -57,6 +57,9 @@ _REFUSED = {
 } | dict.fromkeys(
     _HANGS_UP, "The target ends each connection within seconds, and does not say why."
 )
+_POD_IS_AWAY = frozenset({"Starting", "NotAnswering"})
+_UNTRIED = frozenset({PushState.IDLE, PushState.CONNECTING, PushState.WAITING})
+"""A target that has refused is not known to have changed its mind."""
 _CONNECTED = frozenset({PushState.LIVE, PushState.WAITING, PushState.STALLED})
 _PUSH_FIELDS = (
     "target",
@@ -96,7 +99,8 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         replicas = int(wanted or (obstacle is None and _is_connected(observed)))
         children = _children(observed, owner, template, config, rollout, replicas=replicas)
     live = _live(observed, stored, spec, readiness)
-    conditions = _conditions(_unless_refused(observed, stored, readiness, live), live, rollout)
+    verdict = _unless_refused(observed, owner, stored, readiness, live)
+    conditions = _conditions(verdict, live, rollout)
     status, held = hold_ticks(_status(observed, owner, stored, spec, readiness), stored.status)
     return Decision(
         status=status,
@@ -273,7 +277,7 @@ def _status(
     elif _believes_what_is_stored(observed, stored):
         state, live = stored.get("state") or state, bool(stored.get("live"))
     if told is not None:
-        fields |= _push_fields(told)
+        fields |= _push_fields(told) | {"lastError": _last_error(told, stored)}
     elif state == PushState.IDLE:
         fields["startedAt"] = None
     fields["target"] = fields["target"] or spec.uri
@@ -287,7 +291,6 @@ def _status(
 
 
 def _push_fields(told: PusherStatus) -> dict[str, Any]:
-    error = told.last_error
     return {
         "target": told.target or None,
         "startedAt": utc_text(told.started_at) if told.started_at else None,
@@ -296,10 +299,16 @@ def _push_fields(told: PusherStatus) -> dict[str, Any]:
         "bytesSent": told.bytes_sent,
         "droppedFrames": told.dropped_frames,
         "observedAt": utc_text(told.observed_at),
-        "lastError": {"class": error.class_, "message": error.message, "at": utc_text(error.at)}
-        if error
-        else None,
     }
+
+
+def _last_error(told: PusherStatus | None, stored: Stored) -> Raw | None:
+    """The last failure; a pusher whose first try is not over yet knows of none. It forgets one when
+    its configuration or a Secret changes what is dialled, or how."""
+    if told is not None and (error := told.last_error) is not None:
+        return {"class": error.class_, "message": error.message, "at": utc_text(error.at)}
+    knows = told is not None and told.attempts > (told.state is PushState.CONNECTING)
+    return None if knows else stored.get("lastError")
 
 
 def _live(
@@ -352,19 +361,24 @@ def _from_state(told: PusherStatus) -> Condition:
 
 
 def _unless_refused(
-    observed: ObservedRestream, stored: Stored, readiness: Readiness, live: Condition
+    observed: ObservedRestream,
+    owner: Owner,
+    stored: Stored,
+    readiness: Readiness,
+    live: Condition,
 ) -> Readiness:
-    """Make it stalled while the target refuses, and while a refused target is dialled again: only
+    """Make it stalled while the target refuses, and until it is known not to refuse any more: only
     the user can correct the key, the certificate or the address. A target that closes connections
     without a refusal may be at fault itself."""
     told = _told(observed)
-    if told is None or readiness.status != "True":
+    if readiness.status != "True" and readiness.reason not in _POD_IS_AWAY:
         return readiness
-    if told.state is PushState.REJECTED and live.reason not in _HANGS_UP:
+    if told is not None and told.state is PushState.REJECTED and live.reason not in _HANGS_UP:
         return stalled(live.reason, live.message)
-    known = stored.as_condition("Stalled")
-    asks_again = told.state in (PushState.CONNECTING, PushState.WAITING) and told.last_error
-    if asks_again and known is not None and known.reason == asks_again.class_:
+    known, error = stored.as_condition("Stalled"), _last_error(told, stored)
+    unchanged = stored.get("observedGeneration") == owner.generation
+    untried = told is None or told.state in _UNTRIED
+    if unchanged and untried and known and error and known.reason == error["class"]:
         return stalled(known.reason, known.message)
     return readiness
 

@@ -213,6 +213,7 @@ class PushMachine:
                 if fresh or renewed:
                     self._retries.renew()
                     self._forgive()
+                    self._last_failure = self._last_failure_at = None
             case SourceChanged(session, delivering):
                 if session and not self._session:
                     self._was_live_in_session = False
