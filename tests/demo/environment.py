@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.demo.console import DemoError
+from tests.kube.tools import on_path
 from tests.support.kubectl import Kubectl
 
 __all__ = ["REPOSITORY", "Environment", "existing", "local", "run_tool"]
@@ -67,14 +68,16 @@ def existing(*, push: bool) -> Environment:
             "set REGISTRY to where your cluster pulls images from, e.g. REGISTRY=example.org/me; "
             "the demo pushes both images there with your Docker login"
         )
-    names = ("kubectl", "helm", "docker") if push else ("kubectl", "helm")
-    tools = {name: shutil.which(name) for name in names}
+    # Of kubectl any version will do that the user has for this cluster.
+    tools = {"kubectl": shutil.which("kubectl"), "Helm 4": on_path("helm")}
+    if push:
+        tools["docker"] = shutil.which("docker")
     missing = [name for name, path in tools.items() if path is None]
     if missing:
-        raise DemoError(f"install {' and '.join(missing)} first")
+        raise DemoError(f"put {' and '.join(missing)} on the PATH first")
     return Environment(
         kubectl=Kubectl(str(tools["kubectl"]), kubeconfig),
-        helm=str(tools["helm"]),
+        helm=str(tools["Helm 4"]),
         public_host=None,
         images=_push(registry) if push and registry else {},
     )
