@@ -7,7 +7,7 @@ tenants' pods.
 
 The nodes' ranges are not those of the pods with every network plugin: Calico gives each node blocks
 out of its whole pool, while kubeadm sets spec.podCIDRs all the same. So the ranges only count while
-every pod that the operator can see is in one of them.
+every pod that the operator sees at its start is in one of them.
 """
 
 from __future__ import annotations
@@ -77,35 +77,47 @@ class ClusterRanges:
         self._known: tuple[str, ...] = ()
 
     async def find(self) -> None:
-        """Read the ranges. Raises RangesUnknownError or ApiError.
-
-        What was found once stays: a node that goes may come back, and each change is one to the
-        configuration of every stream."""
-        # Pods before nodes: the node of each of them is there by then.
-        pods = [pod for namespace in self._namespaces for pod in await self._pods(namespace)]
-        services = await self._list(SERVICE_CIDRS)
-        nodes = await self._list(NODES)
-        found = merged([*self._known, *ranges_of(services, nodes)])
-        check_pods(found, [*(("The operator's own pod", a) for a in self._own_addresses), *pods])
-        if found != self._known:
-            self._known = found
-            _log.info("cluster_ranges", ranges=found)
-            self._on_change(found)
+        """Read the ranges. Raises RangesUnknownError or ApiError."""
+        found, outside = await self._read()
+        if outside:
+            raise PodOutsideError(*outside[0])
+        self._use(found)
 
     async def run(self) -> None:
         """Look again and again, until cancelled. What is known is kept while it cannot be read.
 
-        Raises:
-            PodOutsideError: the ranges that the streams' guards have turned out to be too few.
-        """
+        A pod that turns out to be outside does not end an operator at work: who may make pods could
+        stop everybody's broadcasts with one. Its address is refused from now on, and the log says
+        what to set."""
         while True:
             await self._clock.sleep(_EVERY_SECONDS)
             try:
-                await self.find()
-            except PodOutsideError:
-                raise
+                found, outside = await self._read()
             except (ApiError, RangesUnknownError) as error:
                 _log.warning("cluster_ranges_not_readable", error=str(error))
+                continue
+            self._use([*found, *(address for _, address in outside)])
+            for pod, address in outside:
+                _log.error("cluster_ranges_too_few", error=str(PodOutsideError(pod, address)))
+
+    async def _read(self) -> tuple[list[str], list[tuple[str, str]]]:
+        """Return the ranges, and the pods that are in none of them."""
+        # Pods before nodes: the node of each of them is there by then.
+        pods = [pod for namespace in self._namespaces for pod in await self._pods(namespace)]
+        services = await self._list(SERVICE_CIDRS)
+        nodes = await self._list(NODES)
+        found = ranges_of(services, nodes)
+        own = [("The operator's own pod", address) for address in self._own_addresses]
+        return found, pods_outside([*self._known, *found], [*own, *pods])
+
+    def _use(self, found: Iterable[str]) -> None:
+        """What was found once stays: a node that goes may come back, and each change is one to the
+        configuration of every stream."""
+        ranges = merged([*self._known, *found])
+        if ranges != self._known:
+            self._known = ranges
+            _log.info("cluster_ranges", ranges=ranges)
+            self._on_change(ranges)
 
     async def _pods(self, namespace: str | None) -> list[tuple[str, str]]:
         """Return pods, in words, and their addresses; without those on their host's network."""
@@ -149,13 +161,14 @@ def ranges_of(service_cidrs: Iterable[Manifest], nodes: Iterable[Manifest]) -> l
     return [*services, *pods, *hosts]
 
 
-def check_pods(ranges: Iterable[str], pods: Iterable[tuple[str, str]]) -> None:
-    """Raise PodOutsideError for the first pod whose address is in none of the ranges."""
-    networks = [ipaddress.ip_network(text) for text in ranges]
-    for pod, text in pods:
-        address = ipaddress.ip_address(text)
-        if not any(address in network for network in networks):
-            raise PodOutsideError(pod, text)
+def pods_outside(ranges: Iterable[str], pods: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the pods, given with their addresses, that are in none of the ranges."""
+    networks = [ipaddress.ip_network(text, strict=False) for text in ranges]
+    return [
+        (pod, text)
+        for pod, text in pods
+        if not any(ipaddress.ip_address(text) in network for network in networks)
+    ]
 
 
 def merged(ranges: Iterable[str]) -> tuple[str, ...]:
