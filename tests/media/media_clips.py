@@ -88,10 +88,11 @@ def _unit(track: int, dts_ms: int, pts_ms: int, key: bool, payload: bytes) -> Ac
     return AccessUnit(track, dts_ms * 90, pts_ms * 90, flags, 0, payload)
 
 
-def frame_hashes(path: Path, stream: str = "v:0") -> list[str]:
-    """A hash of each decoded frame in order; fails on any decoding error."""
+def frame_hashes(path: Path, stream: str = "v:0", *options: str) -> list[str]:
+    """A hash of each decoded frame in order; fails on any decoding error. With the options "-c" and
+    "copy": of each coded frame."""
     done = subprocess.run(
-        ["ffmpeg", "-v", "error", "-i", str(path), "-map", f"0:{stream}", *_AS_HASHES],
+        ["ffmpeg", "-v", "error", "-i", str(path), "-map", f"0:{stream}", *options, *_AS_HASHES],
         capture_output=True,
         text=True,
         timeout=120,

@@ -26,7 +26,7 @@ from sluice_media.store.catalog import load_view
 from sluice_media.store.role import StoreRole
 from sluice_media.store.target import Target, open_claim
 from sluice_media.timeline.framing import track_infos
-from sluice_media.units import AccessUnit
+from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 from tests.media.recorder_rig import samples
 
@@ -41,13 +41,23 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     return make_clip(tmp_path_factory.mktemp("clip") / "av.flv", seconds=20, gop=50)
 
 
-def record(folder: Path, clip: Clip, units: Sequence[AccessUnit]) -> FileEntry:
-    """What one attempt makes of these units."""
+def record(
+    folder: Path,
+    clip: Clip,
+    units: Sequence[AccessUnit],
+    first_formats: Sequence[TrackFormat] | None = None,
+) -> FileEntry:
+    """What one attempt makes of these units. ``first_formats``: the tracks that are known at the
+    beginning; with the first unit of another track all of the clip's are."""
     folder.mkdir(parents=True)
-    file = PlannedFile(1, "t1", clip.units[0].dts, START, START, track_infos(clip.formats))
+    known = track_infos(first_formats or clip.formats)
+    file = PlannedFile(1, "t1", clip.units[0].dts, START, START, known)
     cutter = ChunkCutter(folder)
     closed: list[ClosedChunk] = []
     for unit in units:
+        if unit.track not in {info.track for info in file.tracks}:
+            file.tracks = track_infos(clip.formats)
+            cutter.changed(file, tracks=True)
         stamped = replace(unit, utc_us=round(START.timestamp() * 1e6) + unit.dts * 100 // 9)
         file.take(stamped)
         closed += cutter.write(file, [stamped])
@@ -242,6 +252,28 @@ async def test_every_audio_track_is_in_the_mp4(tmp_path: Path, clip: Clip, overl
     assert frame_hashes(mp4) == frame_hashes(clip.path)
     assert frame_hashes(mp4, "a:0") == frame_hashes(clip.path, "a:0")
     assert frame_hashes(mp4, "a:1") == frame_hashes(other.path, "a:0")
+
+
+@pytest.mark.parametrize("late_seconds", [0.05, 3])
+async def test_a_first_sound_that_begins_after_the_second_one_is_a_track_of_its_own(
+    tmp_path: Path, clip: Clip, late_seconds: float
+) -> None:
+    other = make_clip(tmp_path / "sound.flv", seconds=20, video=None, audio_hz=44_100)
+    whole = with_second_sound(clip, other)
+    begin = whole.units[0].dts + late_seconds * TICKS_PER_SECOND
+    units = [unit for unit in whole.units if unit.track != 1 or unit.dts >= begin]
+    picture, _, second = whole.formats
+    pod = StorePod(tmp_path)
+    folder = pod.store_dir / PREFIX
+    entry = record(folder / "a", whole, units, (picture, second))
+    await leave(open_claim(pod.store_dir), {"a": entry})
+    async with pod.running() as session:
+        (file,) = (await result(session, "Done")).files
+    mp4 = folder / file.name
+    assert frame_hashes(mp4) == frame_hashes(clip.path)
+    for track, stream in ((1, "a:0"), (2, "a:1")):
+        sent = [hashlib.md5(unit.payload).hexdigest() for unit in units if unit.track == track]
+        assert frame_hashes(mp4, stream, "-c", "copy") == sent
 
 
 async def test_a_unit_of_two_pictures_is_two_samples(tmp_path: Path) -> None:

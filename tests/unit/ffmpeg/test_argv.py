@@ -14,8 +14,7 @@ from sluice_media.units import Codec
 
 SPEC = Mp4Spec(
     output=Path("/scratch/r-001.mp4"),
-    video=Codec.H264,
-    audio=(Codec.AAC,),
+    tracks={0x100: Codec.H264, 0x101: Codec.AAC},
     title="Stream Record: -y; rm, 2026-05-01 12:00:00 UTC",
     created_at=datetime(2026, 5, 1, 12, tzinfo=UTC),
     probe_bytes=1000,
@@ -30,7 +29,8 @@ def pairs(argv: list[str]) -> list[tuple[str, str]]:
 def test_copies_into_an_mp4_with_its_index_in_front() -> None:
     argv = mp4_argv(SPEC)
     for pair in [
-        ("-f", "mpegts"), ("-i", "pipe:0"), ("-map", "0:v:0"), ("-map", "0:a:0"), ("-c", "copy"),
+        ("-f", "mpegts"), ("-i", "pipe:0"), ("-c", "copy"),
+        ("-map", "0:i:0x100"), ("-map", "0:i:0x101"),
         ("-movflags", "+faststart"), ("-bsf:a", "aac_adtstoasc"), ("-f", "mp4"),
         ("-metadata", f"title={SPEC.title}"),
         ("-metadata:g", "creation_time=2026-05-01T12:00:00.000000Z"),
@@ -53,23 +53,19 @@ def test_pieces_are_read_byte_after_byte_from_local_files_only() -> None:
 
 
 def test_hevc_is_tagged_as_players_want_it() -> None:
-    assert ("-tag:v", "hvc1") in pairs(mp4_argv(replace(SPEC, video=Codec.HEVC)))
+    assert ("-tag:v", "hvc1") in pairs(mp4_argv(replace(SPEC, tracks={0x100: Codec.HEVC})))
 
 
-def test_a_track_without_units_is_not_mapped() -> None:
-    audio_only = mp4_argv(replace(SPEC, video=None))
-    assert "0:v:0" not in audio_only
-    video_only = mp4_argv(replace(SPEC, audio=(None,)))
-    assert "0:a:0" not in video_only
-    assert "-bsf:a" not in video_only
-
-
-def test_every_audio_track_that_has_units_is_mapped() -> None:
-    argv = mp4_argv(replace(SPEC, audio=(Codec.AAC, None, Codec.AAC)))
+def test_tracks_are_mapped_by_pid_and_no_other_is() -> None:
+    argv = mp4_argv(replace(SPEC, tracks={0x100: Codec.H264, 0x102: Codec.AAC, 0x101: Codec.AAC}))
     mapped = [value for option, value in pairs(argv) if option == "-map"]
-    assert mapped == ["0:v:0", "0:a:0", "0:a:2"]
+    assert mapped == ["0:i:0x100", "0:i:0x102", "0:i:0x101"]
+
+
+def test_pictures_alone_have_no_filter_of_sound() -> None:
+    assert "-bsf:a" not in mp4_argv(replace(SPEC, tracks={0x100: Codec.H264}))
 
 
 def test_no_track_at_all_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one track"):
-        mp4_argv(replace(SPEC, video=None, audio=()))
+        mp4_argv(replace(SPEC, tracks={}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -301,3 +301,26 @@ def test_a_multiplexer_after_another_goes_on_where_that_ended() -> None:
     check_counters(stream)
     tables = [p.payload for p in packets(stream) if p.pid == 0x1000]
     assert [table[6] >> 1 & 0x1F for table in tables] == [0, 0, 1]
+
+
+def test_a_sound_keeps_its_pid_when_one_before_it_begins_later() -> None:
+    second = replace(AUDIO, track=2)
+    first = TsMuxer([VIDEO, second])
+    stream = first.write(replace(audio(90_000, b"\x22" * 300), track=2))
+    both = TsMuxer([VIDEO, AUDIO, second], after=first)
+    stream += both.write(audio(90_900, b"\x21" * 300))
+    stream += both.write(replace(audio(91_920, b"\x22" * 300), track=2))
+    check_counters(stream)
+    found = {pid: [p.payload[7:] for p in pes_packets(stream, pid)] for pid in (0x101, 0x102)}
+    assert found == {0x101: [b"\x21" * 300], 0x102: [b"\x22" * 300] * 2}
+    before, after = [p.payload for p in packets(stream) if p.pid == 0x1000]
+    assert [table[6] >> 1 & 0x1F for table in (before, after)] == [0, 1]
+    assert b"\x0f\xe1\x01" not in before, "a table names the tracks that there are"
+    assert b"\x0f\xe1\x01" in after
+    assert b"\x0f\xe1\x02" in before
+    assert b"\x0f\xe1\x02" in after
+
+
+def test_a_track_number_without_a_pid_of_ours_is_refused() -> None:
+    with pytest.raises(ValueError, match="256"):
+        TsMuxer([replace(AUDIO, track=256)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sluice_media.push.channel import CodecRefused
@@ -72,6 +74,17 @@ def test_silence_stays_what_it_was_when_sound_appears() -> None:
     assert [u.track for u in plan.units(picture(0, key=True))] == [0]
     assert [u.track for u in plan.units(picture(3_600))] == [1, 1, 0]
     assert not plan.units(sound(3_600))
+
+
+def test_a_target_has_one_sound_whichever_of_the_source_it_is() -> None:
+    """The first sound of a source may begin after its second one."""
+    plan = TrackPlan("Keep")
+    formats = plan.take_formats((H264, SECOND))
+    assert [f.track for f in formats] == [0, 1]
+    assert [u.track for u in plan.units(replace(sound(0), track=2))] == [1]
+    assert plan.take_formats((H264, AAC, SECOND)) == formats
+    assert [u.track for u in plan.units(sound(1_920))] == [1]
+    assert not plan.units(replace(sound(1_920), track=2))
 
 
 def test_silence_alone_is_a_stream_of_random_accesses() -> None:

@@ -16,6 +16,7 @@ from sluice_media.contract import TrackInfo
 from sluice_media.record.chunks import ChunkCutter, ClosedChunk, index_path
 from sluice_media.record.plan import PlannedFile
 from sluice_media.record.recover import adopt
+from sluice_media.store.trim import read_units, track_pids
 from sluice_media.units import AccessUnit, UnitFlags
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
@@ -77,6 +78,19 @@ def test_a_chunk_whose_source_fell_silent_is_closed_by_the_clock(spool: Path) ->
     assert cutter.tend() == []
     now = 8.0
     assert len(cutter.tend()) == 1
+
+
+def test_a_track_that_joins_in_the_middle_of_a_chunk_breaks_no_counter(spool: Path) -> None:
+    cutter, file = ChunkCutter(spool / "old"), planned()
+    both = file.tracks
+    file.tracks = both[1:]
+    cutter.write(file, [replace(frame(number), track=2) for number in range(5)])
+    file.tracks = both
+    cutter.changed(file, tracks=True)
+    cutter.write(file, [frame(5), replace(frame(6), track=2)])
+    (closed,) = cutter.close()
+    units = read_units(closed.path.read_bytes(), track_pids(both))
+    assert units == {1: [5 * STEP], 2: [*range(0, 5 * STEP, STEP), 6 * STEP]}
 
 
 def test_a_broken_unit_is_left_out_and_counted(spool: Path) -> None:

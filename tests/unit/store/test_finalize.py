@@ -56,12 +56,12 @@ def test_ffmpeg_probes_up_to_the_first_unit_of_the_track_that_came_last() -> Non
     both = {0: span(540_000, 1_000_000), 1: span(900_000, 1_000_000)}
     spec = mp4_spec(job(merged(file_entry(chunk(1, video), chunk(2, both)))), Path("x"))
     assert (spec.probe_bytes, spec.probe_us) == (3760, 10_000_000)
-    assert (spec.video, spec.audio) == (Codec.H264, (Codec.AAC,))
+    assert spec.tracks == {0x100: Codec.H264, 0x101: Codec.AAC}
 
 
 def test_a_declared_track_without_units_is_left_out() -> None:
     spec = mp4_spec(job(merged(file_entry(chunk(1, {1: span(0, 9)})))), Path("x"))
-    assert (spec.video, spec.audio) == (None, (Codec.AAC,))
+    assert spec.tracks == {0x101: Codec.AAC}
 
 
 MIB = 1 << 20

@@ -2,12 +2,14 @@
 
 Option sets and their reasons were measured: ``aac_adtstoasc`` is needed from TS to MP4, probing
 must reach past the first unit of every track (audio that began 12 s late gave "sample rate not
-set" and a file of 0 bytes), and only tracks that have units may be mapped. ``copyinkf``: where the
-first chunk of a file is lost, FFmpeg would drop all pictures up to the next keyframe.
+set" and a file of 0 bytes), and only tracks that have units may be mapped, each by its PID: FFmpeg
+numbers tracks in the order in which they show up. ``copyinkf``: where the first chunk of a file is
+lost, FFmpeg would drop all pictures up to the next keyframe.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,10 +39,8 @@ class Mp4Spec:
     output: Path | None
     """None: standard output, which cannot be gone back in. The MP4 is then one of fragments, a
     picture group each, with an index at the head of each fragment."""
-    video: Codec | None
-    """None: no unit of such a track exists; it must not be mapped."""
-    audio: tuple[Codec | None, ...]
-    """The audio tracks of the input in its order; None as for video."""
+    tracks: Mapping[int, Codec]
+    """PID -> codec of each track that has units, in the order of the MP4's tracks."""
     title: str
     created_at: datetime
     probe_bytes: int
@@ -60,7 +60,9 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
     Of fragments: ``delay_moov``, because without it the head is written before the first ADTS
     frame told the audio's configuration, and players refuse the file.
 
-    Raises ValueError when there is neither a video nor an audio track."""
+    Raises ValueError when there is no track."""
+    if not spec.tracks:
+        raise ValueError("a file needs at least one track that has units")
     reading: dict[str, object] = {
         "format": "mpegts",
         "probesize": spec.probe_bytes + _PROBE_MARGIN_BYTES,
@@ -71,7 +73,6 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
     source = ffmpeg.input(
         "pipe:0" if spec.listing is None else f"concatf:{spec.listing}", **reading
     )
-    tracks = []
     options: dict[str, object] = {
         "format": "mp4",
         "c": "copy",
@@ -81,17 +82,14 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
         "metadata": f"title={spec.title}",
         "metadata:g": f"creation_time={spec.created_at:%Y-%m-%dT%H:%M:%S.%fZ}",
     }
-    if spec.video is not None:
-        tracks.append(source["v:0"])
-        if spec.video is Codec.HEVC:
-            options["tag:v"] = "hvc1"  # Apple's players refuse hev1
-    tracks += [source[f"a:{place}"] for place, codec in enumerate(spec.audio) if codec is not None]
-    if Codec.AAC in spec.audio:
+    codecs = set(spec.tracks.values())
+    if Codec.HEVC in codecs:
+        options["tag:v"] = "hvc1"  # Apple's players refuse hev1
+    if Codec.AAC in codecs:
         options["bsf:a"] = "aac_adtstoasc"
-    if not tracks:
-        raise ValueError("a file needs at least one track that has units")
-    if spec.output is None and spec.video is None:
+    if spec.output is None and codecs == {Codec.AAC}:
         options["frag_duration"] = _AUDIO_FRAGMENT_US
+    tracks = [source[f"i:{pid:#x}"] for pid in spec.tracks]
     place = "pipe:1" if spec.output is None else str(spec.output)
     output = ffmpeg.output(*tracks, place, **options).global_args(
         *_GLOBAL, "-dts_delta_threshold", str(_CLOCK_JUMP_SECONDS)

@@ -28,8 +28,8 @@ class TsView:
         for record in self._decoder.feed(data):
             try:
                 if isinstance(record, TimelineFormat):
-                    self._muxer = None
-                    self._muxer = TsMuxer(track_formats(record.tracks))
+                    before, self._muxer = self._muxer, None
+                    self._muxer = TsMuxer(track_formats(record.tracks), after=before)
                 elif isinstance(record, AccessUnit) and self._muxer is not None:
                     packets.append(self._muxer.write(record))
             except (CodecError, ValueError, KeyError) as error:

@@ -18,11 +18,11 @@ from sluice_media.mpegts.pes import VIDEO_STREAM_ID, audio_stream_id, pes_header
 from sluice_media.mpegts.psi import ElementaryStream, psi_packets
 from sluice_media.units import AccessUnit, TrackFormat, TrackKind
 
-__all__ = ["AUDIO_PID", "VIDEO_PID", "TsMuxer"]
+__all__ = ["VIDEO_PID", "TsMuxer", "track_pid"]
 
 VIDEO_PID = 0x0100
-AUDIO_PID = 0x0101
-"""Of the first audio track; the others follow."""
+"""Of track 0; the audio tracks follow by their numbers."""
+_MAX_TRACK = 0xFF
 
 PSI_INTERVAL = 45_000
 """500 ms."""
@@ -33,6 +33,16 @@ PCR_LATEST = 8_100
 PCR_LEAD = 63_000
 """700 ms from a byte's arrival to its decoding: room for a large picture in the decoder's
 buffer, and the default of FFmpeg's multiplexer."""
+
+
+def track_pid(track: int) -> int:
+    """Return the PID of a track. It follows from the track's number alone: a source's sounds may
+    begin in any order, and a track keeps its PID when another one joins.
+
+    Raises ValueError for a number that has no PID."""
+    if not 0 <= track <= _MAX_TRACK:
+        raise ValueError(f"track {track} has no PID: they are numbered 0 to {_MAX_TRACK}")
+    return VIDEO_PID + track
 
 
 @dataclass(slots=True)
@@ -53,7 +63,8 @@ class TsMuxer:
     the first audio track) carries the PCR, 700 ms behind its DTS.
 
     Raises :class:`~sluice_media.codecs.CodecError` for a track that MPEG-TS cannot carry, and
-    ValueError for a set of tracks that we do not multiplex (none, or two of video).
+    ValueError for a set of tracks that we do not multiplex (none, two of video, or a track
+    number that has no PID).
     """
 
     def __init__(self, formats: Sequence[TrackFormat], after: TsMuxer | None = None) -> None:
@@ -115,15 +126,14 @@ def _streams(
     formats: Sequence[TrackFormat], packetizers: dict[int, Packetizer]
 ) -> dict[int, _Stream]:
     streams: dict[int, _Stream] = {}
-    audio_tracks = 0
     for track_format in formats:
         is_video = track_format.kind is TrackKind.VIDEO
         if is_video and any(stream.is_video for stream in streams.values()):
             raise ValueError("a stream has one video track at most")
-        pid = VIDEO_PID if is_video else AUDIO_PID + audio_tracks
-        stream_id = VIDEO_STREAM_ID if is_video else audio_stream_id(audio_tracks)
-        audio_tracks += not is_video
-        streams[track_format.track] = _Stream(
+        track = track_format.track
+        pid = track_pid(track)
+        stream_id = VIDEO_STREAM_ID if is_video else audio_stream_id(track - 1)
+        streams[track] = _Stream(
             pid,
             stream_id,
             is_video,

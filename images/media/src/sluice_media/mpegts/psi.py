@@ -1,8 +1,8 @@
 """Program specific information: the PAT and PMT of a stream with one program.
 
 Source: ISO/IEC 13818-1:2019, clause 2.4.4 (tables), 2.6.8 (registration descriptor) and table
-2-34 (stream types). The layout is the same in every stream of ours and does not change while one
-runs: readers probe again whenever a PMT changes.
+2-34 (stream types). The layout follows from the track numbers alone. It changes only when a track
+comes or goes, and the version number with it: readers probe again whenever a PMT changes.
 """
 
 from __future__ import annotations

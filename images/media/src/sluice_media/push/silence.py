@@ -21,10 +21,10 @@ from sluice_media.units import (
     UnitFlags,
 )
 
-__all__ = ["SILENT_TRACK", "Silence", "silent_format", "silent_frame"]
+__all__ = ["SOUND_TRACK", "Silence", "silent_format", "silent_frame"]
 
-SILENT_TRACK = 1
-"""The first audio track's number, whose place it takes."""
+SOUND_TRACK = 1
+"""The number of a target's audio track: that of a source's first one, whose place silence takes."""
 _SAMPLES = 1_024
 _MAX_CATCH_UP_SECONDS = 10
 """Media that jumps ahead by more is another content: filling that with silence helps nobody."""
@@ -65,7 +65,7 @@ def silent_format(source: TrackFormat | None) -> TrackFormat:
                 rate, configuration = parsed.sample_rate, parsed.channel_configuration
     config = aac.AOT_LC << 11 | _RATES.index(rate) << 7 | configuration << 3
     return TrackFormat(
-        track=SILENT_TRACK,
+        track=SOUND_TRACK,
         kind=TrackKind.AUDIO,
         codec=Codec.AAC,
         config=config.to_bytes(2, "big"),
@@ -116,7 +116,7 @@ class Silence:
             self._base, self._frames = dts, 0
         while (at := self._next()) < dts:
             self._frames += 1
-            yield AccessUnit(SILENT_TRACK, at, at, UnitFlags.NONE, utc_us, self._frame)
+            yield AccessUnit(SOUND_TRACK, at, at, UnitFlags.NONE, utc_us, self._frame)
 
     def _next(self) -> int:
         base = 0 if self._base is None else self._base

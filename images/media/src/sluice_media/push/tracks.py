@@ -13,7 +13,7 @@ from typing import Literal
 
 from sluice_media.codecs import CodecError
 from sluice_media.mpegts.mux import TsMuxer
-from sluice_media.push.silence import Silence, silent_format
+from sluice_media.push.silence import SOUND_TRACK, Silence, silent_format
 from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
 __all__ = [
@@ -43,14 +43,20 @@ class Carrier(Enum):
 
 
 def outgoing(formats: Sequence[TrackFormat], audio: AudioPolicy) -> tuple[TrackFormat, ...]:
-    """The tracks as the target gets them: video, and at most one audio track."""
+    """The tracks as the target gets them: video, and at most one audio track. Its number is always
+    the same: a target does not follow a sound that goes on as another track."""
     video = tuple(f for f in formats if f.kind is TrackKind.VIDEO)[:1]
-    sound = tuple(f for f in formats if f.kind is TrackKind.AUDIO)[:1]
+    sound = tuple(replace(f, track=SOUND_TRACK) for f in _sound(formats))
     if audio == "Drop":
         return video
     if audio == "Silence" and formats:
         return (*video, silent_format(sound[0] if sound else None))
     return video + sound
+
+
+def _sound(formats: Sequence[TrackFormat]) -> tuple[TrackFormat, ...]:
+    """Return the audio track of the source that a target gets, if there is one."""
+    return tuple(f for f in formats if f.kind is TrackKind.AUDIO)[:1]
 
 
 def mismatch(formats: Sequence[TrackFormat], audio: AudioPolicy, carrier: Carrier) -> str | None:
@@ -96,7 +102,8 @@ class TrackPlan:
         self._silence: Silence | None = None
         self._source: tuple[TrackFormat, ...] | None = None
         self._formats: tuple[TrackFormat, ...] = ()
-        self._wanted: frozenset[int] = frozenset()
+        self._numbers: dict[int, int] = {}
+        """Track of the source -> track of the target."""
         self._stands_alone = False
 
     def take_formats(self, formats: tuple[TrackFormat, ...]) -> tuple[TrackFormat, ...]:
@@ -105,14 +112,14 @@ class TrackPlan:
         if formats is not self._source:
             self._source = formats
             chosen = outgoing(formats, self._audio)
-            self._wanted = frozenset(f.track for f in chosen)
+            video = tuple(f for f in chosen if f.kind is TrackKind.VIDEO)
+            self._numbers = {f.track: f.track for f in video}
+            if self._audio == "Keep":
+                self._numbers |= {f.track: SOUND_TRACK for f in _sound(formats)}
             if self._audio == "Silence":
                 # Made once: a target that has seen one kind of silence must not see another.
                 if self._silence is None:
-                    sound = [f for f in formats if f.kind is TrackKind.AUDIO]
-                    self._silence = Silence(sound[0] if sound else None)
-                video = tuple(f for f in chosen if f.kind is TrackKind.VIDEO)
-                self._wanted = frozenset(f.track for f in video)
+                    self._silence = Silence(next(iter(_sound(formats)), None))
                 self._stands_alone = not video
                 chosen = (*video, self._silence.format)
             self._formats = chosen
@@ -120,7 +127,10 @@ class TrackPlan:
 
     def units(self, unit: AccessUnit) -> Sequence[AccessUnit]:
         """What goes to the target for one unit of the stream, in order."""
-        wanted = (unit,) if unit.track in self._wanted else ()
+        number = self._numbers.get(unit.track)
+        wanted: tuple[AccessUnit, ...] = ()
+        if number is not None:
+            wanted = (unit if unit.track == number else replace(unit, track=number),)
         if self._silence is None:
             return wanted
         silent = self._silence.until(unit.dts, unit.utc_us)

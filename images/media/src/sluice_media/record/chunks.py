@@ -58,15 +58,15 @@ def index_path(chunk: Path) -> Path:
 
 
 class _Muxer:
-    """The multiplexer of one file in this attempt. What it writes follows, in the finished file,
-    bytes of another multiplexer: the first unit of each track is marked, so that a jump of the
-    continuity counters is no error."""
+    """The multiplexer of one file in this attempt; when a track joins, one ``after`` it. What it
+    writes follows, in the finished file, bytes of another multiplexer: the first unit of each track
+    is marked, so that a jump of the continuity counters is no error."""
 
-    def __init__(self, tracks: Sequence[TrackInfo]) -> None:
-        self.formats = track_formats(tracks)
-        self._ts = TsMuxer(self.formats)
-        self._tracks = frozenset(f.track for f in self.formats)
-        self._begun: set[int] = set()
+    def __init__(self, tracks: Sequence[TrackInfo], after: _Muxer | None = None) -> None:
+        formats = track_formats(tracks)
+        self._ts: TsMuxer = TsMuxer(formats, after=after._ts if after is not None else None)
+        self._tracks = frozenset(f.track for f in formats)
+        self._begun: set[int] = set(after._begun) if after is not None else set()
 
     def write(self, unit: AccessUnit, *, with_psi: bool) -> bytes:
         if unit.track not in self._begun:
@@ -229,7 +229,7 @@ class ChunkCutter:
     def changed(self, file: PlannedFile, *, tracks: bool) -> None:
         """The file's gaps, anchors or tracks are other than before."""
         if tracks and self._muxer_file is file:
-            self._muxer = None
+            self._muxer = _Muxer(file.tracks, after=self._muxer)
         if self._open is not None and self._file is file:
             self._open.note_file(file.entry())
 

@@ -28,6 +28,7 @@ from sluice_media.contract import RecordedFile
 from sluice_media.ffmpeg.argv import Mp4Spec, mp4_argv
 from sluice_media.ffmpeg.probe import probe
 from sluice_media.ffmpeg.process import Child, ChildError, start_child
+from sluice_media.mpegts.mux import track_pid
 from sluice_media.record.merge import MergedFile
 from sluice_media.store import local_file
 from sluice_media.store.chunk_source import ChunkError, ChunkSource
@@ -38,11 +39,12 @@ from sluice_media.store.verify import (
     FinalizeError,
     UnitsDifferError,
     count_pictures,
+    mapped_tracks,
     verify_boxes,
     verify_seconds,
     verify_units,
 )
-from sluice_media.units import TICKS_PER_SECOND, Codec, TrackKind
+from sluice_media.units import TICKS_PER_SECOND, Codec
 
 __all__ = [
     "FinalizeError",
@@ -120,17 +122,12 @@ def scratch_bytes(file: MergedFile) -> int:
 def mp4_spec(job: FinalizeJob, output: Path | None) -> Mp4Spec:
     """Raises FinalizeError when no track has a unit."""
     file = job.file
-    codecs: dict[TrackKind, list[Codec | None]] = {TrackKind.VIDEO: [], TrackKind.AUDIO: []}
-    for info in file.tracks:
-        codec = Codec(info.codec) if file.units.get(info.track) else None
-        codecs[TrackKind(info.kind)].append(codec)
     if not any(file.units.values()):
         raise FinalizeError("nothing was recorded into this file")
     probe_bytes, probe_ticks = _probe_reach(file)
     return Mp4Spec(
         output=output,
-        video=next(iter(codecs[TrackKind.VIDEO]), None),
-        audio=tuple(codecs[TrackKind.AUDIO]),
+        tracks={track_pid(t.track): Codec(t.codec) for t in mapped_tracks(file.tracks, file.units)},
         title=recording_title(job.stream_title, end_of(file)),
         created_at=file.started_at.astimezone(UTC),
         probe_bytes=probe_bytes,

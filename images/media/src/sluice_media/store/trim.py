@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sluice_media.contract import TrackInfo
-from sluice_media.mpegts.mux import AUDIO_PID, VIDEO_PID
+from sluice_media.mpegts.mux import track_pid
 from sluice_media.mpegts.packets import PACKET_BYTES, payload_offset
 from sluice_media.mpegts.pes_reader import read_timestamp, unwrapped
 from sluice_media.mpegts.psi import PAT_PID, PMT_PID
-from sluice_media.units import TrackKind
 
 __all__ = ["TrackCut", "count_units", "read_units", "track_pids", "trim"]
 
@@ -35,15 +34,7 @@ class TrackCut:
 
 def track_pids(tracks: Sequence[TrackInfo]) -> dict[int, int]:
     """PID -> track, as our multiplexer gives them out."""
-    pids: dict[int, int] = {}
-    audio = AUDIO_PID
-    for track in tracks:
-        if track.kind == TrackKind.VIDEO:
-            pids[VIDEO_PID] = track.track
-        else:
-            pids[audio] = track.track
-            audio += 1
-    return pids
+    return {track_pid(info.track): info.track for info in tracks}
 
 
 def trim(data: bytes, pids: Mapping[int, int], cuts: Mapping[int, TrackCut]) -> bytes:

@@ -24,6 +24,7 @@ __all__ = [
     "FinalizeError",
     "UnitsDifferError",
     "count_pictures",
+    "mapped_tracks",
     "verify_boxes",
     "verify_seconds",
     "verify_units",
@@ -53,8 +54,8 @@ class UnitsDifferError(FinalizeError):
     same difference a second time is permanent."""
 
 
-def _mapped_tracks(tracks: Sequence[TrackInfo], units: Mapping[int, int]) -> list[TrackInfo]:
-    """The tracks that have units, in the order of the MP4's tracks: video first."""
+def mapped_tracks(tracks: Sequence[TrackInfo], units: Mapping[int, int]) -> list[TrackInfo]:
+    """Return the tracks that have units, in the order of the MP4's tracks: video first."""
     held = [info for info in tracks if units.get(info.track)]
     return sorted(held, key=lambda info: info.kind != TrackKind.VIDEO)
 
@@ -68,7 +69,7 @@ async def verify_units(
     """Compare the samples of the MP4's tracks with the units of the chunks' tracks.
 
     ``pictures`` counts the pictures in the chunks' bytes. Raises UnitsDifferError."""
-    expected = _mapped_tracks(tracks, units)
+    expected = mapped_tracks(tracks, units)
     if len(found) != len(expected):
         raise UnitsDifferError(f"the MP4 holds {len(found)} of {len(expected)} tracks")
     for info, count in zip(expected, found, strict=True):
