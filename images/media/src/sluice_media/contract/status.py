@@ -304,8 +304,8 @@ class StoredResult(Model):
     recording_started_at: datetime | None = None
     message: str | None = None
     incomplete_reason: str | None = None
-    """Content was lost, or may have been: ChunksLost, SegmentMissing, JournalDamaged or
-    ChunksUnnamed."""
+    """Content was lost, or may have been: ChunksLost, SegmentMissing, JournalDamaged,
+    ChunksUnnamed or ManifestDamaged."""
     incomplete_message: str | None = None
     """The same in words."""
     faulty_segments: int = 0

@@ -35,17 +35,33 @@ def incompleteness(
     missing = sum(fault.is_missing for fault in faults)
     damaged = len(faults) - missing
     unnamed = kept.unnamed if kept is not None else 0
+    lists = kept.damaged_manifests if kept is not None else 0
     found = [
-        ("ChunksLost", lost, "missing or damaged in the store; the gaps of the files say where"),
-        ("SegmentMissing", missing, "missing; chunks may be missing in the files"),
-        ("JournalDamaged", damaged, "damaged; chunks may be missing in the files"),
-        ("ChunksUnnamed", unnamed, "named by no journal, and in no file"),
+        (
+            "ChunksLost",
+            _counted(lost, "chunk"),
+            "missing or damaged in the store; the gaps of the files say where",
+        ),
+        (
+            "SegmentMissing",
+            _counted(missing, "segment", " of the journal"),
+            "missing; chunks may be missing in the files",
+        ),
+        (
+            "JournalDamaged",
+            _counted(damaged, "segment", " of the journal"),
+            "damaged; chunks may be missing in the files",
+        ),
+        ("ChunksUnnamed", _counted(unnamed, "chunk"), "named by no journal, and in no file"),
+        (
+            "ManifestDamaged",
+            _counted(lists, "list", " of the chunks in an MP4"),
+            "damaged; none of its file's chunks is deleted with it",
+        ),
     ]
-    said = [
-        (reason, f"{_counted(count, reason)} {words}.") for reason, count, words in found if count
-    ]
+    said = [(reason, f"{counted} {words}.") for reason, counted, words in found if counted]
     if faults and taken_back:
-        said.append(("", f"{_counted(taken_back, 'Chunks')} back in place."))
+        said.append(("", f"{_counted(taken_back, 'chunk')} back in place."))
     return Incompleteness(
         incomplete_reason=said[0][0] if said else None,
         incomplete_message=" ".join(sentence for _, sentence in said) or None,
@@ -56,8 +72,8 @@ def incompleteness(
     )
 
 
-def _counted(count: int, reason: str) -> str:
-    what = "chunk" if reason.startswith("Chunks") else "segment of the journal"
-    if count == 1:
-        return f"1 {what} is"
-    return f"{count} {what.replace('chunk', 'chunks').replace('segment', 'segments')} are"
+def _counted(count: int, noun: str, more: str = "") -> str:
+    """Return the beginning of a sentence; nothing when there is nothing to count."""
+    if not count:
+        return ""
+    return f"1 {noun}{more} is" if count == 1 else f"{count} {noun}s{more} are"

@@ -10,18 +10,30 @@ from pydantic import ValidationError
 from sluice_media.contract import Model
 from sluice_media.store.target import MissingObjectError, Target
 
-__all__ = ["load"]
+__all__ = ["ObjectDamagedError", "load", "load_whole"]
 
 M = TypeVar("M", bound=Model)
 _log = structlog.get_logger(__name__)
 
 
+class ObjectDamagedError(ValueError):
+    """There is an object, and it cannot be read."""
+
+
 async def load(target: Target, key: str, model: type[M]) -> M | None:
     """One JSON object; None when there is none, or none that can be read. Raises TargetError."""
+    try:
+        return await load_whole(target, key, model)
+    except ObjectDamagedError:
+        return None
+
+
+async def load_whole(target: Target, key: str, model: type[M]) -> M | None:
+    """One JSON object; None when there is none. Raises ObjectDamagedError and TargetError."""
     try:
         return model.model_validate_json(await target.get(key))
     except MissingObjectError:
         return None
     except ValidationError as broken:
         _log.error("object_not_usable", key=key, errors=broken.error_count())
-        return None
+        raise ObjectDamagedError(key) from broken

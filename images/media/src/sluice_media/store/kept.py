@@ -42,6 +42,8 @@ class KeptChunks(Model):
     chunks: list[ChunkId]
     unnamed: int
     """How many of them no journal names."""
+    damaged_manifests: int = 0
+    """How many manifests cannot be read: all chunks of their files are kept."""
 
 
 async def find_unnamed(

@@ -15,7 +15,7 @@ from sluice_media.record.playlist import merged_playlist
 from sluice_media.store import keys
 from sluice_media.store.catalog import RecordingView, load_view
 from sluice_media.store.chunk_source import ChunkId
-from sluice_media.store.json_objects import load
+from sluice_media.store.json_objects import ObjectDamagedError, load, load_whole
 from sluice_media.store.kept import KeptChunks, Manifest, find_unnamed
 from sluice_media.store.retention import expires_at, originals_until
 from sluice_media.store.target import Target
@@ -30,6 +30,7 @@ __all__ = [
     "write_playlist",
 ]
 
+_NOT_DELETED = "its chunks are not deleted: the list of those that are in the MP4 is damaged"
 _log = structlog.get_logger(__name__)
 
 
@@ -60,21 +61,27 @@ async def load_made(target: Target, view: RecordingView, file: MergedFile) -> Re
     return manifest.made
 
 
-async def delete_originals(target: Target, view: RecordingView, file: MergedFile) -> None:
-    """Chunks and playlists of one file. Raises TargetError."""
+async def delete_originals(target: Target, view: RecordingView, file: MergedFile) -> bool:
+    """Delete chunks and playlists of one file. Return False, and delete nothing, when the list of
+    the chunks that may go is damaged. Raises TargetError."""
+    try:
+        chunks = await _originals(target, view, file)
+    except ObjectDamagedError:
+        return False
     await target.delete(
         # First, so that no playlist names what is not there any more.
         keys.original_key(view.prefix, file.index),
         *(keys.playlist_key(view.prefix, journal.attempt, file.index) for journal in view.journals),
     )
-    await target.delete(*await _originals(target, view, file))
+    await target.delete(*chunks)
+    return True
 
 
 async def _originals(target: Target, view: RecordingView, file: MergedFile) -> list[str]:
     """The chunks that may go with a file: those that are in its MP4. Where none was made, and where
-    a former version made it, those that the journals name."""
+    a former version made it, those that the journals name. Raises ObjectDamagedError."""
     key = keys.manifest_key(view.prefix, file.index)
-    manifest = None if view.is_discarded else await load(target, key, Manifest)
+    manifest = None if view.is_discarded else await load_whole(target, key, Manifest)
     return view.chunk_keys(file) if manifest is None else manifest.keys(view.prefix)
 
 
@@ -84,13 +91,19 @@ async def clear(target: Target, view: RecordingView, now: datetime) -> KeptChunk
     prefix = view.prefix
     originals: set[str] = set()
     deletable: set[str] = set()
+    damaged_manifests = 0
     for file in view.files:
         result = view.results.get(file.index)
-        if result is not None and result.original_uri is not None:
-            originals |= {keys.original_key(prefix, file.index)}
-            originals |= set(await _originals(target, view, file))
-        elif result is not None:
-            deletable |= set(await _originals(target, view, file))
+        if result is None:
+            continue
+        going = deletable
+        if result.original_uri is not None:
+            originals.add(keys.original_key(prefix, file.index))
+            going = originals
+        try:
+            going |= set(await _originals(target, view, file))
+        except ObjectDamagedError:
+            damaged_manifests += 1
     readable = {journal.attempt for journal in view.journals}
     left, others = [], []
     async for entry in target.list(prefix):
@@ -106,13 +119,17 @@ async def clear(target: Target, view: RecordingView, now: datetime) -> KeptChunk
                 left.append(entry.key)
             else:
                 others.append(((attempt, name), entry.size_bytes))
-    kept = await _keep(target, view, others, now) if others else None
+    kept = await _keep(target, view, others, damaged_manifests, now) if others else None
     await target.delete(*left)
     return kept
 
 
 async def _keep(
-    target: Target, view: RecordingView, others: list[tuple[ChunkId, int]], now: datetime
+    target: Target,
+    view: RecordingView,
+    others: list[tuple[ChunkId, int]],
+    damaged_manifests: int,
+    now: datetime,
 ) -> KeptChunks:
     key = keys.kept_key(view.prefix)
     known = await load(target, key, KeptChunks)
@@ -121,6 +138,7 @@ async def _keep(
         since=known.since if known is not None else now,
         chunks=[chunk for chunk, _ in others],
         unnamed=len(unnamed),
+        damaged_manifests=damaged_manifests,
     )
     await target.put(key, kept.to_json().encode())
     _log.warning("chunks_kept", recording=view.uid, chunks=len(others), unnamed=len(unnamed))
@@ -159,14 +177,14 @@ async def expire(
             continue
         view = view or await load_view(target, uid)
         changes: dict[str, object] = {}
-        if originals_go or (mp4_goes and file.state == "Failed"):
-            for merged in view.files:
-                if merged.index == file.index:
-                    await delete_originals(target, view, merged)
-            changes["original_uri"] = None
         if mp4_goes:
             await target.delete(keys.mp4_key(view.prefix, uid, file.index))
             changes |= {"state": "Expired", "uri": None, "message": None}
+        if originals_go or (mp4_goes and file.state == "Failed"):
+            for merged in view.files:
+                if merged.index == file.index and not await delete_originals(target, view, merged):
+                    changes["message"] = _NOT_DELETED
+            changes["original_uri"] = None
         changed = file.model_copy(update=changes)
         key = keys.result_key(view.prefix, file.index)
         await target.put(key, changed.to_json().encode())

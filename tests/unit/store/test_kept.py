@@ -1,0 +1,89 @@
+"""Chunks that are in no MP4 are kept, and reported when nothing else holds their units."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sluice_media.contract import RecordedFile, StoredRecording
+from sluice_media.store import keys, shelf
+from sluice_media.store.catalog import RecordingView, load_view
+from sluice_media.store.kept import Manifest
+from sluice_media.store.target import Target, open_claim
+from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
+
+MADE = RecordedFile(
+    index=1, name=keys.mp4_name(UID, 1), state="Ready", started_at=START, ended_at=START
+)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Target:
+    return open_claim(tmp_path / "store")
+
+
+async def finish(target: Target, *held: tuple[str, str], original_uri: str | None = None) -> None:
+    """What stands in the store when the MP4 of file 1 was made of these chunks."""
+    made = MADE.model_copy(update={"original_uri": original_uri})
+    await target.put(keys.result_key(PREFIX, 1), made.to_json().encode())
+    manifest = Manifest(chunks=list(held), made=made)
+    await target.put(keys.manifest_key(PREFIX, 1), manifest.to_json().encode())
+
+
+async def cleared(target: Target) -> RecordingView:
+    """The recording after the last step."""
+    view = await load_view(target, UID)
+    view.kept = await shelf.clear(target, view, START)
+    return view
+
+
+async def chunks_left(target: Target) -> list[str]:
+    keys_left = [entry.key async for entry in target.list(PREFIX)]
+    return sorted(key.removeprefix(f"{PREFIX}/") for key in keys_left if key.endswith(".ts"))
+
+
+async def damage_manifest(target: Target) -> None:
+    key = keys.manifest_key(PREFIX, 1)
+    await target.put(key, (await target.get(key))[:-1])
+
+
+@pytest.mark.parametrize("original_uri", [None, "pvc://c/001.m3u8"])
+async def test_a_damaged_manifest_deletes_no_chunk_and_is_reported(
+    target: Target, original_uri: str | None
+) -> None:
+    await leave(target, file_entry(chunk(1, {0: span(0, 9)}), chunk(2, {0: span(20, 29)})))
+    await target.put(keys.original_key(PREFIX, 1), b"#EXTM3U")
+    await finish(target, ("attempt1", keys.chunk_name(1, 1)), original_uri=original_uri)
+    await damage_manifest(target)
+    result = (await cleared(target)).result()
+    assert await chunks_left(target) == ["attempt1/001-000001.ts", "attempt1/001-000002.ts"]
+    assert (result.incomplete_reason, result.kept_chunks) == ("ManifestDamaged", 2)
+    assert result.incomplete_message == (
+        "1 list of the chunks in an MP4 is damaged; none of its file's chunks is deleted with it."
+    )
+    if original_uri is not None:
+        assert await target.get(keys.original_key(PREFIX, 1))
+
+
+async def test_a_file_without_a_manifest_is_one_of_a_former_version(target: Target) -> None:
+    await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
+    await finish(target)
+    await target.delete(keys.manifest_key(PREFIX, 1))
+    result = (await cleared(target)).result()
+    assert (result.incomplete_reason, await chunks_left(target)) == (None, [])
+
+
+async def test_originals_whose_manifest_is_damaged_outlive_their_term(target: Target) -> None:
+    await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
+    await finish(target, ("attempt1", keys.chunk_name(1, 1)), original_uri="pvc://c/001.m3u8")
+    await damage_manifest(target)
+    files = [MADE.model_copy(update={"original_uri": "pvc://c/001.m3u8"})]
+    told = StoredRecording(uid=UID, name="rec", prefix=PREFIX, keep_original=False)
+    (after,) = await shelf.expire(target, UID, files, told, START + timedelta(days=1))
+    assert await chunks_left(target) == ["attempt1/001-000001.ts"]
+    assert after.original_uri is None
+    assert after.message == (
+        "its chunks are not deleted: the list of those that are in the MP4 is damaged"
+    )
