@@ -13,6 +13,7 @@ from sluice_media.store.catalog import RecordingView, load_view
 from sluice_media.store.kept import Manifest
 from sluice_media.store.target import Target, open_claim
 from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
+from tests.unit.store.test_unnamed import STEP, recorded, write_journal
 
 MADE = RecordedFile(
     index=1, name=keys.mp4_name(UID, 1), state="Ready", started_at=START, ended_at=START
@@ -87,3 +88,46 @@ async def test_originals_whose_manifest_is_damaged_outlive_their_term(target: Ta
     assert after.message == (
         "its chunks are not deleted: the list of those that are in the MP4 is damaged"
     )
+
+
+CHUNK = 282
+"""Frames in a chunk of ``recorded``."""
+
+
+async def finish_with_a_hole(target: Target, tmp_path: Path) -> None:
+    """An MP4 of ten chunks of attempt b without the three in the middle."""
+    file = recorded(tmp_path, "b")
+    there = [*file.chunks[:3], *file.chunks[6:]]
+    for gone in file.chunks[3:6]:
+        await target.delete(keys.chunk_key(PREFIX, "b", gone.name))
+    await write_journal(target, file, [there], "b")
+    await finish(target, *(("b", entry.name) for entry in there))
+
+
+@pytest.mark.parametrize(
+    ("first_frame", "count", "late"),
+    [
+        pytest.param(0, 8, 3, id="the same chunks"),
+        pytest.param(100, 8, 4, id="chunks that were cut elsewhere"),
+        pytest.param(0, 3, 0, id="copies"),
+        pytest.param(6 * CHUNK + 100, 3, 0, id="copies that were cut elsewhere"),
+        pytest.param(9 * CHUNK + 100, 1, 1, id="beyond the end"),
+    ],
+)
+async def test_units_that_only_an_attempt_has_that_came_late_are_reported(
+    target: Target, tmp_path: Path, first_frame: int, count: int, late: int
+) -> None:
+    await finish_with_a_hole(target, tmp_path)
+    file = recorded(tmp_path, "a", count, first_frame * STEP)
+    head = file.model_copy(update={"first_dts": 0})
+    await write_journal(target, head, [file.chunks], "a")
+    view = await cleared(target)
+    result = view.result()
+    assert await chunks_left(target) == [f"a/{entry.name}" for entry in file.chunks]
+    assert view.kept is not None
+    assert (view.kept.late, result.kept_chunks) == (late, count)
+    assert result.incomplete_reason == ("ChunksLate" if late else None)
+    if late == 3:
+        assert result.incomplete_message == (
+            "3 chunks are in no file: the MP4 that lacks them was made before they came."
+        )

@@ -305,7 +305,7 @@ class StoredResult(Model):
     message: str | None = None
     incomplete_reason: str | None = None
     """Content was lost, or may have been: ChunksLost, SegmentMissing, JournalDamaged,
-    ChunksUnnamed or ManifestDamaged."""
+    ChunksUnnamed, ChunksLate or ManifestDamaged."""
     incomplete_message: str | None = None
     """The same in words."""
     faulty_segments: int = 0

@@ -35,6 +35,7 @@ def incompleteness(
     missing = sum(fault.is_missing for fault in faults)
     damaged = len(faults) - missing
     unnamed = kept.unnamed if kept is not None else 0
+    late = kept.late if kept is not None else 0
     lists = kept.damaged_manifests if kept is not None else 0
     found = [
         (
@@ -53,6 +54,11 @@ def incompleteness(
             "damaged; chunks may be missing in the files",
         ),
         ("ChunksUnnamed", _counted(unnamed, "chunk"), "named by no journal, and in no file"),
+        (
+            "ChunksLate",
+            _counted(late, "chunk"),
+            "in no file: the MP4 that lacks them was made before they came",
+        ),
         (
             "ManifestDamaged",
             _counted(lists, "list", " of the chunks in an MP4"),

@@ -1,25 +1,30 @@
 """Chunks that are in no MP4: they are kept for some time, and never deleted unseen.
 
-A chunk is in no MP4 when no journal that can be read names it, when it is damaged, or when another
-attempt's chunks hold its units already. At the end of a recording a marker lists such chunks with
-the moment; they go after ``originalSeconds``, and not before seven days (:mod:`.retention`).
+A chunk is in no MP4 when no journal that can be read names it, when it is damaged, when another
+attempt's chunks hold its units already, or when its attempt came back after the MP4 was made. At
+the end of a recording a marker lists such chunks with the moment; they go after
+``originalSeconds``, and not before seven days (:mod:`.retention`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Collection, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
 
 from sluice_media.contract import Model, RecordedFile
-from sluice_media.record.journal import Journal, named_chunks
+from sluice_media.mpegts.pes_reader import unwrapped
+from sluice_media.record.journal import ChunkEntry, Journal, named_chunks
 from sluice_media.store import keys
 from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.target import MissingObjectError, Target
+from sluice_media.store.trim import read_units, track_pids
 
-__all__ = ["KeptChunks", "Manifest", "find_unnamed"]
+__all__ = ["HeldUnits", "KeptChunks", "Manifest", "find_late", "find_unnamed"]
 
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +49,102 @@ class KeptChunks(Model):
     """How many of them no journal names."""
     damaged_manifests: int = 0
     """How many manifests cannot be read: all chunks of their files are kept."""
+    late: int = 0
+    """How many of the chunks have units that are in no MP4, because they came after it was made."""
+
+
+class HeldUnits:
+    """The units in some of the chunks that journals name: those in MP4s, and kept originals."""
+
+    def __init__(self, prefix: str, journals: Iterable[Journal], held: Container[str]) -> None:
+        """``held``: the keys of these chunks."""
+        spans: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for journal in journals:
+            for file in journal.files:
+                for chunk in file.chunks:
+                    if keys.chunk_key(prefix, journal.attempt, chunk.name) in held:
+                        for track, found in _stretches(chunk).items():
+                            spans.setdefault((file.timeline, track), []).extend(found)
+        self._stretches = {key: _joined(found) for key, found in spans.items()}
+
+    def covers(self, timeline: str, chunk: ChunkEntry) -> bool:
+        """Whether every stretch of the chunk lies in one of a held chunk. If not, its units may be
+        in several chunks: ask :meth:`contains`."""
+        return all(
+            self._has(timeline, track, first, last)
+            for track, found in _stretches(chunk).items()
+            for first, last in found
+        )
+
+    def contains(self, timeline: str, units: Mapping[int, Iterable[int]]) -> bool:
+        """Whether all units (track -> DTS) are in held chunks."""
+        return all(
+            self._has(timeline, track, dts, dts) for track, found in units.items() for dts in found
+        )
+
+    def _has(self, timeline: str, track: int, first: int, last: int) -> bool:
+        stretches = self._stretches.get((timeline, track), [])
+        at = bisect_right(stretches, first, key=lambda stretch: stretch[0]) - 1
+        return at >= 0 and last <= stretches[at][1]
+
+
+def _stretches(chunk: ChunkEntry) -> dict[int, list[tuple[int, int]]]:
+    """Track -> from the DTS of a unit to that of a later one, without the holes in the chunk."""
+    return {
+        track: [
+            (max(first, span.first_dts), min(end, span.last_dts))
+            for first, end in chunk.media
+            if first <= span.last_dts and end >= span.first_dts
+        ]
+        for track, span in chunk.tracks.items()
+    }
+
+
+def _joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In order; those that overlap are one."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(stretches):
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return joined
+
+
+async def find_late(
+    target: Target,
+    prefix: str,
+    journals: Sequence[Journal],
+    held: HeldUnits,
+    chunks: Iterable[ChunkId],
+) -> list[ChunkId]:
+    """Those of ``chunks`` that a journal names, that are whole, and that have units which no held
+    chunk has: an attempt that came back from a lost node named them after their file was made.
+    Raises TargetError."""
+    named = {(j.attempt, c.name): (f, c) for j in journals for f in j.files for c in f.chunks}
+    late = []
+    for chunk in chunks:
+        if chunk not in named:
+            continue
+        file, entry = named[chunk]
+        if held.covers(file.timeline, entry):
+            continue
+        data = await _read(target, prefix, chunk)
+        if entry.sha256 and hashlib.sha256(data).hexdigest() != entry.sha256:
+            continue  # damaged: it counts as lost
+        units = await asyncio.to_thread(read_units, data, track_pids(file.tracks))
+        if units and held.contains(file.timeline, _near(units, entry.first_dts)):
+            continue
+        _log.warning("chunk_came_late", attempt=chunk[0], chunk=chunk[1])
+        late.append(chunk)
+    return late
+
+
+def _near(units: Mapping[int, Sequence[int]], dts: int) -> dict[int, list[int]]:
+    """The units in the turn of the 33-bit clock in which the first one is nearest to ``dts``."""
+    first = min(found[0] for found in units.values())
+    shift = unwrapped(first, dts) - first
+    return {track: [unit + shift for unit in found] for track, found in units.items()}
 
 
 async def find_unnamed(
@@ -63,16 +164,18 @@ async def find_unnamed(
     for chunk, size in chunks:
         if chunk in named:
             continue
-        if size in sizes and (size, await _digest(target, prefix, chunk)) in digests:
-            continue
+        if size in sizes:
+            data = await _read(target, prefix, chunk)
+            if (size, hashlib.sha256(data).hexdigest()) in digests:
+                continue
         _log.warning("chunk_in_no_journal", attempt=chunk[0], chunk=chunk[1], size_bytes=size)
         unnamed.append(chunk)
     return unnamed
 
 
-async def _digest(target: Target, prefix: str, chunk: ChunkId) -> str:
+async def _read(target: Target, prefix: str, chunk: ChunkId) -> bytes:
+    """The chunk; nothing when it is not there any more."""
     try:
-        data = await target.get(keys.chunk_key(prefix, *chunk))
+        return await target.get(keys.chunk_key(prefix, *chunk))
     except MissingObjectError:
-        return ""
-    return hashlib.sha256(data).hexdigest()
+        return b""

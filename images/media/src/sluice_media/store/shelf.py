@@ -5,6 +5,7 @@ Every step can be repeated: objects are deleted before it is noted that they are
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -16,7 +17,7 @@ from sluice_media.store import keys
 from sluice_media.store.catalog import RecordingView, load_view
 from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.json_objects import ObjectDamagedError, load, load_whole
-from sluice_media.store.kept import KeptChunks, Manifest, find_unnamed
+from sluice_media.store.kept import HeldUnits, KeptChunks, Manifest, find_late, find_unnamed
 from sluice_media.store.retention import expires_at, originals_until
 from sluice_media.store.target import Target
 
@@ -85,41 +86,57 @@ async def _originals(target: Target, view: RecordingView, file: MergedFile) -> l
     return view.chunk_keys(file) if manifest is None else manifest.keys(view.prefix)
 
 
-async def clear(target: Target, view: RecordingView, now: datetime) -> KeptChunks | None:
-    """At the very end: delete what is in the MP4s and not kept as their originals, and note which
-    other chunks are there; they are kept. Raises TargetError."""
-    prefix = view.prefix
-    originals: set[str] = set()
-    deletable: set[str] = set()
-    damaged_manifests = 0
+@dataclass(slots=True)
+class _Sorted:
+    """The keys of the chunks that journals name, by what becomes of them at the end."""
+
+    originals: set[str] = field(default_factory=set)
+    """They stay, and so do the playlists that are here as well."""
+    deletable: set[str] = field(default_factory=set)
+    unsure: set[str] = field(default_factory=set)
+    """Of files whose manifest is damaged."""
+    damaged_manifests: int = 0
+
+
+async def _sort(target: Target, view: RecordingView) -> _Sorted:
+    found = _Sorted()
     for file in view.files:
         result = view.results.get(file.index)
         if result is None:
             continue
-        going = deletable
+        going = found.deletable
         if result.original_uri is not None:
-            originals.add(keys.original_key(prefix, file.index))
-            going = originals
+            going = found.originals
+            going.add(keys.original_key(view.prefix, file.index))
         try:
             going |= set(await _originals(target, view, file))
         except ObjectDamagedError:
-            damaged_manifests += 1
+            found.unsure |= set(view.chunk_keys(file))
+            found.damaged_manifests += 1
+    return found
+
+
+async def clear(target: Target, view: RecordingView, now: datetime) -> KeptChunks | None:
+    """At the very end: delete what is in the MP4s and not kept as their originals, and note which
+    other chunks are there; they are kept. Raises TargetError."""
+    prefix = view.prefix
+    chunks = await _sort(target, view)
     readable = {journal.attempt for journal in view.journals}
     left, others = [], []
     async for entry in target.list(prefix):
         attempt, _, name = entry.key.removeprefix(f"{prefix}/").rpartition("/")
-        if entry.key in originals:
+        if entry.key in chunks.originals:
             continue
         if entry.key.endswith(".m3u8"):
             # Of an attempt without a journal nothing else says in which order its chunks are.
             if not attempt or attempt in readable:
                 left.append(entry.key)
         elif entry.key.endswith(".ts"):
-            if entry.key in deletable:
+            if entry.key in chunks.deletable:
                 left.append(entry.key)
             else:
                 others.append(((attempt, name), entry.size_bytes))
-    kept = await _keep(target, view, others, damaged_manifests, now) if others else None
+    kept = await _keep(target, view, chunks, others, now) if others else None
     await target.delete(*left)
     return kept
 
@@ -127,21 +144,31 @@ async def clear(target: Target, view: RecordingView, now: datetime) -> KeptChunk
 async def _keep(
     target: Target,
     view: RecordingView,
+    chunks: _Sorted,
     others: list[tuple[ChunkId, int]],
-    damaged_manifests: int,
     now: datetime,
 ) -> KeptChunks:
-    key = keys.kept_key(view.prefix)
+    prefix, journals = view.prefix, view.journals
+    key = keys.kept_key(prefix)
     known = await load(target, key, KeptChunks)
-    unnamed = await find_unnamed(target, view.prefix, view.journals, others)
+    held = HeldUnits(prefix, journals, chunks.originals | chunks.deletable | chunks.unsure)
+    unnamed = await find_unnamed(target, prefix, journals, others)
+    late = await find_late(target, prefix, journals, held, (chunk for chunk, _ in others))
     kept = KeptChunks(
         since=known.since if known is not None else now,
         chunks=[chunk for chunk, _ in others],
         unnamed=len(unnamed),
-        damaged_manifests=damaged_manifests,
+        late=len(late),
+        damaged_manifests=chunks.damaged_manifests,
     )
     await target.put(key, kept.to_json().encode())
-    _log.warning("chunks_kept", recording=view.uid, chunks=len(others), unnamed=len(unnamed))
+    _log.warning(
+        "chunks_kept",
+        recording=view.uid,
+        chunks=len(others),
+        unnamed=len(unnamed),
+        late=len(late),
+    )
     return kept
 
 
