@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sluice_media.store.catalog import RecordingView, load_view
 from sluice_media.store.kept import Manifest
 from sluice_media.store.target import Target, open_claim
 from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
-from tests.unit.store.test_unnamed import STEP, recorded, write_journal
+from tests.unit.store.test_unnamed import STEP, WRAP, cut, damage_packet, recorded, write_journal
 
 MADE = RecordedFile(
     index=1, name=keys.mp4_name(UID, 1), state="Ready", started_at=START, ended_at=START
@@ -131,3 +132,76 @@ async def test_units_that_only_an_attempt_has_that_came_late_are_reported(
         assert result.incomplete_message == (
             "3 chunks are in no file: the MP4 that lacks them was made before they came."
         )
+
+
+async def finish_with_a_successor(
+    target: Target, tmp_path: Path, first: int = 0, count: int = 3
+) -> None:
+    """An MP4 of eight chunks of attempt a, which died before it could name two more, and of
+    ``count`` chunks of attempt b, which recorded their units again and cut them elsewhere."""
+    file = recorded(tmp_path, "a", 10, first)
+    after = recorded(tmp_path, "b", count, first + (8 * CHUNK - 100) * STEP)
+    await write_journal(target, file, [file.chunks[:8]], "a")
+    head = after.model_copy(update={"first_dts": first})
+    await write_journal(target, head, [after.chunks], "b")
+    held = [("a", entry.name) for entry in file.chunks[:8]]
+    await finish(target, *held, *(("b", entry.name) for entry in after.chunks))
+
+
+NEVER_NAMED = ["a/001-000009.ts", "a/001-000010.ts"]
+
+
+@pytest.mark.parametrize("first", [0, WRAP - 5 * CHUNK * STEP - 7, 3 * WRAP - 9 * CHUNK * STEP])
+async def test_units_that_a_successor_recorded_again_are_copies(
+    target: Target, tmp_path: Path, first: int
+) -> None:
+    """Their bytes differ: the successor has its own continuity counters."""
+    await finish_with_a_successor(target, tmp_path, first)
+    result = (await cleared(target)).result()
+    assert await chunks_left(target) == NEVER_NAMED
+    assert (result.incomplete_reason, result.kept_chunks) == (None, 2)
+
+
+async def test_a_chunk_that_nobody_recorded_again_is_reported(
+    target: Target, tmp_path: Path
+) -> None:
+    await finish_with_a_successor(target, tmp_path, count=2)
+    view = await cleared(target)
+    assert await chunks_left(target) == NEVER_NAMED
+    assert view.kept is not None
+    assert (view.kept.unnamed, view.result().incomplete_reason) == (1, "ChunksUnnamed")
+
+
+@pytest.mark.parametrize("harm", [damage_packet, cut])
+async def test_a_chunk_that_is_not_whole_is_no_copy(
+    target: Target, tmp_path: Path, harm: Callable[[Target, str], Awaitable[None]]
+) -> None:
+    await finish_with_a_successor(target, tmp_path)
+    await harm(target, keys.chunk_key(PREFIX, "a", keys.chunk_name(1, 9)))
+    assert (await cleared(target)).result().incomplete_reason == "ChunksUnnamed"
+
+
+async def test_units_of_another_timeline_are_no_copies(target: Target, tmp_path: Path) -> None:
+    """Two timelines may have the same times; a chunk's name says only the index of its file."""
+    await finish_with_a_successor(target, tmp_path)
+    other = recorded(tmp_path, "c", 1)
+    head = other.model_copy(update={"timeline": "t2", "started_at": START + timedelta(hours=1)})
+    await write_journal(target, head, [other.chunks], "c")
+    view = await cleared(target)
+    assert view.kept is not None
+    assert view.kept.unnamed == 2
+
+
+async def test_in_a_recording_of_days_a_copy_has_its_units_on_each_day(
+    target: Target, tmp_path: Path
+) -> None:
+    """Coded times repeat after 26.5 hours."""
+    file = recorded(tmp_path, "a", 10)
+    next_turn = recorded(tmp_path, "b", 10, WRAP + 100 * STEP)
+    there = [*file.chunks[:4], *file.chunks[5:]]
+    await write_journal(target, file, [there], "a")
+    head = next_turn.model_copy(update={"first_dts": 0})
+    await write_journal(target, head, [next_turn.chunks], "b")
+    held = [("a", entry.name) for entry in there]
+    await finish(target, *held, *(("b", entry.name) for entry in next_turn.chunks))
+    assert (await cleared(target)).result().incomplete_reason == "ChunksUnnamed"

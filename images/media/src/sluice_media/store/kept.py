@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from bisect import bisect_right
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
 
 from sluice_media.contract import Model, RecordedFile
+from sluice_media.mpegts.packets import CLOCK_TICKS
 from sluice_media.mpegts.pes_reader import unwrapped
 from sluice_media.record.journal import ChunkEntry, Journal, named_chunks
 from sluice_media.store import keys
@@ -82,6 +83,21 @@ class HeldUnits:
             self._has(timeline, track, dts, dts) for track, found in units.items() for dts in found
         )
 
+    def contains_copy(self, timeline: str, units: Mapping[int, Sequence[int]]) -> bool:
+        """Whether all units are in held chunks when it is not known in which turn of the 33-bit
+        clock they were recorded: in each turn in which the timeline has such times."""
+        held = [
+            s for (name, _), found in self._stretches.items() if name == timeline for s in found
+        ]
+        if not held:
+            return False
+        begin, end = min(first for first, _ in held), max(last for _, last in held)
+        first = min(found[0] for found in units.values())
+        last = max(found[-1] for found in units.values())
+        earliest = -((last - begin) // CLOCK_TICKS) * CLOCK_TICKS
+        shifts = range(earliest, end - first + 1, CLOCK_TICKS)
+        return bool(shifts) and all(self.contains(timeline, _moved(units, s)) for s in shifts)
+
     def _has(self, timeline: str, track: int, first: int, last: int) -> bool:
         stretches = self._stretches.get((timeline, track), [])
         at = bisect_right(stretches, first, key=lambda stretch: stretch[0]) - 1
@@ -131,31 +147,32 @@ async def find_late(
             continue
         data = await _read(target, prefix, chunk)
         if entry.sha256 and hashlib.sha256(data).hexdigest() != entry.sha256:
-            continue  # damaged: it counts as lost
+            continue  # damaged: ``lost_chunks`` of its file counts it
         units = await asyncio.to_thread(read_units, data, track_pids(file.tracks))
-        if units and held.contains(file.timeline, _near(units, entry.first_dts)):
-            continue
+        if units:
+            first = min(found[0] for found in units.values())
+            shift = unwrapped(first, entry.first_dts) - first
+            if held.contains(file.timeline, _moved(units, shift)):
+                continue
         _log.warning("chunk_came_late", attempt=chunk[0], chunk=chunk[1])
         late.append(chunk)
     return late
 
 
-def _near(units: Mapping[int, Sequence[int]], dts: int) -> dict[int, list[int]]:
-    """The units in the turn of the 33-bit clock in which the first one is nearest to ``dts``."""
-    first = min(found[0] for found in units.values())
-    shift = unwrapped(first, dts) - first
-    return {track: [unit + shift for unit in found] for track, found in units.items()}
+def _moved(units: Mapping[int, Sequence[int]], shift: int) -> dict[int, list[int]]:
+    return {track: [dts + shift for dts in found] for track, found in units.items()}
 
 
 async def find_unnamed(
     target: Target,
     prefix: str,
     journals: Sequence[Journal],
-    chunks: Collection[tuple[ChunkId, int]],
+    held: HeldUnits,
+    chunks: Iterable[tuple[ChunkId, int]],
 ) -> list[ChunkId]:
     """Those of ``chunks`` (with their sizes) that no journal names. Not among them is a copy: a
     recorder that died before it could name a chunk leaves one, and its successor stored the same
-    bytes again. Raises TargetError."""
+    bytes again, or recorded the same units again. Raises TargetError."""
     named = named_chunks(journals)
     entries = (chunk for j in journals for file in j.files for chunk in file.chunks)
     digests = {(chunk.size_bytes, chunk.sha256) for chunk in entries if chunk.sha256}
@@ -164,9 +181,14 @@ async def find_unnamed(
     for chunk, size in chunks:
         if chunk in named:
             continue
-        if size in sizes:
-            data = await _read(target, prefix, chunk)
-            if (size, hashlib.sha256(data).hexdigest()) in digests:
+        data = await _read(target, prefix, chunk)
+        if size in sizes and (size, hashlib.sha256(data).hexdigest()) in digests:
+            continue
+        files = [f for j in journals for f in j.files if f.index == keys.file_index(chunk[1])]
+        if len({file.timeline for file in files}) == 1:
+            tracks = max((file.tracks for file in files), key=len)
+            units = await asyncio.to_thread(read_units, data, track_pids(tracks))
+            if units and held.contains_copy(files[0].timeline, units):
                 continue
         _log.warning("chunk_in_no_journal", attempt=chunk[0], chunk=chunk[1], size_bytes=size)
         unnamed.append(chunk)

@@ -38,6 +38,7 @@ __all__ = [
     "done_key",
     "ended_folder",
     "ended_key",
+    "file_index",
     "head_key",
     "is_id",
     "journal_key",
@@ -65,6 +66,7 @@ PROBES = ".probe"
 SCRATCH = ".scratch"
 """Folder for unfinished files, where the storage is local."""
 
+_CHUNK = re.compile(r"(\d{3,})-\d{6,}\.ts")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}")
 
 
@@ -99,6 +101,12 @@ def playlist_key(prefix: str, attempt: str, file_index: int) -> str:
 
 def chunk_name(file_index: int, sequence: int) -> str:
     return f"{file_index:03d}-{sequence:06d}.ts"
+
+
+def file_index(name: str) -> int | None:
+    """Return the index of the file that a chunk was recorded for; None: this names no chunk."""
+    match = _CHUNK.fullmatch(name)
+    return None if match is None else int(match[1])
 
 
 def chunk_key(prefix: str, attempt: str, name: str) -> str:

@@ -152,7 +152,7 @@ async def _keep(
     key = keys.kept_key(prefix)
     known = await load(target, key, KeptChunks)
     held = HeldUnits(prefix, journals, chunks.originals | chunks.deletable | chunks.unsure)
-    unnamed = await find_unnamed(target, prefix, journals, others)
+    unnamed = await find_unnamed(target, prefix, journals, held, others)
     late = await find_late(target, prefix, journals, held, (chunk for chunk, _ in others))
     kept = KeptChunks(
         since=known.since if known is not None else now,

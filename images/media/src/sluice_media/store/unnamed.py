@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -38,7 +37,6 @@ from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["take_back"]
 
-_NAME = re.compile(r"(\d{3,})-\d{6,}\.ts")
 _log = structlog.get_logger(__name__)
 
 
@@ -55,8 +53,8 @@ async def take_back(target: Target, view: RecordingView, files: Iterable[MergedF
         file = whole
         identity = (file.timeline, file.first_dts)
         for chunk in sorted(view.chunks.keys() - named):
-            match = _NAME.fullmatch(chunk[1])
-            if match is None or by_index.get(int(match[1])) != {identity}:
+            index = keys.file_index(chunk[1])
+            if index is None or by_index.get(index) != {identity}:
                 continue
             fitting = await _read(target, view.prefix, chunk, file)
             if fitting is None:
