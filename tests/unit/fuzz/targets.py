@@ -66,12 +66,12 @@ def _chunks(pieces: Pieces) -> object:
 
 def _server(pieces: Pieces) -> object:
     """A gateway's publisher: the session, FLV parts and what is kept of them."""
-    session, parts = ServerSession(), FlvParts()
+    session, parts = ServerSession(), FlvParts(lambda: 0.0)
     kept = Retention(60, 1 << 20, lambda: 0.0, RetentionBudget(1 << 20))
     for piece in pieces:
         for event in session.feed(piece):
-            if isinstance(event, Media):
-                kept.add(parts.encode(event))
+            if isinstance(event, Media) and (part := parts.encode(event)) is not None:
+                kept.add(part)
         if session.publish_requested:
             session.accept_publish()
         session.take_output()

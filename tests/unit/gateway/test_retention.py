@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,7 +28,9 @@ class Clock:
 class Source:
     """Pictures every 100 ms, an IDR every second, sound in between."""
 
-    def __init__(self, *, start_ms: int = 0, video: bool = True, **limits: float) -> None:
+    def __init__(
+        self, *, start_ms: int = 0, video: bool = True, sound_base_ms: int = 0, **limits: float
+    ) -> None:
         self.clock = Clock()
         self.kept = Retention(
             limits.get("seconds", 60),
@@ -35,24 +38,28 @@ class Source:
             self.clock,
             RetentionBudget(1 << 30),
         )
-        self.parts = FlvParts()
+        self.parts = FlvParts(self.clock)
         self.start_ms = start_ms
         self.ms = start_ms
         self.video = video
+        self.sound_base_ms = sound_base_ms
+        """How far the clock of the sound is ahead of the pictures'."""
         if video:
             self.add(9, s.avc_config())
         self.add(8, s.aac_config())
 
     def add(self, type_id: int, payload: bytes, ahead: int = 0) -> None:
         media = Media(type_id, (self.ms + ahead) & 0xFFFFFFFF, payload)
-        self.kept.add(self.parts.encode(media))
+        part = self.parts.encode(media)
+        assert part is not None
+        self.kept.add(part)
 
     def run(self, seconds: float) -> None:
         for _ in range(int(seconds * 10)):
             if self.video:
                 idr = (self.ms - self.start_ms) % GOP_MS == 0
                 self.add(9, s.avc(s.IDR if idr else s.PICTURE))
-            self.add(8, s.aac(), ahead=50)
+            self.add(8, s.aac(), ahead=self.sound_base_ms + 50)
             self.ms += 100
             self.clock.now += 0.1
 
@@ -228,6 +235,19 @@ def test_a_source_on_air_for_49_days_is_kept_in_unwrapped_times() -> None:
     source.kept.acknowledge(((1 << 32) + 1_500) * 90)
     assert source.kept.first_dts == ((1 << 32) + 1_000) * 90
     assert source.pictures()[0] == 1_000
+
+
+@pytest.mark.parametrize("jump_ms", [-20_000, -900, 11_000, 1 << 31])
+def test_what_is_kept_has_no_jump_of_the_source_in_it(jump_ms: int) -> None:
+    source = Source(start_ms=100_000)
+    source.run(2.5)
+    source.ms += jump_ms
+    source.run(4)
+    assert source.pictures() == list(range(100_000, 106_500, 100))
+    sound = [u.dts // 90 for u in source.replayed()[1] if u.track == 1]
+    assert sound == list(range(100_050, 106_550, 100))
+    source.kept.acknowledge(104_700 * 90)
+    assert source.pictures()[0] <= 104_000
 
 
 @given(st.lists(st.integers(0, 12_000), max_size=6), st.integers(1, 12))

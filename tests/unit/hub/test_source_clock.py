@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.hub.leg import LegName
-from sluice_media.hub.source_clock import SourceClock
+from sluice_media.source_clock import SourceClock
 from sluice_media.units import AccessUnit, UnitFlags
 from tests.unit.hub.concert import Part, play, runs, words
 from tests.unit.hub.world import (
@@ -156,7 +156,7 @@ def picture(n: int, base: int = 0) -> AccessUnit:
 
 def through(units: list[AccessUnit], clock: SourceClock | None = None) -> list[AccessUnit]:
     clock = clock or SourceClock()
-    taken = [clock.take(u, n * 0.014, lead=0, silent=False) for n, u in enumerate(units)]
+    taken = [clock.take(u, n * 0.014, lead=0) for n, u in enumerate(units)]
     return [unit for unit in taken if unit is not None]
 
 
@@ -207,6 +207,24 @@ def test_a_file_that_begins_again_keeps_every_picture_and_its_lip_sync(longer: i
     last = {t: max(u.dts for u in out[-290:] if u.track == t and u.payload[1:] == b"90")
             for t in (0, 1)}  # fmt: skip
     assert last[0] - 90 * 3_600 == last[1] - 90 * AUDIO_FRAME
+
+
+@pytest.mark.parametrize("size", [-1_800_000, 3_600 * 90_000])
+def test_a_clock_that_jumps_behind_a_silence_goes_on_as_much_later(size: int) -> None:
+    clock = SourceClock()
+    through([picture(n) for n in range(100)], clock)
+    silent_until = 99 * 0.014 + 3.3
+    units = [picture(n, size) for n in (100, 101)]
+    taken = [clock.take(u, silent_until + n * 0.04, lead=0) for n, u in enumerate(units)]
+    first = 99 * 3_600 + round(3.3 * 90_000)
+    assert [unit.dts for unit in taken if unit] == [first, first + 3_600]
+
+
+def test_a_silence_without_a_jump_changes_no_time() -> None:
+    clock = SourceClock()
+    through([picture(n) for n in range(100)], clock)
+    late = picture(100 + 25 * 30)
+    assert clock.take(late, 99 * 0.014 + 30, lead=0) is late
 
 
 def test_one_track_that_jumps_alone_is_not_lost() -> None:

@@ -36,7 +36,8 @@ class LegAck(Model):
     """False: the leg is a standby of this timeline. Its offset means nothing, and ``acked_dts`` is
     what the hub itself holds of it."""
     out_offset: int
-    """Output DTS minus source DTS, 90 kHz."""
+    """Output DTS minus source DTS, 90 kHz. A gateway sends steady source times, so that the offset
+    counts for what it keeps, too."""
     acked_dts: int | None = None
     """Source DTS up to which nobody can ask the next hub for anything: recorders hold it, or there
     is none and readers have it. None: nothing may be forgotten yet."""

@@ -1,13 +1,20 @@
-"""RTMP messages in, the FLV parts of a leg out."""
+"""RTMP messages in, the FLV parts of a leg out.
+
+The parts have steady times (:mod:`sluice_media.source_clock`): a clock that jumps jumps here, once,
+and not again at each hub.
+"""
 
 from __future__ import annotations
 
-from sluice_media.flv.demux import TICKS_PER_MS, MillisecondClock
+from collections.abc import Callable
+
+from sluice_media.flv.demux import AUDIO_TRACK, TICKS_PER_MS, VIDEO_TRACK, MillisecondClock
 from sluice_media.flv.inspect import MessageClass, MessageInspector
 from sluice_media.flv.mux import sequence_header
 from sluice_media.flv.tags import FILE_HEADER, PICTURE_COMES, TagType, encode_tag
 from sluice_media.gateway.parts import LegForm, Part, SoundEntries
 from sluice_media.rtmp import Media
+from sluice_media.source_clock import SourceClock
 
 __all__ = ["FLV", "PICTURE_NOTICE", "FlvParts"]
 
@@ -24,25 +31,35 @@ _HEADERS = {
 
 
 class FlvParts:
-    """Of one publisher. Tags are encoded once, here, and the same bytes go to every hub."""
+    """Of one publisher. Tags are encoded once, here, and the same bytes go to every hub. ``clock``
+    gives monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._inspector = MessageInspector()
         self._times = MillisecondClock()
+        self._source = SourceClock()
         self._sounds = SoundEntries()
         self._video_header: Part | None = None
 
-    def encode(self, media: Media) -> Part:
-        data = encode_tag(media.type_id, media.timestamp_ms, media.payload)
+    def encode(self, media: Media) -> Part | None:
+        """Return the message as a part; None: it is sound that overlaps what came before a jump."""
         kind = self._inspector.classify(media.type_id, media.payload)
         if kind not in _FRAMES:
+            data = encode_tag(media.type_id, media.timestamp_ms, media.payload)
             part = Part(data, header=_HEADERS.get(kind, ""))
             if kind is MessageClass.VIDEO_CONFIG:
                 self._video_header = part
             return part
-        dts = self._times.unwrap(media.timestamp_ms) * TICKS_PER_MS
+        track = AUDIO_TRACK if kind is MessageClass.SOUND else VIDEO_TRACK
+        source_dts = self._times.unwrap(media.timestamp_ms) * TICKS_PER_MS
+        dts = self._source.place(track, source_dts, self._clock(), lead=VIDEO_TRACK)
+        if dts is None:
+            return None
+        timestamp_ms = dts // TICKS_PER_MS
+        data = encode_tag(media.type_id, timestamp_ms, media.payload)
         if kind is MessageClass.RANDOM_ACCESS:
-            return Part(data, dts, random_access=True, entry=self._entry(media.timestamp_ms))
+            return Part(data, dts, random_access=True, entry=self._entry(timestamp_ms))
         if kind is MessageClass.SOUND and self._video_header is None:
             return Part(data, dts, self._sounds.begins(dts))
         return Part(data, dts)

@@ -29,6 +29,7 @@ from sluice_media.gateway.leg import (
     Refused,
     run_leg,
 )
+from sluice_media.gateway.leg_map import LegMap
 from sluice_media.gateway.locate import HubNotReachable, Locate, StreamNotFound
 from sluice_media.gateway.metrics import GatewayMetrics
 from sluice_media.gateway.parts import LegForm
@@ -43,8 +44,6 @@ _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = (0.25, 0.5, 1.0)
 _DRAINING = "Draining"
 _UNREAD_SHARE = 16
-_MOST_SKEW_TICKS = 10 * 90_000
-"""One track of a publisher may lag so far behind another: hubs take more for two clocks."""
 _log = structlog.get_logger(__name__)
 
 
@@ -125,8 +124,7 @@ class LegKeeper:
         self._replayed = 0
         """Bytes that the present body began with."""
         self._finished = False
-        self._map: LegAck | None = None
-        self._wrapped = 0
+        self._map = LegMap(retention, form.wrap_ticks)
         self._up = False
         self._lost_at: float | None = None
         self._dropped_before = 0
@@ -205,7 +203,7 @@ class LegKeeper:
     async def _one_leg(self, url: str) -> LegOutcome:
         settings = self._hubs.settings
         body = LegBody(self._form.preamble)
-        resume = self._resume()
+        resume = self._map.resume()
         if self._lost_at is None:
             self._fill(body, None)
         else:
@@ -245,45 +243,17 @@ class LegKeeper:
         if self._finished:
             body.finish()
 
-    def _resume(self) -> LegAck | None:
-        """The last map, in the source times that the next hub will see."""
-        before, self._wrapped = self._wrapped, self._now_wrapped()
-        shift = before - self._wrapped
-        if self._map is not None and shift:
-            acked = self._map.acked_dts
-            self._map = self._map.model_copy(
-                update={
-                    "out_offset": self._map.out_offset - shift,
-                    "acked_dts": None if acked is None else acked + shift,
-                }
-            )
-        return self._map
-
-    def _now_wrapped(self) -> int:
-        """What a hub that now gets the replay does not see of our unwrapped times: not 0 when an
-        FLV publisher has been on for 49 days."""
-        wrap = self._form.wrap_ticks
-        return self._retention.first_dts // wrap * wrap if wrap else 0
-
     def _acknowledged(self, ack: LegAck) -> None:
         if self._waiting is not None:
             self._go_on(self._waiting, ack)
         self.leg = ack.leg
         self.admitted.set()
-        if ack.timeline:  # a hub without a session has none to hand on
-            self._map = ack
-        self._retention.recorded = ack.recorded
-        if ack.acked_dts is not None:
-            self._retention.acknowledge(ack.acked_dts + self._wrapped)
+        self._map.acknowledged(ack)
 
     def _go_on(self, body: LegBody, ack: LegAck) -> None:
         """The hub has said where it stands: send what it lacks."""
         self._waiting = None
-        before = self._map
-        since = None
-        if before is not None and before.feeds and _is_same_hub(before, ack):
-            seen = ack.last_out_dts - before.out_offset
-            since = seen - _MOST_SKEW_TICKS + self._wrapped
+        since = self._map.replay_since(ack)
         self._fill(body, since)
         assert self._lost_at is not None
         self._log.info(
@@ -312,13 +282,6 @@ class LegKeeper:
         if self._ending(outcome) is None and not self._finished:
             self._hubs.metrics.legs_lost.inc()
             self._log.warning("leg_lost", why=_words(outcome))
-
-
-def _is_same_hub(before: LegAck, now: LegAck) -> bool:
-    """Return whether the hub that answers now is the one that answered before.
-
-    A new hub has another epoch, and no timeline until it has adopted one."""
-    return bool(now.timeline) and (now.timeline, now.epoch) == (before.timeline, before.epoch)
 
 
 def _words(outcome: LegOutcome) -> str:

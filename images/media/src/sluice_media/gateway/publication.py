@@ -76,7 +76,7 @@ class Publication:
             namespace=path.namespace, stream=path.stream, protocol=protocol, address=remote
         )
         self._retention = hubs.retention()
-        self._parts = UnitParts()
+        self._parts = UnitParts(time.monotonic)
         self._keeper = LegKeeper(
             hubs, path, self._retention, UNITS, protocol=protocol, remote=remote
         )
@@ -109,7 +109,9 @@ class Publication:
         parts = []
         for unit in units:
             self._received += len(unit.payload)
-            parts.append(self._parts.unit(unit))
+            part = self._parts.unit(unit)
+            if part is not None:
+                parts.append(part)
         self._put(*parts)
 
     def picture_comes(self) -> None:

@@ -152,14 +152,13 @@ class Publisher:
     def _listen(self, keeper: LegKeeper, retention: Retention) -> None:
         """From now on media goes to the retention and to the hub as it comes."""
 
-        parts = FlvParts()
+        parts = FlvParts(time.monotonic)
         notices = PictureNotices(time.monotonic)
 
         def on_events(events: list[ServerEvent]) -> None:
             tags = []
             for event in events:
-                if isinstance(event, Media):
-                    part = parts.encode(event)
+                if isinstance(event, Media) and (part := parts.encode(event)) is not None:
                     retention.add(part)
                     tags.append(part.data)
             if notices.due(self._session.unfinished_bytes):

@@ -1,10 +1,15 @@
-"""Formats and access units in, the framed parts of a leg out."""
+"""Formats and access units in, the framed parts of a leg out.
+
+The parts have steady times (:mod:`sluice_media.source_clock`): a clock that jumps jumps here, once,
+and not again at each hub.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sluice_media.gateway.parts import LegForm, Part, SoundEntries
+from sluice_media.source_clock import SourceClock
 from sluice_media.timeline.framing import encode_unit
 from sluice_media.timeline.leg_framing import (
     CONTENT_TYPE,
@@ -20,9 +25,11 @@ UNITS = LegForm("units", CONTENT_TYPE, preamble=encode_formats(()))
 
 
 class UnitParts:
-    """Of one publisher."""
+    """Of one publisher. ``clock`` gives monotonic seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._source = SourceClock()
         self._sounds = SoundEntries()
         self._has_video = False
         self._said: tuple[Sequence[TrackFormat], bool | None, str] = ((), None, "")
@@ -34,7 +41,12 @@ class UnitParts:
         self._has_video = any(format_.track == VIDEO_TRACK for format_ in formats)
         return Part(encode_formats(*self._said), header="format")
 
-    def unit(self, unit: AccessUnit) -> Part:
+    def unit(self, unit: AccessUnit) -> Part | None:
+        """Return the unit as a part; None: it is sound that overlaps what came before a jump."""
+        steady = self._source.take(unit, self._clock(), lead=VIDEO_TRACK)
+        if steady is None:
+            return None
+        unit = steady
         random_access = unit.is_random_access
         if unit.track != VIDEO_TRACK:
             random_access = not self._has_video and self._sounds.begins(unit.dts)

@@ -19,7 +19,7 @@ from sluice_media.codecs.aac import FRAME_LIMIT_BYTES
 from sluice_media.contract import LegAck, LegEnd, LegHello
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.content_clock import ContentClock
-from sluice_media.hub.source_clock import SourceClock
+from sluice_media.source_clock import SourceClock
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 
 __all__ = ["PULL", "Leg", "LegName", "LegState", "LookBack"]
@@ -224,10 +224,7 @@ class Leg:
     def steady(self, unit: AccessUnit, now: Moment) -> AccessUnit | None:
         """Return a unit of the source in steady times; None: there is no place for it."""
         lead = self.reference if self.video_track is None else self.video_track
-        silent = self.state is LegState.SILENT
-        if unit.track == self.reference:
-            silent = silent or now.monotonic - self.last_reference_at >= SILENCE_SECONDS
-        return self.clock.take(unit, now.monotonic, lead=lead, silent=silent)
+        return self.clock.take(unit, now.monotonic, lead=lead)
 
     def arrived(self, unit: AccessUnit, now: Moment) -> bool:
         """Notes a unit. False: it cannot be decoded (no random access point came before it)."""
