@@ -113,6 +113,21 @@ def test_sound_that_runs_ahead_of_the_pictures_is_not_lost() -> None:
     assert 1_900 in [u.dts // 90 for u in source.replayed()[1] if u.track == 1]
 
 
+@pytest.mark.parametrize("base_ms", [3_600_000, -3_600_000], ids=["ahead", "behind"])
+@pytest.mark.parametrize("first", ["sound", "pictures"])
+def test_sound_of_another_clock_does_not_keep_what_is_acknowledged(
+    base_ms: int, first: str
+) -> None:
+    source = Source(start_ms=4_000_000, sound_base_ms=base_ms)
+    if first == "sound":
+        source.add(8, s.aac(), ahead=base_ms)
+    source.run(8)
+    source.kept.acknowledge((source.start_ms + 6_500) * 90)
+    assert source.pictures()[0] == source.start_ms + 6_000
+    sound = [u.dts // 90 for u in source.replayed()[1] if u.track == 1]
+    assert abs(sound[-1] - source.ms) <= 200
+
+
 def test_headers_are_those_of_the_first_picture_that_is_kept() -> None:
     source = Source()
     source.run(2)

@@ -1,8 +1,9 @@
 """What the hub has not acknowledged: headers, and everything from a random access point on.
 
 Kept are whole groups of pictures (for a stream without video: seconds of sound). A group goes when
-the next one starts at or before the acknowledged time and nothing in it is later; it also goes,
-counted, beyond the publisher's own limits of time and bytes, and beyond the budget of all.
+the next one starts at or before the acknowledged time and nothing in it is later. Sound from before
+the first picture may have another clock, and is not waited for. A group also goes, counted, beyond
+the publisher's own limits of time and bytes, and beyond the budget of all.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 
 from sluice_media.gateway.budget import RetentionBudget
 from sluice_media.gateway.parts import Part
+from sluice_media.source_clock import MOST_APART_TICKS
 
 __all__ = ["Retention"]
 
@@ -119,9 +121,10 @@ class Retention:
         until = dts - _SLACK_TICKS
         while len(self._groups) > 1:
             head, following = self._groups[0], self._groups[1]
-            if not _begins_by(following, until):
+            begins = following.first_dts
+            if begins is None or begins > until:
                 return
-            if head.last_dts > until:
+            if until < head.last_dts <= begins + MOST_APART_TICKS:
                 return  # sound that runs ahead of the pictures
             self._forget_first()
 
