@@ -132,6 +132,20 @@ def test_a_takeover_is_exact_though_the_limits_have_taken_what_nobody_held(
 
 
 @HUBS
+@pytest.mark.parametrize("replayed", [0, 0.1])
+def test_a_hub_that_is_silent_again_before_it_has_read_the_replay_keeps_the_leg_in_its_place(
+    replayed: float, same: bool
+) -> None:
+    stream = Takeover()
+    stream.send(15.5)
+    stream.silence_hub(replayed=replayed)
+    go_on(stream, same=same)
+    stream.send(5)
+    assert_exact(stream)
+    assert stream.world.hub.output.gaps == 0
+
+
+@HUBS
 @pytest.mark.parametrize("apart_seconds", [3_600, -3_600])
 def test_tracks_whose_clocks_are_an_hour_apart_are_kept_and_sent_again_like_others(
     apart_seconds: int, same: bool

@@ -33,8 +33,9 @@ class LegAck(Model):
     epoch: int
     leg: str
     feeds: bool = True
-    """False: the leg is a standby of this timeline. Its offset means nothing, and ``acked_dts`` is
-    what the hub itself holds of it."""
+    """The leg feeds the output, or its connection did last and no other leg does. False: the leg is
+    a standby of this timeline. Its offset means nothing, and ``acked_dts`` is what the hub itself
+    holds of it."""
     out_offset: int
     """Output DTS minus source DTS, 90 kHz. A gateway sends steady source times, so that the offset
     counts for what it keeps, too."""

@@ -87,9 +87,10 @@ class Hub:
                 out_offset=0,
                 last_out_dts=0,
             )
-        feeds = self._active is leg
+        # A leg that is posted again has its place from the start, unless another leg has taken it.
+        feeds = leg is self._active or (self._active is None and self.output.fed_by(leg))
         need = replay_need(timeline, self.config, self.readers)
-        offset = self.output.splicer.offset + leg.shift if feeds else 0
+        offset = self.output.source_offset if feeds else 0
         free_dts = None if need.free_dts is None else need.free_dts - offset
         held_dts = None if leg.held_dts is None else leg.held_dts - leg.shift
         return LegAck(

@@ -90,6 +90,16 @@ class Output:
         made_us = self._feeder.content.utc_us(dts) if self._feeder and dts is not None else None
         return arrived_us if made_us is None else min(arrived_us, made_us)
 
+    @property
+    def source_offset(self) -> int:
+        """Output DTS minus source DTS of the connection that fed the output last."""
+        return self.splicer.offset + (self._feeder.shift if self._feeder else 0)
+
+    def fed_by(self, leg: Leg) -> bool:
+        """Return whether the connection of ``leg`` fed the output last, as this leg or before."""
+        feeder = self._feeder
+        return feeder is not None and feeder.hello.connection == leg.hello.connection
+
     def alignment(self, leg: Leg) -> int | None:
         """The offset that goes on with ``leg`` at the very unit that is next; None: its bitstream
         is not the one that went out."""
@@ -166,16 +176,16 @@ class Output:
     def enter(self, leg: Leg, entry: AccessUnit, config: IngestConfig, now: Moment) -> None:
         """``leg`` feeds the output from now on, beginning with ``entry``, which is emitted next."""
         resume, stopped_us = leg.resume, self.stopped_us
-        before, self._feeder = self._feeder, leg
-        again = before is not None and before.hello.connection == leg.hello.connection
+        again, offset = self.fed_by(leg), self.source_offset
+        self._feeder = leg
         self._trace.clear()
         self.failovers.entered(leg, goes_on=self.timeline is not None)
         if self.timeline is not None and stopped_us is not None:
             known = again and resume is not None and resume.timeline == self.timeline.id
             known = known and is_map(resume)
             # The new leg of that connection counts in the times of the source again.
-            shift = before.shift if before is not None and known else None
-            self._continue(self.timeline, leg, entry, stopped_us, now, shift=shift)
+            place = offset if known else None
+            self._continue(self.timeline, leg, entry, stopped_us, now, offset=place)
         elif resume is not None and self.adoption.fits(resume, config, now):
             self._adopt(leg, resume, entry, config, now)
         elif position := self.adoption.position(leg, config, now):
@@ -269,12 +279,12 @@ class Output:
         stopped_us: int,
         now: Moment,
         *,
-        shift: int | None,
+        offset: int | None,
     ) -> None:
-        """The session goes on. ``shift``: what the same connection's clock was moved by before;
-        None: it is not the same, and is spliced."""
-        if shift is not None:
-            start = _unwrap(entry.dts + shift + self.splicer.offset, timeline.last_dts)
+        """The session goes on. ``offset``: that of the same connection before; None: it is not the
+        same, and is spliced."""
+        if offset is not None:
+            start = _unwrap(entry.dts + offset, timeline.last_dts)
             missing = self.splicer.resume(entry, start - entry.dts)
         else:
             start = self.splicer.enter(entry)
