@@ -29,8 +29,8 @@ _ACK_UNITS = 15
 class Takeover:
     """One publisher, with its gateway, its present hub and a reader."""
 
-    def __init__(self, *, backup: bool = False) -> None:
-        self.world = World(backup=backup)
+    def __init__(self) -> None:
+        self.world = World()
         self.kept = Retention(60, 64 << 20, self._clock, RetentionBudget(1 << 30))
         self._parts = UnitParts(self._clock)
         self._map = LegMap(self.kept, UNITS.wrap_ticks)
@@ -85,7 +85,7 @@ class Takeover:
         last = max(unit.dts for unit in self.out)
         timeline = self.recorder.formats[0].timeline
         monotonic = self.world.monotonic + 1
-        self.world = World(**self.world.hub.config.model_dump(include={"backup"}))
+        self.world = World()
         self.world.monotonic = monotonic
         self.world.hub.tick(self.world.now)
         self.recorder = self.world.read(timeline=timeline, dts=last)
