@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sluice_media.units import TICKS_PER_SECOND, AccessUnit
+from sluice_media.units import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit
 
 __all__ = ["MOST_APART_TICKS", "SourceClock"]
 
@@ -35,8 +35,7 @@ _NEAR = TICKS_PER_SECOND
 """So far from its expected time a track may be when it follows another one over a jump: a file
 that begins again rarely has sound and pictures of exactly the same length."""
 _SILENCE_SECONDS = 2.0
-_TICKS_PER_MS = TICKS_PER_SECOND // 1_000
-_SHORTEST_FRAME = _TICKS_PER_MS
+_SHORTEST_FRAME = TICKS_PER_MS
 """FLV carries milliseconds. Sources that count in these are shifted by whole ones."""
 _LONGEST_FRAME = TICKS_PER_SECOND
 _LONGEST_AHEAD = TICKS_PER_SECOND
@@ -62,7 +61,7 @@ class _Track:
 
 
 class SourceClock:
-    """Of one leg."""
+    """Makes the times of one source steady."""
 
     def __init__(self) -> None:
         self._tracks: dict[int, _Track] = {}
@@ -195,7 +194,7 @@ class SourceClock:
     def _silence(self, came_at: float) -> int:
         """Ticks since the last unit of any track; 0 when that is less than 2 s."""
         away = came_at - max(track.came_at for track in self._tracks.values())
-        return round(away * 1_000) * _TICKS_PER_MS if away >= _SILENCE_SECONDS else 0
+        return round(away * 1_000) * TICKS_PER_MS if away >= _SILENCE_SECONDS else 0
 
     def _latest(self) -> int:
         return max(track.last for track in self._tracks.values())

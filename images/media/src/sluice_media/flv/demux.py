@@ -20,12 +20,11 @@ from sluice_media.flv.tags import TagType
 from sluice_media.flv.video_format import VIDEO_TRACK, VideoFormat
 from sluice_media.rtmp import amf0
 from sluice_media.rtmp.errors import AmfError
-from sluice_media.units import TICKS_PER_SECOND, AccessUnit, Codec, TrackFormat, TrackKind
+from sluice_media.units import TICKS_PER_MS, AccessUnit, Codec, TrackFormat, TrackKind
 from sluice_media.units import UnitFlags as Flags
 
 __all__ = [
     "AUDIO_TRACK",
-    "TICKS_PER_MS",
     "VIDEO_TRACK",
     "DemuxEvent",
     "FlvDemuxer",
@@ -35,7 +34,6 @@ __all__ = [
 ]
 
 AUDIO_TRACK = 1
-TICKS_PER_MS = TICKS_PER_SECOND // 1000
 _HALF = 1 << 31
 _MASK = (1 << 32) - 1
 _MAX_TEXT = 128

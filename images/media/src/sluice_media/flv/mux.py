@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sluice_media.flv.demux import TICKS_PER_MS
 from sluice_media.flv.tags import FlvTag, TagType
 from sluice_media.rtmp import amf0
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind
+from sluice_media.units import TICKS_PER_MS, AccessUnit, Codec, TrackFormat, TrackKind
 
 __all__ = ["FlvMuxer", "metadata_payload", "sequence_header"]
 

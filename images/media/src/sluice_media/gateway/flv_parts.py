@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sluice_media.flv.demux import AUDIO_TRACK, TICKS_PER_MS, VIDEO_TRACK, MillisecondClock
+from sluice_media.flv.demux import AUDIO_TRACK, VIDEO_TRACK, MillisecondClock
 from sluice_media.flv.inspect import MessageClass, MessageInspector
 from sluice_media.flv.mux import sequence_header
 from sluice_media.flv.tags import FILE_HEADER, PICTURE_COMES, TagType, encode_tag
 from sluice_media.gateway.parts import LegForm, Part, SoundEntries
 from sluice_media.rtmp import Media
 from sluice_media.source_clock import SourceClock
+from sluice_media.units import TICKS_PER_MS
 
 __all__ = ["FLV", "PICTURE_NOTICE", "FlvParts"]
 
@@ -31,8 +32,9 @@ _HEADERS = {
 
 
 class FlvParts:
-    """Of one publisher. Tags are encoded once, here, and the same bytes go to every hub. ``clock``
-    gives monotonic seconds."""
+    """Makes the parts of one publisher. A tag is encoded once, and every hub gets the same bytes.
+
+    ``clock`` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

@@ -15,7 +15,9 @@ __all__ = ["LegMap"]
 
 
 class LegMap:
-    """Of one publisher. ``wrap_ticks``: the container's times wrap there, 90 kHz; 0: never."""
+    """Keeps the last map of one publisher's leg.
+
+    ``wrap_ticks``: at this time (90 kHz) the container's times begin again at 0; 0: never."""
 
     def __init__(self, retention: Retention, wrap_ticks: int) -> None:
         self._retention = retention
@@ -56,8 +58,8 @@ class LegMap:
         return first.last_out_dts - before.out_offset - MOST_APART_TICKS + self._wrapped
 
     def _now_wrapped(self) -> int:
-        """What a hub that now gets the replay does not see of our unwrapped times: not 0 when an
-        FLV publisher has been on for 49 days."""
+        """Return what our times are ahead of those that a hub reads in the replay. The container's
+        times begin again at 0, ours do not: FLV's after 49 days."""
         wrap = self._wrap_ticks
         return self._retention.first_dts // wrap * wrap if wrap else 0
 

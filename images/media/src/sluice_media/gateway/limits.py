@@ -14,7 +14,7 @@ _MAX_ADDRESSES = 20_000
 """Addresses remembered for their failures or for their publishers; the oldest are forgotten
 first."""
 _COMES_BACK_SECONDS = 600
-"""For so long after its last publisher has left, an address may use the reserved places."""
+"""An address keeps its right to the reserved places for this time after its last publisher."""
 
 
 class TooManyConnections(Exception):  # noqa: N818  says what it is

@@ -25,7 +25,7 @@ UNITS = LegForm("units", CONTENT_TYPE, preamble=encode_formats(()))
 
 
 class UnitParts:
-    """Of one publisher. ``clock`` gives monotonic seconds."""
+    """Makes the parts of one publisher. ``clock`` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

@@ -21,7 +21,7 @@ from sluice_media.units import AccessUnit, TrackFormat, TrackKind
 __all__ = ["VIDEO_PID", "TsMuxer", "track_pid"]
 
 VIDEO_PID = 0x0100
-"""Of track 0; the audio tracks follow by their numbers."""
+"""The PID of track 0. Track n has the PID ``VIDEO_PID + n``."""
 _MAX_TRACK = 0xFF
 
 PSI_INTERVAL = 45_000

@@ -22,7 +22,7 @@ __all__ = [
 PACKET_BYTES = 188
 PAYLOAD_BYTES = 184
 CLOCK_TICKS = 1 << 33
-"""A coded time has 33 bits: it begins again at 0 after so many ticks (26.5 h)."""
+"""Coded times have 33 bits: after this many ticks (26.5 h) they begin again at 0."""
 _SYNC = 0x47
 _PAYLOADS = [Struct(f"{PAYLOAD_BYTES}s" * count) for count in range(65)]
 """By how many they cut."""

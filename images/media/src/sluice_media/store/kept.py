@@ -22,6 +22,7 @@ from sluice_media.mpegts.pes_reader import unwrapped
 from sluice_media.record.journal import ChunkEntry, Journal, named_chunks
 from sluice_media.store import keys
 from sluice_media.store.chunk_source import ChunkId
+from sluice_media.store.spans import Span, joined
 from sluice_media.store.target import MissingObjectError, Target
 from sluice_media.store.trim import read_units, track_pids
 
@@ -49,9 +50,9 @@ class KeptChunks(Model):
     unnamed: int
     """How many of them no journal names."""
     damaged_manifests: int = 0
-    """How many manifests cannot be read: all chunks of their files are kept."""
+    """Number of manifests that cannot be read. All chunks of their files are kept."""
     late: int = 0
-    """How many of the chunks have units that are in no MP4, because they came after it was made."""
+    """Number of chunks that came after their MP4 was made, and have units that it lacks."""
 
 
 class HeldUnits:
@@ -59,18 +60,18 @@ class HeldUnits:
 
     def __init__(self, prefix: str, journals: Iterable[Journal], held: Container[str]) -> None:
         """``held``: the keys of these chunks."""
-        spans: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        spans: dict[tuple[str, int], list[Span]] = {}
         for journal in journals:
             for file in journal.files:
                 for chunk in file.chunks:
                     if keys.chunk_key(prefix, journal.attempt, chunk.name) in held:
                         for track, found in _stretches(chunk).items():
                             spans.setdefault((file.timeline, track), []).extend(found)
-        self._stretches = {key: _joined(found) for key, found in spans.items()}
+        self._stretches = {key: joined(found) for key, found in spans.items()}
 
     def covers(self, timeline: str, chunk: ChunkEntry) -> bool:
-        """Whether every stretch of the chunk lies in one of a held chunk. If not, its units may be
-        in several chunks: ask :meth:`contains`."""
+        """Return whether one held chunk covers each stretch of the chunk. If not, several held
+        chunks may have its units: ask :meth:`contains`."""
         return all(
             self._has(timeline, track, first, last)
             for track, found in _stretches(chunk).items()
@@ -78,14 +79,16 @@ class HeldUnits:
         )
 
     def contains(self, timeline: str, units: Mapping[int, Iterable[int]]) -> bool:
-        """Whether all units (track -> DTS) are in held chunks."""
+        """Return whether held chunks have all of these units (track -> DTS)."""
         return all(
             self._has(timeline, track, dts, dts) for track, found in units.items() for dts in found
         )
 
     def contains_copy(self, timeline: str, units: Mapping[int, Sequence[int]]) -> bool:
-        """Whether all units are in held chunks when it is not known in which turn of the 33-bit
-        clock they were recorded: in each turn in which the timeline has such times."""
+        """Return whether held chunks have all of these units, whose DTS have 33 bits only.
+
+        The 33-bit clock may have begun again since they were recorded. So they must be there in
+        each turn of that clock in which the timeline has such times."""
         held = [
             s for (name, _), found in self._stretches.items() if name == timeline for s in found
         ]
@@ -104,7 +107,7 @@ class HeldUnits:
         return at >= 0 and last <= stretches[at][1]
 
 
-def _stretches(chunk: ChunkEntry) -> dict[int, list[tuple[int, int]]]:
+def _stretches(chunk: ChunkEntry) -> dict[int, list[Span]]:
     """Track -> from the DTS of a unit to that of a later one, without the holes in the chunk."""
     return {
         track: [
@@ -114,17 +117,6 @@ def _stretches(chunk: ChunkEntry) -> dict[int, list[tuple[int, int]]]:
         ]
         for track, span in chunk.tracks.items()
     }
-
-
-def _joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """In order; those that overlap are one."""
-    joined: list[tuple[int, int]] = []
-    for first, last in sorted(stretches):
-        if joined and first <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
-        else:
-            joined.append((first, last))
-    return joined
 
 
 async def find_late(

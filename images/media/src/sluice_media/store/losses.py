@@ -15,12 +15,11 @@ from sluice_media.record.journal import GapEntry, Journal
 from sluice_media.record.merge import MergedChunk, MergedFile, merge
 from sluice_media.store.chunk_source import ChunkId, Loss
 from sluice_media.store.keys import chunk_key
+from sluice_media.store.spans import Span, joined
 from sluice_media.store.target import MissingObjectError, Target
 from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["find_rest", "with_holes", "with_losses", "without"]
-
-_Span = tuple[int, int]
 
 
 async def _find_missing(
@@ -139,7 +138,7 @@ def _gap(start: int, end: int) -> GapEntry:
     return GapEntry(dts=end, from_dts=start, at_seconds=0.0, wall_seconds=seconds)
 
 
-def _spans(chunk: MergedChunk) -> dict[int, _Span]:
+def _spans(chunk: MergedChunk) -> dict[int, Span]:
     """Track -> first DTS that is taken of the chunk, and its end."""
     skip = chunk.skip_through or {}
     return {
@@ -148,27 +147,21 @@ def _spans(chunk: MergedChunk) -> dict[int, _Span]:
     }
 
 
-def _holes(file: MergedFile, rest: MergedFile, lost: Collection[ChunkId]) -> list[_Span]:
+def _holes(file: MergedFile, rest: MergedFile, lost: Collection[ChunkId]) -> list[Span]:
     """Where media is missing in any track, in order; what overlaps is one hole."""
-    found: list[_Span] = []
+    found: list[Span] = []
     for track in {track for chunk in file.chunks for track in chunk.entry.tracks}:
         gone = [_spans(c)[track] for c in file.chunks if c.id in lost and track in c.entry.tracks]
         kept = [_spans(c)[track] for c in rest.chunks if track in c.entry.tracks]
         for span in gone:
             found += _less_spans(span, kept)
-    holes: list[_Span] = []
-    for start, end in sorted(found):
-        if holes and start <= holes[-1][1]:
-            holes[-1] = (holes[-1][0], max(holes[-1][1], end))
-        else:
-            holes.append((start, end))
-    return holes
+    return joined(found)
 
 
-def _less_spans(span: _Span, kept: Sequence[_Span]) -> list[_Span]:
+def _less_spans(span: Span, kept: Sequence[Span]) -> list[Span]:
     """The parts of a span that no other one covers; ``kept`` is in order."""
     start, end = span
-    parts: list[_Span] = []
+    parts: list[Span] = []
     for first, last in kept:
         if first >= end:
             break
