@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["main"]
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.add_argument("words", nargs="*", help="ls [UID] | cat UID NAME")
     arguments = parser.parse_args(argv)
     if getattr(arguments, "words", None):
-        return _store_command(arguments.words)
+        _store_command(arguments.words)
     role = next(role for role in _ROLES if role.__name__ == arguments.role)
     return role()
 
@@ -72,13 +72,21 @@ def store() -> int:
     return _run("store", settings, serve(settings))
 
 
-def _store_command(words: Sequence[str]) -> int:
+def _store_command(words: Sequence[str]) -> NoReturn:
+    """Run the command and end the process with its exit code.
+
+    The process ends without the interpreter's own end: while that goes on, a thread of the object
+    store's library may still want to tell Python something, and then it aborts the process. So a
+    command that had done its work now and then ended with SIGABRT."""
+    import os
     import sys
 
     from sluice_media.settings import PodSettings
     from sluice_media.store.cli import run
 
-    return run(PodSettings(), words, sys.stdout.buffer)
+    code = run(PodSettings(), words, sys.stdout.buffer)
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def whip() -> int:
