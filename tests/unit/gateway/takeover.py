@@ -29,8 +29,9 @@ _ACK_UNITS = 15
 class Takeover:
     """One publisher, with its gateway, its present hub and a reader."""
 
-    def __init__(self) -> None:
-        self.world = World()
+    def __init__(self, **config: object) -> None:
+        self._config = config
+        self.world = World(**config)
         self.kept = Retention(60, 64 << 20, self._clock, RetentionBudget(1 << 30))
         self._parts = UnitParts(self._clock)
         self._map = LegMap(self.kept, UNITS.wrap_ticks)
@@ -54,10 +55,14 @@ class Takeover:
     def jump(self, seconds: float) -> None:
         self.encoder.first_dts += round(seconds * 90_000)
 
-    def send(self, seconds: float, *, arriving: bool = True) -> None:
-        """Publish in real time. ``arriving`` False: the units are lost before the gateway."""
-        units = self.encoder.units(seconds)
-        self.take(units if arriving else list(units)[:0])
+    def send(self, seconds: float) -> None:
+        """Publish in real time."""
+        self.take(self.encoder.units(seconds))
+
+    def cut_off(self, seconds: float) -> None:
+        """Let everything that the encoder sends be lost on its way to the gateway."""
+        list(self.encoder.units(seconds, in_real_time=False))
+        self.world.pass_time(seconds)
 
     def take(self, units: Iterable[AccessUnit], *, hub: bool = True) -> None:
         """Take units from the encoder. ``hub`` False: there is no hub, they are only kept."""
@@ -78,6 +83,14 @@ class Takeover:
                 self.world.hub.readers.acknowledge(ack)
         self._map.acknowledged(self.world.hub.ack(self.encoder.leg))
 
+    def read_session(self) -> None:
+        """Let another recorder read, that of the session which is on."""
+        timeline = self.world.hub.output.timeline
+        assert timeline is not None
+        self.recorder = self.world.read(name="another", session_us=timeline.started_us)
+        self.out, self._last, self._read_records = [], {}, 0
+        self._read()
+
     def replace_hub(self, *, replayed: float = 1) -> None:
         """Put a new hub in the place of the present one, which is lost. Its readers come back
         first. ``replayed``: the part of the replay that reaches it."""
@@ -85,7 +98,7 @@ class Takeover:
         last = max(unit.dts for unit in self.out)
         timeline = self.recorder.formats[0].timeline
         monotonic = self.world.monotonic + 1
-        self.world = World()
+        self.world = World(**self._config)
         self.world.monotonic = monotonic
         self.world.hub.tick(self.world.now)
         self.recorder = self.world.read(timeline=timeline, dts=last)

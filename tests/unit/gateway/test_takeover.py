@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice_media.contract import TimelineAnchor
+from sluice_media.hub.splicer import FIRST_DTS
 from sluice_media.units import AccessUnit
 from tests.unit.gateway.takeover import CHUNK_TICKS, Takeover
-from tests.unit.hub.world import assert_strictly_increasing
+from tests.unit.hub.world import VirtualReader, assert_strictly_increasing
 
 JUMPS: dict[str, tuple[float, ...]] = {
     "none": (),
@@ -47,10 +49,10 @@ def assert_exact(stream: Takeover) -> None:
     assert not stream.recorder.gaps
 
 
-def recorder_again(stream: Takeover, held: int) -> list[AccessUnit]:
-    """What a recorder that holds everything up to ``held`` gets at the present hub."""
+def recorder_again(stream: Takeover, held: int) -> VirtualReader:
+    """A recorder that holds everything up to ``held``, at the present hub."""
     timeline = stream.recorder.formats[0].timeline
-    return stream.world.read(name="r2", timeline=timeline, dts=held).units
+    return stream.world.read(name="r2", timeline=timeline, dts=held)
 
 
 @HUBS
@@ -70,7 +72,7 @@ def test_a_hub_that_is_lost_after_a_jump_costs_readers_nothing(
     assert_exact(stream)
     missed = [unit for unit in stream.out if unit.dts > held]
     for track in (0, 1):
-        assert numbers(recorder_again(stream, held), track) == numbers(missed, track)
+        assert numbers(recorder_again(stream, held).units, track) == numbers(missed, track)
     assert stream.kept.dropped_groups == 0
 
 
@@ -186,3 +188,112 @@ def test_jumps_and_losses_in_any_order_cost_nothing(
             go_on(stream, same=loss == "same hub")
     stream.send(1)
     assert_exact(stream)
+
+
+def broken_off(silences: list[tuple[float, float]], *, lost: bool, same: bool) -> Takeover:
+    """A source that is cut off for so many seconds, each time followed by media; then a loss."""
+    stream = Takeover(resume_window_seconds=60)
+    stream.send(12.5)
+    for silent, then in silences:
+        stream.cut_off(silent)
+        stream.send(then)
+    if lost:
+        go_on(stream, same=same)
+    stream.send(5)
+    return stream
+
+
+@HUBS
+@pytest.mark.parametrize(
+    "silences",
+    [
+        [(3.3, 1)],
+        [(3.3, 4)],
+        [(3.3, 5.9)],
+        [(15.3, 1)],
+        [(15.3, 4)],
+        [(15.3, 9)],
+        [(15.3, 25)],
+        [(2.2, 1.7), (15.3, 1), (4.1, 1.5)],
+    ],
+    ids=str,
+)
+def test_a_hub_that_is_lost_soon_after_a_silence_costs_readers_nothing(
+    silences: list[tuple[float, float]], same: bool
+) -> None:
+    usual = broken_off(silences, lost=False, same=same)
+    stream = broken_off(silences, lost=True, same=same)
+    times = [(unit.track, unit.dts, unit.payload) for unit in stream.out]
+    assert times == [(unit.track, unit.dts, unit.payload) for unit in usual.out]
+    held = usual.out[-1].dts - 5 * 90_000 - CHUNK_TICKS
+    again, expected = recorder_again(stream, held), recorder_again(usual, held)
+    assert_strictly_increasing(again.units)
+    for track in (0, 1):
+        assert numbers(again.units, track) == numbers(expected.units, track)
+    assert again.gaps == expected.gaps
+    assert wall_seconds(again) == pytest.approx(wall_seconds(expected), abs=0.2)
+
+
+def wall_seconds(reader: VirtualReader) -> list[float]:
+    """When, by its anchors, each picture of a reader was made, seconds since an epoch."""
+    times, anchor = [], None
+    for record in reader.records:
+        if isinstance(record, TimelineAnchor):
+            anchor = record
+        elif isinstance(record, AccessUnit) and record.track == 0:
+            assert anchor is not None
+            times.append(anchor.utc.timestamp() + (record.dts - anchor.dts) / 90_000)
+    return times
+
+
+@pytest.mark.parametrize("then", [0.7, 3, 6])
+def test_a_new_hub_puts_nothing_of_an_earlier_session_into_the_present_one(then: float) -> None:
+    stream = Takeover()
+    stream.send(12.5)
+    stream.cut_off(15.3)
+    begins = len(stream.sent)
+    stream.send(then)
+    stream.read_session()
+    stream.replace_hub()
+    stream.send(2)
+    [timeline] = stream.world.hub.output.timelines
+    units = stream.world.read(name="r2", session_us=timeline.started_us).units
+    assert min(unit.dts for unit in units) == FIRST_DTS
+    assert_strictly_increasing(units)
+    behind = [unit for unit in stream.sent[begins:] if unit.track == 0]
+    first = next(number for number, unit in enumerate(behind) if unit.is_random_access)
+    assert numbers(units, 0) == [unit.payload for unit in behind[first:]]
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["jump", "silence", "both"]),
+            st.one_of(st.floats(-4_000, -0.3), st.floats(10.5, 4_000)),
+            st.floats(2.2, 30),
+            st.floats(0.05, 4),
+            st.sampled_from(["nothing", "new hub", "same hub"]),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_silences_jumps_and_losses_in_any_order_put_every_unit_where_it_was(
+    steps: list[tuple[str, float, float, float, str]],
+) -> None:
+    usual = Takeover(resume_window_seconds=60)
+    stream = Takeover(resume_window_seconds=60)
+    for either in (usual, stream):
+        either.send(3.3)
+        for kind, jump, silent, then, loss in steps:
+            if kind != "jump":
+                either.cut_off(silent)
+            if kind != "silence":
+                either.jump(jump)
+            either.send(then)
+            if loss != "nothing" and either is stream:
+                go_on(either, same=loss == "same hub")
+        either.send(1)
+    times = [(unit.track, unit.dts, unit.payload) for unit in stream.out]
+    assert times == [(unit.track, unit.dts, unit.payload) for unit in usual.out]

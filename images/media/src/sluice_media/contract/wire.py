@@ -13,6 +13,7 @@ __all__ = [
     "LegFormat",
     "LegGrant",
     "LegHello",
+    "LegStretch",
     "Refusal",
     "TimelineAck",
     "TimelineAnchor",
@@ -22,6 +23,31 @@ __all__ = [
     "TimelineHeartbeat",
     "TrackInfo",
 ]
+
+
+class LegStretch(Model):
+    """Media of a leg that went out with another offset than what followed it."""
+
+    until_dts: int
+    """Last source DTS of it, 90 kHz."""
+    out_offset: int
+    """Output DTS minus source DTS, 90 kHz."""
+    next_dts: int
+    """Source DTS from which on the next offset counted. What lies between went out nowhere."""
+    next_utc: datetime
+    """When the content at ``next_dts`` was made."""
+    gap_seconds: float
+    """Wall time that is missing between the two; 0: none."""
+
+    def moved(self, ticks: int) -> LegStretch:
+        """The same stretch when the times of the source are so much later."""
+        return self.model_copy(
+            update={
+                "until_dts": self.until_dts + ticks,
+                "out_offset": self.out_offset - ticks,
+                "next_dts": self.next_dts + ticks,
+            }
+        )
 
 
 class LegAck(Model):
@@ -38,7 +64,12 @@ class LegAck(Model):
     holds of it."""
     out_offset: int
     """Output DTS minus source DTS, 90 kHz. A gateway sends steady source times, so that the offset
-    counts for what it keeps, too."""
+    counts for what it keeps, too, back to the end of ``earlier``."""
+    begins_dts: int | None = None
+    """Source DTS from which on the leg has fed this session. What it sent before has no place in
+    it. None: it has not fed it."""
+    earlier: tuple[LegStretch, ...] = ()
+    """What went out with other offsets and may be sent again, oldest first."""
     acked_dts: int | None = None
     """Source DTS up to which nobody can ask the next hub for anything: recorders hold it, or there
     is none and readers have it. None: nothing may be forgotten yet."""

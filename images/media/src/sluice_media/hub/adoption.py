@@ -16,8 +16,9 @@ from sluice_media.hub.clock import Moment, us_of
 from sluice_media.hub.leg import Leg
 from sluice_media.hub.session import SessionLog
 from sluice_media.hub.timeline import Request
+from sluice_media.units import TICKS_PER_MS
 
-__all__ = ["ADOPTION_SECONDS", "Adoption", "Position", "is_map"]
+__all__ = ["ADOPTION_SECONDS", "Adoption", "Position", "is_map", "unwrapped"]
 
 ADOPTION_SECONDS = 60.0
 """Readers hold out for the resume window and this much more without a hub; so does a map."""
@@ -31,6 +32,8 @@ MAX_READERS = 64
 EXPECTED_SECONDS = 10.0
 """After its start a hub reports for this long that an earlier session may continue here. Gateways
 and readers retry every second."""
+_WRAP = TICKS_PER_MS << 32
+"""FLV's 32 bits of milliseconds, in ticks."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,6 +53,12 @@ def is_map(resume: LegAck | None) -> bool:
     """Whether a gateway brings the map of a leg that fed the output. A standby's acknowledgement
     names the timeline as well, but its leg has no place in it."""
     return resume is not None and bool(resume.timeline) and resume.feeds
+
+
+def unwrapped(dts: int, near: int) -> int:
+    """An output DTS computed from a source clock that was unwrapped anew: whole turns of that
+    clock's 32 bits of milliseconds may be missing."""
+    return dts + round((near - dts) / _WRAP) * _WRAP
 
 
 class Adoption:
@@ -90,6 +99,18 @@ class Adoption:
     def fits(self, resume: LegAck | None, config: IngestConfig, now: Moment) -> bool:
         """Whether it is the map of our stream's timeline, and of a session that is not over."""
         return resume is not None and is_map(resume) and self._is_ours(resume, config, now)
+
+    def over_until(self, resume: LegAck | None, config: IngestConfig, now: Moment) -> int | None:
+        """Source DTS up to which a leg sends again what a session that is over has put out; None:
+        there is no such session.
+
+        A gateway whose hub was out of reach for longer than the resume window still has up to a
+        minute of that session; played again, it would be old news, and late for good."""
+        if resume is None or resume.stream_uid != config.uid or not is_map(resume):
+            return None
+        if self._is_ours(resume, config, now):
+            return None
+        return resume.last_out_dts - resume.out_offset
 
     def mapped(self, legs: Sequence[Leg], config: IngestConfig, now: Moment) -> Leg | None:
         """The leg that brings the newest map."""

@@ -90,9 +90,12 @@ class Hub:
         # A leg that is posted again has its place from the start, unless another leg has taken it.
         feeds = leg is self._active or (self._active is None and self.output.fed_by(leg))
         need = replay_need(timeline, self.config, self.readers)
-        offset = self.output.source_offset if feeds else 0
-        free_dts = None if need.free_dts is None else need.free_dts - offset
-        held_dts = None if leg.held_dts is None else leg.held_dts - leg.shift
+        begins_dts = free_dts = leg.stretches.begins_dts if feeds else None
+        if need.free_dts is not None and feeds:
+            free_dts = leg.stretches.source_dts(need.free_dts, self.output.splicer.offset)
+            leg.stretches.forget(free_dts)
+        acked_dts = free_dts if feeds else leg.held_dts
+        shift = leg.shift
         return LegAck(
             stream_uid=self.config.uid,
             timeline=timeline.id,
@@ -100,8 +103,10 @@ class Hub:
             leg=leg.name,
             feeds=feeds,
             recorded=need.recorded,
-            out_offset=offset,
-            acked_dts=free_dts if feeds else held_dts,
+            out_offset=self.output.source_offset if feeds else 0,
+            begins_dts=None if begins_dts is None else begins_dts - shift,
+            earlier=leg.stretches.earlier(shift) if feeds else (),
+            acked_dts=None if acked_dts is None else acked_dts - shift,
             last_out_dts=timeline.last_dts,
             last_out_utc=datetime_of(timeline.last_us),
             session_started_at=datetime_of(timeline.started_us),
@@ -156,7 +161,8 @@ class Hub:
             return
         unit = steady
         if leg is self._active:
-            if output.splicer.in_step(unit, after_silence=after_silence):
+            follows = leg.may_follow_silence(unit, now)
+            if output.splicer.in_step(unit, after_silence=follows):
                 if leg.clock.moved and unit.track == leg.reference:
                     output.clock_moved(leg, unit)
                 if leg.arrived(unit, now):
@@ -279,14 +285,17 @@ class Hub:
 
     def _enter(self, chosen: Leg, now: Moment, *, repeat: bool) -> bool:
         """Goes on at a random access point of ``chosen``, if there is a right one."""
-        seen_dts = self.output.seen_dts(chosen, self.config, now)
-        entry = entry_point(chosen, self.output.stopped_us, seen_dts, repeat=repeat)
+        output = self.output
+        seen_dts = None
+        if output.timeline is None:
+            seen_dts = output.adoption.over_until(chosen.resume, self.config, now)
+        entry = entry_point(chosen, output.stopped_us, seen_dts, repeat=repeat)
         if entry is None:
             return False
         units = chosen.look_back.from_(entry)
         chosen.entered()
         self._active = chosen
-        self.output.enter(chosen, entry, self.config, now)
+        output.enter(chosen, entry, self.config, now)
         self._emit_held(chosen, units, now)
         return True
 

@@ -19,6 +19,7 @@ from sluice_media.codecs.aac import FRAME_LIMIT_BYTES
 from sluice_media.contract import LegAck, LegEnd, LegHello
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.content_clock import ContentClock
+from sluice_media.hub.stretches import Stretches
 from sluice_media.source_clock import SourceClock
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 
@@ -133,6 +134,8 @@ class Leg:
     content: ContentClock = field(default_factory=ContentClock)
     clock: SourceClock = field(default_factory=SourceClock)
     """All units that the hub keeps are in its times."""
+    stretches: Stretches = field(default_factory=Stretches)
+    """What of it went out with other offsets."""
     bytes_in: int = 0
     resume: LegAck | None = None
     """The map of another hub, until it has been used."""
@@ -150,6 +153,7 @@ class Leg:
         now = self.connected_at.monotonic
         self.last_byte_at = self.last_reference_at = self.last_random_access_at = now
         self.resume = self.hello.resume
+        self.stretches = Stretches(self.resume)
 
     @property
     def connected(self) -> bool:
@@ -223,8 +227,24 @@ class Leg:
 
     def steady(self, unit: AccessUnit, now: Moment) -> AccessUnit | None:
         """Return a unit of the source in steady times; None: there is no place for it."""
+        placed = self.stretches.place(unit)
+        if placed is None or self.stretches.known_until is not None:
+            # It comes again, at once: only the gateway's clock knows when it came first.
+            return placed
         lead = self.reference if self.video_track is None else self.video_track
-        return self.clock.take(unit, now.monotonic, lead=lead)
+        return self.clock.take(placed, now.monotonic, lead=lead)
+
+    def may_follow_silence(self, unit: AccessUnit, now: Moment) -> bool:
+        """Whether the source may have been silent before ``unit``. This hub may not have been there
+        to see it: what a gateway sends again comes at once."""
+        if self.state is LegState.SILENT:
+            return True
+        if not self.stretches.is_new(unit.dts):
+            return False
+        watched = now.monotonic - self.connected_at.monotonic >= SILENCE_SECONDS
+        if watched and unit.track == self.reference:
+            self.stretches.known_until = None
+        return True
 
     def arrived(self, unit: AccessUnit, now: Moment) -> bool:
         """Notes a unit. False: it cannot be decoded (no random access point came before it)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 
 from sluice_media.contract import IngestConfig, LegAck, RecordableSession
-from sluice_media.hub.adoption import ADOPTION_SECONDS, Adoption, Position, is_map
+from sluice_media.hub.adoption import ADOPTION_SECONDS, Adoption, Position, is_map, unwrapped
 from sluice_media.hub.alignment import OutputTrace, aligned_offset
 from sluice_media.hub.clock import Moment, us_of
 from sluice_media.hub.failovers import Failovers, FormatChanges
@@ -21,7 +21,7 @@ from sluice_media.hub.session import LiveSession, SessionLog
 from sluice_media.hub.shelf import Shelf
 from sluice_media.hub.splicer import FIRST_DTS, Splicer
 from sluice_media.hub.spool_book import PIN_SECONDS, SpoolBook
-from sluice_media.hub.spool_policy import demand_on, is_held, recordable, same_moment
+from sluice_media.hub.spool_policy import recordable, same_moment
 from sluice_media.hub.spool_session import SpooledSession
 from sluice_media.hub.timeline import OutputTimeline, Request
 from sluice_media.units import TICKS_PER_SECOND, AccessUnit
@@ -35,9 +35,6 @@ SHORTEST_GAP_SECONDS = 0.1
 POSITION_TICKS = TICKS_PER_SECOND // 5
 """A position names the last DTS that somebody saw; pictures shown ahead of their turn, and what
 others saw later, must lie before what comes next."""
-
-_WRAP = TICKS_PER_SECOND // 1_000 << 32
-"""FLV's 32 bits of milliseconds, in ticks."""
 
 
 class Output:
@@ -154,18 +151,6 @@ class Output:
                 self.sessions.note_ended(timeline.id)
             self.shelf.put(timeline, now.monotonic)
 
-    def seen_dts(self, leg: Leg, config: IngestConfig, now: Moment) -> int | None:
-        """Source DTS up to which ``leg`` sends again what a session that is over has put out.
-
-        A gateway whose hub was out of reach for longer than the resume window still has up to a
-        minute of that session; played again, it would be old news, and late for good."""
-        resume = leg.resume
-        if self.timeline is not None or resume is None or resume.stream_uid != config.uid:
-            return None
-        if not is_map(resume) or self.adoption.fits(resume, config, now):
-            return None
-        return resume.last_out_dts - resume.out_offset
-
     def join(self, leg: Leg, offset: int) -> None:
         """``leg`` goes on with the very bitstream of the one before."""
         leg.resume = None
@@ -177,6 +162,7 @@ class Output:
         """``leg`` feeds the output from now on, beginning with ``entry``, which is emitted next."""
         resume, stopped_us = leg.resume, self.stopped_us
         again, offset = self.fed_by(leg), self.source_offset
+        until, former = self.splicer.latest_source(), self.splicer.offset
         self._feeder = leg
         self._trace.clear()
         self.failovers.entered(leg, goes_on=self.timeline is not None)
@@ -185,12 +171,22 @@ class Output:
             known = known and is_map(resume)
             # The new leg of that connection counts in the times of the source again.
             place = offset if known else None
-            self._continue(self.timeline, leg, entry, stopped_us, now, offset=place)
+            if again and until is not None:
+                # What was sent again came at once. The source's clock says how long it was away.
+                away_us = (entry.dts - until) * 1_000_000 // TICKS_PER_SECOND
+                stopped_us = min(stopped_us, leg.content_us(entry) - away_us)
+            gap = self._continue(self.timeline, leg, entry, stopped_us, now, offset=place)
+            if not again:
+                leg.stretches.begin(entry.dts)
+            elif until is not None and offset != self.source_offset:
+                leg.stretches.changed(until, former, entry.dts, leg.content_us(entry), gap)
         elif resume is not None and self.adoption.fits(resume, config, now):
             self._adopt(leg, resume, entry, config, now)
         elif position := self.adoption.position(leg, config, now):
+            leg.stretches.begin(entry.dts)
             self._go_on_from(position, leg, entry, config, now)
         else:
+            leg.stretches.begin(entry.dts)
             self._new_splicer()
             start = self.splicer.enter(entry)
             name = secrets.token_hex(8)
@@ -213,6 +209,8 @@ class Output:
             return
         if leg.formats is not timeline.formats:
             self._set_formats(timeline, leg, now)
+        if leg.stretches.borders and unit.track == leg.reference:
+            self._say_again(timeline, leg, unit)
         self.splicer.reference = leg.reference
         out = self.splicer.map(unit)
         if out is None:
@@ -243,20 +241,17 @@ class Output:
         """Lets old content go, but for what recorders asked for, or are still to ask for, and do
         not hold yet."""
         self._end_what_is_lost(config, now)
+        current = self.timeline
+        if current is not None and config.auto_record:
+            current.record_by_itself()
         wanted: dict[str, float] = {}
         for timeline in self.timelines:
-            if timeline is self.timeline and config.auto_record:
-                timeline.record_by_itself()
-            demand = demand_on(timeline, config, readers, now)
-            if is_held(timeline, demand):
-                timeline.settled = True
-                demand = demand_on(timeline, config, readers, now)
+            demand = self.book.keep(timeline, config, readers, now)
             if demand.any:
                 wanted[timeline.id] = PIN_SECONDS
-            self.book.look(timeline, demand)
-            if timeline is self.timeline:
+            if timeline is current:
                 timeline.ring.pin(self.book.pin(timeline, demand, now))
-        room = MEMORY_BYTES - (self.timeline.ring.bytes_held if self.timeline else 0)
+        room = MEMORY_BYTES - (current.ring.bytes_held if current else 0)
         self.shelf.clear_up(wanted, now.monotonic, room)
 
     def _end_what_is_lost(self, config: IngestConfig, now: Moment) -> None:
@@ -280,31 +275,44 @@ class Output:
         now: Moment,
         *,
         offset: int | None,
-    ) -> None:
+    ) -> float:
         """The session goes on. ``offset``: that of the same connection before; None: it is not the
-        same, and is spliced."""
+        same, and is spliced. Returns the seconds that are missing."""
         if offset is not None:
-            start = _unwrap(entry.dts + offset, timeline.last_dts)
+            start = unwrapped(entry.dts + offset, timeline.last_dts)
             missing = self.splicer.resume(entry, start - entry.dts)
         else:
             start = self.splicer.enter(entry)
             missing = 1
         self._set_formats(timeline, leg, now)
         if not missing:
-            return
+            return 0.0
         made_us = leg.content_us(entry)
         wall_seconds = (made_us - stopped_us) / 1_000_000
         if wall_seconds >= SHORTEST_GAP_SECONDS:
             self.gaps += 1
             timeline.append_gap(start, wall_seconds)
         timeline.append_anchor(start, made_us)
+        return wall_seconds if wall_seconds >= SHORTEST_GAP_SECONDS else 0.0
+
+    def _say_again(self, timeline: OutputTimeline, leg: Leg, unit: AccessUnit) -> None:
+        """A gap that an earlier hub has said, if ``unit``, which follows, is behind it and new to
+        this timeline."""
+        stretch = leg.stretches.crossed(unit.dts)
+        start = unit.dts + self.splicer.offset
+        if stretch is None or start <= timeline.last_dts:
+            return
+        if stretch.gap_seconds:
+            self.gaps += 1
+            timeline.append_gap(start, stretch.gap_seconds)
+        timeline.append_anchor(start, us_of(stretch.next_utc))
 
     def _adopt(
         self, leg: Leg, resume: LegAck, entry: AccessUnit, config: IngestConfig, now: Moment
     ) -> None:
         """Another hub's timeline and session go on here, in the same times."""
         revived = self._new_splicer(resume.timeline)
-        start = _unwrap(entry.dts + resume.out_offset, resume.last_out_dts)
+        start = unwrapped(entry.dts + resume.out_offset, resume.last_out_dts)
         missing = self.splicer.resume(entry, start - entry.dts)
         started = resume.session_started_at
         started_us = us_of(started) if started else entry.utc_us
@@ -316,6 +324,7 @@ class Output:
         # What is sent again came in earlier: its wall clock is that of the first time.
         last_us = us_of(resume.last_out_utc) if resume.last_out_utc else entry.utc_us
         earlier_us = last_us + ahead * 1_000_000 // TICKS_PER_SECOND
+        earlier_us -= leg.stretches.missing_us(behind=entry.dts)
         timeline.append_anchor(start, min(entry.utc_us, earlier_us))
         if ahead > TICKS_PER_SECOND:
             self.gaps += 1
@@ -387,9 +396,3 @@ class Output:
         self.meter.take_formats(leg.formats)
         if self.sessions.current is not None:
             self.sessions.current.media = describe(leg.formats)
-
-
-def _unwrap(dts: int, near: int) -> int:
-    """An output DTS computed from a source clock that was unwrapped anew: whole turns of that
-    clock's 32 bits of milliseconds may be missing."""
-    return dts + round((near - dts) / _WRAP) * _WRAP

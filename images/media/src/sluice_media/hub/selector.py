@@ -13,14 +13,13 @@ from collections.abc import Sequence
 
 from sluice_media.contract import IngestConfig
 from sluice_media.hub.leg import Leg, LegName
+from sluice_media.hub.stretches import MAX_REPLAY_TICKS
 from sluice_media.units import AccessUnit
 
 __all__ = ["Selector", "entry_point"]
 
 MAX_REPEAT_US = 2_000_000
 """How much content a switch may show twice, rather than leave a hole."""
-MAX_REPLAY_TICKS = 70 * 90_000
-"""Gateways keep a minute, and what one group of pictures is longer."""
 PREFER_PRIMARY_SECONDS = 0.3
 """At the start of a session: the backup's keyframe may win a race of a millisecond."""
 FLAPPING_LOSSES = 3

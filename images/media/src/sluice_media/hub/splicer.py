@@ -155,6 +155,11 @@ class Splicer:
         track = self._tracks.get(self.reference) if self.reference is not None else None
         return track.last_source if track else None
 
+    def latest_source(self) -> int | None:
+        """Source DTS of the last unit of all tracks since the last splice."""
+        seen = [t.last_source for t in self._tracks.values() if t.last_source is not None]
+        return max(seen, default=None)
+
     def in_step(self, unit: AccessUnit, *, after_silence: bool = False) -> bool:
         """Whether a unit continues its source's clock. False for a unit of the reference track:
         the source must be entered anew."""
@@ -167,7 +172,7 @@ class Splicer:
                 return False
             if step <= limit:
                 return True
-        latest = self._latest_source()
+        latest = self.latest_source()
         if latest is None:
             return True
         if unit.dts > latest + limit:
@@ -216,10 +221,6 @@ class Splicer:
         if self._entry_dts is None or self._entry_pts is None:
             return False
         return unit.dts < self._entry_dts or (is_reference and unit.pts < self._entry_pts)
-
-    def _latest_source(self) -> int | None:
-        seen = [t.last_source for t in self._tracks.values() if t.last_source is not None]
-        return max(seen, default=None)
 
     def _is_video(self, track: int) -> bool:
         known = self._formats.get(track)

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import structlog
 
+from sluice_media.contract import IngestConfig
 from sluice_media.hub.clock import Moment
-from sluice_media.hub.spool_policy import Claim, Demand, to_drop
+from sluice_media.hub.readers import Readers
+from sluice_media.hub.spool_policy import Claim, Demand, demand_on, is_held, to_drop
 from sluice_media.hub.spool_session import Segment, SpooledSession
 from sluice_media.hub.timeline import OutputTimeline
 
@@ -54,6 +56,17 @@ class SpoolBook:
         """Content that nobody had taken and that the limit, or a broken file, cost."""
         self.holes = 0
         """Times that the ring let go what the disk had not taken."""
+
+    def keep(
+        self, timeline: OutputTimeline, config: IngestConfig, readers: Readers, now: Moment
+    ) -> Demand:
+        """Lets recorders have what they asked for, and returns that."""
+        demand = demand_on(timeline, config, readers, now)
+        if is_held(timeline, demand):
+            timeline.settled = True
+            demand = demand_on(timeline, config, readers, now)
+        self.look(timeline, demand)
+        return demand
 
     def look(self, timeline: OutputTimeline, demand: Demand) -> None:
         """Decides whether a timeline is spooled, and frees what recorders hold."""

@@ -1,0 +1,144 @@
+"""The stretches of a leg: from which of its times to which its media went out with one offset.
+
+A source falls silent, and media is missing when it goes on. The output closes the hole, so that
+from there on another offset counts. The gateway keeps media from before the silence as well, and
+sends it again to the next hub: it has to get its old place there, and the gap behind it is said
+again. What the leg sent before it fed this session has no place at all.
+
+Pure. In: what the last hub said of the leg, and where its offset changes now, in the times of the
+leg's clock. Out: the units of the leg in times as if its latest offset had always counted.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from sluice_media.contract import LegAck, LegStretch
+from sluice_media.hub.clock import datetime_of
+from sluice_media.source_clock import MOST_APART_TICKS
+from sluice_media.units import TICKS_PER_SECOND, AccessUnit
+
+__all__ = ["MAX_REPLAY_TICKS", "Border", "Stretches"]
+
+MAX_REPLAY_TICKS = 70 * TICKS_PER_SECOND
+"""Gateways keep a minute, and what one group of pictures is longer. What lies further back is of
+another clock."""
+
+MAX_STRETCHES = 16
+"""A source that breaks off more often within what a gateway keeps loses the oldest."""
+
+
+@dataclass(slots=True, frozen=True)
+class Border:
+    """Where a stretch ended, at a hub before this one."""
+
+    next_dts: int
+    """As if the latest offset of the leg had always counted."""
+    stretch: LegStretch
+
+
+class Stretches:
+    """Of one connection. ``resume`` is what its last hub said."""
+
+    def __init__(self, resume: LegAck | None = None) -> None:
+        self.begins_dts: int | None = None
+        """DTS at which the leg began to feed the session; None: it never did."""
+        self._earlier: deque[LegStretch] = deque(maxlen=MAX_STRETCHES)
+        self._sent_again: list[tuple[LegStretch, int]] = []
+        """Stretches that may come again, each with the ticks by which its times are moved."""
+        self._since: int | None = None
+        """What the source sent before this was for no session, or for an earlier one."""
+        self.known_until: int | None = None
+        """DTS as if the latest offset had always counted: an earlier hub has put out what was
+        before. None: that makes no difference any more."""
+        if resume is not None and resume.feeds:
+            self.begins_dts = self._since = resume.begins_dts
+            self._earlier.extend(resume.earlier)
+            self.known_until = resume.last_out_dts - resume.out_offset
+            self._sent_again = [(e, e.out_offset - resume.out_offset) for e in resume.earlier]
+        self.borders = deque(self._borders())
+        """Those that are still ahead."""
+
+    def earlier(self, shift: int) -> tuple[LegStretch, ...]:
+        """Return them, oldest first, in the times of the source. ``shift``: DTS of the leg's clock
+        minus DTS of the source."""
+        return tuple(each.moved(-shift) for each in self._earlier)
+
+    def place(self, unit: AccessUnit) -> AccessUnit | None:
+        """Return a unit of the source as if the latest offset had always counted; None: it went
+        out nowhere in this session."""
+        if self._since is None and not self._sent_again:
+            return unit
+        dts = self._place(unit.dts)
+        if dts is None:
+            return None
+        return unit if dts == unit.dts else replace(unit, dts=dts, pts=unit.pts + dts - unit.dts)
+
+    def is_new(self, dts: int) -> bool:
+        """Return whether an earlier hub has not put out a time out of :meth:`place`."""
+        return self.known_until is not None and dts > self.known_until
+
+    def begin(self, dts: int) -> None:
+        """Note that the leg feeds a session from ``dts`` on, without a place before."""
+        self.begins_dts = dts
+        self._earlier.clear()
+
+    def changed(
+        self, until_dts: int, offset: int, next_dts: int, next_us: int, gap_seconds: float
+    ) -> None:
+        """Note that another offset counts from ``next_dts`` on, see :class:`LegStretch`."""
+        self._earlier.append(
+            LegStretch(
+                until_dts=until_dts,
+                out_offset=offset,
+                next_dts=next_dts,
+                next_utc=datetime_of(next_us),
+                gap_seconds=gap_seconds,
+            )
+        )
+
+    def source_dts(self, out_dts: int, offset: int) -> int:
+        """Return the time that went out at ``out_dts``. ``offset`` is the present one."""
+        for stretch in self._earlier:
+            if out_dts <= stretch.until_dts + stretch.out_offset:
+                return out_dts - stretch.out_offset
+        return out_dts - offset
+
+    def forget(self, dts: int) -> None:
+        """Forget the stretches of which nothing comes again when all up to ``dts`` is acknowledged.
+        A gateway keeps a little more than what is not: whole groups of pictures."""
+        while self._earlier and self._earlier[0].next_dts + MOST_APART_TICKS <= dts:
+            self._earlier.popleft()
+
+    def crossed(self, dts: int) -> LegStretch | None:
+        """Return the last stretch that ends before ``dts``, a time out of :meth:`place`, unless it
+        was returned before."""
+        found = None
+        while self.borders and self.borders[0].next_dts <= dts:
+            found = self.borders.popleft().stretch
+        return found
+
+    def missing_us(self, *, behind: int) -> int:
+        """Return how long the source was away at the borders behind a time out of :meth:`place`,
+        microseconds."""
+        ahead = [border.stretch for border in self.borders if border.next_dts > behind]
+        return round(sum(stretch.gap_seconds for stretch in ahead) * 1_000_000)
+
+    def _place(self, dts: int) -> int | None:
+        since = self._since
+        if since is not None and since - MAX_REPLAY_TICKS < dts < since:
+            return None
+        for stretch, move in self._sent_again:
+            if dts <= stretch.until_dts:
+                return dts + move
+            if dts < stretch.next_dts:
+                return None
+        return dts
+
+    def _borders(self) -> Iterator[Border]:
+        for stretch, _ in self._sent_again:
+            next_dts = self._place(stretch.next_dts)
+            if next_dts is not None:
+                yield Border(next_dts, stretch)
