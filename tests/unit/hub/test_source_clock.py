@@ -227,6 +227,23 @@ def test_a_silence_without_a_jump_changes_no_time() -> None:
     assert clock.take(late, 99 * 0.014 + 30, lead=0) is late
 
 
+@pytest.mark.parametrize("missing", [1, 5, 6, 12, 24, 26, 200])
+def test_pictures_that_are_lost_on_the_way_move_no_later_one(missing: int) -> None:
+    clock = SourceClock()
+    pictures = [n for n in range(100) if not 40 <= n < 40 + missing] + [300, 301]
+    placed = [clock.place(0, n * 3_600, n * 0.04, lead=0) for n in pictures]
+    assert placed == [n * 3_600 for n in pictures]
+
+
+@given(st.lists(st.floats(0.001, 9.9), max_size=60))
+def test_a_source_may_take_its_pictures_whenever_it_likes(seconds: list[float]) -> None:
+    clock = SourceClock()
+    dts, came_at = 900_000, 50.0
+    for each in seconds:
+        dts, came_at = dts + round(each * 90_000), came_at + each
+        assert clock.place(0, dts, came_at, lead=0) == dts
+
+
 def test_one_track_that_jumps_alone_is_not_lost() -> None:
     units = [picture(n) for n in range(250)]
     units += [sound(n, -1_800_000 if n >= 200 else 0) for n in range(468)]

@@ -148,7 +148,7 @@ class SourceClock:
 
     def _jumps(self, track: _Track, dts: int, came_at: float) -> bool:
         step = dts - track.last
-        if track.frame - step > _BACKWARDS:
+        if step < -_BACKWARDS:
             return True
         most = MOST_APART_TICKS + self._silence(came_at)
         return step > most and dts > self._latest() + most
