@@ -47,6 +47,8 @@ class Takeover:
         self._read_records = 0
         self.holds = True
         """The recorder acknowledges what it holds."""
+        self.acknowledging = True
+        """The hub's acknowledgements reach the gateway."""
         self._put(self._parts.formats(self.encoder.formats, has_video=True))
 
     def _clock(self) -> float:
@@ -81,7 +83,8 @@ class Takeover:
             if held > FIRST_DTS:
                 ack = TimelineAck(reader="r", timeline=timeline.id, dts=held)
                 self.world.hub.readers.acknowledge(ack)
-        self._map.acknowledged(self.world.hub.ack(self.encoder.leg))
+        if self.acknowledging:
+            self._map.acknowledged(self.world.hub.ack(self.encoder.leg))
 
     def read_session(self) -> None:
         """Let another recorder read, that of the session which is on."""

@@ -71,14 +71,26 @@ class LegAck(Model):
     earlier: tuple[LegStretch, ...] = ()
     """What went out with other offsets and may be sent again, oldest first."""
     acked_dts: int | None = None
-    """Source DTS up to which nobody can ask the next hub for anything: recorders hold it, or there
-    is none and readers have it. None: nothing may be forgotten yet."""
+    """Source DTS up to which nobody can ask the next hub for anything: recorders hold it, there is
+    none and readers have it, or it lies before ``begins_dts``. None: nothing may be forgotten
+    yet."""
     recorded: bool = True
     """False: no recorder needs what is not acknowledged; it is kept for other readers."""
     last_out_dts: int
     """Last DTS on the output timeline."""
     last_out_utc: datetime | None = None
     session_started_at: datetime | None = None
+
+    def moved(self, ticks: int) -> LegAck:
+        """The same acknowledgement when the times of the source are so much later."""
+        return self.model_copy(
+            update={
+                "out_offset": self.out_offset - ticks,
+                "begins_dts": _later(self.begins_dts, ticks),
+                "earlier": tuple(stretch.moved(ticks) for stretch in self.earlier),
+                "acked_dts": _later(self.acked_dts, ticks),
+            }
+        )
 
 
 class LegHello(Model):
@@ -202,3 +214,7 @@ class TimelineEnd(Model):
     reason: str
     """WindowPassed, Disabled or KeyRotated."""
     finished_at: datetime
+
+
+def _later(dts: int | None, ticks: int) -> int | None:
+    return None if dts is None else dts + ticks

@@ -31,15 +31,7 @@ class LegMap:
         before, self._wrapped = self._wrapped, self._now_wrapped()
         shift = before - self._wrapped
         if self._last is not None and shift:
-            acked, begins = self._last.acked_dts, self._last.begins_dts
-            self._last = self._last.model_copy(
-                update={
-                    "out_offset": self._last.out_offset - shift,
-                    "acked_dts": None if acked is None else acked + shift,
-                    "begins_dts": None if begins is None else begins + shift,
-                    "earlier": tuple(each.moved(shift) for each in self._last.earlier),
-                }
-            )
+            self._last = self._last.moved(shift)
         return self._last
 
     def acknowledged(self, ack: LegAck) -> None:

@@ -18,7 +18,7 @@ from sluice_media.hub.session import SessionLog
 from sluice_media.hub.timeline import Request
 from sluice_media.units import TICKS_PER_MS
 
-__all__ = ["ADOPTION_SECONDS", "Adoption", "Position", "is_map", "unwrapped"]
+__all__ = ["ADOPTION_SECONDS", "Adoption", "Position", "is_map", "unwrapped", "whole_turns"]
 
 ADOPTION_SECONDS = 60.0
 """Readers hold out for the resume window and this much more without a hub; so does a map."""
@@ -55,10 +55,15 @@ def is_map(resume: LegAck | None) -> bool:
     return resume is not None and bool(resume.timeline) and resume.feeds
 
 
+def whole_turns(ticks: int) -> int:
+    """Ticks to the nearest whole turns of FLV's clock."""
+    return round(ticks / _WRAP) * _WRAP
+
+
 def unwrapped(dts: int, near: int) -> int:
     """An output DTS computed from a source clock that was unwrapped anew: whole turns of that
     clock's 32 bits of milliseconds may be missing."""
-    return dts + round((near - dts) / _WRAP) * _WRAP
+    return dts + whole_turns(near - dts)
 
 
 class Adoption:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from sluice_media.contract import IngestConfig, LegAck, LegEnd, LegHello, Rejection
 from sluice_media.hub.admission import LegRefusedError, judge
+from sluice_media.hub.adoption import is_map, whole_turns
 from sluice_media.hub.clock import Moment, datetime_of
 from sluice_media.hub.leg import Leg, LegName, LegState
 from sluice_media.hub.output import Output
@@ -90,12 +91,16 @@ class Hub:
         # A leg that is posted again has its place from the start, unless another leg has taken it.
         feeds = leg is self._active or (self._active is None and self.output.fed_by(leg))
         need = replay_need(timeline, self.config, self.readers)
-        begins_dts = free_dts = leg.stretches.begins_dts if feeds else None
-        if need.free_dts is not None and feeds:
-            free_dts = leg.stretches.source_dts(need.free_dts, self.output.splicer.offset)
-            leg.stretches.forget(free_dts)
-        acked_dts = free_dts if feeds else leg.held_dts
         shift = leg.shift
+        offset = self.output.source_offset(leg) if feeds else 0
+        if not feeds:
+            acked_dts = leg.held_dts
+        elif need.free_dts is None:
+            acked_dts = leg.stretches.begins_dts
+        else:
+            acked_dts = leg.stretches.dts_of(need.free_dts, offset - shift)
+            leg.stretches.forget(acked_dts)
+        begins_dts = leg.stretches.begins_dts if feeds else None
         return LegAck(
             stream_uid=self.config.uid,
             timeline=timeline.id,
@@ -103,7 +108,7 @@ class Hub:
             leg=leg.name,
             feeds=feeds,
             recorded=need.recorded,
-            out_offset=self.output.source_offset if feeds else 0,
+            out_offset=offset,
             begins_dts=None if begins_dts is None else begins_dts - shift,
             earlier=leg.stretches.earlier(shift) if feeds else (),
             acked_dts=None if acked_dts is None else acked_dts - shift,
@@ -138,11 +143,22 @@ class Hub:
         running = self._legs.get(name)
         if running is not None:
             self.end_leg(running, LegEnd(reason="TakenOver", message="its publisher is back"), now)
-        leg = Leg(name, hello, now)
+        leg = Leg(name, hello.model_copy(update={"resume": self._place_of(hello)}), now)
         self._legs[name] = leg
         self.output.traced = len(self._legs) > 1
         self._settle()
         return leg
+
+    def _place_of(self, hello: LegHello) -> LegAck | None:
+        """The map of a connection. When it is posted again, this hub itself knows best: its gateway
+        may not have got the last acknowledgements."""
+        feeder, told = self.output.feeder, hello.resume
+        if feeder is None or feeder.hello.connection != hello.connection or not is_map(told):
+            return told
+        own = self.ack(feeder)
+        if told is None or not own.feeds or own.timeline != told.timeline:
+            return told
+        return own.moved(whole_turns(own.out_offset - told.out_offset))
 
     def take_formats(self, leg: Leg, formats: Sequence[TrackFormat]) -> None:
         """The leg's tracks, all of them, whenever its headers say something new."""
@@ -161,8 +177,7 @@ class Hub:
             return
         unit = steady
         if leg is self._active:
-            follows = leg.may_follow_silence(unit, now)
-            if output.splicer.in_step(unit, after_silence=follows):
+            if output.splicer.in_step(unit, after_silence=after_silence):
                 if leg.clock.moved and unit.track == leg.reference:
                     output.clock_moved(leg, unit)
                 if leg.arrived(unit, now):

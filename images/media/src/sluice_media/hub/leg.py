@@ -228,23 +228,10 @@ class Leg:
     def steady(self, unit: AccessUnit, now: Moment) -> AccessUnit | None:
         """Return a unit of the source in steady times; None: there is no place for it."""
         placed = self.stretches.place(unit)
-        if placed is None or self.stretches.known_until is not None:
-            # It comes again, at once: only the gateway's clock knows when it came first.
-            return placed
+        if placed is None:
+            return None
         lead = self.reference if self.video_track is None else self.video_track
         return self.clock.take(placed, now.monotonic, lead=lead)
-
-    def may_follow_silence(self, unit: AccessUnit, now: Moment) -> bool:
-        """Whether the source may have been silent before ``unit``. This hub may not have been there
-        to see it: what a gateway sends again comes at once."""
-        if self.state is LegState.SILENT:
-            return True
-        if not self.stretches.is_new(unit.dts):
-            return False
-        watched = now.monotonic - self.connected_at.monotonic >= SILENCE_SECONDS
-        if watched and unit.track == self.reference:
-            self.stretches.known_until = None
-        return True
 
     def arrived(self, unit: AccessUnit, now: Moment) -> bool:
         """Notes a unit. False: it cannot be decoded (no random access point came before it)."""

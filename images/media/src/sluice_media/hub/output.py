@@ -55,7 +55,7 @@ class Output:
         self._past_pins_broken = 0
         self.shelf = Shelf()
         self.book = SpoolBook()
-        self._feeder: Leg | None = None
+        self.feeder: Leg | None = None
         """The leg whose offset the splicer has; it may have ended."""
         self._trace = OutputTrace()
         self.traced = False
@@ -84,17 +84,18 @@ class Output:
             return None
         arrived_us = self.timeline.last_us
         dts = self.splicer.last_source()
-        made_us = self._feeder.content.utc_us(dts) if self._feeder and dts is not None else None
+        made_us = self.feeder.content.utc_us(dts) if self.feeder and dts is not None else None
         return arrived_us if made_us is None else min(arrived_us, made_us)
 
-    @property
-    def source_offset(self) -> int:
-        """Output DTS minus source DTS of the connection that fed the output last."""
-        return self.splicer.offset + (self._feeder.shift if self._feeder else 0)
+    def source_offset(self, leg: Leg) -> int:
+        """Output DTS minus source DTS of ``leg``, whose connection fed the output last."""
+        if leg is not self.feeder and leg.resume is not None:
+            return leg.resume.out_offset
+        return self.splicer.offset + leg.shift
 
     def fed_by(self, leg: Leg) -> bool:
         """Return whether the connection of ``leg`` fed the output last, as this leg or before."""
-        feeder = self._feeder
+        feeder = self.feeder
         return feeder is not None and feeder.hello.connection == leg.hello.connection
 
     def alignment(self, leg: Leg) -> int | None:
@@ -154,32 +155,26 @@ class Output:
     def join(self, leg: Leg, offset: int) -> None:
         """``leg`` goes on with the very bitstream of the one before."""
         leg.resume = None
-        self._feeder = leg
+        leg.stretches.begin(None)
+        self.feeder = leg
         self.failovers.entered(leg, goes_on=True)
         self.splicer.join(offset)
 
     def enter(self, leg: Leg, entry: AccessUnit, config: IngestConfig, now: Moment) -> None:
         """``leg`` feeds the output from now on, beginning with ``entry``, which is emitted next."""
-        resume, stopped_us = leg.resume, self.stopped_us
-        again, offset = self.fed_by(leg), self.source_offset
-        until, former = self.splicer.latest_source(), self.splicer.offset
-        self._feeder = leg
+        resume, stopped_us, again = leg.resume, self.stopped_us, self.fed_by(leg)
+        until, before = self.splicer.latest_source(), self.splicer.offset
+        self.feeder = leg
         self._trace.clear()
         self.failovers.entered(leg, goes_on=self.timeline is not None)
         if self.timeline is not None and stopped_us is not None:
             known = again and resume is not None and resume.timeline == self.timeline.id
-            known = known and is_map(resume)
-            # The new leg of that connection counts in the times of the source again.
-            place = offset if known else None
-            if again and until is not None:
-                # What was sent again came at once. The source's clock says how long it was away.
-                away_us = (entry.dts - until) * 1_000_000 // TICKS_PER_SECOND
-                stopped_us = min(stopped_us, leg.content_us(entry) - away_us)
+            place = resume.out_offset if resume and known and is_map(resume) else None
             gap = self._continue(self.timeline, leg, entry, stopped_us, now, offset=place)
             if not again:
                 leg.stretches.begin(entry.dts)
-            elif until is not None and offset != self.source_offset:
-                leg.stretches.changed(until, former, entry.dts, leg.content_us(entry), gap)
+            elif place is None and until is not None:
+                leg.stretches.changed(until, before, entry.dts, leg.content_us(entry), gap)
         elif resume is not None and self.adoption.fits(resume, config, now):
             self._adopt(leg, resume, entry, config, now)
         elif position := self.adoption.position(leg, config, now):
@@ -209,7 +204,7 @@ class Output:
             return
         if leg.formats is not timeline.formats:
             self._set_formats(timeline, leg, now)
-        if leg.stretches.borders and unit.track == leg.reference:
+        if leg.stretches.borders:
             self._say_again(timeline, leg, unit)
         self.splicer.reference = leg.reference
         out = self.splicer.map(unit)
@@ -233,7 +228,7 @@ class Output:
         self.shelf.put(timeline, now.monotonic)
         self._past_pins_broken += timeline.ring.pins_broken
         self.timeline = None
-        self._feeder = None
+        self.feeder = None
         self._trace.clear()
         return True
 
@@ -277,7 +272,7 @@ class Output:
         offset: int | None,
     ) -> float:
         """The session goes on. ``offset``: that of the same connection before; None: it is not the
-        same, and is spliced. Returns the seconds that are missing."""
+        same, and is spliced. Returns the length of the gap in seconds, 0 without one."""
         if offset is not None:
             start = unwrapped(entry.dts + offset, timeline.last_dts)
             missing = self.splicer.resume(entry, start - entry.dts)
@@ -296,16 +291,17 @@ class Output:
         return wall_seconds if wall_seconds >= SHORTEST_GAP_SECONDS else 0.0
 
     def _say_again(self, timeline: OutputTimeline, leg: Leg, unit: AccessUnit) -> None:
-        """A gap that an earlier hub has said, if ``unit``, which follows, is behind it and new to
-        this timeline."""
-        stretch = leg.stretches.crossed(unit.dts)
-        start = unit.dts + self.splicer.offset
-        if stretch is None or start <= timeline.last_dts:
-            return
-        if stretch.gap_seconds:
-            self.gaps += 1
-            timeline.append_gap(start, stretch.gap_seconds)
-        timeline.append_anchor(start, us_of(stretch.next_utc))
+        """Gaps that an earlier hub has said, if ``unit``, which follows, is behind them and they
+        are new to this timeline."""
+        for next_dts, stretch in leg.stretches.crossed(unit.dts):
+            start = next_dts + self.splicer.offset
+            if start <= self.splicer.last_dts:
+                continue
+            if stretch.gap_seconds:
+                self.gaps += 1
+                timeline.append_gap(start, stretch.gap_seconds)
+            timeline.append_anchor(start, us_of(stretch.next_utc))
+            self.splicer.interrupted()
 
     def _adopt(
         self, leg: Leg, resume: LegAck, entry: AccessUnit, config: IngestConfig, now: Moment
@@ -314,6 +310,7 @@ class Output:
         revived = self._new_splicer(resume.timeline)
         start = unwrapped(entry.dts + resume.out_offset, resume.last_out_dts)
         missing = self.splicer.resume(entry, start - entry.dts)
+        leg.stretches.crossed(entry.dts - 1)  # they are in what this timeline never had
         started = resume.session_started_at
         started_us = us_of(started) if started else entry.utc_us
         name = (resume.timeline, resume.epoch + 1)
@@ -324,7 +321,7 @@ class Output:
         # What is sent again came in earlier: its wall clock is that of the first time.
         last_us = us_of(resume.last_out_utc) if resume.last_out_utc else entry.utc_us
         earlier_us = last_us + ahead * 1_000_000 // TICKS_PER_SECOND
-        earlier_us -= leg.stretches.missing_us(behind=entry.dts)
+        earlier_us -= leg.stretches.missing_us()
         timeline.append_anchor(start, min(entry.utc_us, earlier_us))
         if ahead > TICKS_PER_SECOND:
             self.gaps += 1

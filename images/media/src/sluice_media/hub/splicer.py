@@ -120,8 +120,7 @@ class Splicer:
                 # Pictures that were shown ahead of their turn must not be shown again behind it.
                 start = max(start, track.last_pts + track.frame - reorder)
         self._begin(first, start - first.dts)
-        for track in self._tracks.values():
-            track.fresh = True
+        self.interrupted()
         return start
 
     def resume(self, first: AccessUnit, offset: int) -> int:
@@ -137,9 +136,13 @@ class Splicer:
                 missing = first.dts + offset - track.last_out - track.frame
         if missing <= _FORWARDS_AFTER_SILENCE:
             return 0
+        self.interrupted()
+        return missing
+
+    def interrupted(self) -> None:
+        """Media is missing before the next unit of each track."""
         for track in self._tracks.values():
             track.fresh = True
-        return missing
 
     def join(self, offset: int) -> None:
         """Goes on with another leg that carries the same bitstream: whatever has not gone out is

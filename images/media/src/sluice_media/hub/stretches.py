@@ -5,15 +5,16 @@ from there on another offset counts. The gateway keeps media from before the sil
 sends it again to the next hub: it has to get its old place there, and the gap behind it is said
 again. What the leg sent before it fed this session has no place at all.
 
-Pure. In: what the last hub said of the leg, and where its offset changes now, in the times of the
-leg's clock. Out: the units of the leg in times as if its latest offset had always counted.
+Pure. In: what the last hub said of the leg, and where its offset changes now. Out: the units of
+the leg as if its latest offset had always counted. All other times are those of the leg's clock.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from sluice_media.contract import LegAck, LegStretch
 from sluice_media.hub.clock import datetime_of
@@ -25,17 +26,15 @@ __all__ = ["MAX_REPLAY_TICKS", "Border", "Stretches"]
 MAX_REPLAY_TICKS = 70 * TICKS_PER_SECOND
 """Gateways keep a minute, and what one group of pictures is longer. What lies further back is of
 another clock."""
-
 MAX_STRETCHES = 16
 """A source that breaks off more often within what a gateway keeps loses the oldest."""
 
 
-@dataclass(slots=True, frozen=True)
-class Border:
-    """Where a stretch ended, at a hub before this one."""
+class Border(NamedTuple):
+    """The end of a stretch that an earlier hub has put out."""
 
     next_dts: int
-    """As if the latest offset of the leg had always counted."""
+    """Where the next stretch begins, as if the latest offset had always counted."""
     stretch: LegStretch
 
 
@@ -44,19 +43,16 @@ class Stretches:
 
     def __init__(self, resume: LegAck | None = None) -> None:
         self.begins_dts: int | None = None
-        """DTS at which the leg began to feed the session; None: it never did."""
+        """Where the leg began to feed the session; None: it never did, or all it sent has a
+        place."""
         self._earlier: deque[LegStretch] = deque(maxlen=MAX_STRETCHES)
         self._sent_again: list[tuple[LegStretch, int]] = []
         """Stretches that may come again, each with the ticks by which its times are moved."""
         self._since: int | None = None
-        """What the source sent before this was for no session, or for an earlier one."""
-        self.known_until: int | None = None
-        """DTS as if the latest offset had always counted: an earlier hub has put out what was
-        before. None: that makes no difference any more."""
+        """What comes again from before this was for no session, or for an earlier one."""
         if resume is not None and resume.feeds:
             self.begins_dts = self._since = resume.begins_dts
             self._earlier.extend(resume.earlier)
-            self.known_until = resume.last_out_dts - resume.out_offset
             self._sent_again = [(e, e.out_offset - resume.out_offset) for e in resume.earlier]
         self.borders = deque(self._borders())
         """Those that are still ahead."""
@@ -76,19 +72,18 @@ class Stretches:
             return None
         return unit if dts == unit.dts else replace(unit, dts=dts, pts=unit.pts + dts - unit.dts)
 
-    def is_new(self, dts: int) -> bool:
-        """Return whether an earlier hub has not put out a time out of :meth:`place`."""
-        return self.known_until is not None and dts > self.known_until
-
-    def begin(self, dts: int) -> None:
-        """Note that the leg feeds a session from ``dts`` on, without a place before."""
+    def begin(self, dts: int | None) -> None:
+        """Note that the leg feeds the output from now on, and did not do so before. What it sent
+        before ``dts`` has no place; None: all of it has."""
         self.begins_dts = dts
         self._earlier.clear()
+        self.borders.clear()
 
     def changed(
         self, until_dts: int, offset: int, next_dts: int, next_us: int, gap_seconds: float
     ) -> None:
-        """Note that another offset counts from ``next_dts`` on, see :class:`LegStretch`."""
+        """Note that ``offset`` counted up to ``until_dts`` and another one counts from ``next_dts``
+        on, see :class:`LegStretch`."""
         self._earlier.append(
             LegStretch(
                 until_dts=until_dts,
@@ -99,7 +94,7 @@ class Stretches:
             )
         )
 
-    def source_dts(self, out_dts: int, offset: int) -> int:
+    def dts_of(self, out_dts: int, offset: int) -> int:
         """Return the time that went out at ``out_dts``. ``offset`` is the present one."""
         for stretch in self._earlier:
             if out_dts <= stretch.until_dts + stretch.out_offset:
@@ -112,19 +107,16 @@ class Stretches:
         while self._earlier and self._earlier[0].next_dts + MOST_APART_TICKS <= dts:
             self._earlier.popleft()
 
-    def crossed(self, dts: int) -> LegStretch | None:
-        """Return the last stretch that ends before ``dts``, a time out of :meth:`place`, unless it
-        was returned before."""
-        found = None
+    def crossed(self, dts: int) -> list[Border]:
+        """Return the borders up to ``dts``, a time out of :meth:`place`, that are behind now."""
+        behind = []
         while self.borders and self.borders[0].next_dts <= dts:
-            found = self.borders.popleft().stretch
-        return found
+            behind.append(self.borders.popleft())
+        return behind
 
-    def missing_us(self, *, behind: int) -> int:
-        """Return how long the source was away at the borders behind a time out of :meth:`place`,
-        microseconds."""
-        ahead = [border.stretch for border in self.borders if border.next_dts > behind]
-        return round(sum(stretch.gap_seconds for stretch in ahead) * 1_000_000)
+    def missing_us(self) -> int:
+        """Return how long the source was away at the borders ahead, microseconds."""
+        return round(sum(each.stretch.gap_seconds for each in self.borders) * 1_000_000)
 
     def _place(self, dts: int) -> int | None:
         since = self._since

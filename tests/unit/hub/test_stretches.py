@@ -1,0 +1,68 @@
+"""A connection that is posted again when its media went out with more than one offset."""
+
+from __future__ import annotations
+
+from sluice_media.contract import TimelineAck
+from sluice_media.hub.leg import LegName
+from tests.unit.hub.world import Publisher, World
+
+WRAP = 90 << 32
+"""FLV's 32 bits of milliseconds, in ticks."""
+
+
+def cut_off(world: World, publisher: Publisher, seconds: float) -> None:
+    """What the publisher sends is lost."""
+    list(publisher.units(seconds, in_real_time=False))
+    world.pass_time(seconds)
+
+
+def go_on(again: Publisher, before: Publisher) -> None:
+    again._position, again._picture = before._position, before._picture
+    again._audio_frames = before._audio_frames
+
+
+def test_no_more_is_acknowledged_than_is_held_when_the_times_of_the_container_began_again() -> None:
+    world = World(resume_window_seconds=60)
+    world.read()
+    before = world.publish(first_dts=WRAP - 450_000)
+    before.send(10)
+    told = world.hub.ack(before.leg)
+    before.end()
+    again = world.publish(
+        connection=before.leg.hello.connection, resume=told.moved(-WRAP), first_dts=-450_000
+    )
+    go_on(again, before)
+    assert world.hub.ack(again.leg).out_offset == told.out_offset + WRAP
+    again.send(3)
+    timeline = world.hub.output.timeline
+    assert timeline is not None
+    held = timeline.last_dts - 540_000
+    world.hub.readers.acknowledge(TimelineAck(reader="r", timeline=timeline.id, dts=held))
+    ack = world.hub.ack(again.leg)
+    assert ack.earlier == ()
+    assert ack.acked_dts == held - told.out_offset - WRAP
+
+
+def test_a_gap_is_not_said_again_when_another_leg_fed_the_output_meanwhile() -> None:
+    world = World(backup=True, resume_window_seconds=60)
+    reader = world.read()
+    primary = world.publish()
+    primary.send(10)
+    cut_off(world, primary, 3.3)
+    primary.send(3)
+    told = world.hub.ack(primary.leg)
+    assert len(told.earlier) == 1
+    backup = world.publish(name=LegName.BACKUP)
+    backup.send(1.2)
+    primary.end()
+    backup.send(5)
+    said = len(reader.gaps)
+    again = world.publish(connection=primary.leg.hello.connection, resume=told)
+    go_on(again, primary)
+    backup.end()
+    again.send(2.2)
+    assert world.hub.active is again.leg
+    assert len(reader.gaps) <= said + 1
+    walls = [anchor.utc for anchor in reader.anchors]
+    assert walls == sorted(walls)
+    assert world.hub.ack(again.leg).earlier == ()
