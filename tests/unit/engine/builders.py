@@ -119,3 +119,18 @@ class Engine:
         for obj in tuple(self.api.objects.values()):
             if obj["kind"] in ("LiveStream", "Deployment", "Job", "Pod"):
                 self.cache.update(obj)
+
+
+def make_engine(**meta: Any) -> Engine:
+    engine = Engine()
+    engine.api.put(make_livestream(**meta))
+    engine.watch()
+    return engine
+
+
+def stored(engine: Engine, kind: str = "LiveStream", name: str = "show") -> dict[str, Any]:
+    return engine.api.objects[kind, "ns", name]
+
+
+def conditions(engine: Engine) -> dict[str, dict[str, Any]]:
+    return {c["type"]: c for c in stored(engine)["status"]["conditions"]}
