@@ -319,6 +319,45 @@ def test_a_gap_is_said_again_though_sound_comes_before_the_picture_behind_it(
     assert wall_seconds(recorder)[-1] == pytest.approx(wall_seconds(expected)[-1], abs=0.2)
 
 
+@pytest.mark.parametrize("replayed", [0.05, 0.5])
+def test_a_hub_that_is_silent_before_it_has_read_the_replay_is_sent_what_came_before_a_silence(
+    replayed: float,
+) -> None:
+    stream = Takeover(resume_window_seconds=60)
+    stream.send(12.5)
+    stream.cut_off(15.3)
+    stream.send(1)
+    last = stream.out[-1].dts
+    stream.replace_hub(replayed=replayed)
+    stream.silence_hub()
+    stream.send(5)
+    held = last - CHUNK_TICKS
+    again = recorder_again(stream, held)
+    missed = [unit for unit in stream.out if unit.dts > held]
+    for track in (0, 1):
+        assert numbers(again.units, track) == numbers(missed, track)
+    assert len(again.gaps) == 1
+
+
+@pytest.mark.parametrize("ahead_seconds", [15, 30, 3_600])
+def test_pictures_that_come_late_and_in_other_times_than_the_sound_are_kept(
+    ahead_seconds: int,
+) -> None:
+    """The session begins in the times of the sound, and goes on in those of the pictures."""
+    stream = Takeover(resume_window_seconds=60)
+    stream.sound_base = ahead_seconds * 90_000
+    stream.holds = False
+    stream.take(unit for unit in stream.encoder.units(5) if unit.track == 1)
+    begins = len(stream.sent)
+    stream.send(20)
+    assert stream.kept.groups >= 20
+    stream.replace_hub()
+    stream.send(3)
+    assert stream.world.hub.delivering
+    pictures = numbers(stream.out, 0)
+    assert pictures[-500:] == numbers(stream.sent[begins:], 0)[-500:]
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     st.lists(

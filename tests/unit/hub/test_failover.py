@@ -233,11 +233,11 @@ def test_a_standby_is_acknowledged_so_that_its_gateway_keeps_little() -> None:
     ack = world.hub.ack(backup.leg)
     assert not ack.feeds
     assert ack.acked_dts == 9_000 + 124 * 3_600
-    assert world.hub.ack(primary.leg).acked_dts == 0
+    assert world.hub.ack(primary.leg).acked_dts is None
     primary.end()
     ack = world.hub.ack(backup.leg)
     assert ack.feeds
-    assert ack.acked_dts == ack.begins_dts
+    assert ack.acked_dts is None
     assert ack.out_offset == world.hub.output.splicer.offset
 
 

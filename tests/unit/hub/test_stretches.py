@@ -66,3 +66,34 @@ def test_a_gap_is_not_said_again_when_another_leg_fed_the_output_meanwhile() -> 
     walls = [anchor.utc for anchor in reader.anchors]
     assert walls == sorted(walls)
     assert world.hub.ack(again.leg).earlier == ()
+
+
+def test_a_standby_that_has_taken_over_is_acknowledged_in_its_own_times_when_posted_again() -> None:
+    """Its gateway only knows it as a standby."""
+    world = World(backup=True, resume_window_seconds=60)
+    reader = world.read()
+    primary = world.publish()
+    primary.send(100)
+    backup = world.publish(name=LegName.BACKUP)
+    for _ in range(125):
+        for publisher in (primary, backup):
+            for unit in publisher.units(0.04, in_real_time=False):
+                publisher.leg.bytes_arrived(100, world.now)
+                world.hub.take_unit(publisher.leg, unit, world.now)
+        world.pass_time(0.04)
+    timeline = world.hub.output.timeline
+    assert timeline is not None
+    held = timeline.last_dts - 90_000
+    world.hub.readers.acknowledge(TimelineAck(reader="r", timeline=timeline.id, dts=held))
+    told = world.hub.ack(backup.leg)
+    assert not told.feeds
+    primary.end()
+    world.pass_time(0.2)
+    now = world.hub.ack(backup.leg)
+    assert now.feeds
+    again = world.publish(name=LegName.BACKUP, connection=backup.leg.hello.connection, resume=told)
+    go_on(again, backup)
+    assert world.hub.ack(again.leg) == now
+    assert now.acked_dts == held - now.out_offset
+    again.send(2)
+    assert not reader.gaps

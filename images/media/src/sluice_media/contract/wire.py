@@ -71,15 +71,21 @@ class LegAck(Model):
     earlier: tuple[LegStretch, ...] = ()
     """What went out with other offsets and may be sent again, oldest first."""
     acked_dts: int | None = None
-    """Source DTS up to which nobody can ask the next hub for anything: recorders hold it, there is
-    none and readers have it, or it lies before ``begins_dts``. None: nothing may be forgotten
-    yet."""
+    """Source DTS up to which nobody can ask the next hub for anything: recorders hold it, or there
+    is none and readers have it. None: nothing may be forgotten yet."""
     recorded: bool = True
     """False: no recorder needs what is not acknowledged; it is kept for other readers."""
     last_out_dts: int
     """Last DTS on the output timeline."""
     last_out_utc: datetime | None = None
     session_started_at: datetime | None = None
+
+    def source_dts(self, out_dts: int) -> int:
+        """Return the source DTS that went out at ``out_dts``."""
+        for stretch in self.earlier:
+            if out_dts <= stretch.until_dts + stretch.out_offset:
+                return out_dts - stretch.out_offset
+        return out_dts - self.out_offset
 
     def moved(self, ticks: int) -> LegAck:
         """The same acknowledgement when the times of the source are so much later."""

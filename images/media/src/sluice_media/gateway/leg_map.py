@@ -49,7 +49,7 @@ class LegMap:
         if before is None or not before.feeds or not _is_same_hub(before, first):
             return None
         # One track may lag behind the other.
-        return first.last_out_dts - before.out_offset - MOST_APART_TICKS + self._wrapped
+        return before.source_dts(first.last_out_dts) - MOST_APART_TICKS + self._wrapped
 
     def _now_wrapped(self) -> int:
         """Return what our times are ahead of those that a hub reads in the replay. The container's

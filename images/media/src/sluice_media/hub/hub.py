@@ -91,31 +91,29 @@ class Hub:
         # A leg that is posted again has its place from the start, unless another leg has taken it.
         feeds = leg is self._active or (self._active is None and self.output.fed_by(leg))
         need = replay_need(timeline, self.config, self.readers)
-        shift = leg.shift
-        offset = self.output.source_offset(leg) if feeds else 0
-        if not feeds:
-            acked_dts = leg.held_dts
-        elif need.free_dts is None:
-            acked_dts = leg.stretches.begins_dts
-        else:
-            acked_dts = leg.stretches.dts_of(need.free_dts, offset - shift)
-            leg.stretches.forget(acked_dts)
-        begins_dts = leg.stretches.begins_dts if feeds else None
-        return LegAck(
+        shift, begins_dts = leg.shift, leg.stretches.begins_dts if feeds else None
+        ack = LegAck(
             stream_uid=self.config.uid,
             timeline=timeline.id,
             epoch=timeline.epoch,
             leg=leg.name,
             feeds=feeds,
             recorded=need.recorded,
-            out_offset=offset,
+            out_offset=self.output.source_offset(leg) if feeds else 0,
             begins_dts=None if begins_dts is None else begins_dts - shift,
             earlier=leg.stretches.earlier(shift) if feeds else (),
-            acked_dts=None if acked_dts is None else acked_dts - shift,
             last_out_dts=timeline.last_dts,
             last_out_utc=datetime_of(timeline.last_us),
             session_started_at=datetime_of(timeline.started_us),
         )
+        if not feeds:
+            acked_dts = None if leg.held_dts is None else leg.held_dts - shift
+        elif need.free_dts is None:
+            acked_dts = None
+        else:
+            acked_dts = ack.source_dts(need.free_dts)
+            leg.stretches.forget(acked_dts + shift)
+        return ack.model_copy(update={"acked_dts": acked_dts})
 
     def judge(self, name: LegName | None, hello: LegHello, now: Moment) -> LegName:
         """The leg that a publisher could have now. ``name`` is the leg that its key stands for,
@@ -153,12 +151,14 @@ class Hub:
         """The map of a connection. When it is posted again, this hub itself knows best: its gateway
         may not have got the last acknowledgements."""
         feeder, told = self.output.feeder, hello.resume
-        if feeder is None or feeder.hello.connection != hello.connection or not is_map(told):
+        if feeder is None or feeder.hello.connection != hello.connection:
             return told
         own = self.ack(feeder)
-        if told is None or not own.feeds or own.timeline != told.timeline:
+        if not is_map(own):
             return told
-        return own.moved(whole_turns(own.out_offset - told.out_offset))
+        # The container's times may have begun again.
+        known = told is not None and is_map(told)
+        return own.moved(whole_turns(own.out_offset - told.out_offset) if told and known else 0)
 
     def take_formats(self, leg: Leg, formats: Sequence[TrackFormat]) -> None:
         """The leg's tracks, all of them, whenever its headers say something new."""

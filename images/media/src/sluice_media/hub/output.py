@@ -89,8 +89,9 @@ class Output:
 
     def source_offset(self, leg: Leg) -> int:
         """Output DTS minus source DTS of ``leg``, whose connection fed the output last."""
-        if leg is not self.feeder and leg.resume is not None:
-            return leg.resume.out_offset
+        resume = leg.resume
+        if leg is not self.feeder and resume is not None and is_map(resume):
+            return resume.out_offset
         return self.splicer.offset + leg.shift
 
     def fed_by(self, leg: Leg) -> bool:
@@ -173,6 +174,8 @@ class Output:
             gap = self._continue(self.timeline, leg, entry, stopped_us, now, offset=place)
             if not again:
                 leg.stretches.begin(entry.dts)
+            elif place is None and until is not None and until >= entry.dts:
+                leg.stretches.begin(None)  # its pictures do not count in the times of its sound
             elif place is None and until is not None:
                 leg.stretches.changed(until, before, entry.dts, leg.content_us(entry), gap)
         elif resume is not None and self.adoption.fits(resume, config, now):
@@ -293,7 +296,7 @@ class Output:
     def _say_again(self, timeline: OutputTimeline, leg: Leg, unit: AccessUnit) -> None:
         """Gaps that an earlier hub has said, if ``unit``, which follows, is behind them and they
         are new to this timeline."""
-        for next_dts, stretch in leg.stretches.crossed(unit.dts):
+        for next_dts, stretch, _ in leg.stretches.crossed(unit.dts):
             start = next_dts + self.splicer.offset
             if start <= self.splicer.last_dts:
                 continue

@@ -26,8 +26,6 @@ __all__ = ["MAX_REPLAY_TICKS", "Border", "Stretches"]
 MAX_REPLAY_TICKS = 70 * TICKS_PER_SECOND
 """Gateways keep a minute, and what one group of pictures is longer. What lies further back is of
 another clock."""
-MAX_STRETCHES = 16
-"""A source that breaks off more often within what a gateway keeps loses the oldest."""
 
 
 class Border(NamedTuple):
@@ -36,6 +34,8 @@ class Border(NamedTuple):
     next_dts: int
     """Where the next stretch begins, as if the latest offset had always counted."""
     stretch: LegStretch
+    away_us: int
+    """How much more wall time than media passes there, microseconds."""
 
 
 class Stretches:
@@ -45,7 +45,7 @@ class Stretches:
         self.begins_dts: int | None = None
         """Where the leg began to feed the session; None: it never did, or all it sent has a
         place."""
-        self._earlier: deque[LegStretch] = deque(maxlen=MAX_STRETCHES)
+        self._earlier: deque[LegStretch] = deque()
         self._sent_again: list[tuple[LegStretch, int]] = []
         """Stretches that may come again, each with the ticks by which its times are moved."""
         self._since: int | None = None
@@ -84,6 +84,7 @@ class Stretches:
     ) -> None:
         """Note that ``offset`` counted up to ``until_dts`` and another one counts from ``next_dts``
         on, see :class:`LegStretch`."""
+        self.forget(next_dts - MAX_REPLAY_TICKS)
         self._earlier.append(
             LegStretch(
                 until_dts=until_dts,
@@ -93,13 +94,6 @@ class Stretches:
                 gap_seconds=gap_seconds,
             )
         )
-
-    def dts_of(self, out_dts: int, offset: int) -> int:
-        """Return the time that went out at ``out_dts``. ``offset`` is the present one."""
-        for stretch in self._earlier:
-            if out_dts <= stretch.until_dts + stretch.out_offset:
-                return out_dts - stretch.out_offset
-        return out_dts - offset
 
     def forget(self, dts: int) -> None:
         """Forget the stretches of which nothing comes again when all up to ``dts`` is acknowledged.
@@ -116,7 +110,7 @@ class Stretches:
 
     def missing_us(self) -> int:
         """Return how long the source was away at the borders ahead, microseconds."""
-        return round(sum(each.stretch.gap_seconds for each in self.borders) * 1_000_000)
+        return sum(border.away_us for border in self.borders)
 
     def _place(self, dts: int) -> int | None:
         since = self._since
@@ -130,7 +124,9 @@ class Stretches:
         return dts
 
     def _borders(self) -> Iterator[Border]:
-        for stretch, _ in self._sent_again:
+        for stretch, move in self._sent_again:
             next_dts = self._place(stretch.next_dts)
             if next_dts is not None:
-                yield Border(next_dts, stretch)
+                media_us = (next_dts - stretch.until_dts - move) * 1_000_000 // TICKS_PER_SECOND
+                gap_us = round(stretch.gap_seconds * 1_000_000)
+                yield Border(next_dts, stretch, gap_us - media_us)
