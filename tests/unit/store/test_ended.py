@@ -14,11 +14,14 @@ from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
 from sluice_media.store import keys
 from sluice_media.store.catalog import load_settled
 from sluice_media.store.deletion import Deleter
+from sluice_media.store.finalize import FinalizeJob
 from sluice_media.store.http import StoreApi, serve_store
 from sluice_media.store.target import Target, open_claim
 from sluice_media.store.worker import Finisher
 from tests.unit.store.records import START, UID, chunk, file_entry, leave, span
 
+LATER = "later"
+"""A Recording of the same name that ended a year after the first."""
 NAMED = "/v1/recordings?namespace=default&name=rec"
 
 
@@ -73,8 +76,9 @@ class Pod:
 
 @pytest.fixture
 async def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pod]:
-    async def finalize(target: Target, job: object, scratch: Path) -> RecordedFile:
-        return RecordedFile(index=1, name="f", state="Ready", started_at=START, ended_at=START)
+    async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedFile:
+        ended_at = START.replace(year=START.year + 1) if job.recording_uid == LATER else START
+        return RecordedFile(index=1, name="f", state="Ready", started_at=START, ended_at=ended_at)
 
     monkeypatch.setattr("sluice_media.store.worker.finalize", finalize)
     made = Pod(open_claim(tmp_path / "store"), tmp_path / "scratch")
@@ -159,23 +163,9 @@ async def test_what_was_deleted_with_its_files_is_not_found(pod: Pod) -> None:
 async def test_of_two_of_a_name_the_latest_counts(pod: Pod) -> None:
     await leave(pod.target, file_entry(chunk(1, {0: span(0, 9)})))
     await pod.found(UID)
-    result = StoredResult(
-        uid="later",
-        state="Done",
-        files=[
-            RecordedFile(
-                index=1,
-                name="f",
-                state="Ready",
-                started_at=START,
-                ended_at=START.replace(year=START.year + 1),
-            )
-        ],
-    )
-    await leave(pod.target, uid="later")
-    await pod.target.put(keys.settled_key("later"), result.to_json().encode())
-    await pod.found("later")
-    await pod.put("later", deleted=True)
+    await leave(pod.target, file_entry(chunk(1, {0: span(0, 9)})), uid=LATER)
+    await pod.found(LATER)
+    await pod.put(LATER, deleted=True)
     assert await pod.named() == UID
 
 
