@@ -12,29 +12,15 @@ from sluice_operator.kube.errors import (
 )
 from tests.unit.engine.builders import (
     KEY,
-    Engine,
     FakeController,
     decided,
     make_deployment,
+    make_engine,
     make_job,
     make_livestream,
     make_secret,
+    stored,
 )
-
-
-def make_engine(**meta: Any) -> Engine:
-    engine = Engine()
-    engine.api.put(make_livestream(**meta))
-    engine.watch()
-    return engine
-
-
-def stored(engine: Engine, kind: str = "LiveStream", name: str = "show") -> dict[str, Any]:
-    return engine.api.objects[kind, "ns", name]
-
-
-def conditions(engine: Engine) -> dict[str, dict[str, Any]]:
-    return {c["type"]: c for c in stored(engine)["status"]["conditions"]}
 
 
 async def test_children_carry_owner_label_and_hash() -> None:

@@ -7,13 +7,7 @@ from sluice_media.hub.clock import datetime_of, us_of
 from sluice_media.hub.readers import Reader, Readers
 from sluice_media.hub.timeline import Request
 from sluice_media.units import AccessUnit
-from tests.unit.hub.world import World, config
-
-
-def acked(world: World, reader: str, dts: int) -> None:
-    timeline = world.hub.output.timeline
-    assert timeline is not None
-    world.hub.readers.acknowledge(TimelineAck(reader=reader, timeline=timeline.id, dts=dts))
+from tests.unit.hub.world import World, acked, config
 
 
 def test_a_recorder_starts_at_the_oldest_content_and_a_pusher_at_the_newest() -> None:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sluice_media.contract import RingPin, TimelineAck
+from sluice_media.contract import RingPin
 from sluice_media.hub.clock import datetime_of
 from sluice_media.hub.readers import Reader, Readers
 from sluice_media.hub.replay_need import TAIL_SECONDS, ReplayNeed, replay_need
 from sluice_media.hub.ring import Ring
 from sluice_media.hub.timeline import OutputTimeline, Request
 from sluice_media.units import TICKS_PER_SECOND
-from tests.unit.hub.world import Publisher, World, config
-
-
-def acked(world: World, reader: str, dts: int) -> None:
-    timeline = world.hub.output.timeline
-    assert timeline is not None
-    world.hub.readers.acknowledge(TimelineAck(reader=reader, timeline=timeline.id, dts=dts))
+from tests.unit.hub.world import Publisher, World, acked, config
 
 
 def behind_seconds(world: World, publisher: Publisher) -> float | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sluice_media.contract import TimelineAck
 from sluice_media.hub.leg import LegName
-from tests.unit.hub.world import Publisher, World
+from tests.unit.hub.world import Publisher, World, acked
 
 WRAP = 90 << 32
 """FLV's 32 bits of milliseconds, in ticks."""
@@ -37,7 +36,7 @@ def test_no_more_is_acknowledged_than_is_held_when_the_times_of_the_container_be
     timeline = world.hub.output.timeline
     assert timeline is not None
     held = timeline.last_dts - 540_000
-    world.hub.readers.acknowledge(TimelineAck(reader="r", timeline=timeline.id, dts=held))
+    acked(world, "r", held)
     ack = world.hub.ack(again.leg)
     assert ack.earlier == ()
     assert ack.acked_dts == held - told.out_offset - WRAP
@@ -84,7 +83,7 @@ def test_a_standby_that_has_taken_over_is_acknowledged_in_its_own_times_when_pos
     timeline = world.hub.output.timeline
     assert timeline is not None
     held = timeline.last_dts - 90_000
-    world.hub.readers.acknowledge(TimelineAck(reader="r", timeline=timeline.id, dts=held))
+    acked(world, "r", held)
     told = world.hub.ack(backup.leg)
     assert not told.feeds
     primary.end()

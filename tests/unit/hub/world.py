@@ -11,6 +11,7 @@ from sluice_media.contract import (
     IngestConfig,
     LegAck,
     LegHello,
+    TimelineAck,
     TimelineAnchor,
     TimelineEnd,
     TimelineFormat,
@@ -248,6 +249,13 @@ class VirtualReader:
 
     def payloads(self, track: int = 0) -> list[bytes]:
         return [unit.payload for unit in self.units if unit.track == track]
+
+
+def acked(world: World, reader: str, dts: int) -> None:
+    """A reader holds everything of the session that is on up to ``dts``."""
+    timeline = world.hub.output.timeline
+    assert timeline is not None
+    world.hub.readers.acknowledge(TimelineAck(reader=reader, timeline=timeline.id, dts=dts))
 
 
 def assert_strictly_increasing(units: list[AccessUnit]) -> None:

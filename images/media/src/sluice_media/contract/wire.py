@@ -69,7 +69,7 @@ class LegAck(Model):
     """Source DTS from which on the leg has fed this session. What it sent before has no place in
     it. None: it has not fed it."""
     earlier: tuple[LegStretch, ...] = ()
-    """What went out with other offsets and may be sent again, oldest first."""
+    """Stretches that had other offsets, oldest first. The gateway may send their media again."""
     acked_dts: int | None = None
     """Source DTS up to which nobody can ask the next hub for anything: recorders hold it, or there
     is none and readers have it. None: nothing may be forgotten yet."""

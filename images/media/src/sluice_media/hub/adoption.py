@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from sluice_media.contract import IngestConfig, LegAck
 from sluice_media.hub.clock import Moment, us_of
@@ -49,7 +50,7 @@ class Position:
     """When its last unit had come in, microseconds UTC; None: that is not known."""
 
 
-def is_map(resume: LegAck | None) -> bool:
+def is_map(resume: LegAck | None) -> TypeGuard[LegAck]:
     """Whether a gateway brings the map of a leg that fed the output. A standby's acknowledgement
     names the timeline as well, but its leg has no place in it."""
     return resume is not None and bool(resume.timeline) and resume.feeds
@@ -103,7 +104,7 @@ class Adoption:
 
     def fits(self, resume: LegAck | None, config: IngestConfig, now: Moment) -> bool:
         """Whether it is the map of our stream's timeline, and of a session that is not over."""
-        return resume is not None and is_map(resume) and self._is_ours(resume, config, now)
+        return is_map(resume) and self._is_ours(resume, config, now)
 
     def over_until(self, resume: LegAck | None, config: IngestConfig, now: Moment) -> int | None:
         """Source DTS up to which a leg sends again what a session that is over has put out; None:
@@ -111,7 +112,7 @@ class Adoption:
 
         A gateway whose hub was out of reach for longer than the resume window still has up to a
         minute of that session; played again, it would be old news, and late for good."""
-        if resume is None or resume.stream_uid != config.uid or not is_map(resume):
+        if not is_map(resume) or resume.stream_uid != config.uid:
             return None
         if self._is_ours(resume, config, now):
             return None

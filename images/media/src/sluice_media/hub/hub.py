@@ -157,8 +157,7 @@ class Hub:
         if not is_map(own):
             return told
         # The container's times may have begun again.
-        known = told is not None and is_map(told)
-        return own.moved(whole_turns(own.out_offset - told.out_offset) if told and known else 0)
+        return own.moved(whole_turns(own.out_offset - told.out_offset)) if is_map(told) else own
 
     def take_formats(self, leg: Leg, formats: Sequence[TrackFormat]) -> None:
         """The leg's tracks, all of them, whenever its headers say something new."""

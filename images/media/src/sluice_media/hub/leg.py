@@ -134,8 +134,8 @@ class Leg:
     content: ContentClock = field(default_factory=ContentClock)
     clock: SourceClock = field(default_factory=SourceClock)
     """All units that the hub keeps are in its times."""
-    stretches: Stretches = field(default_factory=Stretches)
-    """What of it went out with other offsets."""
+    stretches: Stretches = field(init=False)
+    """Which offset counted for which of its times."""
     bytes_in: int = 0
     resume: LegAck | None = None
     """The map of another hub, until it has been used."""

@@ -89,9 +89,8 @@ class Output:
 
     def source_offset(self, leg: Leg) -> int:
         """Output DTS minus source DTS of ``leg``, whose connection fed the output last."""
-        resume = leg.resume
-        if leg is not self.feeder and resume is not None and is_map(resume):
-            return resume.out_offset
+        if leg is not self.feeder and is_map(leg.resume):
+            return leg.resume.out_offset
         return self.splicer.offset + leg.shift
 
     def fed_by(self, leg: Leg) -> bool:
@@ -169,8 +168,8 @@ class Output:
         self._trace.clear()
         self.failovers.entered(leg, goes_on=self.timeline is not None)
         if self.timeline is not None and stopped_us is not None:
-            known = again and resume is not None and resume.timeline == self.timeline.id
-            place = resume.out_offset if resume and known and is_map(resume) else None
+            known = again and is_map(resume) and resume.timeline == self.timeline.id
+            place = resume.out_offset if known and resume is not None else None
             gap = self._continue(self.timeline, leg, entry, stopped_us, now, offset=place)
             if not again:
                 leg.stretches.begin(entry.dts)

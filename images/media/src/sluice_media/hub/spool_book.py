@@ -65,10 +65,10 @@ class SpoolBook:
         if is_held(timeline, demand):
             timeline.settled = True
             demand = demand_on(timeline, config, readers, now)
-        self.look(timeline, demand)
+        self._look(timeline, demand)
         return demand
 
-    def look(self, timeline: OutputTimeline, demand: Demand) -> None:
+    def _look(self, timeline: OutputTimeline, demand: Demand) -> None:
         """Decides whether a timeline is spooled, and frees what recorders hold."""
         by_itself = demand.waits or (timeline.auto and demand.named)
         spooled = timeline.spooled

@@ -35,11 +35,11 @@ class Border(NamedTuple):
     """Where the next stretch begins, as if the latest offset had always counted."""
     stretch: LegStretch
     away_us: int
-    """How much more wall time than media passes there, microseconds."""
+    """Wall time minus media time between the stretch and the next one, microseconds."""
 
 
 class Stretches:
-    """Of one connection. ``resume`` is what its last hub said."""
+    """Knows the stretches of one connection. ``resume`` is what its last hub said of it."""
 
     def __init__(self, resume: LegAck | None = None) -> None:
         self.begins_dts: int | None = None
@@ -49,7 +49,7 @@ class Stretches:
         self._sent_again: list[tuple[LegStretch, int]] = []
         """Stretches that may come again, each with the ticks by which its times are moved."""
         self._since: int | None = None
-        """What comes again from before this was for no session, or for an earlier one."""
+        """The session has no place for what the source sent before this; None: it has for all."""
         if resume is not None and resume.feeds:
             self.begins_dts = self._since = resume.begins_dts
             self._earlier.extend(resume.earlier)
