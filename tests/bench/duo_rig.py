@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 
 from sluice_media.contract import INGEST_BACKUP_TOKEN_FILE
+from sluice_media.formats.units import AccessUnit
 from sluice_media.timeline.framing import Record, TimelineDecoder
-from sluice_media.units import AccessUnit
 from tests.media.broadcast_rig import HUB_TOKEN, KEY, BroadcastRig
 from tests.unit.hub.world import config
 

@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from sluice_media.contract import PushState, TimelineEnd, TimelineGap
-from sluice_media.units import AccessUnit
+from sluice_media.formats.units import AccessUnit
 from tests.bench.duo_rig import DuoRig, Timed, connection_dropped, duo_rig
 from tests.bench.figures import Figure
 from tests.media.broadcast_rig import HUB_TOKEN

@@ -25,16 +25,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sluice_media.logs import configure_logging
+from sluice_media.formats.units import AccessUnit
+from sluice_media.pod.logs import configure_logging
 from sluice_media.record.chunks import ChunkCutter, ClosedChunk
-from sluice_media.record.journal import Journal
-from sluice_media.record.merge import MergedFile, merge
 from sluice_media.record.plan import PlannedFile
+from sluice_media.recording.journal import Journal
+from sluice_media.recording.merge import MergedFile, merge
+from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store.chunk_source import ChunkSource
 from sluice_media.store.finalize import NICE, FinalizeJob, Timings, finalize
-from sluice_media.store.target import Target, open_claim
 from sluice_media.timeline.framing import track_infos
-from sluice_media.units import AccessUnit
 from tests.media.media_clips import Clip, read_flv
 from tests.support.s3 import S3Server, s3_server
 
@@ -129,9 +129,9 @@ class Apart:
     timings: Timings
 
 
-async def fetch(target: Target, file: MergedFile) -> Spent:
+async def fetch(storage: ObjectStore, file: MergedFile) -> Spent:
     """What bringing the chunks here takes without FFmpeg, and without their digests."""
-    source = ChunkSource(target, PREFIX, file.chunks, file.tracks)
+    source = ChunkSource(storage, PREFIX, file.chunks, file.tracks)
     with Meter() as meter:
         async with aclosing(source.blocks()) as blocks:
             async for _ in blocks:
@@ -140,14 +140,14 @@ async def fetch(target: Target, file: MergedFile) -> Spent:
     return Spent(spent.wall_seconds, spent.cpu_seconds - source.hash_seconds)
 
 
-async def ours(target: Target, file: MergedFile, scratch: Path) -> tuple[Spent, Apart]:
+async def ours(storage: ObjectStore, file: MergedFile, scratch: Path) -> tuple[Spent, Apart]:
     """One MP4 by the finaliser: what it took without what is apart, and that."""
     # A claim's chunks are read by FFmpeg itself: nothing is fetched.
-    fetched = Spent(0.0, 0.0) if target.root is not None else await fetch(target, file)
+    fetched = Spent(0.0, 0.0) if storage.root is not None else await fetch(storage, file)
     job = FinalizeJob("bench", PREFIX, "bench", "pvc://bench/", file)
     with Meter() as meter:
-        await finalize(target, job, scratch)
-    await target.delete(job.key)
+        await finalize(storage, job, scratch)
+    await storage.delete(job.key)
     timings, spent = job.timings, meter.spent
     apart = Apart(timings.chunk_hash_cpu_seconds, fetched, timings)
     wall = spent.wall_seconds - timings.sync_seconds - timings.transfer_seconds
@@ -166,17 +166,17 @@ def plain(whole: Path, output: Path) -> Spent:
     return meter.spent
 
 
-def in_bucket(server: S3Server, chunks: Path) -> Target:
+def in_bucket(server: S3Server, chunks: Path) -> ObjectStore:
     """The same chunks as objects."""
     place = server.objects / PREFIX / "a"
     place.mkdir(parents=True)
     for chunk in chunks.iterdir():
         (place / chunk.name).hardlink_to(chunk)
-    return server.target()
+    return server.storage()
 
 
 async def measure(options: argparse.Namespace, folder: Path, stack: ExitStack) -> int:
-    claim, chunks = open_claim(folder / "store"), folder / "store" / PREFIX / "a"
+    claim, chunks = open_volume(folder / "store"), folder / "store" / PREFIX / "a"
     print(f"== recording {options.megabytes} MB", flush=True)
     file = record(chunks, make_source(folder), options.megabytes << 20)
     bucket = in_bucket(stack.enter_context(s3_server(folder)), chunks)
@@ -192,8 +192,8 @@ async def measure(options: argparse.Namespace, folder: Path, stack: ExitStack) -
     for number in range(1, options.rounds + 1):
         base = await asyncio.to_thread(plain, whole, folder / "plain.mp4")
         print(f"round {number}: ffmpeg -c copy {_words(base)}", flush=True)
-        for place, (target, scratch) in places.items():
-            spent, apart = await ours(target, file, scratch)
+        for place, (storage, scratch) in places.items():
+            spent, apart = await ours(storage, file, scratch)
             timings = apart.timings
             ratios[place].append(
                 (spent.wall_seconds / base.wall_seconds, spent.cpu_seconds / base.cpu_seconds)

@@ -16,10 +16,10 @@ import uvloop
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from sluice_media.hub.http.server import HubServer
 from sluice_media.hub.hub import Hub
-from sluice_media.hub.leg import LegName
+from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.metrics import HubMetrics
-from sluice_media.hub.server import HubServer
 from tests.media.broadcast_rig import KEY
 from tests.media.recorder_rig import ROOT
 from tests.unit.hub.world import config

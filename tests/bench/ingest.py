@@ -26,7 +26,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from sluice_media.srt import ConnectionLost, SrtTarget, connect
+from sluice_media.protocols.srt import ConnectionLost, SrtTarget, connect
 from tests.bench.hubs import running_hubs
 from tests.media.broadcast_rig import KEY, BroadcastRig, broadcast_rig
 from tests.media.recorder_rig import ROOT

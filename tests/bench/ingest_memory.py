@@ -16,8 +16,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice_media.flv import FlvTag
-from sluice_media.hub.replay_need import TAIL_SECONDS
+from sluice_media.formats.flv import FlvTag
+from sluice_media.hub.output.replay_need import TAIL_SECONDS
 from tests.bench.hubs import running_hubs
 from tests.bench.ingest import make_source, rss_mib
 from tests.media.broadcast_rig import KEY, broadcast_rig

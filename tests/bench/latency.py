@@ -24,8 +24,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import SecretStr
 
-from sluice_media.mpegts import TsMuxer
-from sluice_media.srt import SrtTarget, connect
+from sluice_media.formats.mpegts import TsMuxer
+from sluice_media.protocols.srt import SrtTarget, connect
 from tests.bench.figures import Figure
 from tests.cluster.conftest import publish_url
 from tests.media.media_clips import read_flv

@@ -21,8 +21,8 @@ from pathlib import Path
 import aiohttp
 
 from sluice_media.contract import HELLO_HEADER, LegHello, TimelineGap
-from sluice_media.flv import FILE_HEADER, FlvMuxer, encode_tag
-from sluice_media.units import AccessUnit, UnitFlags
+from sluice_media.formats.flv import FILE_HEADER, FlvMuxer, encode_tag
+from sluice_media.formats.units import AccessUnit, UnitFlags
 from tests.bench.duo_rig import BACKUP_KEY, DuoRig, duo_rig
 from tests.media.broadcast_rig import KEY
 from tests.unit.hub.rig import AUDIO, VIDEO

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from sluice_media.contract import DesiredState, RecorderPhase, StoredResult
-from sluice_media.record.journals import find_journals
-from sluice_media.store import keys
-from sluice_media.store.target import TargetError, open_claim
+from sluice_media.recording import keys
+from sluice_media.recording.journals import find_journals
+from sluice_media.storage.object_store import StorageError, open_volume
 from tests.media.fake_hub import FakeHub, running_hub
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 from tests.media.recorder_rig import RecorderRig, recorder_rig
@@ -87,7 +87,7 @@ async def stop(rig: RecorderRig) -> None:
 async def assert_stored(rig: RecorderRig) -> int:
     """Whatever the journals name is in the store as it was recorded; returns how much that is."""
     prefix, count = rig.config.prefix, 0
-    for journal in (await find_journals(open_claim(rig.store_dir), prefix)).journals:
+    for journal in (await find_journals(open_volume(rig.store_dir), prefix)).journals:
         for entry in (chunk for file in journal.files for chunk in file.chunks):
             data = (
                 rig.store_dir / keys.chunk_key(prefix, journal.attempt, entry.name)
@@ -106,24 +106,24 @@ def assert_whole(rig: RecorderRig, result: StoredResult, clip: Clip) -> None:
 
 
 async def test_an_object_whose_replacement_fails_is_there_as_it_was(disk: SickDisk) -> None:
-    target = open_claim(disk.folder)
-    await target.put("journal.json", b"old")
+    storage = open_volume(disk.folder)
+    await storage.put("journal.json", b"old")
     disk.write_back()
     disk.cut_off()
-    with pytest.raises(TargetError) as refused:
-        await target.put("journal.json", b"new" * MIB)
+    with pytest.raises(StorageError) as refused:
+        await storage.put("journal.json", b"new" * MIB)
     assert refused.value.reason == "InputOutputError"
-    with pytest.raises(TargetError, match="input/output error"):
-        await target.put("journal-000002.json", b"x")
+    with pytest.raises(StorageError, match="input/output error"):
+        await storage.put("journal-000002.json", b"x")
     disk.recover()
     disk.mount_again()
-    assert [entry.key async for entry in target.list() if "journal" in entry.key] == [
+    assert [entry.key async for entry in storage.list() if "journal" in entry.key] == [
         "journal.json"
     ]
-    assert await target.get("journal.json") == b"old"
-    await target.put("journal.json", b"new" * MIB)
+    assert await storage.get("journal.json") == b"old"
+    await storage.put("journal.json", b"new" * MIB)
     disk.mount_again()
-    assert await target.get("journal.json") == b"new" * MIB
+    assert await storage.get("journal.json") == b"new" * MIB
 
 
 async def test_a_recording_goes_on_while_its_stores_disk_fails_and_catches_up(
@@ -272,7 +272,7 @@ async def test_a_disk_that_fails_while_the_mp4_is_written_costs_no_chunk(
     pod.settings = pod.settings.model_copy(update={"store_dir": disk.folder})
     pod.store_dir = disk.folder
     entry = record(disk.folder / PREFIX / "a", clip, clip.units)
-    await leave(open_claim(disk.folder), {"a": entry})
+    await leave(open_volume(disk.folder), {"a": entry})
     disk.write_back()
     disk.run_out()
     async with running_store(pod) as store:

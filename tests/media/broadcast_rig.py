@@ -14,8 +14,8 @@ from pathlib import Path
 import aiohttp
 
 from sluice_media.contract import IngestStatus, TimelineFormat
+from sluice_media.formats.units import AccessUnit
 from sluice_media.timeline.framing import Record, TimelineDecoder
-from sluice_media.units import AccessUnit
 from tests.media.recorder_rig import ROOT, samples
 from tests.support.ports import free_port
 from tests.unit.gateway.certificates import MountedSecret
@@ -29,7 +29,7 @@ HUB_TOKEN = "canary-hub-token"
 _GATEWAY = """
 import os, uvloop
 from sluice_media.gateway.role import GatewaySettings, serve
-from sluice_media.logs import configure_logging
+from sluice_media.pod.logs import configure_logging
 
 others = os.environ["OTHER_HUBS_PORTS"].split()
 

@@ -24,8 +24,8 @@ from sluice_media.contract import (
     TimelineGap,
     TimelineHeartbeat,
 )
+from sluice_media.formats.units import AccessUnit, TrackFormat
 from sluice_media.timeline.framing import CONTENT_TYPE, Record, encode, track_infos
-from sluice_media.units import AccessUnit, TrackFormat
 
 TOKEN = "hub-token"
 SESSION_STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)

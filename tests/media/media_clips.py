@@ -10,8 +10,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from sluice_media.codecs import aac, h264
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
+from sluice_media.formats.codecs import aac, h264
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from tests.support import clip_store
 
 __all__ = ["Clip", "frame_hashes", "make_clip", "read_flv"]

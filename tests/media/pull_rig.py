@@ -16,9 +16,10 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.contract import AddressGuard, PullStatus
-from sluice_media.guard import Resolver, system_resolver
-from sluice_media.mpegts.demux import VIDEO_TRACK, TsDemuxer
-from sluice_media.mpegts.errors import TsError, UnsupportedCodec
+from sluice_media.formats.errors import MediaError, UnsupportedCodec
+from sluice_media.formats.mpegts.demux import VIDEO_TRACK, TsDemuxer
+from sluice_media.formats.units import AccessUnit
+from sluice_media.net.address_guard import Resolver, system_resolver
 from sluice_media.pull import (
     BadMedia,
     PullMetrics,
@@ -26,7 +27,6 @@ from sluice_media.pull import (
     UnsupportedMedia,
     run_pull,
 )
-from sluice_media.units import AccessUnit
 from tests.support import clip_store
 
 __all__ = [
@@ -117,7 +117,7 @@ class RigLeg:
                     self._unit(event)
         except UnsupportedCodec as unsupported:
             raise UnsupportedMedia(str(unsupported)) from unsupported
-        except TsError as bad:
+        except MediaError as bad:
             raise BadMedia(str(bad)) from bad
 
     def _unit(self, unit: AccessUnit) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from aiohttp import web
 
-from sluice_media.config import ConfigWatch
 from sluice_media.contract import (
     TARGET_CA_FILE,
     TARGET_PASSPHRASE_FILE,
@@ -24,11 +23,12 @@ from sluice_media.contract import (
     PushState,
     StreamRef,
 )
-from sluice_media.guard import Resolver, system_resolver
-from sluice_media.push.app import TICKING, Pusher
+from sluice_media.formats.units import AccessUnit, TrackFormat
+from sluice_media.net.address_guard import Resolver, system_resolver
+from sluice_media.pod.config_files import ConfigWatch
+from sluice_media.pod.status_server import StatusBoard
 from sluice_media.push.metrics import PushMetrics
-from sluice_media.status import StatusBoard
-from sluice_media.units import AccessUnit, TrackFormat
+from sluice_media.push.runner import TICKING, Pusher
 from tests.media.fake_hub import TOKEN, FakeHub
 from tests.media.media_clips import Clip
 from tests.support.target import RtmpTarget

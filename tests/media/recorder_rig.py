@@ -16,8 +16,8 @@ from pathlib import Path
 import aiohttp
 
 from sluice_media.contract import RecorderConfig, RecorderStatus, StoredResult, StreamRef
+from sluice_media.storage.object_store import open_volume
 from sluice_media.store.catalog import load_settled, load_view
-from sluice_media.store.target import open_claim
 from sluice_media.store.worker import Finisher
 from tests.media.fake_hub import TOKEN
 from tests.support.ports import free_port
@@ -126,9 +126,9 @@ class RecorderRig:
 
     async def finished(self, seconds: float = 90) -> StoredResult:
         """Lets the store's worker make the files; returns the result when it is final."""
-        target = open_claim(self.store_dir)
+        storage = open_volume(self.store_dir)
         finisher = Finisher(
-            target,
+            storage,
             self.store_dir / ".scratch",
             uri_base=lambda: "pvc://claim/",
             on_change=lambda uid: None,
@@ -137,11 +137,11 @@ class RecorderRig:
         task = asyncio.create_task(finisher.run())
         try:
             async with asyncio.timeout(seconds):
-                while (result := await load_settled(target, self.config.uid)) is None:
+                while (result := await load_settled(storage, self.config.uid)) is None:
                     await asyncio.sleep(0.05)
                 return result
         except TimeoutError:
-            view = await load_view(target, self.config.uid)
+            view = await load_view(storage, self.config.uid)
             raise AssertionError(f"not finished: {view.result()}") from None
         finally:
             task.cancel()

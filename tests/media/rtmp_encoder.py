@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sluice_media.flv import FlvTag, TagReader, TagType
-from sluice_media.rtmp import ClientSession
+from sluice_media.formats.flv import FlvTag, TagReader, TagType
+from sluice_media.protocols.rtmp import ClientSession
 from tests.support.rtmp import media_message
 
 __all__ = ["flv_tags", "later", "send_tags"]

@@ -8,11 +8,11 @@ from sluice_media.contract import (
     S3_ACCESS_KEY_FILE,
     S3_CA_FILE,
     S3_SECRET_KEY_FILE,
-    S3Target,
+    BucketLocation,
     StoreConfig,
 )
-from sluice_media.settings import PodSettings
-from sluice_media.store.target import Target
+from sluice_media.pod.settings import PodSettings
+from sluice_media.storage.object_store import ObjectStore
 from tests.media.media_clips import Clip
 from tests.media.test_store import PREFIX, StorePod, leave, record
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
@@ -24,7 +24,7 @@ class BucketPod(StorePod):
     """Like :class:`StorePod`, with ``s3`` instead of a claim."""
 
     def __init__(
-        self, folder: Path, s3: S3Target, *, authority: str = "", **config: object
+        self, folder: Path, s3: BucketLocation, *, authority: str = "", **config: object
     ) -> None:
         super().__init__(folder)
         self.folder = folder
@@ -36,7 +36,7 @@ class BucketPod(StorePod):
             {**self.settings.model_dump(), "spool_dir": folder / "spool"}
         )
 
-    def configure(self, s3: S3Target, **config: object) -> None:
+    def configure(self, s3: BucketLocation, **config: object) -> None:
         fresh = StoreConfig.model_validate(
             {
                 "namespace": "default",
@@ -62,8 +62,8 @@ class BucketPod(StorePod):
 
 
 async def leave_recording(
-    server: S3Server, target: Target, clip: Clip, *, done: bool = True
+    server: S3Server, storage: ObjectStore, clip: Clip, *, done: bool = True
 ) -> None:
     """One attempt's chunks, journal and head, as a recorder put them."""
     entry = record(server.objects / PREFIX / "a", clip, clip.units)
-    await leave(target, {"a": entry}, done=done)
+    await leave(storage, {"a": entry}, done=done)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from sluice_media.srt import (
+from sluice_media.protocols.srt import (
     Admit,
     PublishRequest,
     Refuse,

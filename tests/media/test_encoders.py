@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.flv import FlvMuxer, FlvTag, TagType, metadata_payload
-from sluice_media.mpegts.demux import TsDemuxer
-from sluice_media.rtmp import ClientSession, MessageType
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind
+from sluice_media.formats.flv import FlvMuxer, FlvTag, TagType, metadata_payload
+from sluice_media.formats.mpegts.demux import TsDemuxer
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind
+from sluice_media.protocols.rtmp import ClientSession, MessageType
 from tests.media.broadcast_rig import KEY, BroadcastRig, Received, broadcast_rig
 from tests.media.media_clips import Clip, make_clip
 from tests.media.rtmp_encoder import flv_tags, later, send_tags

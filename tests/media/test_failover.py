@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from sluice_media.contract import TimelineEnd, TimelineFormat, TimelineGap
-from sluice_media.hub.leg import LegName
-from sluice_media.mpegts.mux import TsMuxer
+from sluice_media.formats.mpegts.mux import TsMuxer
+from sluice_media.formats.units import AccessUnit
+from sluice_media.hub.legs.leg import LegName
 from sluice_media.timeline.framing import Record, track_formats
-from sluice_media.units import AccessUnit
 from tests.bench.duo_rig import DuoRig, duo_rig
 from tests.bench.soak import soak
 from tests.media.media_clips import read_flv

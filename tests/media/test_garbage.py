@@ -9,8 +9,8 @@ import random
 import socket
 from pathlib import Path
 
-from sluice_media import http_server
 from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.net import http_server
 from tests.media.broadcast_rig import broadcast_rig
 from tests.media.media_clips import make_clip
 from tests.unit.gateway.rig import until

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sluice_media.contract import LegEnd
-from sluice_media.units import AccessUnit
+from sluice_media.formats.units import AccessUnit
 from tests.media.media_clips import Clip, make_clip
 from tests.unit.gateway.rig import KEY, FakeHub, FakeLeg, Rig, until
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.flv import FILE_HEADER, FlvDemuxer, FlvMuxer, TagReader, encode_tag
-from sluice_media.units import AccessUnit, TrackFormat
+from sluice_media.formats.flv import FILE_HEADER, FlvDemuxer, FlvMuxer, TagReader, encode_tag
+from sluice_media.formats.units import AccessUnit, TrackFormat
 
 ENCODERS = {
     "b-frames": "-c:v libx264 -preset ultrafast -x264-params bframes=2:scenecut=0 -g 25",

@@ -13,9 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from sluice_media.contract import TimelineFormat, TimelineGap
+from sluice_media.formats.units import AccessUnit
 from sluice_media.gateway.server import running_gateway
 from sluice_media.gateway.settings import GatewaySettings
-from sluice_media.units import AccessUnit
 from tests.media.media_clips import make_clip
 from tests.unit.gateway.rig import until
 from tests.unit.hub.rig import Rig as HubRig

@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.contract import TimelineFormat
-from sluice_media.gateway.locate import StreamNotFound
+from sluice_media.formats.mpegts.demux import TsDemuxer
+from sluice_media.formats.units import AccessUnit
 from sluice_media.gateway.server import Gateway, running_gateway
 from sluice_media.gateway.settings import GatewaySettings
-from sluice_media.mpegts.demux import TsDemuxer
-from sluice_media.srt import (
+from sluice_media.protocols.srt import (
     ConnectionLost,
     ConnectRefused,
     RejectCode,
@@ -28,7 +28,7 @@ from sluice_media.srt import (
     SrtTarget,
     connect,
 )
-from sluice_media.units import AccessUnit
+from sluice_media.publishing.locate import StreamNotFound
 from tests.media.srt_rig import Rig as SrtPeers
 from tests.media.srt_rig import make_ts
 from tests.support.network import BOTH_LOOPBACKS

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from sluice_media.contract import TimelineEnd, TimelineFormat, TimelineGap
-from sluice_media.flv import FILE_HEADER, TagReader, TagType, encode_tag
-from sluice_media.mpegts.mux import TsMuxer
+from sluice_media.formats.flv import FILE_HEADER, TagReader, TagType, encode_tag
+from sluice_media.formats.mpegts.mux import TsMuxer
+from sluice_media.formats.units import AccessUnit, TrackKind
 from sluice_media.timeline.framing import Record, track_formats
-from sluice_media.units import AccessUnit, TrackKind
 from tests.media.media_clips import frame_hashes, make_clip
 from tests.media.test_hub_legs import until
 from tests.unit.hub.rig import Rig

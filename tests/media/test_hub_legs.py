@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from sluice_media.contract import HELLO_HEADER, TimelineEnd, TimelineFormat, TimelineGap
+from sluice_media.formats.units import AccessUnit
 from sluice_media.timeline.reader import TimelineReader
-from sluice_media.units import AccessUnit
 from tests.unit.hub.rig import HUB_TOKEN, Rig, numbers
 
 

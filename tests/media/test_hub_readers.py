@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from sluice_media.contract import TimelineEnd, TimelineFormat, TimelineGap, TimelineHeartbeat
-from sluice_media.hub import delivery, server
-from sluice_media.hub import readers as limits
+from sluice_media.formats.units import AccessUnit
+from sluice_media.hub.http import delivery, server
+from sluice_media.hub.output import readers as limits
 from sluice_media.timeline.reader import HubBack, TimelineReader
-from sluice_media.units import AccessUnit
 from tests.media.test_hub_legs import until
 from tests.unit.hub.rig import HUB_TOKEN, RawReader, Rig, numbers
 

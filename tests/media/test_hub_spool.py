@@ -19,7 +19,7 @@ from sluice_media.contract import (
     TimelineGap,
     TimelineHeartbeat,
 )
-from sluice_media.hub.spool_disk import Piece, SpoolDisk
+from sluice_media.hub.spool.disk import Piece, SpoolDisk
 from tests.media.media_clips import Clip, make_clip
 from tests.media.test_hub_legs import until
 from tests.media.test_hub_role import HUB_TOKEN, Pod
@@ -158,7 +158,7 @@ async def test_two_sessions_that_nobody_recorded_come_out_whole_though_the_proce
 async def test_a_disk_that_stalls_stops_neither_the_air_nor_the_heartbeats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sluice_media.hub.spooler.WRITE_SECONDS", 0.1)
+    monkeypatch.setattr("sluice_media.hub.spool.spooler.WRITE_SECONDS", 0.1)
     real_read, real_write = SpoolDisk.read, SpoolDisk.write
     well = threading.Event()
     well.set()

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sluice_media.codecs.h264 import is_random_access
-from sluice_media.mpegts import TsMuxer
-from sluice_media.units import AccessUnit
+from sluice_media.formats.codecs.h264 import is_random_access
+from sluice_media.formats.mpegts import TsMuxer
+from sluice_media.formats.units import AccessUnit
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 
 WRAP = 1 << 33

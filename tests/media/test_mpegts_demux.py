@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sluice_media.flv import DemuxEvent
-from sluice_media.mpegts import TsMuxer
-from sluice_media.mpegts.demux import TsDemuxer
-from sluice_media.units import AccessUnit, Codec
+from sluice_media.formats.events import DemuxEvent
+from sluice_media.formats.mpegts import TsMuxer
+from sluice_media.formats.mpegts.demux import TsDemuxer
+from sluice_media.formats.units import AccessUnit, Codec
 from tests.media.media_clips import frame_hashes
 from tests.support import clip_store
 from tests.support.repack import STYLES, repack

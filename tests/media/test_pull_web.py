@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from sluice_media.guard import AddressRules, DialGuard
+from sluice_media.net.address_guard import AddressRules, DialGuard
 from sluice_media.pull.failures import PullFailure
 from sluice_media.pull.gateway import http_gateway
 from sluice_media.pull.uri import parse_pull_uri

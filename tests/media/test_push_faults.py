@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from sluice_media.contract import AddressGuard, PushState
-from sluice_media.push import app
+from sluice_media.push import runner as app
 from sluice_media.push.feeder import Feeder
 from tests.media.fake_hub import TOKEN
 from tests.media.media_clips import Clip, frame_hashes, make_clip, read_flv

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sluice_media.contract import PushState
-from sluice_media.mpegts import TsMuxer
-from sluice_media.mpegts.demux import TsDemuxer
+from sluice_media.formats.mpegts import TsMuxer
+from sluice_media.formats.mpegts.demux import TsDemuxer
+from sluice_media.formats.units import AccessUnit, Codec
 from sluice_media.timeline.framing import track_formats
-from sluice_media.units import AccessUnit, Codec
 from tests.media.broadcast_rig import KEY, BroadcastRig, Received, broadcast_rig
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 from tests.media.push_peers import Authority, nginx_rtmp, srt_target, tls_in_front

@@ -22,10 +22,10 @@ import aiohttp
 import pytest
 
 from sluice_media.contract import PusherStatus, PushState
+from sluice_media.formats.units import Codec
+from sluice_media.protocols.rtmp.chunk import ChunkWriter
+from sluice_media.protocols.rtmp.messages import MessageType
 from sluice_media.push import connection
-from sluice_media.rtmp.chunk import ChunkWriter
-from sluice_media.rtmp.messages import MessageType
-from sluice_media.units import Codec
 from tests.media.fake_hub import TOKEN
 from tests.media.media_clips import Clip, make_clip
 from tests.media.push_peers import Nginx, line_to, nginx_rtmp, srt_target

@@ -16,7 +16,7 @@ import pytest
 
 from sluice_media.contract import DesiredState, RecorderPhase
 from sluice_media.ffmpeg.probe import probe
-from sluice_media.units import AccessUnit
+from sluice_media.formats.units import AccessUnit
 from tests.media.fake_hub import FakeHub, running_hub
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 from tests.media.recorder_rig import RecorderRig, recorder_rig

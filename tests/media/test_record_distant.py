@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sluice_media.contract import TrackInfo
 from sluice_media.record.chunks import ClosedChunk
-from sluice_media.record.journal import ChunkEntry, FileEntry, TrackSpan
 from sluice_media.record.recover import recover
-from sluice_media.record.segments import SegmentedJournal
 from sluice_media.record.uploader import FileClosed, Uploader
+from sluice_media.recording.journal import ChunkEntry, FileEntry, TrackSpan
+from sluice_media.recording.segments import SegmentedJournal
 from tests.support.s3 import S3Server
 from tests.support.s3_proxy import S3Proxy
 
@@ -60,7 +60,7 @@ async def test_short_chunks_reach_a_bucket_with_a_second_of_latency_faster_than_
 
     proxy.latency_seconds = 1.0
     uploader = Uploader(
-        server.target(proxy.listens_at),
+        server.storage(proxy.listens_at),
         PREFIX,
         SegmentedJournal(attempt="a", recording_uid="r", started_at=START),
         spool_limit_bytes=1 << 30,
@@ -81,5 +81,5 @@ async def test_short_chunks_reach_a_bucket_with_a_second_of_latency_faster_than_
     assert proxy.requests["PUT"] < 2 * CHUNKS, "the journal is written for several at a time"
     assert not proxy.requests.keys() & {"GET", "HEAD"}
     (tmp_path / "spool").mkdir()
-    found = await recover(server.target(), PREFIX, tmp_path / "spool", "b")
+    found = await recover(server.storage(), PREFIX, tmp_path / "spool", "b")
     assert [c.entry.name for c in found.merged[0].chunks] == [c.entry.name for c in chunks]

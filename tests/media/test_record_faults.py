@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sluice_media.contract import DesiredState, RecorderPhase, StreamRef
-from sluice_media.store.target import open_claim
-from sluice_media.store.usage import StoreUsage, write_usage
+from sluice_media.recording.usage import StoreUsage, write_usage
+from sluice_media.storage.object_store import open_volume
 from tests.media.broadcast_rig import HUB_TOKEN, broadcast_rig
 from tests.media.fake_hub import SESSION_STARTED_AT, running_hub
 from tests.media.media_clips import Clip, frame_hashes, make_clip
@@ -216,7 +216,7 @@ async def test_a_full_store_ends_a_recording_with_a_whole_file(
         usage = StoreUsage(
             used_bytes=0, limit_bytes=2_000_000, observed_at=datetime.now(UTC), exceeded=False
         )
-        await write_usage(open_claim(rig.store_dir), usage)
+        await write_usage(open_volume(rig.store_dir), usage)
         await rig.start()
         hub.begin(clip.formats, "t1")
         playing = asyncio.create_task(hub.play(clip.units, speed=5))

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from sluice_media.mpegts import TsMuxer
-from sluice_media.mpegts.demux import TsDemuxer
-from sluice_media.srt import (
+from sluice_media.formats.mpegts import TsMuxer
+from sluice_media.formats.mpegts.demux import TsDemuxer
+from sluice_media.formats.units import AccessUnit
+from sluice_media.protocols.srt import (
     ConnectRefused,
     ConnectTimeout,
     RejectCode,
@@ -26,8 +27,7 @@ from sluice_media.srt import (
     connect,
     receiver,
 )
-from sluice_media.srt.doorbell import Doorbell
-from sluice_media.units import AccessUnit
+from sluice_media.protocols.srt.doorbell import Doorbell
 from tests.media.media_clips import frame_hashes
 from tests.media.srt_rig import KEY, OTHER_KEY, PASSPHRASE, Rig, make_ts, read_until_end
 from tests.support.network import needs_ipv6

@@ -17,16 +17,16 @@ import aiohttp
 import pytest
 
 from sluice_media.contract import StoreConfig, StoredRecording, StoredResult, StoreStatus
+from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit, TrackFormat
+from sluice_media.pod.settings import PodSettings
 from sluice_media.record.chunks import ChunkCutter, ClosedChunk
-from sluice_media.record.journal import Completion, FileEntry, Journal, RecordingHead
 from sluice_media.record.plan import PlannedFile
-from sluice_media.settings import PodSettings
-from sluice_media.store import keys
+from sluice_media.recording import keys
+from sluice_media.recording.journal import Completion, FileEntry, Journal, RecordingHead
+from sluice_media.storage.object_store import SCRATCH, ObjectStore, open_volume
 from sluice_media.store.catalog import load_view
 from sluice_media.store.role import StoreRole
-from sluice_media.store.target import Target, open_claim
 from sluice_media.timeline.framing import track_infos
-from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 from tests.media.recorder_rig import samples
 
@@ -67,7 +67,7 @@ def record(
     return file.entry().model_copy(update={"chunks": [chunk.entry for chunk in closed]})
 
 
-async def leave(target: Target, attempts: dict[str, FileEntry], *, done: bool = True) -> None:
+async def leave(storage: ObjectStore, attempts: dict[str, FileEntry], *, done: bool = True) -> None:
     for number, (attempt, file) in enumerate(attempts.items()):
         journal = Journal(
             attempt=attempt,
@@ -75,7 +75,7 @@ async def leave(target: Target, attempts: dict[str, FileEntry], *, done: bool = 
             started_at=START + timedelta(seconds=number),
             files=[file],
         )
-        await target.put(keys.journal_key(PREFIX, attempt), journal.to_json().encode())
+        await storage.put(keys.journal_key(PREFIX, attempt), journal.to_json().encode())
     head = RecordingHead(
         uid=UID,
         name="rec",
@@ -86,10 +86,10 @@ async def leave(target: Target, attempts: dict[str, FileEntry], *, done: bool = 
         rearm_seconds=0,
         desired_state="Recording",
     )
-    await target.put(keys.head_key(PREFIX), head.to_json().encode())
+    await storage.put(keys.head_key(PREFIX), head.to_json().encode())
     if done:
         completion = Completion(end_reason="StreamEnded", at=START)
-        await target.put(keys.done_key(PREFIX), completion.to_json().encode())
+        await storage.put(keys.done_key(PREFIX), completion.to_json().encode())
 
 
 def quiet_port() -> int:
@@ -174,13 +174,13 @@ async def test_two_recorders_that_overlapped_give_one_file_with_every_frame_once
     folder = pod.store_dir / PREFIX
     at = len(clip.units)
     await leave(
-        open_claim(pod.store_dir),
+        open_volume(pod.store_dir),
         {
             "lost-node": record(folder / "lost-node", clip, clip.units[: at * 6 // 10]),
             "successor": record(folder / "successor", clip, clip.units[at * 2 // 10 :]),
         },
     )
-    view = await load_view(open_claim(pod.store_dir), UID)
+    view = await load_view(open_volume(pod.store_dir), UID)
     assert any(chunk.skip_through for chunk in view.files[0].chunks), "a chunk had to be trimmed"
     async with pod.running() as session:
         found = await result(session, "Done")
@@ -195,7 +195,7 @@ async def test_a_vanished_recorders_file_is_made_told_counted_and_handed_out(
 ) -> None:
     pod = StorePod(tmp_path)
     entry = record(pod.store_dir / PREFIX / "a", clip, clip.units)
-    await leave(open_claim(pod.store_dir), {"a": entry}, done=False)
+    await leave(open_volume(pod.store_dir), {"a": entry}, done=False)
     async with pod.running() as session:
         assert (await result(session, "Open")).files[0].state == "Recording"
         before = await pod.status()
@@ -245,7 +245,7 @@ async def test_every_audio_track_is_in_the_mp4(tmp_path: Path, clip: Clip, overl
     attempts = {"a": record(folder / "a", whole, whole.units[:at])}
     if overlap:
         attempts["b"] = record(folder / "b", whole, whole.units[at // 2 :])
-    await leave(open_claim(pod.store_dir), attempts)
+    await leave(open_volume(pod.store_dir), attempts)
     async with pod.running() as session:
         (file,) = (await result(session, "Done")).files
     mp4 = folder / file.name
@@ -266,7 +266,7 @@ async def test_a_first_sound_that_begins_after_the_second_one_is_a_track_of_its_
     pod = StorePod(tmp_path)
     folder = pod.store_dir / PREFIX
     entry = record(folder / "a", whole, units, (picture, second))
-    await leave(open_claim(pod.store_dir), {"a": entry})
+    await leave(open_volume(pod.store_dir), {"a": entry})
     async with pod.running() as session:
         (file,) = (await result(session, "Done")).files
     mp4 = folder / file.name
@@ -284,7 +284,7 @@ async def test_a_unit_of_two_pictures_is_two_samples(tmp_path: Path) -> None:
     clip = Clip(single.path, single.formats, doubled)
     pod = StorePod(tmp_path)
     folder = pod.store_dir / PREFIX
-    await leave(open_claim(pod.store_dir), {"a": record(folder / "a", clip, clip.units)})
+    await leave(open_volume(pod.store_dir), {"a": record(folder / "a", clip, clip.units)})
     async with pod.running() as session:
         (file,) = (await result(session, "Done")).files
     assert frame_hashes(folder / file.name) == frame_hashes(single.path)
@@ -293,11 +293,11 @@ async def test_a_unit_of_two_pictures_is_two_samples(tmp_path: Path) -> None:
 async def failed(tmp_path: Path, entry: FileEntry) -> StoredResult:
     """Lets a store fail at the file of one attempt."""
     pod = StorePod(tmp_path)
-    await leave(open_claim(pod.store_dir), {"a": entry})
+    await leave(open_volume(pod.store_dir), {"a": entry})
     async with pod.running() as session:
         found = await result(session, "Failed")
     assert list((pod.store_dir / PREFIX / "a").glob("*.ts")), "nothing is deleted"
-    assert not list((pod.store_dir / keys.SCRATCH).glob("*"))
+    assert not list((pod.store_dir / SCRATCH).glob("*"))
     return found
 
 
@@ -324,7 +324,7 @@ async def test_a_damaged_chunk_is_a_gap_and_the_rest_is_an_mp4(
     with (folder / bad.name).open("r+b") as file:
         file.seek(1000)
         file.write(b"bit rot")
-    await leave(open_claim(pod.store_dir), {"a": entry})
+    await leave(open_volume(pod.store_dir), {"a": entry})
     async with pod.running() as session:
         found = await result(session, "Done")
     (made,) = found.files
@@ -348,7 +348,7 @@ async def test_an_mp4_can_begin_without_a_keyframe(tmp_path: Path) -> None:
     folder = pod.store_dir / PREFIX / "a"
     entry = record(folder, long_gop, long_gop.units)
     (folder / entry.chunks[0].name).unlink()
-    await leave(open_claim(pod.store_dir), {"a": entry})
+    await leave(open_volume(pod.store_dir), {"a": entry})
     async with pod.running() as session:
         (file,) = (await result(session, "Done")).files
     assert (file.state, file.lost_chunks) == ("Ready", 1)
@@ -358,11 +358,11 @@ async def test_an_mp4_can_begin_without_a_keyframe(tmp_path: Path) -> None:
 async def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     pod = StorePod(tmp_path)
     role = StoreRole(pod.settings)
-    target = open_claim(pod.store_dir)
-    await role.probe(target)
+    storage = open_volume(pod.store_dir)
+    await role.probe(storage)
     assert role.board.status.writable
     # A folder where the probe's object would lie: the write fails as on a sick disk.
     (pod.store_dir / ".probe").write_text("in the way")
-    await role.probe(target)
+    await role.probe(storage)
     assert not role.board.status.writable
     assert role.board.status.message

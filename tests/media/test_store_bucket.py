@@ -22,10 +22,10 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from sluice_media.contract import S3_CA_FILE, StoredRecording, StoredResult
-from sluice_media.store import keys
-from sluice_media.store.target import Target, TargetError, open_target
+from sluice_media.recording import keys
+from sluice_media.recording.usage import read_usage
+from sluice_media.storage.object_store import ObjectStore, StorageError, open_storage
 from sluice_media.store.uploads import UploadCleaner
-from sluice_media.store.usage import read_usage
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 from tests.media.recorder_rig import ROOT
 from tests.media.s3_rig import BucketPod, leave_recording
@@ -81,7 +81,7 @@ FAULTS = [
 async def test_a_fault_while_a_file_is_finished_costs_time_and_nothing_else(
     tmp_path: Path, server: S3Server, proxy: S3Proxy, clip: Clip, fault: Fault
 ) -> None:
-    await leave_recording(server, server.target(), clip)
+    await leave_recording(server, server.storage(), clip)
     pod = BucketPod(tmp_path, server.s3(proxy.listens_at))
     proxy.fault = Fault(fault.kind, fault.methods, fault.key, fault.times, fault.bytes_per_second)
     async with pod.running() as session:
@@ -96,7 +96,7 @@ async def test_a_fault_while_a_file_is_finished_costs_time_and_nothing_else(
 async def test_a_store_that_is_away_while_a_file_is_finished(
     tmp_path: Path, server: S3Server, proxy: S3Proxy, clip: Clip
 ) -> None:
-    await leave_recording(server, server.target(), clip)
+    await leave_recording(server, server.storage(), clip)
     pod = BucketPod(tmp_path, server.s3(proxy.listens_at))
     async with pod.running() as session:
         proxy.fault = Fault("Down")
@@ -115,7 +115,7 @@ async def test_without_scratch_space_the_mp4_is_made_of_fragments(
     tmp_path: Path, server: S3Server, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sluice_media.store.finalize._SCRATCH_MARGIN_BYTES", 1 << 60)
-    await leave_recording(server, server.target(), clip)
+    await leave_recording(server, server.storage(), clip)
     pod = BucketPod(tmp_path, server.s3())
     async with pod.running() as session:
         found = await result(session, "Done")
@@ -130,12 +130,12 @@ async def test_a_damaged_chunk_in_a_bucket_is_a_gap(
 ) -> None:
     if not scratch:
         monkeypatch.setattr("sluice_media.store.finalize._SCRATCH_MARGIN_BYTES", 1 << 60)
-    await leave_recording(server, server.target(), clip)
+    await leave_recording(server, server.storage(), clip)
     bad = sorted(chunks(server))[1]
     key = bad.relative_to(server.objects).as_posix()
     data = bytearray(bad.read_bytes())
     data[1000] ^= 1
-    await server.target().put(key, bytes(data))
+    await server.storage().put(key, bytes(data))
     async with BucketPod(tmp_path, server.s3()).running() as session:
         found = await result(session, "Done")
     (file,) = found.files
@@ -149,7 +149,7 @@ async def test_sound_alone_makes_fragments_of_some_seconds(
 ) -> None:
     monkeypatch.setattr("sluice_media.store.finalize._SCRATCH_MARGIN_BYTES", 1 << 60)
     sound = make_clip(tmp_path / "a.flv", seconds=10, video=None)
-    await leave_recording(server, server.target(), sound)
+    await leave_recording(server, server.storage(), sound)
     async with BucketPod(tmp_path, server.s3()).running() as session:
         found = await result(session, "Done")
     mp4 = server.objects / PREFIX / NAME
@@ -161,12 +161,12 @@ async def test_sound_alone_makes_fragments_of_some_seconds(
 async def test_kept_chunks_are_a_playlist_that_plays_the_same_frames(
     tmp_path: Path, server: S3Server, clip: Clip
 ) -> None:
-    target = server.target()
-    await leave_recording(server, target, clip)
+    storage = server.storage()
+    await leave_recording(server, storage, clip)
     told = StoredRecording(
         uid=UID, name="rec", prefix=PREFIX, keep_original=True, original_seconds=1e9
     )
-    await target.put(keys.request_key(UID), told.to_json().encode())
+    await storage.put(keys.request_key(UID), told.to_json().encode())
     async with BucketPod(tmp_path, server.s3()).running() as session:
         (file,) = (await result(session, "Done")).files
     assert file.original_uri == f"s3://{BUCKET}/team-a/news/{PREFIX}/001.m3u8"
@@ -177,7 +177,7 @@ async def test_what_cannot_be_an_mp4_can_still_be_watched(
     tmp_path: Path, server: S3Server, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sluice_media.store.verify._ENOUGH_SHARE", 2)
-    await leave_recording(server, server.target(), clip)
+    await leave_recording(server, server.storage(), clip)
     async with BucketPod(tmp_path, server.s3()).running() as session:
         (file,) = (await result(session, "Done")).files
     assert (file.state, file.final) == ("Failed", True)
@@ -189,7 +189,7 @@ async def test_a_store_killed_while_it_uploads_leaves_no_parts_in_the_end(
     tmp_path: Path, server: S3Server
 ) -> None:
     cleaner = UploadCleaner(server.s3(), tmp_path, key_reader().get)
-    target = server.target()
+    storage = server.storage()
     started = asyncio.Event()
 
     async def endless() -> AsyncIterator[bytes]:
@@ -199,10 +199,10 @@ async def test_a_store_killed_while_it_uploads_leaves_no_parts_in_the_end(
             await asyncio.sleep(0.05)
 
     writing = asyncio.create_task(
-        server.target().put_stream(keys.mp4_key(PREFIX, UID, 1), endless())
+        server.storage().put_stream(keys.mp4_key(PREFIX, UID, 1), endless())
     )
     other = f"{PREFIX}0/other.mp4"
-    writing_other = asyncio.create_task(server.target().put_stream(other, endless()))
+    writing_other = asyncio.create_task(server.storage().put_stream(other, endless()))
     await asyncio.wait_for(started.wait(), 30)
     await asyncio.sleep(0.5)
     for task in (writing, writing_other):
@@ -211,13 +211,13 @@ async def test_a_store_killed_while_it_uploads_leaves_no_parts_in_the_end(
     assert await cleaner.abort("", older_than_seconds=3600) == 0, "it may be under way elsewhere"
     prefixes = (PREFIX, other, "")
     assert [await cleaner.abort(prefix) for prefix in prefixes] == [1, 1, 0]
-    assert [e async for e in target.list("")] == []
+    assert [e async for e in storage.list("")] == []
 
 
 async def test_the_room_that_is_left_is_measured_and_told(
     tmp_path: Path, server: S3Server, clip: Clip
 ) -> None:
-    await leave_recording(server, server.target(), clip, done=False)
+    await leave_recording(server, server.storage(), clip, done=False)
     size = sum(f.stat().st_size for f in server.objects.rglob("*") if f.is_file())
     pod = BucketPod(tmp_path, server.s3(), limit_bytes=size * 2)
     async with pod.running():
@@ -229,7 +229,7 @@ async def test_the_room_that_is_left_is_measured_and_told(
         pod.configure(server.s3(), limit_bytes=size // 2)
         await status(pod, lambda s: s.headroom == "Exceeded")
         async with asyncio.timeout(20):
-            while (usage := await read_usage(server.target())) is None or not usage.exceeded:
+            while (usage := await read_usage(server.storage())) is None or not usage.exceeded:
                 await asyncio.sleep(0.05)
         assert usage.used_bytes >= size
         metrics = await pod.metrics()
@@ -261,7 +261,7 @@ async def test_a_store_that_cannot_be_used_says_why_and_a_correction_counts_at_o
 async def test_a_recording_is_deleted_while_its_file_is_being_made(
     tmp_path: Path, server: S3Server, proxy: S3Proxy, clip: Clip
 ) -> None:
-    await leave_recording(server, server.target(), clip)
+    await leave_recording(server, server.storage(), clip)
     proxy.fault = Fault("Throttle", methods=("GET",), key=".ts")
     pod = BucketPod(tmp_path, server.s3(proxy.listens_at))
     async with pod.running() as session:
@@ -309,19 +309,19 @@ async def test_a_private_authority_counts_instead_of_the_public_ones(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "public.pem"))
     with s3_server(tmp_path, certificate=certificate) as secure:
         endpoint = f"https://127.0.0.1:{secure.port}"
-        await secure.target(endpoint=endpoint).put("a", b"x")
-        with pytest.raises(TargetError) as refused:
+        await secure.storage(endpoint=endpoint).put("a", b"x")
+        with pytest.raises(StorageError) as refused:
             await secure_target(secure, endpoint, private).put("a", b"x")
         assert refused.value.reason == "Tls"
         await secure_target(secure, endpoint, private + public).put("a", b"x")
         # Only for the one store.
-        await secure.target(endpoint=endpoint).put("a", b"x")
+        await secure.storage(endpoint=endpoint).put("a", b"x")
 
 
-def secure_target(server: S3Server, endpoint: str, authority: str) -> Target:
+def secure_target(server: S3Server, endpoint: str, authority: str) -> ObjectStore:
     keys_with_ca = key_reader() | {S3_CA_FILE: SecretStr(authority)}
     s3 = server.s3(endpoint=endpoint, has_ca=True)
-    return open_target(s3, Path("/nonexistent"), keys_with_ca.get)
+    return open_storage(s3, Path("/nonexistent"), keys_with_ca.get)
 
 
 def tls_files(folder: Path) -> tuple[tuple[Path, Path], str]:
@@ -376,7 +376,7 @@ async def command(pod: BucketPod, *words: str) -> subprocess.CompletedProcess[by
 async def test_people_list_and_fetch_files_in_the_pod(
     tmp_path: Path, server: S3Server, clip: Clip
 ) -> None:
-    await leave_recording(server, server.target(), clip)
+    await leave_recording(server, server.storage(), clip)
     pod = BucketPod(tmp_path, server.s3())
     async with pod.running() as session:
         (file,) = (await result(session, "Done")).files
@@ -395,7 +395,7 @@ async def test_people_list_and_fetch_files_in_the_pod(
 async def test_no_key_ever_leaves_the_process(
     tmp_path: Path, server: S3Server, proxy: S3Proxy, clip: Clip, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    await leave_recording(server, server.target(), clip)
+    await leave_recording(server, server.storage(), clip)
     pod = BucketPod(tmp_path, server.s3(proxy.listens_at))
     pod.set_keys(secret=SECRET_KEY[::-1])
     told = ""

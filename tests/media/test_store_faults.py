@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 
 from sluice_media.contract import StoredResult, StoreStatus
-from sluice_media.store import keys
-from sluice_media.store.target import open_claim
+from sluice_media.recording import keys
+from sluice_media.storage.object_store import SCRATCH, open_volume
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 from tests.media.recorder_rig import ROOT
 from tests.media.test_store import PREFIX, TOKEN, UID, StorePod, leave, record
@@ -105,7 +105,7 @@ async def running_store(pod: StorePod) -> AsyncIterator[StoreProcess]:
 async def recording(folder: Path, clip: Clip) -> StorePod:
     pod = StorePod(folder)
     entry = record(pod.store_dir / PREFIX / "a", clip, clip.units)
-    await leave(open_claim(pod.store_dir), {"a": entry})
+    await leave(open_volume(pod.store_dir), {"a": entry})
     return pod
 
 
@@ -114,7 +114,7 @@ def assert_whole(pod: StorePod, clip: Clip) -> None:
     assert frame_hashes(mp4) == frame_hashes(clip.path)
     assert frame_hashes(mp4, "a:0") == frame_hashes(clip.path, "a:0")
     assert not list(pod.store_dir.rglob("*.ts"))
-    assert not list((pod.store_dir / keys.SCRATCH).glob("*"))
+    assert not list((pod.store_dir / SCRATCH).glob("*"))
 
 
 async def test_a_killed_finaliser_is_said_and_tried_again(tmp_path: Path, clip: Clip) -> None:

@@ -16,17 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.record import chunks, media_time
+from sluice_media.formats.units import AccessUnit
+from sluice_media.record import chunks
 from sluice_media.record.chunks import ChunkCutter, ClosedChunk
-from sluice_media.record.journal import Journal
-from sluice_media.record.merge import MergedFile, merge
 from sluice_media.record.plan import PlannedFile
-from sluice_media.record.playlist import merged_playlist
+from sluice_media.recording import media_time
+from sluice_media.recording.journal import Journal
+from sluice_media.recording.merge import MergedFile, merge
+from sluice_media.recording.playlist import merged_playlist
+from sluice_media.storage.object_store import open_volume
 from sluice_media.store import finalize as finalize_module
 from sluice_media.store.finalize import FinalizeJob, finalize
-from sluice_media.store.target import open_claim
 from sluice_media.timeline.framing import track_infos
-from sluice_media.units import AccessUnit
 from tests.media.media_clips import Clip, make_clip
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -125,7 +126,7 @@ async def test_a_recording_of_many_hours_has_every_unit_at_its_time(
     monkeypatch.setattr(chunks, "CHUNK_TICKS", 60 * TICKS)
     monkeypatch.setattr(chunks, "CHUNK_PREFERRED_TICKS", 40 * TICKS)
     monkeypatch.setattr(media_time, "HOLE_TICKS", 10 * TICKS)
-    target = open_claim(tmp_path)
+    storage = open_volume(tmp_path)
     recorded = record(tmp_path / PREFIX / "a", clip, hours, first_dts)
     file, seconds = recorded.file, hours * 3600 + CLIP_SECONDS
     if way == "fragments":
@@ -135,7 +136,7 @@ async def test_a_recording_of_many_hours_has_every_unit_at_its_time(
 
         monkeypatch.setattr(finalize_module, "_has_room", has_room)
     job = FinalizeJob("long", PREFIX, "long", "pvc://c/", file)
-    result = await finalize(target, job, tmp_path / "scratch")
+    result = await finalize(storage, job, tmp_path / "scratch")
     assert result.duration_seconds == pytest.approx(seconds, abs=2)
 
     mp4 = tmp_path / job.key

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.store.target import PART_BYTES, MissingObjectError, TargetError
+from sluice_media.storage.object_store import PART_BYTES, MissingObjectError, StorageError
 from sluice_media.store.uploads import UploadCleaner
 from tests.support.s3 import S3Server, key_reader, moto_server
 
@@ -21,24 +21,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 async def test_objects_go_in_and_come_out(server: S3Server, tmp_path: Path) -> None:
-    target = server.target(prefix="in-and-out")
+    storage = server.storage(prefix="in-and-out")
     large = os.urandom(PART_BYTES + 12_345)
     (tmp_path / "large").write_bytes(large)
-    await target.put("a/b/small", b"0123456789")
-    await target.put_file("a/large", tmp_path / "large")
-    assert b"".join([bytes(p) async for p in target.stream("a/large")]) == large
-    assert bytes(await target.read("a/b/small", 2, 5)) == b"234"
-    assert await target.folders("a") == ("b",)
-    assert sorted([e.key async for e in target.list()]) == ["a/b/small", "a/large"]
-    await target.delete("a/large", "a/b/small", "a/never-there")
-    assert [e async for e in target.list()] == []
+    await storage.put("a/b/small", b"0123456789")
+    await storage.put_file("a/large", tmp_path / "large")
+    assert b"".join([bytes(p) async for p in storage.stream("a/large")]) == large
+    assert bytes(await storage.read("a/b/small", 2, 5)) == b"234"
+    assert await storage.folders("a") == ("b",)
+    assert sorted([e.key async for e in storage.list()]) == ["a/b/small", "a/large"]
+    await storage.delete("a/large", "a/b/small", "a/never-there")
+    assert [e async for e in storage.list()] == []
     with pytest.raises(MissingObjectError):
-        await target.get("a/large")
+        await storage.get("a/large")
 
 
 async def test_a_bucket_that_is_not_there(server: S3Server) -> None:
-    with pytest.raises(TargetError) as caught:
-        await server.target(bucket="never-made").put("k", b"")
+    with pytest.raises(StorageError) as caught:
+        await server.storage(bucket="never-made").put("k", b"")
     assert caught.value.reason == "NoSuchBucket"
 
 
@@ -53,7 +53,7 @@ async def test_an_upload_that_nobody_completes_is_found_and_ended(
             begun.set()
             await asyncio.sleep(0.1)
 
-    writing = asyncio.create_task(server.target().put_stream("recordings/u/u-001.mp4", endless()))
+    writing = asyncio.create_task(server.storage().put_stream("recordings/u/u-001.mp4", endless()))
     await asyncio.wait_for(begun.wait(), 60)
     await asyncio.sleep(0.5)
     writing.cancel()

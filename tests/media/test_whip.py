@@ -14,7 +14,7 @@ import aiohttp
 import aioice.ice
 import pytest
 
-from sluice_media.units import UnitFlags
+from sluice_media.formats.units import UnitFlags
 from sluice_media.whip.publish import PublishEnd
 from tests.media.whip_rig import Rig, aiortc_publisher, decode_errors, is_running, until
 

@@ -17,11 +17,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 import sluice_media
-from sluice_media.gateway.budget import RetentionBudget
-from sluice_media.gateway.keeper import Hubs
-from sluice_media.gateway.limits import AddressLimits
-from sluice_media.gateway.metrics import GatewayMetrics
-from sluice_media.gateway.publication import publisher_for
+from sluice_media.publishing.budget import RetentionBudget
+from sluice_media.publishing.keeper import Hubs
+from sluice_media.publishing.limits import AddressLimits
+from sluice_media.publishing.metrics import GatewayMetrics
+from sluice_media.publishing.publication import publisher_for
 from sluice_media.whip.server import running_whip
 from sluice_media.whip.service import WhipService
 from sluice_media.whip.settings import WhipSettings

@@ -21,8 +21,8 @@ from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from sluice_media.mpegts import TsMuxer
-from sluice_media.units import AccessUnit, TrackFormat
+from sluice_media.formats.mpegts import TsMuxer
+from sluice_media.formats.units import AccessUnit, TrackFormat
 from sluice_media.whip.publish import PublishEnd, PublishRefused
 from sluice_media.whip.server import running_whip
 from sluice_media.whip.service import WhipService

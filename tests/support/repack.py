@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from sluice_media.mpegts.packets import Packetizer
-from sluice_media.mpegts.pes import pes_header
-from sluice_media.mpegts.pes_reader import parse_pes_header
+from sluice_media.formats.mpegts.packets import Packetizer
+from sluice_media.formats.mpegts.pes import pes_header
+from sluice_media.formats.mpegts.pes_reader import parse_pes_header
 
 __all__ = ["STYLES", "Piece", "pieces_of", "repack"]
 

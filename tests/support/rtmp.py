@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice_media.rtmp import ClientSession
+from sluice_media.protocols.rtmp import ClientSession
 
 __all__ = ["media_message"]
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from sluice_media.contract import S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE, S3Target
-from sluice_media.store.target import Target, open_target
+from sluice_media.contract import S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE, BucketLocation
+from sluice_media.storage.object_store import ObjectStore, open_storage
 from tests.kube.binaries import Binaries, build
 from tests.kube.paths import Paths
 from tests.support.ports import free_port, wait_listening
@@ -43,7 +43,7 @@ PREFIX = "team-a/news"
 
 
 def key_reader(access: str = ACCESS_KEY, secret: str = SECRET_KEY) -> dict[str, SecretStr]:
-    """Key files by name; its ``get`` is what :func:`open_target` wants."""
+    """Key files by name; its ``get`` is what :func:`open_storage` wants."""
     return {S3_ACCESS_KEY_FILE: SecretStr(access), S3_SECRET_KEY_FILE: SecretStr(secret)}
 
 
@@ -54,9 +54,9 @@ class S3Server:
     port: int
     log: Path
 
-    def s3(self, port: int | None = None, **changes: object) -> S3Target:
+    def s3(self, port: int | None = None, **changes: object) -> BucketLocation:
         """How a MediaStore is told of it, or of a proxy before it."""
-        return S3Target.model_validate(
+        return BucketLocation.model_validate(
             {
                 "endpoint": f"http://127.0.0.1:{port or self.port}",
                 "bucket": BUCKET,
@@ -65,8 +65,8 @@ class S3Server:
             }
         )
 
-    def target(self, port: int | None = None, **changes: object) -> Target:
-        return open_target(self.s3(port, **changes), Path("/nonexistent"), key_reader().get)
+    def storage(self, port: int | None = None, **changes: object) -> ObjectStore:
+        return open_storage(self.s3(port, **changes), Path("/nonexistent"), key_reader().get)
 
     @property
     def objects(self) -> Path:

@@ -15,6 +15,16 @@ from functools import partial
 
 import structlog
 
+from sluice_operator.controllers.context import Context
+from sluice_operator.controllers.farewells import Farewells
+from sluice_operator.controllers.indices import INDICES, slim_object
+from sluice_operator.controllers.livestream import LiveStreamController
+from sluice_operator.controllers.mediastore import MediaStoreController
+from sluice_operator.controllers.ranges import ClusterRanges
+from sluice_operator.controllers.recording import RecordingController
+from sluice_operator.controllers.restream import RestreamController
+from sluice_operator.controllers.service_events import ServiceEvents, ServiceRef
+from sluice_operator.controllers.wakeups import Wakeups, is_current
 from sluice_operator.domain.names import FINALIZER, GROUP, MANAGED_BY, MANAGED_BY_LABEL
 from sluice_operator.engine.cache import Cache, Manifest, uid_of, version_of
 from sluice_operator.engine.children import Children
@@ -26,16 +36,6 @@ from sluice_operator.engine.loop import Loop
 from sluice_operator.engine.queue import WorkQueue
 from sluice_operator.engine.reconcile import Reconciler
 from sluice_operator.engine.resync import Resync, Watched, list_everything, missing_crds
-from sluice_operator.gather.common import INDICES, Context, slim_object
-from sluice_operator.gather.farewells import Farewells
-from sluice_operator.gather.livestream import LiveStreamController
-from sluice_operator.gather.mediastore import MediaStoreController
-from sluice_operator.gather.ranges import ClusterRanges
-from sluice_operator.gather.recording import RecordingController
-from sluice_operator.gather.restream import RestreamController
-from sluice_operator.gather.service_events import ServiceEvents, ServiceRef
-from sluice_operator.gather.store import StoreClient
-from sluice_operator.gather.wakeups import Wakeups, is_current
 from sluice_operator.handlers.watch import watch
 from sluice_operator.kube.client import KubeClient
 from sluice_operator.kube.errors import ApiError
@@ -50,9 +50,10 @@ from sluice_operator.kube.resources import (
     RESTREAMS,
     SERVICES,
 )
-from sluice_operator.observe.http import DirectHttp, PodHttp, ProxyHttp
-from sluice_operator.observe.observer import StatusObserver
-from sluice_operator.observe.samples import Samples
+from sluice_operator.pods.http import DirectHttp, PodHttp, ProxyHttp
+from sluice_operator.pods.observer import StatusObserver
+from sluice_operator.pods.samples import Samples
+from sluice_operator.pods.store_client import StoreClient
 from sluice_operator.settings import Settings
 from sluice_operator.telemetry.metrics import Metrics
 from sluice_operator.telemetry.probes import serve_probes
@@ -218,7 +219,7 @@ class _Operator:
         )
         context.rounds = observer
         wakeups = Wakeups(cache, queue, observer, context.targets)
-        stores = StoreClient(context, http)
+        stores = StoreClient(cache, samples, clock, http, context.status_token)
         farewells = Farewells(cache, stores, clock)
         events = EventRecorder(api, clock, metrics, instance=settings.identity)
         reconciler = Reconciler(

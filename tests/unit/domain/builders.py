@@ -17,8 +17,9 @@ from sluice_media.contract import (
     StoredResult,
     StoreStatus,
 )
-from sluice_operator.domain import livestream, mediastore, recording, restream
+from sluice_operator.domain import mediastore, restream
 from sluice_operator.domain.decision import Decision
+from sluice_operator.domain.livestream import decide as livestream
 from sluice_operator.domain.observed import (
     IngestSecret,
     ObservedLiveStream,
@@ -28,6 +29,7 @@ from sluice_operator.domain.observed import (
     PublicService,
     ServicePort,
 )
+from sluice_operator.domain.recording import decide as recording
 from tests.unit.domain.cases import NOW, SETTINGS, Case, at, recorded_file, text
 
 __all__ = [

@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sluice_media.contract import Gap
-from sluice_operator.domain.files import file_count, merged_files, total_bytes, total_seconds
+from sluice_operator.domain.recording.files import (
+    file_count,
+    merged_files,
+    total_bytes,
+    total_seconds,
+)
 from tests.unit.domain.cases import recorded_file
 
 

@@ -14,14 +14,16 @@ from typing import Any
 import pytest
 import yaml
 
-from sluice_operator.domain import livestream, mediastore, recording, restream
+from sluice_operator.domain import mediastore, restream
 from sluice_operator.domain.decision import Decision
+from sluice_operator.domain.livestream import decide as livestream
 from sluice_operator.domain.observed import (
     ObservedLiveStream,
     ObservedMediaStore,
     ObservedRecording,
     ObservedRestream,
 )
+from sluice_operator.domain.recording import decide as recording
 from tests.unit.domain.builders import NOW, SETTINGS
 
 GOLDEN = Path(__file__).parent / "golden"

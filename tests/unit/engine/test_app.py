@@ -6,7 +6,7 @@ from kubernetes.aio.client import Configuration
 
 from sluice_operator.app import _Operator
 from sluice_operator.kube.client import KubeClient
-from sluice_operator.observe.http import ProxyHttp
+from sluice_operator.pods.http import ProxyHttp
 from sluice_operator.settings import Settings
 
 

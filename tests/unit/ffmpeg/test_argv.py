@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sluice_media.ffmpeg.argv import Mp4Spec, mp4_argv
-from sluice_media.units import Codec
+from sluice_media.formats.units import Codec
 
 SPEC = Mp4Spec(
     output=Path("/scratch/r-001.mp4"),

@@ -15,14 +15,15 @@ from sluice_media.contract import (
     TimelineGap,
     TimelineHeartbeat,
 )
-from sluice_media.flv import FILE_HEADER, FlvMuxer, encode_tag, metadata_payload
-from sluice_media.mpegts.mux import TsMuxer
-from sluice_media.rtmp import ClientSession, MessageType, PublishRequested, ServerSession, amf0
+from sluice_media.formats import amf0
+from sluice_media.formats.flv import FILE_HEADER, FlvMuxer, encode_tag, metadata_payload
+from sluice_media.formats.mpegts.mux import TsMuxer
+from sluice_media.formats.units import AccessUnit, UnitFlags
+from sluice_media.protocols.rtmp import ClientSession, MessageType, PublishRequested, ServerSession
 from sluice_media.timeline.framing import Record, encode, encode_unit, track_infos
 from sluice_media.timeline.leg_framing import encode_formats, encode_rejection
-from sluice_media.units import AccessUnit, UnitFlags
 from tests.support.rtmp import media_message
-from tests.unit.flv import samples as s
+from tests.unit.formats.flv import samples as s
 from tests.unit.hub.rig import AUDIO, VIDEO, picture
 
 CORPUS = Path(__file__).parents[2] / "corpus"

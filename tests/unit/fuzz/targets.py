@@ -9,28 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sluice_media.flv import FlvDemuxer, FlvError, TagReader
-from sluice_media.gateway.budget import RetentionBudget
-from sluice_media.gateway.flv_parts import FlvParts
-from sluice_media.gateway.path import BadPath, parse_publish_path
-from sluice_media.gateway.retention import Retention
+from sluice_media.formats import amf0
+from sluice_media.formats.errors import MediaError
+from sluice_media.formats.flv import FlvDemuxer, TagReader
+from sluice_media.formats.mpegts.demux import TsDemuxer
+from sluice_media.formats.mpegts.pes_reader import parse_pes_header, pes_bytes
+from sluice_media.formats.mpegts.psi_reader import SectionReader, parse_pat, parse_pmt
 from sluice_media.hub.feed import Feed, FlvFeed, UnitFeed
-from sluice_media.hub.leg import LegName
-from sluice_media.mpegts.demux import TsDemuxer
-from sluice_media.mpegts.errors import TsError
-from sluice_media.mpegts.pes_reader import parse_pes_header, pes_bytes
-from sluice_media.mpegts.psi_reader import SectionReader, parse_pat, parse_pmt
-from sluice_media.rtmp import (
-    ClientSession,
-    Media,
-    RtmpError,
-    ServerSession,
-    amf0,
-)
-from sluice_media.rtmp.chunk import ChunkReader
-from sluice_media.rtmp.handshake import ServerHandshake
-from sluice_media.srt.errors import StreamIdError
-from sluice_media.srt.streamid import parse_stream_id
+from sluice_media.hub.legs.leg import LegName
+from sluice_media.protocols.rtmp import ClientSession, Media, RtmpError, ServerSession
+from sluice_media.protocols.rtmp.chunk import ChunkReader
+from sluice_media.protocols.rtmp.handshake import ServerHandshake
+from sluice_media.protocols.srt.errors import StreamIdError
+from sluice_media.protocols.srt.streamid import parse_stream_id
+from sluice_media.publishing.budget import RetentionBudget
+from sluice_media.publishing.flv_parts import FlvParts
+from sluice_media.publishing.path import BadPath, parse_publish_path
+from sluice_media.publishing.retention import Retention
 from sluice_media.timeline.framing import FramingError, TimelineDecoder
 from sluice_media.timeline.leg_framing import LegDecoder, LegMediaRejected
 from tests.unit.hub.world import World
@@ -166,8 +161,8 @@ TARGETS = {
     "rtmp-chunks": Target(("rtmp-chunks",), _chunks, (RtmpError,)),
     "rtmp-server": Target(("rtmp",), _server, (RtmpError,)),
     "rtmp-client": Target(("rtmp-answers",), _client, (RtmpError,)),
-    "flv": Target(("flv",), _flv, (FlvError,)),
-    "ts": Target(("ts",), _ts, (TsError,)),
+    "flv": Target(("flv",), _flv, (MediaError,)),
+    "ts": Target(("ts",), _ts, (MediaError,)),
     "psi": Target(("ts",), _psi),
     "pes": Target(("ts",), _pes),
     "timeline": Target(("timeline", "leg"), _timeline, (FramingError,)),

@@ -17,16 +17,16 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from sluice_media.contract import HELLO_HEADER, LegAck, LegEnd, LegHello, Refusal
-from sluice_media.flv import FlvDemuxer, TagReader
-from sluice_media.flv.tags import PICTURE_COMES
-from sluice_media.gateway.locate import StreamNotFound
+from sluice_media.formats.flv import FlvDemuxer, TagReader
+from sluice_media.formats.flv.tags import PICTURE_COMES
+from sluice_media.formats.units import AccessUnit
 from sluice_media.gateway.server import Gateway, running_gateway
 from sluice_media.gateway.settings import GatewaySettings
-from sluice_media.rtmp import ClientEvent, ClientSession, MessageType
+from sluice_media.protocols.rtmp import ClientEvent, ClientSession, MessageType
+from sluice_media.publishing.locate import StreamNotFound
 from sluice_media.timeline.leg_framing import LegDecoder, LegMediaRejected
-from sluice_media.units import AccessUnit
 from tests.support.rtmp import media_message
-from tests.unit.flv import samples as s
+from tests.unit.formats.flv import samples as s
 
 KEY = "right-key"
 GOP = 5

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from sluice_media.contract import LegAck, TimelineAck
-from sluice_media.gateway.budget import RetentionBudget
-from sluice_media.gateway.leg_map import LegMap
-from sluice_media.gateway.parts import Part
-from sluice_media.gateway.retention import Retention
-from sluice_media.gateway.unit_parts import UNITS, UnitParts
+from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.feed import UnitFeed
-from sluice_media.hub.splicer import FIRST_DTS
-from sluice_media.units import AccessUnit
+from sluice_media.hub.output.splicer import FIRST_DTS
+from sluice_media.publishing.budget import RetentionBudget
+from sluice_media.publishing.leg_map import LegMap
+from sluice_media.publishing.parts import Part
+from sluice_media.publishing.retention import Retention
+from sluice_media.publishing.unit_parts import UNITS, UnitParts
 from tests.unit.hub.rig import AUDIO, VIDEO
 from tests.unit.hub.world import Publisher, World
 

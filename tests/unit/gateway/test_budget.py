@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_media.gateway.budget import RetentionBudget
-from sluice_media.gateway.parts import Part
-from sluice_media.gateway.retention import Retention
+from sluice_media.publishing.budget import RetentionBudget
+from sluice_media.publishing.parts import Part
+from sluice_media.publishing.retention import Retention
 from tests.unit.gateway.rig import Rig, until
 
 PICTURE_BYTES = 936

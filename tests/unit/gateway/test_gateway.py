@@ -10,10 +10,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from sluice_media.contract import LegEnd, Refusal
-from sluice_media.rtmp import BAD_NAME, Closed, MessageType, PublishAccepted, PublishRejected
+from sluice_media.protocols.rtmp import (
+    BAD_NAME,
+    Closed,
+    MessageType,
+    PublishAccepted,
+    PublishRejected,
+)
 from tests.support.network import BOTH_LOOPBACKS
 from tests.support.rtmp import media_message
-from tests.unit.flv import samples as s
+from tests.unit.formats.flv import samples as s
 from tests.unit.gateway.rig import GOP, KEY, PICTURE_MS, FakeHub, Rig, RtmpPublisher, until
 
 

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from sluice_media.gateway.limits import AddressLimits, TooManyConnections
 from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.publishing.limits import AddressLimits, TooManyConnections
 
 
 class Clock:

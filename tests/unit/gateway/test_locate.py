@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sluice_media.gateway import locate as module
-from sluice_media.gateway.locate import HubNotReachable, StreamNotFound, service_locator
+from sluice_media.publishing import locate as module
+from sluice_media.publishing.locate import HubNotReachable, StreamNotFound, service_locator
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_media.gateway.path import BadPath, parse_publish_path
+from sluice_media.publishing.path import BadPath, parse_publish_path
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ import pytest
 from pydantic import SecretStr
 
 from sluice_media.contract import LegEnd, Refusal
-from sluice_media.gateway.budget import RetentionBudget
-from sluice_media.gateway.keeper import Hubs
-from sluice_media.gateway.limits import AddressLimits
-from sluice_media.gateway.metrics import GatewayMetrics
-from sluice_media.gateway.publication import (
+from sluice_media.formats.units import AccessUnit, UnitFlags
+from sluice_media.publishing.budget import RetentionBudget
+from sluice_media.publishing.keeper import Hubs
+from sluice_media.publishing.limits import AddressLimits
+from sluice_media.publishing.metrics import GatewayMetrics
+from sluice_media.publishing.publication import (
     HubUnavailable,
     Publication,
     Publish,
@@ -24,7 +25,6 @@ from sluice_media.gateway.publication import (
     PublishRefused,
     publisher_for,
 )
-from sluice_media.units import AccessUnit, UnitFlags
 from tests.unit.gateway.rig import KEY, FakeHub, Rig, until
 from tests.unit.hub.rig import AUDIO, GOP, VIDEO, picture
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice_media.gateway.quiet import LogLimiter
+from sluice_media.pod.log_limiter import LogLimiter
 
 
 class Clock:

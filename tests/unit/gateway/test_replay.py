@@ -13,13 +13,13 @@ import pytest
 from pydantic import SecretStr
 
 from sluice_media.contract import TimelineFormat
-from sluice_media.gateway.budget import RetentionBudget
-from sluice_media.gateway.keeper import Hubs
-from sluice_media.gateway.limits import AddressLimits
-from sluice_media.gateway.metrics import GatewayMetrics
-from sluice_media.gateway.publication import Publication, publisher_for
-from sluice_media.hub import leg_endpoint
-from sluice_media.units import AccessUnit, UnitFlags
+from sluice_media.formats.units import AccessUnit, UnitFlags
+from sluice_media.hub.http import leg_endpoint
+from sluice_media.publishing.budget import RetentionBudget
+from sluice_media.publishing.keeper import Hubs
+from sluice_media.publishing.limits import AddressLimits
+from sluice_media.publishing.metrics import GatewayMetrics
+from sluice_media.publishing.publication import Publication, publisher_for
 from tests.unit.gateway.rig import GOP, PICTURE_MS, FakeLeg, Rig, until
 from tests.unit.hub.rig import AUDIO, VIDEO, picture
 from tests.unit.hub.rig import Rig as HubRig

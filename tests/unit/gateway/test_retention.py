@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_media.codecs import h264, hevc
-from sluice_media.flv import FILE_HEADER, FlvDemuxer, TagReader, encode_tag
-from sluice_media.gateway.budget import RetentionBudget
-from sluice_media.gateway.flv_parts import FlvParts
-from sluice_media.gateway.retention import Retention
-from sluice_media.rtmp import Media
-from sluice_media.units import AccessUnit, TrackFormat
-from tests.unit.flv import samples as s
+from sluice_media.formats.codecs import h264, hevc
+from sluice_media.formats.flv import FILE_HEADER, FlvDemuxer, TagReader, encode_tag
+from sluice_media.formats.units import AccessUnit, TrackFormat
+from sluice_media.protocols.rtmp import Media
+from sluice_media.publishing.budget import RetentionBudget
+from sluice_media.publishing.flv_parts import FlvParts
+from sluice_media.publishing.retention import Retention
+from tests.unit.formats.flv import samples as s
 
 GOP_MS = 1_000
 

@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from sluice_media.contract import Refusal
-from sluice_media.rtmp import MessageType
-from sluice_media.rtmp.chunk import ChunkWriter
+from sluice_media.protocols.rtmp import MessageType
+from sluice_media.protocols.rtmp.chunk import ChunkWriter
 from tests.unit.gateway.rig import Rig, until
 
 MAX_HELD_BYTES = 1 << 20

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice_media.contract import TimelineAnchor
-from sluice_media.hub.splicer import FIRST_DTS
-from sluice_media.units import AccessUnit
+from sluice_media.formats.units import AccessUnit
+from sluice_media.hub.output.splicer import FIRST_DTS
 from tests.unit.gateway.takeover import CHUNK_TICKS, Takeover
 from tests.unit.hub.world import VirtualReader, assert_strictly_increasing
 

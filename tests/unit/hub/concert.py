@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sluice_media.hub.leg import LegName
-from sluice_media.hub.words import status_words
-from sluice_media.units import AccessUnit
+from sluice_media.formats.units import AccessUnit
+from sluice_media.hub.legs.leg import LegName
+from sluice_media.hub.status import status_words
 from tests.unit.hub.world import Publisher, VirtualReader, World
 
 Span = tuple[float, float]

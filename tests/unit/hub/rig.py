@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.contract import HELLO_HEADER, IngestConfig, LegAck, LegHello
-from sluice_media.flv import FILE_HEADER, FlvMuxer, encode_tag
+from sluice_media.formats.flv import FILE_HEADER, FlvMuxer, encode_tag
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
+from sluice_media.hub.http.server import HubServer
 from sluice_media.hub.hub import Hub
-from sluice_media.hub.leg import LegName
+from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.metrics import HubMetrics
-from sluice_media.hub.server import HubServer
 from sluice_media.timeline.framing import Record, TimelineDecoder
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from tests.unit.hub.world import config
 
 AVCC = bytes.fromhex(

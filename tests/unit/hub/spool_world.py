@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from sluice_media.contract import RecordableSession, TimelineAck
-from sluice_media.hub.readers import Reader
-from sluice_media.hub.spooler import Spooler
-from sluice_media.hub.timeline import Request
+from sluice_media.formats.units import AccessUnit
+from sluice_media.hub.output.readers import Reader
+from sluice_media.hub.output.timeline import Request
+from sluice_media.hub.spool.spooler import Spooler
 from sluice_media.timeline.framing import Record, TimelineDecoder
-from sluice_media.units import AccessUnit
 from tests.unit.hub.world import Publisher, World
 
 __all__ = ["SpoolReader", "SpoolWorld"]

@@ -8,11 +8,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from sluice_media.contract import LegAck, PullConfig
-from sluice_media.hub.leg import LegName
+from sluice_media.formats.units import AccessUnit, UnitFlags
+from sluice_media.hub.http.server import HubServer
+from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.metrics import HubMetrics
-from sluice_media.hub.server import HubServer
-from sluice_media.hub.words import status_words
-from sluice_media.units import AccessUnit, UnitFlags
+from sluice_media.hub.status import status_words
 from tests.unit.hub.concert import Part, play
 from tests.unit.hub.world import Publisher, VirtualReader, World, assert_strictly_increasing
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from sluice_media.contract import LegEnd
+from sluice_media.formats.units import UnitFlags
 from sluice_media.hub.clock import datetime_of
-from sluice_media.hub.leg import LegName
-from sluice_media.units import UnitFlags
+from sluice_media.hub.legs.leg import LegName
 from tests.unit.hub.concert import Part, duo, play, runs, words
 from tests.unit.hub.world import (
     AUDIO,

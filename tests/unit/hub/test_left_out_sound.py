@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice_media.flv.tags import FILE_HEADER, encode_tag
+from sluice_media.formats.flv.tags import FILE_HEADER, encode_tag
+from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.hub.feed import FlvFeed, TsFeed, UnitFeed
 from sluice_media.timeline.framing import encode_unit
 from sluice_media.timeline.leg_framing import encode_formats
-from sluice_media.units import AccessUnit, UnitFlags
-from tests.unit.flv import samples as s
+from tests.unit.formats.flv import samples as s
+from tests.unit.formats.mpegts.demux_rig import PPS, SPS, VIDEO, annexb, pes, program, ts_of_pes
 from tests.unit.hub.concert import words
 from tests.unit.hub.world import World
-from tests.unit.mpegts.demux_rig import PPS, SPS, VIDEO, annexb, pes, program, ts_of_pes
 
 
 def flv(world: World, feed: FlvFeed) -> None:

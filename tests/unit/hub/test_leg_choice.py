@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sluice_media.hub.leg import LegName
+from sluice_media.hub.legs.leg import LegName
 from tests.unit.hub.concert import Part, duo, play, runs, words
 from tests.unit.hub.world import (
     VIDEO,

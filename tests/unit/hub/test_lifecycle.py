@@ -6,10 +6,10 @@ from itertools import pairwise
 import pytest
 
 from sluice_media.contract import LegHello
-from sluice_media.hub.admission import LegRefusedError
+from sluice_media.formats.units import UnitFlags
 from sluice_media.hub.clock import datetime_of
-from sluice_media.hub.leg import LegName, LegState
-from sluice_media.units import UnitFlags
+from sluice_media.hub.legs.admission import LegRefusedError
+from sluice_media.hub.legs.leg import LegName, LegState
 from tests.unit.hub.world import (
     AUDIO,
     VIDEO,

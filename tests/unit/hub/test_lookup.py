@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 
 from sluice_media.contract import HELLO_HEADER, LegGrant, LegHello
-from sluice_media.hub import leg_endpoint
+from sluice_media.formats.units import AccessUnit, UnitFlags
+from sluice_media.hub.http import leg_endpoint
 from sluice_media.timeline.framing import encode_unit
 from sluice_media.timeline.leg_framing import encode_formats, encode_rejection
-from sluice_media.units import AccessUnit, UnitFlags
 from tests.unit.gateway.rig import until
 from tests.unit.hub.rig import AUDIO, GOP, VIDEO, Rig, picture
 

@@ -1,9 +1,9 @@
 """What status says of the media: measured, and without making a status change of every picture."""
 
 from sluice_media.contract import Media
+from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.hub.clock import Moment
-from sluice_media.hub.media_info import MediaMeter, describe
-from sluice_media.units import AccessUnit, UnitFlags
+from sluice_media.hub.output.media_info import MediaMeter, describe
 from tests.unit.hub.world import AUDIO, VIDEO, VIDEO_1080
 
 

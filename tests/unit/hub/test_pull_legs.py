@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sluice_media.contract import PullConfig
+from sluice_media.formats.mpegts import TsMuxer
+from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.hub.pull_legs import PulledLegs
-from sluice_media.hub.words import status_words
-from sluice_media.mpegts import TsMuxer
+from sluice_media.hub.status import status_words
 from sluice_media.pull import BadMedia
-from sluice_media.units import AccessUnit, UnitFlags
 from tests.unit.hub.world import AUDIO, AUDIO_FRAME, World
 
 

@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 from sluice_media.contract import RingPin, TimelineAck, TimelineEnd
+from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.clock import datetime_of, us_of
-from sluice_media.hub.readers import Reader, Readers
-from sluice_media.hub.timeline import Request
-from sluice_media.units import AccessUnit
+from sluice_media.hub.output.readers import Reader, Readers
+from sluice_media.hub.output.timeline import Request
 from tests.unit.hub.world import World, acked, config
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sluice_media.contract import RingPin
+from sluice_media.formats.units import TICKS_PER_SECOND
 from sluice_media.hub.clock import datetime_of
-from sluice_media.hub.readers import Reader, Readers
-from sluice_media.hub.replay_need import TAIL_SECONDS, ReplayNeed, replay_need
-from sluice_media.hub.ring import Ring
-from sluice_media.hub.timeline import OutputTimeline, Request
-from sluice_media.units import TICKS_PER_SECOND
+from sluice_media.hub.output.readers import Reader, Readers
+from sluice_media.hub.output.replay_need import TAIL_SECONDS, ReplayNeed, replay_need
+from sluice_media.hub.output.ring import Ring
+from sluice_media.hub.output.timeline import OutputTimeline, Request
 from tests.unit.hub.world import Publisher, World, acked, config
 
 

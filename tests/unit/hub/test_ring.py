@@ -2,7 +2,7 @@
 
 import pytest
 
-from sluice_media.hub.ring import Ring
+from sluice_media.hub.output.ring import Ring
 
 PICTURE = 3_600
 GOP = 50

@@ -12,9 +12,9 @@ from sluice_media.contract import (
     SRT_PASSPHRASE_FILE,
     PullConfig,
 )
-from sluice_media.hub.leg import LegName
+from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.role import _Role
-from sluice_media.settings import PodSettings
+from sluice_media.pod.settings import PodSettings
 from tests.unit.hub.world import config
 
 ALL = {

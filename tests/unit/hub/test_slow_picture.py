@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice_media.gateway.flv_parts import PICTURE_NOTICE
 from sluice_media.hub.feed import FlvFeed, UnitFeed
+from sluice_media.publishing.flv_parts import PICTURE_NOTICE
 from sluice_media.timeline.leg_framing import encode_formats
 from tests.unit.hub.concert import Part, duo, play, runs, words
 from tests.unit.hub.world import World

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_media.hub.leg import LegName
-from sluice_media.source_clock import SourceClock
-from sluice_media.units import AccessUnit, UnitFlags
+from sluice_media.formats.units import AccessUnit, UnitFlags
+from sluice_media.hub.legs.leg import LegName
+from sluice_media.timeline.source_clock import SourceClock
 from tests.unit.hub.concert import Part, play, runs, words
 from tests.unit.hub.world import (
     AUDIO,

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import TimelineEnd
-from sluice_media.hub.leg import LegName
-from sluice_media.hub.splicer import FIRST_DTS, Splicer
-from sluice_media.units import AccessUnit, UnitFlags
+from sluice_media.formats.units import AccessUnit, UnitFlags
+from sluice_media.hub.legs.leg import LegName
+from sluice_media.hub.output.splicer import FIRST_DTS, Splicer
 from tests.unit.hub.world import AUDIO, VIDEO, Publisher, World, assert_strictly_increasing
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sluice_media.contract import TimelineGap
-from sluice_media.hub.spool_disk import SpoolDisk
+from sluice_media.hub.spool.disk import SpoolDisk
 from tests.unit.hub.spool_world import SpoolWorld, files, sent, started
 
 
@@ -103,7 +103,7 @@ async def test_a_segment_that_cannot_be_read_is_given_up_after_three_tries(
 async def test_a_disk_that_stalls_is_reported_and_then_caught_up_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sluice_media.hub.spooler.STALL_SECONDS", 0.05)
+    monkeypatch.setattr("sluice_media.hub.spool.spooler.STALL_SECONDS", 0.05)
     go_on = threading.Event()
     real = SpoolDisk.write
 

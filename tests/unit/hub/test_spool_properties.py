@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sluice_media.contract import LegAck, RingPin, TimelineGap
+from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.clock import datetime_of
-from sluice_media.units import AccessUnit
 from tests.unit.hub.spool_world import SpoolReader, SpoolWorld
 from tests.unit.hub.world import Publisher, config
 

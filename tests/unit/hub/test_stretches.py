@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice_media.hub.leg import LegName
+from sluice_media.hub.legs.leg import LegName
 from tests.unit.hub.world import Publisher, World, acked
 
 WRAP = 90 << 32

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from sluice_media.contract import TimelineFormat
-from sluice_media.hub.ts_view import TsView
+from sluice_media.formats.units import TrackFormat
+from sluice_media.hub.output.ts_view import TsView
 from sluice_media.timeline.framing import encode, track_infos
-from sluice_media.units import TrackFormat
-from tests.unit.mpegts.test_mux import AUDIO, VIDEO, audio, check_counters, packets
+from tests.unit.formats.mpegts.test_mux import AUDIO, VIDEO, audio, check_counters, packets
 
 SECOND = replace(AUDIO, track=2)
 

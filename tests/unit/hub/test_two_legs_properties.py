@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice_media.contract import TimelineEnd, TimelineGap
-from sluice_media.hub.leg import LegName
-from sluice_media.units import AccessUnit, TrackFormat, UnitFlags
+from sluice_media.formats.units import AccessUnit, TrackFormat, UnitFlags
+from sluice_media.hub.legs.leg import LegName
 from tests.unit.hub.concert import Part, play
 from tests.unit.hub.world import (
     AUDIO,

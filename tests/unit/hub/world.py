@@ -17,13 +17,13 @@ from sluice_media.contract import (
     TimelineFormat,
     TimelineGap,
 )
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.hub import Hub
-from sluice_media.hub.leg import Leg, LegName
-from sluice_media.hub.readers import Reader
-from sluice_media.hub.timeline import Request
+from sluice_media.hub.legs.leg import Leg, LegName
+from sluice_media.hub.output.readers import Reader
+from sluice_media.hub.output.timeline import Request
 from sluice_media.timeline.framing import Record, TimelineDecoder
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
 START_US = int(datetime(2026, 3, 1, 10, 0, tzinfo=UTC).timestamp()) * 1_000_000
 VIDEO = TrackFormat(0, TrackKind.VIDEO, Codec.H264, b"sps1", width=1280, height=720)

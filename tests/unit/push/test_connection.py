@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from sluice_media.guard import NotAllowedError
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
+from sluice_media.net.address_guard import NotAllowedError
+from sluice_media.protocols.rtmp.errors import RtmpError
+from sluice_media.protocols.srt.errors import LibraryMissing
 from sluice_media.push import connection
 from sluice_media.push.channel import Backlog, CodecRefused
 from sluice_media.push.connection import Connection
 from sluice_media.push.failures import Failure, FailureClass, TargetFailure
 from sluice_media.push.feeder import Feeder, QueuedUnit
 from sluice_media.push.machine import Accepted, Ended, Event, Flow, FlowMeasured
-from sluice_media.rtmp.errors import RtmpError
-from sluice_media.srt.errors import LibraryMissing
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
 VIDEO = TrackFormat(0, TrackKind.VIDEO, Codec.H264, b"v")
 

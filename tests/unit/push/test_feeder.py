@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from sluice_media.push.feeder import Feeder
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
 VIDEO = TrackFormat(0, TrackKind.VIDEO, Codec.H264, b"v")
 AUDIO = TrackFormat(1, TrackKind.AUDIO, Codec.AAC, b"a")

@@ -15,16 +15,22 @@ import pytest
 import uvloop
 
 from sluice_media.contract import AddressGuard
-from sluice_media.guard import AddressRules, DialGuard
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
+from sluice_media.net.address_guard import AddressRules, DialGuard
+from sluice_media.protocols.rtmp import (
+    Media,
+    PublishRequested,
+    PublishStopped,
+    ServerEvent,
+    ServerSession,
+)
+from sluice_media.protocols.rtmp.url import parse_rtmp_url
 from sluice_media.push.connection import Connection
 from sluice_media.push.failures import Failure, FailureClass, TargetFailure
 from sluice_media.push.feeder import Feeder, QueuedUnit
 from sluice_media.push.machine import Ended, Event
 from sluice_media.push.rtmp_channel import RtmpChannel
 from sluice_media.push.target import Target
-from sluice_media.rtmp import Media, PublishRequested, PublishStopped, ServerEvent, ServerSession
-from sluice_media.rtmp.url import parse_rtmp_url
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
 HOST = "127.0.0.1"
 VIDEO = TrackFormat(0, TrackKind.VIDEO, Codec.H264, b"v")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_media.codecs import aac
+from sluice_media.formats.codecs import aac
+from sluice_media.formats.units import Codec, TrackFormat, TrackKind
 from sluice_media.push.silence import Silence, silent_format, silent_frame
-from sluice_media.units import Codec, TrackFormat, TrackKind
 
 
 def source(config: bytes) -> TrackFormat:

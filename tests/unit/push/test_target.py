@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
+from sluice_media.protocols.rtmp.url import RtmpUrl
+from sluice_media.protocols.srt.errors import ConnectRefused
+from sluice_media.protocols.srt.url import SrtUrl
 from sluice_media.push.failures import FailureClass, from_srt_refusal, from_status
 from sluice_media.push.target import InvalidTargetError, Target, parse_target, target_digest
-from sluice_media.rtmp.url import RtmpUrl
-from sluice_media.srt.errors import ConnectRefused
-from sluice_media.srt.url import SrtUrl
 
 KEY = "abcd-1234-CANARY"
 

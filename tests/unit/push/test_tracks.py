@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
+from sluice_media.protocols.rtmp import ClientSession, ServerSession
+from sluice_media.protocols.rtmp.events import Media
 from sluice_media.push.channel import CodecRefused
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.flv_writer import FlvWriter
 from sluice_media.push.tracks import AudioPolicy, Carrier, TrackPlan, mismatch, outgoing
-from sluice_media.rtmp import ClientSession, ServerSession
-from sluice_media.rtmp.events import Media
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
-from tests.unit.rtmp.test_client import run
+from tests.unit.protocols.rtmp.test_client import run
 
 H264 = TrackFormat(0, TrackKind.VIDEO, Codec.H264, b"\x01d\x00\n\xff\xe1\x00\x00\x00", 320, 180)
 HEVC = TrackFormat(0, TrackKind.VIDEO, Codec.HEVC, b"h", 320, 180)

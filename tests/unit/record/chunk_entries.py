@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sluice_media.contract import TimelineAnchor, TrackInfo
-from sluice_media.record.journal import ChunkEntry, FileEntry, TrackSpan
+from sluice_media.recording.journal import ChunkEntry, FileEntry, TrackSpan
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 VIDEO = TrackInfo(track=0, kind="video", codec="h264", config="AAAA", width=640, height=360)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from sluice_media.record.beat import BEAT_SECONDS, beats_of_a_start
+from sluice_media.record.tick import BEAT_SECONDS, beats_of_a_start
 
 
 async def test_a_start_has_many_beats_in_the_time_of_one_common_beat() -> None:

@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from sluice_media.contract import RecorderConfig, S3Target, TimelineGap
+from sluice_media.contract import BucketLocation, RecorderConfig, TimelineGap
 from sluice_media.record.effects import EndFile, Rules, rules_of
 from sluice_media.record.plan import PlannedFile, Restored
-from sluice_media.store.target import PART_BYTES
+from sluice_media.storage.object_store import PART_BYTES
 from sluice_media.timeline.reader import HubBack, HubLost, Position
 from tests.unit.record.timeline_script import AUDIO, FRAME, START, VIDEO, Scene, seconds
 
@@ -61,7 +61,7 @@ def test_only_a_bucket_limits_the_size_of_a_file() -> None:
     config = RecorderConfig.model_validate(
         {"namespace": "default", "name": "r", "uid": "u", "created_at": START, "prefix": "p"}
     )
-    bucket = S3Target(region="us-east-1", bucket="b", prefix="p")
+    bucket = BucketLocation(region="us-east-1", bucket="b", prefix="p")
     assert rules_of(config).split_bytes == math.inf
     largest = rules_of(config.model_copy(update={"s3": bucket})).split_bytes
     assert largest < 10_000 * PART_BYTES * 0.85, "room for the index, and for a long GOP"

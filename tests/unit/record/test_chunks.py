@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from sluice_media.contract import TrackInfo
+from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.record.chunks import ChunkCutter, ClosedChunk, index_path
 from sluice_media.record.plan import PlannedFile
 from sluice_media.record.recover import adopt
 from sluice_media.store.trim import read_units, track_pids
-from sluice_media.units import AccessUnit, UnitFlags
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 AUDIO = TrackInfo(track=1, kind="audio", codec="aac", config="EZA=", sample_rate=48_000, channels=2)

@@ -8,9 +8,9 @@ from itertools import pairwise
 import pytest
 
 from sluice_media.contract import TrackInfo
+from sluice_media.formats.units import AccessUnit
 from sluice_media.record.effects import Changed, Rules, Write
 from sluice_media.record.plan import PlannedFile, Restored, us_of
-from sluice_media.units import AccessUnit
 from tests.unit.record.timeline_script import (
     AUDIO,
     FRAME,

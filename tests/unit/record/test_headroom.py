@@ -10,18 +10,18 @@ import pytest
 from sluice_media.contract import RecordedFile
 from sluice_media.record.chunks import ClosedChunk
 from sluice_media.record.headroom import Headroom, reserve_bytes
-from sluice_media.record.journal import Journal
-from sluice_media.record.merge import merge
-from sluice_media.store import keys
-from sluice_media.store.target import Target, TargetError, open_claim
-from sluice_media.store.usage import StoreUsage, write_usage
+from sluice_media.recording import keys
+from sluice_media.recording.journal import Journal
+from sluice_media.recording.merge import merge
+from sluice_media.recording.usage import StoreUsage, write_usage
+from sluice_media.storage.object_store import SCRATCH, ObjectStore, StorageError, open_volume
 from tests.unit.record.chunk_entries import START, entry, file_entry
 
 MIB, GIB = 1 << 20, 1 << 30
 PREFIX = "recordings/r"
 
 
-class Volume(Target):
+class DiskSpace(ObjectStore):
     """A claim whose free space the test sets."""
 
     free: int | None = None
@@ -32,14 +32,14 @@ class Volume(Target):
 
     async def get(self, key: str) -> bytes:
         if self.ill:
-            raise TargetError("Unreachable", "the store cannot be reached")
+            raise StorageError("Unreachable", "the store cannot be reached")
         return await super().get(key)
 
 
 @pytest.fixture
-def volume(tmp_path: Path) -> Volume:
-    claim = open_claim(tmp_path)
-    return Volume(claim._store, root=claim.root)
+def volume(tmp_path: Path) -> DiskSpace:
+    claim = open_volume(tmp_path)
+    return DiskSpace(claim._store, root=claim.root)
 
 
 def usage(used: int, limit: int | None, **changes: object) -> StoreUsage:
@@ -65,13 +65,13 @@ def test_the_reserve(limit: int, rate: float, reserve: int) -> None:
     assert reserve_bytes(limit, rate) == reserve
 
 
-async def test_without_a_figure_nothing_is_full(volume: Volume) -> None:
+async def test_without_a_figure_nothing_is_full(volume: DiskSpace) -> None:
     headroom = Headroom(volume, PREFIX)
     await headroom.refresh()
     assert not headroom.is_full(10 * GIB)
 
 
-async def test_a_figure_that_cannot_be_read_never_stops_a_recording(volume: Volume) -> None:
+async def test_a_figure_that_cannot_be_read_never_stops_a_recording(volume: DiskSpace) -> None:
     headroom = Headroom(volume, PREFIX)
     await volume.put(keys.usage_key(), b"nonsense")
     await headroom.refresh()
@@ -81,7 +81,7 @@ async def test_a_figure_that_cannot_be_read_never_stops_a_recording(volume: Volu
     assert not headroom.is_full(GIB)
 
 
-async def test_what_is_pending_and_stored_since_counts(volume: Volume) -> None:
+async def test_what_is_pending_and_stored_since_counts(volume: DiskSpace) -> None:
     headroom = Headroom(volume, PREFIX)
     await write_usage(volume, usage(GIB - 70 * MIB, GIB))
     await headroom.refresh()
@@ -96,14 +96,14 @@ async def test_what_is_pending_and_stored_since_counts(volume: Volume) -> None:
     assert not headroom.is_full(0)
 
 
-async def test_the_store_pods_word_counts(volume: Volume) -> None:
+async def test_the_store_pods_word_counts(volume: DiskSpace) -> None:
     headroom = Headroom(volume, PREFIX)
     await write_usage(volume, usage(0, None, exceeded=True))
     await headroom.refresh()
     assert headroom.is_full(0)
 
 
-async def test_a_volume_keeps_room_for_the_mp4s_of_its_chunks(volume: Volume) -> None:
+async def test_a_volume_keeps_room_for_the_mp4s_of_its_chunks(volume: DiskSpace) -> None:
     headroom = Headroom(volume, PREFIX)
     before = Journal(
         attempt="a",
@@ -128,8 +128,8 @@ async def test_a_volume_keeps_room_for_the_mp4s_of_its_chunks(volume: Volume) ->
     assert not headroom.is_full(40_000_000)
 
 
-@pytest.mark.parametrize("where", [f"{keys.SCRATCH}/r-001.mp4", keys.mp4_key(PREFIX, "r", 1)])
-async def test_an_mp4_in_the_making_is_not_counted_twice(volume: Volume, where: str) -> None:
+@pytest.mark.parametrize("where", [f"{SCRATCH}/r-001.mp4", keys.mp4_key(PREFIX, "r", 1)])
+async def test_an_mp4_in_the_making_is_not_counted_twice(volume: DiskSpace, where: str) -> None:
     headroom = Headroom(volume, PREFIX)
     chunks = [entry(n, n * 6, n * 6 + 6) for n in range(100)]
     closed = file_entry(chunks=chunks, closed=True, end_reason="Split")
@@ -145,16 +145,16 @@ async def test_an_mp4_in_the_making_is_not_counted_twice(volume: Volume, where: 
     assert headroom.is_full(0)
 
 
-async def test_what_an_mp4_in_the_making_takes_cannot_be_recorded_into(volume: Volume) -> None:
+async def test_what_an_mp4_in_the_making_takes_cannot_be_recorded_into(volume: DiskSpace) -> None:
     headroom = Headroom(volume, PREFIX)
-    await volume.put(f"{keys.SCRATCH}/another-001.mp4", bytes(90_000_000))
+    await volume.put(f"{SCRATCH}/another-001.mp4", bytes(90_000_000))
     volume.free = 64 * MIB
     await headroom.look()
     assert not headroom.is_full(0)
     assert headroom.is_full(1)
 
 
-async def test_what_was_stored_since_the_volume_was_looked_at_counts(volume: Volume) -> None:
+async def test_what_was_stored_since_the_volume_was_looked_at_counts(volume: DiskSpace) -> None:
     headroom = Headroom(volume, PREFIX)
     volume.free = 64 * MIB + 3_000_000
     await headroom.look()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from sluice_media.record.journal import Journal
-from sluice_media.record.journals import find_journals
 from sluice_media.record.ledger import Ledger
+from sluice_media.recording.journal import Journal
+from sluice_media.recording.journals import find_journals
 from tests.unit.record.chunk_entries import START, entry, file_entry
 
 PREFIX = "recordings/uid"
@@ -29,7 +29,7 @@ async def test_it_tells_what_the_store_told_and_took_since(tmp_path: Path) -> No
     ledger.note("b2", 2, second.to_json().encode())
     again = Ledger(tmp_path / "known", PREFIX)
     assert again.is_usable
-    found = {j.attempt: j for j in (await find_journals(again.target(), PREFIX)).journals}
+    found = {j.attempt: j for j in (await find_journals(again.storage(), PREFIX)).journals}
     assert found["a1"] == earlier
     assert [c.first_dts for f in found["b2"].files for c in f.chunks] == [
         c.first_dts for j in (first, second) for f in j.files for c in f.chunks
@@ -40,7 +40,7 @@ async def test_what_the_store_says_replaces_what_was_known(tmp_path: Path) -> No
     ledger = Ledger(tmp_path / "known", PREFIX)
     ledger.learn([journal("a1", 1)])
     ledger.learn([journal("c3", 1)])
-    assert [j.attempt for j in (await find_journals(ledger.target(), PREFIX)).journals] == ["c3"]
+    assert [j.attempt for j in (await find_journals(ledger.storage(), PREFIX)).journals] == ["c3"]
 
 
 def test_of_another_attempt_nothing_is_believed_any_more(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_media.record.media_time import HOLE_TICKS, MediaTime
+from sluice_media.recording.media_time import HOLE_TICKS, MediaTime
 
 SECOND = 90_000
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import TrackInfo
-from sluice_media.record.journal import ChunkEntry, FileEntry, GapEntry, Journal, TrackSpan
-from sluice_media.record.merge import MergedFile, merge
 from sluice_media.record.plan import restore
+from sluice_media.recording.journal import ChunkEntry, FileEntry, GapEntry, Journal, TrackSpan
+from sluice_media.recording.merge import MergedFile, merge
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 VIDEO = TrackInfo(track=0, kind="video", codec="h264", config="")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sluice_media.contract import TimelineAnchor
-from sluice_media.record.journal import ChunkEntry, FileEntry, GapEntry, Journal
 from sluice_media.record.live_playlists import LivePlaylists
-from sluice_media.record.merge import merge
-from sluice_media.record.playlist import (
+from sluice_media.recording.journal import ChunkEntry, FileEntry, GapEntry, Journal
+from sluice_media.recording.merge import merge
+from sluice_media.recording.playlist import (
     PlaylistChunk,
     media_playlist,
     merged_playlist,

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import TimelineFormat, TimelineGap, TimelineHeartbeat
+from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.record.effects import BeginFile, Changed, Effect, EndFile, Rules, Write
 from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.plan import Restored
 from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost
-from sluice_media.units import AccessUnit, UnitFlags
 from tests.unit.record.timeline_script import AUDIO, FRAME, OTHER_VIDEO, START, VIDEO
 
 Heard = Record | HubLost | HubBack

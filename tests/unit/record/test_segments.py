@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import TimelineAnchor
-from sluice_media.record.journal import GapEntry, Journal, JournalDamagedError, sealed, unsealed
-from sluice_media.record.journals import find_journals
-from sluice_media.record.segments import SEGMENT_ENTRIES, SegmentedJournal, join
-from sluice_media.store import keys
-from sluice_media.store.target import Target, open_claim
+from sluice_media.recording import keys
+from sluice_media.recording.journal import GapEntry, Journal, JournalDamagedError, sealed, unsealed
+from sluice_media.recording.journals import find_journals
+from sluice_media.recording.segments import SEGMENT_ENTRIES, SegmentedJournal, join
+from sluice_media.storage.object_store import ObjectStore, open_volume
 from tests.unit.record.chunk_entries import START, entry, file_entry, seconds
 
 PREFIX = "recordings/r"
@@ -102,36 +102,36 @@ def test_a_flipped_bit_is_found_or_changes_nothing(place: int, bit: int) -> None
         assert unsealed(sealed(segment)) == segment
 
 
-async def _put(target: Target, journal: Journal, number: int) -> None:
+async def _put(storage: ObjectStore, journal: Journal, number: int) -> None:
     key = keys.journal_segment_key(PREFIX, journal.attempt, number)
-    await target.put(key, journal.to_json().encode())
+    await storage.put(key, journal.to_json().encode())
 
 
 async def test_a_segment_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
-    target, journal = open_claim(tmp_path), fresh()
+    storage, journal = open_volume(tmp_path), fresh()
     segments: dict[int, Journal] = {}
     for number in range(250):
         journal.note_chunk(file_entry(), entry(number, number, number + 1))
         written(journal, segments)
     for number, segment in segments.items():
-        await _put(target, segment, number)
-    await target.put(keys.journal_segment_key(PREFIX, "a1", 2), b"{half")
-    (found,) = (await find_journals(target, PREFIX)).journals
+        await _put(storage, segment, number)
+    await storage.put(keys.journal_segment_key(PREFIX, "a1", 2), b"{half")
+    (found,) = (await find_journals(storage, PREFIX)).journals
     assert len(found.files[0].chunks) == 250 - len(segments[2].files[0].chunks)
 
 
 async def test_the_journal_of_a_former_version_is_read(tmp_path: Path) -> None:
-    target = open_claim(tmp_path)
+    storage = open_volume(tmp_path)
     old = Journal(
         attempt="old",
         recording_uid="r",
         started_at=START,
         files=[file_entry(chunks=[entry(1, 0, 6)])],
     )
-    await target.put(keys.journal_key(PREFIX, "old"), old.to_json().encode())
+    await storage.put(keys.journal_key(PREFIX, "old"), old.to_json().encode())
     journal = fresh()
     journal.note_chunk(file_entry(), entry(2, 6, 12))
-    await _put(target, journal.segment(START), 1)
-    found = {j.attempt: j for j in (await find_journals(target, PREFIX)).journals}
+    await _put(storage, journal.segment(START), 1)
+    found = {j.attempt: j for j in (await find_journals(storage, PREFIX)).journals}
     assert found["old"] == old
     assert [c.name for c in found["a1"].files[0].chunks] == ["001-000002.ts"]

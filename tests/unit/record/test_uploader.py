@@ -16,12 +16,17 @@ from sluice_media.record import uploader as module
 from sluice_media.record.carrier import UPLOADS_AHEAD, UPLOADS_AT_ONCE
 from sluice_media.record.chunks import ClosedChunk
 from sluice_media.record.fence import Fence
-from sluice_media.record.journal import ChunkEntry, Completion, FileEntry, Journal, TrackSpan
 from sluice_media.record.recover import recover
-from sluice_media.record.segments import SegmentedJournal
 from sluice_media.record.uploader import FileClosed, StopRequested, Uploader
-from sluice_media.store.keys import done_key, journal_segment_key, playlist_key
-from sluice_media.store.target import MissingObjectError, Target, TargetError, open_claim
+from sluice_media.recording.journal import ChunkEntry, Completion, FileEntry, Journal, TrackSpan
+from sluice_media.recording.keys import done_key, journal_segment_key, playlist_key
+from sluice_media.recording.segments import SegmentedJournal
+from sluice_media.storage.object_store import (
+    MissingObjectError,
+    ObjectStore,
+    StorageError,
+    open_volume,
+)
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 FILE = FileEntry(
@@ -34,10 +39,10 @@ FILE = FileEntry(
 )
 
 
-class SickTarget(Target):
+class SickTarget(ObjectStore):
     """Refuses while ``ill``."""
 
-    ill: TargetError | None = None
+    ill: StorageError | None = None
     unreadable: Path | None = None
 
     async def put_file(
@@ -51,8 +56,8 @@ class SickTarget(Target):
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> SickTarget:
-    claim = open_claim(tmp_path / "store")
+def storage(tmp_path: Path) -> SickTarget:
+    claim = open_volume(tmp_path / "store")
     return SickTarget(claim._store, root=claim.root)
 
 
@@ -75,7 +80,7 @@ def chunk(folder: Path, number: int, size: int = 376) -> ClosedChunk:
 
 @asynccontextmanager
 async def running(
-    target: Target,
+    storage: ObjectStore,
     *,
     spool_limit_bytes: int = 1 << 20,
     fence: Fence | None = None,
@@ -87,7 +92,7 @@ async def running(
         durable.append(chunk.entry.first_dts)
 
     uploader = Uploader(
-        target,
+        storage,
         "recordings/r",
         SegmentedJournal(attempt="a", recording_uid="r", started_at=START),
         spool_limit_bytes=spool_limit_bytes,
@@ -103,9 +108,9 @@ async def running(
 
 
 async def test_everything_arrives_in_order_and_leaves_the_spool(
-    tmp_path: Path, target: SickTarget
+    tmp_path: Path, storage: SickTarget
 ) -> None:
-    async with running(target) as (uploader, durable):
+    async with running(storage) as (uploader, durable):
         ended = FILE.model_copy(update={"closed": True, "end_reason": "Stopped"})
         done = Completion(end_reason="Stopped", at=START)
         uploader.put(chunk(tmp_path, 1), chunk(tmp_path, 2), StopRequested(START))
@@ -115,7 +120,7 @@ async def test_everything_arrives_in_order_and_leaves_the_spool(
     assert durable == [1, 2]
     assert list(tmp_path.glob("*.ts")) == []
     (tmp_path / "spool").mkdir()
-    found = await recover(target, "recordings/r", tmp_path / "spool", "b")
+    found = await recover(storage, "recordings/r", tmp_path / "spool", "b")
     (file,) = found.merged
     assert [c.entry.first_dts for c in file.chunks] == [1, 2]
     assert (file.closed, file.end_reason) == (True, "Stopped")
@@ -124,44 +129,44 @@ async def test_everything_arrives_in_order_and_leaves_the_spool(
 
 @pytest.mark.parametrize("key", ["recordings/r/done.json", "recordings/r/recording.json"])
 async def test_a_damaged_word_in_the_store_keeps_no_recorder_from_bringing_its_media(
-    tmp_path: Path, target: SickTarget, key: str
+    tmp_path: Path, storage: SickTarget, key: str
 ) -> None:
-    await target.put(key, b'{"uid": "r", "na')
+    await storage.put(key, b'{"uid": "r", "na')
     (tmp_path / "spool" / "a").mkdir(parents=True)
-    async with running(target) as (uploader, _):
+    async with running(storage) as (uploader, _):
         uploader.put(chunk(tmp_path, 1))
         await uploader.drained()
-    found = await recover(target, "recordings/r", tmp_path / "spool", "b")
+    found = await recover(storage, "recordings/r", tmp_path / "spool", "b")
     assert [len(file.chunks) for file in found.merged] == [1]
     assert (found.done, found.head) == (None, None)
 
 
 async def test_a_store_that_refuses_is_waited_for_and_nothing_is_lost(
-    tmp_path: Path, target: SickTarget, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, storage: SickTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_RETRY_MAX_SECONDS", 0.02)
-    target.ill = TargetError("NoSpace", "no space is left in the store")
-    async with running(target, spool_limit_bytes=700) as (uploader, durable):
+    storage.ill = StorageError("NoSpace", "no space is left in the store")
+    async with running(storage, spool_limit_bytes=700) as (uploader, durable):
         uploader.put(chunk(tmp_path, 1), chunk(tmp_path, 2))
         await asyncio.sleep(0.1)
-        assert uploader.error is target.ill
+        assert uploader.error is storage.ill
         assert uploader.pending_bytes == 752
         assert len(list(tmp_path.glob("*.ts"))) == 2
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(uploader.room(), 0.05)
-        target.ill = None
+        storage.ill = None
         await asyncio.wait_for(uploader.room(), 20)
         await uploader.drained()
         assert (uploader.pending_bytes, durable) == (0, [1, 2])
 
 
 async def test_a_chunk_that_did_not_arrive_whole_stays_in_the_spool(
-    tmp_path: Path, target: SickTarget
+    tmp_path: Path, storage: SickTarget
 ) -> None:
     item = chunk(tmp_path, 1)
-    await target.put_file("k", item.path)
-    with pytest.raises(TargetError, match="holds 376 bytes of a file of 377"):
-        await target.verify("k", 377)
+    await storage.put_file("k", item.path)
+    with pytest.raises(StorageError, match="holds 376 bytes of a file of 377"):
+        await storage.verify("k", 377)
 
 
 class DistantTarget(SickTarget):
@@ -180,7 +185,7 @@ class DistantTarget(SickTarget):
             # The later ones arrive first.
             await asyncio.sleep(0.05 - int(path.stem[-2:]) * 0.001)
             if path == self.stuck:
-                raise TargetError("SlowDown", "the store asks to slow down")
+                raise StorageError("SlowDown", "the store asks to slow down")
             await super().put_file(key, path, size_bytes, sha256)
             self.names.append(path.name)
         finally:
@@ -196,8 +201,8 @@ class DistantTarget(SickTarget):
 
 
 @pytest.fixture
-def distant(target: SickTarget) -> DistantTarget:
-    found = DistantTarget(target._store, root=target.root)
+def distant(storage: SickTarget) -> DistantTarget:
+    found = DistantTarget(storage._store, root=storage.root)
     found.names = []
     return found
 
@@ -251,34 +256,34 @@ async def test_large_chunks_are_not_all_in_memory_at_once(
 
 
 async def test_an_attempt_that_was_overtaken_does_not_say_that_the_recording_is_over(
-    tmp_path: Path, target: SickTarget
+    tmp_path: Path, storage: SickTarget
 ) -> None:
     newer = SegmentedJournal(
         attempt="b", recording_uid="r", started_at=START + timedelta(seconds=1)
     )
     key = journal_segment_key("recordings/r", "b", 1)
-    await target.put(key, newer.segment(START).to_json().encode())
-    async with running(target, fence=Fence(target, "recordings/r", "a", START)) as (uploader, _):
+    await storage.put(key, newer.segment(START).to_json().encode())
+    async with running(storage, fence=Fence(storage, "recordings/r", "a", START)) as (uploader, _):
         uploader.put(chunk(tmp_path, 1), Completion(end_reason="Stopped", at=START))
         await asyncio.wait_for(uploader.overtaken.wait(), 20)
         await uploader.drained()
     assert not uploader.completed.is_set()
     with pytest.raises(MissingObjectError):
-        await target.size(done_key("recordings/r"))
+        await storage.size(done_key("recordings/r"))
     (tmp_path / "spool").mkdir()
-    found = await recover(target, "recordings/r", tmp_path / "spool", "c")
+    found = await recover(storage, "recordings/r", tmp_path / "spool", "c")
     assert len(found.merged[0].chunks) == 1, "what it had is there all the same"
 
 
 async def test_a_chunk_that_the_disk_does_not_give_back_holds_up_nothing(
-    tmp_path: Path, target: SickTarget, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, storage: SickTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_RETRY_MAX_SECONDS", 0.02)
     monkeypatch.setattr(module, "_RETRY_MIN_SECONDS", 0.01)
     lost: list[ClosedChunk] = []
-    async with running(target, on_unreadable=lost.append) as (uploader, durable):
+    async with running(storage, on_unreadable=lost.append) as (uploader, durable):
         bad, good = chunk(tmp_path, 1), chunk(tmp_path, 2)
-        target.unreadable = bad.path
+        storage.unreadable = bad.path
         uploader.put(bad, good)
         await asyncio.wait_for(uploader.drained(), 20)
     assert (lost, durable, uploader.pending_bytes) == ([bad], [2], 0)
@@ -286,20 +291,20 @@ async def test_a_chunk_that_the_disk_does_not_give_back_holds_up_nothing(
 
 
 async def test_the_playlist_names_only_what_is_in_the_store(
-    tmp_path: Path, target: SickTarget
+    tmp_path: Path, storage: SickTarget
 ) -> None:
-    async with running(target) as (uploader, _):
+    async with running(storage) as (uploader, _):
         uploader.put(chunk(tmp_path, 1))
         await uploader.drained()
-        target.ill = TargetError("Unreachable", "the store cannot be reached")
+        storage.ill = StorageError("Unreachable", "the store cannot be reached")
         uploader.put(chunk(tmp_path, 2))
         await asyncio.sleep(0.05)
-        text = (await target.get(playlist_key("recordings/r", "a", 1))).decode()
+        text = (await storage.get(playlist_key("recordings/r", "a", 1))).decode()
         assert "001-000002.ts" not in text
-        target.ill = None
+        storage.ill = None
         ended = FILE.model_copy(update={"closed": True, "end_reason": "Stopped"})
         uploader.put(FileClosed(ended))
         await asyncio.wait_for(uploader.drained(), 20)
-        text = (await target.get(playlist_key("recordings/r", "a", 1))).decode()
+        text = (await storage.get(playlist_key("recordings/r", "a", 1))).decode()
     assert text.count("#EXTINF") == 2
     assert text.endswith("#EXT-X-ENDLIST\n")

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import cast
 
 from sluice_media.contract import RecorderPhase, RecorderStatus
-from sluice_media.record.journal import GapEntry
 from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.plan import PlannedFile
-from sluice_media.record.words import recorder_words
+from sluice_media.record.status import recorder_words
+from sluice_media.recording.journal import GapEntry
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 STATUS_BYTES = 256 * 1024

@@ -12,12 +12,12 @@ from sluice_media.contract import (
     TimelineHeartbeat,
     TrackInfo,
 )
+from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.record.effects import Effect, EndFile, Finish, Rules, Write
 from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.plan import Restored
 from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost
-from sluice_media.units import AccessUnit, UnitFlags
 
 START = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
 VIDEO = TrackInfo(track=0, kind="video", codec="h264", config="AAAA", width=640, height=360)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice_media.authority import authority
+from sluice_media.net.authority import authority
 
 
 def test_an_ipv6_address_stands_in_brackets_and_nothing_else_does() -> None:

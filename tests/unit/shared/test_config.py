@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.config import ConfigError, ConfigWatch
 from sluice_media.contract import PodConfig
+from sluice_media.pod.config_files import ConfigError, ConfigWatch
 
 
 def write(tmp_path: Path, generation: int) -> Path:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.contract import TOKEN_HEADER, PodConfig, PusherStatus, PushState
-from sluice_media.status import StatusBoard, serve_status
+from sluice_media.pod.status_server import StatusBoard, serve_status
 
 AUTH = {"Authorization": "Bearer t0ken"}
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sluice_media.trust import InvalidAuthorityError, client_context
+from sluice_media.net.trust import InvalidAuthorityError, client_context
 from tests.demo.certificate import tls_secret
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from sluice_media.contract import TrackInfo
-from sluice_media.record.journal import (
+from sluice_media.recording import keys
+from sluice_media.recording.journal import (
     ChunkEntry,
     Completion,
     FileEntry,
@@ -13,8 +14,7 @@ from sluice_media.record.journal import (
     RecordingHead,
     TrackSpan,
 )
-from sluice_media.store import keys
-from sluice_media.store.target import Target
+from sluice_media.storage.object_store import ObjectStore
 
 UID = "rec-uid-1"
 PREFIX = f"recordings/{UID}"
@@ -56,7 +56,7 @@ def file_entry(*chunks: ChunkEntry, index: int = 1, closed: bool = True) -> File
 
 
 async def leave(
-    target: Target,
+    storage: ObjectStore,
     *files: FileEntry,
     done: str | None = "Stopped",
     attempt: str = "attempt1",
@@ -78,9 +78,9 @@ async def leave(
     for file in files:
         for entry in file.chunks:
             key = keys.chunk_key(prefix, attempt, entry.name)
-            await target.put(key, b"\x00" * entry.size_bytes)
-    await target.put(keys.head_key(prefix), head.to_json().encode())
-    await target.put(keys.journal_key(prefix, attempt), journal.to_json().encode())
+            await storage.put(key, b"\x00" * entry.size_bytes)
+    await storage.put(keys.head_key(prefix), head.to_json().encode())
+    await storage.put(keys.journal_key(prefix, attempt), journal.to_json().encode())
     if done is not None:
         completion = Completion(end_reason=done, at=START)
-        await target.put(keys.done_key(prefix), completion.to_json().encode())
+        await storage.put(keys.done_key(prefix), completion.to_json().encode())

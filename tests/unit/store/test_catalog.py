@@ -7,26 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from sluice_media.storage.object_store import Entry, open_volume
 from sluice_media.store.catalog import load_view
-from sluice_media.store.target import Entry, open_claim
 from tests.unit.store.records import UID, chunk, file_entry, leave, span
 
 
 async def test_a_recorder_that_says_its_last_word_during_a_look_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = open_claim(tmp_path / "store")
-    listed = target.list
+    storage = open_volume(tmp_path / "store")
+    listed = storage.list
 
     async def list_and_be_late(prefix: str) -> AsyncIterator[Entry]:
         async for entry in listed(prefix):
             yield entry
-        await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
+        await leave(storage, file_entry(chunk(1, {0: span(0, 9)})))
 
     with monkeypatch.context() as patched:
-        patched.setattr(target, "list", list_and_be_late)
-        view = await load_view(target, UID)
+        patched.setattr(storage, "list", list_and_be_late)
+        view = await load_view(storage, UID)
     assert (view.done, view.files) == (None, []), "it counts as not ended"
-    view = await load_view(target, UID)
+    view = await load_view(storage, UID)
     assert view.done is not None
     assert [len(file.chunks) for file in view.files] == [1]

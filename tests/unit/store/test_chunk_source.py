@@ -11,10 +11,10 @@ from typing import cast
 
 import pytest
 
-from sluice_media.record.merge import MergedChunk
+from sluice_media.recording.merge import MergedChunk
+from sluice_media.storage.object_store import MissingObjectError, ObjectStore, StorageError
 from sluice_media.store import chunk_source
 from sluice_media.store.chunk_source import ChunkError, ChunkSource
-from sluice_media.store.target import MissingObjectError, Target, TargetError
 from tests.unit.store.records import AUDIO, PREFIX, VIDEO, chunk, span
 
 SIZE = 1000
@@ -61,7 +61,7 @@ def source(bucket: Bucket, count: int, size: int = SIZE) -> ChunkSource:
             update={"sha256": hashlib.sha256(data).hexdigest()}
         )
         chunks.append(MergedChunk("a", entry))
-    return ChunkSource(cast("Target", bucket), PREFIX, chunks, [VIDEO, AUDIO])
+    return ChunkSource(cast("ObjectStore", bucket), PREFIX, chunks, [VIDEO, AUDIO])
 
 
 async def taken(chunks: ChunkSource) -> list[int]:
@@ -92,7 +92,7 @@ async def test_no_more_is_held_than_may_be(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_what_the_store_cannot_give_now_is_asked_for_again() -> None:
     bucket = Bucket()
     chunks = source(bucket, 3)
-    slow = TargetError("SlowDown", "slow down")
+    slow = StorageError("SlowDown", "slow down")
     bucket.faults[key_of(2)] = [slow, slow, b"\x00" * SIZE, slow]
     assert await taken(chunks) == [1, 2, 3]
 
@@ -100,8 +100,8 @@ async def test_what_the_store_cannot_give_now_is_asked_for_again() -> None:
 async def test_a_store_that_stays_away_is_said_in_the_end_and_nothing_runs_on() -> None:
     bucket = Bucket()
     chunks = source(bucket, 9)
-    bucket.faults[key_of(2)] = [TargetError("Unreachable", "gone")] * 99
-    with pytest.raises(TargetError, match="gone"):
+    bucket.faults[key_of(2)] = [StorageError("Unreachable", "gone")] * 99
+    with pytest.raises(StorageError, match="gone"):
         await taken(chunks)
     assert bucket.under_way == 0
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -110,8 +110,8 @@ async def test_a_store_that_stays_away_is_said_in_the_end_and_nothing_runs_on() 
 async def test_a_claim_that_fails_is_not_waited_for_so_long(tmp_path: Path) -> None:
     bucket = Bucket(root=tmp_path)
     chunks = source(bucket, 1)
-    bucket.faults[key_of(1)] = [TargetError("InputOutputError", "sick disk")] * 2
-    with pytest.raises(TargetError, match="sick disk"):
+    bucket.faults[key_of(1)] = [StorageError("InputOutputError", "sick disk")] * 2
+    with pytest.raises(StorageError, match="sick disk"):
         await taken(chunks)
 
 

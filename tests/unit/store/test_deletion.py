@@ -12,26 +12,27 @@ from pathlib import Path
 import pytest
 
 from sluice_media.contract import RecordedFile
-from sluice_media.store import keys, worker
+from sluice_media.recording import keys
+from sluice_media.storage.object_store import ObjectStore, StorageError, open_volume
+from sluice_media.store import worker
 from sluice_media.store.deletion import Deleter, Deletion, load_deletion
 from sluice_media.store.finalize import FinalizeJob
-from sluice_media.store.target import Target, TargetError, open_claim
 from sluice_media.store.worker import Finisher
 from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Target:
-    return open_claim(tmp_path / "store")
+def storage(tmp_path: Path) -> ObjectStore:
+    return open_volume(tmp_path / "store")
 
 
 @asynccontextmanager
-async def store(target: Target, tmp_path: Path) -> AsyncIterator[tuple[Deleter, Finisher]]:
+async def store(storage: ObjectStore, tmp_path: Path) -> AsyncIterator[tuple[Deleter, Finisher]]:
     async def nothing(_: str) -> None:
         return None
 
     finisher = Finisher(
-        target,
+        storage,
         tmp_path / "scratch",
         uri_base=str,
         on_change=lambda uid: None,
@@ -40,7 +41,7 @@ async def store(target: Target, tmp_path: Path) -> AsyncIterator[tuple[Deleter, 
         scan_seconds=0.05,
     )
     deleter = Deleter(
-        target,
+        storage,
         release=finisher.release,
         abort_uploads=nothing,
         on_change=lambda uid: None,
@@ -55,69 +56,69 @@ async def store(target: Target, tmp_path: Path) -> AsyncIterator[tuple[Deleter, 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def left(target: Target) -> list[str]:
-    return [entry.key async for entry in target.list(keys.RECORDINGS)]
+async def left(storage: ObjectStore) -> list[str]:
+    return [entry.key async for entry in storage.list(keys.RECORDINGS)]
 
 
-async def until_deleted(target: Target) -> None:
+async def until_deleted(storage: ObjectStore) -> None:
     async with asyncio.timeout(20):
         while True:
-            known = await load_deletion(target, UID)
-            if known is not None and known.done_at is not None and not await left(target):
+            known = await load_deletion(storage, UID)
+            if known is not None and known.done_at is not None and not await left(storage):
                 return
             await asyncio.sleep(0.01)
 
 
 async def test_a_deletion_that_was_interrupted_goes_on_after_a_restart(
-    target: Target, tmp_path: Path
+    storage: ObjectStore, tmp_path: Path
 ) -> None:
-    await leave(target, *(file_entry(chunk(n, {0: span(0, 9)}), index=n) for n in range(1, 4)))
+    await leave(storage, *(file_entry(chunk(n, {0: span(0, 9)}), index=n) for n in range(1, 4)))
     asked = Deletion(uid=UID, prefix=PREFIX, requested_at=START)
-    await target.put(keys.deletion_key(UID), asked.to_json().encode())
-    async with store(target, tmp_path):
-        await until_deleted(target)
+    await storage.put(keys.deletion_key(UID), asked.to_json().encode())
+    async with store(storage, tmp_path):
+        await until_deleted(storage)
 
 
 async def test_what_a_recorder_of_a_lost_node_writes_afterwards_goes_too(
-    target: Target, tmp_path: Path
+    storage: ObjectStore, tmp_path: Path
 ) -> None:
-    await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
-    async with store(target, tmp_path) as (deleter, _):
+    await leave(storage, file_entry(chunk(1, {0: span(0, 9)})))
+    async with store(storage, tmp_path) as (deleter, _):
         await deleter.request(UID, PREFIX)
-        await until_deleted(target)
+        await until_deleted(storage)
         # Its objects may go while it still writes the next ones, and it may hear of that.
-        with contextlib.suppress(TargetError):
-            await leave(target, file_entry(chunk(2, {0: span(0, 9)})), attempt="attempt2")
-        await until_deleted(target)
+        with contextlib.suppress(StorageError):
+            await leave(storage, file_entry(chunk(2, {0: span(0, 9)})), attempt="attempt2")
+        await until_deleted(storage)
 
 
 async def test_a_store_that_refuses_is_asked_again(
-    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    storage: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fails = 3
-    delete = Target.delete
+    delete = ObjectStore.delete
 
-    async def sick(self: Target, *names: str) -> None:
+    async def sick(self: ObjectStore, *names: str) -> None:
         nonlocal fails
         if fails:
             fails -= 1
-            raise TargetError("SlowDown", "the store asks to slow down")
+            raise StorageError("SlowDown", "the store asks to slow down")
         await delete(self, *names)
 
-    await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
-    monkeypatch.setattr(Target, "delete", sick)
-    async with store(target, tmp_path) as (deleter, _):
+    await leave(storage, file_entry(chunk(1, {0: span(0, 9)})))
+    monkeypatch.setattr(ObjectStore, "delete", sick)
+    async with store(storage, tmp_path) as (deleter, _):
         await deleter.request(UID, PREFIX)
-        await until_deleted(target)
+        await until_deleted(storage)
     assert not fails
 
 
 async def test_the_file_that_is_being_made_is_given_up(
-    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    storage: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
-    async def endless(target: Target, job: FinalizeJob, scratch: Path) -> RecordedFile:
+    async def endless(storage: ObjectStore, job: FinalizeJob, scratch: Path) -> RecordedFile:
         begun.set()
         try:
             await asyncio.sleep(60)
@@ -126,24 +127,24 @@ async def test_the_file_that_is_being_made_is_given_up(
         raise AssertionError
 
     monkeypatch.setattr(worker, "finalize", endless)
-    await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
-    async with store(target, tmp_path) as (deleter, finisher):
+    await leave(storage, file_entry(chunk(1, {0: span(0, 9)})))
+    async with store(storage, tmp_path) as (deleter, finisher):
         await asyncio.wait_for(begun.wait(), 20)
         await deleter.request(UID, PREFIX)
-        await until_deleted(target)
+        await until_deleted(storage)
         assert ended.is_set()
         finisher.wake(UID)
         await asyncio.sleep(0.1)
-        assert await left(target) == []
+        assert await left(storage) == []
 
 
-async def test_the_word_of_it_goes_after_a_week(target: Target, tmp_path: Path) -> None:
+async def test_the_word_of_it_goes_after_a_week(storage: ObjectStore, tmp_path: Path) -> None:
     for days, uid in ((6, "young"), (8, "old")):
         done = datetime.now(UTC) - timedelta(days=days)
         past = Deletion(uid=uid, prefix=f"recordings/{uid}", requested_at=done, done_at=done)
-        await target.put(keys.deletion_key(uid), past.to_json().encode())
-    async with store(target, tmp_path):
+        await storage.put(keys.deletion_key(uid), past.to_json().encode())
+    async with store(storage, tmp_path):
         async with asyncio.timeout(20):
-            while await load_deletion(target, "old") is not None:
+            while await load_deletion(storage, "old") is not None:
                 await asyncio.sleep(0.01)
-        assert await load_deletion(target, "young") is not None
+        assert await load_deletion(storage, "young") is not None

@@ -11,12 +11,12 @@ import pytest
 from pydantic import SecretStr
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
-from sluice_media.store import keys
+from sluice_media.recording import keys
+from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store.catalog import load_settled
 from sluice_media.store.deletion import Deleter
 from sluice_media.store.finalize import FinalizeJob
 from sluice_media.store.http import StoreApi, serve_store
-from sluice_media.store.target import Target, open_claim
 from sluice_media.store.worker import Finisher
 from tests.unit.store.records import START, UID, chunk, file_entry, leave, span
 
@@ -28,11 +28,11 @@ NAMED = "/v1/recordings?namespace=default&name=rec"
 class Pod:
     """A store's worker and its HTTP side over one folder."""
 
-    def __init__(self, target: Target, scratch: Path) -> None:
-        self.target = target
+    def __init__(self, storage: ObjectStore, scratch: Path) -> None:
+        self.storage = storage
         self.session: aiohttp.ClientSession
         self.finisher = Finisher(
-            target,
+            storage,
             scratch,
             uri_base=str,
             on_change=lambda uid: None,
@@ -40,7 +40,7 @@ class Pod:
             scan_seconds=0.05,
         )
         self.deleter = Deleter(
-            target,
+            storage,
             release=self.finisher.release,
             abort_uploads=self._nothing,
             on_change=lambda uid: None,
@@ -52,7 +52,7 @@ class Pod:
 
     async def settled(self, uid: str) -> None:
         async with asyncio.timeout(30):
-            while await load_settled(self.target, uid) is None:
+            while await load_settled(self.storage, uid) is None:
                 await asyncio.sleep(0.01)
 
     async def named(self) -> str | None:
@@ -76,14 +76,14 @@ class Pod:
 
 @pytest.fixture
 async def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pod]:
-    async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedFile:
+    async def finalize(storage: ObjectStore, job: FinalizeJob, scratch: Path) -> RecordedFile:
         ended_at = START.replace(year=START.year + 1) if job.recording_uid == LATER else START
         return RecordedFile(index=1, name="f", state="Ready", started_at=START, ended_at=ended_at)
 
     monkeypatch.setattr("sluice_media.store.worker.finalize", finalize)
-    made = Pod(open_claim(tmp_path / "store"), tmp_path / "scratch")
+    made = Pod(open_volume(tmp_path / "store"), tmp_path / "scratch")
     api = StoreApi(
-        made.target,
+        made.storage,
         token=lambda: SecretStr("t"),
         on_told=made.finisher.wake,
         deleter=made.deleter,
@@ -103,7 +103,7 @@ async def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 async def test_what_has_ended_is_found_by_its_name(pod: Pod) -> None:
     assert await pod.named() is None
-    await leave(pod.target, file_entry(chunk(1, {0: span(0, 9)})))
+    await leave(pod.storage, file_entry(chunk(1, {0: span(0, 9)})))
     await pod.found(UID)
     async with pod.session.get(f"{NAMED}&limit=5") as answer:
         result = StoredResult.model_validate_json(await answer.read())
@@ -118,14 +118,14 @@ async def test_what_has_ended_is_found_by_its_name(pod: Pod) -> None:
 
 async def test_of_one_that_recorded_nothing_there_is_nothing_to_be_found(pod: Pod) -> None:
     """Its deletion is told to nobody, and the next one of the name must start."""
-    await leave(pod.target)
+    await leave(pod.storage)
     await pod.settled(UID)
     await asyncio.sleep(0.2)
     assert await pod.named() is None
 
 
 async def test_what_is_still_written_is_not_found(pod: Pod) -> None:
-    await leave(pod.target, file_entry(chunk(1, {0: span(0, 9)}), closed=False), done=None)
+    await leave(pod.storage, file_entry(chunk(1, {0: span(0, 9)}), closed=False), done=None)
     await asyncio.sleep(0.3)
     assert await pod.named() is None
     await pod.put(UID, recorder_gone=True)
@@ -133,19 +133,19 @@ async def test_what_is_still_written_is_not_found(pod: Pod) -> None:
 
 
 async def test_a_name_is_free_once_the_deletion_was_told(pod: Pod) -> None:
-    await leave(pod.target, file_entry(chunk(1, {0: span(0, 9)})))
+    await leave(pod.storage, file_entry(chunk(1, {0: span(0, 9)})))
     await pod.found(UID)
     await pod.put(UID, deleted=True)
     assert await pod.named() is None
     await pod.put(UID)
     assert await pod.named() is None, "a late repetition changes nothing"
-    assert [entry.key async for entry in pod.target.list(keys.ENDED)] == []
-    result = await load_settled(pod.target, UID)
+    assert [entry.key async for entry in pod.storage.list(keys.ENDED)] == []
+    result = await load_settled(pod.storage, UID)
     assert result is not None, "what it recorded stays"
 
 
 async def test_one_that_is_deleted_before_it_has_ended_leaves_no_name(pod: Pod) -> None:
-    await leave(pod.target, file_entry(chunk(1, {0: span(0, 9)}), closed=False), done=None)
+    await leave(pod.storage, file_entry(chunk(1, {0: span(0, 9)}), closed=False), done=None)
     await pod.put(UID, deleted=True, recorder_gone=True)
     await pod.settled(UID)
     await asyncio.sleep(0.2)
@@ -153,7 +153,7 @@ async def test_one_that_is_deleted_before_it_has_ended_leaves_no_name(pod: Pod) 
 
 
 async def test_what_was_deleted_with_its_files_is_not_found(pod: Pod) -> None:
-    await leave(pod.target, file_entry(chunk(1, {0: span(0, 9)})))
+    await leave(pod.storage, file_entry(chunk(1, {0: span(0, 9)})))
     await pod.found(UID)
     async with pod.session.delete(f"/v1/recordings/{UID}") as answer:
         assert answer.status in (200, 202)
@@ -161,17 +161,17 @@ async def test_what_was_deleted_with_its_files_is_not_found(pod: Pod) -> None:
 
 
 async def test_of_two_of_a_name_the_latest_counts(pod: Pod) -> None:
-    await leave(pod.target, file_entry(chunk(1, {0: span(0, 9)})))
+    await leave(pod.storage, file_entry(chunk(1, {0: span(0, 9)})))
     await pod.found(UID)
-    await leave(pod.target, file_entry(chunk(1, {0: span(0, 9)})), uid=LATER)
+    await leave(pod.storage, file_entry(chunk(1, {0: span(0, 9)})), uid=LATER)
     await pod.found(LATER)
     await pod.put(LATER, deleted=True)
     assert await pod.named() == UID
 
 
 async def test_what_ended_under_a_former_version_gets_its_name_written_down(pod: Pod) -> None:
-    await leave(pod.target, file_entry(chunk(1, {0: span(0, 9)})))
+    await leave(pod.storage, file_entry(chunk(1, {0: span(0, 9)})))
     file = RecordedFile(index=1, name="f", state="Ready", started_at=START, ended_at=START)
     result = StoredResult(uid=UID, state="Done", files=[file])
-    await pod.target.put(keys.settled_key(UID), result.to_json().encode())
+    await pod.storage.put(keys.settled_key(UID), result.to_json().encode())
     await pod.found(UID)

@@ -12,11 +12,14 @@ import pytest
 
 from sluice_media.contract import RecordedFile, StoredRecording
 from sluice_media.ffmpeg.probe import MediaProbe, ProbedFormat, ProbedStream
+from sluice_media.formats.units import Codec
 from sluice_media.record.headroom import RESERVE_BYTES
-from sluice_media.record.journal import FileEntry, Journal
-from sluice_media.record.merge import MergedFile, merge
+from sluice_media.recording import keys
+from sluice_media.recording.journal import FileEntry, Journal
+from sluice_media.recording.merge import MergedFile, merge
+from sluice_media.storage.object_store import ObjectStore, StorageError, open_volume
 from sluice_media.store import finalize as finalize_module
-from sluice_media.store import keys, worker
+from sluice_media.store import worker
 from sluice_media.store.catalog import load_settled, load_view
 from sluice_media.store.finalize import (
     FinalizeError,
@@ -25,15 +28,13 @@ from sluice_media.store.finalize import (
     recording_title,
     scratch_bytes,
 )
-from sluice_media.store.target import Target, TargetError, open_claim
 from sluice_media.store.worker import Finisher
-from sluice_media.units import Codec
 from tests.unit.store.records import PREFIX, UID, chunk, file_entry, leave, span
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Target:
-    return open_claim(tmp_path / "store")
+def storage(tmp_path: Path) -> ObjectStore:
+    return open_volume(tmp_path / "store")
 
 
 def merged(*files: FileEntry) -> MergedFile:
@@ -80,27 +81,27 @@ class Disk:
 
 
 async def test_an_mp4_that_would_not_fit_is_not_begun_and_what_is_missing_is_said(
-    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    storage: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finalize_module, "_available", Disk(tmp_path, 10 * MIB))
     file = merged(file_entry(chunk(1, {0: span(0, 9)}, size=4 * MIB)))
     words = "needs 20 MiB of free space, there are 10: 10 MiB are missing"
-    with pytest.raises(TargetError, match=words):
-        await finalize_module.finalize(target, job(file), tmp_path / "scratch")
+    with pytest.raises(StorageError, match=words):
+        await finalize_module.finalize(storage, job(file), tmp_path / "scratch")
 
 
 async def test_an_mp4_that_was_made_and_never_noted_makes_room_for_itself(
-    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    storage: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def remux(*_: object) -> None:
         raise FinalizeError("it is begun")
 
     monkeypatch.setattr(finalize_module, "_remux", remux)
     file = merged(file_entry(chunk(1, {0: span(0, 9)}, size=4 * MIB)))
-    await target.put(keys.mp4_key(PREFIX, UID, 1), bytes(4 * MIB))
+    await storage.put(keys.mp4_key(PREFIX, UID, 1), bytes(4 * MIB))
     monkeypatch.setattr(finalize_module, "_available", Disk(tmp_path, 21 * MIB))
     with pytest.raises(FinalizeError, match="it is begun"):
-        await finalize_module.finalize(target, job(file), tmp_path / "scratch")
+        await finalize_module.finalize(storage, job(file), tmp_path / "scratch")
 
 
 def test_what_recorders_leave_of_a_claim_is_enough_for_the_last_mp4() -> None:
@@ -119,7 +120,7 @@ def test_what_recorders_leave_of_a_claim_is_enough_for_the_last_mp4() -> None:
     ],
 )
 async def test_an_mp4_that_holds_less_than_its_chunks_is_no_mp4(
-    target: Target,
+    storage: ObjectStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     frames: int,
@@ -136,17 +137,19 @@ async def test_an_mp4_that_holds_less_than_its_chunks_is_no_mp4(
     monkeypatch.setattr(finalize_module, "_remux", remux)
     monkeypatch.setattr(finalize_module, "probe", probe)
     file = merged(file_entry(chunk(1, {0: span(0, 40 * 90_000 - 3600, units=1000)})))
-    await target.put(keys.chunk_key(PREFIX, "a", "001-000001.ts"), bytes(1880))
+    await storage.put(keys.chunk_key(PREFIX, "a", "001-000001.ts"), bytes(1880))
     with pytest.raises(FinalizeError, match=words):
-        await finalize_module.finalize(target, job(file), tmp_path / "scratch")
+        await finalize_module.finalize(storage, job(file), tmp_path / "scratch")
     assert not list((tmp_path / "scratch").iterdir())
 
 
-async def test_a_scratch_folder_that_cannot_be_made_is_said(target: Target, tmp_path: Path) -> None:
+async def test_a_scratch_folder_that_cannot_be_made_is_said(
+    storage: ObjectStore, tmp_path: Path
+) -> None:
     (tmp_path / "scratch").write_text("in the way")
     file = merged(file_entry(chunk(1, {0: span(0, 9)})))
     with pytest.raises(FinalizeError, match="scratch folder cannot be used: File exists"):
-        await finalize_module.finalize(target, job(file), tmp_path / "scratch")
+        await finalize_module.finalize(storage, job(file), tmp_path / "scratch")
 
 
 # ---------------------------------------------------------------------- the worker
@@ -163,13 +166,13 @@ class Kitchen:
         self.fails = 0
         self.made: list[int] = []
 
-    async def __call__(self, target: Target, job: FinalizeJob, scratch: Path) -> RecordedFile:
+    async def __call__(self, storage: ObjectStore, job: FinalizeJob, scratch: Path) -> RecordedFile:
         if self.fails:
             self.fails -= 1
             raise FinalizeError("ffmpeg ended with code 1: no such thing")
         self.made.append(job.file.index)
         name = keys.mp4_name(job.recording_uid, job.file.index)
-        await target.put(f"{job.prefix}/{name}", b"mp4")
+        await storage.put(f"{job.prefix}/{name}", b"mp4")
         return RecordedFile(
             index=job.file.index, name=name, state="Ready", started_at=job.file.started_at
         )
@@ -183,10 +186,12 @@ def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
 
 
 @asynccontextmanager
-async def finishing(target: Target, tmp_path: Path) -> AsyncIterator[tuple[Finisher, list[str]]]:
+async def finishing(
+    storage: ObjectStore, tmp_path: Path
+) -> AsyncIterator[tuple[Finisher, list[str]]]:
     changes: list[str] = []
     finisher = Finisher(
-        target,
+        storage,
         tmp_path / "scratch",
         uri_base=str,
         on_change=changes.append,
@@ -200,17 +205,17 @@ async def finishing(target: Target, tmp_path: Path) -> AsyncIterator[tuple[Finis
         task.cancel()
 
 
-async def state(target: Target, wanted: str) -> None:
+async def state(storage: ObjectStore, wanted: str) -> None:
     async with asyncio.timeout(20):
-        while (await load_view(target, UID)).state() != wanted:
+        while (await load_view(storage, UID)).state() != wanted:
             await asyncio.sleep(0.01)
         # The result is told first; only then the chunks go.
-        while wanted == "Done" and await load_settled(target, UID) is None:
+        while wanted == "Done" and await load_settled(storage, UID) is None:
             await asyncio.sleep(0.01)
 
 
-async def chunks_left(target: Target) -> int:
-    return len([e async for e in target.list(PREFIX) if e.key.endswith(".ts")])
+async def chunks_left(storage: ObjectStore) -> int:
+    return len([e async for e in storage.list(PREFIX) if e.key.endswith(".ts")])
 
 
 def two_files(*, second_closed: bool = True) -> tuple[FileEntry, FileEntry]:
@@ -220,93 +225,93 @@ def two_files(*, second_closed: bool = True) -> tuple[FileEntry, FileEntry]:
 
 
 async def test_a_recording_is_finished_although_nobody_asks(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, *two_files())
-    async with finishing(target, tmp_path) as (_, changes):
-        await state(target, "Done")
+    await leave(storage, *two_files())
+    async with finishing(storage, tmp_path) as (_, changes):
+        await state(storage, "Done")
         assert changes[0] == UID
     assert kitchen.made == [1, 2]
-    assert await chunks_left(target) == 0
+    assert await chunks_left(storage) == 0
 
 
 async def test_a_closed_file_is_finished_while_its_recording_goes_on(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, *two_files(second_closed=False), done=None)
-    async with finishing(target, tmp_path):
+    await leave(storage, *two_files(second_closed=False), done=None)
+    async with finishing(storage, tmp_path):
         async with asyncio.timeout(20):
             while not kitchen.made:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
-    result = (await load_view(target, UID)).result()
+    result = (await load_view(storage, UID)).result()
     assert (result.state, [f.state for f in result.files]) == ("Open", ["Ready", "Recording"])
-    assert await chunks_left(target) == 1
+    assert await chunks_left(storage) == 1
 
 
 async def test_what_a_vanished_recorder_left_is_finished_when_told(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, *two_files(second_closed=False), done=None)
+    await leave(storage, *two_files(second_closed=False), done=None)
     told = StoredRecording(uid=UID, name="rec", prefix=PREFIX, recorder_gone=True)
-    await target.put(keys.request_key(UID), told.to_json().encode())
-    async with finishing(target, tmp_path):
-        await state(target, "Done")
+    await storage.put(keys.request_key(UID), told.to_json().encode())
+    async with finishing(storage, tmp_path):
+        await state(storage, "Done")
     assert kitchen.made == [1, 2]
-    assert (await load_view(target, UID)).result().end_reason == "RecorderLost"
+    assert (await load_view(storage, UID)).result().end_reason == "RecorderLost"
 
 
 async def test_a_failure_is_told_in_words_and_tried_again(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
     kitchen.fails = 2
-    await leave(target, two_files()[0])
-    async with finishing(target, tmp_path):
-        await state(target, "Failed")
-        assert (await load_view(target, UID)).result().message == (
+    await leave(storage, two_files()[0])
+    async with finishing(storage, tmp_path):
+        await state(storage, "Failed")
+        assert (await load_view(storage, UID)).result().message == (
             "ffmpeg ended with code 1: no such thing"
         )
-        assert await chunks_left(target) == 1
-        await state(target, "Done")
-    assert await chunks_left(target) == 0
+        assert await chunks_left(storage) == 1
+        await state(storage, "Done")
+    assert await chunks_left(storage) == 0
 
 
 async def test_what_was_too_short_is_discarded_also_when_it_was_finished_before(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, two_files()[0], done=None)
-    async with finishing(target, tmp_path) as (finisher, _):
+    await leave(storage, two_files()[0], done=None)
+    async with finishing(storage, tmp_path) as (finisher, _):
         async with asyncio.timeout(20):
             # Its chunks go once the MP4 is there; they must not be written again meanwhile.
-            while not kitchen.made or [e async for e in target.list(PREFIX) if is_chunk(e.key)]:
+            while not kitchen.made or [e async for e in storage.list(PREFIX) if is_chunk(e.key)]:
                 await asyncio.sleep(0.01)
-        await leave(target, two_files()[0], done="TooShort")
+        await leave(storage, two_files()[0], done="TooShort")
         finisher.wake(UID)
-        await state(target, "Done")
-    result = (await load_view(target, UID)).result()
+        await state(storage, "Done")
+    result = (await load_view(storage, UID)).result()
     assert (result.end_reason, [f.state for f in result.files]) == ("TooShort", ["Discarded"])
-    left = [e.key async for e in target.list(PREFIX)]
+    left = [e.key async for e in storage.list(PREFIX)]
     assert not [key for key in left if key.endswith((".mp4", ".ts"))]
 
 
 async def test_a_recording_without_content_is_done_at_once(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target)
-    async with finishing(target, tmp_path):
-        await state(target, "Done")
+    await leave(storage)
+    async with finishing(storage, tmp_path):
+        await state(storage, "Done")
     assert kitchen.made == []
-    assert (await load_view(target, UID)).result().files == []
+    assert (await load_view(storage, UID)).result().files == []
 
 
 async def test_chunks_that_no_journal_names_are_kept_at_the_end(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, two_files()[0])
-    await target.put(keys.chunk_key(PREFIX, "attempt0", "001-000009.ts"), b"x")
-    async with finishing(target, tmp_path):
-        await state(target, "Done")
-    assert await chunks_left(target) == 1
-    result = await load_settled(target, UID)
+    await leave(storage, two_files()[0])
+    await storage.put(keys.chunk_key(PREFIX, "attempt0", "001-000009.ts"), b"x")
+    async with finishing(storage, tmp_path):
+        await state(storage, "Done")
+    assert await chunks_left(storage) == 1
+    result = await load_settled(storage, UID)
     assert result is not None
     assert (result.incomplete_reason, result.kept_chunks) == ("ChunksUnnamed", 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sluice_media.store.headroom import Ledger, Volume, folder_of, measure
+from sluice_media.store.headroom import DiskSpace, Ledger, folder_of, measure
 
 GB = 1 << 30
 
@@ -23,17 +23,17 @@ def ledger(used: int) -> Ledger:
         (9 * GB, 10 * GB, None, "AlmostExceeded", 10 * GB, GB),
         (10 * GB, 10 * GB, None, "Exceeded", 10 * GB, 0),
         (11 * GB, 10 * GB, None, "Exceeded", 10 * GB, 0),
-        (5 * GB, 100 * GB, Volume(20 * GB, 10 * GB), "Enough", 20 * GB, 10 * GB - (64 << 20)),
-        (5 * GB, 6 * GB, Volume(20 * GB, 10 * GB), "Enough", 6 * GB, GB),
-        (5 * GB, None, Volume(20 * GB, 60 << 20), "Exceeded", 20 * GB, 0),
-        (5 * GB, None, Volume(20 * GB, GB), "AlmostExceeded", 20 * GB, GB - (64 << 20)),
+        (5 * GB, 100 * GB, DiskSpace(20 * GB, 10 * GB), "Enough", 20 * GB, 10 * GB - (64 << 20)),
+        (5 * GB, 6 * GB, DiskSpace(20 * GB, 10 * GB), "Enough", 6 * GB, GB),
+        (5 * GB, None, DiskSpace(20 * GB, 60 << 20), "Exceeded", 20 * GB, 0),
+        (5 * GB, None, DiskSpace(20 * GB, GB), "AlmostExceeded", 20 * GB, GB - (64 << 20)),
         (0, 0, None, "Exceeded", 0, 0),
     ],
 )
 def test_the_limit_or_the_volume_counts_whichever_ends_first(
     used: int,
     limit: int | None,
-    volume: Volume | None,
+    volume: DiskSpace | None,
     want_word: str,
     want_limit: int | None,
     want_room: int | None,

@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
-from sluice_media.store import keys
+from sluice_media.recording import keys
+from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store.deletion import Deleter
 from sluice_media.store.http import StoreApi, serve_store
-from sluice_media.store.target import Target, open_claim
 from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
 
 NAME = keys.mp4_name(UID, 1)
@@ -23,8 +23,8 @@ AUTH = {"Authorization": "Bearer store-token"}
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Target:
-    return open_claim(tmp_path / "store")
+def storage(tmp_path: Path) -> ObjectStore:
+    return open_volume(tmp_path / "store")
 
 
 @pytest.fixture
@@ -33,13 +33,13 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-async def client(target: Target, told: list[str]) -> AsyncIterator[aiohttp.ClientSession]:
+async def client(storage: ObjectStore, told: list[str]) -> AsyncIterator[aiohttp.ClientSession]:
     async def nothing(_: str) -> None:
         return None
 
-    deleter = Deleter(target, release=nothing, abort_uploads=nothing, on_change=told.append)
+    deleter = Deleter(storage, release=nothing, abort_uploads=nothing, on_change=told.append)
     api = StoreApi(
-        target, token=lambda: SecretStr("store-token"), on_told=told.append, deleter=deleter
+        storage, token=lambda: SecretStr("store-token"), on_told=told.append, deleter=deleter
     )
     deleting = asyncio.create_task(deleter.run())
     async with (
@@ -50,11 +50,11 @@ async def client(target: Target, told: list[str]) -> AsyncIterator[aiohttp.Clien
     deleting.cancel()
 
 
-async def leave_mp4(target: Target) -> None:
-    await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
+async def leave_mp4(storage: ObjectStore) -> None:
+    await leave(storage, file_entry(chunk(1, {0: span(0, 9)})))
     file = RecordedFile(index=1, name=NAME, state="Ready", started_at=START, sha256="ab12")
-    await target.put(keys.result_key(PREFIX, 1), file.to_json().encode())
-    await target.put(keys.mp4_key(PREFIX, UID, 1), CONTENT)
+    await storage.put(keys.result_key(PREFIX, 1), file.to_json().encode())
+    await storage.put(keys.mp4_key(PREFIX, UID, 1), CONTENT)
 
 
 @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer other"}])
@@ -76,10 +76,10 @@ async def test_a_recording_nobody_knows(client: aiohttp.ClientSession) -> None:
 
 
 async def test_files_come_in_pages_for_whoever_asks_so(
-    client: aiohttp.ClientSession, target: Target
+    client: aiohttp.ClientSession, storage: ObjectStore
 ) -> None:
     entries = [file_entry(chunk(1, {0: span(0, 9)}), index=number) for number in range(1, 8)]
-    await leave(target, *entries)
+    await leave(storage, *entries)
 
     async def ask(query: str) -> StoredResult:
         async with client.get(f"/v1/recordings/{UID}{query}") as answer:
@@ -106,16 +106,16 @@ async def test_files_come_in_pages_for_whoever_asks_so(
 
 
 async def test_a_put_is_remembered_and_repeatable(
-    client: aiohttp.ClientSession, target: Target, told: list[str]
+    client: aiohttp.ClientSession, storage: ObjectStore, told: list[str]
 ) -> None:
-    await leave(target, file_entry(chunk(1, {0: span(0, 9)}), closed=False), done=None)
+    await leave(storage, file_entry(chunk(1, {0: span(0, 9)}), closed=False), done=None)
     gone = StoredRecording(uid=UID, name="rec", prefix=PREFIX, recorder_gone=True)
     for body in (gone, gone, gone.model_copy(update={"recorder_gone": False})):
         async with client.put(f"/v1/recordings/{UID}", data=body.to_json()) as answer:
             result = StoredResult.model_validate_json(await answer.read())
             assert (answer.status, result.state) == (200, "Finalizing")
     assert told == [UID] * 3
-    stored = StoredRecording.model_validate_json(await target.get(keys.request_key(UID)))
+    stored = StoredRecording.model_validate_json(await storage.get(keys.request_key(UID)))
     assert stored == gone
 
 
@@ -149,13 +149,13 @@ async def test_a_put_that_makes_no_sense(client: aiohttp.ClientSession, body: by
 )
 async def test_a_file_is_handed_out_as_a_whole_and_in_parts(
     client: aiohttp.ClientSession,
-    target: Target,
+    storage: ObjectStore,
     wanted: str | None,
     status: int,
     content: bytes | None,
     content_range: str | None,
 ) -> None:
-    await leave_mp4(target)
+    await leave_mp4(storage)
     headers = {"Range": wanted} if wanted else {}
     async with client.get(f"/v1/recordings/{UID}/files/{NAME}", headers=headers) as answer:
         assert answer.status == status
@@ -176,9 +176,9 @@ async def test_a_file_is_handed_out_as_a_whole_and_in_parts(
     ],
 )
 async def test_nothing_but_finished_files_is_handed_out(
-    client: aiohttp.ClientSession, target: Target, path: str
+    client: aiohttp.ClientSession, storage: ObjectStore, path: str
 ) -> None:
-    await leave_mp4(target)
+    await leave_mp4(storage)
     async with client.get(path) as answer:
         assert answer.status == 404
 
@@ -196,30 +196,30 @@ async def until_deleted(client: aiohttp.ClientSession) -> None:
 
 
 async def test_a_deleted_recording_leaves_nothing_but_the_word_of_it(
-    client: aiohttp.ClientSession, target: Target
+    client: aiohttp.ClientSession, storage: ObjectStore
 ) -> None:
-    await leave_mp4(target)
+    await leave_mp4(storage)
     other = "recordings/rec-uid-10/recording.json"
-    await target.put(other, b"{}")
+    await storage.put(other, b"{}")
     status, state = await answered(client, "DELETE")
     assert (status, state) in [(202, "Deleting"), (200, "Deleted")]
     await until_deleted(client)
     assert await answered(client, "GET") == (200, "Deleted")
-    left = [e.key async for e in target.list()]
+    left = [e.key async for e in storage.list()]
     assert left == [keys.deletion_key(UID), other] or left == [other, keys.deletion_key(UID)]
     told = StoredRecording(uid=UID, name="rec", prefix=PREFIX)
     async with client.put(f"/v1/recordings/{UID}", data=told.to_json()) as answer:
         assert '"Deleted"' in await answer.text()
-    assert len([e async for e in target.list()]) == 2, "a late repetition brings nothing back"
+    assert len([e async for e in storage.list()]) == 2, "a late repetition brings nothing back"
 
 
 @pytest.mark.parametrize("gone", [False, True])
 async def test_a_recording_is_not_deleted_under_its_recorder(
-    client: aiohttp.ClientSession, target: Target, gone: bool
+    client: aiohttp.ClientSession, storage: ObjectStore, gone: bool
 ) -> None:
-    await leave(target, file_entry(chunk(1, {0: span(0, 9)}), closed=False), done=None)
+    await leave(storage, file_entry(chunk(1, {0: span(0, 9)}), closed=False), done=None)
     told = StoredRecording(uid=UID, name="rec", prefix=PREFIX, recorder_gone=gone)
-    await target.put(keys.request_key(UID), told.to_json().encode())
+    await storage.put(keys.request_key(UID), told.to_json().encode())
     status, _ = await answered(client, "DELETE")
     if not gone:
         assert status == 409

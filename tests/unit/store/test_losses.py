@@ -14,16 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
-from sluice_media.record.journal import ChunkEntry, FileEntry, Journal, sealed
-from sluice_media.record.merge import MergedFile, merge
-from sluice_media.store import keys, worker
+from sluice_media.recording import keys
+from sluice_media.recording.journal import ChunkEntry, FileEntry, Journal, sealed
+from sluice_media.recording.merge import MergedFile, merge
+from sluice_media.storage.object_store import ObjectStore, open_volume
+from sluice_media.store import worker
 from sluice_media.store.catalog import load_settled, load_view
 from sluice_media.store.chunk_source import ChunkError, Loss
 from sluice_media.store.finalize import FinalizeJob, UnitsDifferError
 from sluice_media.store.kept import KeptChunks
 from sluice_media.store.losses import without
 from sluice_media.store.results import load_result
-from sluice_media.store.target import Target, open_claim
 from sluice_media.store.worker import Finisher
 from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
 
@@ -32,8 +33,8 @@ TOLD = StoredRecording(uid=UID, name="rec", prefix=PREFIX)
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Target:
-    return open_claim(tmp_path / "store")
+def storage(tmp_path: Path) -> ObjectStore:
+    return open_volume(tmp_path / "store")
 
 
 def six_seconds(number: int) -> ChunkEntry:
@@ -111,13 +112,13 @@ class Kitchen:
         self.damaged: set[tuple[str, str]] = set()
         self.differs = False
 
-    async def __call__(self, target: Target, job: FinalizeJob, scratch: Path) -> RecordedFile:
+    async def __call__(self, storage: ObjectStore, job: FinalizeJob, scratch: Path) -> RecordedFile:
         self.jobs.append(job.file)
         if found := [c.id for c in job.file.chunks if c.id in self.damaged]:
             raise ChunkError(dict.fromkeys(found, Loss.DAMAGED))
         if self.differs:
             raise UnitsDifferError("the MP4 holds 899 of 900 video frames")
-        await target.put(job.key, b"mp4")
+        await storage.put(job.key, b"mp4")
         return RecordedFile(
             index=job.file.index,
             name=job.name,
@@ -135,9 +136,9 @@ def kitchen(monkeypatch: pytest.MonkeyPatch) -> Kitchen:
 
 
 @asynccontextmanager
-async def finishing(target: Target, tmp_path: Path) -> AsyncIterator[Finisher]:
+async def finishing(storage: ObjectStore, tmp_path: Path) -> AsyncIterator[Finisher]:
     finisher = Finisher(
-        target,
+        storage,
         tmp_path / "scratch",
         uri_base=str,
         on_change=lambda uid: None,
@@ -152,25 +153,25 @@ async def finishing(target: Target, tmp_path: Path) -> AsyncIterator[Finisher]:
         task.cancel()
 
 
-async def settled(target: Target, tmp_path: Path) -> StoredResult:
-    async with finishing(target, tmp_path), asyncio.timeout(20):
-        while (found := await load_settled(target, UID)) is None:
+async def settled(storage: ObjectStore, tmp_path: Path) -> StoredResult:
+    async with finishing(storage, tmp_path), asyncio.timeout(20):
+        while (found := await load_settled(storage, UID)) is None:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)  # several scans: nothing is tried again
     return found
 
 
-async def left(target: Target) -> list[str]:
-    names = [entry.key.rpartition("/")[2] async for entry in target.list(PREFIX)]
+async def left(storage: ObjectStore) -> list[str]:
+    names = [entry.key.rpartition("/")[2] async for entry in storage.list(PREFIX)]
     return sorted(name for name in names if name.endswith(".ts"))
 
 
 async def test_a_missing_chunk_is_a_gap_and_nothing_is_tried_again(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, file_entry(*chunks(1, 2, 3)))
-    await target.delete(keys.chunk_key(PREFIX, "attempt1", name(2)))
-    found = await settled(target, tmp_path)
+    await leave(storage, file_entry(*chunks(1, 2, 3)))
+    await storage.delete(keys.chunk_key(PREFIX, "attempt1", name(2)))
+    found = await settled(storage, tmp_path)
     (file,) = found.files
     assert (file.state, file.lost_chunks) == ("Ready", 1)
     assert [(gap.at_seconds, gap.wall_seconds) for gap in file.gaps] == [(6, 6)]
@@ -179,40 +180,40 @@ async def test_a_missing_chunk_is_a_gap_and_nothing_is_tried_again(
     )
     assert (found.state, found.incomplete_reason) == ("Done", "ChunksLost")
     assert len(kitchen.jobs) == 1
-    assert await left(target) == []
+    assert await left(storage) == []
 
 
 async def test_a_damaged_chunk_is_kept_and_the_others_become_an_mp4(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
     kitchen.damaged = {("attempt1", name(2))}
-    await leave(target, file_entry(*chunks(1, 2, 3)))
-    found = await settled(target, tmp_path)
+    await leave(storage, file_entry(*chunks(1, 2, 3)))
+    found = await settled(storage, tmp_path)
     assert found.files[0].message == (
         "1 of 3 chunks is lost: 001-000002.ts is damaged in the store; gaps says where"
     )
     assert [len(job.chunks) for job in kitchen.jobs] == [3, 2]
-    assert await left(target) == [name(2)]
+    assert await left(storage) == [name(2)]
     assert (found.kept_chunks, found.incomplete_reason) == (1, "ChunksLost")
 
 
 async def test_a_truncated_chunk_is_damaged(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, file_entry(*chunks(1, 2)))
-    await target.put(keys.chunk_key(PREFIX, "attempt1", name(1)), bytes(100))
-    found = await settled(target, tmp_path)
+    await leave(storage, file_entry(*chunks(1, 2)))
+    await storage.put(keys.chunk_key(PREFIX, "attempt1", name(1)), bytes(100))
+    found = await settled(storage, tmp_path)
     assert (found.files[0].state, found.files[0].lost_chunks) == ("Ready", 1)
-    assert await left(target) == [name(1)]
+    assert await left(storage) == [name(1)]
 
 
 async def test_a_file_of_which_nothing_can_be_read_is_failed_once_and_for_all(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, file_entry(*chunks(1, 2)))
+    await leave(storage, file_entry(*chunks(1, 2)))
     for number in (1, 2):
-        await target.delete(keys.chunk_key(PREFIX, "attempt1", name(number)))
-    found = await settled(target, tmp_path)
+        await storage.delete(keys.chunk_key(PREFIX, "attempt1", name(number)))
+    found = await settled(storage, tmp_path)
     (file,) = found.files
     assert (file.state, file.final, kitchen.jobs) == ("Failed", True, [])
     assert (found.incomplete_reason, found.lost_chunks) == ("ChunksLost", 2)
@@ -224,51 +225,51 @@ async def test_a_file_of_which_nothing_can_be_read_is_failed_once_and_for_all(
 
 
 async def test_an_mp4_that_differs_twice_is_not_made_a_third_time(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
     kitchen.differs = True
-    await leave(target, file_entry(*chunks(1, 2)))
-    found = await settled(target, tmp_path)
+    await leave(storage, file_entry(*chunks(1, 2)))
+    found = await settled(storage, tmp_path)
     assert (found.files[0].state, found.files[0].final) == ("Failed", True)
     assert len(kitchen.jobs) == 2
-    assert await left(target) == [name(1), name(2)]
+    assert await left(storage) == [name(1), name(2)]
 
 
 async def test_an_mp4_whose_result_is_lost_is_not_made_again_of_what_is_left(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
     first = file_entry(*chunks(1, 2, 3))
-    await leave(target, first, done=None)
-    async with finishing(target, tmp_path), asyncio.timeout(20):
-        while await left(target):
+    await leave(storage, first, done=None)
+    async with finishing(storage, tmp_path), asyncio.timeout(20):
+        while await left(storage):
             await asyncio.sleep(0.01)
-    before = (await load_view(target, UID)).results[1]
-    await target.put(keys.result_key(PREFIX, 1), b"{half")
-    await leave(target, first)
-    await target.delete(keys.chunk_key(PREFIX, "attempt1", name(2)))
-    found = await settled(target, tmp_path)
+    before = (await load_view(storage, UID)).results[1]
+    await storage.put(keys.result_key(PREFIX, 1), b"{half")
+    await leave(storage, first)
+    await storage.delete(keys.chunk_key(PREFIX, "attempt1", name(2)))
+    found = await settled(storage, tmp_path)
     assert found.files == [before]
     assert len(kitchen.jobs) == 1
 
 
 async def test_what_only_a_damaged_segment_names_is_kept_and_told(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
     """Five attempts with three chunks each; one byte of one journal is flipped."""
     for attempt in range(5):
         numbers = range(3 * attempt + 1, 3 * attempt + 4)
         entry = file_entry(*chunks(*numbers), closed=attempt == 4)
-        await leave(target, entry, attempt=f"a{attempt}", done=None)
-        await target.delete(keys.journal_key(PREFIX, f"a{attempt}"))
+        await leave(storage, entry, attempt=f"a{attempt}", done=None)
+        await storage.delete(keys.journal_key(PREFIX, f"a{attempt}"))
         data = bytearray(sealed(journal(f"a{attempt}", entry, attempt)))
         if attempt == 2:
             at = data.index(b'"units":150') + 8
             data[at] ^= 1  # 050 is another number, and no error of JSON
-        await target.put(keys.journal_segment_key(PREFIX, f"a{attempt}", 1), bytes(data))
-    await target.put(keys.request_key(UID), gone().to_json().encode())
-    found = await settled(target, tmp_path)
+        await storage.put(keys.journal_segment_key(PREFIX, f"a{attempt}", 1), bytes(data))
+    await storage.put(keys.request_key(UID), gone().to_json().encode())
+    found = await settled(storage, tmp_path)
     assert [len(job.chunks) for job in kitchen.jobs] == [12]
-    assert await left(target) == [name(7), name(8), name(9)]
+    assert await left(storage) == [name(7), name(8), name(9)]
     assert (found.faulty_segments, found.kept_chunks) == (1, 3)
     assert found.incomplete_reason == "JournalDamaged"
     assert found.incomplete_message == (
@@ -284,14 +285,14 @@ def gone() -> StoredRecording:
 
 
 async def test_a_segment_that_is_gone_hides_no_other_one(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, file_entry(*chunks(1, 2, 3)), done=None)
-    await target.delete(keys.journal_key(PREFIX, "attempt1"))
+    await leave(storage, file_entry(*chunks(1, 2, 3)), done=None)
+    await storage.delete(keys.journal_key(PREFIX, "attempt1"))
     for number in (1, 3):
         part = journal("attempt1", file_entry(six_seconds(number)))
-        await target.put(keys.journal_segment_key(PREFIX, "attempt1", number), sealed(part))
-    view = await load_view(target, UID)
+        await storage.put(keys.journal_segment_key(PREFIX, "attempt1", number), sealed(part))
+    view = await load_view(storage, UID)
     assert [(f.attempt, f.number, f.is_missing) for f in view.journal_faults] == [
         ("attempt1", 2, True)
     ]
@@ -300,48 +301,48 @@ async def test_a_segment_that_is_gone_hides_no_other_one(
 
 
 async def test_a_copy_that_a_dying_recorder_could_not_name_is_kept_without_alarm(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, file_entry(*chunks(1, 2)))
-    await target.put(keys.chunk_key(PREFIX, "attempt0", name(9)), bytes(188 * 2))
-    found = await settled(target, tmp_path)
+    await leave(storage, file_entry(*chunks(1, 2)))
+    await storage.put(keys.chunk_key(PREFIX, "attempt0", name(9)), bytes(188 * 2))
+    found = await settled(storage, tmp_path)
     assert (found.kept_chunks, found.incomplete_reason) == (1, None)
-    assert await left(target) == [name(9)]
+    assert await left(storage) == [name(9)]
 
 
 @pytest.mark.parametrize(("original_seconds", "days"), [(3_600, 7), (20 * 86_400, 20)])
 async def test_what_is_kept_goes_after_its_time(
-    target: Target, tmp_path: Path, kitchen: Kitchen, original_seconds: int, days: int
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen, original_seconds: int, days: int
 ) -> None:
     told = TOLD.model_copy(update={"original_seconds": original_seconds})
-    await target.put(keys.request_key(UID), told.to_json().encode())
-    await leave(target, file_entry(*chunks(1)))
+    await storage.put(keys.request_key(UID), told.to_json().encode())
+    await leave(storage, file_entry(*chunks(1)))
     stray = keys.chunk_key(PREFIX, "attempt0", name(9))
-    await target.put(stray, b"x")
-    found = await settled(target, tmp_path)
+    await storage.put(stray, b"x")
+    found = await settled(storage, tmp_path)
     assert found.kept_since is not None
-    until = (await load_result(target, UID)).kept_until
+    until = (await load_result(storage, UID)).kept_until
     assert until == found.kept_since + timedelta(days=days)
     for age, want in ((timedelta(days=days, minutes=-5), 1), (timedelta(days=days), 0)):
         since = datetime.now(UTC) - age
         result = found.model_copy(update={"kept_since": since})
-        await target.put(keys.settled_key(UID), result.to_json().encode())
-        async with finishing(target, tmp_path), asyncio.timeout(20):
-            while want == 0 and await left(target):
+        await storage.put(keys.settled_key(UID), result.to_json().encode())
+        async with finishing(storage, tmp_path), asyncio.timeout(20):
+            while want == 0 and await left(storage):
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.2)
-        assert len(await left(target)) == want
-    after = await load_settled(target, UID)
+        assert len(await left(storage)) == want
+    after = await load_settled(storage, UID)
     assert after is not None
     assert (after.kept_chunks, after.kept_since) == (0, None)
     assert after.incomplete_reason == "ChunksUnnamed", "that it was lost stays true"
 
 
 async def test_the_marker_of_kept_chunks_names_them_from_the_first_day(
-    target: Target, tmp_path: Path, kitchen: Kitchen
+    storage: ObjectStore, tmp_path: Path, kitchen: Kitchen
 ) -> None:
-    await leave(target, file_entry(*chunks(1)))
-    await target.put(keys.chunk_key(PREFIX, "attempt0", name(9)), b"x")
+    await leave(storage, file_entry(*chunks(1)))
+    await storage.put(keys.chunk_key(PREFIX, "attempt0", name(9)), b"x")
     first = KeptChunks(since=START, chunks=[("attempt0", name(9))], unnamed=1)
-    await target.put(keys.kept_key(PREFIX), first.to_json().encode())
-    assert (await settled(target, tmp_path)).kept_since == START
+    await storage.put(keys.kept_key(PREFIX), first.to_json().encode())
+    assert (await settled(storage, tmp_path)).kept_since == START

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from sluice_media.contract import RecordedFile, StoredRecording
-from sluice_media.store import keys, shelf
+from sluice_media.recording import keys
+from sluice_media.storage.object_store import ObjectStore, open_volume
+from sluice_media.store import originals as shelf
 from sluice_media.store.catalog import load_settled
 from sluice_media.store.results import load_result
 from sluice_media.store.retention import expires_at, next_due, originals_until
-from sluice_media.store.target import Target, open_claim
 from sluice_media.store.worker import Finisher
 from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
 
@@ -85,39 +86,39 @@ def test_the_next_moment_is_the_earliest_of_all() -> None:
     assert next_due([file()], told()) is None
 
 
-async def objects(target: Target) -> set[str]:
-    return {e.key.rpartition("/")[2] async for e in target.list(PREFIX)}
+async def objects(storage: ObjectStore) -> set[str]:
+    return {e.key.rpartition("/")[2] async for e in storage.list(PREFIX)}
 
 
 async def test_an_expired_file_leaves_its_entry_and_nothing_else(tmp_path: Path) -> None:
-    target = open_claim(tmp_path)
-    await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
-    await target.put(keys.mp4_key(PREFIX, UID, 1), b"mp4")
+    storage = open_volume(tmp_path)
+    await leave(storage, file_entry(chunk(1, {0: span(0, 9)})))
+    await storage.put(keys.mp4_key(PREFIX, UID, 1), b"mp4")
     terms = told(retention_seconds=HOUR, keep_original=True, original_seconds=2 * HOUR)
     before = [file(original=True)]
-    after = await shelf.expire(target, UID, before, terms, END + timedelta(minutes=59))
+    after = await shelf.expire(storage, UID, before, terms, END + timedelta(minutes=59))
     assert after == before
-    after = await shelf.expire(target, UID, before, terms, END + timedelta(minutes=61))
+    after = await shelf.expire(storage, UID, before, terms, END + timedelta(minutes=61))
     assert (after[0].state, after[0].uri, after[0].original_uri) == ("Expired", None, "s3://b/m3u8")
-    assert "001-000001.ts" in await objects(target)
+    assert "001-000001.ts" in await objects(storage)
     for _ in range(2):  # once more, as after a crash before it was noted
-        last = await shelf.expire(target, UID, after, terms, END + timedelta(hours=3))
+        last = await shelf.expire(storage, UID, after, terms, END + timedelta(hours=3))
     assert last[0].original_uri is None
-    assert not {n for n in await objects(target) if n.endswith((".ts", ".mp4", ".m3u8"))}
+    assert not {n for n in await objects(storage) if n.endswith((".ts", ".mp4", ".m3u8"))}
 
 
 async def test_what_is_told_later_counts_for_what_is_finished_already(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def finalize(target: Target, job: object, scratch: Path) -> RecordedFile:
-        await target.put(keys.mp4_key(PREFIX, UID, 1), b"mp4")
+    async def finalize(storage: ObjectStore, job: object, scratch: Path) -> RecordedFile:
+        await storage.put(keys.mp4_key(PREFIX, UID, 1), b"mp4")
         return file().model_copy(update={"ended_at": datetime.now(UTC)})
 
     monkeypatch.setattr("sluice_media.store.worker.finalize", finalize)
-    target = open_claim(tmp_path / "store")
-    await leave(target, file_entry(chunk(1, {0: span(0, 9)})))
+    storage = open_volume(tmp_path / "store")
+    await leave(storage, file_entry(chunk(1, {0: span(0, 9)})))
     finisher = Finisher(
-        target,
+        storage,
         tmp_path / "scratch",
         uri_base=lambda: "s3://b/",
         on_change=lambda uid: None,
@@ -126,24 +127,24 @@ async def test_what_is_told_later_counts_for_what_is_finished_already(
     )
 
     async def put(**terms: object) -> None:
-        await target.put(keys.request_key(UID), told(**terms).to_json().encode())
+        await storage.put(keys.request_key(UID), told(**terms).to_json().encode())
         finisher.wake(UID)
 
     await put(keep_original=True, original_seconds=HOUR)
     running = asyncio.create_task(finisher.run())
     async with asyncio.timeout(20):
-        while (settled := await load_settled(target, UID)) is None:
+        while (settled := await load_settled(storage, UID)) is None:
             await asyncio.sleep(0.01)
         assert settled.files[0].original_uri == f"s3://b/{PREFIX}/001.m3u8"
-        playlist = (await target.get(keys.original_key(PREFIX, 1))).decode()
+        playlist = (await storage.get(keys.original_key(PREFIX, 1))).decode()
         assert playlist.endswith("attempt1/001-000001.ts\n#EXT-X-ENDLIST\n")
         await put(keep_original=False)
-        while {"001.m3u8", "001-000001.ts"} & await objects(target):
+        while {"001.m3u8", "001-000001.ts"} & await objects(storage):
             await asyncio.sleep(0.01)
         await put(retention_seconds=0.3)
-        while (await load_result(target, UID)).files[0].expires_at is not None:
+        while (await load_result(storage, UID)).files[0].expires_at is not None:
             await asyncio.sleep(0.01)
-        result = await load_result(target, UID)
+        result = await load_result(storage, UID)
     running.cancel()
     assert (result.state, result.files[0].state) == ("Done", "Expired")
-    assert result.files[0].name not in await objects(target)
+    assert result.files[0].name not in await objects(storage)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sluice_media.mpegts.mux import PCR_LEAD, TsMuxer
-from sluice_media.record.media_time import MediaTime
+from sluice_media.formats.mpegts.mux import PCR_LEAD, TsMuxer
+from sluice_media.formats.units import AccessUnit
+from sluice_media.recording.media_time import MediaTime
 from sluice_media.store.retime import retime
-from sluice_media.units import AccessUnit
-from tests.unit.mpegts.demux_rig import (
+from tests.unit.formats.mpegts.demux_rig import (
     AUDIO,
     FRAME,
     VIDEO,

@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sluice_media.store.sigv4 import encoded_query, signed_headers
+from sluice_media.storage.sigv4 import encoded_query, signed_headers
 from sluice_media.store.uploads import Upload, UploadCleaner, parse_uploads
 
 

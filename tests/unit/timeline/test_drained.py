@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import pytest
 
 from sluice_media.contract import TimelineEnd, TimelineHeartbeat
+from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.timeline.drained import ClosedError, DrainedConnection, RefusedError, connect
 from sluice_media.timeline.framing import FramingError, Record, encode
-from sluice_media.units import AccessUnit, UnitFlags
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 RECORDS: list[Record] = [

@@ -14,6 +14,7 @@ from sluice_media.contract import (
     TimelineGap,
     TimelineHeartbeat,
 )
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from sluice_media.timeline.framing import (
     FramingError,
     Record,
@@ -22,7 +23,6 @@ from sluice_media.timeline.framing import (
     track_formats,
     track_infos,
 )
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
 NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 VIDEO = TrackFormat(0, TrackKind.VIDEO, Codec.H264, b"\x01avcC", width=640, height=360)

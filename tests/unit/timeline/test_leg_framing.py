@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.contract import LegFormat, TimelineHeartbeat, TrackInfo
+from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.timeline.framing import RecordType, encode, encode_body, encode_unit
 from sluice_media.timeline.leg_framing import (
     MAX_TICKS,
@@ -21,7 +22,6 @@ from sluice_media.timeline.leg_framing import (
     encode_formats,
     encode_rejection,
 )
-from sluice_media.units import AccessUnit, UnitFlags
 from tests.unit.hub.rig import AUDIO, VIDEO, picture
 
 PICTURE = AccessUnit(0, 3_600, 7_200, UnitFlags.RANDOM_ACCESS, 5, picture(0, 40))

@@ -10,9 +10,9 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from sluice_media.contract import TimelineEnd, TimelineFormat, TimelineHeartbeat
+from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.timeline.framing import Record, encode
 from sluice_media.timeline.reader import HubBack, HubLost, Position, TimelineReader
-from sluice_media.units import AccessUnit, UnitFlags
 
 NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 

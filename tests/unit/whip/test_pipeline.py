@@ -14,8 +14,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from sluice_media.contract import TimelineFormat
+from sluice_media.formats.units import AccessUnit, TrackFormat, UnitFlags
 from sluice_media.timeline.framing import TimelineDecoder, track_formats
-from sluice_media.units import AccessUnit, TrackFormat, UnitFlags
 from sluice_media.whip.child.options import Shape, TranscodeOptions
 from sluice_media.whip.child.pipeline import AUDIO_TRACK, VIDEO_TRACK, Pipeline
 

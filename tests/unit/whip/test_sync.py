@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice_media.units import TICKS_PER_SECOND, TrackKind
+from sluice_media.formats.units import TICKS_PER_SECOND, TrackKind
 from sluice_media.whip.sync import MediaClock
 
 AUDIO, VIDEO = TrackKind.AUDIO, TrackKind.VIDEO

@@ -41,7 +41,7 @@ def gateway() -> int:
 def ingest() -> int:
     """Holds one stream's hub: legs in, one timeline out."""
     from sluice_media.hub.role import serve
-    from sluice_media.settings import PodSettings
+    from sluice_media.pod.settings import PodSettings
 
     settings = PodSettings()
     return _run("ingest", settings, serve(settings))
@@ -56,8 +56,8 @@ def record() -> int:
 
 def push() -> int:
     """Pushes one stream to one target."""
+    from sluice_media.pod.settings import PodSettings
     from sluice_media.push.role import serve
-    from sluice_media.settings import PodSettings
 
     settings = PodSettings()
     return _run("push", settings, serve(settings))
@@ -65,7 +65,7 @@ def push() -> int:
 
 def store() -> int:
     """Looks after one MediaStore: finalises, counts and serves recordings."""
-    from sluice_media.settings import PodSettings
+    from sluice_media.pod.settings import PodSettings
     from sluice_media.store.role import serve
 
     settings = PodSettings()
@@ -81,7 +81,7 @@ def _store_command(words: Sequence[str]) -> NoReturn:
     import os
     import sys
 
-    from sluice_media.settings import PodSettings
+    from sluice_media.pod.settings import PodSettings
     from sluice_media.store.cli import run
 
     code = run(PodSettings(), words, sys.stdout.buffer)
@@ -104,7 +104,7 @@ def _run(role: str, settings: Any, serving: Coroutine[Any, Any, None]) -> int:
     import structlog
     import uvloop
 
-    from sluice_media.logs import configure_logging
+    from sluice_media.pod.logs import configure_logging
 
     configure_logging(settings.log_level, settings.log_format)
     structlog.contextvars.bind_contextvars(role=role)

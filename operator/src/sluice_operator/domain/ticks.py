@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sluice_operator.domain.files import OPEN_STATES
 from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.recording.files import OPEN_STATES
 from sluice_operator.domain.times import parse_time, seconds_until
 
 __all__ = [

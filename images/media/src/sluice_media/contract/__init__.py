@@ -52,6 +52,7 @@ from sluice_media.contract.base import (
 from sluice_media.contract.clearance import target_clearance
 from sluice_media.contract.config import (
     AddressGuard,
+    BucketLocation,
     DesiredState,
     IngestConfig,
     PodConfig,
@@ -60,7 +61,6 @@ from sluice_media.contract.config import (
     RecorderConfig,
     Retention,
     RingPin,
-    S3Target,
     StoreConfig,
     StoredRecording,
     StreamRef,
@@ -138,6 +138,7 @@ __all__ = [
     "WHIP_MEDIA_PORT",
     "WHIP_PORT",
     "AddressGuard",
+    "BucketLocation",
     "DesiredState",
     "Failover",
     "FormatChange",
@@ -169,7 +170,6 @@ __all__ = [
     "Rejection",
     "Retention",
     "RingPin",
-    "S3Target",
     "Seconds",
     "Session",
     "StoreConfig",

@@ -10,6 +10,7 @@ from sluice_media.contract.base import Model, Seconds
 
 __all__ = [
     "AddressGuard",
+    "BucketLocation",
     "DesiredState",
     "IngestConfig",
     "PodConfig",
@@ -18,7 +19,6 @@ __all__ = [
     "RecorderConfig",
     "Retention",
     "RingPin",
-    "S3Target",
     "StoreConfig",
     "StoredRecording",
     "StreamRef",
@@ -139,7 +139,7 @@ class Retention(Model):
     original_seconds: Seconds = 604_800
 
 
-class S3Target(Model):
+class BucketLocation(Model):
     """Storage that speaks S3. Credentials are in S3_ACCESS_KEY_FILE and S3_SECRET_KEY_FILE."""
 
     endpoint: str | None = None
@@ -173,7 +173,7 @@ class RecorderConfig(PodConfig):
     """So much media in all files ends the Recording."""
     session_started_at: datetime | None = None
     """Set: this one session is recorded, from its first random access point, and nothing else."""
-    s3: S3Target | None = None
+    s3: BucketLocation | None = None
     """None: the claim that is mounted at STORE_DIR."""
     uri_base: str = ""
     """What stands before a key in ``files[].original_uri``; the store's has the same value."""
@@ -221,7 +221,7 @@ class PusherConfig(PodConfig):
 class StoreConfig(PodConfig):
     uri_base: str = ""
     """What stands before a key in ``files[].uri``, e.g. ``pvc://<claim>/``; may be empty."""
-    s3: S3Target | None = None
+    s3: BucketLocation | None = None
     """None: the claim that is mounted at STORE_DIR."""
     limit_bytes: int | None = None
     """Of everything below the prefix; None: as much as there is."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import ffmpeg
 
-from sluice_media.units import Codec
+from sluice_media.formats.units import Codec
 
 __all__ = ["Mp4Spec", "mp4_argv", "probe_argv"]
 

@@ -12,15 +12,9 @@ import time
 
 import structlog
 
-from sluice_media.gateway.flv_parts import FLV, PICTURE_NOTICE, FlvParts
-from sluice_media.gateway.keeper import Ending, GaveUp, Hubs, LegKeeper, Over, Refused
-from sluice_media.gateway.limits import AddressLimits
-from sluice_media.gateway.parts import PictureNotices
-from sluice_media.gateway.path import BadPath, PublishPath, parse_publish_path
-from sluice_media.gateway.publication import TOO_MANY_FAILURES
-from sluice_media.gateway.retention import Retention
+from sluice_media.gateway.settings import GatewaySettings
 from sluice_media.gateway.wire import Wire
-from sluice_media.rtmp import (
+from sluice_media.protocols.rtmp import (
     BAD_NAME,
     Media,
     PlayRefused,
@@ -29,6 +23,13 @@ from sluice_media.rtmp import (
     RtmpError,
     ServerEvent,
 )
+from sluice_media.publishing.flv_parts import FLV, PICTURE_NOTICE, FlvParts
+from sluice_media.publishing.keeper import Ending, GaveUp, Hubs, LegKeeper, Over, Refused
+from sluice_media.publishing.limits import AddressLimits
+from sluice_media.publishing.parts import PictureNotices
+from sluice_media.publishing.path import BadPath, PublishPath, parse_publish_path
+from sluice_media.publishing.publication import TOO_MANY_FAILURES
+from sluice_media.publishing.retention import Retention
 
 __all__ = ["Publisher"]
 
@@ -45,9 +46,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    def __init__(self, hubs: Hubs, limits: AddressLimits, wire: Wire) -> None:
+    def __init__(
+        self, settings: GatewaySettings, hubs: Hubs, limits: AddressLimits, wire: Wire
+    ) -> None:
         self._hubs = hubs
-        self._settings = hubs.settings
+        self._settings = settings
         self._metrics = hubs.metrics
         self._limits = limits
         self._wire = wire

@@ -7,11 +7,11 @@ import resource
 import structlog
 from prometheus_client import CollectorRegistry
 
-from sluice_media.gateway.locate import Locate, service_locator
 from sluice_media.gateway.server import running_gateway
 from sluice_media.gateway.settings import GatewaySettings
-from sluice_media.signals import termination
-from sluice_media.status import serve_status
+from sluice_media.pod.signals import termination
+from sluice_media.pod.status_server import serve_status
+from sluice_media.publishing.locate import Locate, service_locator
 
 __all__ = ["GatewaySettings", "serve"]
 

@@ -11,16 +11,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry
 
-from sluice_media.gateway.keeper import Hubs, reaching_hubs
-from sluice_media.gateway.limits import AddressLimits, TooManyConnections
-from sluice_media.gateway.locate import Locate
-from sluice_media.gateway.metrics import GatewayMetrics
 from sluice_media.gateway.publisher import Publisher
 from sluice_media.gateway.settings import GatewaySettings
 from sluice_media.gateway.srt import SrtIngest, running_srt
 from sluice_media.gateway.tls import Certificate, TlsPort
 from sluice_media.gateway.wire import Wire
-from sluice_media.listening import listen_on
+from sluice_media.net.listening import listen_on
+from sluice_media.publishing.keeper import Hubs, reaching_hubs
+from sluice_media.publishing.limits import AddressLimits, TooManyConnections
+from sluice_media.publishing.locate import Locate
+from sluice_media.publishing.metrics import GatewayMetrics
 
 __all__ = ["Gateway", "running_gateway"]
 
@@ -31,7 +31,8 @@ _log = structlog.get_logger(__name__)
 class Gateway:
     """Made by :func:`running_gateway`."""
 
-    def __init__(self, hubs: Hubs, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, settings: GatewaySettings, hubs: Hubs, tasks: asyncio.TaskGroup) -> None:
+        self._settings = settings
         self._hubs = hubs
         self._tasks = tasks
         self.limits = AddressLimits(hubs.settings, time.monotonic)
@@ -72,7 +73,7 @@ class Gateway:
         return self._open | (self.srt.connections if self.srt else set())
 
     async def listen(self) -> None:
-        settings = self._hubs.settings
+        settings = self._settings
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Wire(self._on_connected), sock=listen_on(settings.bind, settings.rtmp_port)
         )
@@ -108,7 +109,7 @@ class Gateway:
 
     def _on_connected(self, wire: Wire) -> None:
         # Made at once, not in the task: it has to hear the first event.
-        publisher = Publisher(self._hubs, self.limits, wire)
+        publisher = Publisher(self._settings, self._hubs, self.limits, wire)
         self._start(self._serve(wire.address, lambda: self._run(publisher, wire), wire.abort))
 
     def _on_tls_connection(self, sock: socket.socket, address: str) -> None:
@@ -131,14 +132,14 @@ class Gateway:
         connections: list[tuple[Publisher, Wire]] = []
 
         def connected(wire: Wire) -> None:
-            connections.append((Publisher(self._hubs, self.limits, wire), wire))
+            connections.append((Publisher(self._settings, self._hubs, self.limits, wire), wire))
 
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: Wire(connected, "RTMPS"),
                 sock,
                 ssl=self._certificate.context,
-                ssl_handshake_timeout=self._hubs.settings.handshake_seconds,
+                ssl_handshake_timeout=self._settings.handshake_seconds,
                 ssl_shutdown_timeout=_TLS_SHUTDOWN_SECONDS,
             )
         except OSError:  # SSLError too: scanners, old clients, nobody
@@ -180,10 +181,10 @@ async def running_gateway(
         reaching_hubs(locate, settings, GatewayMetrics(registry)) as hubs,
         asyncio.TaskGroup() as tasks,
     ):
-        gateway = Gateway(hubs, tasks)
+        gateway = Gateway(settings, hubs, tasks)
         async with AsyncExitStack() as others:
             if settings.srt_port:
-                srt = running_srt(hubs, gateway.limits, registry)
+                srt = running_srt(settings, hubs, gateway.limits, registry)
                 gateway.srt = await others.enter_async_context(srt)
             await gateway.listen()
             try:

@@ -17,22 +17,13 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.contract import LegGrant, LegHello
-from sluice_media.flv.demux import DemuxEvent, Metadata
-from sluice_media.gateway.keeper import Hubs
-from sluice_media.gateway.leg import Refused, look_up
-from sluice_media.gateway.limits import AddressLimits, TooManyConnections
-from sluice_media.gateway.locate import HubNotReachable, StreamNotFound
-from sluice_media.gateway.parts import PictureNotices
-from sluice_media.gateway.publication import (
-    HubUnavailable,
-    Publication,
-    PublishRefused,
-    publisher_for,
-)
+from sluice_media.formats.errors import MediaError
+from sluice_media.formats.events import DemuxEvent, Metadata
+from sluice_media.formats.mpegts.demux import TsDemuxer
+from sluice_media.formats.units import AccessUnit
+from sluice_media.gateway.settings import GatewaySettings
 from sluice_media.gateway.srt_metrics import SrtMetrics
-from sluice_media.mpegts.demux import TsDemuxer
-from sluice_media.mpegts.errors import TsError
-from sluice_media.srt import (
+from sluice_media.protocols.srt import (
     Admit,
     PublishRequest,
     Refuse,
@@ -43,7 +34,17 @@ from sluice_media.srt import (
     Verdict,
     running_srt_listener,
 )
-from sluice_media.units import AccessUnit
+from sluice_media.publishing.keeper import Hubs
+from sluice_media.publishing.leg import Refused, look_up
+from sluice_media.publishing.limits import AddressLimits, TooManyConnections
+from sluice_media.publishing.locate import HubNotReachable, StreamNotFound
+from sluice_media.publishing.parts import PictureNotices
+from sluice_media.publishing.publication import (
+    HubUnavailable,
+    Publication,
+    PublishRefused,
+    publisher_for,
+)
 
 __all__ = ["SrtIngest", "running_srt"]
 
@@ -216,7 +217,7 @@ async def _carry(connection: SrtConnection, publication: Publication) -> None:
             if notices.due(demuxer.unfinished_bytes):
                 publication.picture_comes()
         _take(demuxer.flush(), demuxer, publication, has_video)
-    except TsError as error:
+    except MediaError as error:
         publication.reject(error.reason, str(error))
         await publication.ended
 
@@ -229,7 +230,7 @@ def _take(
 ) -> bool | None:
     """Hand all events over, units that follow each other in one write.
 
-    Raises TsError, after what came before it was handed over."""
+    Raises MediaError, after what came before it was handed over."""
     units: list[AccessUnit] = []
     try:
         for event in events:
@@ -249,10 +250,9 @@ def _take(
 
 @asynccontextmanager
 async def running_srt(
-    hubs: Hubs, limits: AddressLimits, registry: CollectorRegistry
+    settings: GatewaySettings, hubs: Hubs, limits: AddressLimits, registry: CollectorRegistry
 ) -> AsyncIterator[SrtIngest]:
     """SRT on its port while the context lasts; then every connection is cut."""
-    settings = hubs.settings
     chosen = SrtListenerSettings(
         bind=settings.bind,
         port=settings.srt_port,

@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from sluice_media.gateway.metrics import GatewayMetrics
-from sluice_media.srt import RejectCode, SrtConnection, SrtListener, SrtStats
+from sluice_media.protocols.srt import RejectCode, SrtConnection, SrtListener, SrtStats
+from sluice_media.publishing.metrics import GatewayMetrics
 
 __all__ = ["SrtMetrics"]
 

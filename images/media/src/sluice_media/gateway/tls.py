@@ -16,8 +16,8 @@ from pathlib import Path
 
 import structlog
 
-from sluice_media.gateway.metrics import GatewayMetrics
-from sluice_media.listening import listen_on, plain_address
+from sluice_media.net.listening import listen_on, plain_address
+from sluice_media.publishing.metrics import GatewayMetrics
 
 __all__ = ["Certificate", "TlsPort"]
 

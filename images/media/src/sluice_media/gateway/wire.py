@@ -14,8 +14,8 @@ from typing import cast
 
 import structlog
 
-from sluice_media.listening import plain_address
-from sluice_media.rtmp import RtmpError, ServerEvent, ServerSession
+from sluice_media.net.listening import plain_address
+from sluice_media.protocols.rtmp import RtmpError, ServerEvent, ServerSession
 
 __all__ = ["Wire"]
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Protocol
 
 from sluice_media.contract import LegHello
-from sluice_media.flv import FlvDemuxer, FlvError, Metadata, TagReader
-from sluice_media.flv.tags import PICTURE_COMES, TagType
+from sluice_media.formats.errors import MediaError
+from sluice_media.formats.events import Metadata
+from sluice_media.formats.flv import FlvDemuxer, TagReader
+from sluice_media.formats.flv.tags import PICTURE_COMES, TagType
+from sluice_media.formats.mpegts.demux import TsDemuxer
+from sluice_media.formats.units import AccessUnit, TrackFormat
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.hub import Hub
-from sluice_media.hub.leg import Leg
-from sluice_media.mpegts.demux import TsDemuxer
-from sluice_media.mpegts.errors import TsError
+from sluice_media.hub.legs.leg import Leg
 from sluice_media.timeline.leg_framing import LegDecoder, LegFormats, LegMediaRejected
-from sluice_media.units import AccessUnit, TrackFormat
 
 __all__ = ["Feed", "FlvFeed", "TsFeed", "UnitFeed", "feed_for"]
 
@@ -37,7 +38,7 @@ class FlvFeed:
         self._leg.bytes_arrived(len(data), now)
         try:
             self._take(data, now)
-        except FlvError as error:
+        except MediaError as error:
             raise LegMediaRejected(error.reason, str(error)) from error
 
     def _take(self, data: bytes, now: Moment) -> None:
@@ -96,7 +97,7 @@ class TsFeed:
         try:
             for event in self._demuxer.feed(data, now.utc_us):
                 self._take(event, now)
-        except TsError as error:
+        except MediaError as error:
             raise LegMediaRejected(error.reason, str(error)) from error
 
     def flush(self, now: Moment) -> None:

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sluice_media.contract import IngestConfig, LegAck, LegEnd, LegHello, Rejection
-from sluice_media.hub.admission import LegRefusedError, judge
-from sluice_media.hub.adoption import is_map, whole_turns
+from sluice_media.formats.units import AccessUnit, TrackFormat
 from sluice_media.hub.clock import Moment, datetime_of
-from sluice_media.hub.leg import Leg, LegName, LegState
-from sluice_media.hub.output import Output
-from sluice_media.hub.readers import Reader, Readers
-from sluice_media.hub.replay_need import replay_need
-from sluice_media.hub.selector import Selector, entry_point
-from sluice_media.hub.spool_session import SpooledSession
-from sluice_media.units import AccessUnit, TrackFormat
+from sluice_media.hub.legs.admission import LegRefusedError, judge
+from sluice_media.hub.legs.leg import Leg, LegName, LegState
+from sluice_media.hub.legs.selector import Selector, entry_point
+from sluice_media.hub.output.adoption import is_map, whole_turns
+from sluice_media.hub.output.output import Output
+from sluice_media.hub.output.readers import Reader, Readers
+from sluice_media.hub.output.replay_need import replay_need
+from sluice_media.hub.spool.session import SpooledSession
 
 __all__ = ["Hub"]
 

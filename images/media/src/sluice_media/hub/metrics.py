@@ -9,8 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from sluice_media.hub.hub import Hub
-from sluice_media.hub.ring import Ring
-from sluice_media.hub.timeline import OutputTimeline
+from sluice_media.hub.output.ring import Ring
+from sluice_media.hub.output.timeline import OutputTimeline
 
 __all__ = ["HubMetrics"]
 

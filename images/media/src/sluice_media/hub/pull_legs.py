@@ -14,7 +14,7 @@ from sluice_media.contract import LegHello
 from sluice_media.hub.clock import Clock
 from sluice_media.hub.feed import TsFeed
 from sluice_media.hub.hub import Hub
-from sluice_media.hub.leg import PULL
+from sluice_media.hub.legs.leg import PULL
 from sluice_media.pull import BadMedia, PullLeg, UnsupportedMedia
 from sluice_media.timeline.leg_framing import LegMediaRejected
 

@@ -10,7 +10,6 @@ import structlog
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from sluice_media.config import ConfigWatch
 from sluice_media.contract import (
     HUB_TOKEN_FILE,
     INGEST_BACKUP_TOKEN_FILE,
@@ -21,17 +20,18 @@ from sluice_media.contract import (
     PullStatus,
 )
 from sluice_media.hub.clock import system_clock
+from sluice_media.hub.http.leg_endpoint import is_passphrase
+from sluice_media.hub.http.server import HubServer
 from sluice_media.hub.hub import Hub
-from sluice_media.hub.leg import LegName
-from sluice_media.hub.leg_endpoint import is_passphrase
+from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.pull_legs import PulledLegs
-from sluice_media.hub.server import HubServer
-from sluice_media.hub.words import TICKING, status_words
+from sluice_media.hub.status import TICKING, status_words
+from sluice_media.pod.config_files import ConfigWatch
+from sluice_media.pod.settings import PodSettings
+from sluice_media.pod.signals import termination
+from sluice_media.pod.status_server import StatusBoard, serve_status
 from sluice_media.pull import PullMetrics, PullSettings, pull_error, pull_settings, run_pull
-from sluice_media.settings import PodSettings
-from sluice_media.signals import termination
-from sluice_media.status import StatusBoard, serve_status
 
 __all__ = ["serve"]
 

@@ -15,8 +15,8 @@ from urllib.parse import quote, urlencode
 
 import ffmpeg
 
-from sluice_media.authority import authority
-from sluice_media.guard import Address
+from sluice_media.net.address_guard import Address
+from sluice_media.net.authority import authority
 from sluice_media.pull.uri import PullUri
 
 __all__ = ["Command", "http_command", "relay_command", "srt_command"]

@@ -23,7 +23,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from sluice_media.guard import (
+from sluice_media.net.address_guard import (
     CONNECT_SECONDS,
     RESOLVE_SECONDS,
     TLS_SECONDS,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from sluice_media.mpegts.packets import PACKET_BYTES, payload_offset
-from sluice_media.mpegts.psi import PAT_PID, STREAM_TYPES
-from sluice_media.mpegts.psi_reader import SectionReader, parse_pat
-from sluice_media.units import Codec
+from sluice_media.formats.mpegts.packets import PACKET_BYTES, payload_offset
+from sluice_media.formats.mpegts.psi import PAT_PID, STREAM_TYPES
+from sluice_media.formats.mpegts.psi_reader import SectionReader, parse_pat
+from sluice_media.formats.units import Codec
 
 __all__ = ["ProgramLook", "Verdict"]
 

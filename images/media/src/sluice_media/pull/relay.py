@@ -13,7 +13,8 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
-from sluice_media.guard import DialGuard, NotAllowedError
+from sluice_media.net.address_guard import DialGuard, NotAllowedError
+from sluice_media.net.writing import write
 from sluice_media.pull.failures import (
     Outcome,
     PullFailure,
@@ -22,7 +23,6 @@ from sluice_media.pull.failures import (
 )
 from sluice_media.pull.rtsp_watch import RtspRefusedError, RtspWatch
 from sluice_media.pull.uri import PullUri
-from sluice_media.writing import write
 
 __all__ = ["MAX_CONNECTIONS", "Relay", "tcp_relay"]
 

@@ -16,7 +16,8 @@ import structlog
 from pydantic import SecretStr
 
 from sluice_media.contract import AddressGuard, PullStatus
-from sluice_media.guard import AddressRules, DialGuard, Resolver, system_resolver
+from sluice_media.net.address_guard import AddressRules, DialGuard, Resolver, system_resolver
+from sluice_media.net.trust import InvalidAuthorityError, client_context
 from sluice_media.pull.events import (
     Arrived,
     Command,
@@ -36,7 +37,6 @@ from sluice_media.pull.settings import PullSettings
 from sluice_media.pull.sink import PullLeg, PullSink
 from sluice_media.pull.source import SourceTry
 from sluice_media.pull.uri import InvalidUriError, PullUri, parse_pull_uri
-from sluice_media.trust import InvalidAuthorityError, client_context
 
 __all__ = ["run_pull"]
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sluice_media.ffmpeg.process import Child, ChildError, start_child
-from sluice_media.guard import DialGuard, NotAllowedError
+from sluice_media.net.address_guard import DialGuard, NotAllowedError
 from sluice_media.pull.command import Command, http_command, relay_command, srt_command
 from sluice_media.pull.failures import (
     Outcome,

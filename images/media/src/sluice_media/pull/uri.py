@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sluice_media.authority import authority
+from sluice_media.net.authority import authority
 
 __all__ = ["InvalidUriError", "PullUri", "parse_pull_uri"]
 

@@ -14,7 +14,11 @@ from typing import Any
 
 import structlog
 
-from sluice_media.guard import DialGuard, NotAllowedError
+from sluice_media.formats.units import TrackFormat
+from sluice_media.net.address_guard import DialGuard, NotAllowedError
+from sluice_media.protocols.rtmp.errors import RtmpError
+from sluice_media.protocols.srt.errors import SrtError
+from sluice_media.protocols.srt.url import SrtUrl
 from sluice_media.push.channel import Channel, CodecRefused
 from sluice_media.push.failures import (
     Failure,
@@ -30,10 +34,6 @@ from sluice_media.push.rtmp_channel import RtmpChannel
 from sluice_media.push.srt_channel import SrtChannel
 from sluice_media.push.target import Target
 from sluice_media.push.tracks import AudioPolicy, VideoCodecs
-from sluice_media.rtmp.errors import RtmpError
-from sluice_media.srt.errors import SrtError
-from sluice_media.srt.url import SrtUrl
-from sluice_media.units import TrackFormat
 
 __all__ = ["Connection", "open_channel"]
 

@@ -8,9 +8,9 @@ import ssl
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sluice_media.guard import NotAllowedError
-from sluice_media.srt.errors import ConnectRefused
-from sluice_media.srt.reject import RejectCode
+from sluice_media.net.address_guard import NotAllowedError
+from sluice_media.protocols.srt.errors import ConnectRefused
+from sluice_media.protocols.srt.reject import RejectCode
 
 __all__ = [
     "REJECTIONS",

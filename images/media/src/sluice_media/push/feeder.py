@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from sluice_media.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
+from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 
 __all__ = ["Feeder", "QueuedUnit"]
 

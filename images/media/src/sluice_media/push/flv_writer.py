@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sluice_media.flv.mux import FlvMuxer
-from sluice_media.flv.tags import FlvTag
+from sluice_media.formats.flv.mux import FlvMuxer
+from sluice_media.formats.flv.tags import FlvTag
+from sluice_media.formats.units import TrackFormat
+from sluice_media.protocols.rtmp.client import ClientSession
 from sluice_media.push.channel import CodecRefused
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.tracks import FOURCCS, TrackPlan, VideoCodecs, refused_codec
-from sluice_media.rtmp.client import ClientSession
-from sluice_media.units import TrackFormat
 
 __all__ = ["FlvWriter", "needed_fourccs"]
 

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import structlog
 
-from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, PusherConfig, PusherStatus
-from sluice_media.push.app import TICKING, Pusher
+from sluice_media.pod.config_files import ConfigWatch
+from sluice_media.pod.settings import PodSettings
+from sluice_media.pod.signals import termination
+from sluice_media.pod.status_server import StatusBoard, serve_status
 from sluice_media.push.metrics import PushMetrics
-from sluice_media.settings import PodSettings
-from sluice_media.signals import termination
-from sluice_media.status import StatusBoard, serve_status
+from sluice_media.push.runner import TICKING, Pusher
 
 __all__ = ["serve"]
 

@@ -9,7 +9,19 @@ import struct
 import termios
 from collections.abc import Sequence
 
-from sluice_media.guard import DialGuard
+from sluice_media.formats.units import TrackFormat
+from sluice_media.net.address_guard import DialGuard
+from sluice_media.net.trust import client_context
+from sluice_media.net.writing import write
+from sluice_media.protocols.rtmp.client import ClientSession
+from sluice_media.protocols.rtmp.errors import RtmpError
+from sluice_media.protocols.rtmp.events import (
+    ClientEvent,
+    Closed,
+    CodecsNotAnnounced,
+    PublishAccepted,
+)
+from sluice_media.protocols.rtmp.url import RtmpUrl
 from sluice_media.push.channel import Backlog, CodecRefused
 from sluice_media.push.failures import Failure, FailureClass, TargetFailure, from_status
 from sluice_media.push.feeder import QueuedUnit
@@ -22,13 +34,6 @@ from sluice_media.push.tracks import (
     outgoing,
     refused_codec,
 )
-from sluice_media.rtmp.client import ClientSession
-from sluice_media.rtmp.errors import RtmpError
-from sluice_media.rtmp.events import ClientEvent, Closed, CodecsNotAnnounced, PublishAccepted
-from sluice_media.rtmp.url import RtmpUrl
-from sluice_media.trust import client_context
-from sluice_media.units import TrackFormat
-from sluice_media.writing import write
 
 __all__ = ["RtmpChannel"]
 

@@ -13,9 +13,9 @@ from sluice_media.contract import (
     TARGET_URI_FILE,
     PusherConfig,
 )
-from sluice_media.guard import AddressRules
+from sluice_media.net.address_guard import AddressRules
+from sluice_media.net.trust import InvalidAuthorityError, client_context
 from sluice_media.push.target import InvalidTargetError, Target, parse_target
-from sluice_media.trust import InvalidAuthorityError, client_context
 
 __all__ = ["duplicate_words", "read_target", "wish"]
 

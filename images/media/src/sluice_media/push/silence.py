@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sluice_media.codecs import CodecError, aac
-from sluice_media.units import (
+from sluice_media.formats.codecs import CodecError, aac
+from sluice_media.formats.units import (
     TICKS_PER_SECOND,
     AccessUnit,
     Codec,

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 import structlog
 from pydantic import SecretStr
 
-from sluice_media.codecs import CodecError
-from sluice_media.eyeballs import first_to_connect
-from sluice_media.guard import Address, DialGuard
-from sluice_media.mpegts.mux import TsMuxer
+from sluice_media.formats.codecs import CodecError
+from sluice_media.formats.mpegts.mux import TsMuxer
+from sluice_media.formats.units import TrackFormat
+from sluice_media.net.address_guard import Address, DialGuard
+from sluice_media.net.happy_eyeballs import first_to_connect
+from sluice_media.protocols.srt.caller import SrtCaller, SrtTarget, dial
+from sluice_media.protocols.srt.errors import ConnectionLost, ConnectRefused, ConnectTimeout
+from sluice_media.protocols.srt.url import SrtUrl
 from sluice_media.push.channel import Backlog, CodecRefused
 from sluice_media.push.failures import Failure, FailureClass, TargetFailure, from_srt_refusal
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.tracks import AudioPolicy, TrackPlan, carried_by_ts
-from sluice_media.srt.caller import SrtCaller, SrtTarget, dial
-from sluice_media.srt.errors import ConnectionLost, ConnectRefused, ConnectTimeout
-from sluice_media.srt.url import SrtUrl
-from sluice_media.units import TrackFormat
 
 __all__ = ["SrtChannel"]
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
 
-from sluice_media.rtmp.errors import RtmpUrlError
-from sluice_media.rtmp.url import RtmpUrl, parse_rtmp_url
-from sluice_media.srt.errors import SrtUrlError
-from sluice_media.srt.url import SrtUrl, check_passphrase, parse_srt_url
+from sluice_media.protocols.rtmp.errors import RtmpUrlError
+from sluice_media.protocols.rtmp.url import RtmpUrl, parse_rtmp_url
+from sluice_media.protocols.srt.errors import SrtUrlError
+from sluice_media.protocols.srt.url import SrtUrl, check_passphrase, parse_srt_url
 
 __all__ = ["InvalidTargetError", "Target", "parse_target", "target_digest"]
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 from enum import Enum
 from typing import Literal
 
-from sluice_media.codecs import CodecError
-from sluice_media.mpegts.mux import TsMuxer
+from sluice_media.formats.codecs import CodecError
+from sluice_media.formats.mpegts.mux import TsMuxer
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from sluice_media.push.silence import SOUND_TRACK, Silence, silent_format
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
 __all__ = [
     "FOURCCS",

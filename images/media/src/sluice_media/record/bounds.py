@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.record.plan import PlannedFile, utc_of
-from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
 __all__ = ["DurationLimit", "StopOrder"]
 

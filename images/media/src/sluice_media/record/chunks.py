@@ -21,15 +21,15 @@ from pathlib import Path
 
 import structlog
 
-from sluice_media.codecs import CodecError
 from sluice_media.contract import TrackInfo
-from sluice_media.mpegts.mux import TsMuxer
-from sluice_media.record.journal import ChunkEntry, FileEntry, TrackSpan
-from sluice_media.record.media_time import MediaTime
+from sluice_media.formats.codecs import CodecError
+from sluice_media.formats.mpegts.mux import TsMuxer
+from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit, UnitFlags
 from sluice_media.record.plan import PlannedFile, utc_of
-from sluice_media.store.keys import chunk_name
+from sluice_media.recording.journal import ChunkEntry, FileEntry, TrackSpan
+from sluice_media.recording.keys import chunk_name
+from sluice_media.recording.media_time import MediaTime
 from sluice_media.timeline.framing import track_formats
-from sluice_media.units import TICKS_PER_SECOND, AccessUnit, UnitFlags
 
 __all__ = ["ChunkCutter", "ClosedChunk", "index_path", "read_spooled"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluice_media.contract import RecorderConfig, TimelineFormat
+from sluice_media.formats.units import AccessUnit
 from sluice_media.record.plan import PlannedFile
-from sluice_media.units import AccessUnit
 
 __all__ = [
     "BeginFile",
@@ -115,7 +115,7 @@ class StopNoted:
 @dataclass(slots=True, frozen=True)
 class Finish:
     reason: str
-    """As in :class:`~sluice_media.record.journal.Completion`."""
+    """As in :class:`~sluice_media.recording.journal.Completion`."""
 
 
 Effect = BeginFile | Write | Changed | EndFile | StopNoted | Finish

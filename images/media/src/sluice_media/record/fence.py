@@ -11,9 +11,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import Enum
 
-from sluice_media.record.journals import load_journal
-from sluice_media.store.keys import done_key, is_id
-from sluice_media.store.target import MissingObjectError, Target
+from sluice_media.recording.journals import load_journal
+from sluice_media.recording.keys import done_key, is_id
+from sluice_media.storage.object_store import MissingObjectError, ObjectStore
 
 __all__ = ["FENCE_SECONDS", "SILENT_SECONDS", "STANDBY_SECONDS", "Fence", "Verdict", "begin_behind"]
 
@@ -39,8 +39,10 @@ def begin_behind(now: datetime, others: list[datetime]) -> datetime:
 
 
 class Fence:
-    def __init__(self, target: Target, prefix: str, attempt: str, started_at: datetime) -> None:
-        self._target = target
+    def __init__(
+        self, storage: ObjectStore, prefix: str, attempt: str, started_at: datetime
+    ) -> None:
+        self._storage = storage
         self._prefix = prefix
         self._attempt = attempt
         self._own = (started_at, attempt)
@@ -48,26 +50,26 @@ class Fence:
         self._newest: str | None = None
 
     async def verdict(self) -> Verdict:
-        """Who is in charge. Raises TargetError."""
+        """Who is in charge. Raises StorageError."""
         try:
-            await self._target.size(done_key(self._prefix))
+            await self._storage.size(done_key(self._prefix))
         except MissingObjectError:
             return await self._look_for_newer()
         return Verdict.DONE
 
     async def sign_of_life(self) -> tuple[str, datetime | None] | None:
         """What the newer attempt wrote last: it changes as long as that is alive. Raises
-        TargetError."""
+        StorageError."""
         if self._newest is None:
             return None
-        journal = await load_journal(self._target, self._prefix, self._newest)
+        journal = await load_journal(self._storage, self._prefix, self._newest)
         return None if journal is None else (self._newest, journal.written_at)
 
     async def _look_for_newer(self) -> Verdict:
-        for attempt in await self._target.folders(self._prefix):
+        for attempt in await self._storage.folders(self._prefix):
             if attempt in self._older or not is_id(attempt):
                 continue
-            journal = await load_journal(self._target, self._prefix, attempt)
+            journal = await load_journal(self._storage, self._prefix, attempt)
             if journal is None:
                 continue  # its chunk came before its journal; it is asked again
             if (journal.started_at, attempt) > self._own:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sluice_media.contract import TimelineGap, TrackInfo
-from sluice_media.units import TICKS_PER_SECOND, AccessUnit
+from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 
 __all__ = ["Handover"]
 

@@ -17,13 +17,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from sluice_media.contract import RecordedFile
+from sluice_media.formats.units import TICKS_PER_SECOND
 from sluice_media.record.chunks import ClosedChunk
-from sluice_media.record.merge import MergedFile
-from sluice_media.store.json_objects import load
-from sluice_media.store.keys import result_key
-from sluice_media.store.target import Target, TargetError
-from sluice_media.store.usage import StoreUsage, read_usage
-from sluice_media.units import TICKS_PER_SECOND
+from sluice_media.recording.keys import result_key
+from sluice_media.recording.merge import MergedFile
+from sluice_media.recording.usage import StoreUsage, read_usage
+from sluice_media.storage.json_objects import load
+from sluice_media.storage.object_store import ObjectStore, StorageError
 
 __all__ = ["Headroom", "reserve_bytes"]
 
@@ -54,7 +54,7 @@ class _FileBytes:
 
 @dataclass(slots=True)
 class Headroom:
-    target: Target
+    storage: ObjectStore
     prefix: str
     usage: StoreUsage | None = None
     available_bytes: int | None = None
@@ -96,7 +96,7 @@ class Headroom:
         try:
             closed = [file.index for file in self._files.values() if file.is_closed]
             self.making_bytes = await asyncio.to_thread(self._count_making, closed)
-            self.available_bytes = await asyncio.to_thread(self.target.available_bytes)
+            self.available_bytes = await asyncio.to_thread(self.storage.available_bytes)
             self._stored_since_look = 0
         except OSError as error:
             _log.warning("volume_not_readable", error=error.strerror)
@@ -106,14 +106,14 @@ class Headroom:
         """Reads what the store pod says, and which MP4s are there by now."""
         await self.look()
         try:
-            usage = await read_usage(self.target)
+            usage = await read_usage(self.storage)
             if usage is not None:
                 self.usage = usage
                 self._forget_counted(usage)
             for identity, file in list(self._files.items()):
                 if file.is_closed and await self._is_made(file.index):
                     del self._files[identity]
-        except TargetError as error:
+        except StorageError as error:
             _log.warning("usage_not_readable", reason=error.reason)
 
     def is_full(self, pending_bytes: int) -> bool:
@@ -141,9 +141,9 @@ class Headroom:
 
     def _count_making(self, closed: list[int]) -> int:
         """``closed``: indexes of our files of which no MP4 is noted yet. Raises OSError."""
-        size = self.target.in_making_bytes()
-        if self.target.root is not None:
-            folder = self.target.root / self.prefix
+        size = self.storage.in_making_bytes()
+        if self.storage.root is not None:
+            folder = self.storage.root / self.prefix
             for path in (p for index in closed for p in folder.glob(f"*-{index:03d}.mp4")):
                 with suppress(FileNotFoundError):
                     size += path.stat().st_size
@@ -155,5 +155,5 @@ class Headroom:
             self._stored_bytes -= self._stored.popleft()[1]
 
     async def _is_made(self, index: int) -> bool:
-        result = await load(self.target, result_key(self.prefix, index), RecordedFile)
+        result = await load(self.storage, result_key(self.prefix, index), RecordedFile)
         return result is not None and result.state != "Failed"

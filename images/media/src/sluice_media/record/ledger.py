@@ -1,8 +1,8 @@
 """What the store is known to hold, on the recorder's own disk: a recorder whose process starts
 again can go on from it while the store does not answer.
 
-In: the journals that the store gave, and each segment that it took since. Out: a :class:`Target`
-that holds the same journals under the same keys. It may know less than the store (another attempt
+In: the journals that the store gave, and each segment that it took since. Out: an ObjectStore that
+holds the same journals under the same keys. It may know less than the store (another attempt
 may have recorded elsewhere), never more: then content is stored twice, which merging undoes, and
 who is in charge is decided by the fence once the store answers.
 """
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import structlog
 
-from sluice_media.record.journal import Journal, sealed
-from sluice_media.store.keys import journal_key, journal_segment_key
-from sluice_media.store.target import Target, open_claim
+from sluice_media.recording.journal import Journal, sealed
+from sluice_media.recording.keys import journal_key, journal_segment_key
+from sluice_media.storage.object_store import ObjectStore, open_volume
 
 __all__ = ["Ledger"]
 
@@ -39,9 +39,9 @@ class Ledger:
     def is_usable(self) -> bool:
         return self._complete.exists()
 
-    def target(self) -> Target:
-        """Raises TargetError."""
-        return open_claim(self._folder)
+    def storage(self) -> ObjectStore:
+        """Raises StorageError."""
+        return open_volume(self._folder)
 
     def learn(self, journals: Iterable[Journal]) -> None:
         """Takes what the store holds instead of what was known."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sluice_media.record.journal import ChunkEntry, FileEntry
-from sluice_media.record.merge import MergedFile
-from sluice_media.record.playlist import PlaylistChunk, media_playlist, relative_to
-from sluice_media.store.keys import playlist_key
+from sluice_media.recording.journal import ChunkEntry, FileEntry
+from sluice_media.recording.keys import playlist_key
+from sluice_media.recording.merge import MergedFile
+from sluice_media.recording.playlist import PlaylistChunk, media_playlist, relative_to
 
 __all__ = ["LivePlaylists"]
 

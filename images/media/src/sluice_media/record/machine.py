@@ -21,6 +21,7 @@ from sluice_media.contract import (
     TimelineGap,
     TimelineHeartbeat,
 )
+from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.record.bounds import STOP_IDLE_SECONDS, DurationLimit, StopOrder
 from sluice_media.record.effects import (
     BeginFile,
@@ -36,7 +37,6 @@ from sluice_media.record.handover import Handover
 from sluice_media.record.plan import PlannedFile, Restored, begin_file, grows, same_media, utc_of
 from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost
-from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
 __all__ = ["RecorderMachine"]
 

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import cast
 
 from sluice_media.contract import TimelineAnchor, TimelineFormat, TimelineGap, TrackInfo
+from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.record.handover import Handover
-from sluice_media.record.journal import FileEntry, GapEntry
-from sluice_media.record.media_time import HOLE_TICKS, MediaTime
-from sluice_media.record.merge import MergedFile
-from sluice_media.units import TICKS_PER_SECOND, AccessUnit
+from sluice_media.recording.journal import FileEntry, GapEntry
+from sluice_media.recording.media_time import HOLE_TICKS, MediaTime
+from sluice_media.recording.merge import MergedFile
 
 __all__ = [
     "PlannedFile",

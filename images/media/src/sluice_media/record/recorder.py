@@ -18,7 +18,6 @@ from pathlib import Path
 import aiohttp
 import structlog
 
-from sluice_media.config import ConfigWatch
 from sluice_media.contract import (
     HUB_TOKEN_FILE,
     DesiredState,
@@ -27,7 +26,9 @@ from sluice_media.contract import (
     RecorderStatus,
     TimelineGap,
 )
-from sluice_media.record.beat import next_beat
+from sluice_media.formats.units import TICKS_PER_SECOND
+from sluice_media.pod.config_files import ConfigWatch
+from sluice_media.pod.status_server import StatusBoard
 from sluice_media.record.chunks import ChunkCutter, ClosedChunk
 from sluice_media.record.effects import (
     BeginFile,
@@ -41,23 +42,22 @@ from sluice_media.record.effects import (
 )
 from sluice_media.record.fence import Fence, begin_behind
 from sluice_media.record.headroom import Headroom
-from sluice_media.record.journal import Completion
 from sluice_media.record.ledger import Ledger
 from sluice_media.record.live_playlists import LivePlaylists
 from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.metrics import RecordMetrics
 from sluice_media.record.plan import PlannedFile, restore
 from sluice_media.record.recover import Recovered
-from sluice_media.record.segments import SegmentedJournal
 from sluice_media.record.source import open_timeline
 from sluice_media.record.spool import SpoolFault, wait_for_spool
+from sluice_media.record.status import recorder_words
+from sluice_media.record.tick import next_beat
 from sluice_media.record.upkeep import Upkeep
 from sluice_media.record.uploader import FileClosed, Present, StopRequested, Uploader
-from sluice_media.record.words import recorder_words
-from sluice_media.status import StatusBoard
-from sluice_media.store.target import Target
+from sluice_media.recording.journal import Completion
+from sluice_media.recording.segments import SegmentedJournal
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.timeline.reader import TRACK_SKEW_TICKS, TimelineReader
-from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["Outcome", "Recorder"]
 
@@ -87,7 +87,7 @@ class Recorder:
         *,
         watch: ConfigWatch[RecorderConfig],
         board: StatusBoard[RecorderStatus],
-        target: Target,
+        storage: ObjectStore,
         spool: Path,
         attempt: str,
         recovered: Recovered,
@@ -102,7 +102,7 @@ class Recorder:
         config = watch.config
         self._watch = watch
         self._board = board
-        self._target = target
+        self._storage = storage
         self._clock = clock
         self._hub_port = hub_port
         self._spool = spool
@@ -112,13 +112,13 @@ class Recorder:
         self._machine = RecorderMachine(rules_of(config), self._restored, clock())
         self._cutter = ChunkCutter(spool / attempt, len(recovered.adopted) + 1)
         self._metrics = metrics or RecordMetrics()
-        self._headroom = Headroom(target, config.prefix)
+        self._headroom = Headroom(storage, config.prefix)
         self._headroom.restore(recovered.merged, attempt)
         self._playlists = LivePlaylists(config.prefix, attempt, recovered.merged)
         began = begin_behind(clock(), recovered.attempts_began)
-        self.fence = Fence(target, config.prefix, attempt, began)
+        self.fence = Fence(storage, config.prefix, attempt, began)
         self._uploader = Uploader(
-            target,
+            storage,
             config.prefix,
             SegmentedJournal(attempt=attempt, recording_uid=config.uid, started_at=began),
             spool_limit_bytes=config.spool_limit_bytes,
@@ -132,7 +132,7 @@ class Recorder:
         self._uploader.put(Present(), *recovered.adopted)
         self._uploader.put(*(FileClosed(file.entry()) for file in self._restored.unclosed))
         self._upkeep = Upkeep(
-            target,
+            storage,
             config=lambda: watch.config,
             head=recovered.head,
             fence=self.fence,

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from sluice_media.record.chunks import ClosedChunk, index_path, read_spooled
-from sluice_media.record.journal import (
+from sluice_media.recording.journal import (
     ChunkEntry,
     Completion,
     FileEntry,
@@ -24,11 +24,11 @@ from sluice_media.record.journal import (
     RecordingHead,
     named_chunks,
 )
-from sluice_media.record.journals import find_journals
-from sluice_media.record.merge import MergedFile, in_order, merge
-from sluice_media.store.json_objects import load
-from sluice_media.store.keys import chunk_name, done_key, head_key
-from sluice_media.store.target import Target
+from sluice_media.recording.journals import find_journals
+from sluice_media.recording.keys import chunk_name, done_key, head_key
+from sluice_media.recording.merge import MergedFile, in_order, merge
+from sluice_media.storage.json_objects import load
+from sluice_media.storage.object_store import ObjectStore
 
 __all__ = ["Recovered", "adopt", "recover"]
 
@@ -54,15 +54,15 @@ class Recovered:
         return [journal.started_at for journal in self.journals]
 
 
-async def recover(target: Target, prefix: str, spool: Path, attempt: str) -> Recovered:
+async def recover(storage: ObjectStore, prefix: str, spool: Path, attempt: str) -> Recovered:
     """Reads everything and moves left chunks into ``spool/<attempt>``.
 
-    Raises TargetError and OSError."""
+    Raises StorageError and OSError."""
     found = Recovered()
     # A damaged one counts as none: the recorder has media to bring home, and writes it anew.
-    found.done = await load(target, done_key(prefix), Completion)
-    found.head = await load(target, head_key(prefix), RecordingHead)
-    journals = (await find_journals(target, prefix)).journals
+    found.done = await load(storage, done_key(prefix), Completion)
+    found.head = await load(storage, head_key(prefix), RecordingHead)
+    journals = (await find_journals(storage, prefix)).journals
     found.adopted = adopt(spool, attempt, named_chunks(journals))
     found.merged = merge([*journals, *_as_journals(found.adopted, attempt, journals)])
     stops = [j.stop_requested_at for j in journals if j.stop_requested_at is not None]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import aiohttp
 
-from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig
-from sluice_media.record.beat import beats_of_a_start
+from sluice_media.pod.config_files import ConfigWatch
 from sluice_media.record.plan import Restored
+from sluice_media.record.tick import beats_of_a_start
 from sluice_media.timeline.reader import Position, TimelineReader
 
 __all__ = ["open_timeline"]

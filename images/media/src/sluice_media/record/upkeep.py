@@ -13,10 +13,10 @@ import structlog
 from sluice_media.contract import RecorderConfig
 from sluice_media.record.fence import FENCE_SECONDS, Fence, Verdict
 from sluice_media.record.headroom import Headroom
-from sluice_media.record.journal import RecordingHead, recording_head
 from sluice_media.record.uploader import Present, Uploader
-from sluice_media.store.keys import head_key
-from sluice_media.store.target import Target, TargetError
+from sluice_media.recording.journal import RecordingHead, recording_head
+from sluice_media.recording.keys import head_key
+from sluice_media.storage.object_store import ObjectStore, StorageError
 
 __all__ = ["Upkeep"]
 
@@ -35,7 +35,7 @@ class Upkeep:
 
     def __init__(
         self,
-        target: Target,
+        storage: ObjectStore,
         *,
         config: Callable[[], RecorderConfig],
         head: RecordingHead | None,
@@ -45,7 +45,7 @@ class Upkeep:
         store_is_away: bool = False,
     ) -> None:
         """``head``: as it is in the store. ``store_is_away``: nobody waits for a look at it."""
-        self._target = target
+        self._storage = storage
         self._config = config
         self._head = head
         self._fence = fence
@@ -72,8 +72,8 @@ class Upkeep:
         if head == self._head:
             return True
         try:
-            await self._target.put(head_key(config.prefix), head.to_json().encode())
-        except TargetError as error:
+            await self._storage.put(head_key(config.prefix), head.to_json().encode())
+        except StorageError as error:
             _log.warning("head_not_stored", reason=error.reason)
             return False
         self._head = head
@@ -85,7 +85,7 @@ class Upkeep:
             await asyncio.sleep(FENCE_SECONDS)
             try:
                 verdict = await self._fence.verdict()
-            except TargetError:
+            except StorageError:
                 continue  # nobody else gets anywhere either
             if self._uploader.completed.is_set():
                 return

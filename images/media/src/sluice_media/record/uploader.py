@@ -22,12 +22,12 @@ import structlog
 from sluice_media.record.carrier import Carrier, Parcel
 from sluice_media.record.chunks import ClosedChunk, index_path
 from sluice_media.record.fence import Fence, Verdict
-from sluice_media.record.journal import Completion, FileEntry, sealed
 from sluice_media.record.ledger import Ledger
 from sluice_media.record.live_playlists import LivePlaylists
-from sluice_media.record.segments import SegmentedJournal
-from sluice_media.store.keys import chunk_key, done_key, journal_segment_key
-from sluice_media.store.target import Target, TargetError
+from sluice_media.recording.journal import Completion, FileEntry, sealed
+from sluice_media.recording.keys import chunk_key, done_key, journal_segment_key
+from sluice_media.recording.segments import SegmentedJournal
+from sluice_media.storage.object_store import ObjectStore, StorageError
 
 __all__ = ["FileClosed", "Present", "StopRequested", "Uploader"]
 
@@ -67,13 +67,13 @@ class Uploader:
 
     def __init__(
         self,
-        target: Target,
+        storage: ObjectStore,
         prefix: str,
         journal: SegmentedJournal,
         *,
         spool_limit_bytes: int,
         on_durable: Callable[[ClosedChunk], Awaitable[None]],
-        on_refused: Callable[[TargetError], None] = lambda error: None,
+        on_refused: Callable[[StorageError], None] = lambda error: None,
         on_unreadable: Callable[[ClosedChunk], None] = lambda chunk: None,
         playlists: LivePlaylists | None = None,
         fence: Fence | None = None,
@@ -82,7 +82,7 @@ class Uploader:
         """``on_unreadable``: of a chunk that the spool's disk does not give back; it is given up.
         ``fence``: asked before the Recording is said to be over. ``ledger``: hears what the store
         has taken of the journal."""
-        self._target = target
+        self._storage = storage
         self._prefix = prefix
         self._journal = journal
         self._limit = spool_limit_bytes
@@ -100,7 +100,7 @@ class Uploader:
         self._room = asyncio.Event()
         self._room.set()
         self.pending_bytes = 0
-        self.error: TargetError | None = None
+        self.error: StorageError | None = None
         """Why the store takes nothing at the moment."""
         self.completed = asyncio.Event()
         """Set when a Completion is in the store."""
@@ -161,7 +161,7 @@ class Uploader:
     async def _put_chunk(self, chunk: ClosedChunk) -> None:
         entry = chunk.entry
         key = chunk_key(self._prefix, self._journal.attempt, entry.name)
-        await self._target.put_file(key, chunk.path, entry.size_bytes, entry.sha256)
+        await self._storage.put_file(key, chunk.path, entry.size_bytes, entry.sha256)
 
     async def _patiently(self, store: Callable[[T], Awaitable[None]], item: T) -> bool:
         """Tries until the store has taken it. False: it is a chunk that the spool does not give
@@ -171,7 +171,7 @@ class Uploader:
         while True:
             try:
                 await store(item)
-            except TargetError as error:
+            except StorageError as error:
                 self._on_refused(error)
                 if self.error is None or self.error.reason != error.reason:
                     _log.warning("store_refuses", reason=error.reason, error=str(error))
@@ -236,14 +236,14 @@ class Uploader:
         if self._fence is not None and await self._fence.verdict() is not Verdict.IN_CHARGE:
             self.overtaken.set()
             return
-        await self._target.put(done_key(self._prefix), completion.to_json().encode())
+        await self._storage.put(done_key(self._prefix), completion.to_json().encode())
         self.completed.set()
 
     async def _put_journal(self, _: None) -> None:
         journal = self._journal
         key = journal_segment_key(self._prefix, journal.attempt, journal.number)
         segment = sealed(journal.segment(datetime.now(UTC)))
-        await self._target.put(key, segment)
+        await self._storage.put(key, segment)
         if self._ledger is not None:
             self._ledger.note(journal.attempt, journal.number, segment)
         journal.stored()
@@ -251,7 +251,7 @@ class Uploader:
     async def _put_playlists(self, _: None) -> None:
         now = time.monotonic()
         for identity, key, text in self._playlists.due(now):
-            await self._target.put(key, text.encode())
+            await self._storage.put(key, text.encode())
             self._playlists.written(identity, now)
 
 

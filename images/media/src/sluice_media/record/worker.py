@@ -22,20 +22,20 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig, RecorderPhase, RecorderStatus
-from sluice_media.logs import configure_logging
+from sluice_media.pod.config_files import ConfigWatch
+from sluice_media.pod.logs import configure_logging
+from sluice_media.pod.settings import PodSettings
+from sluice_media.pod.status_server import StatusBoard, serve_status
 from sluice_media.record.fence import SILENT_SECONDS, STANDBY_SECONDS, Fence, Verdict
-from sluice_media.record.journal import Completion
 from sluice_media.record.ledger import Ledger
 from sluice_media.record.metrics import RecordMetrics
 from sluice_media.record.recorder import Outcome, Recorder
 from sluice_media.record.recover import Recovered, recover
 from sluice_media.record.spool import SpoolFault, held_bytes
-from sluice_media.record.words import TICKING
-from sluice_media.settings import PodSettings
-from sluice_media.status import StatusBoard, serve_status
-from sluice_media.store.target import Target, TargetError, open_target
+from sluice_media.record.status import TICKING
+from sluice_media.recording.journal import Completion
+from sluice_media.storage.object_store import ObjectStore, StorageError, open_storage
 
 __all__ = ["NOT_DONE", "work"]
 
@@ -51,7 +51,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class _Prepared:
-    target: Target
+    storage: ObjectStore
     recovered: Recovered
     attempt: str
 
@@ -109,7 +109,7 @@ class _Worker:
             recorder = Recorder(
                 watch=self._watch,
                 board=self._board,
-                target=prepared.target,
+                storage=prepared.storage,
                 spool=self._spool,
                 attempt=prepared.attempt,
                 recovered=prepared.recovered,
@@ -136,10 +136,10 @@ class _Worker:
             attempt = uuid.uuid4().hex[:16]
             structlog.contextvars.bind_contextvars(attempt=attempt)
             try:
-                target = self._open_target()
+                storage = self._open_target()
                 self._spool.mkdir(parents=True, exist_ok=True)
-                return _Prepared(target, await self._recover(target, attempt), attempt)
-            except TargetError as error:
+                return _Prepared(storage, await self._recover(storage, attempt), attempt)
+            except StorageError as error:
                 _log.warning("store_refuses", reason=error.reason, error=str(error))
                 self._board.update(
                     store_error=str(error),
@@ -153,21 +153,21 @@ class _Worker:
             await self._pause(_RETRY_SECONDS)
         return None
 
-    async def _recover(self, target: Target, attempt: str) -> Recovered:
+    async def _recover(self, storage: ObjectStore, attempt: str) -> Recovered:
         """What the store has; what this pod knows of that while the store does not answer.
 
-        Raises TargetError when neither tells, and OSError."""
+        Raises StorageError when neither tells, and OSError."""
         prefix = self._watch.config.prefix
         known = self._ledger.is_usable
-        asking = asyncio.ensure_future(recover(target, prefix, self._spool, attempt))
+        asking = asyncio.ensure_future(recover(storage, prefix, self._spool, attempt))
         try:
             if not (await asyncio.wait((asking,), timeout=_STORE_SECONDS))[0]:
                 if known:
-                    raise TargetError("Timeout", "the store did not answer in time")
+                    raise StorageError("Timeout", "the store did not answer in time")
                 words = "the store has not told yet what was recorded before"
                 self._board.update(store_error=words, store_error_reason="Timeout")
             recovered = await asking
-        except TargetError as error:
+        except StorageError as error:
             if not known:
                 raise
             _log.warning("going_on_without_the_store", reason=error.reason)
@@ -178,12 +178,12 @@ class _Worker:
             # Not beyond this: it moves what is in the spool.
             asking.cancel()
             await asyncio.wait((asking,))
-        recovered = await recover(self._ledger.target(), prefix, self._spool, attempt)
+        recovered = await recover(self._ledger.storage(), prefix, self._spool, attempt)
         recovered.store_is_away = True
         return recovered
 
-    def _open_target(self) -> Target:
-        return open_target(self._watch.config.s3, self._settings.store_dir, self._watch.key)
+    def _open_target(self) -> ObjectStore:
+        return open_storage(self._watch.config.s3, self._settings.store_dir, self._watch.key)
 
     async def _stand_by(self, fence: Fence) -> None:
         """Returns when the Recording is over, or the attempt in charge gives no sign of life."""
@@ -195,7 +195,7 @@ class _Worker:
                 if await fence.verdict() is not Verdict.SUPERSEDED:
                     return
                 now_sign = await fence.sign_of_life()
-            except TargetError:
+            except StorageError:
                 now_sign = None  # it gets nowhere either
             if now_sign is None or now_sign != sign:
                 sign, since = now_sign, time.monotonic()

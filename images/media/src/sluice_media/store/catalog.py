@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
-from sluice_media.record.journal import Completion, Journal, RecordingHead
-from sluice_media.record.journals import JournalFault, find_journals
-from sluice_media.record.merge import MergedFile, merge
-from sluice_media.store import keys
+from sluice_media.recording import keys
+from sluice_media.recording.journal import Completion, Journal, RecordingHead
+from sluice_media.recording.journals import JournalFault, find_journals
+from sluice_media.recording.merge import MergedFile, merge
+from sluice_media.storage.json_objects import load
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.finalize import end_of
 from sluice_media.store.incomplete import incompleteness
-from sluice_media.store.json_objects import load
 from sluice_media.store.kept import KeptChunks
-from sluice_media.store.target import Target
 
 __all__ = ["RecordingView", "load_request", "load_settled", "load_view", "recording_uids"]
 
@@ -134,29 +134,29 @@ class RecordingView:
         )
 
 
-async def recording_uids(target: Target) -> list[str]:
-    """Every recording that the store has heard of. Raises TargetError."""
-    return [uid for uid in await target.folders(keys.RECORDINGS) if keys.is_id(uid)]
+async def recording_uids(storage: ObjectStore) -> list[str]:
+    """Every recording that the store has heard of. Raises StorageError."""
+    return [uid for uid in await storage.folders(keys.RECORDINGS) if keys.is_id(uid)]
 
 
-async def load_request(target: Target, uid: str) -> StoredRecording | None:
-    return await load(target, keys.request_key(uid), StoredRecording)
+async def load_request(storage: ObjectStore, uid: str) -> StoredRecording | None:
+    return await load(storage, keys.request_key(uid), StoredRecording)
 
 
-async def load_settled(target: Target, uid: str) -> StoredResult | None:
+async def load_settled(storage: ObjectStore, uid: str) -> StoredResult | None:
     """The result of a recording that is finished for good."""
-    return await load(target, keys.settled_key(uid), StoredResult)
+    return await load(storage, keys.settled_key(uid), StoredResult)
 
 
-async def load_view(target: Target, uid: str) -> RecordingView:
-    """Everything of one recording. Raises TargetError."""
-    request = await load_request(target, uid)
+async def load_view(storage: ObjectStore, uid: str) -> RecordingView:
+    """Everything of one recording. Raises StorageError."""
+    request = await load_request(storage, uid)
     prefix = request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"
     # The recorder writes it last. Looked for after the journals, it could end a recording whose
     # last chunks those do not name yet.
-    done = await load(target, keys.done_key(prefix), Completion)
-    found = await find_journals(target, prefix)
-    head = await load(target, keys.head_key(prefix), RecordingHead)
+    done = await load(storage, keys.done_key(prefix), Completion)
+    found = await find_journals(storage, prefix)
+    head = await load(storage, keys.head_key(prefix), RecordingHead)
     view = RecordingView(
         uid=uid,
         prefix=prefix,
@@ -170,7 +170,7 @@ async def load_view(target: Target, uid: str) -> RecordingView:
         taken_back=found.taken_back,
     )
     for file in view.files:
-        result = await load(target, keys.result_key(prefix, file.index), RecordedFile)
+        result = await load(storage, keys.result_key(prefix, file.index), RecordedFile)
         if result is not None:
             view.results[file.index] = result
     return view

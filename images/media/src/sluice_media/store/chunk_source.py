@@ -21,11 +21,11 @@ from typing import TypeVar
 import structlog
 
 from sluice_media.contract import TrackInfo
-from sluice_media.record.merge import MergedChunk
-from sluice_media.store.errors import explain
-from sluice_media.store.keys import chunk_key
+from sluice_media.recording.keys import chunk_key
+from sluice_media.recording.merge import MergedChunk
+from sluice_media.storage.errors import explain
+from sluice_media.storage.object_store import MissingObjectError, ObjectStore, StorageError
 from sluice_media.store.retime import retime
-from sluice_media.store.target import MissingObjectError, Target, TargetError
 from sluice_media.store.trim import TrackCut, count_units, track_pids, trim
 
 __all__ = ["ChunkError", "ChunkId", "ChunkSource", "Loss"]
@@ -64,7 +64,7 @@ class ChunkError(RuntimeError):
 
 @dataclass(slots=True)
 class ChunkSource:
-    target: Target
+    storage: ObjectStore
     prefix: str
     chunks: Sequence[MergedChunk]
     tracks: Sequence[TrackInfo]
@@ -88,7 +88,7 @@ class ChunkSource:
 
     async def blocks(self) -> AsyncGenerator[bytes | memoryview, None]:
         """The file as one transport stream. Close it (``aclosing``), so that what is under way
-        ends. Raises ChunkError and TargetError."""
+        ends. Raises ChunkError and StorageError."""
         waiting = deque(self.chunks)
         ahead: deque[tuple[asyncio.Task[bytes | memoryview], int]] = deque()
         held = 0
@@ -110,15 +110,15 @@ class ChunkSource:
             await asyncio.gather(*(task for task, _ in ahead), return_exceptions=True)
 
     async def check(self) -> None:
-        """Raises ChunkError with all chunks that are lost, and TargetError."""
+        """Raises ChunkError with all chunks that are lost, and StorageError."""
         if lost := await self.find_lost():
             raise ChunkError(lost)
 
     async def find_lost(self) -> dict[ChunkId, Loss]:
         """Hold all chunks against their digests that were not held against them yet, in little
-        memory, and return those that are lost. Raises TargetError."""
+        memory, and return those that are lost. Raises StorageError."""
         lost: dict[ChunkId, Loss] = {}
-        check = self._fetch if self.target.root is None else self._check
+        check = self._fetch if self.storage.root is None else self._check
         for chunk in self.chunks:
             if chunk.id not in self._verified:
                 try:
@@ -134,10 +134,10 @@ class ChunkSource:
     async def _patiently(
         self, read: Callable[[MergedChunk], Awaitable[T]], chunk: MergedChunk
     ) -> T:
-        """Raises ChunkError, which is for good, and TargetError, which may be better later."""
+        """Raises ChunkError, which is for good, and StorageError, which may be better later."""
         damaged = 0
         # A claim that fails does not get better within minutes.
-        delays = RETRY_SECONDS if self.target.root is None else RETRY_SECONDS[:1]
+        delays = RETRY_SECONDS if self.storage.root is None else RETRY_SECONDS[:1]
         for attempt, delay in enumerate((*delays, None)):
             try:
                 return await read(chunk)
@@ -147,7 +147,7 @@ class ChunkSource:
                 damaged += 1
                 if delay is None or damaged >= _DAMAGED_RETRIES:
                     raise
-            except TargetError as error:
+            except StorageError as error:
                 if delay is None:
                     raise
                 if not attempt:
@@ -156,15 +156,15 @@ class ChunkSource:
         raise AssertionError("the last try returns or raises")
 
     async def _check(self, chunk: MergedChunk) -> None:
-        assert self.target.root is not None
+        assert self.storage.root is not None
         try:
-            found = await asyncio.to_thread(_digest, self.target.root / self._key(chunk))
+            found = await asyncio.to_thread(_digest, self.storage.root / self._key(chunk))
         except OSError as error:
             raise explain(error) from None
         self._compare(chunk, *found)
 
     async def _fetch(self, chunk: MergedChunk) -> memoryview:
-        data = await self.target.read(self._key(chunk), 0, chunk.entry.size_bytes)
+        data = await self.storage.read(self._key(chunk), 0, chunk.entry.size_bytes)
         self._compare(chunk, *await asyncio.to_thread(_digest, data))
         return data
 

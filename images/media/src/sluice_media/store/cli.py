@@ -15,13 +15,13 @@ from typing import BinaryIO
 
 import structlog
 
-from sluice_media.config import ConfigError, ConfigWatch
 from sluice_media.contract import StoreConfig, StoredResult
-from sluice_media.settings import PodSettings
-from sluice_media.store import keys
+from sluice_media.pod.config_files import ConfigError, ConfigWatch
+from sluice_media.pod.settings import PodSettings
+from sluice_media.recording import keys
+from sluice_media.storage.object_store import ObjectStore, StorageError, open_storage
 from sluice_media.store.catalog import recording_uids
 from sluice_media.store.results import load_result, prefix_of
-from sluice_media.store.target import Target, TargetError, open_target
 
 __all__ = ["USAGE", "run"]
 
@@ -48,7 +48,7 @@ def run(settings: PodSettings, words: Sequence[str], output: BinaryIO) -> int:
             case _:
                 return _failed(f"usage: store {USAGE}", _EX_USAGE)
         asyncio.run(work)
-    except (TargetError, ConfigError, _CommandError) as error:
+    except (StorageError, ConfigError, _CommandError) as error:
         return _failed(str(error))
     except BrokenPipeError:
         return _failed("nobody reads any more")
@@ -60,13 +60,13 @@ def _failed(words: str, code: int = 1) -> int:
     return code
 
 
-def _open(settings: PodSettings) -> Target:
+def _open(settings: PodSettings) -> ObjectStore:
     watch = ConfigWatch(StoreConfig, settings.config_file, settings.keys_dir)
-    return open_target(watch.config.s3, settings.store_dir, watch.key)
+    return open_storage(watch.config.s3, settings.store_dir, watch.key)
 
 
-async def _list(target: Target, uid: str | None, output: BinaryIO) -> None:
-    async for result in _results(target, uid):
+async def _list(storage: ObjectStore, uid: str | None, output: BinaryIO) -> None:
+    async for result in _results(storage, uid):
         for file in result.files:
             ended = file.ended_at.isoformat() if file.ended_at is not None else "-"
             words = (
@@ -82,19 +82,19 @@ async def _list(target: Target, uid: str | None, output: BinaryIO) -> None:
     output.flush()
 
 
-async def _results(target: Target, uid: str | None) -> AsyncIterator[StoredResult]:
-    for known in [uid] if uid is not None else await recording_uids(target):
-        yield await load_result(target, known)
+async def _results(storage: ObjectStore, uid: str | None) -> AsyncIterator[StoredResult]:
+    for known in [uid] if uid is not None else await recording_uids(storage):
+        yield await load_result(storage, known)
 
 
-async def _cat(target: Target, uid: str, name: str, output: BinaryIO) -> None:
-    result = await load_result(target, uid)
+async def _cat(storage: ObjectStore, uid: str, name: str, output: BinaryIO) -> None:
+    result = await load_result(storage, uid)
     file = next((f for f in result.files if f.name == name), None)
     if file is None:
         raise _CommandError(f"recording {uid} has no file {name}; it is {result.state}")
     if file.state != "Ready":
         raise _CommandError(f"{name} is {file.state}")
-    key = keys.mp4_key(await prefix_of(target, uid), uid, file.index)
-    async for part in target.stream(key):
+    key = keys.mp4_key(await prefix_of(storage, uid), uid, file.index)
+    async for part in storage.stream(key):
         await asyncio.to_thread(output.write, part)
     await asyncio.to_thread(output.flush)

@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 import structlog
 
 from sluice_media.contract import StoreConfig
-from sluice_media.store.headroom import Headroom, Ledger, Volume, folder_of, measure
-from sluice_media.store.keys import SCRATCH
-from sluice_media.store.target import Entry, Target, TargetError
-from sluice_media.store.usage import StoreUsage, write_usage
+from sluice_media.recording.usage import StoreUsage, write_usage
+from sluice_media.storage.object_store import SCRATCH, Entry, ObjectStore, StorageError
+from sluice_media.store.headroom import DiskSpace, Headroom, Ledger, folder_of, measure
 
 __all__ = ["Counter"]
 
@@ -35,16 +34,16 @@ class Counter:
 
     def __init__(
         self,
-        target: Target,
+        storage: ObjectStore,
         config: Callable[[], StoreConfig],
         growing: Callable[[], set[str]],
-        on_count: Callable[[int, Volume | None, Headroom], None],
+        on_count: Callable[[int, DiskSpace | None, Headroom], None],
         making: Callable[[], str | None] = lambda: None,
     ) -> None:
         """``growing``: folders in which a recorder writes. ``making``: key of the MP4 whose chunks
         are still there. They count and it does not: a file that is there twice for a moment must
         not end a recording near the limit."""
-        self._target = target
+        self._storage = storage
         self._config = config
         self._growing = growing
         self._on_count = on_count
@@ -82,7 +81,7 @@ class Counter:
                     await self._count_folder(self._changed.pop())
                 await self._measure()
                 pause = TELL_SECONDS
-            except (TargetError, OSError) as error:
+            except (StorageError, OSError) as error:
                 _log.warning("usage_not_counted", error=str(error))
                 pause = _RETRY_SECONDS
             try:
@@ -93,7 +92,7 @@ class Counter:
 
     async def _count_everything(self) -> None:
         folders: dict[str, int] = {}
-        async for entry in self._target.list():
+        async for entry in self._storage.list():
             folder = folder_of(entry.key)
             folders[folder] = folders.get(folder, 0) + self._size(entry)
         self._ledger.replace(folders)
@@ -103,9 +102,9 @@ class Counter:
     async def _count_folder(self, folder: str) -> None:
         try:
             size = 0
-            async for entry in self._target.list(folder):
+            async for entry in self._storage.list(folder):
                 size += self._size(entry)
-        except TargetError:
+        except StorageError:
             self._changed.add(folder)
             raise
         grows = folder in self._growing()
@@ -135,14 +134,14 @@ class Counter:
             exceeded=headroom.word == "Exceeded",
         )
         if not _says_the_same(usage, self._told):
-            await write_usage(self._target, usage)
+            await write_usage(self._storage, usage)
             self._told = usage
 
-    def _volume(self) -> Volume | None:
-        capacity, available = self._target.capacity_bytes(), self._target.available_bytes()
+    def _volume(self) -> DiskSpace | None:
+        capacity, available = self._storage.capacity_bytes(), self._storage.available_bytes()
         if capacity is None or available is None:
             return None
-        return Volume(capacity, available)
+        return DiskSpace(capacity, available)
 
 
 def _says_the_same(usage: StoreUsage, told: StoreUsage | None) -> bool:

@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from sluice_media.contract import Model, StoredResult
-from sluice_media.store import keys
-from sluice_media.store.json_objects import load
+from sluice_media.recording import keys
+from sluice_media.storage.json_objects import load
+from sluice_media.storage.object_store import ObjectStore, StorageError
 from sluice_media.store.metrics import StoreMetrics
-from sluice_media.store.target import Target, TargetError
 
 __all__ = ["Deleter", "Deletion", "deleted_uids", "load_deletion"]
 
@@ -41,14 +41,14 @@ class Deletion(Model):
         return StoredResult(uid=self.uid, state="Deleting" if self.done_at is None else "Deleted")
 
 
-async def load_deletion(target: Target, uid: str) -> Deletion | None:
-    """Raises TargetError."""
-    return await load(target, keys.deletion_key(uid), Deletion)
+async def load_deletion(storage: ObjectStore, uid: str) -> Deletion | None:
+    """Raises StorageError."""
+    return await load(storage, keys.deletion_key(uid), Deletion)
 
 
-async def deleted_uids(target: Target) -> set[str]:
-    """Recordings that were or are being deleted. Raises TargetError."""
-    names = [entry.key.rpartition("/")[2] async for entry in target.list(keys.DELETED)]
+async def deleted_uids(storage: ObjectStore) -> set[str]:
+    """Recordings that were or are being deleted. Raises StorageError."""
+    names = [entry.key.rpartition("/")[2] async for entry in storage.list(keys.DELETED)]
     return {name.removesuffix(".json") for name in names}
 
 
@@ -58,7 +58,7 @@ class Deleter:
 
     def __init__(
         self,
-        target: Target,
+        storage: ObjectStore,
         *,
         release: Callable[[str], Awaitable[None]],
         abort_uploads: Callable[[str], Awaitable[None]],
@@ -67,7 +67,7 @@ class Deleter:
         scan_seconds: float = _SCAN_SECONDS,
     ) -> None:
         self._metrics = metrics or StoreMetrics()
-        self._target = target
+        self._storage = storage
         self._release = release
         self._abort_uploads = abort_uploads
         self._on_change = on_change
@@ -76,11 +76,11 @@ class Deleter:
         self._wake = asyncio.Event()
 
     async def request(self, uid: str, prefix: str) -> Deletion:
-        """Notes that a recording shall go; repeatable. Raises TargetError."""
-        known = await load_deletion(self._target, uid)
+        """Notes that a recording shall go; repeatable. Raises StorageError."""
+        known = await load_deletion(self._storage, uid)
         if known is None:
             known = Deletion(uid=uid, prefix=prefix, requested_at=datetime.now(UTC))
-            await self._target.put(keys.deletion_key(uid), known.to_json().encode())
+            await self._storage.put(keys.deletion_key(uid), known.to_json().encode())
         self.wake(uid)
         return known
 
@@ -102,7 +102,7 @@ class Deleter:
                 del self._asked[uid]
                 try:
                     await self._delete(uid)
-                except TargetError as error:  # the next scan finds it again
+                except StorageError as error:  # the next scan finds it again
                     _log.warning("recording_not_deleted", recording=uid, error=str(error))
             try:
                 async with asyncio.timeout(next_scan - time.monotonic()):
@@ -112,19 +112,19 @@ class Deleter:
 
     async def _scan(self) -> None:
         try:
-            for uid in await deleted_uids(self._target):
-                known = await load_deletion(self._target, uid)
+            for uid in await deleted_uids(self._storage):
+                known = await load_deletion(self._storage, uid)
                 if known is None:
                     continue
                 if known.done_at is None:
                     self._asked[uid] = None
                 elif datetime.now(UTC) - known.done_at > timedelta(days=TOMBSTONE_DAYS):
-                    await self._target.delete(keys.deletion_key(uid))
-        except TargetError as error:
+                    await self._storage.delete(keys.deletion_key(uid))
+        except StorageError as error:
             _log.warning("deletions_not_readable", reason=error.reason, error=str(error))
 
     async def _delete(self, uid: str) -> None:
-        known = await load_deletion(self._target, uid)
+        known = await load_deletion(self._storage, uid)
         if known is None:
             return
         await self._release(uid)
@@ -133,19 +133,19 @@ class Deleter:
         count = 0
         # Until a list says that nothing is left: what was listed before may not be all.
         while batch := await self._some_of(own) or await self._some_of(known.prefix):
-            await self._target.delete(*batch)
+            await self._storage.delete(*batch)
             count += len(batch)
         if known.done_at is None:
             self._metrics.deleted.inc()
         if known.done_at is None or count:
             done = known.model_copy(update={"done_at": datetime.now(UTC)})
-            await self._target.put(keys.deletion_key(uid), done.to_json().encode())
+            await self._storage.put(keys.deletion_key(uid), done.to_json().encode())
             self._on_change(uid)
             _log.info("recording_deleted", recording=uid, objects=count)
 
     async def _some_of(self, prefix: str) -> list[str]:
         batch = []
-        async for entry in self._target.list(prefix):
+        async for entry in self._storage.list(prefix):
             batch.append(entry.key)
             if len(batch) == _BATCH:
                 break

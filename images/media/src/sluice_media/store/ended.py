@@ -9,12 +9,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sluice_media.contract import Model, StoredResult
-from sluice_media.record.journal import RecordingHead
-from sluice_media.store import keys
+from sluice_media.recording import keys
+from sluice_media.recording.journal import RecordingHead
+from sluice_media.storage.json_objects import load
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.catalog import load_request, load_settled
 from sluice_media.store.deletion import load_deletion
-from sluice_media.store.json_objects import load
-from sluice_media.store.target import Target
 
 __all__ = ["EndedNames", "EndedRecording", "find_ended"]
 
@@ -32,29 +32,29 @@ class EndedNames:
     """Writes down the name of each Recording that is finished for good, once. Of one that recorded
     nothing there is nothing to be known again."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, storage: ObjectStore) -> None:
+        self._storage = storage
         self._noted: set[str] | None = None
         """uids whose names are written down; None: not looked up yet."""
 
     async def note(self, uid: str, result: StoredResult) -> None:
-        """Repeatable. Raises TargetError."""
+        """Repeatable. Raises StorageError."""
         if self._noted is None:
-            found = [entry.key async for entry in self._target.list(keys.ENDED)]
+            found = [entry.key async for entry in self._storage.list(keys.ENDED)]
             self._noted = {key.rpartition("/")[2].removesuffix(".json") for key in found}
         if uid in self._noted or not result.files:
             return
-        told = await load_request(self._target, uid)
+        told = await load_request(self._storage, uid)
         if told is not None and told.deleted:
             return
         prefix = told.prefix if told is not None else f"{keys.RECORDINGS}/{uid}"
-        head = await load(self._target, keys.head_key(prefix), RecordingHead)
+        head = await load(self._storage, keys.head_key(prefix), RecordingHead)
         if head is not None and keys.is_id(head.namespace) and keys.is_id(head.name):
             ended = EndedRecording(
                 uid=uid, namespace=head.namespace, name=head.name, ended_at=_ended_at(result)
             )
             key = keys.ended_key(head.namespace, head.name, uid)
-            await self._target.put(key, ended.to_json().encode())
+            await self._storage.put(key, ended.to_json().encode())
         self._noted.add(uid)
 
 
@@ -63,17 +63,17 @@ def _ended_at(result: StoredResult) -> datetime:
     return max(moments, default=datetime.now(UTC))
 
 
-async def find_ended(target: Target, namespace: str, name: str) -> str | None:
+async def find_ended(storage: ObjectStore, namespace: str, name: str) -> str | None:
     """The uid of the latest Recording of this name that ended here and is not known to be deleted.
 
-    Raises TargetError."""
+    Raises StorageError."""
     latest: EndedRecording | None = None
-    for key in [entry.key async for entry in target.list(keys.ended_folder(namespace, name))]:
-        ended = await load(target, key, EndedRecording)
-        if ended is None or await load_deletion(target, ended.uid) is not None:
+    for key in [entry.key async for entry in storage.list(keys.ended_folder(namespace, name))]:
+        ended = await load(storage, key, EndedRecording)
+        if ended is None or await load_deletion(storage, ended.uid) is not None:
             continue
-        told = await load_request(target, ended.uid)
-        if (told is not None and told.deleted) or await load_settled(target, ended.uid) is None:
+        told = await load_request(storage, ended.uid)
+        if (told is not None and told.deleted) or await load_settled(storage, ended.uid) is None:
             continue
         if latest is None or ended.ended_at > latest.ended_at:
             latest = ended

@@ -28,13 +28,14 @@ from sluice_media.contract import RecordedFile
 from sluice_media.ffmpeg.argv import Mp4Spec, mp4_argv
 from sluice_media.ffmpeg.probe import probe
 from sluice_media.ffmpeg.process import Child, ChildError, start_child
-from sluice_media.mpegts.mux import track_pid
-from sluice_media.record.merge import MergedFile
-from sluice_media.store import local_file
+from sluice_media.formats.mpegts.mux import track_pid
+from sluice_media.formats.units import TICKS_PER_SECOND, Codec
+from sluice_media.recording.keys import chunk_key, mp4_key, mp4_name
+from sluice_media.recording.merge import MergedFile
+from sluice_media.storage import local_file
+from sluice_media.storage.object_store import ObjectStore, StorageError, Written
 from sluice_media.store.chunk_source import ChunkError, ChunkSource
 from sluice_media.store.fragments import FragmentCounter, FragmentError
-from sluice_media.store.keys import chunk_key, mp4_key, mp4_name
-from sluice_media.store.target import Target, TargetError, Written
 from sluice_media.store.verify import (
     FinalizeError,
     UnitsDifferError,
@@ -44,7 +45,6 @@ from sluice_media.store.verify import (
     verify_seconds,
     verify_units,
 )
-from sluice_media.units import TICKS_PER_SECOND, Codec
 
 __all__ = [
     "FinalizeError",
@@ -154,14 +154,14 @@ def _probe_reach(file: MergedFile) -> tuple[int, int]:
     return size, ticks
 
 
-async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedFile:
+async def finalize(storage: ObjectStore, job: FinalizeJob, scratch: Path) -> RecordedFile:
     """Writes the MP4 and returns what is known of it. ``scratch`` is a folder for its making.
 
-    Raises ChunkError with all chunks that are lost for good, FinalizeError and TargetError; then
+    Raises ChunkError with all chunks that are lost for good, FinalizeError and StorageError; then
     nothing is left behind but the chunks."""
-    source = ChunkSource(target, job.prefix, job.file.chunks, job.file.tracks)
+    source = ChunkSource(storage, job.prefix, job.file.chunks, job.file.tracks)
     try:
-        if await _has_room(target, job, scratch):
+        if await _has_room(storage, job, scratch):
             return await _by_scratch(source, job, scratch / job.name)
         return await _by_stream(source, job)
     except ChunkError as error:
@@ -174,19 +174,19 @@ async def finalize(target: Target, job: FinalizeJob, scratch: Path) -> RecordedF
         job.timings.chunk_hash_cpu_seconds = source.hash_seconds
 
 
-async def _has_room(target: Target, job: FinalizeJob, scratch: Path) -> bool:
-    """Raises TargetError/NoSpace where there is no other way than by the scratch folder."""
-    needed, is_claim = scratch_bytes(job.file), target.root is not None
+async def _has_room(storage: ObjectStore, job: FinalizeJob, scratch: Path) -> bool:
+    """Raises StorageError/NoSpace where there is no other way than by the scratch folder."""
+    needed, is_claim = scratch_bytes(job.file), storage.root is not None
     available = await asyncio.to_thread(_available, scratch)
     if is_claim and available < needed:
         # Made, but never noted as such: it is about to be made anew, and not to be there twice.
-        await target.delete(job.key)
+        await storage.delete(job.key)
         available = await asyncio.to_thread(_available, scratch)
     if not is_claim and job.scratch_limit_bytes is not None:
         available = min(available, job.scratch_limit_bytes)
     _log.info("scratch_space", needed_bytes=needed, available_bytes=available)
     if available < needed and is_claim:
-        raise TargetError(
+        raise StorageError(
             "NoSpace",
             f"making the MP4 needs {_mib(needed)} MiB of free space, there are "
             f"{available >> 20}: {_mib(needed - available)} MiB are missing",
@@ -205,7 +205,7 @@ def _mib(size_bytes: int) -> int:
 
 
 async def _by_scratch(source: ChunkSource, job: FinalizeJob, path: Path) -> RecordedFile:
-    target, timings = source.target, job.timings
+    storage, timings = source.storage, job.timings
     try:
         began = time.monotonic()
         spec = mp4_spec(job, path)
@@ -218,7 +218,7 @@ async def _by_scratch(source: ChunkSource, job: FinalizeJob, path: Path) -> Reco
         verify_seconds(probed.format.duration, job.file.duration_seconds)
         await asyncio.to_thread(verify_boxes, path)
         moving, cpu = time.monotonic(), time.process_time()
-        written = await target.move_in(job.key, path)
+        written = await storage.move_in(job.key, path)
         timings.remux_seconds, timings.sync_seconds = remuxed - began, synced - remuxed
         timings.transfer_seconds = time.monotonic() - moving
         timings.transfer_cpu_seconds = time.process_time() - cpu
@@ -246,7 +246,7 @@ async def _by_stream(source: ChunkSource, job: FinalizeJob) -> RecordedFile:
 
         feeding = asyncio.create_task(_feed_or_stop(source, job, child))
         try:
-            written = await source.target.put_stream(job.key, fragments(), job.file.size_bytes)
+            written = await source.storage.put_stream(job.key, fragments(), job.file.size_bytes)
         finally:
             feeding.cancel()
             await asyncio.wait((feeding,))
@@ -285,7 +285,7 @@ async def _feed_or_stop(source: ChunkSource, job: FinalizeJob, child: Child) -> 
 
 
 async def _remux(source: ChunkSource, job: FinalizeJob, spec: Mp4Spec) -> None:
-    root, chunks = source.target.root, job.file.chunks
+    root, chunks = source.storage.root, job.file.chunks
     is_whole = all(chunk.is_whole for chunk in chunks)
     if root is not None and is_whole and _may_open(len(chunks)):
         await _remux_files(source, root, job, spec)

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Headroom", "Ledger", "Volume", "folder_of", "measure"]
+__all__ = ["DiskSpace", "Headroom", "Ledger", "folder_of", "measure"]
 
 HeadroomWord = Literal["Unknown", "Enough", "AlmostExceeded", "Exceeded"]
 
@@ -72,7 +72,7 @@ class Ledger:
 
 
 @dataclass(slots=True, frozen=True)
-class Volume:
+class DiskSpace:
     """What a local store's file system says."""
 
     capacity_bytes: int
@@ -90,7 +90,7 @@ class Headroom:
 
 
 def measure(
-    ledger: Ledger, *, limit_bytes: int | None, volume: Volume | None, warn_at_percent: int
+    ledger: Ledger, *, limit_bytes: int | None, volume: DiskSpace | None, warn_at_percent: int
 ) -> Headroom:
     """Against the limit or the volume, whichever ends first."""
     used = ledger.used_bytes

@@ -19,14 +19,14 @@ from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
-from sluice_media.http_server import serving
-from sluice_media.status import bearer_matches
-from sluice_media.store import keys
+from sluice_media.net.http_server import serving
+from sluice_media.pod.status_server import bearer_matches
+from sluice_media.recording import keys
+from sluice_media.storage.object_store import MissingObjectError, ObjectStore, StorageError
 from sluice_media.store.catalog import load_request, load_settled, load_view
 from sluice_media.store.deletion import Deleter, load_deletion
 from sluice_media.store.ended import find_ended
 from sluice_media.store.results import load_result, page_of, prefix_of
-from sluice_media.store.target import MissingObjectError, Target, TargetError
 
 __all__ = ["StoreApi", "serve_store"]
 
@@ -39,7 +39,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class StoreApi:
     def __init__(
         self,
-        target: Target,
+        storage: ObjectStore,
         *,
         token: Callable[[], SecretStr | None],
         on_told: Callable[[str], None],
@@ -47,7 +47,7 @@ class StoreApi:
     ) -> None:
         """``on_told`` hears the uid of every recording that somebody PUT."""
         self._deleter = deleter
-        self._target = target
+        self._storage = storage
         self._token = token
         self._on_told = on_told
 
@@ -77,7 +77,7 @@ class StoreApi:
             return await handler(request)
         except MissingObjectError:
             raise web.HTTPNotFound(text="there is no such file") from None
-        except TargetError as error:
+        except StorageError as error:
             raise web.HTTPServiceUnavailable(text=str(error)) from error
 
     async def put(self, request: web.Request) -> web.Response:
@@ -90,56 +90,56 @@ class StoreApi:
         # A prefix of its own, because it is deleted as a whole.
         if told.uid != uid or not all(map(keys.is_id, parts)) or parts[-1] != uid:
             raise web.HTTPUnprocessableEntity(text="uid or prefix is not what it should be")
-        if (deletion := await load_deletion(self._target, uid)) is not None:
+        if (deletion := await load_deletion(self._storage, uid)) is not None:
             return _json(deletion.result())
-        before = await load_request(self._target, uid)
+        before = await load_request(self._storage, uid)
         if before is not None and before.recorder_gone and not told.recorder_gone:
             # A recorder that is gone does not come back; a late repetition changes nothing.
             told = told.model_copy(update={"recorder_gone": True})
         if before is not None and before.deleted:
             told = told.model_copy(update={"deleted": True})
         if told != before:
-            await self._target.put(keys.request_key(uid), told.to_json().encode())
+            await self._storage.put(keys.request_key(uid), told.to_json().encode())
         if told.deleted and keys.is_id(told.namespace) and keys.is_id(told.name):
-            await self._target.delete(keys.ended_key(told.namespace, told.name, uid))
+            await self._storage.delete(keys.ended_key(told.namespace, told.name, uid))
         self._on_told(uid)
-        return _json(await load_result(self._target, uid))
+        return _json(await load_result(self._storage, uid))
 
     async def get(self, request: web.Request) -> web.Response:
         limit, before = _number(request, "limit"), _number(request, "before")
-        result = await load_result(self._target, request.match_info["uid"])
+        result = await load_result(self._storage, request.match_info["uid"])
         return _json(result if limit is None else page_of(result, limit, before))
 
     async def find(self, request: web.Request) -> web.Response:
         namespace, name = request.query.get("namespace", ""), request.query.get("name", "")
         if not keys.is_id(namespace) or not keys.is_id(name):
             raise web.HTTPBadRequest(text="namespace and name are needed")
-        uid = await find_ended(self._target, namespace, name)
+        uid = await find_ended(self._storage, namespace, name)
         if uid is None:
             raise web.HTTPNotFound(text="no Recording of that name has ended here")
         limit = _number(request, "limit")
-        result = await load_result(self._target, uid)
+        result = await load_result(self._storage, uid)
         return _json(result if limit is None else page_of(result, limit, None))
 
     async def delete(self, request: web.Request) -> web.Response:
         uid = request.match_info["uid"]
-        deletion = await load_deletion(self._target, uid)
+        deletion = await load_deletion(self._storage, uid)
         if deletion is None:
-            if await load_settled(self._target, uid) is None:
-                view = await load_view(self._target, uid)
+            if await load_settled(self._storage, uid) is None:
+                view = await load_view(self._storage, uid)
                 if view.may_grow:
                     raise web.HTTPConflict(text="a recorder may still write")
-            prefix = await prefix_of(self._target, uid)
+            prefix = await prefix_of(self._storage, uid)
             deletion = await self._deleter.request(uid, prefix)
         return _json(deletion.result(), 202 if deletion.done_at is None else 200)
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         uid, name = request.match_info["uid"], request.match_info["name"]
-        file = _find((await load_result(self._target, uid)).files, name)
+        file = _find((await load_result(self._storage, uid)).files, name)
         if file is None:
             raise web.HTTPNotFound(text="there is no such file")
-        key = keys.mp4_key(await prefix_of(self._target, uid), uid, file.index)
-        size = await self._target.size(key)
+        key = keys.mp4_key(await prefix_of(self._storage, uid), uid, file.index)
+        size = await self._storage.size(key)
         start, end, partial = _range(request, size)
         response = web.StreamResponse(status=206 if partial else 200)
         response.content_type = "video/mp4"
@@ -152,7 +152,7 @@ class StoreApi:
             response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         await response.prepare(request)
         if request.method != "HEAD" and end > start:
-            async for part in self._target.stream(key, start=start, end=end):
+            async for part in self._storage.stream(key, start=start, end=end):
                 await response.write(part)
         await response.write_eof()
         return response

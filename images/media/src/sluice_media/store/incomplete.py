@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TypedDict
 
 from sluice_media.contract import RecordedFile
-from sluice_media.record.journals import JournalFault
+from sluice_media.recording.journals import JournalFault
 from sluice_media.store.kept import KeptChunks
 
 __all__ = ["Incompleteness", "incompleteness"]

@@ -17,13 +17,13 @@ from datetime import datetime
 import structlog
 
 from sluice_media.contract import Model, RecordedFile
-from sluice_media.mpegts.packets import CLOCK_TICKS
-from sluice_media.mpegts.pes_reader import unwrapped
-from sluice_media.record.journal import ChunkEntry, Journal, named_chunks
-from sluice_media.store import keys
+from sluice_media.formats.mpegts.packets import CLOCK_TICKS
+from sluice_media.formats.mpegts.pes_reader import unwrapped
+from sluice_media.recording import keys
+from sluice_media.recording.journal import ChunkEntry, Journal, named_chunks
+from sluice_media.storage.object_store import MissingObjectError, ObjectStore
 from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.spans import Span, joined
-from sluice_media.store.target import MissingObjectError, Target
 from sluice_media.store.trim import read_units, track_pids
 
 __all__ = ["HeldUnits", "KeptChunks", "Manifest", "find_late", "find_unnamed"]
@@ -120,7 +120,7 @@ def _stretches(chunk: ChunkEntry) -> dict[int, list[Span]]:
 
 
 async def find_late(
-    target: Target,
+    storage: ObjectStore,
     prefix: str,
     journals: Sequence[Journal],
     held: HeldUnits,
@@ -128,7 +128,7 @@ async def find_late(
 ) -> list[ChunkId]:
     """Those of ``chunks`` that a journal names, that are whole, and that have units which no held
     chunk has: an attempt that came back from a lost node named them after their file was made.
-    Raises TargetError."""
+    Raises StorageError."""
     named = {(j.attempt, c.name): (f, c) for j in journals for f in j.files for c in f.chunks}
     late = []
     for chunk in chunks:
@@ -137,7 +137,7 @@ async def find_late(
         file, entry = named[chunk]
         if held.covers(file.timeline, entry):
             continue
-        data = await _read(target, prefix, chunk)
+        data = await _read(storage, prefix, chunk)
         if entry.sha256 and hashlib.sha256(data).hexdigest() != entry.sha256:
             continue  # damaged: ``lost_chunks`` of its file counts it
         units = await asyncio.to_thread(read_units, data, track_pids(file.tracks))
@@ -156,7 +156,7 @@ def _moved(units: Mapping[int, Sequence[int]], shift: int) -> dict[int, list[int
 
 
 async def find_unnamed(
-    target: Target,
+    storage: ObjectStore,
     prefix: str,
     journals: Sequence[Journal],
     held: HeldUnits,
@@ -164,7 +164,7 @@ async def find_unnamed(
 ) -> list[ChunkId]:
     """Those of ``chunks`` (with their sizes) that no journal names. Not among them is a copy: a
     recorder that died before it could name a chunk leaves one, and its successor stored the same
-    bytes again, or recorded the same units again. Raises TargetError."""
+    bytes again, or recorded the same units again. Raises StorageError."""
     named = named_chunks(journals)
     entries = (chunk for j in journals for file in j.files for chunk in file.chunks)
     digests = {(chunk.size_bytes, chunk.sha256) for chunk in entries if chunk.sha256}
@@ -173,7 +173,7 @@ async def find_unnamed(
     for chunk, size in chunks:
         if chunk in named:
             continue
-        data = await _read(target, prefix, chunk)
+        data = await _read(storage, prefix, chunk)
         if size in sizes and (size, hashlib.sha256(data).hexdigest()) in digests:
             continue
         files = [f for j in journals for f in j.files if f.index == keys.file_index(chunk[1])]
@@ -187,9 +187,9 @@ async def find_unnamed(
     return unnamed
 
 
-async def _read(target: Target, prefix: str, chunk: ChunkId) -> bytes:
+async def _read(storage: ObjectStore, prefix: str, chunk: ChunkId) -> bytes:
     """The chunk; nothing when it is not there any more."""
     try:
-        return await target.get(keys.chunk_key(prefix, *chunk))
+        return await storage.get(keys.chunk_key(prefix, *chunk))
     except MissingObjectError:
         return b""

@@ -11,29 +11,29 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sluice_media.contract import RecordedFile
-from sluice_media.record.journal import GapEntry, Journal
-from sluice_media.record.merge import MergedChunk, MergedFile, merge
+from sluice_media.formats.units import TICKS_PER_SECOND
+from sluice_media.recording.journal import GapEntry, Journal
+from sluice_media.recording.keys import chunk_key
+from sluice_media.recording.merge import MergedChunk, MergedFile, merge
+from sluice_media.storage.object_store import MissingObjectError, ObjectStore
 from sluice_media.store.chunk_source import ChunkId, Loss
-from sluice_media.store.keys import chunk_key
 from sluice_media.store.spans import Span, joined
-from sluice_media.store.target import MissingObjectError, Target
-from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["find_rest", "with_holes", "with_losses", "without"]
 
 
 async def _find_missing(
-    target: Target, prefix: str, file: MergedFile, there: Mapping[ChunkId, int]
+    storage: ObjectStore, prefix: str, file: MergedFile, there: Mapping[ChunkId, int]
 ) -> dict[ChunkId, Loss]:
     """The chunks of a file that the store does not have, or has with another size. ``there``: what
-    a list of the store said; it may be older than the journals. Raises TargetError."""
+    a list of the store said; it may be older than the journals. Raises StorageError."""
     lost: dict[ChunkId, Loss] = {}
     for chunk in file.chunks:
         size = chunk.entry.size_bytes
         if there.get(chunk.id) == size:
             continue
         try:
-            found = await target.size(chunk_key(prefix, *chunk.id))
+            found = await storage.size(chunk_key(prefix, *chunk.id))
         except MissingObjectError:
             lost[chunk.id] = Loss.MISSING
         else:
@@ -43,17 +43,17 @@ async def _find_missing(
 
 
 async def find_rest(
-    target: Target,
+    storage: ObjectStore,
     prefix: str,
     file: MergedFile,
     journals: Sequence[Journal],
     there: Mapping[ChunkId, int],
     lost: dict[ChunkId, Loss],
 ) -> MergedFile:
-    """The file of the chunks that are there. Adds to ``lost``. Raises TargetError."""
+    """The file of the chunks that are there. Adds to ``lost``. Raises StorageError."""
     while True:
         rest = without(file, journals, lost)
-        missing = await _find_missing(target, prefix, rest, there)
+        missing = await _find_missing(storage, prefix, rest, there)
         if not missing:
             return rest
         lost.update(missing)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from sluice_media.contract import MAX_LISTED_GAPS, StoredResult
-from sluice_media.store import keys
+from sluice_media.recording import keys
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.catalog import load_request, load_settled, load_view
 from sluice_media.store.deletion import load_deletion
 from sluice_media.store.retention import published
-from sluice_media.store.target import Target
 
 __all__ = ["load_result", "page_of", "prefix_of"]
 
 
-async def load_result(target: Target, uid: str) -> StoredResult:
-    """Raises TargetError."""
-    deletion = await load_deletion(target, uid)
+async def load_result(storage: ObjectStore, uid: str) -> StoredResult:
+    """Raises StorageError."""
+    deletion = await load_deletion(storage, uid)
     if deletion is not None:
         return deletion.result()
-    settled = await load_settled(target, uid)
+    settled = await load_settled(storage, uid)
     if settled is not None:
-        return published(settled, await load_request(target, uid))
-    view = await load_view(target, uid)
+        return published(settled, await load_request(storage, uid))
+    view = await load_view(storage, uid)
     result = view.result()
     if result.state == "Done" and (view.head is not None or view.journals):
         # It is not known yet which chunks are in no MP4: that is the last step.
@@ -36,7 +36,7 @@ def page_of(result: StoredResult, limit: int, before: int | None) -> StoredResul
     return result.model_copy(update={"files": page, "older_files": older})
 
 
-async def prefix_of(target: Target, uid: str) -> str:
-    """Where its objects are. Raises TargetError."""
-    request = await load_request(target, uid)
+async def prefix_of(storage: ObjectStore, uid: str) -> str:
+    """Where its objects are. Raises StorageError."""
+    request = await load_request(storage, uid)
     return request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 
-from sluice_media.mpegts.mux import PCR_LEAD
-from sluice_media.mpegts.packets import CLOCK_TICKS, PACKET_BYTES, payload_offset
-from sluice_media.mpegts.pes import timestamp_field
-from sluice_media.mpegts.pes_reader import read_timestamp, unwrapped
-from sluice_media.record.media_time import MediaTime
+from sluice_media.formats.mpegts.mux import PCR_LEAD
+from sluice_media.formats.mpegts.packets import CLOCK_TICKS, PACKET_BYTES, payload_offset
+from sluice_media.formats.mpegts.pes import timestamp_field
+from sluice_media.formats.mpegts.pes_reader import read_timestamp, unwrapped
+from sluice_media.recording.media_time import MediaTime
 
 __all__ = ["retime"]
 

@@ -11,18 +11,18 @@ from pathlib import Path
 import structlog
 from pydantic import SecretStr
 
-from sluice_media.config import ConfigWatch
 from sluice_media.contract import HUB_TOKEN_FILE, STORE_TOKEN_FILE, StoreConfig, StoreStatus
-from sluice_media.settings import PodSettings
-from sluice_media.signals import termination
-from sluice_media.status import StatusBoard, serve_status
+from sluice_media.pod.config_files import ConfigWatch
+from sluice_media.pod.settings import PodSettings
+from sluice_media.pod.signals import termination
+from sluice_media.pod.status_server import StatusBoard, serve_status
+from sluice_media.recording.keys import PROBES, RECORDINGS
+from sluice_media.storage.object_store import SCRATCH, ObjectStore, StorageError, open_storage
 from sluice_media.store.counting import Counter
 from sluice_media.store.deletion import Deleter
-from sluice_media.store.headroom import Headroom, Volume, folder_of
+from sluice_media.store.headroom import DiskSpace, Headroom, folder_of
 from sluice_media.store.http import StoreApi, serve_store
-from sluice_media.store.keys import PROBES, RECORDINGS, SCRATCH
 from sluice_media.store.metrics import StoreMetrics
-from sluice_media.store.target import Target, TargetError, open_target
 from sluice_media.store.uploads import UploadCleaner
 from sluice_media.store.worker import Finisher
 
@@ -53,7 +53,7 @@ class StoreRole:
         self._probe_now = asyncio.Event()
         self._counter: Counter | None = None
         self._finisher: Finisher | None = None
-        self._target: Target | None = None
+        self._storage: ObjectStore | None = None
 
     async def run(self, terminate: asyncio.Event) -> None:
         """Runs until ``terminate`` is set. The status is there from the start, so that a store
@@ -69,14 +69,14 @@ class StoreRole:
         ):
             following = asyncio.create_task(self._follow_config())
             try:
-                target = await self._open(terminate)
-                if target is not None:
-                    await self._work(target, terminate)
+                storage = await self._open(terminate)
+                if storage is not None:
+                    await self._work(storage, terminate)
             finally:
                 following.cancel()
                 await asyncio.wait((following,))
 
-    async def _work(self, target: Target, terminate: asyncio.Event) -> None:
+    async def _work(self, storage: ObjectStore, terminate: asyncio.Event) -> None:
         settings, config = self._settings, self._watch.config
         scratch = self._scratch(config)
         # What an interrupted finaliser left; its chunks are still there.
@@ -87,7 +87,7 @@ class StoreRole:
             await cleaner.abort(prefix)
 
         self._finisher = finisher = Finisher(
-            target,
+            storage,
             scratch,
             uri_base=lambda: self._watch.config.uri_base,
             scratch_limit_bytes=lambda: self._watch.config.scratch_limit_bytes,
@@ -98,20 +98,20 @@ class StoreRole:
             metrics=self.metrics,
         )
         deleter = Deleter(
-            target,
+            storage,
             release=finisher.release,
             abort_uploads=abort_uploads,
             on_change=self._note_change,
             metrics=self.metrics,
         )
         self._counter = Counter(
-            target,
+            storage,
             lambda: self._watch.config,
             lambda: finisher.growing,
             self._note_count,
             lambda: finisher.making,
         )
-        api = StoreApi(target, token=self._store_token, on_told=finisher.wake, deleter=deleter)
+        api = StoreApi(storage, token=self._store_token, on_told=finisher.wake, deleter=deleter)
         async with (
             serve_store(api, settings.bind, settings.store_port),
             asyncio.TaskGroup() as tasks,
@@ -121,7 +121,7 @@ class StoreRole:
                 tasks.create_task(deleter.run()),
                 tasks.create_task(cleaner.run()),
                 tasks.create_task(self._counter.run()),
-                tasks.create_task(self._probe_forever(target)),
+                tasks.create_task(self._probe_forever(storage)),
             ]
             await terminate.wait()
             for worker in workers:
@@ -133,26 +133,26 @@ class StoreRole:
             return self._settings.store_dir / SCRATCH
         return self._settings.spool_dir / "finalize"
 
-    async def _open(self, terminate: asyncio.Event) -> Target | None:
+    async def _open(self, terminate: asyncio.Event) -> ObjectStore | None:
         while not terminate.is_set():
             try:
-                self._target = self._opened()
-            except TargetError as error:
+                self._storage = self._opened()
+            except StorageError as error:
                 self._note_not_writable(error)
                 await asyncio.sleep(1.0)
             else:
-                return self._target
+                return self._storage
         return None
 
-    def _opened(self) -> Target:
-        return open_target(self._watch.config.s3, self._settings.store_dir, self._watch.key)
+    def _opened(self) -> ObjectStore:
+        return open_storage(self._watch.config.s3, self._settings.store_dir, self._watch.key)
 
     # ------------------------------------------------------------------ tasks
 
-    async def _probe_forever(self, target: Target) -> None:
+    async def _probe_forever(self, storage: ObjectStore) -> None:
         while True:
             self._probe_now.clear()
-            await self.probe(target)
+            await self.probe(storage)
             pause = PROBE_SECONDS if self.board.status.writable else PROBE_AGAIN_SECONDS
             try:
                 async with asyncio.timeout(pause):
@@ -160,18 +160,20 @@ class StoreRole:
             except TimeoutError:
                 continue
 
-    async def probe(self, target: Target) -> None:
+    async def probe(self, storage: ObjectStore) -> None:
         """Writes, reads, lists and deletes a small object: what a recorder and we will do."""
         key = f"{PROBES}/{self._settings.pod_uid or 'store'}"
         payload = f"{key} {datetime.now(UTC).isoformat()}".encode()
         try:
-            await target.put(key, payload)
-            if await target.get(key) != payload:
-                raise TargetError("Incomplete", "the store gave back other bytes than were written")
-            if key not in [entry.key async for entry in target.list(PROBES)]:
-                raise TargetError("StoreFailed", "the store does not list what was written")
-            await target.delete(key)
-        except TargetError as error:
+            await storage.put(key, payload)
+            if await storage.get(key) != payload:
+                raise StorageError(
+                    "Incomplete", "the store gave back other bytes than were written"
+                )
+            if key not in [entry.key async for entry in storage.list(PROBES)]:
+                raise StorageError("StoreFailed", "the store does not list what was written")
+            await storage.delete(key)
+        except StorageError as error:
             self._note_not_writable(error)
         else:
             self.metrics.writable.set(1)
@@ -183,10 +185,10 @@ class StoreRole:
         the same objects."""
         async for config in self._watch.changes():
             self._configured(config)
-            if self._target is not None:
+            if self._storage is not None:
                 try:
-                    self._target.become(self._opened())
-                except TargetError as error:
+                    self._storage.become(self._opened())
+                except StorageError as error:
                     self._note_not_writable(error)
                     continue
             self._probe_now.set()
@@ -201,12 +203,12 @@ class StoreRole:
             missing = ("SecretKeyMissing", "the store's token is not there yet")
         self.board.configured(config, missing)
 
-    def _note_not_writable(self, error: TargetError) -> None:
+    def _note_not_writable(self, error: StorageError) -> None:
         self.metrics.writable.set(0)
         if self.board.update(writable=False, reason=error.reason, message=str(error)):
             _log.error("store_not_writable", reason=error.reason, error=str(error))
 
-    def _note_count(self, used: int, volume: Volume | None, headroom: Headroom) -> None:
+    def _note_count(self, used: int, volume: DiskSpace | None, headroom: Headroom) -> None:
         available = volume.available_bytes if volume is not None else None
         self.board.update(
             used_bytes=used,

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sluice_media.contract import TrackInfo
-from sluice_media.mpegts.mux import track_pid
-from sluice_media.mpegts.packets import PACKET_BYTES, payload_offset
-from sluice_media.mpegts.pes_reader import read_timestamp, unwrapped
-from sluice_media.mpegts.psi import PAT_PID, PMT_PID
+from sluice_media.formats.mpegts.mux import track_pid
+from sluice_media.formats.mpegts.packets import PACKET_BYTES, payload_offset
+from sluice_media.formats.mpegts.pes_reader import read_timestamp, unwrapped
+from sluice_media.formats.mpegts.psi import PAT_PID, PMT_PID
 
 __all__ = ["TrackCut", "count_units", "read_units", "track_pids", "trim"]
 

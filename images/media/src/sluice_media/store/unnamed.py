@@ -17,8 +17,10 @@ from datetime import timedelta
 
 import structlog
 
-from sluice_media.mpegts.packets import CLOCK_TICKS
-from sluice_media.record.journal import (
+from sluice_media.formats.mpegts.packets import CLOCK_TICKS
+from sluice_media.formats.units import TICKS_PER_SECOND
+from sluice_media.recording import keys
+from sluice_media.recording.journal import (
     ChunkEntry,
     FileEntry,
     Journal,
@@ -26,23 +28,21 @@ from sluice_media.record.journal import (
     named_chunks,
     sealed,
 )
-from sluice_media.record.merge import MergedChunk, MergedFile
-from sluice_media.store import keys
+from sluice_media.recording.merge import MergedChunk, MergedFile
+from sluice_media.storage.json_objects import load
+from sluice_media.storage.object_store import MissingObjectError, ObjectStore
 from sluice_media.store.catalog import RecordingView
 from sluice_media.store.chunk_source import ChunkId
-from sluice_media.store.json_objects import load
-from sluice_media.store.target import MissingObjectError, Target
 from sluice_media.store.trim import read_units, track_pids
-from sluice_media.units import TICKS_PER_SECOND
 
 __all__ = ["take_back"]
 
 _log = structlog.get_logger(__name__)
 
 
-async def take_back(target: Target, view: RecordingView, files: Iterable[MergedFile]) -> bool:
+async def take_back(storage: ObjectStore, view: RecordingView, files: Iterable[MergedFile]) -> bool:
     """Look for chunks of ``files`` that no journal names. True when any was taken back; the view is
-    to be loaded again then. Raises TargetError."""
+    to be loaded again then. Raises StorageError."""
     named = named_chunks(view.journals)
     by_index: dict[int, set[tuple[str, int]]] = {}
     for journal in view.journals:
@@ -56,7 +56,7 @@ async def take_back(target: Target, view: RecordingView, files: Iterable[MergedF
             index = keys.file_index(chunk[1])
             if index is None or by_index.get(index) != {identity}:
                 continue
-            fitting = await _read(target, view.prefix, chunk, file)
+            fitting = await _read(storage, view.prefix, chunk, file)
             if fitting is None:
                 continue
             place, entry = fitting
@@ -65,17 +65,17 @@ async def take_back(target: Target, view: RecordingView, files: Iterable[MergedF
             file = replace(file, chunks=chunks)
             found.setdefault(chunk[0], []).append(_part(view, identity, entry))
     for attempt, parts in found.items():
-        await _write(target, view, attempt, parts)
+        await _write(storage, view, attempt, parts)
     return bool(found)
 
 
 async def _read(
-    target: Target, prefix: str, chunk: ChunkId, file: MergedFile
+    storage: ObjectStore, prefix: str, chunk: ChunkId, file: MergedFile
 ) -> tuple[int, ChunkEntry] | None:
     """Where the chunk belongs among those of the file, and what a journal would say of it; None
     when that is not sure."""
     try:
-        data = await target.get(keys.chunk_key(prefix, *chunk))
+        data = await storage.get(keys.chunk_key(prefix, *chunk))
     except MissingObjectError:
         return None
     units = await asyncio.to_thread(read_units, data, track_pids(file.tracks))
@@ -143,9 +143,11 @@ def _part(view: RecordingView, identity: tuple[str, int], entry: ChunkEntry) -> 
     return entries[0].model_copy(update={"chunks": [entry], "gaps": [], "anchors": []})
 
 
-async def _write(target: Target, view: RecordingView, attempt: str, parts: list[FileEntry]) -> None:
+async def _write(
+    storage: ObjectStore, view: RecordingView, attempt: str, parts: list[FileEntry]
+) -> None:
     key = keys.recovered_key(view.prefix, attempt)
-    known = await load(target, key, Journal)
+    known = await load(storage, key, Journal)
     began = {journal.attempt: journal.started_at for journal in view.journals}
     # The newest attempt says whether a file goes on: this one must not be it.
     oldest = min(began.values()) - timedelta(milliseconds=1)
@@ -155,5 +157,5 @@ async def _write(target: Target, view: RecordingView, attempt: str, parts: list[
         started_at=began.get(attempt, oldest),
         files=[*(known.files if known is not None else ()), *parts],
     )
-    await target.put(key, sealed(journal))
+    await storage.put(key, sealed(journal))
     _log.warning("chunks_found_again", recording=view.uid, attempt=attempt, chunks=len(parts))

@@ -24,11 +24,11 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from sluice_media.contract import S3_CA_FILE, S3Target
-from sluice_media.store.s3 import KeyReader, bucket_url, credentials
-from sluice_media.store.sigv4 import encoded_query, signed_headers
-from sluice_media.store.target import TargetError
-from sluice_media.trust import InvalidAuthorityError, client_context
+from sluice_media.contract import S3_CA_FILE, BucketLocation
+from sluice_media.net.trust import InvalidAuthorityError, client_context
+from sluice_media.storage.bucket import KeyReader, bucket_url, credentials
+from sluice_media.storage.object_store import StorageError
+from sluice_media.storage.sigv4 import encoded_query, signed_headers
 
 __all__ = ["Upload", "UploadCleaner", "parse_uploads"]
 
@@ -78,7 +78,7 @@ def _moment(text: str) -> datetime | None:
 class UploadCleaner:
     """``s3`` None: a claim at ``store_dir``."""
 
-    def __init__(self, s3: S3Target | None, store_dir: Path, key: KeyReader) -> None:
+    def __init__(self, s3: BucketLocation | None, store_dir: Path, key: KeyReader) -> None:
         self._s3 = s3
         self._store_dir = store_dir
         self._key = key
@@ -98,12 +98,12 @@ class UploadCleaner:
             if not self._s3.has_credentials:
                 return 0
             return await self._abort_all(self._s3, prefix, older_than_seconds)
-        except (TargetError, OSError) as error:
-            words = str(error) if isinstance(error, TargetError) else error.strerror
+        except (StorageError, OSError) as error:
+            words = str(error) if isinstance(error, StorageError) else error.strerror
             _log.warning("uploads_not_cleaned", error=words)
             return 0
 
-    async def _abort_all(self, s3: S3Target, prefix: str, older_than_seconds: float) -> int:
+    async def _abort_all(self, s3: BucketLocation, prefix: str, older_than_seconds: float) -> int:
         before = datetime.now(UTC) - timedelta(seconds=older_than_seconds)
         whole = "/".join(part for part in (s3.prefix, prefix) if part)
         count = 0
@@ -121,7 +121,7 @@ class UploadCleaner:
         return count
 
     async def _list(
-        self, s3: S3Target, session: aiohttp.ClientSession, prefix: str
+        self, s3: BucketLocation, session: aiohttp.ClientSession, prefix: str
     ) -> AsyncIterator[Upload]:
         query = {"uploads": "", "prefix": prefix}
         for _ in range(_MAX_PAGES):
@@ -134,7 +134,7 @@ class UploadCleaner:
 
     async def _request(
         self,
-        s3: S3Target,
+        s3: BucketLocation,
         session: aiohttp.ClientSession,
         method: str,
         key: str,
@@ -162,21 +162,21 @@ class UploadCleaner:
                 body = await answer.content.read(_MAX_BODY_BYTES)
                 status = answer.status
         except (aiohttp.ClientError, OSError, TimeoutError):
-            raise TargetError("Unreachable", "the store cannot be reached") from None
+            raise StorageError("Unreachable", "the store cannot be reached") from None
         if status == 404 and method == "DELETE":
             return ""
         if status >= 300:
             reason = "AccessDenied" if status in (401, 403) else "StoreFailed"
-            raise TargetError(reason, f"the store does not tell of unfinished uploads: {status}")
+            raise StorageError(reason, f"the store does not tell of unfinished uploads: {status}")
         return body.decode("utf-8", "replace")
 
     @asynccontextmanager
-    async def _session(self, s3: S3Target) -> AsyncIterator[aiohttp.ClientSession]:
+    async def _session(self, s3: BucketLocation) -> AsyncIterator[aiohttp.ClientSession]:
         authority = self._key(S3_CA_FILE) if s3.has_ca else None
         try:
             context = client_context(authority.get_secret_value() if authority else None)
         except InvalidAuthorityError:
-            raise TargetError("Tls", "the authority of the store is no PEM certificate") from None
+            raise StorageError("Tls", "the authority of the store is no PEM certificate") from None
         connector = aiohttp.TCPConnector(ssl=context)
         async with aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector) as session:
             yield session

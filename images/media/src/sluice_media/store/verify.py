@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from sluice_media.contract import TrackInfo
-from sluice_media.mpegts.mux import VIDEO_PID
-from sluice_media.mpegts.packets import PACKET_BYTES, payload_offset
-from sluice_media.units import Codec, TrackKind
+from sluice_media.formats.mpegts.mux import VIDEO_PID
+from sluice_media.formats.mpegts.packets import PACKET_BYTES, payload_offset
+from sluice_media.formats.units import Codec, TrackKind
 
 __all__ = [
     "FinalizeError",

@@ -19,8 +19,10 @@ from typing import Literal
 import structlog
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
-from sluice_media.record.merge import MergedFile
-from sluice_media.store import keys, shelf
+from sluice_media.recording import keys
+from sluice_media.recording.merge import MergedFile
+from sluice_media.storage.object_store import ObjectStore, StorageError
+from sluice_media.store import originals as shelf
 from sluice_media.store.catalog import (
     RecordingView,
     load_request,
@@ -43,7 +45,6 @@ from sluice_media.store.losses import find_rest, with_holes, with_losses
 from sluice_media.store.metrics import StoreMetrics
 from sluice_media.store.results import prefix_of
 from sluice_media.store.retention import kept_until, next_due
-from sluice_media.store.target import Target, TargetError
 from sluice_media.store.unnamed import take_back
 
 __all__ = ["Finisher"]
@@ -68,7 +69,7 @@ class Finisher:
 
     def __init__(
         self,
-        target: Target,
+        storage: ObjectStore,
         scratch: Path,
         *,
         uri_base: Callable[[], str],
@@ -82,8 +83,8 @@ class Finisher:
         retry_seconds: float | None = None,
     ) -> None:
         """``abort_uploads``: ends what an interrupted finaliser left of an MP4's upload."""
-        self._target = target
-        self._names = EndedNames(target)
+        self._storage = storage
+        self._names = EndedNames(storage)
         self._scratch = scratch
         self._uri_base = uri_base
         self._scratch_limit_bytes = scratch_limit_bytes
@@ -163,17 +164,17 @@ class Finisher:
     async def _scan(self) -> bool:
         now = datetime.now(UTC)
         try:
-            deleted = await deleted_uids(self._target)
+            deleted = await deleted_uids(self._storage)
             # A request for deletion may be younger than this list.
             self._barred |= deleted
-            for uid in await recording_uids(self._target):
+            for uid in await recording_uids(self._storage):
                 if uid in deleted:
                     self._on_leftover(uid)
                 elif uid in self._barred or uid in self._retries:
                     continue
                 elif uid not in self._settled or (uid in self._due and self._due[uid] <= now):
                     self._told[uid] = None
-        except TargetError as error:
+        except StorageError as error:
             _log.warning("store_not_readable", reason=error.reason, error=str(error))
             return False
         return True
@@ -195,34 +196,34 @@ class Finisher:
 
     async def _look_at(self, uid: str) -> None:
         try:
-            settled = await load_settled(self._target, uid)
+            settled = await load_settled(self._storage, uid)
             if settled is not None:
                 await self._keep(uid, settled)
                 return
-            await self._finish(await load_view(self._target, uid))
-        except TargetError as error:
+            await self._finish(await load_view(self._storage, uid))
+        except StorageError as error:
             _log.warning("recording_not_finished", recording=uid, error=str(error))
             self._retry_later(uid)
 
     async def _keep(self, uid: str, settled: StoredResult) -> None:
         """Looks after the terms of a recording that is finished."""
         await self._names.note(uid, settled)
-        told = await load_request(self._target, uid)
-        files = await shelf.expire(self._target, uid, settled.files, told, datetime.now(UTC))
+        told = await load_request(self._storage, uid)
+        files = await shelf.expire(self._storage, uid, settled.files, told, datetime.now(UTC))
         changed = settled.model_copy(update={"files": files})
         until = kept_until(settled.kept_since, told) if settled.kept_since is not None else None
         if until is not None and until <= datetime.now(UTC):
-            await shelf.delete_kept(self._target, await prefix_of(self._target, uid))
+            await shelf.delete_kept(self._storage, await prefix_of(self._storage, uid))
             changed = changed.model_copy(update={"kept_chunks": 0, "kept_since": None})
         if changed != settled:
-            await self._target.put(keys.settled_key(uid), changed.to_json().encode())
+            await self._storage.put(keys.settled_key(uid), changed.to_json().encode())
             self._on_change(uid)
         self._settle(uid, changed, told)
 
     async def _finish(self, view: RecordingView) -> None:
         uid = view.uid
-        if await take_back(self._target, view, view.unfinished_files()):
-            view = await load_view(self._target, uid)
+        if await take_back(self._storage, view, view.unfinished_files()):
+            view = await load_view(self._storage, uid)
         if view.may_grow:
             self._growing[uid] = folder_of(view.prefix)
         else:
@@ -254,28 +255,28 @@ class Finisher:
         view.results[file.index] = result
         if result != before:
             key = keys.result_key(view.prefix, file.index)
-            await self._target.put(key, result.to_json().encode())
+            await self._storage.put(key, result.to_json().encode())
             self._on_change(view.uid)
         if result.original_uri is None:
-            await shelf.delete_originals(self._target, view, file)
+            await shelf.delete_originals(self._storage, view, file)
         return result.state
 
     async def _result(self, view: RecordingView, file: MergedFile) -> RecordedFile:
         if view.is_discarded:
             # A session's file may have been finished before the user stopped the recording.
-            await self._target.delete(keys.mp4_key(view.prefix, view.uid, file.index))
+            await self._storage.delete(keys.mp4_key(view.prefix, view.uid, file.index))
             return _outcome(view, file, "Discarded")
-        if (made := await shelf.load_made(self._target, view, file)) is not None:
+        if (made := await shelf.load_made(self._storage, view, file)) is not None:
             return made
         result, rest = await self._make(view, file)
         # A file that cannot be made into an MP4 can be watched all the same.
         keep = view.request is not None and view.request.keep_original
         if keep or result.state == "Failed":
-            playlist = await shelf.write_playlist(self._target, view, rest)
+            playlist = await shelf.write_playlist(self._storage, view, rest)
             uri = f"{self._uri_base()}{playlist}"
             result = result.model_copy(update={"original_uri": uri})
         if result.state == "Ready":
-            await shelf.write_manifest(self._target, view, rest, result)
+            await shelf.write_manifest(self._storage, view, rest, result)
         return result
 
     async def _make(self, view: RecordingView, file: MergedFile) -> tuple[RecordedFile, MergedFile]:
@@ -285,7 +286,7 @@ class Finisher:
         try:
             while True:
                 rest = await find_rest(
-                    self._target, view.prefix, file, view.journals, view.chunks, lost
+                    self._storage, view.prefix, file, view.journals, view.chunks, lost
                 )
                 # Without a gap, other attempts hold the same units.
                 felt = lost if len(rest.gaps) > len(file.gaps) else {}
@@ -301,7 +302,7 @@ class Finisher:
                 except ChunkError as error:
                     _log.error("chunks_lost", recording=view.uid, file=file.index, error=str(error))
                     lost |= error.lost
-        except (FinalizeError, TargetError) as error:
+        except (FinalizeError, StorageError) as error:
             before = view.results.get(file.index)
             again = before is not None and before.message == str(error)
             final = again and isinstance(error, UnitsDifferError)
@@ -316,7 +317,7 @@ class Finisher:
         return _outcome(view, file, "Failed", words, final=final)
 
     async def _finalized(self, view: RecordingView, file: MergedFile) -> RecordedFile:
-        """Raises ChunkError, FinalizeError and TargetError."""
+        """Raises ChunkError, FinalizeError and StorageError."""
         head = view.head
         job = FinalizeJob(
             recording_uid=view.uid,
@@ -329,7 +330,7 @@ class Finisher:
         began = time.monotonic()
         if self._abort_uploads is not None:
             await self._abort_uploads(job.key)
-        result = await finalize(self._target, job, self._scratch)
+        result = await finalize(self._storage, job, self._scratch)
         seconds = round(time.monotonic() - began, 3)
         self._metrics.finalize_seconds.observe(seconds)
         self._metrics.finalized_bytes.inc(result.size_bytes or 0)
@@ -348,18 +349,18 @@ class Finisher:
     async def _expire(self, view: RecordingView) -> None:
         files = list(view.results.values())
         now = datetime.now(UTC)
-        after = await shelf.expire(self._target, view.uid, files, view.request, now)
+        after = await shelf.expire(self._storage, view.uid, files, view.request, now)
         view.results.update({file.index: file for file in after})
         if after != files:
             self._on_change(view.uid)
 
     async def _conclude(self, view: RecordingView) -> None:
         """The last step."""
-        view.kept = await shelf.clear(self._target, view, datetime.now(UTC))
+        view.kept = await shelf.clear(self._storage, view, datetime.now(UTC))
         result: StoredResult = view.result()
         self._metrics.lost_chunks.inc(result.lost_chunks)
         self._metrics.kept_chunks.inc(result.kept_chunks)
-        await self._target.put(keys.settled_key(view.uid), result.to_json().encode())
+        await self._storage.put(keys.settled_key(view.uid), result.to_json().encode())
         await self._names.note(view.uid, result)
         self._settle(view.uid, result, view.request)
         self._growing.pop(view.uid, None)

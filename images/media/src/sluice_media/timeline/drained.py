@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import urlencode, urlsplit
 
-from sluice_media.chunked import ChunkedBody
+from sluice_media.net.chunked_bodies import ChunkedBody
 from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
 
 __all__ = ["ClosedError", "DrainedConnection", "RefusedError", "connect"]

@@ -29,7 +29,7 @@ from sluice_media.contract import (
     TimelineHeartbeat,
     TrackInfo,
 )
-from sluice_media.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
 __all__ = [
     "CONTENT_TYPE",

@@ -14,9 +14,17 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from sluice_media.codecs import CodecError, aac, h264, hevc
-from sluice_media.codecs.nal import iter_nal_units
 from sluice_media.contract import LegEnd, LegFormat, Model
+from sluice_media.formats.codecs import CodecError, aac, h264, hevc
+from sluice_media.formats.codecs.nal import iter_nal_units
+from sluice_media.formats.units import (
+    TICKS_PER_SECOND,
+    AccessUnit,
+    Codec,
+    TrackFormat,
+    TrackKind,
+    UnitFlags,
+)
 from sluice_media.timeline.framing import (
     UNIT_HEAD,
     FramingError,
@@ -25,14 +33,6 @@ from sluice_media.timeline.framing import (
     encode_body,
     track_formats,
     track_infos,
-)
-from sluice_media.units import (
-    TICKS_PER_SECOND,
-    AccessUnit,
-    Codec,
-    TrackFormat,
-    TrackKind,
-    UnitFlags,
 )
 
 __all__ = [

@@ -25,9 +25,9 @@ import structlog
 from pydantic import SecretStr
 
 from sluice_media.contract import TimelineAck, TimelineEnd, TimelineFormat
+from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.timeline.drained import ClosedError, RefusedError, connect
 from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
-from sluice_media.units import TICKS_PER_SECOND, AccessUnit
 
 __all__ = ["TRACK_SKEW_TICKS", "HubBack", "HubLost", "Position", "TimelineReader"]
 

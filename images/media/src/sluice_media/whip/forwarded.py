@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from sluice_media.listening import plain_address
+from sluice_media.net.listening import plain_address
 
 __all__ = ["Range", "publisher_address"]
 

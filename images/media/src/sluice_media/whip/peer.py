@@ -14,7 +14,7 @@ from aiortc import (
 )
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 
-from sluice_media.units import TrackKind
+from sluice_media.formats.units import TrackKind
 from sluice_media.whip.aiortc_internals import (
     pass_frames,
     reception,

@@ -1,4 +1,4 @@
-"""What WHIP asks of whoever brings units to a hub; :mod:`sluice_media.gateway.publication` does."""
+"""The part of :mod:`sluice_media.publishing.publication` that WHIP uses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from sluice_media.gateway.publication import HubUnavailable, PublishEnd, PublishRefused
-from sluice_media.units import AccessUnit, TrackFormat
+from sluice_media.formats.units import AccessUnit, TrackFormat
+from sluice_media.publishing.publication import HubUnavailable, PublishEnd, PublishRefused
 
 __all__ = ["HubUnavailable", "Publication", "Publish", "PublishEnd", "PublishRefused"]
 

@@ -7,13 +7,13 @@ import time
 import structlog
 from prometheus_client import CollectorRegistry
 
-from sluice_media.gateway.keeper import reaching_hubs
-from sluice_media.gateway.limits import AddressLimits
-from sluice_media.gateway.locate import service_locator
-from sluice_media.gateway.metrics import GatewayMetrics
-from sluice_media.gateway.publication import publisher_for
-from sluice_media.signals import termination
-from sluice_media.status import serve_status
+from sluice_media.pod.signals import termination
+from sluice_media.pod.status_server import serve_status
+from sluice_media.publishing.keeper import reaching_hubs
+from sluice_media.publishing.limits import AddressLimits
+from sluice_media.publishing.locate import service_locator
+from sluice_media.publishing.metrics import GatewayMetrics
+from sluice_media.publishing.publication import publisher_for
 from sluice_media.whip.publish import Publish
 from sluice_media.whip.server import running_whip
 from sluice_media.whip.settings import WhipSettings

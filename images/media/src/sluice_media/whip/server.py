@@ -15,7 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from sluice_media.http_server import serving
+from sluice_media.net.http_server import serving
 from sluice_media.whip.forwarded import Range, publisher_address
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.metrics import WhipMetrics

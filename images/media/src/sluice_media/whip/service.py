@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import structlog
 from pydantic import SecretStr
 
-from sluice_media.gateway.limits import AddressLimits, TooManyConnections
-from sluice_media.gateway.quiet import LogLimiter
+from sluice_media.pod.log_limiter import LogLimiter
+from sluice_media.publishing.limits import AddressLimits, TooManyConnections
 from sluice_media.whip.address import NoAddress, PublicAddress
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.metrics import WhipMetrics

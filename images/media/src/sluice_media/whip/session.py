@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from sluice_media.units import AccessUnit, TrackFormat, TrackKind, UnitFlags
+from sluice_media.formats.units import AccessUnit, TrackFormat, TrackKind, UnitFlags
 from sluice_media.whip.keyframes import KeyframeRequests, is_keyframe
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.metrics import WhipMetrics

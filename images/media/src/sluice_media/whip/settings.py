@@ -5,13 +5,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from sluice_media import contract
-from sluice_media.gateway.settings import GatewaySettings
+from sluice_media.publishing.settings import PublishingSettings
 from sluice_media.whip.forwarded import Range
 
 __all__ = ["WhipSettings"]
 
 
-class WhipSettings(GatewaySettings):
+class WhipSettings(PublishingSettings):
     """``max_connections`` and ``max_connections_per_address`` count sessions here."""
 
     whip_port: int = contract.WHIP_PORT

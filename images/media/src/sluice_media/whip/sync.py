@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sluice_media.units import TICKS_PER_SECOND, TrackKind
+from sluice_media.formats.units import TICKS_PER_SECOND, TrackKind
 
 __all__ = ["MediaClock"]
 

@@ -18,16 +18,16 @@ from pathlib import Path
 import structlog
 
 import sluice_media
-from sluice_media.codecs.h264 import parse_avcc
 from sluice_media.contract import TimelineFormat
 from sluice_media.ffmpeg.redact import StderrTail
+from sluice_media.formats.codecs.h264 import parse_avcc
+from sluice_media.formats.units import AccessUnit, TrackFormat, TrackKind, UnitFlags
 from sluice_media.timeline.framing import (
     FramingError,
     TimelineDecoder,
     encode_unit,
     track_formats,
 )
-from sluice_media.units import AccessUnit, TrackFormat, TrackKind, UnitFlags
 from sluice_media.whip.child.options import Shape, TranscodeOptions
 from sluice_media.whip.keyframes import is_keyframe
 from sluice_media.whip.metrics import WhipMetrics

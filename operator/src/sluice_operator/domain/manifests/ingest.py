@@ -17,8 +17,8 @@ from sluice_media.contract import (
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.api.v1alpha1.source import Pull
-from sluice_operator.domain.auto_recording import RecordedSessions
-from sluice_operator.domain.giving_up import restart_token
+from sluice_operator.domain.livestream.auto_recording import RecordedSessions
+from sluice_operator.domain.livestream.giving_up import restart_token
 from sluice_operator.domain.manifests.guard import address_guard
 from sluice_operator.domain.manifests.keys import (
     own_token,

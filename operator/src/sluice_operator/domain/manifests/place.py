@@ -9,7 +9,7 @@ from sluice_media.contract import (
     S3_CA_FILE,
     S3_SECRET_KEY_FILE,
     S3_SESSION_TOKEN_FILE,
-    S3Target,
+    BucketLocation,
 )
 from sluice_operator.api.v1alpha1 import MediaStoreSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
@@ -30,7 +30,7 @@ class StorePlace:
     uri_base: str
     """What stands before a key: ``pvc://CLAIM/`` or ``s3://BUCKET/PREFIX/``."""
     claim: str | None = None
-    s3: S3Target | None = None
+    s3: BucketLocation | None = None
     keys: tuple[KeyMount, ...] = ()
     """The user's Secrets with credentials and authorities."""
     secrets: tuple[SecretKeyRef, ...] = ()
@@ -65,8 +65,8 @@ def store_place(store: Raw) -> StorePlace:
     )
 
 
-def _target(s3: S3) -> S3Target:
-    return S3Target(
+def _target(s3: S3) -> BucketLocation:
+    return BucketLocation(
         endpoint=s3.endpoint.rstrip("/") if s3.endpoint else None,
         region=s3.region,
         bucket=s3.bucket,

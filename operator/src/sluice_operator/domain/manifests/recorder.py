@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sluice_media.contract import DesiredState, RecorderConfig, Retention, S3Target, StreamRef
+from sluice_media.contract import BucketLocation, DesiredState, RecorderConfig, Retention, StreamRef
 from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.api.v1alpha1.common import Workload
 from sluice_operator.domain.manifests.keys import own_token
@@ -37,7 +37,7 @@ class RecorderOrders:
     keep_all: bool
     """Nothing is too short to be kept (the Recording is deleted, not stopped)."""
     session_started_at: datetime | None
-    s3: S3Target | None
+    s3: BucketLocation | None
     uri_base: str
     spool_limit_bytes: int
 

@@ -6,7 +6,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice_operator.domain.addresses import Addresses
+from sluice_operator.domain.livestream.addresses import Addresses
 from sluice_operator.domain.manifests.meta import metadata
 from sluice_operator.domain.names import ROTATED_ANNOTATION, child_name
 from sluice_operator.domain.owner import Owner

@@ -8,8 +8,8 @@ import resource
 import signal
 import sys
 
+from sluice_media.formats.units import AccessUnit
 from sluice_media.timeline.framing import TimelineDecoder
-from sluice_media.units import AccessUnit
 from sluice_media.whip.child.options import TranscodeOptions
 from sluice_media.whip.child.pipeline import Pipeline
 

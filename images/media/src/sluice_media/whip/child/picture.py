@@ -10,10 +10,10 @@ from av.filter import Graph
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
-from sluice_media.codecs import CodecError
-from sluice_media.codecs.h264 import NAL_PPS, NAL_SPS, parse_sps
-from sluice_media.codecs.parameter_sets import AvcParameterSets
-from sluice_media.mpegts.annexb import iter_annexb
+from sluice_media.formats.codecs import CodecError
+from sluice_media.formats.codecs.h264 import NAL_PPS, NAL_SPS, parse_sps
+from sluice_media.formats.codecs.parameter_sets import AvcParameterSets
+from sluice_media.formats.mpegts.annexb import iter_annexb
 from sluice_media.whip.child.options import Shape, TranscodeOptions
 
 __all__ = ["Canvas", "PictureDecoder", "PictureEncoder", "shape_of"]

@@ -14,10 +14,9 @@ from collections.abc import Iterator
 import av
 from av.video.frame import VideoFrame
 
-from sluice_media.codecs.h264 import parse_avcc
 from sluice_media.contract import TimelineFormat
-from sluice_media.timeline.framing import encode, encode_unit, track_infos
-from sluice_media.units import (
+from sluice_media.formats.codecs.h264 import parse_avcc
+from sluice_media.formats.units import (
     TICKS_PER_SECOND,
     AccessUnit,
     Codec,
@@ -25,6 +24,7 @@ from sluice_media.units import (
     TrackKind,
     UnitFlags,
 )
+from sluice_media.timeline.framing import encode, encode_unit, track_infos
 from sluice_media.whip.child.options import Shape, TranscodeOptions
 from sluice_media.whip.child.picture import Canvas, PictureDecoder, PictureEncoder, shape_of
 from sluice_media.whip.child.sound import SAMPLE_RATE, Sound

@@ -1,0 +1,83 @@
+"""NAL units as H.264 and HEVC share them.
+
+Sources: Rec. ITU-T H.264 clause 7.3.1 and 7.4.1.1 (emulation prevention), 7.3.2.3.1 (SEI
+messages); Rec. ITU-T H.265 clauses 7.3.1.1 and 7.3.5; ISO/IEC 14496-15 clause 4.3 (the length
+prefix of the sample form).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sluice_media.formats.codecs.errors import CodecError
+
+__all__ = ["has_nal_units", "has_recovery_point", "iter_nal_units", "unescape"]
+
+_SEI_RECOVERY_POINT = 6
+_EMULATION = b"\x00\x00\x03"
+
+
+def iter_nal_units(payload: bytes, nal_length_size: int) -> Iterator[memoryview]:
+    """The NAL units of one access unit in sample form, without their length prefixes.
+
+    Empty NAL units are passed over. Raises :class:`CodecError` when a length points outside of
+    the payload.
+    """
+    view = memoryview(payload)
+    position = 0
+    end = len(payload)
+    while position < end:
+        start = position + nal_length_size
+        length = int.from_bytes(view[position:start], "big")
+        position = start + length
+        if position > end:
+            raise CodecError(f"a NAL unit of {length} bytes does not fit its access unit")
+        if length:
+            yield view[start:position]
+
+
+def has_nal_units(payload: bytes, nal_length_size: int) -> bool:
+    """Whether :func:`iter_nal_units` yields any. Raises :class:`CodecError` as it does."""
+    position = 0
+    end = len(payload)
+    found = False
+    while position < end:
+        start = position + nal_length_size
+        length = int.from_bytes(payload[position:start], "big")
+        position = start + length
+        if position > end:
+            raise CodecError(f"a NAL unit of {length} bytes does not fit its access unit")
+        found = found or length > 0
+    return found
+
+
+def unescape(nal: bytes) -> bytes:
+    """The RBSP of a NAL unit: without its emulation prevention bytes."""
+    # replace() takes matches from left to right without overlap, and an emulation prevention
+    # byte ends a run of zeros: both ways of counting agree.
+    return nal.replace(_EMULATION, b"\x00\x00") if _EMULATION in nal else nal
+
+
+def has_recovery_point(sei_rbsp: bytes) -> bool:
+    """Whether an SEI RBSP (after its NAL unit header) holds a recovery point message."""
+    position = 0
+    end = len(sei_rbsp)
+    # 2 bytes are the shortest message; what is shorter is rbsp_trailing_bits.
+    while position + 2 <= end:
+        payload_type, position = _sei_number(sei_rbsp, position)
+        payload_size, position = _sei_number(sei_rbsp, position)
+        if payload_type == _SEI_RECOVERY_POINT:
+            return True
+        position += payload_size
+    return False
+
+
+def _sei_number(rbsp: bytes, position: int) -> tuple[int, int]:
+    """A number coded as a run of 0xFF and a last byte; and the position after it."""
+    value = 0
+    for index in range(position, len(rbsp)):
+        byte = rbsp[index]
+        value += byte
+        if byte != 0xFF:
+            return value, index + 1
+    return value, len(rbsp)

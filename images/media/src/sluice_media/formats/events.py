@@ -1,0 +1,27 @@
+"""The events that demultiplexers return: formats, access units and metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sluice_media.formats.units import AccessUnit, TrackFormat
+
+__all__ = ["DemuxEvent", "Metadata"]
+
+
+@dataclass(slots=True, frozen=True)
+class Metadata:
+    """The publisher's announcement of its tracks. None: not announced.
+
+    Sizes and rates are hints: the bitstream is right where it differs.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    frame_rate: float | None = None
+    encoder: str | None = None
+    declares_video: bool = False
+    declares_audio: bool = False
+
+
+DemuxEvent = TrackFormat | AccessUnit | Metadata

@@ -1,0 +1,402 @@
+"""The transport stream demultiplexer: bytes in, track formats and access units out (sans-io).
+
+The output is the same as that of the FLV demultiplexer: video in length-prefixed NAL units, with
+its parameter sets in the format and not in the units; raw AAC frames; times in 90 kHz, unwrapped.
+Random access is read from the bitstream, because many multiplexers leave the indicator out.
+
+Source: ISO/IEC 13818-1:2019, clause 2.4 (packets, PES, PSI), 2.14 and 2.17 (H.264 and HEVC).
+Read are packets of 188 bytes and the first program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from sluice_media.formats.errors import MediaError, UnsupportedCodec
+from sluice_media.formats.events import DemuxEvent, Metadata
+from sluice_media.formats.mpegts.demux_tracks import AudioTrack, Track
+from sluice_media.formats.mpegts.packet_runs import MAX_RUN_PACKETS, run_packets, run_payload
+from sluice_media.formats.mpegts.packets import PACKET_BYTES, PAYLOAD_BYTES
+from sluice_media.formats.mpegts.pes_reader import (
+    PES_HEAD_BYTES,
+    TimestampClock,
+    parse_pes_header,
+    pes_bytes,
+    start_of_payload,
+)
+from sluice_media.formats.mpegts.psi import PAT_PID
+from sluice_media.formats.mpegts.psi_reader import (
+    ProgramMap,
+    ProgramStream,
+    SectionReader,
+    parse_pat,
+    parse_pmt,
+)
+from sluice_media.formats.mpegts.video_track import VideoTrack
+from sluice_media.formats.units import AccessUnit, Codec, TrackFormat
+
+__all__ = ["AUDIO_TRACK", "MAX_AUDIO_TRACKS", "VIDEO_TRACK", "TsDemuxer"]
+
+VIDEO_TRACK = 0
+AUDIO_TRACK = 1
+MAX_AUDIO_TRACKS = 8
+
+_SYNC = 0x47
+_LOCK = re.compile(rb"\x47(?=.{187}\x47.{187}\x47)", re.DOTALL)
+"""Three packets in a row: 0x47 alone is found by chance every 256 bytes."""
+_LOCK_BYTES = 2 * PACKET_BYTES + 1
+_LAST_LOCK = re.compile(rb"\x47(?=.{187}(?:\x47.{187})?(?:\x47.{,187})?\Z)", re.DOTALL)
+_MAX_SKIPPED_BYTES = 1 << 20
+_NULL_PID = 0x1FFF
+_NEXT_CONTROL = tuple(0x10 | (counter + 1) & 0xF for counter in range(16))
+"""By counter: the fourth byte of the next packet, if that is payload and nothing else."""
+
+
+class _Stream:
+    """One PID with media, and the PES packet being put together."""
+
+    __slots__ = ("bounded", "codec", "expected", "headed", "limit", "open", "packet", "pid",
+                 "track", "track_id", "utc_us")  # fmt: skip
+
+    def __init__(self, pid: int, codec: Codec, track_id: int, track: Track) -> None:
+        self.pid = pid
+        self.codec = codec
+        self.track_id = track_id
+        self.track = track
+        self.expected = -1
+        """Fourth byte of the next plain packet; -1 before the first."""
+        self.packet = bytearray()
+        self.open = False
+        """Bytes are wanted: from a start to the end of a packet."""
+        self.headed = False
+        """The length is known, or known to be open."""
+        self.bounded = False
+        self.limit = 0
+        """With so many bytes there is something to do."""
+        self.utc_us = 0
+
+    def start(self) -> None:
+        self.packet = bytearray()
+        self.open, self.headed, self.bounded = True, False, False
+        self.limit = PES_HEAD_BYTES
+
+
+class TsDemuxer:
+    """One source. Damaged units are left out, counted and flagged in their successor."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._at = 0
+        self._utc_us = 0
+        self._locked = False
+        self._skipped = 0
+        self._pat = SectionReader()
+        self._program = 0
+        self._pmt_pid = -1
+        self._pmt = SectionReader()
+        self._map: ProgramMap | None = None
+        self._streams: dict[int, _Stream] = {}
+        self._clock = TimestampClock()
+        self._formats: dict[int, TrackFormat] = {}
+        self._dropped_before = 0
+        self._ready: deque[DemuxEvent] = deque()
+        self.continuity_errors = 0
+        """Packets whose counter does not follow."""
+        self.sync_losses = 0
+        """Places where no packet began when one should."""
+        self.transport_errors = 0
+        """Packets that the transport before us had marked as damaged."""
+
+    @property
+    def formats(self) -> tuple[TrackFormat, ...]:
+        """The formats in force, video first."""
+        return tuple(self._formats[track] for track in sorted(self._formats))
+
+    @property
+    def left_out(self) -> str:
+        """Codecs of the sound of which none is carried; empty when there is no such sound."""
+        return self._map.left_out if self._map is not None else ""
+
+    @property
+    def dropped_units(self) -> int:
+        """Units without a configuration before them, and broken or incomplete ones."""
+        return self._dropped_before + sum(s.track.dropped_units for s in self._streams.values())
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """Bytes that have come of PES packets and NAL units whose end has not been seen."""
+        streams = self._streams.values()
+        return sum(s.track.kept_bytes + (len(s.packet) if s.open else 0) for s in streams)
+
+    def feed(self, data: bytes, utc_us: int = 0) -> Iterator[DemuxEvent]:
+        """Takes the next bytes, cut anywhere; ``utc_us`` is their time of arrival.
+
+        The events are made while the iterator is used; what one iterator leaves, the next gives.
+        A TrackFormat comes only when it differs from the one in force, and a Metadata when the
+        program's tracks change: it declares which kinds of media there are. Audio units never
+        carry RANDOM_ACCESS, because only who sees the whole stream knows that it has no video.
+
+        Raises UnsupportedCodec when the program has media, but none that Sluice carries, and
+        MediaError when 1 MiB has gone by without a transport stream in it.
+        """
+        self._data = self._data[self._at :] + data
+        self._at = 0
+        self._utc_us = utc_us
+        return self._events(final=False)
+
+    def flush(self) -> Iterator[DemuxEvent]:
+        """The end of the stream: what still waits, the last picture above all."""
+        yield from self._events(final=True)
+        for stream in self._streams.values():
+            self._finish(stream)
+        yield from self._taken()
+
+    # ------------------------------------------------------------------ packets
+
+    def _events(self, *, final: bool) -> Iterator[DemuxEvent]:
+        yield from self._taken()
+        while self._locked or self._lock(final=final):
+            data, at = self._data, self._at
+            last = len(data) - PACKET_BYTES
+            # Plain packets in the middle of a PES packet are the common case by far, and come in
+            # runs. Everything else goes through _packet().
+            streams, utc_us = self._streams, self._utc_us
+            while at <= last:
+                if data[at] != _SYNC:
+                    break
+                stream = streams.get(data[at + 1] << 8 | data[at + 2])
+                if stream is not None and data[at + 3] == stream.expected and stream.open:
+                    wanted = -(-(stream.limit - len(stream.packet)) // PAYLOAD_BYTES)
+                    packets = min((last - at) // PACKET_BYTES + 1, wanted, MAX_RUN_PACKETS)
+                    if packets > 1:
+                        packets = run_packets(data, at, packets)
+                    stream.packet += run_payload(data, at, packets)
+                    at += packets * PACKET_BYTES
+                    stream.expected = _NEXT_CONTROL[data[at - PACKET_BYTES + 3] & 0xF]
+                    stream.utc_us = utc_us
+                    if len(stream.packet) < stream.limit:
+                        continue
+                    self._at = at
+                    self._reached(stream)
+                else:
+                    self._at = at = at + PACKET_BYTES
+                    self._packet(data[at - PACKET_BYTES : at])
+                yield from self._taken()
+                if self._data is not data or self._streams is not streams:
+                    break
+            else:
+                self._at = at
+                return
+            if self._data is data and at <= last and data[at] != _SYNC:
+                self._at = at
+                self._lose_sync()
+
+    def _taken(self) -> Iterator[DemuxEvent]:
+        ready = self._ready
+        while ready:
+            yield ready.popleft()
+
+    def _lock(self, *, final: bool) -> bool:
+        """Looks for the next packet; whether there is one, and all that is needed to know it."""
+        data, at = self._data, self._at
+        found = _LOCK.search(data, at)
+        if found is None and final:
+            found = _LAST_LOCK.search(data, max(at, len(data) - _LOCK_BYTES + 1))
+        self._at = found.start() if found else max(at, len(data) - _LOCK_BYTES + 1)
+        self._skipped += self._at - at
+        if self._skipped > _MAX_SKIPPED_BYTES:
+            self._skipped = 0
+            raise MediaError("The bytes are no MPEG transport stream.")
+        self._locked = found is not None
+        if self._locked:
+            self._skipped = 0
+        return self._locked
+
+    def _lose_sync(self) -> None:
+        self._locked = False
+        self.sync_losses += 1
+        for stream in self._streams.values():
+            self._lose(stream)
+
+    def _packet(self, packet: bytes) -> None:
+        """Anything but a plain packet of an open PES packet."""
+        flags, control = packet[1], packet[3]
+        pid = (flags & 0x1F) << 8 | packet[2]
+        if pid == _NULL_PID:
+            return
+        if flags & 0x80:
+            self.transport_errors += 1  # its PID may be wrong too; the counters will tell
+            return
+        start, discontinuity = 4, False
+        if control & 0x20:
+            start = 5 + packet[4]
+            discontinuity = packet[4] > 0 and bool(packet[5] & 0x80)
+        has_payload = control & 0x10 and start < PACKET_BYTES and not control & 0xC0
+        stream = self._streams.get(pid)
+        if stream is not None:
+            if has_payload:
+                self._media(stream, packet, start, discontinuity)
+            elif discontinuity:
+                stream.track.lose()
+        elif has_payload and pid in (PAT_PID, self._pmt_pid):
+            is_pat = pid == PAT_PID
+            reader = self._pat if is_pat else self._pmt
+            for section in reader.feed(
+                packet[start:], unit_start=bool(flags & 0x40), counter=control & 0xF
+            ):
+                if is_pat:
+                    self._associate(section)
+                else:
+                    self._remap(section)
+
+    def _media(self, stream: _Stream, packet: bytes, start: int, discontinuity: bool) -> None:
+        payload = packet[start:]
+        unit_start = packet[1] & 0x40
+        counter = packet[3] & 0xF
+        if stream.expected >= 0 and counter != stream.expected & 0xF:
+            repeated = (counter + 1) & 0xF == stream.expected & 0xF
+            if repeated and stream.packet.endswith(payload) and not discontinuity:
+                return  # 2.4.3.3: a packet may be sent twice
+            self.continuity_errors += not discontinuity
+            self._lose(stream)
+        stream.expected = _NEXT_CONTROL[counter]
+        if unit_start:
+            self._end(stream, payload)
+            stream.start()
+        if discontinuity:
+            stream.track.lose()
+        if not stream.open:
+            return
+        stream.packet += payload
+        stream.utc_us = self._utc_us
+        if len(stream.packet) >= stream.limit:
+            self._reached(stream)
+
+    # ------------------------------------------------------------------ PES packets
+
+    def _reached(self, stream: _Stream) -> None:
+        """The PES packet has as many bytes as were waited for."""
+        if not stream.headed:
+            size = pes_bytes(stream.packet)
+            if size is None:
+                stream.open = False
+                return
+            stream.headed, stream.bounded = True, size > 0
+            stream.limit = size or stream.track.max_pes_bytes
+            if len(stream.packet) < stream.limit:
+                return
+        if stream.bounded:
+            self._whole(stream)
+        else:
+            self._lose(stream)
+
+    def _end(self, stream: _Stream, following: bytes = b"") -> None:
+        """No more bytes will come for the PES packet; those that come are of the next one."""
+        if not stream.open:
+            return
+        if stream.headed and not stream.bounded:
+            start = start_of_payload(following)
+            ends = None if start is None else stream.track.begins_unit(following, start)
+            self._whole(stream, ends=ends)
+        else:
+            self._lose(stream)
+
+    def _finish(self, stream: _Stream) -> None:
+        """No more bytes will come for the PID."""
+        self._end(stream)
+        self._note(stream.track.flush(stream.utc_us))
+
+    def _whole(self, stream: _Stream, *, ends: bool | None = None) -> None:
+        stream.open = False
+        packet = stream.packet
+        if stream.bounded and len(packet) > stream.limit:
+            packet = packet[: stream.limit]
+        header = parse_pes_header(packet)
+        if header is None:
+            self._dropped_before += 1
+            stream.track.lose()
+            return
+        self._note(stream.track.take(packet, header, stream.utc_us, ends=ends))
+
+    def _note(self, events: Iterable[TrackFormat | AccessUnit]) -> None:
+        for event in events:
+            if isinstance(event, TrackFormat):
+                if event == self._formats.get(event.track):
+                    continue
+                self._formats[event.track] = event
+            self._ready.append(event)
+
+    def _lose(self, stream: _Stream) -> None:
+        """Bytes of this PID are missing."""
+        if stream.open:
+            stream.open = False
+            self._dropped_before += 1
+        stream.track.lose()
+
+    # ------------------------------------------------------------------ tables
+
+    def _associate(self, section: bytes) -> None:
+        programs = parse_pat(section)
+        if not programs:
+            return
+        if self._program not in programs:
+            if section[6]:
+                return  # not the first of several sections: ours may be in another
+            self._program = next(iter(programs))
+        if programs[self._program] != self._pmt_pid:
+            self._pmt_pid = programs[self._program]
+            self._pmt = SectionReader()
+
+    def _remap(self, section: bytes) -> None:
+        found = parse_pmt(section, self._program)
+        if found is None or found == self._map:
+            return
+        first, self._map = self._map is None, found
+        if found.others and not found.streams:
+            names = ", ".join(dict.fromkeys(found.others))
+            raise UnsupportedCodec(f"The stream is {names}; Sluice takes H.264, HEVC and AAC.")
+        before = self._streams
+        streams = {
+            stream.pid: self._stream(stream, track_id, new=not first)
+            for track_id, stream in self._numbered(found)
+        }
+        self._streams = streams
+        for gone in before.values():
+            if streams.get(gone.pid) is not gone:
+                self._finish(gone)
+                self._dropped_before += gone.track.dropped_units
+        tracks = {stream.track_id for stream in streams.values()}
+        self._formats = {t: known for t, known in self._formats.items() if t in tracks}
+        self._ready.append(
+            Metadata(
+                declares_video=VIDEO_TRACK in tracks, declares_audio=bool(tracks - {VIDEO_TRACK})
+            )
+        )
+
+    def _numbered(self, found: ProgramMap) -> Iterator[tuple[int, ProgramStream]]:
+        """The streams that become tracks: one of video and the first ones of audio."""
+        free = {
+            VIDEO_TRACK: iter((VIDEO_TRACK,)),
+            AUDIO_TRACK: iter(range(1, 1 + MAX_AUDIO_TRACKS)),
+        }
+        pids = {PAT_PID, self._pmt_pid}
+        for stream in found.streams:
+            kind = AUDIO_TRACK if stream.codec is Codec.AAC else VIDEO_TRACK
+            if stream.pid not in pids and (track_id := next(free[kind], None)) is not None:
+                pids.add(stream.pid)
+                yield track_id, stream
+
+    def _stream(self, stream: ProgramStream, track_id: int, *, new: bool) -> _Stream:
+        """The state of a PID: the one it has if nothing about it has changed."""
+        known = self._streams.get(stream.pid)
+        if known and known.codec is stream.codec and known.track_id == track_id:
+            return known
+        track: Track
+        if stream.codec is Codec.AAC:
+            track = AudioTrack(track_id, self._clock)
+        else:
+            track = VideoTrack(track_id, stream.codec, self._clock)
+        track.damaged = new
+        return _Stream(stream.pid, stream.codec, track_id, track)

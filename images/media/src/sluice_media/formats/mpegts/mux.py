@@ -1,0 +1,145 @@
+"""The transport stream multiplexer: access units in, TS packets out (sans-io).
+
+Sources: ISO/IEC 13818-1:2019 clause 2.4 (syntax), 2.7.2 (a PCR at least every 100 ms), 2.14 and
+2.17 (H.264 and HEVC), and ETSI TR 101 154 clause 4.1.7 (PAT and PMT at least every 500 ms).
+
+The outputs of consecutive calls are one stream: files cut between any two of them and put together
+again are that stream once more, byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sluice_media.formats.mpegts.elementary import Elementary, elementary
+from sluice_media.formats.mpegts.packets import Packetizer
+from sluice_media.formats.mpegts.pes import VIDEO_STREAM_ID, audio_stream_id, pes_header
+from sluice_media.formats.mpegts.psi import ElementaryStream, psi_packets
+from sluice_media.formats.units import AccessUnit, TrackFormat, TrackKind
+
+__all__ = ["VIDEO_PID", "TsMuxer", "track_pid"]
+
+VIDEO_PID = 0x0100
+"""The PID of track 0. Track n has the PID ``VIDEO_PID + n``."""
+_MAX_TRACK = 0xFF
+
+PSI_INTERVAL = 45_000
+"""500 ms."""
+PCR_INTERVAL = 3_600
+"""40 ms: a PCR with every picture up to 25 per second, with every second one up to 50."""
+PCR_LATEST = 8_100
+"""90 ms: when the reference track is slower than this, a packet of its own carries the PCR."""
+PCR_LEAD = 63_000
+"""700 ms from a byte's arrival to its decoding: room for a large picture in the decoder's
+buffer, and the default of FFmpeg's multiplexer."""
+
+
+def track_pid(track: int) -> int:
+    """Return the PID of a track. It follows from the track's number alone: a source's sounds may
+    begin in any order, and a track keeps its PID when another one joins.
+
+    Raises ValueError for a number that has no PID."""
+    if not 0 <= track <= _MAX_TRACK:
+        raise ValueError(f"track {track} has no PID: they are numbered 0 to {_MAX_TRACK}")
+    return VIDEO_PID + track
+
+
+@dataclass(slots=True)
+class _Stream:
+    pid: int
+    stream_id: int
+    is_video: bool
+    elementary: Elementary
+    packetizer: Packetizer
+
+
+class TsMuxer:
+    """Multiplexes the tracks of one format; a new format needs a new multiplexer. One that is made
+    ``after`` another continues its packets: counters go on, and the PMT's version tells whether
+    its tracks are others.
+
+    Times are the units' own, modulo 2^33; nothing is shifted. The *reference track* (video, else
+    the first audio track) carries the PCR, 700 ms behind its DTS.
+
+    Raises CodecError for a track that MPEG-TS cannot carry, and
+    ValueError for a set of tracks that we do not multiplex (none, two of video, or a track
+    number that has no PID).
+    """
+
+    def __init__(self, formats: Sequence[TrackFormat], after: TsMuxer | None = None) -> None:
+        self._packetizers: dict[int, Packetizer] = dict(after._packetizers) if after else {}
+        self._streams = _streams(formats, self._packetizers)
+        video = [track for track, stream in self._streams.items() if stream.is_video]
+        self._reference_track = video[0] if video else next(iter(self._streams))
+        self._reference = self._streams[self._reference_track]
+        self._layout = [ElementaryStream(self._streams[f.track].pid, f.codec) for f in formats]
+        self._version: int = after._version if after else 0
+        if after and self._layout != after._layout:
+            self._version = (self._version + 1) & 0x1F
+        self._psi = psi_packets(self._reference.pid, self._layout, self._version)
+        self._psi_counter: int = after._psi_counter if after else 0
+        self._psi_dts: int | None = None
+        self._pcr_dts: int | None = None
+
+    def write(self, unit: AccessUnit, *, with_psi: bool = False) -> bytes:
+        """The packets of one unit.
+
+        PAT and PMT come before the first unit, before each random access of a video track, when
+        500 ms have passed, and when ``with_psi`` asks for them (at the start of a chunk).
+        Raises CodecError when the payload is broken or does not fit; the stream goes on with the
+        next unit. Raises KeyError for a track that is not among the formats.
+        """
+        stream = self._streams[unit.track]
+        random_access, discontinuity = unit.is_random_access, unit.is_discontinuity
+        pieces = stream.elementary.pieces(unit.payload, random_access)
+        size = sum(map(len, pieces))
+        pes = b"".join((pes_header(stream.stream_id, unit.pts, unit.dts, size), *pieces))
+        parts: list[bytes | bytearray] = []
+        if with_psi or (random_access and stream.is_video) or self._psi_is_due(unit.dts):
+            parts.append(self._psi[self._psi_counter])
+            self._psi_counter = (self._psi_counter + 1) & 0xF
+            self._psi_dts = unit.dts
+        pcr = None
+        if stream is self._reference:
+            if self._pcr_is_due(unit.dts, 1 if random_access or discontinuity else PCR_INTERVAL):
+                pcr = unit.dts - PCR_LEAD
+                self._pcr_dts = unit.dts
+        elif self._pcr_dts is not None and self._pcr_is_due(unit.dts, PCR_LATEST):
+            parts.append(self._reference.packetizer.pcr_packet(unit.dts - PCR_LEAD))
+            self._pcr_dts = unit.dts
+        parts += stream.packetizer.packets(
+            pes, pcr_90khz=pcr, random_access=random_access, discontinuity=discontinuity
+        )
+        return b"".join(parts)
+
+    def _psi_is_due(self, dts: int) -> bool:
+        return self._psi_dts is None or dts - self._psi_dts >= PSI_INTERVAL
+
+    def _pcr_is_due(self, dts: int, interval: int) -> bool:
+        # A unit that is older than the last PCR (tracks interleave loosely) gets none: the clock
+        # must not run backwards.
+        return self._pcr_dts is None or dts - self._pcr_dts >= interval
+
+
+def _streams(
+    formats: Sequence[TrackFormat], packetizers: dict[int, Packetizer]
+) -> dict[int, _Stream]:
+    streams: dict[int, _Stream] = {}
+    for track_format in formats:
+        is_video = track_format.kind is TrackKind.VIDEO
+        if is_video and any(stream.is_video for stream in streams.values()):
+            raise ValueError("a stream has one video track at most")
+        track = track_format.track
+        pid = track_pid(track)
+        stream_id = VIDEO_STREAM_ID if is_video else audio_stream_id(track - 1)
+        streams[track] = _Stream(
+            pid,
+            stream_id,
+            is_video,
+            elementary(track_format),
+            packetizers.setdefault(pid, Packetizer(pid)),
+        )
+    if not streams:
+        raise ValueError("a stream without tracks cannot be multiplexed")
+    return streams

@@ -1,0 +1,305 @@
+"""``POST /v1/legs``: a gateway brings a publisher's media; ``POST /v1/legs/lookup``: it asks first.
+
+The answer comes before the body does: 200 and then, for as long as the leg lasts, one
+acknowledgement every 200 ms as a line of JSON; or a refusal with its reason. What the hub ends on
+purpose ends with a :class:`~sluice_media.contract.LegEnd`. A lookup has no body, takes no leg and
+is answered with a :class:`~sluice_media.contract.LegGrant` or the refusal that a leg would get.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import ClientError, web
+from pydantic import SecretStr, ValidationError
+
+from sluice_media.contract import HELLO_HEADER, LegEnd, LegGrant, LegHello, Refusal
+from sluice_media.hub.clock import Clock
+from sluice_media.hub.feed import feed_for
+from sluice_media.hub.hub import Hub
+from sluice_media.hub.legs.admission import LegRefusedError
+from sluice_media.hub.legs.leg import Leg, LegName
+from sluice_media.hub.metrics import HubMetrics
+from sluice_media.net.chunked_bodies import chunk, takes_more
+from sluice_media.timeline.leg_framing import LegMediaRejected
+
+__all__ = ["LegEndpoint", "is_passphrase"]
+
+ACK_SECONDS = 0.2
+CLOSE_SECONDS = 1.0
+"""How long a half-open socket may delay the last line before it is cut."""
+MAX_HELLO_BYTES = 4096
+DEAD_PEER_SECONDS = 10
+"""An acknowledgement that a gateway's node does not confirm for so long: the node is gone."""
+MIN_PASSPHRASE_BYTES, MAX_PASSPHRASE_BYTES = 10, 79
+"""libsrt's limits."""
+
+_BROKEN = (OSError, ClientError, web.RequestPayloadError)
+"""What a body that breaks off, or is no chunked body, ends with."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    leg: Leg
+    key: SecretStr
+    ended: asyncio.Event
+
+
+class _Repeating:
+    """Calls a function now and at intervals, without a task: it takes no longer than a unit."""
+
+    def __init__(self, seconds: float, function: Callable[[], None]) -> None:
+        self._seconds = seconds
+        self._function = function
+        self._loop = asyncio.get_running_loop()
+        self._call()
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+
+    def _call(self) -> None:
+        self._handle = self._loop.call_later(self._seconds, self._call)
+        self._function()
+
+
+class LegEndpoint:
+    """``keys`` and ``passphrase`` (SRT's) are asked at each request, so that a rotated one counts
+    at once; ``changed`` is called after everything that may have moved the hub."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        clock: Clock,
+        keys: Callable[[], Mapping[LegName, SecretStr]],
+        passphrase: Callable[[], SecretStr | None],
+        changed: Callable[[], None],
+        metrics: HubMetrics,
+    ) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._keys = keys
+        self._passphrase = passphrase
+        self._changed = changed
+        self._metrics = metrics
+        self._connections: set[_Connection] = set()
+
+    def keys_changed(self) -> None:
+        """Cuts the publishers whose key is not their leg's any more. A key that is missing
+        altogether cuts nobody: a Secret being replaced must not end a broadcast."""
+        keys = self._keys()
+        for connection in tuple(self._connections):
+            current = keys.get(connection.leg.name)
+            if current is not None and not _same(current, connection.key):
+                end = LegEnd(reason="KeyRotated", message="the stream key has been changed")
+                self._end(connection, end)
+
+    def drain(self) -> None:
+        """Sends the gateways on to the next hub."""
+        for connection in tuple(self._connections):
+            end = LegEnd(reason="Draining", message="another hub is on its way: post again")
+            self._end(connection, end)
+
+    async def expect(self, request: web.Request) -> None:
+        """``Expect: 100-continue`` is answered once the leg is admitted, not before."""
+
+    async def post(self, request: web.Request) -> web.StreamResponse:
+        hello = _hello(request)
+        key = _bearer(request)
+        try:
+            leg = self._hub.admit(self._leg_of(key), hello, self._clock())
+        except LegRefusedError as refused:
+            return self._refused(refused, hello)
+        _watch_for_dead_peer(request)
+        self._metrics.legs.labels(hello.protocol).inc()
+        _log.info("leg_admitted", leg=leg.name, protocol=hello.protocol, remote=hello.remote)
+        connection = _Connection(leg, key, asyncio.Event())
+        self._connections.add(connection)
+        self.wake_ended()
+        try:
+            return await self._serve(request, connection)
+        finally:
+            self._connections.discard(connection)
+            self._hub.end_leg(leg, None, self._clock())
+            reason = leg.end.reason if leg.end else "Closed"
+            _log.info("leg_ended", leg=leg.name, reason=reason, bytes=leg.bytes_in)
+            self._changed()
+
+    async def lookup(self, request: web.Request) -> web.Response:
+        """What a gateway must know before the protocol's own handshake."""
+        hello = _hello(request)
+        key = _bearer(request)
+        try:
+            name = self._hub.judge(self._leg_of(key), hello, self._clock())
+            passphrase = self._passphrase_for(hello)
+        except LegRefusedError as refused:
+            return self._refused(refused, hello)
+        grant = LegGrant(
+            leg=name,
+            passphrase=passphrase.get_secret_value() if passphrase else None,
+            latency_milliseconds=self._hub.config.srt_latency_milliseconds,
+        )
+        headers = {"Cache-Control": "no-store"}
+        return web.Response(text=grant.to_json(), content_type="application/json", headers=headers)
+
+    def _passphrase_for(self, hello: LegHello) -> SecretStr | None:
+        if hello.protocol != "SRT" or not self._hub.config.srt_passphrase:
+            return None
+        passphrase = self._passphrase()
+        if not is_passphrase(passphrase):
+            # Without encryption would be against the owner's word.
+            raise LegRefusedError(503, "PassphraseMissing", "the stream's passphrase is not there")
+        return passphrase
+
+    def _refused(self, refused: LegRefusedError, hello: LegHello) -> web.Response:
+        self._metrics.rejections.labels(refused.reason).inc()
+        _log.info("leg_refused", reason=refused.reason, protocol=_plain(hello.protocol))
+        self._changed()
+        return _refusal(refused)
+
+    def wake_ended(self) -> None:
+        """Lets connections notice that the hub has ended their legs."""
+        for connection in self._connections:
+            if connection.leg.end is not None:
+                connection.ended.set()
+
+    async def _serve(self, request: web.Request, connection: _Connection) -> web.StreamResponse:
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        response.force_close()
+        await response.prepare(request)
+        self._changed()
+        acknowledging = self._acknowledge(request.transport, connection)
+        body = asyncio.create_task(self._read(request, connection), name="leg-body")
+        ended = asyncio.create_task(connection.ended.wait(), name="leg-ended")
+        try:
+            await asyncio.wait((body, ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            acknowledging.cancel()
+            for task in (body, ended):
+                task.cancel()
+            await asyncio.gather(body, ended, return_exceptions=True)
+        if not body.cancelled() and (error := body.exception()) is not None:
+            raise error
+        if connection.leg.end is not None:
+            await _close(request, response, connection.leg.end)
+        return response
+
+    async def _read(self, request: web.Request, connection: _Connection) -> None:
+        """The body, until it ends, breaks or turns out to be no media."""
+        leg = connection.leg
+        feed = feed_for(leg.hello, self._hub, leg)
+        readany = request.content.readany
+        try:
+            while data := await readany():
+                if leg.end is not None:
+                    return
+                self._metrics.bytes_in += len(data)
+                feed.feed(data, self._clock())
+                self._changed()
+        except LegMediaRejected as rejected:
+            self._metrics.rejections.labels(rejected.reason).inc()
+            self._hub.reject_media(leg, rejected.reason, str(rejected), self._clock())
+        except _BROKEN as error:
+            _log.info("leg_broken", leg=leg.name, error=type(error).__name__)
+
+    def _acknowledge(
+        self, transport: asyncio.Transport | None, connection: _Connection
+    ) -> _Repeating:
+        """A line every 200 ms. A gateway that does not read them gets none until it does."""
+
+        def acknowledge() -> None:
+            if transport is not None and connection.leg.end is None and takes_more(transport):
+                line = self._hub.ack(connection.leg).to_json().encode() + b"\n"
+                transport.writelines(chunk((line,)))
+
+        return _Repeating(ACK_SECONDS, acknowledge)
+
+    def _end(self, connection: _Connection, end: LegEnd) -> None:
+        self._hub.end_leg(connection.leg, end, self._clock())
+        self.wake_ended()
+        self._changed()
+
+    def _leg_of(self, key: SecretStr) -> LegName | None:
+        """The leg that a key stands for. Every key is compared, in constant time."""
+        found = None
+        for name, expected in self._keys().items():
+            if _same(expected, key):
+                found = name
+        return found
+
+
+def is_passphrase(passphrase: SecretStr | None) -> bool:
+    """Whether libsrt takes it."""
+    if passphrase is None:
+        return False
+    size = len(passphrase.get_secret_value().encode())
+    return MIN_PASSPHRASE_BYTES <= size <= MAX_PASSPHRASE_BYTES
+
+
+def _watch_for_dead_peer(request: web.Request) -> None:
+    """A gateway whose node has vanished says no goodbye, and must not keep its leg."""
+    sock = request.transport.get_extra_info("socket") if request.transport else None
+    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        with contextlib.suppress(OSError):  # it may be closed already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_SECONDS * 1000)
+
+
+def _plain(protocol: str) -> str:
+    """A peer's word, fit for a log."""
+    return protocol[:16] if protocol.isascii() and protocol.isalnum() else "?"
+
+
+def _same(a: SecretStr, b: SecretStr) -> bool:
+    return hmac.compare_digest(a.get_secret_value().encode(), b.get_secret_value().encode())
+
+
+def _bearer(request: web.Request) -> SecretStr:
+    """The key, empty when there is none; an empty one never matches."""
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return SecretStr(given.strip() if scheme.lower() == "bearer" else "")
+
+
+def _hello(request: web.Request) -> LegHello:
+    raw = request.headers.get(HELLO_HEADER, "")
+    if len(raw) <= MAX_HELLO_BYTES:
+        try:
+            return LegHello.model_validate_json(raw)
+        except ValidationError:
+            pass
+    response = web.HTTPBadRequest(text=f"the header {HELLO_HEADER} is not a LegHello")
+    response.force_close()
+    raise response
+
+
+def _refusal(refused: LegRefusedError) -> web.Response:
+    body = Refusal(reason=refused.reason, message=refused.message).to_json()
+    response = web.Response(status=refused.status, text=body, content_type="application/json")
+    # The body of the request was not read and never will be.
+    response.force_close()
+    return response
+
+
+async def _close(request: web.Request, response: web.StreamResponse, end: LegEnd) -> None:
+    """Says why, and cuts a peer that does not take it."""
+    transport = request.transport
+    if transport is None:
+        return
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await response.write(end.to_json().encode() + b"\n")
+            await response.write_eof()
+    except (TimeoutError, *_BROKEN):
+        transport.abort()
+        return
+    # Else aiohttp would go on reading the body that nobody wants, for politeness.
+    transport.close()

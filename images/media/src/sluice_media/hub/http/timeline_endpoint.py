@@ -1,0 +1,202 @@
+"""``GET /v1/timeline``: readers; ``POST /v1/timeline/ack``: what recorders hold durably.
+
+A reader's reply is framed records from the place it asked for, heartbeats every 500 ms, and the
+end of the session, after which the reply ends as well. Before a session there is nothing but
+heartbeats. With ``session=`` it is that session's content, or 404 (``NoSuchSession``). With
+``format=ts`` it is a plain transport stream for people and foreign tools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import structlog
+from aiohttp import ClientError, web
+from pydantic import SecretStr, ValidationError
+
+from sluice_media.contract import TimelineAck
+from sluice_media.hub.clock import Clock, us_of
+from sluice_media.hub.http.delivery import Delivery
+from sluice_media.hub.hub import Hub
+from sluice_media.hub.metrics import HubMetrics
+from sluice_media.hub.output.readers import RECORDER, Reader
+from sluice_media.hub.output.timeline import Request
+from sluice_media.hub.output.ts_view import TsView
+from sluice_media.hub.spool.spooler import Spooler
+from sluice_media.pod.status_server import bearer_matches
+from sluice_media.timeline.framing import CONTENT_TYPE
+
+__all__ = ["TimelineEndpoint"]
+
+MAX_READERS = 500
+MAX_NAME = 128
+MAX_ACK_BYTES = 4096
+
+_log = structlog.get_logger(__name__)
+
+
+class TimelineEndpoint:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        clock: Clock,
+        token: Callable[[], SecretStr | None],
+        metrics: HubMetrics,
+        spool: Spooler | None = None,
+    ) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._token = token
+        self._metrics = metrics
+        self._spool = spool
+        self._deliveries: dict[Reader, Delivery] = {}
+        self._pushing: asyncio.Handle | None = None
+
+    def push_soon(self) -> None:
+        """There is something new. Readers get it once, after everything that came in with it."""
+        if self._pushing is None:
+            self._pushing = asyncio.get_running_loop().call_soon(self.push)
+
+    def push(self) -> None:
+        """Sends what is new, and heartbeats that are due; called regularly."""
+        if self._pushing is not None:
+            self._pushing.cancel()
+            self._pushing = None
+        if not self._deliveries:
+            return
+        now = self._clock()
+        for delivery in tuple(self._deliveries.values()):
+            delivery.push(now)
+
+    def drop_slow(self) -> None:
+        """Drops readers that are too slow, and nobody else; called regularly."""
+        now = self._clock()
+        for reader in self._hub.readers:
+            if not reader.too_slow(now):
+                continue
+            _log.warning(
+                "reader_dropped", reader=reader.id, role=reader.role, behind=reader.behind_bytes
+            )
+            self._hub.readers.dropped += 1
+            self._cut(reader)
+
+    def cut_all(self) -> None:
+        """Breaks every connection, without ``end``: this hub goes, the session does not."""
+        for reader in self._hub.readers:
+            self._cut(reader)
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        if not bearer_matches(request, self._token()):
+            raise web.HTTPUnauthorized(text="a bearer token is needed")
+        if len(self._hub.readers) >= MAX_READERS:
+            raise web.HTTPServiceUnavailable(text="too many readers")
+        asked = self._of_session(_request(request))
+        reader = Reader(*_identity(request), asked, self._clock())
+        view = TsView() if request.query.get("format") == "ts" else None
+        content_type = CONTENT_TYPE if view is None else "video/mp2t"
+        response = web.StreamResponse(headers={"Content-Type": content_type})
+        response.force_close()
+        await response.prepare(request)
+        transport = request.transport
+        if transport is None:  # it has gone already
+            return response
+        delivery = Delivery(
+            self._hub,
+            reader,
+            request,
+            response,
+            transport,
+            view=view,
+            clock=self._clock,
+            metrics=self._metrics,
+            spool=self._spool,
+        )
+        self._deliveries[reader] = delivery
+        self._hub.attach(reader, self._clock())
+        _log.info("reader_attached", reader=reader.id, role=reader.role)
+        try:
+            await delivery.run()
+        except (OSError, ClientError) as error:
+            _log.info("reader_broken", reader=reader.id, error=type(error).__name__)
+        finally:
+            self._deliveries.pop(reader, None)
+            self._hub.readers.detach(reader, self._clock())
+        return response
+
+    async def acknowledge(self, request: web.Request) -> web.Response:
+        if not bearer_matches(request, self._token()):
+            raise web.HTTPUnauthorized(text="a bearer token is needed")
+        if (request.content_length or 0) > MAX_ACK_BYTES:
+            raise web.HTTPRequestEntityTooLarge(MAX_ACK_BYTES, request.content_length or 0)
+        try:
+            ack = TimelineAck.model_validate_json(await request.read())
+        except ValidationError:
+            raise web.HTTPBadRequest(text="the body is not a TimelineAck") from None
+        if not self._hub.readers.acknowledge(ack, self._clock()):
+            raise web.HTTPNotFound(text="no recorder of that name reads here")
+        return web.Response(status=204)
+
+    def _of_session(self, asked: Request) -> Request:
+        """Raises HTTPNotFound when nothing is held of the session that is asked for."""
+        if asked.session_us is None:
+            return asked
+        found = self._hub.output.session(asked.session_us)
+        if found is None:
+            refusal = {"reason": "NoSuchSession", "message": "nothing of that session is here"}
+            raise web.HTTPNotFound(text=json.dumps(refusal), content_type="application/json")
+        return replace(asked, session_us=found.started_us)
+
+    def _cut(self, reader: Reader) -> None:
+        delivery = self._deliveries.pop(reader, None)
+        if delivery is not None:
+            delivery.cut()
+
+
+def _identity(request: web.Request) -> tuple[str, str]:
+    name = request.query.get("reader", "")[:MAX_NAME] or f"anonymous {request.remote}"
+    role = request.query.get("role", "viewer")
+    return name, role if role in (RECORDER, "pusher") else "viewer"
+
+
+def _request(request: web.Request) -> Request:
+    """Raises HTTPBadRequest for a place that cannot be understood. A position wins over a session,
+    that over a moment."""
+    recorder = request.query.get("role") == RECORDER
+    since = request.query.get("since")
+    session = request.query.get("session")
+    start = request.query.get("from")
+    try:
+        since_us = _moment(since) if since else None
+        session_us = _moment(session) if session else None
+        if not start:
+            return Request(
+                since_us=since_us, whole=recorder, recorder=recorder, session_us=session_us
+            )
+        timeline, _, dts = start.rpartition(":")
+        if not timeline:
+            raise ValueError("a position is <timeline>:<dts>")
+        held_until = request.query.get("held_until")
+        return Request(
+            timeline=timeline,
+            dts=int(dts),
+            held_until_us=_moment(held_until) if held_until else None,
+            since_us=since_us,
+            whole=recorder,
+            recorder=recorder,
+        )
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"the place cannot be understood: {error}") from None
+
+
+def _moment(text: str) -> int:
+    """Microseconds UTC, from a number of them or from RFC 3339."""
+    if text.isdigit():
+        return int(text)
+    # A plus sign in a query that was not escaped has become a space.
+    moment = datetime.fromisoformat(text.replace(" ", "+"))
+    return us_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

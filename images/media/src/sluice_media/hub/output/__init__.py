@@ -1,0 +1,1 @@
+"""The output side of the hub: sessions, the timeline of records, and its readers."""

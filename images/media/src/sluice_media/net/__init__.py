@@ -1,0 +1,1 @@
+"""Network helpers that roles share: listening, dialling, TLS trust, address checks, HTTP."""

@@ -1,0 +1,94 @@
+"""How a pod's HTTP ports are served: quiet about garbage, patient with nobody who asks nothing.
+
+aiohttp logs a malformed request with a traceback that quotes it, the bearer token of a half-right
+one included, and lets a connection that never completes a request stay for ever. Both are put
+right here, once for all ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from sluice_media.net.listening import listen_on
+
+__all__ = ["serving"]
+
+FIRST_REQUEST_SECONDS = 10.0
+"""A connection without a complete request head by then is cut."""
+KEEPALIVE_SECONDS = 75.0
+_BODY_BUFFER_BYTES = 64 << 10
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class _WithoutGarbage(logging.Filter):
+    """Leaves out what a peer did wrong: it was answered with 400, and its words are its own."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError)
+
+
+_logger = logging.getLogger(__name__)
+_logger.addFilter(_WithoutGarbage())
+
+
+@asynccontextmanager
+async def serving(
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    shutdown_seconds: float = 1.0,
+    body_buffer_bytes: int = _BODY_BUFFER_BYTES,
+) -> AsyncIterator[int]:
+    """Serves ``app`` while the context lasts; yields the port (useful when ``port`` is 0)."""
+    waiting: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
+    """Connections that have asked nothing yet."""
+
+    @web.middleware
+    async def note(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if (timer := waiting.pop(request.protocol, None)) is not None:
+            timer.cancel()
+        return await handler(request)
+
+    app.middlewares.insert(0, note)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        logger=_logger,
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        shutdown_timeout=shutdown_seconds,
+        read_bufsize=body_buffer_bytes,
+    )
+    await runner.setup()
+    accept = runner.server
+    assert accept is not None
+    loop = asyncio.get_running_loop()
+
+    def connected() -> asyncio.Protocol:
+        protocol = accept()
+        waiting[protocol] = loop.call_later(FIRST_REQUEST_SECONDS, cut, protocol)
+        return protocol
+
+    def cut(protocol: web.RequestHandler) -> None:
+        del waiting[protocol]
+        if protocol.transport is not None:
+            protocol.transport.abort()
+
+    try:
+        listener = await loop.create_server(connected, sock=listen_on(host, port))
+        try:
+            yield int(listener.sockets[0].getsockname()[1])
+        finally:
+            listener.close()
+    finally:
+        for timer in waiting.values():
+            timer.cancel()
+        await runner.cleanup()

@@ -1,0 +1,1 @@
+"""The parts that every media pod has: settings, configuration files, logs, signals and status."""

@@ -1,0 +1,1 @@
+"""Network protocols for publishing: RTMP without I/O, and SRT over libsrt."""

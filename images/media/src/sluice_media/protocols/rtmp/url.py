@@ -1,0 +1,103 @@
+"""RTMP URLs as platforms hand them out.
+
+``rtmp[s]://host[:port]/app[/instance…]/key?query``. There is no standard for them; the rule here
+is what encoders do: the stream key is the last path segment with everything after it, verbatim
+(keys hold ``?``, ``&`` and ``=``, and slashes in their query), the rest is the application.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from sluice_media.net.authority import authority
+from sluice_media.protocols.rtmp.errors import RtmpUrlError
+
+__all__ = ["RtmpUrl", "parse_rtmp_url"]
+
+_PORTS = {"rtmp": 1935, "rtmps": 443}
+_MAX_URL_CHARS = 2_048
+
+
+@dataclass(slots=True, frozen=True)
+class RtmpUrl:
+    scheme: str
+    """rtmp or rtmps"""
+    host: str
+    """Name or address; an IPv6 address without brackets."""
+    port: int
+    app: str = field(repr=False)
+    """Application with instances, perhaps with a query (which may be a secret)."""
+    key: str = field(repr=False)
+    """Stream key with its query, verbatim."""
+
+    @property
+    def tls(self) -> bool:
+        return self.scheme == "rtmps"
+
+    @property
+    def authority(self) -> str:
+        """``host`` or ``host:port`` where the port is not the usual one."""
+        return authority(self.host, None if self.port == _PORTS[self.scheme] else self.port)
+
+    @property
+    def tc_url(self) -> str:
+        """What ``connect`` says: the URL without the key."""
+        return f"{self.scheme}://{self.authority}/{self.app}"
+
+    @property
+    def redacted(self) -> str:
+        """For people: the URL without the key and without any query."""
+        return f"{self.scheme}://{self.authority}/{self.app.partition('?')[0]}"
+
+
+def parse_rtmp_url(url: str, stream_key: str | None = None) -> RtmpUrl:
+    """Takes a URL apart. With ``stream_key`` the whole path of the URL is the application.
+
+    Raises RtmpUrlError with a sentence that says what is wrong, without quoting the URL.
+    """
+    if len(url) > _MAX_URL_CHARS:
+        raise RtmpUrlError(f"The URL is longer than {_MAX_URL_CHARS} characters.")
+    if any(c.isspace() or not c.isprintable() for c in url + (stream_key or "")):
+        raise RtmpUrlError("The URL or the key holds a space or a control character.")
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in _PORTS:
+        raise RtmpUrlError("The URL must begin with rtmp:// or rtmps://.")
+    server, _, path = rest.partition("/")
+    host, port = _host_and_port(scheme, server)
+    app, key = _app_and_key(path, stream_key)
+    return RtmpUrl(scheme=scheme, host=host, port=port, app=app, key=key)
+
+
+def _host_and_port(scheme: str, server: str) -> tuple[str, int]:
+    if "@" in server:
+        raise RtmpUrlError("The URL must not hold a user name or password.")
+    try:
+        parts = urlsplit(f"//{server}")
+        host, port = parts.hostname, parts.port
+    except ValueError as invalid:
+        raise RtmpUrlError("The URL's host or port is not valid.") from invalid
+    if not host or parts.netloc != server:
+        raise RtmpUrlError("The URL has no host.")
+    if port == 0:
+        raise RtmpUrlError("The URL's port must be 1 to 65535.")
+    return host, port or _PORTS[scheme]
+
+
+def _app_and_key(path: str, stream_key: str | None) -> tuple[str, str]:
+    if stream_key is not None:
+        app, key = path.rstrip("/"), stream_key
+    else:
+        before_query = path.partition("?")[0]
+        if "/" in before_query.strip("/"):
+            head, _, last = before_query.rpartition("/")
+            app, key = head, last + path[len(before_query) :]
+        else:
+            # One segment before the query: `app?auth=…/key`, as some CDNs want it.
+            app, _, key = path.rpartition("/")
+    if not app.strip("/"):
+        raise RtmpUrlError("The URL has no application; it must look like rtmp://host/app/key.")
+    if not key or key.startswith("?"):
+        raise RtmpUrlError("The URL has no stream key; it must look like rtmp://host/app/key.")
+    return app.strip("/"), key

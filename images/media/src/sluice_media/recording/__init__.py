@@ -1,0 +1,1 @@
+"""The format of a recording in storage: object names, journals, merged files and playlists."""

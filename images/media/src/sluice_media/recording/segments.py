@@ -1,0 +1,118 @@
+"""The journal of one attempt in segments, so that a long recording rewrites little (pure).
+
+A segment is a :class:`~.journal.Journal` that holds what is new since the one before it: chunks,
+gaps and anchors, each under the head of its file as it was known then. The last segment is
+rewritten whenever something was stored; once it holds SEGMENT_ENTRIES it never changes again. Put
+together by :func:`join` they are the attempt's journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sluice_media.recording.journal import ChunkEntry, FileEntry, Journal
+
+__all__ = ["SEGMENT_ENTRIES", "SegmentedJournal", "join"]
+
+SEGMENT_ENTRIES = 100
+"""10 minutes of chunks: some 35 KB."""
+
+Identity = tuple[str, int]
+
+
+class SegmentedJournal:
+    """What one attempt writes down. Everything may be noted twice: a store that failed halfway is
+    told the same again."""
+
+    def __init__(self, *, attempt: str, recording_uid: str, started_at: datetime) -> None:
+        self.attempt = attempt
+        self.started_at = started_at
+        self._recording_uid = recording_uid
+        self.number = 1
+        """Of the segment that is written now."""
+        self._files: dict[Identity, FileEntry] = {}
+        self._chunks: dict[Identity, dict[str, ChunkEntry]] = {}
+        self._told: dict[Identity, tuple[set[int], set[int]]] = {}
+        """DTS of the gaps and of the anchors that closed segments hold."""
+        self._stop_requested_at: datetime | None = None
+
+    def note_file(self, file: FileEntry) -> None:
+        """``file``: its head as known now, with all its gaps and anchors, but no chunks."""
+        gaps, anchors = self._told.get(file.identity, (set(), set()))
+        self._files[file.identity] = file.model_copy(
+            update={
+                "chunks": [],
+                "gaps": [gap for gap in file.gaps if gap.dts not in gaps],
+                "anchors": [anchor for anchor in file.anchors if anchor.dts not in anchors],
+            }
+        )
+
+    def note_chunk(self, file: FileEntry, chunk: ChunkEntry) -> None:
+        self.note_file(file)
+        self._chunks.setdefault(file.identity, {})[chunk.name] = chunk
+
+    def note_stop(self, at: datetime) -> None:
+        self._stop_requested_at = at
+
+    def segment(self, now: datetime) -> Journal:
+        """What the present segment is to hold."""
+        return Journal(
+            attempt=self.attempt,
+            recording_uid=self._recording_uid,
+            started_at=self.started_at,
+            files=[
+                file.model_copy(update={"chunks": list(self._chunks.get(identity, {}).values())})
+                for identity, file in self._files.items()
+            ],
+            stop_requested_at=self._stop_requested_at,
+            written_at=now,
+        )
+
+    def stored(self) -> None:
+        """The present segment is in the store as it stands."""
+        entries = sum(
+            1 + len(file.gaps) + len(file.anchors) + len(self._chunks.get(identity, ()))
+            for identity, file in self._files.items()
+        )
+        if entries < SEGMENT_ENTRIES:
+            return
+        for identity, file in self._files.items():
+            gaps, anchors = self._told.setdefault(identity, (set(), set()))
+            gaps.update(gap.dts for gap in file.gaps)
+            anchors.update(anchor.dts for anchor in file.anchors)
+        self.number += 1
+        self._files.clear()
+        self._chunks.clear()
+
+
+def join(segments: Iterable[Journal]) -> Journal | None:
+    """The journal that these segments of one attempt, in order, are; None when there is none."""
+    ordered = list(segments)
+    if not ordered:
+        return None
+    parts: dict[Identity, list[FileEntry]] = {}
+    for segment in ordered:
+        for file in segment.files:
+            parts.setdefault(file.identity, []).append(file)
+    stops = [s.stop_requested_at for s in ordered if s.stop_requested_at is not None]
+    return ordered[0].model_copy(
+        update={
+            "files": [_join_file(entries) for entries in parts.values()],
+            "stop_requested_at": min(stops, default=None),
+            "written_at": ordered[-1].written_at,
+        }
+    )
+
+
+def _join_file(entries: list[FileEntry]) -> FileEntry:
+    chunks = {chunk.name: chunk for entry in entries for chunk in entry.chunks}
+    gaps = {gap.dts: gap for entry in entries for gap in entry.gaps}
+    anchors = {anchor.dts: anchor for entry in entries for anchor in entry.anchors}
+    return entries[-1].model_copy(
+        update={
+            "chunks": list(chunks.values()),
+            "gaps": list(gaps.values()),
+            "anchors": list(anchors.values()),
+        }
+    )

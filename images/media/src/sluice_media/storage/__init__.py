@@ -1,0 +1,1 @@
+"""Object storage: one interface over a mounted volume and an S3 bucket."""

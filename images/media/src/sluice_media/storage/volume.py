@@ -1,0 +1,146 @@
+"""Puts objects onto a mounted claim: whole, durable, and counted, in one step of one thread.
+
+In: a key below the claim, and a file or bytes. Out: the object under its name, once the file
+system has said that all of it is on the disk; a name never stands for a part. Through obstore and
+asyncio's threads each chunk of a recording cost a dozen changes of thread.
+
+The thread is the claim's own: a network file system that hangs holds this one and no other, and
+what is asked of it meanwhile runs into its time limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sluice_media.storage import local_file
+from sluice_media.storage.errors import StorageError, explain
+
+__all__ = ["SourceError", "Volume"]
+
+_BLOCK_BYTES = 256 << 10
+_TRIES = 5
+"""The deletion of the last object of a folder takes the folder along."""
+
+
+class SourceError(Exception):
+    """What is to be put cannot be read: no fault of the claim."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror)
+        self.error = error
+
+
+class Volume:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="claim")
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Raises StorageError."""
+        await self._run(key, iter((data,)))
+
+    async def put_file(self, key: str, path: Path, sha256: str = "") -> None:
+        """Raises StorageError, and SourceError when ``path`` cannot be read, or does not hold what
+        has the digest ``sha256`` (any, when empty)."""
+        await self._run(key, _blocks(path, sha256))
+
+    async def _run(self, key: str, blocks: Iterator[bytes | memoryview]) -> None:
+        if not {"", ".", ".."}.isdisjoint(key.split("/")):
+            raise StorageError("InvalidKey", "the key of an object leaves the store")
+        abandoned = threading.Event()
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(
+                self._thread, _put, self._root / key, blocks, abandoned.is_set
+            )
+        finally:
+            # Nobody waits any more, when it took too long: once the claim answers again, what was
+            # asked of it meanwhile is not to be done in the name of who has given up.
+            abandoned.set()
+
+
+def _put(
+    place: Path, blocks: Iterator[bytes | memoryview], is_abandoned: Callable[[], bool]
+) -> None:
+    block: bytes | memoryview | None = next(blocks, b"")
+    with _explained():
+        number, staged = _stage(place)
+    try:
+        size = 0
+        while block is not None:
+            with _explained():
+                size += _write(number, block)
+            block = next(blocks, None)
+        with _explained():
+            os.fsync(number)
+            # What a file system counts, not what it was given.
+            found = os.fstat(number).st_size
+            if found != size:
+                raise StorageError(
+                    "Incomplete", f"the store holds {found} bytes of a file of {size}"
+                )
+            if is_abandoned():
+                raise StorageError("Timeout", "the store took too long")
+            staged.rename(place)
+            local_file.flush(place.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(number)
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise explain(error) from None
+
+
+def _stage(place: Path) -> tuple[int, Path]:
+    """A new file beside ``place``, under a name that obstore's listings leave out."""
+    for number in itertools.count(1):
+        staged = place.with_name(f"{place.name}#{number}")
+        try:
+            return os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), staged
+        except FileExistsError:
+            continue
+        except FileNotFoundError:
+            if number > _TRIES:
+                raise
+            place.parent.mkdir(parents=True, exist_ok=True)
+    raise AssertionError("unreachable")
+
+
+def _write(number: int, block: bytes | memoryview) -> int:
+    with memoryview(block) as view:
+        written = 0
+        while written < len(view):
+            written += os.write(number, view[written:])
+        return written
+
+
+def _blocks(path: Path, sha256: str) -> Iterator[memoryview]:
+    """The content of a file, each block valid until the next one is asked for."""
+    digest = hashlib.sha256()
+    block = memoryview(bytearray(_BLOCK_BYTES))
+    try:
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(block):
+                if sha256:
+                    digest.update(block[:count])
+                yield block[:count]
+        if sha256 and digest.hexdigest() != sha256:
+            raise local_file.changed()
+    except OSError as error:
+        raise SourceError(error) from None

@@ -1,0 +1,84 @@
+"""Deletions of Recordings that their stores are to be told of.
+
+A Recording that is over has no finalizer, so that its object can go at any time, and nobody else
+remembers it. While its store does not know that it was deleted, a new Recording of the name would
+count as the former one, made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from sluice_operator.domain.decision import StoreCall
+from sluice_operator.domain.invalid_spec import InvalidSpecError
+from sluice_operator.domain.recording.parts import farewell
+from sluice_operator.engine.cache import Cache, Manifest, key_of
+from sluice_operator.engine.clock import Clock
+from sluice_operator.engine.controller import StoreCaller
+from sluice_operator.engine.queue import Key
+from sluice_operator.kube.errors import ApiError
+
+__all__ = ["Farewells"]
+
+_RETRY_SECONDS = 5.0
+_GIVE_UP_SECONDS = 600.0
+_PENDING = 10_000
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Farewell:
+    call: StoreCall
+    since: float
+
+
+class Farewells:
+    """Follows the cache; run :meth:`run` as a task."""
+
+    def __init__(self, cache: Cache, stores: StoreCaller, clock: Clock) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._pending: dict[Key, _Farewell] = {}
+        self._wake = asyncio.Event()
+        cache.subscribe(self._on_change)
+
+    def is_pending(self, recording: Key) -> bool:
+        """Whether a Recording of this name was deleted, and its store does not know yet."""
+        return recording in self._pending
+
+    async def run(self) -> None:
+        """Tell the stores, until cancelled. One that cannot be told for ten minutes is given up."""
+        while True:
+            self._wake.clear()
+            for key, waiting in tuple(self._pending.items()):
+                await self._tell(key, waiting)
+            if self._pending:
+                await self._clock.sleep(_RETRY_SECONDS)
+            else:
+                await self._wake.wait()
+
+    async def _tell(self, key: Key, waiting: _Farewell) -> None:
+        try:
+            await self._stores.call(key.namespace, waiting.call)
+        except ApiError as error:
+            if self._clock.monotonic() - waiting.since < _GIVE_UP_SECONDS:
+                return
+            _log.warning("deletion_not_told", recording=str(key), cause=str(error))
+        if self._pending.get(key) is waiting:
+            del self._pending[key]
+
+    def _on_change(self, former: Manifest | None, present: Manifest | None) -> None:
+        if present is not None or former is None or former["kind"] != "Recording":
+            return
+        try:
+            call = farewell(former)
+        except InvalidSpecError as error:
+            _log.warning("deletion_not_told", recording=str(key_of(former)), cause=str(error))
+            return
+        if call is not None and len(self._pending) < _PENDING:
+            self._pending[key_of(former)] = _Farewell(call, self._clock.monotonic())
+            self._wake.set()

@@ -1,0 +1,202 @@
+"""Restream: its pusher and its stream. Targets and keys stay in the pod."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sluice_media.contract import PusherStatus
+from sluice_operator.controllers.context import Context
+from sluice_operator.controllers.holders import HolderBook
+from sluice_operator.controllers.orphans import OrphanPods
+from sluice_operator.domain.claims import (
+    holds,
+    is_cleared,
+    is_undecided,
+    may_be_connected,
+    may_run,
+    stored_claim,
+)
+from sluice_operator.domain.decision import Decision
+from sluice_operator.domain.names import ROLE, UID_LABEL, child_name
+from sluice_operator.domain.observed import ObservedRestream, Rival, Sample
+from sluice_operator.domain.owner import Owner
+from sluice_operator.domain.pod_view import PodView, pod_view
+from sluice_operator.domain.restream import decide
+from sluice_operator.domain.samples import fresh
+from sluice_operator.domain.streams import is_there
+from sluice_operator.engine.cache import Manifest, uid_of
+from sluice_operator.engine.queue import Key
+from sluice_operator.kube.resources import CONFIG_MAPS, RESTREAMS, Resource
+from sluice_operator.pods.endpoints import POD_INDEX
+
+__all__ = ["RestreamController"]
+
+_GONE = Rival("", datetime.fromtimestamp(0, UTC), wants=False, busy=True)
+"""A Restream that is deleted, and has a pod left."""
+
+
+class RestreamController:
+    resource: Resource = RESTREAMS
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._decided: dict[str, Manifest] = {}
+        """By uid: the pusher's ConfigMap as it was decided, which is perhaps not written yet. Other
+        workers decide about others meanwhile."""
+        self._holders = HolderBook(context.cache)
+        self._orphans = OrphanPods(context.cache)
+        context.cache.subscribe(self._on_change)
+
+    async def gather(self, obj: Manifest) -> ObservedRestream:
+        context = self._context
+        children, conflicts = await context.children(obj)
+        stream = context.referred("LiveStream", obj, obj["spec"]["streamRef"]["name"])
+        hub_token = await context.hub_token(stream)
+        config_map = children.get(("ConfigMap", _config_name(obj)))
+        while True:
+            # What others with this target say or get while we ask concerns us; nothing comes
+            # between the last look and the decision.
+            sample = context.sample(obj, PusherStatus)
+            place = (obj["metadata"]["namespace"], _digest(sample))
+            before = context.targets.revision(place)
+            self._holders.note(obj, await self._config_maps(obj), hub_token, place[1])
+            rivals = await self._rivals(obj, config_map, sample, hub_token)
+            told = context.sample(obj, PusherStatus)
+            if context.targets.revision(place) == before and _digest(told) == place[1]:
+                break
+        return ObservedRestream(
+            raw=obj,
+            settings=context.settings,
+            # Who has a target depends on what all the others say.
+            operator_uptime_seconds=context.uptime_seconds(obj, with_others=True),
+            children=children,
+            conflicts=conflicts,
+            stream=stream,
+            hub_token=hub_token,
+            pods=context.pods(obj),
+            sample=sample,
+            rivals=rivals,
+        )
+
+    def decide(self, observed: ObservedRestream, now: datetime) -> Decision:
+        decision = decide(observed, now)
+        for child in decision.children:
+            if child.manifest["kind"] == "ConfigMap":
+                self._note(observed, child.manifest)
+        return decision
+
+    def _note(self, observed: ObservedRestream, config_map: Manifest) -> None:
+        """Take in what was decided, before anybody else decides."""
+        obj, digest = observed.raw, _digest(observed.sample)
+        former = self._decided.get(uid_of(obj))
+        self._decided[uid_of(obj)] = config_map
+        stored = observed.children.get(("ConfigMap", _config_name(obj)))
+        said = [found for found in (config_map, former, stored) if found is not None]
+        held = self._holders.note(obj, said, observed.hub_token, digest)
+        if former != config_map:
+            for place in held | {(obj["metadata"]["namespace"], digest)}:
+                self._context.targets.touch(place)
+
+    def _on_change(self, former: Manifest | None, present: Manifest | None) -> None:
+        if present is None and former is not None:
+            self._decided.pop(uid_of(former), None)
+
+    async def _rivals(
+        self,
+        obj: Manifest,
+        config_map: Manifest | None,
+        sample: Sample[PusherStatus] | None,
+        hub_token: str | None,
+    ) -> tuple[Rival, ...]:
+        context, meta = self._context, obj["metadata"]
+        found = {uid: context.cache.by_uid(uid) for uid in context.targets.others(uid_of(obj))}
+        older = stored_claim(config_map).duplicate_of
+        if older is not None:
+            other = context.cache.find(Key("Restream", meta["namespace"], older))
+            # Since this operator started nobody has heard its pusher: what was decided holds.
+            if other is not None and context.sample(other, PusherStatus) is None:
+                found[uid_of(other)] = other
+        rivals = [await self._rival(uid, other) for uid, other in sorted(found.items())]
+        told = sample.status if sample is not None else None
+        if told is not None and is_undecided(config_map, told, hub_token):
+            rivals += await self._possible_holders(obj, told.target_digest, found)
+            rivals += self._left_pods(meta["namespace"])
+        return tuple(rivals)
+
+    async def _possible_holders(
+        self, obj: Manifest, digest: str, known: Mapping[str, object]
+    ) -> list[Rival]:
+        """Who may be connected to this target by what its configuration says or said, although
+        its pusher names another one, or has not been heard since this operator started."""
+        context, namespace = self._context, obj["metadata"]["namespace"]
+        found = []
+        for uid in self._holders.holders((namespace, digest)):
+            other = context.cache.by_uid(uid)
+            if other is None or uid == uid_of(obj) or uid in known:
+                continue
+            config_maps = await self._config_maps(other)
+            stream = context.referred("LiveStream", other, other["spec"]["streamRef"]["name"])
+            token = await context.hub_token(stream)
+            heard = context.sample(other, PusherStatus)
+            # It may have been decided about while we asked.
+            decided = [self._decided[uid]] if uid in self._decided else []
+            self._holders.note(other, [*decided, *config_maps], token, _digest(heard))
+            if token is not None and any(holds(found, digest, token) for found in config_maps):
+                rival = await self._rival(uid_of(other), other)
+                found.append(replace(rival, wants=rival.wants and heard is None, busy=True))
+        return found
+
+    def _left_pods(self, namespace: str) -> list[Rival]:
+        """Pods whose Restream had gone when this operator started."""
+        for pod in self._orphans.of(namespace):
+            uid = (pod["metadata"].get("labels") or {}).get(UID_LABEL, "")
+            if uid not in self._context.targets and self._may_run(pod_view(pod)):
+                return [_GONE]
+        return []
+
+    async def _rival(self, uid: str, obj: Manifest | None) -> Rival:
+        context = self._context
+        if obj is None:
+            left = [pod_view(pod) for pod in context.cache.select(POD_INDEX, uid)]
+            return replace(_GONE, busy=any(map(self._may_run, left)))
+        owner = Owner.of(obj)
+        stream = context.referred("LiveStream", obj, obj["spec"]["streamRef"]["name"])
+        return Rival(
+            name=owner.name,
+            created_at=owner.created_at,
+            wants=owner.deleted_at is None
+            and bool(obj["spec"].get("active", True))
+            and is_there(stream),
+            busy=await self._is_busy(obj),
+        )
+
+    async def _is_busy(self, obj: Manifest) -> bool:
+        """A pusher that answers is believed; of one that does not, its pod's end is waited for."""
+        context = self._context
+        pods, told = context.pods(obj), fresh(context.sample(obj, PusherStatus))
+        config_maps = await self._config_maps(obj)
+        cleared = any(map(is_cleared, config_maps))
+        if told is not None and pods:
+            return cleared or may_be_connected(next(iter(config_maps), None), told)
+        wanted = "deletionTimestamp" not in obj["metadata"]
+        return (wanted and cleared) or any(map(self._may_run, pods))
+
+    def _may_run(self, pod: PodView) -> bool:
+        return may_run(pod, self._context.clock.now())
+
+    async def _config_maps(self, obj: Manifest) -> Sequence[Manifest]:
+        """What stands in the pusher's configuration, and what is being written there."""
+        namespace = obj["metadata"]["namespace"]
+        stored = await self._context.lookup.find(CONFIG_MAPS, namespace, _config_name(obj))
+        return [found for found in (self._decided.get(uid_of(obj)), stored) if found is not None]
+
+
+def _digest(sample: Sample[PusherStatus] | None) -> str:
+    """What the pusher shows of its target; empty: nothing, or it was not heard."""
+    return sample.status.target_digest if sample is not None else ""
+
+
+def _config_name(restream: Manifest) -> str:
+    return child_name(restream["metadata"]["name"], ROLE["Restream"])

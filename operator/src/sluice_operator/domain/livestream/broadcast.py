@@ -1,0 +1,323 @@
+"""What is on air: from the ingest pod's answer (or its silence) to the words of a status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sluice_media.contract import IngestStatus
+from sluice_operator.api.v1alpha1 import LiveStreamSpec
+from sluice_operator.domain.decision import Condition
+from sluice_operator.domain.livestream.failovers import failover_fields, last_format_change
+from sluice_operator.domain.livestream.sessions import close_session, session_is_on, session_records
+from sluice_operator.domain.names import RESTART_ANNOTATION
+from sluice_operator.domain.observed import ObservedLiveStream
+from sluice_operator.domain.owner import Stored
+from sluice_operator.domain.samples import fresh, in_start_grace
+from sluice_operator.domain.ticks import OBSERVED_AT
+from sluice_operator.domain.times import parse_time, seconds_until, utc_text
+
+__all__ = ["Broadcast", "SourceKind", "on_air"]
+
+_ADOPTION_SECONDS = 10.0
+"""A hub in a new pod may still adopt the session from its gateway or a reader. Hubs of this version
+report that as ``adopting``."""
+_REJECTIONS_APART_SECONDS = 10.0
+"""An encoder with a wrong key tries again all the time; the same refusal is told so often."""
+_HYSTERESIS = {"bitrateKbps": 0.25, "frameRate": 0.02}
+"""Measured values that wobble: a change by less than this share is not worth a write."""
+
+_MAX_MESSAGE = 1_024
+_PULL_MESSAGES_APART_SECONDS = 30.0
+"""Sources that fail for several reasons, one after the other, are told of so often."""
+
+_KEPT_FIELDS = (
+    OBSERVED_AT,
+    "live",
+    "backupLive",
+    "activeSource",
+    "startedAt",
+    "startedAtBackup",
+    "finishedAt",
+    "failovers",
+    "failoverCounter",
+    "lastFailover",
+    "lastFormatChange",
+    "pull",
+    "media",
+    "sessions",
+    "lastRejection",
+)
+_OFF_AIR = {"live": False, "activeSource": None, "media": None}
+
+
+@dataclass(slots=True, frozen=True)
+class SourceKind:
+    """What of the spec the words depend on."""
+
+    active: bool
+    pulled: bool
+    backup: bool
+    """There may be a backup publisher."""
+    window: int
+    """The resume window in seconds."""
+
+    @classmethod
+    def of(cls, spec: LiveStreamSpec) -> SourceKind:
+        push = spec.source.push
+        return cls(
+            active=spec.active,
+            pulled=spec.source.pull is not None,
+            backup=push is not None and push.backup.enabled,
+            window=spec.resume_window_seconds,
+        )
+
+    @property
+    def off_air(self) -> dict[str, Any]:
+        return _OFF_AIR | {"backupLive": False if self.backup else None, "pull": None}
+
+
+@dataclass(slots=True, frozen=True)
+class Broadcast:
+    """The media half of a LiveStream's status."""
+
+    fields: dict[str, Any]
+    """The fields of `_KEPT_FIELDS`."""
+    conditions: tuple[Condition, ...]
+    """Live, BackupLive where there may be a backup, and NoRandomAccess while it is true."""
+    look_again_seconds: float | None = None
+    measured_on_air: bool = False
+    """The hub reports at this moment that the stream is on air."""
+
+
+def on_air(
+    observed: ObservedLiveStream, stored: Stored, source: SourceKind, now: datetime
+) -> Broadcast:
+    """The present broadcast."""
+    status = fresh(observed.sample)
+    if status is None:
+        return _unheard(observed, stored, source)
+    if status.session is None and session_is_on(stored):
+        return _hub_without_memory(observed, stored, status, source, now)
+    return _measured(stored, status, source)
+
+
+# --------------------------------------------------------------------------- nobody answers
+
+
+def _unheard(observed: ObservedLiveStream, stored: Stored, source: SourceKind) -> Broadcast:
+    known = stored.as_condition("Live")
+    kept = {key: stored.get(key) for key in _KEPT_FIELDS}
+    if known is not None and in_start_grace(observed.sample, observed.operator_uptime_seconds):
+        return Broadcast(kept, _as_stored(stored, source))
+    kept |= source.off_air
+    if observed.sample is None and (known is None or known.reason == "Starting"):
+        words = "Starting", "The ingest pod is starting."
+    else:
+        words = "Stale", "The ingest pod has not been heard of for more than 10 s."
+    types = ("Live", "BackupLive") if source.backup else ("Live",)
+    return Broadcast(kept, tuple(Condition(type_, "Unknown", *words) for type_ in types))
+
+
+def _as_stored(stored: Stored, source: SourceKind) -> tuple[Condition, ...]:
+    types = ("Live", "BackupLive") if source.backup else ("Live",)
+    return tuple(c for type_ in types if (c := stored.as_condition(type_)) is not None)
+
+
+# --------------------------------------------------------------------------- a new hub
+
+
+def _hub_without_memory(
+    observed: ObservedLiveStream,
+    stored: Stored,
+    status: IngestStatus,
+    source: SourceKind,
+    now: datetime,
+) -> Broadcast:
+    """A session was on, and the hub that answers now has none (yet)."""
+    kept = {key: stored.get(key) for key in _KEPT_FIELDS}
+    known = stored.as_condition("Live")
+    pod = next((p for p in observed.pods if p.uid == status.pod_uid), None)
+    if known is not None and status.adopting:
+        return Broadcast(kept, _as_stored(stored, source))
+    if known is not None and pod is not None:
+        left = seconds_until(pod.created_at, _ADOPTION_SECONDS, now)
+        if left > 0:
+            return Broadcast(kept, _as_stored(stored, source), look_again_seconds=left)
+    kept |= source.off_air | {OBSERVED_AT: utc_text(status.observed_at)}
+    backup = _backup_live(status, source)
+    interrupted_at = stored.since("Live", "False")
+    left = seconds_until(interrupted_at or now, max(_ADOPTION_SECONDS, source.window), now)
+    if interrupted_at is None or left > 0:
+        condition = Condition("Live", "False", "Interrupted", "The source is gone; it may return.")
+        return Broadcast(kept, (condition, *backup), look_again_seconds=left)
+    waiting = _off_air(status, source)
+    return Broadcast(kept | close_session(stored, interrupted_at), (waiting, *backup))
+
+
+# --------------------------------------------------------------------------- measured
+
+
+def _measured(stored: Stored, status: IngestStatus, source: SourceKind) -> Broadcast:
+    sessions = session_records(stored, status)
+    finished = [s["finishedAt"] for s in sessions if s.get("finishedAt")]
+    fields: dict[str, Any] = {
+        OBSERVED_AT: utc_text(status.observed_at),
+        "live": _delivers(status, source),
+        "backupLive": status.backup_delivers if source.backup else None,
+        "activeSource": _active_source(status, source),
+        "startedAt": sessions[0]["startedAt"] if sessions else stored.get("startedAt"),
+        "startedAtBackup": _backup_since(stored, status),
+        "finishedAt": finished[0] if finished else stored.get("finishedAt"),
+        **failover_fields(stored, status),
+        "lastFormatChange": last_format_change(stored, status),
+        "pull": _pull(stored, status) if source.pulled else None,
+        "media": _media(stored, status) if status.on_air else None,
+        "sessions": sessions or None,
+        "lastRejection": _rejection(stored, status),
+    }
+    conditions = [_live(status, source), *_backup_live(status, source)]
+    if status.no_random_access and status.on_air:
+        conditions.append(
+            Condition(
+                "NoRandomAccess",
+                "True",
+                "NoKeyframe",
+                "For more than 10 s there was no picture that decoding can start at; set the "
+                "encoder's keyframe interval to 2 s.",
+            )
+        )
+    return Broadcast(fields, tuple(conditions), measured_on_air=status.on_air)
+
+
+def _delivers(status: IngestStatus, source: SourceKind) -> bool:
+    """A source that is only kept connected beside the one on air does not count."""
+    if source.pulled:
+        return status.pull is not None and status.pull.delivers
+    return status.primary_delivers
+
+
+def _active_source(status: IngestStatus, source: SourceKind) -> str | None:
+    """A hub of the previous version names none."""
+    if not status.on_air:
+        return None
+    return status.active_source or ("Pull" if source.pulled else "Primary")
+
+
+def _backup_since(stored: Stored, status: IngestStatus) -> Any:
+    """A backup that was not heard of for a while has delivered all the time, as far as we know."""
+    known = stored.get("startedAtBackup")
+    if not status.backup_delivers:
+        return known
+    condition = stored.as_condition("BackupLive")
+    goes_on = condition is not None and condition.status != "False"
+    return known if known and goes_on else utc_text(status.observed_at)
+
+
+def _live(status: IngestStatus, source: SourceKind) -> Condition:
+    if status.on_air:
+        return Condition("Live", "True", "OnAir", _on_air_words(status))
+    if status.interrupted:
+        return Condition("Live", "False", "Interrupted", "The source is gone; it may return.")
+    return _off_air(status, source)
+
+
+def _on_air_words(status: IngestStatus) -> str:
+    left_out = status.media.left_out_audio_codec if status.media is not None else None
+    if not left_out:
+        return "On air."
+    return (
+        f"On air without sound: the source sends {left_out}, which Sluice does not carry. "
+        "Set the encoder's audio codec to AAC."
+    )
+
+
+def _off_air(status: IngestStatus, source: SourceKind) -> Condition:
+    if not source.active:
+        return Condition("Live", "False", "Disabled", "The stream is switched off (spec.active).")
+    if source.pulled and status.pull is not None and status.pull.given_up is not None:
+        return Condition(
+            "Live",
+            "False",
+            "InactivityTimeout",
+            "No source delivered for pull.inactivitySeconds; none is tried until spec or the "
+            f"annotation {RESTART_ANNOTATION} changes.",
+        )
+    if source.pulled:
+        return Condition("Live", "False", "WaitingForSource", "No source delivers; all are tried.")
+    if status.primary_connected or status.backup_connected:
+        return Condition(
+            "Live", "False", "WaitingForKeyframe", "A publisher is there, its first keyframe not."
+        )
+    return Condition("Live", "False", "WaitingForPublisher", "Nobody publishes.")
+
+
+def _backup_live(status: IngestStatus, source: SourceKind) -> tuple[Condition, ...]:
+    """Absent where there can be no backup."""
+    if not source.backup:
+        return ()
+    if status.backup_delivers:
+        words = "The backup publisher delivers."
+        return (Condition("BackupLive", "True", "Delivering", words),)
+    if not source.active:
+        reason, words = "Disabled", "The stream is switched off (spec.active)."
+    elif status.backup_connected:
+        reason, words = "NotDelivering", "The backup publisher is there, but sends no media."
+    else:
+        reason, words = "WaitingForPublisher", "No backup publisher is there."
+    return (Condition("BackupLive", "False", reason, words),)
+
+
+def _pull(stored: Stored, status: IngestStatus) -> dict[str, Any] | None:
+    """Which source is tried at this moment is not told: that would be a write every few seconds."""
+    told = status.pull
+    if told is None:
+        return None
+    found: dict[str, Any] = {}
+    if told.delivers and told.uri_index is not None:
+        found["uriIndex"] = told.uri_index
+    if told.standby_index is not None and told.delivers:
+        found["standbyIndex"] = told.standby_index
+    known = stored.get("pull") or {}
+    noted = parse_time(known.get("observedAt"))
+    if noted is not None and (
+        told.message in (None, known["message"])
+        or 0 <= (status.observed_at - noted).total_seconds() < _PULL_MESSAGES_APART_SECONDS
+    ):
+        return found | {"message": known["message"], "observedAt": known["observedAt"]}
+    if told.message:
+        message = told.message[:_MAX_MESSAGE]
+        found |= {"message": message, "observedAt": utc_text(status.observed_at)}
+    return found
+
+
+def _media(stored: Stored, status: IngestStatus) -> dict[str, Any] | None:
+    if status.media is None:
+        return None
+    media = status.media.model_dump(by_alias=True, exclude_none=True)
+    if "frameRate" in media:
+        media["frameRate"] = round(media["frameRate"], 2)
+    before = stored.get("media") or {}
+    for name, share in _HYSTERESIS.items():
+        known, measured = before.get(name), media.get(name)
+        if known and measured and abs(measured - known) <= known * share:
+            media[name] = known
+    return media
+
+
+def _rejection(stored: Stored, status: IngestStatus) -> Any:
+    """Return the hub's last rejection, or the stored one of an earlier hub. Times of two hubs are
+    not compared: their clocks may differ."""
+    known = stored.get("lastRejection")
+    if status.last_rejection is None:
+        return known
+    told = {"reason": status.last_rejection.reason, "at": utc_text(status.last_rejection.at)}
+    if known is None:
+        return told
+    before = parse_time(known["at"])
+    if before is None:
+        return told
+    passed = (status.last_rejection.at - before).total_seconds()
+    again = told["reason"] == known["reason"] and 0 <= passed < _REJECTIONS_APART_SECONDS
+    return known if again else told

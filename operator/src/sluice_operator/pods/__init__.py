@@ -1,0 +1,1 @@
+"""Clients of the media pods: status polls, and requests to the store."""
