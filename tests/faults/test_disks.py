@@ -15,7 +15,8 @@ import pytest
 from sluice_media.contract import DesiredState, RecorderPhase, StoredResult
 from sluice_media.recording import keys
 from sluice_media.recording.journals import find_journals
-from sluice_media.storage.object_store import StorageError, open_volume
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import open_volume
 from tests.media.fake_hub import FakeHub, running_hub
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 from tests.media.recorder_rig import RecorderRig, recorder_rig

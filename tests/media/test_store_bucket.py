@@ -24,7 +24,8 @@ from structlog.testing import capture_logs
 from sluice_media.contract import S3_CA_FILE, StoredRecording, StoredResult
 from sluice_media.recording import keys
 from sluice_media.recording.usage import read_usage
-from sluice_media.storage.object_store import ObjectStore, StorageError, open_storage
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import ObjectStore, open_storage
 from sluice_media.store.uploads import UploadCleaner
 from tests.media.media_clips import Clip, frame_hashes, make_clip
 from tests.media.recorder_rig import ROOT

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.storage.object_store import PART_BYTES, MissingObjectError, StorageError
+from sluice_media.storage.errors import MissingObjectError, StorageError
+from sluice_media.storage.object_store import PART_BYTES
 from sluice_media.store.uploads import UploadCleaner
 from tests.support.s3 import S3Server, key_reader, moto_server
 

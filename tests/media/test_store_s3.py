@@ -13,13 +13,8 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from sluice_media.contract import S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE
-from sluice_media.storage.object_store import (
-    PART_BYTES,
-    MissingObjectError,
-    ObjectStore,
-    StorageError,
-    open_storage,
-)
+from sluice_media.storage.errors import MissingObjectError, StorageError
+from sluice_media.storage.object_store import PART_BYTES, ObjectStore, open_storage
 from tests.support.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, key_reader
 from tests.support.s3_proxy import Fault, Kind, S3Proxy
 

@@ -15,7 +15,7 @@ import aioice.ice
 import pytest
 
 from sluice_media.formats.units import UnitFlags
-from sluice_media.whip.publish import PublishEnd
+from sluice_media.publishing.publication import PublishEnd
 from tests.media.whip_rig import Rig, aiortc_publisher, decode_errors, is_running, until
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.whip.publish import HubUnavailable, PublishEnd
+from sluice_media.publishing.publication import HubUnavailable, PublishEnd
 from tests.media.whip_rig import Browser, Rig, decode_errors, running_browser, until
 
 # A browser, two encoders and two decoders at once.

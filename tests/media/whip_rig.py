@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from sluice_media.formats.mpegts import TsMuxer
 from sluice_media.formats.units import AccessUnit, TrackFormat
-from sluice_media.whip.publish import PublishEnd, PublishRefused
+from sluice_media.publishing.publication import PublishEnd, PublishRefused
 from sluice_media.whip.server import running_whip
 from sluice_media.whip.service import WhipService
 from sluice_media.whip.settings import WhipSettings

@@ -58,8 +58,6 @@ from sluice_operator.settings import Settings
 from sluice_operator.telemetry.metrics import Metrics
 from sluice_operator.telemetry.probes import serve_probes
 
-__all__ = ["run"]
-
 _OURS = (MEDIA_STORES, LIVE_STREAMS, RECORDINGS, RESTREAMS)
 _CHILDREN = (PODS, DEPLOYMENTS, JOBS, SERVICES, POD_DISRUPTION_BUDGETS)
 _RETRY_SECONDS = 2.0

@@ -11,8 +11,6 @@ import typer
 import uvloop
 from pydantic import ValidationError
 
-__all__ = ["app"]
-
 app = typer.Typer(
     name="sluice-operator",
     no_args_is_help=True,

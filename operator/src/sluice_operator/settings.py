@@ -20,8 +20,6 @@ from sluice_operator.domain.observed import (
 )
 from sluice_operator.domain.quantities import bytes_of
 
-__all__ = ["DENIED_RANGES", "Settings"]
-
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _Names = Annotated[tuple[str, ...], NoDecode]
 """Comma-separated in the environment."""

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice_media.push.machine import (
-    Accepted,
-    Configured,
-    Dial,
-    Flow,
-    FlowMeasured,
-    RetryPolicy,
-)
+from sluice_media.push.machine import Accepted, Configured, Dial, Flow, FlowMeasured
+from sluice_media.push.retries import RetryPolicy
 from tests.unit.push.machine_rig import ON_AIR, Push
 
 

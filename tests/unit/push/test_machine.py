@@ -19,8 +19,8 @@ from sluice_media.push.machine import (
     FlowMeasured,
     HangUp,
     Leaving,
-    RetryPolicy,
 )
+from sluice_media.push.retries import RetryPolicy
 from tests.unit.push.machine_rig import BAD_NAME, INTERRUPTED, ON_AIR, OVER, REFUSED, RESET, Push
 
 

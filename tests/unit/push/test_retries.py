@@ -16,8 +16,8 @@ from sluice_media.push.machine import (
     FlowMeasured,
     HangUp,
     PushMachine,
-    RetryPolicy,
 )
+from sluice_media.push.retries import RetryPolicy
 from tests.unit.push.machine_rig import (
     BAD_NAME,
     CLOSED,

@@ -14,7 +14,8 @@ from sluice_media.recording import keys
 from sluice_media.recording.journal import Journal
 from sluice_media.recording.merge import merge
 from sluice_media.recording.usage import StoreUsage, write_usage
-from sluice_media.storage.object_store import SCRATCH, ObjectStore, StorageError, open_volume
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import SCRATCH, ObjectStore, open_volume
 from tests.unit.record.chunk_entries import START, entry, file_entry
 
 MIB, GIB = 1 << 20, 1 << 30

@@ -21,12 +21,8 @@ from sluice_media.record.uploader import FileClosed, StopRequested, Uploader
 from sluice_media.recording.journal import ChunkEntry, Completion, FileEntry, Journal, TrackSpan
 from sluice_media.recording.keys import done_key, journal_segment_key, playlist_key
 from sluice_media.recording.segments import SegmentedJournal
-from sluice_media.storage.object_store import (
-    MissingObjectError,
-    ObjectStore,
-    StorageError,
-    open_volume,
-)
+from sluice_media.storage.errors import MissingObjectError, StorageError
+from sluice_media.storage.object_store import ObjectStore, open_volume
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 FILE = FileEntry(

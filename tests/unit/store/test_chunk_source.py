@@ -12,7 +12,8 @@ from typing import cast
 import pytest
 
 from sluice_media.recording.merge import MergedChunk
-from sluice_media.storage.object_store import MissingObjectError, ObjectStore, StorageError
+from sluice_media.storage.errors import MissingObjectError, StorageError
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store import chunk_source
 from sluice_media.store.chunk_source import ChunkError, ChunkSource
 from tests.unit.store.records import AUDIO, PREFIX, VIDEO, chunk, span

@@ -13,7 +13,8 @@ import pytest
 
 from sluice_media.contract import RecordedFile
 from sluice_media.recording import keys
-from sluice_media.storage.object_store import ObjectStore, StorageError, open_volume
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store import worker
 from sluice_media.store.deletion import Deleter, Deletion, load_deletion
 from sluice_media.store.finalize import FinalizeJob

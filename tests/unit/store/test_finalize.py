@@ -17,17 +17,13 @@ from sluice_media.record.headroom import RESERVE_BYTES
 from sluice_media.recording import keys
 from sluice_media.recording.journal import FileEntry, Journal
 from sluice_media.recording.merge import MergedFile, merge
-from sluice_media.storage.object_store import ObjectStore, StorageError, open_volume
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store import finalize as finalize_module
 from sluice_media.store import worker
 from sluice_media.store.catalog import load_settled, load_view
-from sluice_media.store.finalize import (
-    FinalizeError,
-    FinalizeJob,
-    mp4_spec,
-    recording_title,
-    scratch_bytes,
-)
+from sluice_media.store.finalize import FinalizeJob, mp4_spec, recording_title, scratch_bytes
+from sluice_media.store.verify import FinalizeError
 from sluice_media.store.worker import Finisher
 from tests.unit.store.records import PREFIX, UID, chunk, file_entry, leave, span
 

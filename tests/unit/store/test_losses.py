@@ -21,10 +21,11 @@ from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store import worker
 from sluice_media.store.catalog import load_settled, load_view
 from sluice_media.store.chunk_source import ChunkError, Loss
-from sluice_media.store.finalize import FinalizeJob, UnitsDifferError
+from sluice_media.store.finalize import FinalizeJob
 from sluice_media.store.kept import KeptChunks
 from sluice_media.store.losses import without
 from sluice_media.store.results import load_result
+from sluice_media.store.verify import UnitsDifferError
 from sluice_media.store.worker import Finisher
 from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
 

@@ -8,15 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.storage.errors import explain
-from sluice_media.storage.object_store import (
-    PART_BYTES,
-    MissingObjectError,
-    ObjectStore,
-    StorageError,
-    open_volume,
-    part_bytes,
-)
+from sluice_media.storage.errors import MissingObjectError, StorageError, explain
+from sluice_media.storage.object_store import PART_BYTES, ObjectStore, open_volume, part_bytes
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 
 from sluice_media.storage import local_file
 from sluice_media.storage import volume as module
-from sluice_media.storage.object_store import StorageError, open_volume
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import open_volume
 
 
 async def test_files_and_bytes_of_any_size_arrive(tmp_path: Path) -> None:

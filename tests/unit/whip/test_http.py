@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from sluice_media.whip.publish import HubUnavailable, PublishEnd, PublishRefused
+from sluice_media.publishing.publication import HubUnavailable, PublishEnd, PublishRefused
 from tests.media.whip_rig import BACKUP_KEY, KEY, Rig, is_running, until
 from tests.unit.whip.offers import OFFER, without
 

@@ -12,8 +12,6 @@ import argparse
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn
 
-__all__ = ["main"]
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the role that the command line names, until it ends. Returns the exit code."""
@@ -32,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def gateway() -> int:
     """Terminates publishers and hands their media to the hubs."""
-    from sluice_media.gateway.role import GatewaySettings, serve
+    from sluice_media.gateway.role import serve
+    from sluice_media.gateway.settings import GatewaySettings
 
     settings = GatewaySettings()
     return _run("gateway", settings, serve(settings))
@@ -91,7 +90,8 @@ def _store_command(words: Sequence[str]) -> NoReturn:
 
 def whip() -> int:
     """Takes browsers' cameras over WebRTC and hands their media to the hubs."""
-    from sluice_media.whip.role import WhipSettings, serve
+    from sluice_media.whip.role import serve
+    from sluice_media.whip.settings import WhipSettings
 
     settings = WhipSettings()
     return _run("whip", settings, serve(settings))

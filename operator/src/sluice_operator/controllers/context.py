@@ -25,8 +25,6 @@ from sluice_operator.kube.resources import SECRETS, resource_of
 from sluice_operator.pods.endpoints import POD_INDEX
 from sluice_operator.pods.samples import Samples
 
-__all__ = ["Context", "fresh_token", "secret_value"]
-
 _TOKEN_MAX_AGE_SECONDS = 600.0
 
 S = TypeVar("S", bound=PodStatus)

@@ -21,8 +21,6 @@ from sluice_operator.engine.controller import StoreCaller
 from sluice_operator.engine.queue import Key
 from sluice_operator.kube.errors import ApiError
 
-__all__ = ["Farewells"]
-
 _RETRY_SECONDS = 5.0
 _GIVE_UP_SECONDS = 600.0
 _PENDING = 10_000

@@ -15,8 +15,6 @@ from sluice_operator.controllers.targets import Place
 from sluice_operator.domain.claims import stored_claim
 from sluice_operator.engine.cache import Cache, Manifest, uid_of
 
-__all__ = ["HolderBook"]
-
 _DIGESTS = 8
 """Targets of one Restream that are remembered, the latest."""
 

@@ -13,17 +13,6 @@ from sluice_operator.engine.cache import Manifest, slim
 from sluice_operator.kube.client import FIELD_MANAGER
 from sluice_operator.pods.endpoints import POD_INDEX, pod_owners
 
-__all__ = [
-    "FINAL_PHASES",
-    "FOLLOWER_INDEX",
-    "INDICES",
-    "RESTORED_INDEX",
-    "SESSION_INDEX",
-    "STORE_INDEX",
-    "slim_object",
-    "store_name",
-]
-
 FOLLOWER_INDEX = "follower"
 """(namespace, LiveStream) -> its Restreams, and those of its Recordings that still depend on it or
 that it must still look at. Most Recordings are over and not among them."""

@@ -29,8 +29,6 @@ from sluice_operator.engine.cache import Manifest, uid_of
 from sluice_operator.engine.queue import Key
 from sluice_operator.kube.resources import LIVE_STREAMS, SECRETS, SERVICES, Resource
 
-__all__ = ["LiveStreamController", "public_service"]
-
 _SERVICE_MAX_AGE_SECONDS = 30.0
 _INGEST_SECRET_MAX_AGE_SECONDS = 1.0
 """Nobody tells us of an edit but the ingest pod, which wakes us when its mounted key changed."""

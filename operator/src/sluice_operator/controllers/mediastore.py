@@ -7,12 +7,11 @@ from datetime import datetime
 from sluice_media.contract import StoreStatus
 from sluice_operator.controllers.context import Context, fresh_token
 from sluice_operator.domain.decision import Decision
-from sluice_operator.domain.mediastore import claim_name, decide
+from sluice_operator.domain.manifests.place import claim_name
+from sluice_operator.domain.mediastore import decide
 from sluice_operator.domain.observed import ObservedMediaStore
 from sluice_operator.engine.cache import Manifest
 from sluice_operator.kube.resources import MEDIA_STORES, PERSISTENT_VOLUME_CLAIMS, Resource
-
-__all__ = ["MediaStoreController"]
 
 
 class MediaStoreController:

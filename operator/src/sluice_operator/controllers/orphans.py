@@ -6,8 +6,6 @@ from sluice_operator.domain.names import KIND_LABEL, UID_LABEL
 from sluice_operator.engine.cache import Cache, Manifest, uid_of
 from sluice_operator.pods.endpoints import POD_INDEX
 
-__all__ = ["OrphanPods"]
-
 
 class OrphanPods:
     """Follows the cache."""

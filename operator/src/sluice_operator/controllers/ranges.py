@@ -24,8 +24,6 @@ from sluice_operator.engine.controller import Api
 from sluice_operator.kube.errors import ApiError, ForbiddenError, NotFoundError
 from sluice_operator.kube.resources import NODES, PODS, SERVICE_CIDRS, Resource
 
-__all__ = ["ClusterRanges", "RangesUnknownError", "ranges_of"]
-
 _EVERY_SECONDS = 60.0
 """Nodes come and go; a new one brings its own range of pods."""
 _MOST_PODS = 500

@@ -34,8 +34,6 @@ from sluice_operator.kube.errors import ApiError
 from sluice_operator.kube.resources import RECORDINGS, Resource
 from sluice_operator.pods.store_client import StoreAnswer, StoreClient
 
-__all__ = ["RecordingController"]
-
 _log = structlog.get_logger(__name__)
 _REMEMBERED = 10_000
 _WRITING = frozenset({RecorderPhase.RECORDING, RecorderPhase.INTERRUPTED})

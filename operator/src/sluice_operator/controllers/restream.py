@@ -31,8 +31,6 @@ from sluice_operator.engine.queue import Key
 from sluice_operator.kube.resources import CONFIG_MAPS, RESTREAMS, Resource
 from sluice_operator.pods.endpoints import POD_INDEX
 
-__all__ = ["RestreamController"]
-
 _GONE = Rival("", datetime.fromtimestamp(0, UTC), wants=False, busy=True)
 """A Restream that is deleted, and has a pod left."""
 

@@ -17,8 +17,6 @@ from sluice_operator.engine.controller import Api
 from sluice_operator.kube.errors import ApiError
 from sluice_operator.kube.resources import EVENTS
 
-__all__ = ["ServiceEvents", "ServiceRef", "last_event"]
-
 _MAX_AGE_SECONDS = 10.0
 _MAX_TEXT = 300
 _log = structlog.get_logger(__name__)

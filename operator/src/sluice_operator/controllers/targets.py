@@ -11,8 +11,6 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Set
 
-__all__ = ["Place", "TargetBook"]
-
 Place = tuple[str, str]
 """(namespace, digest of a target)."""
 

@@ -26,8 +26,6 @@ from sluice_operator.engine.queue import Key, Lane, WorkQueue
 from sluice_operator.pods.endpoints import POD_INDEX, PodEndpoint
 from sluice_operator.pods.observer import StatusObserver
 
-__all__ = ["KINDS", "Wakeups", "is_current"]
-
 KINDS = ("MediaStore", "LiveStream", "Recording", "Restream")
 """Of ours, in the order in which they are looked at after a start."""
 

@@ -6,9 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Finding", "lint"]
-
-
 _CLOSED_IN_STATUS = frozenset({"status.conditions[].status"})
 """True, False and Unknown are the words of Kubernetes, and there will be no others."""
 

@@ -9,8 +9,6 @@ from sluice_operator.api.v1alpha1.common import Column, Resource
 from sluice_operator.crd.schema import structural_schema
 from sluice_operator.domain.names import GROUP, VERSION
 
-__all__ = ["crd_manifest"]
-
 _UNDECIDED = {"observedGeneration": -1}
 """Status of an object before its first reconciliation. Without it kstatus, which Flux uses, reads a
 new object as ready."""

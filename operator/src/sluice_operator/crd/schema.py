@@ -12,8 +12,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-__all__ = ["SchemaError", "structural_schema"]
-
 Schema = dict[str, Any]
 
 _KEPT = frozenset(

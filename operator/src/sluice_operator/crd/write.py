@@ -9,8 +9,6 @@ import yaml
 from sluice_operator.api.v1alpha1 import KINDS
 from sluice_operator.crd.manifest import crd_manifest
 
-__all__ = ["crd_files", "write_crds"]
-
 _HEADER = "# Generated from the models in operator/src/sluice_operator/api; change those.\n"
 
 

@@ -19,22 +19,11 @@ from datetime import datetime
 
 from sluice_media.contract import PusherConfig, PusherStatus, PushState, target_clearance
 from sluice_operator.domain.manifests.config import stored_config
-from sluice_operator.domain.observed import ObservedRestream, Raw
+from sluice_operator.domain.observed import ObservedRestream
 from sluice_operator.domain.owner import Owner
-from sluice_operator.domain.pod_view import PodView
+from sluice_operator.domain.pod_view import PodView, Raw
 from sluice_operator.domain.samples import START_GRACE_SECONDS, fresh
 from sluice_operator.domain.times import soonest
-
-__all__ = [
-    "Claim",
-    "holds",
-    "is_cleared",
-    "is_undecided",
-    "may_be_connected",
-    "may_run",
-    "stored_claim",
-    "target_claim",
-]
 
 _BUSY_SECONDS = 5.0
 """Who holds a target says when it lets go; this is for one that has fallen silent."""

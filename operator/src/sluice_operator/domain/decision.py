@@ -11,17 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = [
-    "Child",
-    "Condition",
-    "Decision",
-    "Deletion",
-    "Notice",
-    "PodAnnotations",
-    "PodConfigHash",
-    "StoreCall",
-]
-
 Manifest = Mapping[str, Any]
 
 

@@ -7,8 +7,6 @@ from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.quantities import bytes_text
 
-__all__ = ["headroom_condition", "headroom_event", "is_full"]
-
 _TYPE = "StorageHeadroom"
 
 

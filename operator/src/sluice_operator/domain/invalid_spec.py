@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from sluice_operator.domain.decision import Condition, Decision
 from sluice_operator.domain.names import FINALIZER
-from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.owner import Stored
-
-__all__ = ["INVALID_SPEC", "InvalidSpecError"]
+from sluice_operator.domain.pod_view import Raw
 
 INVALID_SPEC = "InvalidSpec"
 """The reason of Stalled."""

@@ -44,8 +44,6 @@ from sluice_operator.domain.ticks import hold_ticks
 from sluice_operator.domain.times import soonest, utc_text
 from sluice_operator.domain.transitions import events_for
 
-__all__ = ["claim_name", "decide"]
-
 _AVAILABLE_STEP_BYTES = 64 * 1024 * 1024
 """Free space changes with every neighbour on the volume; the status follows in coarse steps."""
 _FULL_STEP_SECONDS = 60

@@ -5,34 +5,6 @@ Nothing here decides anything; it is the one home of every literal name.
 
 from __future__ import annotations
 
-__all__ = [
-    "API_VERSION",
-    "AUTOMATIC_LABEL",
-    "CHILDREN",
-    "CONFIG_ANNOTATION",
-    "FINALIZER",
-    "GROUP",
-    "HUB_SECRET_SUFFIX",
-    "KEEP_POD_ANNOTATIONS",
-    "KIND_LABEL",
-    "MANAGED_BY",
-    "MANAGED_BY_LABEL",
-    "NAME_LABEL",
-    "RESTART_ANNOTATION",
-    "ROLE",
-    "ROLE_LABEL",
-    "ROTATED_ANNOTATION",
-    "ROTATE_ANNOTATION",
-    "SESSION_ANNOTATION",
-    "STATUS_SECRET",
-    "STREAM_LABEL",
-    "STREAM_UID_ANNOTATION",
-    "TEMPLATE_ANNOTATION",
-    "UID_LABEL",
-    "VERSION",
-    "child_name",
-]
-
 GROUP = "sluice.video"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"

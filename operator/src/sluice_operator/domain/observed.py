@@ -39,24 +39,6 @@ from sluice_media.contract import (
 )
 from sluice_operator.domain.pod_view import PodView, Raw
 
-__all__ = [
-    "Conflict",
-    "DefaultBucket",
-    "DefaultStore",
-    "DomainSettings",
-    "IngestSecret",
-    "ObservedLiveStream",
-    "ObservedMediaStore",
-    "ObservedRecording",
-    "ObservedRestream",
-    "PublicPorts",
-    "PublicService",
-    "Raw",
-    "Rival",
-    "Sample",
-    "ServicePort",
-]
-
 """An API object as JSON."""
 ChildKey = tuple[str, str]
 """(kind, name)"""

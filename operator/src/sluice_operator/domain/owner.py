@@ -8,10 +8,8 @@ from typing import Any
 
 from sluice_operator.domain.decision import Condition, Decision
 from sluice_operator.domain.names import ROLE, child_name
-from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.times import parse_time
-
-__all__ = ["Owner", "Stored", "keep_everything"]
 
 
 @dataclass(slots=True, frozen=True)

@@ -14,8 +14,6 @@ from sluice_operator.domain.names import (
 )
 from sluice_operator.domain.times import parse_time
 
-__all__ = ["PodView", "Raw", "pod_view"]
-
 Raw = Mapping[str, Any]
 
 

@@ -14,18 +14,9 @@ from sluice_media.contract import PodStatus
 from sluice_operator.domain.decision import Child, Deletion, Notice, PodAnnotations
 from sluice_operator.domain.manifests.meta import metadata, selector
 from sluice_operator.domain.names import KEEP_POD_ANNOTATIONS
-from sluice_operator.domain.observed import Conflict, Raw
+from sluice_operator.domain.observed import Conflict
 from sluice_operator.domain.owner import Owner
-from sluice_operator.domain.pod_view import PodView
-
-__all__ = [
-    "BUDGET",
-    "budget",
-    "budget_deletion",
-    "find_others_budget",
-    "less_protected",
-    "pod_protection",
-]
+from sluice_operator.domain.pod_view import PodView, Raw
 
 BUDGET = ("policy/v1", "PodDisruptionBudget")
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 
-__all__ = ["bytes_of", "bytes_text"]
-
 _SUFFIXES: dict[str, int | Decimal] = {
     "Ki": 1 << 10,
     "Mi": 1 << 20,

@@ -16,24 +16,11 @@ from typing import Literal
 from sluice_media.contract import PodStatus
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.domain.decision import Condition
-from sluice_operator.domain.observed import Conflict, Raw, Sample
+from sluice_operator.domain.observed import Conflict, Sample
 from sluice_operator.domain.owner import Owner, Stored
-from sluice_operator.domain.pod_view import PodView
+from sluice_operator.domain.pod_view import PodView, Raw
 from sluice_operator.domain.samples import fresh, in_start_grace
 from sluice_operator.domain.times import parse_time, seconds_until
-
-__all__ = [
-    "REFERENCE_GRACE_SECONDS",
-    "Readiness",
-    "conflict_readiness",
-    "missing_reference",
-    "name_conflict",
-    "pod_readiness",
-    "ready",
-    "reconciling",
-    "stalled",
-    "with_places",
-]
 
 CONFLICT_RETRY_SECONDS = 10.0
 """Objects that are not ours are not watched, so what they block is looked at so often."""

@@ -19,8 +19,9 @@ from sluice_operator.domain.manifests.pusher import (
 )
 from sluice_operator.domain.manifests.secret import token_secret
 from sluice_operator.domain.names import STATUS_SECRET
-from sluice_operator.domain.observed import ObservedRestream, Raw
+from sluice_operator.domain.observed import ObservedRestream
 from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.protection import pod_protection
 from sluice_operator.domain.readiness import (
     Readiness,
@@ -39,8 +40,6 @@ from sluice_operator.domain.streams import is_there, stream_ref, stream_spec, st
 from sluice_operator.domain.ticks import hold_ticks
 from sluice_operator.domain.times import soonest, utc_text
 from sluice_operator.domain.transitions import events_for
-
-__all__ = ["decide"]
 
 _TOKEN_WAIT_SECONDS = 1.0
 _IDLE_WORDS = {

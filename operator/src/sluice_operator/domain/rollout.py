@@ -15,10 +15,7 @@ from dataclasses import dataclass
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.manifests.pod import users_keys
 from sluice_operator.domain.names import TEMPLATE_ANNOTATION
-from sluice_operator.domain.observed import Raw
-from sluice_operator.domain.pod_view import PodView
-
-__all__ = ["Rollout", "Use", "lacks_users_keys", "plan_rollout"]
+from sluice_operator.domain.pod_view import PodView, Raw
 
 
 @dataclass(slots=True, frozen=True)

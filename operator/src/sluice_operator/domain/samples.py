@@ -10,15 +10,6 @@ from sluice_operator.domain.decision import PodConfigHash
 from sluice_operator.domain.observed import Sample
 from sluice_operator.domain.pod_view import PodView
 
-__all__ = [
-    "STALE_SECONDS",
-    "START_GRACE_SECONDS",
-    "fresh",
-    "in_start_grace",
-    "nudges",
-    "seconds_to_stale",
-]
-
 STALE_SECONDS = 10.0
 """A pod that gave no sign of life for longer says nothing any more (LIFECYCLE, Words)."""
 START_GRACE_SECONDS = 10.0

@@ -12,9 +12,7 @@ from pydantic import ValidationError
 
 from sluice_operator.api.v1alpha1.common import ApiModel
 from sluice_operator.domain.invalid_spec import InvalidSpecError
-from sluice_operator.domain.observed import Raw
-
-__all__ = ["read_spec"]
+from sluice_operator.domain.pod_view import Raw
 
 M = TypeVar("M", bound=ApiModel)
 _MAX_FAULTS = 3

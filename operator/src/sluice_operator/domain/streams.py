@@ -6,10 +6,9 @@ from sluice_media.contract import StreamRef
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import Workload
 from sluice_operator.domain.manifests.service import hub_host
-from sluice_operator.domain.observed import DomainSettings, Raw
+from sluice_operator.domain.observed import DomainSettings
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.specs import read_spec
-
-__all__ = ["is_there", "stream_ref", "stream_spec", "stream_workload"]
 
 
 def is_there(stream: Raw | None) -> bool:

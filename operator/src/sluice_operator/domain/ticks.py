@@ -11,17 +11,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.recording.files import OPEN_STATES
 from sluice_operator.domain.times import parse_time, seconds_until
-
-__all__ = [
-    "OBSERVED_AT",
-    "RECORDING_OBSERVED_AT",
-    "TICK_SECONDS",
-    "hold_ticks",
-    "is_refresh_due",
-]
 
 TICK_SECONDS = 10.0
 _SLACK_SECONDS = 0.5

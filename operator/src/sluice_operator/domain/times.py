@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["exact_text", "parse_time", "seconds_until", "soonest", "utc_text"]
-
 
 def utc_text(moment: datetime) -> str:
     """E.g. ``2026-05-04T10:00:00.120Z``."""

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.owner import Stored
 
-__all__ = ["events_for"]
-
 
 def events_for(
     stored: Stored, conditions: Sequence[Condition], types: Mapping[str, str]

@@ -14,8 +14,6 @@ from typing import Any
 
 from sluice_operator.engine.queue import Key
 
-__all__ = ["Cache", "Manifest", "Slimmer", "key_of", "owner_uids", "slim", "uid_of", "version_of"]
-
 Manifest = Mapping[str, Any]
 Slimmer = Callable[[Manifest], Manifest]
 IndexFunction = Callable[[Manifest], Iterable[Hashable]]

@@ -28,8 +28,6 @@ from sluice_operator.kube.client import FIELD_MANAGER
 from sluice_operator.kube.errors import ConflictError
 from sluice_operator.kube.resources import resource_of
 
-__all__ = ["HASH_ANNOTATION", "Children", "NameTakenError", "controller_of", "finished"]
-
 HASH_ANNOTATION = "sluice.video/spec-hash"
 
 

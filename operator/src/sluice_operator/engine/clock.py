@@ -8,8 +8,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "Timer"]
-
 
 class Timer(Protocol):
     def cancel(self) -> None: ...

@@ -9,8 +9,6 @@ from typing import Any
 from sluice_operator.domain.decision import Condition, Decision
 from sluice_operator.engine.cache import Manifest
 
-__all__ = ["blocked", "status_of", "timestamp", "transitions"]
-
 _EXCLUSIVE = {"Ready", "Reconciling", "Stalled"}
 
 

@@ -11,8 +11,6 @@ from sluice_operator.engine.cache import Manifest
 from sluice_operator.kube.client import ListPage
 from sluice_operator.kube.resources import Resource
 
-__all__ = ["Api", "Controller", "StoreCaller"]
-
 O = TypeVar("O")  # noqa: E741  the observed state of a kind
 
 

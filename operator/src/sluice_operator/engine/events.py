@@ -21,8 +21,6 @@ from sluice_operator.kube.errors import ApiError, NamespaceTerminatingError, Not
 from sluice_operator.kube.resources import EVENTS
 from sluice_operator.telemetry.metrics import Metrics
 
-__all__ = ["COMPONENT", "EventRecorder"]
-
 COMPONENT = "sluice-operator"
 _PENDING = 1_000
 _REMEMBERED = 4_096

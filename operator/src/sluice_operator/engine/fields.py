@@ -13,8 +13,6 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["entry_of", "holds_every_path", "missing_paths"]
-
 _IDENTITY = {"apiVersion", "kind"}
 _IDENTITY_META = {"name", "namespace", "uid", "resourceVersion"}
 

@@ -23,8 +23,6 @@ from sluice_operator.engine.controller import Api
 from sluice_operator.kube.errors import ApiError, ConflictError, NotFoundError
 from sluice_operator.kube.resources import LEASES
 
-__all__ = ["Leader", "LeadershipLostError", "LeaseTimes"]
-
 _DELETED = ("", "")
 
 _log = structlog.get_logger(__name__)

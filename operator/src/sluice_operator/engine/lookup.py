@@ -18,8 +18,6 @@ from sluice_operator.kube.client import FIELD_MANAGER
 from sluice_operator.kube.errors import NotFoundError
 from sluice_operator.kube.resources import Resource
 
-__all__ = ["Lookup"]
-
 _MAX_AGE_SECONDS = 15.0
 _ABSENT_MAX_AGE_SECONDS = 1.0
 _FORGET_SECONDS = 900.0

@@ -15,8 +15,6 @@ from sluice_operator.engine.reconcile import Outcome, Reconciler
 from sluice_operator.kube.errors import ApiError
 from sluice_operator.telemetry.metrics import Metrics
 
-__all__ = ["Loop"]
-
 _PASS_TIMEOUT_SECONDS = 60.0
 
 _log = structlog.get_logger(__name__)

@@ -23,8 +23,6 @@ from enum import IntEnum
 
 from sluice_operator.engine.clock import Clock, Timer
 
-__all__ = ["Key", "Lane", "WorkQueue"]
-
 _FIRST_BACKOFF_SECONDS = 0.1
 _LAST_BACKOFF_SECONDS = 60.0
 _JITTER = 0.2

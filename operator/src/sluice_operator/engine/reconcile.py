@@ -37,8 +37,6 @@ from sluice_operator.kube.errors import (
 )
 from sluice_operator.kube.resources import PODS, resource_of
 
-__all__ = ["Outcome", "Reconciler", "Result"]
-
 _TRIES = 4
 """Passes within one call, when the world changes under our feet."""
 _REFUSED_RETRY_SECONDS = 30.0

@@ -21,8 +21,6 @@ from sluice_operator.kube.client import ListPage
 from sluice_operator.kube.errors import ApiError, NotFoundError
 from sluice_operator.kube.resources import Resource
 
-__all__ = ["CrdVanishedError", "Resync", "Watched", "list_everything", "missing_crds"]
-
 _FIRST_SECONDS = 15.0
 _EVERY_SECONDS = 600.0
 _SOON_SECONDS = 5.0

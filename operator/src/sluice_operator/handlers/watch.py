@@ -20,8 +20,6 @@ from sluice_operator.engine.cache import Manifest
 from sluice_operator.engine.resync import Watched
 from sluice_operator.kube.login import authorization, load_configuration
 
-__all__ = ["watch"]
-
 Sink = Callable[[Manifest], object]
 
 

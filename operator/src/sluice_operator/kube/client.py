@@ -23,8 +23,6 @@ from sluice_operator.kube.errors import UnauthorizedError, UnavailableError, err
 from sluice_operator.kube.login import LoginError, authorization, load_configuration
 from sluice_operator.kube.resources import SECRETS, Resource, resource_of
 
-__all__ = ["FIELD_MANAGER", "KubeClient", "ListPage", "Manifest"]
-
 FIELD_MANAGER = "sluice-operator"
 
 Manifest = dict[str, Any]

@@ -7,20 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-__all__ = [
-    "AlreadyExistsError",
-    "ApiError",
-    "ConflictError",
-    "ExpiredError",
-    "ForbiddenError",
-    "InvalidError",
-    "NamespaceTerminatingError",
-    "NotFoundError",
-    "UnauthorizedError",
-    "UnavailableError",
-    "error_of",
-]
-
 
 class ApiError(Exception):
     """A request that the API server, or the way to it, did not fulfil."""

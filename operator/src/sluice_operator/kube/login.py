@@ -14,8 +14,6 @@ from typing import Any
 from kubernetes.aio import config as kube_config
 from kubernetes.aio.client import Configuration
 
-__all__ = ["LoginError", "authorization", "load_configuration"]
-
 _TOKEN_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 

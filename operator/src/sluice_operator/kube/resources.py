@@ -8,28 +8,6 @@ from typing import Any
 
 from sluice_operator.domain.names import GROUP, VERSION
 
-__all__ = [
-    "CONFIG_MAPS",
-    "DEPLOYMENTS",
-    "EVENTS",
-    "JOBS",
-    "LEASES",
-    "LIVE_STREAMS",
-    "MEDIA_STORES",
-    "NETWORK_POLICIES",
-    "NODES",
-    "PERSISTENT_VOLUME_CLAIMS",
-    "PODS",
-    "POD_DISRUPTION_BUDGETS",
-    "RECORDINGS",
-    "RESTREAMS",
-    "SECRETS",
-    "SERVICES",
-    "SERVICE_CIDRS",
-    "Resource",
-    "resource_of",
-]
-
 
 @dataclass(slots=True, frozen=True)
 class Resource:

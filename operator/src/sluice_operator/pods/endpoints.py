@@ -17,8 +17,6 @@ from sluice_operator.engine.cache import Manifest
 from sluice_operator.engine.queue import Key
 from sluice_operator.pods.http import PodAddress
 
-__all__ = ["POD_INDEX", "STATUS_MODELS", "PodEndpoint", "endpoint_of", "pod_owners"]
-
 POD_INDEX = "pod-of"
 """Cache index: uid of an object -> its pods."""
 STATUS_MODELS: Mapping[str, type[PodStatus]] = {

@@ -20,8 +20,6 @@ from sluice_operator.kube.client import KubeClient
 from sluice_operator.kube.errors import UnavailableError
 from sluice_operator.kube.resources import PODS
 
-__all__ = ["DirectHttp", "PodAddress", "PodHttp", "ProxyHttp", "TooLargeError", "whole_body"]
-
 
 class TooLargeError(Exception):
     """A body is larger than it may be."""

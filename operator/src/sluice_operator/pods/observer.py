@@ -35,8 +35,6 @@ from sluice_operator.pods.http import PodHttp, TooLargeError, whole_body
 from sluice_operator.pods.samples import Samples
 from sluice_operator.telemetry.metrics import Metrics
 
-__all__ = ["ObserverTimes", "StatusObserver"]
-
 _MAX_BODY_BYTES = 256 * 1024
 _TOKENS_AT_ONCE = 16
 """Tokens that are read at the same time. After a start each pod needs one, and passes need the API

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from sluice_media.contract import PodStatus
 from sluice_operator.engine.clock import Clock
 
-__all__ = ["Heard", "Samples"]
-
 
 @dataclass(slots=True)
 class Heard:

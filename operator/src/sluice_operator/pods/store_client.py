@@ -24,8 +24,6 @@ from sluice_operator.pods.endpoints import POD_INDEX, PodEndpoint, endpoint_of
 from sluice_operator.pods.http import PodHttp, TooLargeError, whole_body
 from sluice_operator.pods.samples import Samples
 
-__all__ = ["StoreAnswer", "StoreClient"]
-
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0, sock_connect=2.0)
 _FILES_PER_PAGE = 50
 _MAX_BODY_BYTES = 8 << 20

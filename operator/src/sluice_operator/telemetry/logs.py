@@ -11,8 +11,6 @@ from typing import Literal
 
 import structlog
 
-__all__ = ["configure_logging"]
-
 _SHARED: tuple[structlog.typing.Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,

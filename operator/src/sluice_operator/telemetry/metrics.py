@@ -10,8 +10,6 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-__all__ = ["Metrics"]
-
 _PASS_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 
 

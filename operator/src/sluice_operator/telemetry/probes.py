@@ -9,8 +9,6 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-__all__ = ["serve_probes"]
-
 
 @asynccontextmanager
 async def serve_probes(

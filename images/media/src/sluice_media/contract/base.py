@@ -7,42 +7,6 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-__all__ = [
-    "CONFIG_ANNOTATION",
-    "CONFIG_DIR",
-    "CONFIG_FILE",
-    "HELLO_HEADER",
-    "HUB_PORT",
-    "HUB_TOKEN_FILE",
-    "INGEST_BACKUP_TOKEN_FILE",
-    "INGEST_TOKEN_FILE",
-    "KEYS_DIR",
-    "PULL_CA_DIR",
-    "PULL_DIR",
-    "RTMPS_PORT",
-    "RTMP_PORT",
-    "S3_ACCESS_KEY_FILE",
-    "S3_CA_FILE",
-    "S3_SECRET_KEY_FILE",
-    "S3_SESSION_TOKEN_FILE",
-    "SPOOL_DIR",
-    "SRT_PASSPHRASE_FILE",
-    "SRT_PORT",
-    "STATUS_PORT",
-    "STORE_DIR",
-    "STORE_PORT",
-    "STORE_TOKEN_FILE",
-    "STREAM_KEY_FILE",
-    "TARGET_CA_FILE",
-    "TARGET_PASSPHRASE_FILE",
-    "TARGET_URI_FILE",
-    "TOKEN_HEADER",
-    "WHIP_MEDIA_PORT",
-    "WHIP_PORT",
-    "Model",
-    "Seconds",
-]
-
 HUB_PORT = 9000
 STATUS_PORT = 9100
 STORE_PORT = 9200

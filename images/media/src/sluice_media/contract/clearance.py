@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-__all__ = ["target_clearance"]
-
 
 def target_clearance(target_digest: str, hub_token: str) -> str:
     """16 hex digits that say "this target" to those who know both (HMAC-SHA256).

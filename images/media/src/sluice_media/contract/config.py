@@ -8,22 +8,6 @@ from typing import Literal
 
 from sluice_media.contract.base import Model, Seconds
 
-__all__ = [
-    "AddressGuard",
-    "BucketLocation",
-    "DesiredState",
-    "IngestConfig",
-    "PodConfig",
-    "PullConfig",
-    "PusherConfig",
-    "RecorderConfig",
-    "Retention",
-    "RingPin",
-    "StoreConfig",
-    "StoredRecording",
-    "StreamRef",
-]
-
 
 class PodConfig(Model):
     """What every role is told of itself. ``generation`` and ``hash`` come back in its status."""

@@ -10,30 +10,6 @@ from pydantic import Field
 
 from sluice_media.contract.base import Model
 
-__all__ = [
-    "MAX_LISTED_GAPS",
-    "Failover",
-    "FormatChange",
-    "Gap",
-    "GivenUp",
-    "IngestStatus",
-    "Media",
-    "PodStatus",
-    "PullStatus",
-    "PushState",
-    "PusherStatus",
-    "RecordableSession",
-    "RecordedFile",
-    "RecorderPhase",
-    "RecorderStatus",
-    "Rejection",
-    "Session",
-    "StoreStatus",
-    "StoredResult",
-    "TargetError",
-]
-
-
 MAX_LISTED_GAPS = 100
 """Gaps of one file that a status or a page of results lists; the journal has all of them."""
 

@@ -7,23 +7,6 @@ from typing import Literal
 
 from sluice_media.contract.base import Model
 
-__all__ = [
-    "LegAck",
-    "LegEnd",
-    "LegFormat",
-    "LegGrant",
-    "LegHello",
-    "LegStretch",
-    "Refusal",
-    "TimelineAck",
-    "TimelineAnchor",
-    "TimelineEnd",
-    "TimelineFormat",
-    "TimelineGap",
-    "TimelineHeartbeat",
-    "TrackInfo",
-]
-
 
 class LegStretch(Model):
     """Media of a leg that went out with another offset than what followed it."""

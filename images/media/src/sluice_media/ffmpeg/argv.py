@@ -18,8 +18,6 @@ import ffmpeg
 
 from sluice_media.formats.units import Codec
 
-__all__ = ["Mp4Spec", "mp4_argv", "probe_argv"]
-
 _GLOBAL = ("-hide_banner", "-nostdin", "-loglevel", "warning", "-y")
 _CLOCK_JUMP_SECONDS = 12 * 3600
 """FFmpeg takes a longer step of one track for another clock of all tracks. Its default is 10 s, so

@@ -8,8 +8,6 @@ from __future__ import annotations
 import ctypes
 import platform
 
-__all__ = ["lower_io_priority"]
-
 _NUMBERS = {"x86_64": 251, "aarch64": 30}
 _WHO_PROCESS = 1
 _CLASS_IDLE = 3 << 13

@@ -9,8 +9,6 @@ from pydantic import BaseModel, ValidationError
 from sluice_media.ffmpeg.argv import probe_argv
 from sluice_media.ffmpeg.process import ChildError, run_child
 
-__all__ = ["MediaProbe", "ProbedFormat", "ProbedStream", "probe"]
-
 _TIMEOUT_SECONDS = 120.0
 
 

@@ -20,8 +20,6 @@ import structlog
 from sluice_media.ffmpeg.io_priority import lower_io_priority
 from sluice_media.ffmpeg.redact import StderrTail
 
-__all__ = ["Child", "ChildError", "run_child", "start_child"]
-
 _LADDER_SECONDS = 2.0
 _DRAIN_BYTES = 1 << 20
 _PIPE_BYTES = 1 << 20

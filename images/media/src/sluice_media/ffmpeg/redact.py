@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 from collections import deque
 
-__all__ = ["StderrTail", "redact"]
-
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[^\s/@'\"]*@)?(?P<host>\[[^\]\s]*\]|[^\s/?#:'\",]*)"
     r"(?P<port>:\d+)?(?P<rest>[/?#][^\s'\"]*)?",

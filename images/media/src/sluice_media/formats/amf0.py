@@ -14,8 +14,6 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["MAX_DEPTH", "MAX_VALUES", "AmfError", "Date", "EcmaArray", "Value", "decode", "encode"]
-
 MAX_DEPTH = 16
 """Objects and arrays inside each other."""
 MAX_VALUES = 4_096

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["MediaError", "UnsupportedCodec"]
-
 
 class MediaError(ValueError):
     """The bytes are not the announced container, or a decoder configuration in them is broken.

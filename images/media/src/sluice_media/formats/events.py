@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from sluice_media.formats.units import AccessUnit, TrackFormat
 
-__all__ = ["DemuxEvent", "Metadata"]
-
 
 @dataclass(slots=True, frozen=True)
 class Metadata:

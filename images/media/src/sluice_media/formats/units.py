@@ -14,16 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 
-__all__ = [
-    "TICKS_PER_MS",
-    "TICKS_PER_SECOND",
-    "AccessUnit",
-    "Codec",
-    "TrackFormat",
-    "TrackKind",
-    "UnitFlags",
-]
-
 TICKS_PER_SECOND = 90_000
 TICKS_PER_MS = TICKS_PER_SECOND // 1_000
 

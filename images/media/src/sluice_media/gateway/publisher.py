@@ -24,14 +24,13 @@ from sluice_media.protocols.rtmp import (
     ServerEvent,
 )
 from sluice_media.publishing.flv_parts import FLV, PICTURE_NOTICE, FlvParts
-from sluice_media.publishing.keeper import Ending, GaveUp, Hubs, LegKeeper, Over, Refused
+from sluice_media.publishing.keeper import Ending, GaveUp, Hubs, LegKeeper, Over
+from sluice_media.publishing.leg import Refused
 from sluice_media.publishing.limits import AddressLimits
 from sluice_media.publishing.parts import PictureNotices
 from sluice_media.publishing.path import BadPath, PublishPath, parse_publish_path
 from sluice_media.publishing.publication import TOO_MANY_FAILURES
 from sluice_media.publishing.retention import Retention
-
-__all__ = ["Publisher"]
 
 _MAX_BYTES_BEFORE_PUBLISH = 128 << 10
 """Handshake and commands have about 5 kB."""

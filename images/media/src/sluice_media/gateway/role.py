@@ -13,8 +13,6 @@ from sluice_media.pod.signals import termination
 from sluice_media.pod.status_server import serve_status
 from sluice_media.publishing.locate import Locate, service_locator
 
-__all__ = ["GatewaySettings", "serve"]
-
 _log = structlog.get_logger(__name__)
 
 

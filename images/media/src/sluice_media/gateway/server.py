@@ -22,8 +22,6 @@ from sluice_media.publishing.limits import AddressLimits, TooManyConnections
 from sluice_media.publishing.locate import Locate
 from sluice_media.publishing.metrics import GatewayMetrics
 
-__all__ = ["Gateway", "running_gateway"]
-
 _TLS_SHUTDOWN_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 

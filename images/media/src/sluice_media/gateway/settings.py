@@ -9,8 +9,6 @@ from pydantic import Field
 from sluice_media import contract
 from sluice_media.publishing.settings import PublishingSettings
 
-__all__ = ["GatewaySettings"]
-
 
 class GatewaySettings(PublishingSettings):
     """The ports of RTMP, RTMPS and SRT, and the time limits of their connections."""

@@ -46,8 +46,6 @@ from sluice_media.publishing.publication import (
     publisher_for,
 )
 
-__all__ = ["SrtIngest", "running_srt"]
-
 _PROTOCOL = "SRT"
 _FRESH_SECONDS = 0.5
 """An older grant is asked for again: the leg may have been taken meanwhile."""

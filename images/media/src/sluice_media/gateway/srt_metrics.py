@@ -19,8 +19,6 @@ from prometheus_client.registry import Collector
 from sluice_media.protocols.srt import RejectCode, SrtConnection, SrtListener, SrtStats
 from sluice_media.publishing.metrics import GatewayMetrics
 
-__all__ = ["SrtMetrics"]
-
 _SAMPLE_SECONDS = 1.0
 _RTT_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _REASONS = {

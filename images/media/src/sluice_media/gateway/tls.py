@@ -19,8 +19,6 @@ import structlog
 from sluice_media.net.listening import listen_on, plain_address
 from sluice_media.publishing.metrics import GatewayMetrics
 
-__all__ = ["Certificate", "TlsPort"]
-
 _POLL_SECONDS = 2.0
 _BACKLOG = 128
 _NO_DESCRIPTOR_SECONDS = 0.2

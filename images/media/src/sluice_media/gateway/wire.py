@@ -17,8 +17,6 @@ import structlog
 from sluice_media.net.listening import plain_address
 from sluice_media.protocols.rtmp import RtmpError, ServerEvent, ServerSession
 
-__all__ = ["Wire"]
-
 _MAX_UNSENT_BYTES = 1 << 20
 _DEAD_PEER_SECONDS = 30
 _LINGER_SECONDS = 1.0

@@ -16,8 +16,6 @@ from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.leg import Leg
 from sluice_media.timeline.leg_framing import LegDecoder, LegFormats, LegMediaRejected
 
-__all__ = ["Feed", "FlvFeed", "TsFeed", "UnitFeed", "feed_for"]
-
 
 class Feed(Protocol):
     def feed(self, data: bytes, now: Moment) -> None:

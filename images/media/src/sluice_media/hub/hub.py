@@ -22,8 +22,6 @@ from sluice_media.hub.output.readers import Reader, Readers
 from sluice_media.hub.output.replay_need import replay_need
 from sluice_media.hub.spool.session import SpooledSession
 
-__all__ = ["Hub"]
-
 NO_RANDOM_ACCESS_SECONDS = 10.0
 KEEP_SECONDS = 1.0
 """Between two looks at what old content may go."""

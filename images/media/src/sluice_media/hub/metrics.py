@@ -12,8 +12,6 @@ from sluice_media.hub.hub import Hub
 from sluice_media.hub.output.ring import Ring
 from sluice_media.hub.output.timeline import OutputTimeline
 
-__all__ = ["HubMetrics"]
-
 
 class HubMetrics:
     """What is counted as it happens; the rest is read from the hub when somebody asks."""

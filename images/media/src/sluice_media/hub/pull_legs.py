@@ -18,8 +18,6 @@ from sluice_media.hub.legs.leg import PULL
 from sluice_media.pull import BadMedia, PullLeg, UnsupportedMedia
 from sluice_media.timeline.leg_framing import LegMediaRejected
 
-__all__ = ["PulledLegs"]
-
 
 class PulledLegs:
     """The hub, as a pull sees it; ``changed`` is called after everything that may have moved it."""

@@ -33,8 +33,6 @@ from sluice_media.pod.signals import termination
 from sluice_media.pod.status_server import StatusBoard, serve_status
 from sluice_media.pull import PullMetrics, PullSettings, pull_error, pull_settings, run_pull
 
-__all__ = ["serve"]
-
 DRAIN_SECONDS = 12.0
 """From SIGTERM to the end of a running leg: within the ingest pod's grace of 15 s."""
 _DRAIN_POLL_SECONDS = 0.1

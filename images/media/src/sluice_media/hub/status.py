@@ -9,8 +9,6 @@ from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.output.failovers import source_word
 
-__all__ = ["TICKING", "status_words"]
-
 TICKING = frozenset({"readers"})
 """Fields that move all the time and wake nobody."""
 

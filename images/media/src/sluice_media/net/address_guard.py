@@ -31,15 +31,6 @@ from ipaddress import (
 from sluice_media.contract import AddressGuard
 from sluice_media.net.happy_eyeballs import first_to_connect, interleaved
 
-__all__ = [
-    "Address",
-    "AddressRules",
-    "DialGuard",
-    "NotAllowedError",
-    "Resolver",
-    "system_resolver",
-]
-
 Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 Resolver = Callable[[str], Awaitable[Sequence[str]]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["authority"]
-
 
 def authority(host: str, port: int | None = None) -> str:
     """``host`` or ``host:port`` (RFC 3986, 3.2); an IPv6 address, given without brackets, in

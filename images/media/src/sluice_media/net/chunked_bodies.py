@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-__all__ = ["ChunkedBody", "chunk", "takes_more"]
-
 _UNSENT_BYTES = 64 << 10
 _MAX_LINE_BYTES = 256
 """Of a chunk's size and its extensions, of which no peer of ours sends any."""

@@ -16,8 +16,6 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
-__all__ = ["CONNECT_DELAY_SECONDS", "first_to_connect", "interleaved"]
-
 CONNECT_DELAY_SECONDS = 0.25
 """Before the next address is tried beside those that have not answered yet."""
 

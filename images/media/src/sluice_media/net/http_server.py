@@ -17,8 +17,6 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from sluice_media.net.listening import listen_on
 
-__all__ = ["serving"]
-
 FIRST_REQUEST_SECONDS = 10.0
 """A connection without a complete request head by then is cut."""
 KEEPALIVE_SECONDS = 75.0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["fault_of_names", "is_key"]
-
 _DNS_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _MAX_STREAM_CHARS = 40
 _KEY = re.compile(r"[\x21-\x7e]{1,256}")

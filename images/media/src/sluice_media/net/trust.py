@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ssl
 
-__all__ = ["InvalidAuthorityError", "client_context"]
-
 
 class InvalidAuthorityError(ValueError):
     """The message says what is wrong, and quotes nothing."""

@@ -6,8 +6,6 @@ import asyncio
 import errno
 import os
 
-__all__ = ["write"]
-
 
 def write(writer: asyncio.StreamWriter, data: bytes) -> None:
     """Write, or raise ConnectionResetError when the connection is gone.

@@ -18,8 +18,6 @@ from pydantic import SecretStr, ValidationError
 
 from sluice_media.contract import PodConfig
 
-__all__ = ["ConfigError", "ConfigWatch"]
-
 _POLL_SECONDS = 0.25
 _MAX_KEY_BYTES = 65_536
 """Keys are short; what a few authorities' certificates need is not."""

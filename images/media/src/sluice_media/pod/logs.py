@@ -7,8 +7,6 @@ import sys
 
 import structlog
 
-__all__ = ["configure_logging"]
-
 
 def configure_logging(level: str = "INFO", style: str = "json") -> None:
     """Sets structlog up for the whole process. ``style`` is ``json`` or ``text``."""

@@ -9,8 +9,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sluice_media import contract
 
-__all__ = ["PodSettings"]
-
 
 class PodSettings(BaseSettings):
     """Settings that every role of a stream's, a recording's or a store's pod has in common."""

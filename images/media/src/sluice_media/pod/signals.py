@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 
-__all__ = ["termination"]
-
 
 def termination() -> asyncio.Event:
     """An event that is set by SIGTERM (the kubelet) or SIGINT (a developer), from now on."""

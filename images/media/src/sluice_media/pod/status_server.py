@@ -24,8 +24,6 @@ from pydantic import SecretStr
 from sluice_media.contract import TOKEN_HEADER, PodConfig, PodStatus
 from sluice_media.net.http_server import serving
 
-__all__ = ["StatusBoard", "bearer_matches", "serve_status"]
-
 HEARTBEAT_SECONDS = 2.0
 MAX_WAIT_SECONDS = 60.0
 

@@ -12,8 +12,6 @@ import heapq
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-__all__ = ["RetentionBudget", "Spender"]
-
 _GOAL = 0.95
 """Share of the budget that is left after dropping. Below 1, so that we seldom have to search for
 the oldest groups."""

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sluice_media.formats.flv.demux import AUDIO_TRACK, VIDEO_TRACK, MillisecondClock
+from sluice_media.formats.flv.demux import AUDIO_TRACK, MillisecondClock
 from sluice_media.formats.flv.inspect import MessageClass, MessageInspector
 from sluice_media.formats.flv.mux import sequence_header
 from sluice_media.formats.flv.tags import FILE_HEADER, PICTURE_COMES, TagType, encode_tag
+from sluice_media.formats.flv.video_format import VIDEO_TRACK
 from sluice_media.formats.units import TICKS_PER_MS
 from sluice_media.protocols.rtmp import Media
 from sluice_media.publishing.parts import LegForm, Part, SoundEntries
 from sluice_media.timeline.source_clock import SourceClock
-
-__all__ = ["FLV", "PICTURE_NOTICE", "FlvParts"]
 
 FLV = LegForm("flv", "video/x-flv", FILE_HEADER, wrap_ticks=(1 << 32) * TICKS_PER_MS)
 

@@ -38,8 +38,6 @@ from sluice_media.publishing.path import PublishPath
 from sluice_media.publishing.retention import Retention
 from sluice_media.publishing.settings import PublishingSettings
 
-__all__ = ["Ending", "GaveUp", "Hubs", "LegKeeper", "Over", "Refused", "reaching_hubs"]
-
 _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = (0.25, 0.5, 1.0)
 _DRAINING = "Draining"

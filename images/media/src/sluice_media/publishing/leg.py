@@ -28,17 +28,6 @@ from sluice_media.contract import (
 )
 from sluice_media.net.chunked_bodies import chunk, takes_more
 
-__all__ = [
-    "Finished",
-    "LegBody",
-    "LegOutcome",
-    "LegRequest",
-    "Lost",
-    "Refused",
-    "look_up",
-    "run_leg",
-]
-
 _WRITE_BYTES = 256 << 10
 _MAX_ANSWER_BYTES = 4_096
 _REASONS = {

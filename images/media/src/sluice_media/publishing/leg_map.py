@@ -11,8 +11,6 @@ from sluice_media.contract import LegAck
 from sluice_media.publishing.retention import Retention
 from sluice_media.timeline.source_clock import MOST_APART_TICKS
 
-__all__ = ["LegMap"]
-
 
 class LegMap:
     """Keeps the last map of one publisher's leg.

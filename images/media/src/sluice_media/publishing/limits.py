@@ -8,8 +8,6 @@ from contextlib import contextmanager
 
 from sluice_media.publishing.settings import PublishingSettings
 
-__all__ = ["AddressLimits", "TooManyConnections"]
-
 _MAX_ADDRESSES = 20_000
 """Addresses remembered for their failures or for their publishers; the oldest are forgotten
 first."""

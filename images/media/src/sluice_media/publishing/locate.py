@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable
 
 from sluice_media.net.authority import authority
 
-__all__ = ["HubNotReachable", "Locate", "StreamNotFound", "service_locator"]
-
 
 class StreamNotFound(Exception):  # noqa: N818  says what it is
     """There is no Service of that name (NXDOMAIN)."""

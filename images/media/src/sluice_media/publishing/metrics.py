@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-__all__ = ["GatewayMetrics"]
-
 _REASONS = frozenset(
     {
         "BadKey",

@@ -8,8 +8,6 @@ from typing import Literal
 
 from sluice_media.formats.codecs.aac import FRAME_LIMIT_BYTES
 
-__all__ = ["LegForm", "Part", "PictureNotices", "SoundEntries"]
-
 _SOUND_GROUP_TICKS = 90_000
 _NOTICE_SECONDS = 0.1
 """Half of the shortest ``stallMilliseconds``."""

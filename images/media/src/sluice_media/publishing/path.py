@@ -14,8 +14,6 @@ from pydantic import SecretStr
 
 from sluice_media.net.publish_names import fault_of_names, is_key
 
-__all__ = ["BadPath", "PublishPath", "parse_publish_path", "publish_path"]
-
 _LIKE_A_TOKEN = re.compile(r"[0-9a-f]{20,}")
 
 

@@ -17,20 +17,12 @@ import structlog
 from pydantic import SecretStr
 
 from sluice_media.formats.units import AccessUnit, TrackFormat
-from sluice_media.publishing.keeper import Ending, GaveUp, Hubs, LegKeeper, Over, Refused
+from sluice_media.publishing.keeper import Ending, GaveUp, Hubs, LegKeeper, Over
+from sluice_media.publishing.leg import Refused
 from sluice_media.publishing.limits import AddressLimits
 from sluice_media.publishing.parts import Part
 from sluice_media.publishing.path import BadPath, PublishPath, publish_path
 from sluice_media.publishing.unit_parts import UNITS, UnitParts
-
-__all__ = [
-    "HubUnavailable",
-    "Publication",
-    "Publish",
-    "PublishEnd",
-    "PublishRefused",
-    "publisher_for",
-]
 
 _FINISH_SECONDS = 10.0
 _COUNT_SECONDS = 1.0

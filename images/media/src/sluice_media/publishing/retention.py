@@ -16,8 +16,6 @@ from sluice_media.publishing.budget import RetentionBudget
 from sluice_media.publishing.parts import Part
 from sluice_media.timeline.source_clock import MOST_APART_TICKS
 
-__all__ = ["Retention"]
-
 _SLACK_TICKS = 270
 """The hub counts the sound of FLV in samples, up to 2 ms away from the milliseconds here."""
 _PART_BYTES = 64

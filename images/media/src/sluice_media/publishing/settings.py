@@ -6,8 +6,6 @@ from pydantic import Field
 
 from sluice_media.pod.settings import PodSettings
 
-__all__ = ["PublishingSettings"]
-
 
 class PublishingSettings(PodSettings):
     """The way to a hub, the limits of an address, and the memory for unacknowledged media."""

@@ -19,8 +19,6 @@ from sluice_media.timeline.leg_framing import (
 )
 from sluice_media.timeline.source_clock import SourceClock
 
-__all__ = ["UNITS", "UnitParts"]
-
 UNITS = LegForm("units", CONTENT_TYPE, preamble=encode_formats(()))
 
 

@@ -19,8 +19,6 @@ from sluice_media.net.address_guard import Address
 from sluice_media.net.authority import authority
 from sluice_media.pull.uri import PullUri
 
-__all__ = ["Command", "http_command", "relay_command", "srt_command"]
-
 _GLOBAL = ("-hide_banner", "-nostats", "-loglevel", "info", "-max_alloc", str(256 << 20))
 _PROBE = {"probesize": 500_000, "analyzeduration": 500_000}
 _FORMATS = "hls,mpegts,flv,live_flv,mov,aac,mp3"

@@ -8,20 +8,6 @@ from dataclasses import dataclass
 
 from sluice_media.pull.failures import PullFailure
 
-__all__ = [
-    "Arrived",
-    "Command",
-    "Configured",
-    "DeliveryChanged",
-    "Ended",
-    "Event",
-    "Plan",
-    "Promote",
-    "Start",
-    "Stop",
-    "View",
-]
-
 
 @dataclass(slots=True, frozen=True)
 class Plan:

@@ -14,14 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = [
-    "Outcome",
-    "PullFailure",
-    "from_dial_error",
-    "from_http_status",
-    "from_stderr",
-]
-
 
 class Outcome(StrEnum):
     INVALID_URI = "InvalidUri"

@@ -39,8 +39,6 @@ from sluice_media.pull.failures import (
 from sluice_media.pull.playlist import MAX_PLAYLIST_BYTES, is_playlist, rewrite_playlist
 from sluice_media.pull.uri import InvalidUriError, PullUri, parse_pull_uri
 
-__all__ = ["HttpGateway", "http_gateway"]
-
 MAX_REDIRECTS = 5
 MAX_NAMES = 4_096
 """Of URIs that a child may ask for; the oldest are forgotten."""

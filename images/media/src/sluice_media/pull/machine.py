@@ -35,8 +35,6 @@ from sluice_media.pull.events import (
 from sluice_media.pull.failures import Outcome, PullFailure
 from sluice_media.pull.waits import MIN_RETRY_SECONDS, Waits
 
-__all__ = ["PullMachine"]
-
 KEYFRAME_SECONDS = 10.0
 PROVEN_SECONDS = 10.0
 SUSPECT_SHARE = 1 / 3

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter
 
-__all__ = ["PullMetrics"]
-
 
 class PullMetrics:
     """Counters alone: what is going on is in the status."""

@@ -11,8 +11,6 @@ caught up with, and holds half a second, so that jitter passes through untouched
 
 from __future__ import annotations
 
-__all__ = ["Pacer"]
-
 PACKET_BYTES = 188
 RATE = 1.05
 BURST_SECONDS = 0.5

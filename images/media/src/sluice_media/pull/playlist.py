@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-__all__ = ["MAX_PLAYLIST_BYTES", "is_playlist", "rewrite_playlist"]
-
 MAX_PLAYLIST_BYTES = 1 << 20
 _MARK = b"#EXTM3U"
 _URI = re.compile(r'\bURI\s*=\s*("[^"]*"|[^,"\s]*)')

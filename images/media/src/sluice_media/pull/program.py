@@ -13,8 +13,6 @@ from sluice_media.formats.mpegts.psi import PAT_PID, STREAM_TYPES
 from sluice_media.formats.mpegts.psi_reader import SectionReader, parse_pat
 from sluice_media.formats.units import Codec
 
-__all__ = ["ProgramLook", "Verdict"]
-
 _AUDIO = STREAM_TYPES[Codec.AAC]
 _VIDEO = frozenset({STREAM_TYPES[Codec.H264], STREAM_TYPES[Codec.HEVC]})
 

@@ -24,8 +24,6 @@ from sluice_media.pull.failures import (
 from sluice_media.pull.rtsp_watch import RtspRefusedError, RtspWatch
 from sluice_media.pull.uri import PullUri
 
-__all__ = ["MAX_CONNECTIONS", "Relay", "tcp_relay"]
-
 MAX_CONNECTIONS = 4
 _CHUNK_BYTES = 64 << 10
 

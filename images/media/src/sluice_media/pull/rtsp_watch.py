@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["RtspRefusedError", "RtspWatch"]
-
 MAX_HEAD_BYTES = 16 << 10
 MAX_BODY_BYTES = 256 << 10
 _STATUS = re.compile(rb"RTSP/1\.0 ([1-5][0-9]{2})(?: [^\r\n]*)?")

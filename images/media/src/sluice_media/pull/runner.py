@@ -38,8 +38,6 @@ from sluice_media.pull.sink import PullLeg, PullSink
 from sluice_media.pull.source import SourceTry
 from sluice_media.pull.uri import InvalidUriError, PullUri, parse_pull_uri
 
-__all__ = ["run_pull"]
-
 _POLL_SECONDS = 0.25
 """How often a leg is asked whether it still delivers."""
 _STOPPED = PullFailure(Outcome.STOPPED, "The pull was stopped.")

@@ -10,8 +10,6 @@ from pydantic import SecretStr
 from sluice_media.contract import PULL_CA_DIR, PULL_DIR, AddressGuard, GivenUp, IngestConfig
 from sluice_media.net.trust import InvalidAuthorityError, client_context
 
-__all__ = ["MAX_URIS", "PullSettings", "pull_error", "pull_settings"]
-
 MAX_URIS = 16
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["BadMedia", "PullLeg", "PullSink", "UnsupportedMedia"]
-
 
 class BadMedia(ValueError):  # noqa: N818  the word is that of the API
     """The media cannot be used. The message is a sentence; it must not quote the URI."""

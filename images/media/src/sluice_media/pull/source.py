@@ -28,8 +28,6 @@ from sluice_media.pull.relay import tcp_relay
 from sluice_media.pull.sink import BadMedia, PullLeg, UnsupportedMedia
 from sluice_media.pull.uri import PullUri
 
-__all__ = ["SourceTry"]
-
 _READ_BYTES = 64 << 10
 _MAX_LOOK_BYTES = 1 << 20
 

@@ -11,8 +11,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sluice_media.net.authority import authority
 
-__all__ = ["InvalidUriError", "PullUri", "parse_pull_uri"]
-
 _PORTS = {
     "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "srt": None,
 }  # fmt: skip

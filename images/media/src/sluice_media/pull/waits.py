@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["MIN_RETRY_SECONDS", "Waits"]
-
 MAX_RETRY_SECONDS = 10.0
 MIN_RETRY_SECONDS = 0.5
 """Also when the configuration says 0: a source that refuses must not be hammered."""

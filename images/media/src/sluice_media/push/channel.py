@@ -9,8 +9,6 @@ from typing import Protocol
 from sluice_media.push.failures import Failure
 from sluice_media.push.feeder import QueuedUnit
 
-__all__ = ["Backlog", "Channel", "CodecRefused"]
-
 
 class CodecRefused(Exception):  # noqa: N818  says what it is
     """The target does not take a codec of the stream; the message says what to change."""

@@ -12,8 +12,6 @@ from pydantic import SecretStr
 
 from sluice_media.contract import PusherConfig, target_clearance
 
-__all__ = ["is_cleared"]
-
 
 def is_cleared(config: PusherConfig, digest: str, hub_token: SecretStr | None) -> bool:
     """Whether the target with this ``target_digest`` may be dialled."""

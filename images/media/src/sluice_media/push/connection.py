@@ -35,8 +35,6 @@ from sluice_media.push.srt_channel import SrtChannel
 from sluice_media.push.target import Target
 from sluice_media.push.tracks import AudioPolicy, VideoCodecs
 
-__all__ = ["Connection", "open_channel"]
-
 OPEN_SECONDS = 10.0
 """From the name's resolution to an accepted publish."""
 FLUSH_SECONDS = 5.0

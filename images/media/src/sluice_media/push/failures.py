@@ -12,18 +12,6 @@ from sluice_media.net.address_guard import NotAllowedError
 from sluice_media.protocols.srt.errors import ConnectRefused
 from sluice_media.protocols.srt.reject import RejectCode
 
-__all__ = [
-    "REJECTIONS",
-    "Failure",
-    "FailureClass",
-    "TargetFailure",
-    "from_guard",
-    "from_os_error",
-    "from_srt_refusal",
-    "from_status",
-    "from_tls",
-]
-
 
 class FailureClass(StrEnum):
     DNS = "Dns"

@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 
-__all__ = ["Feeder", "QueuedUnit"]
-
 MAX_QUEUE_BYTES = 32 << 20
 MAX_QUEUE_SECONDS = 20.0
 LATE_SECONDS = 12.0

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 
 from sluice_media.push.machine import Flow
 
-__all__ = ["STALL_SECONDS", "FlowMeter", "Sample"]
-
 STALL_SECONDS = 3.0
 _MIN_ONE_SECOND_BYTES = 4_096
 _FROZEN_SHARE = 0.05

@@ -12,8 +12,6 @@ from sluice_media.push.channel import CodecRefused
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.tracks import FOURCCS, TrackPlan, VideoCodecs, refused_codec
 
-__all__ = ["FlvWriter", "needed_fourccs"]
-
 
 def needed_fourccs(formats: Iterable[TrackFormat]) -> frozenset[str]:
     """What a target must announce to get these tracks."""

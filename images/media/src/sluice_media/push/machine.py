@@ -31,24 +31,6 @@ from sluice_media.contract import PushState
 from sluice_media.push.failures import Failure, FailureClass
 from sluice_media.push.retries import Retries, RetryPolicy
 
-__all__ = [
-    "Accepted",
-    "Action",
-    "CodecsChecked",
-    "Configured",
-    "Dial",
-    "Ended",
-    "Event",
-    "Flow",
-    "FlowMeasured",
-    "HangUp",
-    "Moment",
-    "PushMachine",
-    "RetryPolicy",
-    "SourceChanged",
-    "View",
-]
-
 STALL_LIMIT_SECONDS = 10.0
 _WAITS = frozenset({PushState.BACKOFF, PushState.REJECTED})
 

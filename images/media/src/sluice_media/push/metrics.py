@@ -8,8 +8,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from sluice_media.contract import PushState
 
-__all__ = ["PushMetrics"]
-
 
 class PushMetrics:
     """Counters are incremented, gauges ask when they are read."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from sluice_media.push.failures import Failure, FailureClass
 
-__all__ = ["Retries", "RetryPolicy"]
-
 PROVEN_SECONDS = 10.0
 """A connection that was Live for so long ends the series of failures before it."""
 REJECTED_MIN_SECONDS = 60.0

@@ -15,8 +15,6 @@ from sluice_media.pod.status_server import StatusBoard, serve_status
 from sluice_media.push.metrics import PushMetrics
 from sluice_media.push.runner import TICKING, Pusher
 
-__all__ = ["serve"]
-
 
 async def serve(settings: PodSettings) -> None:
     """Push until SIGTERM or SIGINT, then hand over to the next pod and return.

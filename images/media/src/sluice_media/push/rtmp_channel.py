@@ -35,8 +35,6 @@ from sluice_media.push.tracks import (
     refused_codec,
 )
 
-__all__ = ["RtmpChannel"]
-
 WRITE_BYTES = 64 << 10
 _READ_BYTES = 64 << 10
 _DRAIN_POLL_SECONDS = 0.02

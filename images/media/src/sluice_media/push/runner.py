@@ -54,8 +54,6 @@ from sluice_media.push.tracks import Carrier, mismatch
 from sluice_media.timeline.framing import FramingError, track_formats
 from sluice_media.timeline.reader import TimelineReader
 
-__all__ = ["TICKING", "Pusher"]
-
 TICKING = frozenset({"bytes_sent", "dropped_frames"})
 """Status fields that change all the time."""
 _TICK_SECONDS = 5.0

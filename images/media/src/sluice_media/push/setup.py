@@ -17,8 +17,6 @@ from sluice_media.net.address_guard import AddressRules
 from sluice_media.net.trust import InvalidAuthorityError, client_context
 from sluice_media.push.target import InvalidTargetError, Target, parse_target
 
-__all__ = ["duplicate_words", "read_target", "wish"]
-
 
 def read_target(config: PusherConfig, key: Callable[[str], SecretStr | None]) -> Target:
     """The target that is configured; ``key`` reads a file below KEYS_DIR.

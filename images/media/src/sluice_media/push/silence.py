@@ -21,8 +21,6 @@ from sluice_media.formats.units import (
     UnitFlags,
 )
 
-__all__ = ["SOUND_TRACK", "Silence", "silent_format", "silent_frame"]
-
 SOUND_TRACK = 1
 """The number of a target's audio track: that of a source's first one, whose place silence takes."""
 _SAMPLES = 1_024

@@ -12,8 +12,6 @@ from sluice_media.push.machine import SourceChanged
 from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost
 
-__all__ = ["SourceTracker"]
-
 HUB_GRACE_SECONDS = 1.0
 """A reconnect within this time is no interruption."""
 HUB_LOST_SECONDS = 60.0

@@ -22,8 +22,6 @@ from sluice_media.push.failures import Failure, FailureClass, TargetFailure, fro
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.tracks import AudioPolicy, TrackPlan, carried_by_ts
 
-__all__ = ["SrtChannel"]
-
 _CONNECT_DELAY_SECONDS = 1.0
 """Before the next address is called beside the last one: longer than over TCP, because an answered
 SRT handshake is a publish, and two of them at one server would push each other off."""

@@ -18,8 +18,6 @@ from sluice_media.protocols.rtmp.url import RtmpUrl, parse_rtmp_url
 from sluice_media.protocols.srt.errors import SrtUrlError
 from sluice_media.protocols.srt.url import SrtUrl, check_passphrase, parse_srt_url
 
-__all__ = ["InvalidTargetError", "Target", "parse_target", "target_digest"]
-
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15}):", re.IGNORECASE)
 _SCHEMES = ("rtmp", "rtmps", "srt")
 _MIN_SCRUBBED_CHARACTERS = 6

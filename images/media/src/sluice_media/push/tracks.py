@@ -16,18 +16,6 @@ from sluice_media.formats.mpegts.mux import TsMuxer
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from sluice_media.push.silence import SOUND_TRACK, Silence, silent_format
 
-__all__ = [
-    "FOURCCS",
-    "AudioPolicy",
-    "Carrier",
-    "TrackPlan",
-    "VideoCodecs",
-    "carried_by_ts",
-    "mismatch",
-    "outgoing",
-    "refused_codec",
-]
-
 AudioPolicy = Literal["Keep", "Drop", "Silence"]
 VideoCodecs = Literal["Announced", "Assume"]
 FOURCCS = {Codec.HEVC: "hvc1"}

@@ -12,8 +12,6 @@ from datetime import datetime
 from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.record.plan import PlannedFile, utc_of
 
-__all__ = ["DurationLimit", "StopOrder"]
-
 STOP_SILENCE_SECONDS = 1.0
 """After a stop: no unit for so long means that the boundary is behind us."""
 STOP_MAX_SECONDS = 90.0

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 
 from sluice_media.record.chunks import ClosedChunk
 
-__all__ = ["UPLOADS_AHEAD", "UPLOADS_AT_ONCE", "Carrier", "Parcel"]
-
 UPLOADS_AT_ONCE = 4
 UPLOAD_BYTES = 32 << 20
 """Of chunks on their way at once, which are in memory meanwhile. A larger one goes alone."""

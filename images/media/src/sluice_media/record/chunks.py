@@ -31,8 +31,6 @@ from sluice_media.recording.keys import chunk_name
 from sluice_media.recording.media_time import MediaTime
 from sluice_media.timeline.framing import track_formats
 
-__all__ = ["ChunkCutter", "ClosedChunk", "index_path", "read_spooled"]
-
 CHUNK_SECONDS = 6
 CHUNK_TICKS = CHUNK_SECONDS * TICKS_PER_SECOND
 CHUNK_PREFERRED_TICKS = 4 * TICKS_PER_SECOND

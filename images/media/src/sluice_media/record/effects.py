@@ -11,19 +11,6 @@ from sluice_media.contract import RecorderConfig, TimelineFormat
 from sluice_media.formats.units import AccessUnit
 from sluice_media.record.plan import PlannedFile
 
-__all__ = [
-    "BeginFile",
-    "Changed",
-    "Effect",
-    "EndFile",
-    "Finish",
-    "Rules",
-    "StopNoted",
-    "Write",
-    "rules_of",
-]
-
-
 LARGEST_OBJECT_BYTES = 128 << 30
 """In a bucket, where an MP4 has 10,000 parts of 16 MiB. Some of them are for its index and for what
 comes until the next random access."""

@@ -13,9 +13,8 @@ from enum import Enum
 
 from sluice_media.recording.journals import load_journal
 from sluice_media.recording.keys import done_key, is_id
-from sluice_media.storage.object_store import MissingObjectError, ObjectStore
-
-__all__ = ["FENCE_SECONDS", "SILENT_SECONDS", "STANDBY_SECONDS", "Fence", "Verdict", "begin_behind"]
+from sluice_media.storage.errors import MissingObjectError
+from sluice_media.storage.object_store import ObjectStore
 
 FENCE_SECONDS = 15.0
 """How often it is looked for newer attempts, and at least a sign of life is written."""

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from sluice_media.contract import TimelineGap, TrackInfo
 from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 
-__all__ = ["Handover"]
-
 
 class Handover:
     """The time between a change of the tracks and the next random access point."""

@@ -22,10 +22,9 @@ from sluice_media.record.chunks import ClosedChunk
 from sluice_media.recording.keys import result_key
 from sluice_media.recording.merge import MergedFile
 from sluice_media.recording.usage import StoreUsage, read_usage
+from sluice_media.storage.errors import StorageError
 from sluice_media.storage.json_objects import load
-from sluice_media.storage.object_store import ObjectStore, StorageError
-
-__all__ = ["Headroom", "reserve_bytes"]
+from sluice_media.storage.object_store import ObjectStore
 
 RESERVE_BYTES = 64 << 20
 RESERVE_SECONDS = 10.0

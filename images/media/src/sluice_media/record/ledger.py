@@ -20,8 +20,6 @@ from sluice_media.recording.journal import Journal, sealed
 from sluice_media.recording.keys import journal_key, journal_segment_key
 from sluice_media.storage.object_store import ObjectStore, open_volume
 
-__all__ = ["Ledger"]
-
 _log = structlog.get_logger(__name__)
 
 

@@ -15,8 +15,6 @@ from sluice_media.recording.keys import playlist_key
 from sluice_media.recording.merge import MergedFile
 from sluice_media.recording.playlist import PlaylistChunk, media_playlist, relative_to
 
-__all__ = ["LivePlaylists"]
-
 PLAYLIST_SECONDS = 6.0
 
 Identity = tuple[str, int]

@@ -38,8 +38,6 @@ from sluice_media.record.plan import PlannedFile, Restored, begin_file, grows, s
 from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost
 
-__all__ = ["RecorderMachine"]
-
 HUB_GRACE_SECONDS = 60.0
 """Beyond the resume window: how long a file waits for a hub that is gone."""
 HUB_SILENCE_SECONDS = 2.0

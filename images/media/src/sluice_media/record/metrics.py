@@ -8,8 +8,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from sluice_media.contract import RecorderPhase
 
-__all__ = ["RecordMetrics"]
-
 
 class RecordMetrics:
     """Counters are incremented, gauges ask when they are read."""

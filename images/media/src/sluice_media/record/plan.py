@@ -18,17 +18,6 @@ from sluice_media.recording.journal import FileEntry, GapEntry
 from sluice_media.recording.media_time import HOLE_TICKS, MediaTime
 from sluice_media.recording.merge import MergedFile
 
-__all__ = [
-    "PlannedFile",
-    "Restored",
-    "begin_file",
-    "grows",
-    "restore",
-    "same_media",
-    "us_of",
-    "utc_of",
-]
-
 _ANCHOR_TOLERANCE_SECONDS = 0.5
 _AT_A_UNIT = ("Split", "ParametersChanged")
 """Reasons of a file's end that say that the next one begins with the very next random access."""

@@ -59,8 +59,6 @@ from sluice_media.recording.segments import SegmentedJournal
 from sluice_media.storage.object_store import ObjectStore
 from sluice_media.timeline.reader import TRACK_SKEW_TICKS, TimelineReader
 
-__all__ = ["Outcome", "Recorder"]
-
 FLUSH_ON_TERM_SECONDS = 15.0
 _log = structlog.get_logger(__name__)
 

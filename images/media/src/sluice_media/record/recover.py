@@ -30,8 +30,6 @@ from sluice_media.recording.merge import MergedFile, in_order, merge
 from sluice_media.storage.json_objects import load
 from sluice_media.storage.object_store import ObjectStore
 
-__all__ = ["Recovered", "adopt", "recover"]
-
 _log = structlog.get_logger(__name__)
 
 

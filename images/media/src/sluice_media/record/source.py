@@ -10,8 +10,6 @@ from sluice_media.record.plan import Restored
 from sluice_media.record.tick import beats_of_a_start
 from sluice_media.timeline.reader import Position, TimelineReader
 
-__all__ = ["open_timeline"]
-
 _GOES_ON = frozenset({None, "Split", "ParametersChanged"})
 """Why a file ended on a timeline that goes on."""
 

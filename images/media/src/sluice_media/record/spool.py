@@ -9,8 +9,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SpoolFault", "held_bytes", "wait_for_spool"]
-
 PROBE_SECONDS = 1.0
 PROBE_BYTES = 1 << 20
 _WORDS = {

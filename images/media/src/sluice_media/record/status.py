@@ -9,8 +9,6 @@ from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.plan import PlannedFile
 from sluice_media.recording.keys import mp4_name
 
-__all__ = ["TICKING", "recorder_words"]
-
 TICKING = frozenset(
     {"recording_duration", "current_file_duration", "files", "older_files", "pending_bytes"}
 )

@@ -17,8 +17,6 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
-__all__ = ["main"]
-
 RETRY_MIN_SECONDS = 0.2
 RETRY_MAX_SECONDS = 2.0
 STABLE_SECONDS = 30.0

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-__all__ = ["BEAT_SECONDS", "beats_of_a_start", "next_beat"]
-
 BEAT_SECONDS = 0.5
 _START_SECONDS = 2.0
 _START_BEAT_SECONDS = 0.03

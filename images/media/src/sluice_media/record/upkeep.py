@@ -16,9 +16,8 @@ from sluice_media.record.headroom import Headroom
 from sluice_media.record.uploader import Present, Uploader
 from sluice_media.recording.journal import RecordingHead, recording_head
 from sluice_media.recording.keys import head_key
-from sluice_media.storage.object_store import ObjectStore, StorageError
-
-__all__ = ["Upkeep"]
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import ObjectStore
 
 HEAD_SECONDS = 1.0
 LOOK_SECONDS = 5.0

@@ -27,9 +27,8 @@ from sluice_media.record.live_playlists import LivePlaylists
 from sluice_media.recording.journal import Completion, FileEntry, sealed
 from sluice_media.recording.keys import chunk_key, done_key, journal_segment_key
 from sluice_media.recording.segments import SegmentedJournal
-from sluice_media.storage.object_store import ObjectStore, StorageError
-
-__all__ = ["FileClosed", "Present", "StopRequested", "Uploader"]
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import ObjectStore
 
 _RETRY_MIN_SECONDS = 0.2
 _RETRY_MAX_SECONDS = 10.0

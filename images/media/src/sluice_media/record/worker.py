@@ -35,9 +35,8 @@ from sluice_media.record.recover import Recovered, recover
 from sluice_media.record.spool import SpoolFault, held_bytes
 from sluice_media.record.status import TICKING
 from sluice_media.recording.journal import Completion
-from sluice_media.storage.object_store import ObjectStore, StorageError, open_storage
-
-__all__ = ["NOT_DONE", "work"]
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import ObjectStore, open_storage
 
 NOT_DONE = 75
 """EX_TEMPFAIL of sysexits.h."""

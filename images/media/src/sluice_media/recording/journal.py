@@ -19,20 +19,6 @@ from sluice_media.contract import Gap, Model, RecorderConfig, Retention, Timelin
 from sluice_media.formats.units import TICKS_PER_SECOND
 from sluice_media.recording.media_time import MediaTime
 
-__all__ = [
-    "ChunkEntry",
-    "Completion",
-    "FileEntry",
-    "GapEntry",
-    "Journal",
-    "JournalDamagedError",
-    "RecordingHead",
-    "TrackSpan",
-    "recording_head",
-    "sealed",
-    "unsealed",
-]
-
 _SEAL = re.compile(rb',"seal":"([0-9a-f]{64})"\}\Z')
 
 

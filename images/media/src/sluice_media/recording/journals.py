@@ -15,9 +15,8 @@ import structlog
 from sluice_media.recording.journal import Journal, JournalDamagedError, named_chunks, unsealed
 from sluice_media.recording.keys import is_id, journal_key, journal_segment_key, recovered_key
 from sluice_media.recording.segments import join
-from sluice_media.storage.object_store import MissingObjectError, ObjectStore
-
-__all__ = ["FoundJournals", "JournalFault", "find_journals", "load_journal"]
+from sluice_media.storage.errors import MissingObjectError
+from sluice_media.storage.object_store import ObjectStore
 
 _SEGMENT = re.compile(r"journal-(\d{1,9})\.json")
 _log = structlog.get_logger(__name__)

@@ -26,35 +26,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = [
-    "DELETED",
-    "ENDED",
-    "PROBES",
-    "RECORDINGS",
-    "chunk_key",
-    "chunk_name",
-    "deletion_key",
-    "done_key",
-    "ended_folder",
-    "ended_key",
-    "file_index",
-    "head_key",
-    "is_id",
-    "journal_key",
-    "journal_segment_key",
-    "kept_key",
-    "manifest_key",
-    "mp4_key",
-    "mp4_name",
-    "original_key",
-    "playlist_key",
-    "recovered_key",
-    "request_key",
-    "result_key",
-    "settled_key",
-    "usage_key",
-]
-
 RECORDINGS = "recordings"
 """Folder of all recordings; a recorder's prefix is ``recordings/<uid>`` unless it is told so."""
 DELETED = "deleted"

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from sluice_media.formats.units import TICKS_PER_SECOND
 
-__all__ = ["HOLE_TICKS", "MediaTime"]
-
 HOLE_TICKS = 2 * TICKS_PER_SECOND
 """A longer time without a unit of any track is a hole. A shorter one may be a slow camera."""
 

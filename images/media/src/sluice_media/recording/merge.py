@@ -18,8 +18,6 @@ from sluice_media.formats.units import TICKS_PER_SECOND
 from sluice_media.recording.journal import ChunkEntry, FileEntry, GapEntry, Journal
 from sluice_media.recording.media_time import MediaTime
 
-__all__ = ["MergedChunk", "MergedFile", "in_order", "merge"]
-
 
 @dataclass(slots=True, frozen=True)
 class MergedChunk:

@@ -18,8 +18,6 @@ from sluice_media.formats.units import TICKS_PER_SECOND
 from sluice_media.recording.journal import ChunkEntry, GapEntry
 from sluice_media.recording.merge import MergedFile
 
-__all__ = ["PlaylistChunk", "media_playlist", "merged_playlist", "relative_to"]
-
 TARGET_SECONDS = 7
 """Chunks end at 6 s, or by the clock at 7 s. The tag must not change while a player looks."""
 _JOINT_TICKS = TICKS_PER_SECOND

@@ -13,8 +13,6 @@ from datetime import datetime
 
 from sluice_media.recording.journal import ChunkEntry, FileEntry, Journal
 
-__all__ = ["SEGMENT_ENTRIES", "SegmentedJournal", "join"]
-
 SEGMENT_ENTRIES = 100
 """10 minutes of chunks: some 35 KB."""
 

@@ -13,8 +13,6 @@ from sluice_media.recording.keys import usage_key
 from sluice_media.storage.errors import MissingObjectError
 from sluice_media.storage.object_store import ObjectStore
 
-__all__ = ["StoreUsage", "read_usage", "write_usage"]
-
 
 class StoreUsage(Model):
     used_bytes: int

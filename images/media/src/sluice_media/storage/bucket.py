@@ -29,8 +29,6 @@ from sluice_media.storage.errors import StorageError
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential
 
-__all__ = ["KeyReader", "bucket_url", "credentials", "s3_store"]
-
 KeyReader = Callable[[str], SecretStr | None]
 
 _CONNECT_TIMEOUT = timedelta(seconds=5)

@@ -14,8 +14,6 @@ import re
 
 from obstore import exceptions
 
-__all__ = ["MissingObjectError", "StorageError", "explain"]
-
 
 class StorageError(RuntimeError):
     """The storage refused or failed. ``reason`` is one word (AccessDenied, NoSuchBucket,

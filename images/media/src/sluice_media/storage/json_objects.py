@@ -8,9 +8,8 @@ import structlog
 from pydantic import ValidationError
 
 from sluice_media.contract import Model
-from sluice_media.storage.object_store import MissingObjectError, ObjectStore
-
-__all__ = ["ObjectDamagedError", "load", "load_whole"]
+from sluice_media.storage.errors import MissingObjectError
+from sluice_media.storage.object_store import ObjectStore
 
 M = TypeVar("M", bound=Model)
 _log = structlog.get_logger(__name__)

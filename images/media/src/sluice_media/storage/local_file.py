@@ -12,8 +12,6 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-__all__ = ["BLOCK_BYTES", "blocks", "changed", "content", "digest", "flush", "sync"]
-
 BLOCK_BYTES = 8 << 20
 
 

@@ -38,18 +38,6 @@ from sluice_media.storage.etag import MultipartDigest, md5
 from sluice_media.storage.patience import Patience
 from sluice_media.storage.volume import SourceError, Volume
 
-__all__ = [
-    "SCRATCH",
-    "Entry",
-    "MissingObjectError",
-    "ObjectStore",
-    "StorageError",
-    "Written",
-    "open_storage",
-    "open_volume",
-    "part_bytes",
-]
-
 SCRATCH = ".scratch"
 """Folder of a volume for unfinished files."""
 PART_BYTES = 16 << 20

@@ -8,8 +8,6 @@ measured when a transfer succeeded.
 
 from __future__ import annotations
 
-__all__ = ["Patience"]
-
 BASE_SECONDS = 30.0
 START_RATE = 32 << 10
 MIN_RATE = 1 << 10

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
-__all__ = ["encoded_query", "signed_headers"]
-
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _UNRESERVED = "-._~"
 

@@ -23,8 +23,6 @@ from pathlib import Path
 from sluice_media.storage import local_file
 from sluice_media.storage.errors import StorageError, explain
 
-__all__ = ["SourceError", "Volume"]
-
 _BLOCK_BYTES = 256 << 10
 _TRIES = 5
 """The deletion of the last object of a folder takes the folder along."""

@@ -17,8 +17,6 @@ from sluice_media.store.finalize import end_of
 from sluice_media.store.incomplete import incompleteness
 from sluice_media.store.kept import KeptChunks
 
-__all__ = ["RecordingView", "load_request", "load_settled", "load_view", "recording_uids"]
-
 State = Literal["Unknown", "Open", "Finalizing", "Done", "Failed"]
 
 

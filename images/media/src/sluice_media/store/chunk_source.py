@@ -23,12 +23,10 @@ import structlog
 from sluice_media.contract import TrackInfo
 from sluice_media.recording.keys import chunk_key
 from sluice_media.recording.merge import MergedChunk
-from sluice_media.storage.errors import explain
-from sluice_media.storage.object_store import MissingObjectError, ObjectStore, StorageError
+from sluice_media.storage.errors import MissingObjectError, StorageError, explain
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.retime import retime
 from sluice_media.store.trim import TrackCut, count_units, track_pids, trim
-
-__all__ = ["ChunkError", "ChunkId", "ChunkSource", "Loss"]
 
 AHEAD_BYTES = 32 << 20
 """That may be held or under way beyond what is being used; a single chunk may be larger."""

@@ -19,11 +19,10 @@ from sluice_media.contract import StoreConfig, StoredResult
 from sluice_media.pod.config_files import ConfigError, ConfigWatch
 from sluice_media.pod.settings import PodSettings
 from sluice_media.recording import keys
-from sluice_media.storage.object_store import ObjectStore, StorageError, open_storage
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import ObjectStore, open_storage
 from sluice_media.store.catalog import recording_uids
 from sluice_media.store.results import load_result, prefix_of
-
-__all__ = ["USAGE", "run"]
 
 USAGE = "ls [UID] | cat UID NAME"
 _EX_USAGE = 64

@@ -17,10 +17,9 @@ import structlog
 
 from sluice_media.contract import StoreConfig
 from sluice_media.recording.usage import StoreUsage, write_usage
-from sluice_media.storage.object_store import SCRATCH, Entry, ObjectStore, StorageError
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import SCRATCH, Entry, ObjectStore
 from sluice_media.store.headroom import DiskSpace, Headroom, Ledger, folder_of, measure
-
-__all__ = ["Counter"]
 
 FULL_COUNT_SECONDS = 900.0
 GROWING_SECONDS = 30.0

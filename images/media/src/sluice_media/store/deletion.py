@@ -16,11 +16,10 @@ import structlog
 
 from sluice_media.contract import Model, StoredResult
 from sluice_media.recording import keys
+from sluice_media.storage.errors import StorageError
 from sluice_media.storage.json_objects import load
-from sluice_media.storage.object_store import ObjectStore, StorageError
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.metrics import StoreMetrics
-
-__all__ = ["Deleter", "Deletion", "deleted_uids", "load_deletion"]
 
 TOMBSTONE_DAYS = 7
 _SCAN_SECONDS = 60.0

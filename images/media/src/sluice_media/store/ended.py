@@ -16,8 +16,6 @@ from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.catalog import load_request, load_settled
 from sluice_media.store.deletion import load_deletion
 
-__all__ = ["EndedNames", "EndedRecording", "find_ended"]
-
 
 class EndedRecording(Model):
     """``ended/<namespace>/<name>/<uid>.json``"""

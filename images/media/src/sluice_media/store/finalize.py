@@ -33,30 +33,18 @@ from sluice_media.formats.units import TICKS_PER_SECOND, Codec
 from sluice_media.recording.keys import chunk_key, mp4_key, mp4_name
 from sluice_media.recording.merge import MergedFile
 from sluice_media.storage import local_file
-from sluice_media.storage.object_store import ObjectStore, StorageError, Written
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import ObjectStore, Written
 from sluice_media.store.chunk_source import ChunkError, ChunkSource
 from sluice_media.store.fragments import FragmentCounter, FragmentError
 from sluice_media.store.verify import (
     FinalizeError,
-    UnitsDifferError,
     count_pictures,
     mapped_tracks,
     verify_boxes,
     verify_seconds,
     verify_units,
 )
-
-__all__ = [
-    "FinalizeError",
-    "FinalizeJob",
-    "Timings",
-    "UnitsDifferError",
-    "end_of",
-    "finalize",
-    "mp4_spec",
-    "recording_title",
-    "scratch_bytes",
-]
 
 NICE = 10
 _STALL_SECONDS = 600.0

@@ -10,8 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-__all__ = ["FragmentCounter", "FragmentError"]
-
 _HEAD_BYTES = 16
 _MAX_INDEX_BYTES = 16 << 20
 

@@ -11,8 +11,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["DiskSpace", "Headroom", "Ledger", "folder_of", "measure"]
-
 HeadroomWord = Literal["Unknown", "Enough", "AlmostExceeded", "Exceeded"]
 
 RESERVE_BYTES = 64 << 20

@@ -22,13 +22,12 @@ from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
 from sluice_media.net.http_server import serving
 from sluice_media.pod.status_server import bearer_matches
 from sluice_media.recording import keys
-from sluice_media.storage.object_store import MissingObjectError, ObjectStore, StorageError
+from sluice_media.storage.errors import MissingObjectError, StorageError
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.catalog import load_request, load_settled, load_view
 from sluice_media.store.deletion import Deleter, load_deletion
 from sluice_media.store.ended import find_ended
 from sluice_media.store.results import load_result, page_of, prefix_of
-
-__all__ = ["StoreApi", "serve_store"]
 
 _MAX_BODY_BYTES = 64 << 10
 _MAX_DIGITS = 9

@@ -10,8 +10,6 @@ from sluice_media.contract import RecordedFile
 from sluice_media.recording.journals import JournalFault
 from sluice_media.store.kept import KeptChunks
 
-__all__ = ["Incompleteness", "incompleteness"]
-
 
 class Incompleteness(TypedDict):
     """Fields of :class:`~sluice_media.contract.StoredResult`."""

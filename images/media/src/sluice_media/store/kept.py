@@ -21,12 +21,11 @@ from sluice_media.formats.mpegts.packets import CLOCK_TICKS
 from sluice_media.formats.mpegts.pes_reader import unwrapped
 from sluice_media.recording import keys
 from sluice_media.recording.journal import ChunkEntry, Journal, named_chunks
-from sluice_media.storage.object_store import MissingObjectError, ObjectStore
+from sluice_media.storage.errors import MissingObjectError
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.spans import Span, joined
 from sluice_media.store.trim import read_units, track_pids
-
-__all__ = ["HeldUnits", "KeptChunks", "Manifest", "find_late", "find_unnamed"]
 
 _log = structlog.get_logger(__name__)
 

@@ -15,11 +15,10 @@ from sluice_media.formats.units import TICKS_PER_SECOND
 from sluice_media.recording.journal import GapEntry, Journal
 from sluice_media.recording.keys import chunk_key
 from sluice_media.recording.merge import MergedChunk, MergedFile, merge
-from sluice_media.storage.object_store import MissingObjectError, ObjectStore
+from sluice_media.storage.errors import MissingObjectError
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.chunk_source import ChunkId, Loss
 from sluice_media.store.spans import Span, joined
-
-__all__ = ["find_rest", "with_holes", "with_losses", "without"]
 
 
 async def _find_missing(

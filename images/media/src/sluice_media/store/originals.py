@@ -21,16 +21,6 @@ from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.kept import HeldUnits, KeptChunks, Manifest, find_late, find_unnamed
 from sluice_media.store.retention import expires_at, originals_until
 
-__all__ = [
-    "clear",
-    "delete_kept",
-    "delete_originals",
-    "expire",
-    "load_made",
-    "write_manifest",
-    "write_playlist",
-]
-
 _NOT_DELETED = "its chunks are not deleted: the list of those that are in the MP4 is damaged"
 _log = structlog.get_logger(__name__)
 

@@ -9,8 +9,6 @@ from sluice_media.store.catalog import load_request, load_settled, load_view
 from sluice_media.store.deletion import load_deletion
 from sluice_media.store.retention import published
 
-__all__ = ["load_result", "page_of", "prefix_of"]
-
 
 async def load_result(storage: ObjectStore, uid: str) -> StoredResult:
     """Raises StorageError."""

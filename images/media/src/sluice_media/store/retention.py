@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
 
-__all__ = ["expires_at", "kept_until", "next_due", "originals_until", "published", "with_expiry"]
-
 KEPT_SECONDS = 7 * 86_400
 """The least time for which chunks are kept that are in no MP4."""
 _EXPIRING = ("Ready", "Failed")

@@ -16,8 +16,6 @@ from sluice_media.formats.mpegts.pes import timestamp_field
 from sluice_media.formats.mpegts.pes_reader import read_timestamp, unwrapped
 from sluice_media.recording.media_time import MediaTime
 
-__all__ = ["retime"]
-
 _STARTS = re.compile(b"[\x40-\x7f\xc0-\xff]")
 """The second byte of packets in which a PES packet or a table begins."""
 _ADAPTED = re.compile(b"[\x20-\x3f\x60-\x7f\xa0-\xbf\xe0-\xff]")

@@ -17,7 +17,8 @@ from sluice_media.pod.settings import PodSettings
 from sluice_media.pod.signals import termination
 from sluice_media.pod.status_server import StatusBoard, serve_status
 from sluice_media.recording.keys import PROBES, RECORDINGS
-from sluice_media.storage.object_store import SCRATCH, ObjectStore, StorageError, open_storage
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import SCRATCH, ObjectStore, open_storage
 from sluice_media.store.counting import Counter
 from sluice_media.store.deletion import Deleter
 from sluice_media.store.headroom import DiskSpace, Headroom, folder_of
@@ -25,8 +26,6 @@ from sluice_media.store.http import StoreApi, serve_store
 from sluice_media.store.metrics import StoreMetrics
 from sluice_media.store.uploads import UploadCleaner
 from sluice_media.store.worker import Finisher
-
-__all__ = ["StoreRole", "serve"]
 
 PROBE_SECONDS = 60.0
 PROBE_AGAIN_SECONDS = 5.0

@@ -16,8 +16,6 @@ from sluice_media.formats.mpegts.packets import PACKET_BYTES, payload_offset
 from sluice_media.formats.mpegts.pes_reader import read_timestamp, unwrapped
 from sluice_media.formats.mpegts.psi import PAT_PID, PMT_PID
 
-__all__ = ["TrackCut", "count_units", "read_units", "track_pids", "trim"]
-
 _UNIT_START = 0x41
 """Second byte of a packet in which a unit of PID 0x100 to 0x1ff begins."""
 

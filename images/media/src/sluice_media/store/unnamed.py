@@ -29,13 +29,12 @@ from sluice_media.recording.journal import (
     sealed,
 )
 from sluice_media.recording.merge import MergedChunk, MergedFile
+from sluice_media.storage.errors import MissingObjectError
 from sluice_media.storage.json_objects import load
-from sluice_media.storage.object_store import MissingObjectError, ObjectStore
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.catalog import RecordingView
 from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.trim import read_units, track_pids
-
-__all__ = ["take_back"]
 
 _log = structlog.get_logger(__name__)
 

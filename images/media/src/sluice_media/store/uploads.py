@@ -27,10 +27,8 @@ from yarl import URL
 from sluice_media.contract import S3_CA_FILE, BucketLocation
 from sluice_media.net.trust import InvalidAuthorityError, client_context
 from sluice_media.storage.bucket import KeyReader, bucket_url, credentials
-from sluice_media.storage.object_store import StorageError
+from sluice_media.storage.errors import StorageError
 from sluice_media.storage.sigv4 import encoded_query, signed_headers
-
-__all__ = ["Upload", "UploadCleaner", "parse_uploads"]
 
 STALE_SECONDS = 86_400.0
 _CLEAN_SECONDS = 3_600.0

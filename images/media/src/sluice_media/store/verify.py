@@ -20,16 +20,6 @@ from sluice_media.formats.mpegts.mux import VIDEO_PID
 from sluice_media.formats.mpegts.packets import PACKET_BYTES, payload_offset
 from sluice_media.formats.units import Codec, TrackKind
 
-__all__ = [
-    "FinalizeError",
-    "UnitsDifferError",
-    "count_pictures",
-    "mapped_tracks",
-    "verify_boxes",
-    "verify_seconds",
-    "verify_units",
-]
-
 _ENOUGH_SHARE = 0.98
 """Of the seconds recorded. A pause of up to 2 s is in the MP4 and may be a hole of the chunks, so
 that an exact figure does not exist."""

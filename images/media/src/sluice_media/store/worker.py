@@ -21,7 +21,8 @@ import structlog
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
 from sluice_media.recording import keys
 from sluice_media.recording.merge import MergedFile
-from sluice_media.storage.object_store import ObjectStore, StorageError
+from sluice_media.storage.errors import StorageError
+from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store import originals as shelf
 from sluice_media.store.catalog import (
     RecordingView,
@@ -33,21 +34,14 @@ from sluice_media.store.catalog import (
 from sluice_media.store.chunk_source import ChunkError, ChunkId, Loss
 from sluice_media.store.deletion import deleted_uids
 from sluice_media.store.ended import EndedNames
-from sluice_media.store.finalize import (
-    FinalizeError,
-    FinalizeJob,
-    UnitsDifferError,
-    end_of,
-    finalize,
-)
+from sluice_media.store.finalize import FinalizeJob, end_of, finalize
 from sluice_media.store.headroom import folder_of
 from sluice_media.store.losses import find_rest, with_holes, with_losses
 from sluice_media.store.metrics import StoreMetrics
 from sluice_media.store.results import prefix_of
 from sluice_media.store.retention import kept_until, next_due
 from sluice_media.store.unnamed import take_back
-
-__all__ = ["Finisher"]
+from sluice_media.store.verify import FinalizeError, UnitsDifferError
 
 SCAN_SECONDS = 60.0
 _RETRY_MIN_SECONDS = 5.0

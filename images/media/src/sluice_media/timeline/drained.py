@@ -18,8 +18,6 @@ from urllib.parse import urlencode, urlsplit
 from sluice_media.net.chunked_bodies import ChunkedBody
 from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
 
-__all__ = ["ClosedError", "DrainedConnection", "RefusedError", "connect"]
-
 READ_BYTES = 256 << 10
 """Others want their turn while the past is caught up, and a spool has a limit."""
 _MAX_HEAD_BYTES = 16 << 10

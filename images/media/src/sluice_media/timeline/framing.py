@@ -31,23 +31,6 @@ from sluice_media.contract import (
 )
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
-__all__ = [
-    "CONTENT_TYPE",
-    "MAX_BODY_BYTES",
-    "RECORD_HEAD",
-    "UNIT_HEAD",
-    "FramingError",
-    "Record",
-    "RecordCutter",
-    "RecordType",
-    "TimelineDecoder",
-    "encode",
-    "encode_body",
-    "encode_unit",
-    "track_formats",
-    "track_infos",
-]
-
 CONTENT_TYPE = "application/vnd.sluice.timeline"
 MAX_BODY_BYTES = 16 << 20
 """Larger than any picture an encoder sends; a longer record means that the peer is not ours."""

@@ -35,18 +35,6 @@ from sluice_media.timeline.framing import (
     track_infos,
 )
 
-__all__ = [
-    "CONTENT_TYPE",
-    "MAX_TRACKS",
-    "VIDEO_TRACK",
-    "LegDecoder",
-    "LegEvent",
-    "LegFormats",
-    "LegMediaRejected",
-    "encode_formats",
-    "encode_rejection",
-]
-
 CONTENT_TYPE = "application/vnd.sluice.leg"
 VIDEO_TRACK = 0
 MAX_TRACKS = 16

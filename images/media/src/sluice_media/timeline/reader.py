@@ -29,8 +29,6 @@ from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.timeline.drained import ClosedError, RefusedError, connect
 from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
 
-__all__ = ["TRACK_SKEW_TICKS", "HubBack", "HubLost", "Position", "TimelineReader"]
-
 HEARTBEAT_TIMEOUT_SECONDS = 2.0
 """The hub sends a heartbeat every 0.5 s; four missing ones mean that it is dead or frozen."""
 SAME_UNIT_TICKS = 225

@@ -21,8 +21,6 @@ from dataclasses import dataclass
 
 from sluice_media.formats.units import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit
 
-__all__ = ["MOST_APART_TICKS", "SourceClock"]
-
 _BACKWARDS = TICKS_PER_SECOND // 5
 """A longer step back is a jump. Encoders that write the time of display as that of decoding step
 back by four pictures at most."""

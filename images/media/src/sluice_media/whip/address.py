@@ -10,8 +10,6 @@ import time
 
 import structlog
 
-__all__ = ["NoAddress", "PublicAddress"]
-
 _RESOLVE_SECONDS = 2.0
 _FRESH_SECONDS = 30.0
 _MAX_CANDIDATES = 4

@@ -21,15 +21,6 @@ from aiortc.rtp import RtcpSrPacket
 
 from sluice_media.whip.media_port import MediaPort
 
-__all__ = [
-    "OnFrame",
-    "OnReport",
-    "pass_frames",
-    "reception",
-    "send_keyframe_request",
-    "share_port",
-]
-
 _MAX_WAITING_DATAGRAMS = 2_000
 """Until DTLS reads them: a second of 20 Mb/s."""
 

@@ -13,8 +13,6 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from sluice_media.net.listening import plain_address
 
-__all__ = ["Range", "publisher_address"]
-
 Range = IPv4Network | IPv6Network
 _MAX_HOPS = 32
 

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from aiortc.rtp import DYNAMIC_PAYLOAD_TYPES
 from aiortc.sdp import MediaDescription
 
-__all__ = ["LIBRARY_PROFILE_LEVEL_ID", "H264Choice", "choose_h264"]
-
 LIBRARY_PROFILE_LEVEL_ID = "42e01f"
 """Constrained Baseline, as aiortc names it among its own formats."""
 _PROFILES = frozenset({0x42, 0x4D, 0x64, 0x6E, 0x7A, 0xF4, 0x2C})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["KeyframeRequests", "is_keyframe"]
-
 _MAX_NALS = 64
 _MIN_INTERVAL_SECONDS = 0.3
 """Between two requests, whatever happened: each answer is a large picture."""

@@ -17,8 +17,6 @@ from typing import Any, Protocol, cast
 
 import structlog
 
-__all__ = ["MediaPort", "PortUser", "SessionTransport", "stun_ufrag"]
-
 Address = tuple[str, int]
 
 _MAX_ADDRESSES_PER_SESSION = 32

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-__all__ = ["WhipMetrics"]
-
 _REASONS = frozenset(
     {
         "BadKey",

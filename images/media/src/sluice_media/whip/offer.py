@@ -12,8 +12,6 @@ from aiortc.sdp import MediaDescription, SessionDescription
 
 from sluice_media.whip.h264_choice import H264Choice, choose_h264
 
-__all__ = ["MAX_OFFER_BYTES", "BadOffer", "CodecsMissing", "Offer", "parse_offer"]
-
 MAX_OFFER_BYTES = 64 << 10
 """A browser that lists every codec it has sends about 7 kB."""
 _MAX_LINES = 2_000

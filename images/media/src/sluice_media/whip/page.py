@@ -6,8 +6,6 @@ from importlib.resources import files
 
 from aiohttp import web
 
-__all__ = ["add_page"]
-
 _TYPES = {"live.css": "text/css", "live.js": "text/javascript"}
 _HEADERS = {
     "Content-Security-Policy": (

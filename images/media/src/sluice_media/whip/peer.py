@@ -26,8 +26,6 @@ from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.offer import CodecsMissing, Offer
 from sluice_media.whip.sync import MediaClock
 
-__all__ = ["Peer"]
-
 OnFrame = Callable[[TrackKind, bytes, int], None]
 """(track, encoded frame, time in 90 kHz ticks)"""
 _CODECS = {"audio": ("audio/opus",), "video": ("video/h264", "video/rtx")}

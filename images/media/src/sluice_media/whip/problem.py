@@ -7,9 +7,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from sluice_media.whip.publish import PublishRefused
-
-__all__ = ["Problem", "problem_of"]
+from sluice_media.publishing.publication import PublishRefused
 
 _STATUS = {
     "BadKey": 401,

@@ -9,9 +9,7 @@ from typing import Protocol
 from pydantic import SecretStr
 
 from sluice_media.formats.units import AccessUnit, TrackFormat
-from sluice_media.publishing.publication import HubUnavailable, PublishEnd, PublishRefused
-
-__all__ = ["HubUnavailable", "Publication", "Publish", "PublishEnd", "PublishRefused"]
+from sluice_media.publishing.publication import PublishEnd
 
 
 class Publication(Protocol):

@@ -18,8 +18,6 @@ from sluice_media.whip.publish import Publish
 from sluice_media.whip.server import running_whip
 from sluice_media.whip.settings import WhipSettings
 
-__all__ = ["WhipSettings", "serve", "serve_whip"]
-
 _log = structlog.get_logger(__name__)
 
 

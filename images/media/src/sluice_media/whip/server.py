@@ -26,8 +26,6 @@ from sluice_media.whip.publish import Publish
 from sluice_media.whip.service import WhipService
 from sluice_media.whip.settings import WhipSettings
 
-__all__ = ["running_whip"]
-
 _SDP = "application/sdp"
 _BODY_SECONDS = 10.0
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")

@@ -18,8 +18,6 @@ from sluice_media.whip.publish import Publication
 from sluice_media.whip.settings import WhipSettings
 from sluice_media.whip.transcoder import Transcoder, TranscoderFailed
 
-__all__ = ["Session"]
-
 _TICK_SECONDS = 0.1
 _COUNT_SECONDS = 1.0
 _TRACKS = {TrackKind.VIDEO: 0, TrackKind.AUDIO: 1}

@@ -8,8 +8,6 @@ from sluice_media import contract
 from sluice_media.publishing.settings import PublishingSettings
 from sluice_media.whip.forwarded import Range
 
-__all__ = ["WhipSettings"]
-
 
 class WhipSettings(PublishingSettings):
     """``max_connections`` and ``max_connections_per_address`` count sessions here."""

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from sluice_media.formats.units import TICKS_PER_SECOND, TrackKind
 
-__all__ = ["MediaClock"]
-
 _ORIGIN_TICKS = 10 * TICKS_PER_SECOND
 """Time of the first packet; what turns out to be older still has a positive time."""
 _MAX_CORRECTION_SECONDS = 2.0

@@ -33,8 +33,6 @@ from sluice_media.whip.keyframes import is_keyframe
 from sluice_media.whip.metrics import WhipMetrics
 from sluice_media.whip.settings import WhipSettings
 
-__all__ = ["Transcoder", "TranscoderFailed"]
-
 _MAX_BACKLOG_BYTES = 1 << 20
 """Unread by the process: about 2 s of media, and what comes in while it starts."""
 _READ_BYTES = 256 << 10

@@ -14,25 +14,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-__all__ = [
-    "ApiModel",
-    "Column",
-    "ContainerResources",
-    "CrdNames",
-    "LocalRef",
-    "ObjectName",
-    "Quantity",
-    "Resource",
-    "Rule",
-    "SecretKeyRef",
-    "Toleration",
-    "Workload",
-    "dns_label_rule",
-    "frozen",
-    "list_map",
-    "rules",
-]
-
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 QUANTITY = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
 """As Kubernetes writes it into its own schemas."""

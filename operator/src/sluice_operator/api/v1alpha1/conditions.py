@@ -9,8 +9,6 @@ from pydantic import Field
 
 from sluice_operator.api.v1alpha1.common import ApiModel, list_map
 
-__all__ = ["Conditions", "StatusCondition"]
-
 
 class StatusCondition(ApiModel):
     """One fact about the object, as kubectl wait and GitOps tools read it."""

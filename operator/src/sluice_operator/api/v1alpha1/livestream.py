@@ -21,8 +21,6 @@ from sluice_operator.api.v1alpha1.conditions import Conditions
 from sluice_operator.api.v1alpha1.recording import RecordingOptions
 from sluice_operator.api.v1alpha1.source import Failover, Push, Source
 
-__all__ = ["LISTED_SESSIONS", "LiveStream", "LiveStreamSpec", "LiveStreamStatus"]
-
 LISTED_SESSIONS = 50
 """In ``status.autoRecorded``. Of older ones only the latest beginning is known, which is wrong only
 when there were so many within the difference of two nodes' clocks. Half of the list is for sessions

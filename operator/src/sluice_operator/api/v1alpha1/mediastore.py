@@ -21,8 +21,6 @@ from sluice_operator.api.v1alpha1.common import (
 )
 from sluice_operator.api.v1alpha1.conditions import Conditions
 
-__all__ = ["S3", "MediaStore", "MediaStoreSpec", "MediaStoreStatus"]
-
 _NEW = "make a new MediaStore"
 
 

@@ -20,16 +20,6 @@ from sluice_operator.api.v1alpha1.common import (
 )
 from sluice_operator.api.v1alpha1.conditions import Conditions
 
-__all__ = [
-    "DEFAULT_STORE",
-    "Recording",
-    "RecordingOptions",
-    "RecordingSpec",
-    "RecordingStatus",
-    "Retention",
-    "StorageDamage",
-]
-
 DEFAULT_STORE = "default"
 """Name of the MediaStore that an absent storeRef means."""
 

@@ -30,8 +30,6 @@ from sluice_operator.api.v1alpha1.uris import (
     USERINFO,
 )
 
-__all__ = ["Restream", "RestreamSpec", "RestreamStatus"]
-
 # The rules exclude each other, so that a user reads one sentence and not five.
 _SCHEME = "self.matches('^(rtmps?|srt)://')"
 _RTMP = "self.matches('^rtmps?://')"

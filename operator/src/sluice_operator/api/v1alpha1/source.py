@@ -18,8 +18,6 @@ from sluice_operator.api.v1alpha1.uris import (
     USERINFO,
 )
 
-__all__ = ["Failover", "Protocol", "Pull", "PullUri", "Push", "Source"]
-
 Protocol = Literal["RTMP", "RTMPS", "SRT", "WHIP"]
 
 # --------------------------------------------------------------------------- push

@@ -6,8 +6,6 @@ RE2 has no look-around, so rules are put together from whole-string matches.
 
 from __future__ import annotations
 
-__all__ = ["NO_CALLER", "PRINTABLE", "QUERY", "SERVER", "SRT", "SRT_PORT", "SRT_QUERY", "USERINFO"]
-
 PRINTABLE = "self.matches('^[!-{}~]*$')"
 USERINFO = "self.matches('^[a-z]+://[^/?#]*@')"
 QUERY = "self.matches('[?#]')"

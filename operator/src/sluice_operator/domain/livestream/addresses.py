@@ -13,8 +13,6 @@ from urllib.parse import quote
 
 from sluice_operator.domain.observed import DomainSettings, PublicService
 
-__all__ = ["Addresses", "publish_addresses"]
-
 Protocol = Literal["RTMP", "RTMPS", "SRT", "WHIP"]
 
 

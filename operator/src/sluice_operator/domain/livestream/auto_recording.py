@@ -33,22 +33,9 @@ from sluice_operator.domain.names import (
     STREAM_LABEL,
     STREAM_UID_ANNOTATION,
 )
-from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.owner import Owner, Stored
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.times import exact_text, parse_time
-
-__all__ = [
-    "RecordedSessions",
-    "automatic_session",
-    "holds_alone",
-    "is_remembered",
-    "new_sessions",
-    "pins_of",
-    "possible_names",
-    "recorded_sessions",
-    "session_of",
-    "wanted_recordings",
-]
 
 _NAME_LENGTH = 56
 _STREAM_LENGTH = 40

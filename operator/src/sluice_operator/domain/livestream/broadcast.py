@@ -18,8 +18,6 @@ from sluice_operator.domain.samples import fresh, in_start_grace
 from sluice_operator.domain.ticks import OBSERVED_AT
 from sluice_operator.domain.times import parse_time, seconds_until, utc_text
 
-__all__ = ["Broadcast", "SourceKind", "on_air"]
-
 _ADOPTION_SECONDS = 10.0
 """A hub in a new pod may still adopt the session from its gateway or a reader. Hubs of this version
 report that as ``adopting``."""

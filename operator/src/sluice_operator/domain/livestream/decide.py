@@ -33,8 +33,9 @@ from sluice_operator.domain.manifests.pod import deployment, template_hash
 from sluice_operator.domain.manifests.secret import PublisherKeys, ingest_secret, token_secret
 from sluice_operator.domain.manifests.service import service
 from sluice_operator.domain.names import HUB_SECRET_SUFFIX, ROTATE_ANNOTATION, child_name
-from sluice_operator.domain.observed import Conflict, ObservedLiveStream, Raw
+from sluice_operator.domain.observed import Conflict, ObservedLiveStream
 from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.protection import (
     BUDGET,
     budget,
@@ -62,8 +63,6 @@ from sluice_operator.domain.ticks import (
 )
 from sluice_operator.domain.times import soonest, utc_text
 from sluice_operator.domain.transitions import events_for
-
-__all__ = ["decide", "is_busy", "renews_age"]
 
 _ADDRESS_RETRY_SECONDS = 15.0
 """The Services that publishers dial are not watched."""

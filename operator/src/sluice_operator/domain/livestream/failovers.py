@@ -16,8 +16,6 @@ from sluice_media.contract import Failover, FormatChange, IngestStatus
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.times import utc_text
 
-__all__ = ["failover_fields", "last_format_change", "new_failovers"]
-
 _MAX_WORDS = 256
 
 

@@ -14,8 +14,6 @@ from sluice_media.contract import GivenUp, IngestStatus
 from sluice_operator.domain.names import RESTART_ANNOTATION
 from sluice_operator.domain.owner import Owner, Stored
 
-__all__ = ["given_up", "restart_token", "with_given_up"]
-
 _DIGEST_CHARS = 8
 
 

@@ -15,8 +15,6 @@ from sluice_operator.domain.livestream.failovers import new_failovers
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.times import parse_time, utc_text
 
-__all__ = ["close_session", "session_is_on", "session_records"]
-
 _MAX_SESSIONS = 10
 
 

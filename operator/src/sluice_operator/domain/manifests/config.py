@@ -11,10 +11,8 @@ from pydantic import ValidationError
 
 from sluice_media.contract import CONFIG_FILE, PodConfig
 from sluice_operator.domain.manifests.meta import metadata
-from sluice_operator.domain.observed import Raw
 from sluice_operator.domain.owner import Owner
-
-__all__ = ["CONFIG_KEY", "Configuration", "configuration", "stored_config"]
+from sluice_operator.domain.pod_view import Raw
 
 CONFIG_KEY = PurePosixPath(CONFIG_FILE).name
 

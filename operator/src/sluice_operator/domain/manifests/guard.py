@@ -5,8 +5,6 @@ from __future__ import annotations
 from sluice_media.contract import AddressGuard
 from sluice_operator.domain.observed import DomainSettings
 
-__all__ = ["address_guard"]
-
 
 def address_guard(settings: DomainSettings) -> AddressGuard:
     return AddressGuard(

@@ -29,13 +29,6 @@ from sluice_operator.domain.manifests.pod import KeyMount, PodShape, pod_templat
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
 
-__all__ = [
-    "ingest_config",
-    "ingest_template",
-    "users_secrets",
-    "with_mounted_keys",
-]
-
 _GRACE_SECONDS = 15
 _BRIDGE_BYTES = 1 << 30
 

@@ -9,8 +9,6 @@ from sluice_operator.domain.manifests.secret import BACKUP_TOKEN_KEY, TOKEN_KEY
 from sluice_operator.domain.names import STATUS_SECRET, child_name
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["own_token", "publisher_keys", "users_key"]
-
 
 def _mount(path: str, secret: str, key: str, *, optional: bool = False) -> KeyMount:
     folder, _, file = path.partition("/")

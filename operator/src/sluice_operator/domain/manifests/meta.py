@@ -14,8 +14,6 @@ from sluice_operator.domain.names import (
 )
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["labels", "metadata", "selector"]
-
 Manifest = dict[str, Any]
 
 

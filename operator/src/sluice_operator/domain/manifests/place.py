@@ -17,10 +17,8 @@ from sluice_operator.api.v1alpha1.mediastore import S3
 from sluice_operator.domain.manifests.keys import users_key
 from sluice_operator.domain.manifests.pod import KeyMount
 from sluice_operator.domain.names import child_name
-from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.specs import read_spec
-
-__all__ = ["StorePlace", "claim_name", "store_place"]
 
 
 @dataclass(slots=True, frozen=True)

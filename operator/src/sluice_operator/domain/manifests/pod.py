@@ -19,20 +19,10 @@ from sluice_operator.api.v1alpha1.common import ApiModel, ContainerResources, Wo
 from sluice_operator.domain.manifests.config import CONFIG_KEY
 from sluice_operator.domain.manifests.meta import labels, selector
 from sluice_operator.domain.names import TEMPLATE_ANNOTATION
-from sluice_operator.domain.observed import DomainSettings, Raw
+from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.quantities import bytes_of
-
-__all__ = [
-    "KeyMount",
-    "PodShape",
-    "deployment",
-    "key_volumes",
-    "pod_template",
-    "spool_limit_in",
-    "template_hash",
-    "users_keys",
-]
 
 _UID = 65532
 _KEY_FILE_MODE = 0o440

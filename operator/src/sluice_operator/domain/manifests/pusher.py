@@ -25,13 +25,6 @@ from sluice_operator.domain.names import RESTART_ANNOTATION
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
 
-__all__ = [
-    "pusher_config",
-    "pusher_template",
-    "users_secrets",
-    "with_mounted_keys",
-]
-
 
 def pusher_config(
     owner: Owner,

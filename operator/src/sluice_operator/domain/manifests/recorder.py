@@ -16,8 +16,6 @@ from sluice_operator.domain.manifests.pod import PodShape, pod_template
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["RecorderOrders", "recorder_config", "recorder_job", "recording_prefix", "retention_of"]
-
 _GRACE_SECONDS = 30
 """A recorder flushes within 20 s of SIGTERM."""
 _ALWAYS_AGAIN = 2_147_483_647

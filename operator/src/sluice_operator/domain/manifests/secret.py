@@ -11,8 +11,6 @@ from sluice_operator.domain.manifests.meta import metadata
 from sluice_operator.domain.names import ROTATED_ANNOTATION, child_name
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["BACKUP_TOKEN_KEY", "TOKEN_KEY", "PublisherKeys", "ingest_secret", "token_secret"]
-
 TOKEN_KEY = "token"
 BACKUP_TOKEN_KEY = "backupToken"
 

@@ -8,8 +8,6 @@ from sluice_operator.domain.manifests.meta import metadata, selector
 from sluice_operator.domain.names import child_name
 from sluice_operator.domain.owner import Owner
 
-__all__ = ["hub_host", "service"]
-
 
 def hub_host(stream_name: str, namespace: str, cluster_domain: str) -> str:
     """DNS name of a stream's hub; the trailing dot spares the resolver's search list."""

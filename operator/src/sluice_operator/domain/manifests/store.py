@@ -16,13 +16,6 @@ from sluice_operator.domain.observed import DefaultBucket, DefaultStore, DomainS
 from sluice_operator.domain.owner import Owner
 from sluice_operator.domain.quantities import bytes_of
 
-__all__ = [
-    "claim_manifest",
-    "default_store_manifest",
-    "store_config",
-    "store_template",
-]
-
 _GRACE_SECONDS = 30
 
 

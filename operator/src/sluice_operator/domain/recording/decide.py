@@ -63,8 +63,6 @@ from sluice_operator.domain.streams import stream_workload
 from sluice_operator.domain.ticks import hold_ticks
 from sluice_operator.domain.times import soonest
 
-__all__ = ["decide", "store_name"]
-
 _TOKEN_WAIT_SECONDS = 1.0
 _REMEMBERED_AGAIN_SECONDS = 30.0
 _CLEAN_UP_SECONDS = 0.1

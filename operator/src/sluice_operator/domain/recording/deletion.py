@@ -16,8 +16,9 @@ from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.domain.decision import Child, Condition, Decision, Deletion, Notice, StoreCall
 from sluice_operator.domain.livestream.auto_recording import is_remembered
 from sluice_operator.domain.manifests.recorder import recording_prefix
-from sluice_operator.domain.observed import ObservedRecording, Raw
+from sluice_operator.domain.observed import ObservedRecording
 from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.recording.parts import (
     job_of,
     recorder_configuration,
@@ -28,8 +29,6 @@ from sluice_operator.domain.recording.parts import (
 from sluice_operator.domain.recording.state import Course, presence_of
 from sluice_operator.domain.samples import in_start_grace, nudges
 from sluice_operator.domain.times import parse_time, seconds_until, soonest, utc_text
-
-__all__ = ["DELETION_DEADLINE_SECONDS", "decide_deleted", "holds_objects"]
 
 _GIVE_UP_SECONDS = 55.0
 """A recorder gets so long to close its chunks; kubectl says that it takes a minute."""

@@ -6,18 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sluice_media.contract import MAX_LISTED_GAPS, RecordedFile
-from sluice_operator.domain.observed import Raw
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.times import utc_text
-
-__all__ = [
-    "MAX_FILES",
-    "OPEN_STATES",
-    "file_count",
-    "file_entry",
-    "merged_files",
-    "total_bytes",
-    "total_seconds",
-]
 
 OPEN_STATES = frozenset({"Recording", "Interrupted"})
 """States of a file that is being written."""

@@ -18,8 +18,9 @@ from sluice_operator.domain.manifests.recorder import (
     recording_prefix,
     retention_of,
 )
-from sluice_operator.domain.observed import ObservedRecording, Raw
+from sluice_operator.domain.observed import ObservedRecording
 from sluice_operator.domain.owner import Owner, Stored
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.readiness import Readiness
 from sluice_operator.domain.recording.files import (
     OPEN_STATES,
@@ -38,19 +39,6 @@ from sluice_operator.domain.specs import read_spec
 from sluice_operator.domain.streams import is_there, stream_ref
 from sluice_operator.domain.times import exact_text, utc_text
 from sluice_operator.domain.transitions import events_for
-
-__all__ = [
-    "conditions_of",
-    "events_of",
-    "farewell",
-    "job_of",
-    "recorder_configuration",
-    "status_of",
-    "store_call",
-    "store_calls",
-    "store_name",
-    "stored_uid",
-]
 
 _TOLD = frozenset({"Recording", "Interrupted", "WaitingForReturn"})
 """Reasons of Succeeded=Unknown that are worth an event."""

@@ -16,8 +16,6 @@ from sluice_operator.domain.recording.parts import farewell
 from sluice_operator.domain.recording.start import store_trouble
 from sluice_operator.domain.recording.state import Course
 
-__all__ = ["RESTORED", "asked_to_restart", "asking_the_store", "letting_go", "restored_course"]
-
 RESTORED = "Restored"
 _ASK_FOR_SECONDS = 120.0
 """A store of a cluster that was just built pulls its image first. Meanwhile the hub keeps what is

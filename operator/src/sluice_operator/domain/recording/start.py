@@ -9,8 +9,9 @@ from sluice_media.contract import IngestStatus, Session
 from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.domain.headroom import is_full
 from sluice_operator.domain.livestream.sessions import session_is_on
-from sluice_operator.domain.observed import ObservedRecording, Raw
+from sluice_operator.domain.observed import ObservedRecording
 from sluice_operator.domain.owner import Owner, Stored
+from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.readiness import Readiness, reconciling, stalled
 from sluice_operator.domain.recording.parts import job_of
 from sluice_operator.domain.recording.state import (
@@ -20,8 +21,6 @@ from sluice_operator.domain.recording.state import (
     no_space,
 )
 from sluice_operator.domain.samples import fresh
-
-__all__ = ["not_startable", "refused_start", "store_trouble"]
 
 _ASK_AGAIN_SECONDS = 1.0
 _NOT_LIVE = (

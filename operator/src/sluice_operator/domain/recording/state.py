@@ -16,18 +16,6 @@ from sluice_operator.domain.recording.files import OPEN_STATES, merged_files
 from sluice_operator.domain.samples import fresh, in_start_grace
 from sluice_operator.domain.streams import is_there
 
-__all__ = [
-    "FINALIZE_FAILED",
-    "Course",
-    "StreamPresence",
-    "course_of",
-    "is_stopped",
-    "never_started",
-    "no_space",
-    "presence_of",
-    "recorder_lost",
-]
-
 FINALIZE_FAILED = "FinalizeFailed"
 """Reason of Succeeded=False that may still become True: the store tries again."""
 

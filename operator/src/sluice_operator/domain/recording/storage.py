@@ -14,8 +14,6 @@ from sluice_operator.domain.recording.state import Course
 from sluice_operator.domain.samples import fresh, in_start_grace
 from sluice_operator.domain.times import utc_text
 
-__all__ = ["storage_conditions", "storage_damage", "storage_events", "storage_use"]
-
 _REACHABLE = "StorageReachable"
 _HEADROOM = "StorageHeadroom"
 _COMPLETE = "Complete"

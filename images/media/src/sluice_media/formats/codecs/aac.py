@@ -11,16 +11,6 @@ from dataclasses import dataclass
 from sluice_media.formats.codecs.bits import BitReader
 from sluice_media.formats.codecs.errors import CodecError
 
-__all__ = [
-    "ADTS_HEADER_BYTES",
-    "FRAME_LIMIT_BYTES",
-    "AacConfig",
-    "adts_base",
-    "adts_frame_header",
-    "adts_header",
-    "parse_asc",
-]
-
 ADTS_HEADER_BYTES = 7
 FRAME_LIMIT_BYTES = 1 << 13
 """Every frame is shorter than this: ADTS counts the bytes of one, and of its header, in 13 bits."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from sluice_media.formats.codecs.errors import CodecError
 
-__all__ = ["BitReader"]
-
 _MAX_FIELD_BITS = 32
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CodecError"]
-
 
 class CodecError(ValueError):
     """The bytes are no valid configuration or access unit of their codec.

@@ -13,8 +13,6 @@ from sluice_media.formats.codecs.bits import BitReader
 from sluice_media.formats.codecs.errors import CodecError
 from sluice_media.formats.codecs.nal import has_recovery_point, iter_nal_units, unescape
 
-__all__ = ["AvcConfig", "is_random_access", "parse_avcc", "parse_sps"]
-
 NAL_SLICE = 1
 NAL_IDR = 5
 NAL_SEI = 6

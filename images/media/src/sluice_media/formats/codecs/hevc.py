@@ -15,8 +15,6 @@ from sluice_media.formats.codecs.errors import CodecError
 from sluice_media.formats.codecs.h264 import skip_vui_before_timing
 from sluice_media.formats.codecs.nal import has_recovery_point, iter_nal_units, unescape
 
-__all__ = ["HevcConfig", "is_random_access", "parse_hvcc", "parse_sps"]
-
 NAL_FIRST_IRAP = 16
 NAL_LAST_IRAP = 21
 """22 and 23 are reserved for more IRAP types (Table 7-1); no decoder starts at them today."""

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 
 from sluice_media.formats.codecs.errors import CodecError
 
-__all__ = ["has_nal_units", "has_recovery_point", "iter_nal_units", "unescape"]
-
 _SEI_RECOVERY_POINT = 6
 _EMULATION = b"\x00\x00\x03"
 

@@ -18,8 +18,6 @@ from sluice_media.formats.codecs import CodecError, h264, hevc
 from sluice_media.formats.codecs.bits import BitReader
 from sluice_media.formats.codecs.nal import iter_nal_units, unescape
 
-__all__ = ["AvcParameterSets", "HevcParameterSets", "ParameterSets"]
-
 MAX_SETS = 64
 """H.264 allows 32 + 256, encoders send 2 to 4."""
 MAX_SET_BYTES = 4_096

@@ -7,8 +7,6 @@ from typing import overload
 from sluice_media.formats.codecs import aac
 from sluice_media.formats.units import TICKS_PER_SECOND
 
-__all__ = ["SampleClock"]
-
 _RESYNC_TICKS = TICKS_PER_SECOND * 2 // 1000
 
 

@@ -17,8 +17,6 @@ from sluice_media.formats.codecs.bits import BitReader
 from sluice_media.formats.codecs.errors import CodecError
 from sluice_media.formats.codecs.nal import unescape
 
-__all__ = ["SLICE_HEAD_BYTES", "AvcSlices", "HevcSlices", "PictureOrder", "Slices"]
-
 SLICE_HEAD_BYTES = 32
 """More than the fields that are read here can have, emulation prevention included."""
 _MAX_RANDOM_ACCESS_REFERENCE = 20

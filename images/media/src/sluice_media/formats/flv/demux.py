@@ -21,14 +21,6 @@ from sluice_media.formats.flv.video_format import VIDEO_TRACK, VideoFormat
 from sluice_media.formats.units import TICKS_PER_MS, AccessUnit, Codec, TrackFormat, TrackKind
 from sluice_media.formats.units import UnitFlags as Flags
 
-__all__ = [
-    "AUDIO_TRACK",
-    "VIDEO_TRACK",
-    "FlvDemuxer",
-    "MillisecondClock",
-    "parse_metadata",
-]
-
 AUDIO_TRACK = 1
 _HALF = 1 << 31
 _MASK = (1 << 32) - 1

@@ -15,8 +15,6 @@ from sluice_media.formats.flv.tags import TagType
 from sluice_media.formats.flv.video_format import VideoFormat
 from sluice_media.formats.units import Codec, TrackFormat
 
-__all__ = ["MessageClass", "MessageInspector"]
-
 _USUAL_LENGTH_SIZE = 4
 
 

@@ -14,8 +14,6 @@ from sluice_media.formats import amf0
 from sluice_media.formats.flv.tags import FlvTag, TagType
 from sluice_media.formats.units import TICKS_PER_MS, AccessUnit, Codec, TrackFormat, TrackKind
 
-__all__ = ["FlvMuxer", "metadata_payload", "sequence_header"]
-
 _KEYFRAME, _INTER_FRAME = 1, 2
 _AVC = 7
 _EX_HEADER = 0x80

@@ -14,8 +14,6 @@ from enum import Enum, auto
 from sluice_media.formats.errors import UnsupportedCodec
 from sluice_media.formats.units import Codec
 
-__all__ = ["Packet", "PacketKind", "parse_audio", "parse_video"]
-
 _FRAME_COMMAND = 5
 _EX_HEADER = 0x80
 _CODEC_AVC = 7

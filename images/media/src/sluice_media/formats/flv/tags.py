@@ -11,16 +11,6 @@ from enum import IntEnum
 
 from sluice_media.formats.errors import MediaError
 
-__all__ = [
-    "FILE_HEADER",
-    "MAX_TAG_BYTES",
-    "PICTURE_COMES",
-    "FlvTag",
-    "TagReader",
-    "TagType",
-    "encode_tag",
-]
-
 FILE_HEADER = b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00"
 """With both kinds declared (what is really there, the tags tell), and PreviousTagSize0."""
 MAX_TAG_BYTES = 8 << 20

@@ -21,8 +21,6 @@ from sluice_media.formats.errors import MediaError
 from sluice_media.formats.flv.packets import Packet
 from sluice_media.formats.units import Codec, TrackFormat, TrackKind
 
-__all__ = ["VIDEO_TRACK", "VideoFormat"]
-
 VIDEO_TRACK = 0
 
 

@@ -21,8 +21,6 @@ from sluice_media.formats.codecs.slices import SLICE_HEAD_BYTES, Slices
 from sluice_media.formats.mpegts.annexb import MAX_NAL_UNITS, iter_annexb, without_padding
 from sluice_media.formats.units import Codec
 
-__all__ = ["CutUnit", "UnitCutter", "UnitTimes"]
-
 _START_CODE = b"\x00\x00\x01"
 _MAX_UNIT_BYTES = 16 << 20
 _AVC_SLICES = frozenset({1, 2, 5})

@@ -9,14 +9,6 @@ import re
 
 from sluice_media.formats.codecs import CodecError, aac
 
-__all__ = [
-    "adts_config",
-    "adts_frame_bytes",
-    "adts_header_bytes",
-    "find_adts",
-    "same_config",
-]
-
 _CRC_BYTES = 2
 _SYNC = re.compile(rb"\xff[\xf0\xf1\xf8\xf9]")
 """Syncword and layer 0; MPEG-2 or 4, with or without CRC."""

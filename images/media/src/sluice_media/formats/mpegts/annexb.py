@@ -10,8 +10,6 @@ from collections.abc import Iterator
 
 from sluice_media.formats.codecs import CodecError
 
-__all__ = ["MAX_NAL_UNITS", "iter_annexb", "without_padding"]
-
 MAX_NAL_UNITS = 4_096
 """In one access unit. Level 6.2 allows 600 slices; a picture of start codes alone must not cost
 an object every 4 bytes."""

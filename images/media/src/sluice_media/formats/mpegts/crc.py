@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["crc32_mpeg2"]
-
 _POLYNOMIAL = 0x04C11DB7
 
 

@@ -37,8 +37,6 @@ from sluice_media.formats.mpegts.psi_reader import (
 from sluice_media.formats.mpegts.video_track import VideoTrack
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat
 
-__all__ = ["AUDIO_TRACK", "MAX_AUDIO_TRACKS", "VIDEO_TRACK", "TsDemuxer"]
-
 VIDEO_TRACK = 0
 AUDIO_TRACK = 1
 MAX_AUDIO_TRACKS = 8

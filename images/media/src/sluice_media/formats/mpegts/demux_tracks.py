@@ -15,8 +15,6 @@ from sluice_media.formats.mpegts import adts
 from sluice_media.formats.mpegts.pes_reader import PesHeader, TimestampClock
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
-__all__ = ["AudioTrack", "Track"]
-
 _MAX_CARRY_BYTES = (1 << 13) - 1
 """The largest ADTS frame."""
 

@@ -13,8 +13,6 @@ from sluice_media.formats.codecs import aac, h264, hevc
 from sluice_media.formats.codecs.nal import iter_nal_units
 from sluice_media.formats.units import Codec, TrackFormat
 
-__all__ = ["Elementary", "elementary"]
-
 _START_CODE = b"\x00\x00\x00\x01"
 _H264_DELIMITER = _START_CODE + b"\x09\xf0"
 """primary_pic_type 7: any slice type may follow."""

@@ -18,8 +18,6 @@ from sluice_media.formats.mpegts.pes import VIDEO_STREAM_ID, audio_stream_id, pe
 from sluice_media.formats.mpegts.psi import ElementaryStream, psi_packets
 from sluice_media.formats.units import AccessUnit, TrackFormat, TrackKind
 
-__all__ = ["VIDEO_PID", "TsMuxer", "track_pid"]
-
 VIDEO_PID = 0x0100
 """The PID of track 0. Track n has the PID ``VIDEO_PID + n``."""
 _MAX_TRACK = 0xFF

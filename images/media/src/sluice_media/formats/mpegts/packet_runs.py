@@ -13,8 +13,6 @@ from struct import Struct
 
 from sluice_media.formats.mpegts.packets import PACKET_BYTES, PAYLOAD_BYTES
 
-__all__ = ["MAX_RUN_PACKETS", "run_packets", "run_payload"]
-
 MAX_RUN_PACKETS = 128
 _HEADER_BYTES = 4
 _HEADERS_IN_PACKET = PACKET_BYTES // _HEADER_BYTES

@@ -9,16 +9,6 @@ from __future__ import annotations
 
 from struct import Struct
 
-__all__ = [
-    "CLOCK_TICKS",
-    "PACKET_BYTES",
-    "PAYLOAD_BYTES",
-    "Packetizer",
-    "packet_header",
-    "payload_offset",
-    "pcr_field",
-]
-
 PACKET_BYTES = 188
 PAYLOAD_BYTES = 184
 CLOCK_TICKS = 1 << 33

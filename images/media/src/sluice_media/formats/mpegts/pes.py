@@ -9,8 +9,6 @@ from struct import Struct
 
 from sluice_media.formats.mpegts.packets import CLOCK_TICKS
 
-__all__ = ["VIDEO_STREAM_ID", "audio_stream_id", "pes_header", "timestamp_field"]
-
 VIDEO_STREAM_ID = 0xE0
 _FIRST_AUDIO_STREAM_ID = 0xC0
 _START_CODE = 0x00000100

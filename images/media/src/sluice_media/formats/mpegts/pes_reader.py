@@ -9,17 +9,6 @@ from dataclasses import dataclass
 
 from sluice_media.formats.mpegts.packets import CLOCK_TICKS
 
-__all__ = [
-    "PES_HEAD_BYTES",
-    "PesHeader",
-    "TimestampClock",
-    "parse_pes_header",
-    "pes_bytes",
-    "read_timestamp",
-    "start_of_payload",
-    "unwrapped",
-]
-
 PES_HEAD_BYTES = 6
 """Start code, stream id and length."""
 _START_CODE = b"\x00\x00\x01"

@@ -16,8 +16,6 @@ from sluice_media.formats.codecs.slices import PictureOrder, Slices
 from sluice_media.formats.mpegts.access_units import UnitTimes
 from sluice_media.formats.units import TICKS_PER_SECOND
 
-__all__ = ["PictureTimes"]
-
 _DEFAULT_FRAME = 3_600
 _LONGEST_FRAME = TICKS_PER_SECOND
 _LONGEST_COMPOSITION = 10 * TICKS_PER_SECOND

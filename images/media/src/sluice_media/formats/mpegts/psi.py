@@ -14,8 +14,6 @@ from sluice_media.formats.mpegts.crc import crc32_mpeg2
 from sluice_media.formats.mpegts.packets import PACKET_BYTES, PAYLOAD_BYTES, packet_header
 from sluice_media.formats.units import Codec
 
-__all__ = ["PAT_PID", "PMT_PID", "ElementaryStream", "psi_packets"]
-
 PAT_PID = 0x0000
 PMT_PID = 0x1000
 PROGRAM_NUMBER = 1

@@ -13,8 +13,6 @@ from sluice_media.formats.mpegts.crc import crc32_mpeg2
 from sluice_media.formats.mpegts.psi import STREAM_TYPES
 from sluice_media.formats.units import Codec
 
-__all__ = ["ProgramMap", "ProgramStream", "SectionReader", "parse_pat", "parse_pmt"]
-
 MAX_SECTION_BYTES = 1_024
 """Of PAT and PMT (2.4.4.4, 2.4.4.9)."""
 _PAT_TABLE, _PMT_TABLE = 0x00, 0x02

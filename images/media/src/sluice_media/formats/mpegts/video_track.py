@@ -17,8 +17,6 @@ from sluice_media.formats.mpegts.pes_reader import PesHeader, TimestampClock
 from sluice_media.formats.mpegts.picture_times import PictureTimes
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
-__all__ = ["VideoTrack"]
-
 _H264_SETS = frozenset({h264.NAL_SPS, h264.NAL_PPS})
 _H264_DROPPED = frozenset({h264.NAL_ACCESS_UNIT_DELIMITER, 12})
 """Delimiters and filler data: of no use without a byte stream or a constant bit rate."""

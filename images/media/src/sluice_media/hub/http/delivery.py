@@ -23,8 +23,6 @@ from sluice_media.hub.spool.spooler import Spooler
 from sluice_media.net.chunked_bodies import chunk, takes_more
 from sluice_media.timeline.framing import encode
 
-__all__ = ["HEARTBEAT_SECONDS", "Delivery"]
-
 HEARTBEAT_SECONDS = 0.5
 BATCH_BYTES = 256 << 10
 

@@ -29,8 +29,6 @@ from sluice_media.hub.metrics import HubMetrics
 from sluice_media.net.chunked_bodies import chunk, takes_more
 from sluice_media.timeline.leg_framing import LegMediaRejected
 
-__all__ = ["LegEndpoint", "is_passphrase"]
-
 ACK_SECONDS = 0.2
 CLOSE_SECONDS = 1.0
 """How long a half-open socket may delay the last line before it is cut."""

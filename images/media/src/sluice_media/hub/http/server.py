@@ -22,8 +22,6 @@ from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.spool.spooler import Spooler
 from sluice_media.net.http_server import serving
 
-__all__ = ["HubServer"]
-
 TICK_SECONDS = 0.1
 CALM_TICK_SECONDS = 0.25
 """While one leg alone delivers: there is nothing to decide, only that it has fallen silent."""

@@ -30,8 +30,6 @@ from sluice_media.hub.spool.spooler import Spooler
 from sluice_media.pod.status_server import bearer_matches
 from sluice_media.timeline.framing import CONTENT_TYPE
 
-__all__ = ["TimelineEndpoint"]
-
 MAX_READERS = 500
 MAX_NAME = 128
 MAX_ACK_BYTES = 4096

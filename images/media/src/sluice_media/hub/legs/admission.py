@@ -6,8 +6,6 @@ from sluice_media.contract import IngestConfig, LegHello
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.legs.leg import Leg, LegName
 
-__all__ = ["LegRefusedError", "judge"]
-
 _WITHOUT_BACKUP = frozenset({"WHIP"})
 """Their encoders make one connection, and their audio cannot be matched to another one's."""
 

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 
 from sluice_media.formats.units import AccessUnit
 
-__all__ = ["OutputTrace", "aligned_offset"]
-
 _MATCHES = 8
 """So many units in a row decide."""
 _FEWEST_MATCHES = 3

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from sluice_media.formats.units import TICKS_PER_SECOND
 
-__all__ = ["ContentClock"]
-
 _CREEP_DIVISOR = 1_000
 """The measure ages by 1 ms per second of media: five times the drift of a poor quartz."""
 _LONGEST_STEP = 2 * TICKS_PER_SECOND

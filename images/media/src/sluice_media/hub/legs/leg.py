@@ -23,8 +23,6 @@ from sluice_media.hub.legs.content_clock import ContentClock
 from sluice_media.hub.legs.stretches import Stretches
 from sluice_media.timeline.source_clock import SourceClock
 
-__all__ = ["PULL", "Leg", "LegName", "LegState", "LookBack"]
-
 SILENCE_SECONDS = 2.0
 """A reference track without units for this long does not deliver."""
 SLOW_PICTURE_SECONDS = 3.0

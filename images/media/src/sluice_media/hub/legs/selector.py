@@ -16,8 +16,6 @@ from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.legs.leg import Leg, LegName
 from sluice_media.hub.legs.stretches import MAX_REPLAY_TICKS
 
-__all__ = ["Selector", "entry_point"]
-
 MAX_REPEAT_US = 2_000_000
 """How much content a switch may show twice, rather than leave a hole."""
 PREFER_PRIMARY_SECONDS = 0.3

@@ -21,8 +21,6 @@ from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.hub.clock import datetime_of
 from sluice_media.timeline.source_clock import MOST_APART_TICKS
 
-__all__ = ["MAX_REPLAY_TICKS", "Border", "Stretches"]
-
 MAX_REPLAY_TICKS = 70 * TICKS_PER_SECOND
 """Gateways keep a minute, and what one group of pictures is longer. What lies further back is of
 another clock."""

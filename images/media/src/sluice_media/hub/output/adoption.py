@@ -19,8 +19,6 @@ from sluice_media.hub.legs.leg import Leg
 from sluice_media.hub.output.session import SessionLog
 from sluice_media.hub.output.timeline import Request
 
-__all__ = ["ADOPTION_SECONDS", "Adoption", "Position", "is_map", "unwrapped", "whole_turns"]
-
 ADOPTION_SECONDS = 60.0
 """Readers hold out for the resume window and this much more without a hub; so does a map."""
 MAP_WAIT_SECONDS = 2.0

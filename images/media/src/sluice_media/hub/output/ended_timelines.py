@@ -12,8 +12,6 @@ from collections.abc import Iterator
 
 from sluice_media.hub.output.timeline import OutputTimeline, Request
 
-__all__ = ["Shelf"]
-
 ARCHIVE_SECONDS = 60.0
 LATE_US = 1_000_000
 """A recorder that has an ended session asks for what came after its last unit, give or take."""

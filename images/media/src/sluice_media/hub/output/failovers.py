@@ -10,8 +10,6 @@ from sluice_media.contract import Failover, FormatChange
 from sluice_media.hub.clock import Moment, datetime_of
 from sluice_media.hub.legs.leg import PULL, Leg
 
-__all__ = ["Failovers", "FormatChanges", "source_name", "source_word"]
-
 _URI = "uri/"
 
 

@@ -12,8 +12,6 @@ from sluice_media.contract import Media
 from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 from sluice_media.hub.clock import Moment
 
-__all__ = ["MediaMeter", "describe"]
-
 WINDOW_SECONDS = 5
 _WINDOW_TICKS = WINDOW_SECONDS * TICKS_PER_SECOND
 _REPORT_SECONDS = 10.0

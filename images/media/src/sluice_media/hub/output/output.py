@@ -26,8 +26,6 @@ from sluice_media.hub.spool.book import PIN_SECONDS, SpoolBook
 from sluice_media.hub.spool.policy import recordable, same_moment
 from sluice_media.hub.spool.session import SpooledSession
 
-__all__ = ["Output"]
-
 MEMORY_BYTES = MAX_BYTES
 """Of the timeline that is on and the ended ones together."""
 SHORTEST_GAP_SECONDS = 0.1

@@ -14,8 +14,6 @@ from sluice_media.hub.clock import Moment
 from sluice_media.hub.output.timeline import OutputTimeline, Request
 from sluice_media.hub.spool.session import Place
 
-__all__ = ["Reader", "Readers"]
-
 MAX_BEHIND_BYTES = 16 << 20
 MAX_BEHIND_SECONDS = 20.0
 GRACE_SECONDS = 2.0

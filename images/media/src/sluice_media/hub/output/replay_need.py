@@ -14,8 +14,6 @@ from sluice_media.hub.output.readers import Readers
 from sluice_media.hub.output.timeline import OutputTimeline
 from sluice_media.hub.spool.policy import Claim, demand_while_on
 
-__all__ = ["TAIL_SECONDS", "ReplayNeed", "replay_need"]
-
 TAIL_SECONDS = 8
 """Kept behind the slowest reader when nobody records. It covers what is on its way to readers when
 a hub dies, a reader that reconnects at that moment, and a Recording of which the hub has not heard

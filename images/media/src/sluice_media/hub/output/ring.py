@@ -12,8 +12,6 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Entry", "Ring", "RingRecord"]
-
 KEEP_SECONDS = 60.0
 MAX_BYTES = 256 << 20
 _TRIM_EVERY = 64

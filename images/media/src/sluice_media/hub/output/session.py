@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from sluice_media.contract import Session
 from sluice_media.hub.clock import Moment, datetime_of
 
-__all__ = ["LiveSession", "SessionLog"]
-
 MAX_PAST = 10
 
 

@@ -20,8 +20,6 @@ from sluice_media.formats.units import (
     UnitFlags,
 )
 
-__all__ = ["FIRST_DTS", "Splicer", "TrackEnd"]
-
 FIRST_DTS = TICKS_PER_SECOND
 """Where a new timeline begins: room for clock references and decoding delay before it."""
 

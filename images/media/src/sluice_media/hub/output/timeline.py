@@ -20,8 +20,6 @@ from sluice_media.hub.output.ring import KEEP_SECONDS, Entry, Ring
 from sluice_media.hub.spool.session import Place, SpooledSession, end_dts, gap_to
 from sluice_media.timeline.framing import Record, encode, encode_unit, track_infos
 
-__all__ = ["OutputTimeline", "Request", "Start"]
-
 _NEAR = TICKS_PER_SECOND // 2
 """A timeline adopted from a map may begin this much behind a reader's position without a loss:
 one frame, or an audio frame that came before its picture."""

@@ -10,8 +10,6 @@ from sluice_media.formats.mpegts.mux import TsMuxer
 from sluice_media.formats.units import AccessUnit
 from sluice_media.timeline.framing import TimelineDecoder, track_formats
 
-__all__ = ["TsView"]
-
 _log = structlog.get_logger(__name__)
 
 

@@ -20,8 +20,6 @@ from sluice_media.hub.output.timeline import OutputTimeline
 from sluice_media.hub.spool.policy import Claim, Demand, demand_on, is_held, to_drop
 from sluice_media.hub.spool.session import Segment, SpooledSession
 
-__all__ = ["PIN_SECONDS", "Removal", "SpoolBook"]
-
 PIN_SECONDS = 900.0
 """How long a Recording's pin keeps in memory what nobody has come for."""
 FAR_SECONDS = 20.0

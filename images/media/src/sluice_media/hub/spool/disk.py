@@ -27,8 +27,6 @@ from sluice_media.hub.spool.format import (
 from sluice_media.hub.spool.session import Segment, SpooledSession
 from sluice_media.timeline.framing import MAX_BODY_BYTES, RECORD_HEAD, UNIT_HEAD, RecordType
 
-__all__ = ["Piece", "SpoolDisk"]
-
 _SEGMENT, _INDEX = ".seg", ".idx"
 _UNIT = int(RecordType.UNIT)
 

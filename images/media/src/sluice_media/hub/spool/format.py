@@ -24,17 +24,6 @@ from sluice_media.hub.output.splicer import TrackEnd
 from sluice_media.hub.spool.session import Mark, Progress, Segment, SegmentEntry, SpooledSession
 from sluice_media.timeline.framing import MAX_BODY_BYTES, RECORD_HEAD, UNIT_HEAD, RecordType
 
-__all__ = [
-    "FoundSegment",
-    "SegmentHead",
-    "SpoolFormatError",
-    "dump_index",
-    "parse_segment",
-    "records",
-    "segment_head",
-    "with_index",
-]
-
 MAGIC = b"SLUICE-SPOOL/1 "
 MAX_HEAD_BYTES = 256 << 10
 """Decoder configurations are small."""

@@ -15,17 +15,6 @@ from sluice_media.hub.output.readers import Readers
 from sluice_media.hub.output.timeline import OutputTimeline
 from sluice_media.hub.spool.session import Segment, SpooledSession
 
-__all__ = [
-    "Claim",
-    "Demand",
-    "demand_on",
-    "demand_while_on",
-    "is_held",
-    "recordable",
-    "same_moment",
-    "to_drop",
-]
-
 KEEP_ENDED_SECONDS = 86_400.0
 """Nobody came for a session for so long after its end: it goes."""
 BYTES_STEP = 16 << 20

@@ -18,8 +18,6 @@ from sluice_media.hub.output.ring import Entry
 from sluice_media.hub.output.splicer import TrackEnd
 from sluice_media.timeline.framing import RECORD_HEAD, UNIT_HEAD, RecordType, encode
 
-__all__ = ["Place", "Progress", "Segment", "SpooledSession", "end_dts", "gap_to"]
-
 ENTRY_TICKS = TICKS_PER_SECOND
 """Between two random access points that are noted: each audio frame of a stream may be one."""
 TRACK_SKEW_TICKS = 2 * TICKS_PER_SECOND

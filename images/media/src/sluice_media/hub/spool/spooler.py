@@ -24,8 +24,6 @@ from sluice_media.hub.spool.format import dump_index, segment_head
 from sluice_media.hub.spool.session import Place, Segment, SpooledSession
 from sluice_media.hub.spool.thread import DiskBusyError, DiskThread
 
-__all__ = ["SpoolReadError", "Spooler"]
-
 WRITE_SECONDS = 1.0
 """Between two looks at what is new."""
 SEGMENT_BYTES = 8 << 20

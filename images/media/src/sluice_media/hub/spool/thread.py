@@ -13,8 +13,6 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["DiskBusyError", "DiskThread"]
-
 T = TypeVar("T")
 
 

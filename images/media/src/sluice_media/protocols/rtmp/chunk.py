@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from sluice_media.protocols.rtmp.errors import RtmpError
 from sluice_media.protocols.rtmp.messages import Message, MessageType
 
-__all__ = ["DEFAULT_CHUNK_BYTES", "ChunkLimits", "ChunkReader", "ChunkWriter"]
-
 DEFAULT_CHUNK_BYTES = 128
 _MAX_CHUNK_BYTES = 0xFFFFFF
 """No message is longer (its length has 24 bits), so a larger chunk size means the same."""

@@ -28,8 +28,6 @@ from sluice_media.protocols.rtmp.handshake import ClientHandshake
 from sluice_media.protocols.rtmp.link import Link
 from sluice_media.protocols.rtmp.messages import Command, MessageType, parse_command
 
-__all__ = ["ClientSession"]
-
 _FLASH_VERSION = "FMLE/3.0 (compatible; Sluice)"
 _CONNECT, _RELEASE, _FC_PUBLISH, _CREATE, _PUBLISH = 1.0, 2.0, 3.0, 4.0, 5.0
 _CSIDS: dict[int, int] = {MessageType.AUDIO: 4, MessageType.VIDEO: 6, MessageType.DATA: 5}

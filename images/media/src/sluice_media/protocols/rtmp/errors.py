@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["RtmpError", "RtmpUrlError"]
-
 
 class RtmpError(ValueError):
     """The peer broke the protocol or one of our limits; the connection cannot be used any more.

@@ -4,19 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = [
-    "ClientEvent",
-    "Closed",
-    "ConnectRejected",
-    "Media",
-    "PlayRefused",
-    "PublishAccepted",
-    "PublishRejected",
-    "PublishRequested",
-    "PublishStopped",
-    "ServerEvent",
-]
-
 
 @dataclass(slots=True, frozen=True)
 class PublishRequested:

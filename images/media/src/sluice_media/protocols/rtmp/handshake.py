@@ -15,8 +15,6 @@ from enum import Enum, auto
 
 from sluice_media.protocols.rtmp.errors import RtmpError
 
-__all__ = ["HANDSHAKE_BYTES", "ClientHandshake", "ServerHandshake"]
-
 VERSION = 3
 HANDSHAKE_BYTES = 1_536
 _DIGEST_BYTES = 32

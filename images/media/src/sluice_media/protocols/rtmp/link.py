@@ -12,8 +12,6 @@ from sluice_media.formats import amf0
 from sluice_media.protocols.rtmp.chunk import ChunkLimits, ChunkReader, ChunkWriter
 from sluice_media.protocols.rtmp.messages import Message, MessageType, UserControl
 
-__all__ = ["Link"]
-
 _U32 = struct.Struct("!I")
 _EVENT = struct.Struct("!HI")
 _U32_MASK = 0xFFFFFFFF

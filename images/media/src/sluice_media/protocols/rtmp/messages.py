@@ -12,16 +12,6 @@ from enum import IntEnum
 from sluice_media.formats import amf0
 from sluice_media.protocols.rtmp.errors import RtmpError
 
-__all__ = [
-    "MEDIA_TYPES",
-    "Command",
-    "Message",
-    "MessageType",
-    "UserControl",
-    "parse_command",
-    "split_aggregate",
-]
-
 _MAX_AGGREGATED = 1_024
 _TAG_HEAD_BYTES = 11
 _BACK_POINTER_BYTES = 4

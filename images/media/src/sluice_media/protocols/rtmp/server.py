@@ -34,8 +34,6 @@ from sluice_media.protocols.rtmp.messages import (
     split_aggregate,
 )
 
-__all__ = ["BAD_NAME", "ServerSession"]
-
 BAD_NAME = "NetStream.Publish.BadName"
 _START = "NetStream.Publish.Start"
 _OUT_CHUNK_BYTES = 4_096

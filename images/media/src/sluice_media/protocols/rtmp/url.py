@@ -13,8 +13,6 @@ from urllib.parse import urlsplit
 from sluice_media.net.authority import authority
 from sluice_media.protocols.rtmp.errors import RtmpUrlError
 
-__all__ = ["RtmpUrl", "parse_rtmp_url"]
-
 _PORTS = {"rtmp": 1935, "rtmps": 443}
 _MAX_URL_CHARS = 2_048
 

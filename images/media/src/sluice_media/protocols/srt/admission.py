@@ -18,8 +18,6 @@ from pydantic import SecretStr
 from sluice_media.protocols.srt.reject import RejectCode
 from sluice_media.protocols.srt.streamid import PublishRequest
 
-__all__ = ["AdmissionTable", "Admit", "Refuse", "Verdict"]
-
 _MAX_ENTRIES = 10_000
 _MAX_LOOKUPS = 64
 _WAITING_SHARE = 0.2

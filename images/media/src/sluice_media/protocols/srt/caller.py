@@ -26,8 +26,6 @@ from sluice_media.protocols.srt.library import (
 from sluice_media.protocols.srt.pacing import HEADROOM, MediaPacer
 from sluice_media.protocols.srt.stats import SrtStats
 
-__all__ = ["MESSAGE_BYTES", "SrtCaller", "SrtTarget", "connect", "dial"]
-
 MESSAGE_BYTES = 1_316
 """Seven transport packets."""
 _FULL_SECONDS = 0.005

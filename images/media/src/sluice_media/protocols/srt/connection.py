@@ -17,8 +17,6 @@ from sluice_media.protocols.srt.library import Library
 from sluice_media.protocols.srt.stats import SrtStats
 from sluice_media.protocols.srt.streamid import PublishRequest
 
-__all__ = ["ConnectionOwner", "SrtConnection"]
-
 
 @dataclass(slots=True, frozen=True)
 class ConnectionOwner:

@@ -14,8 +14,6 @@ import os
 import socket
 from collections.abc import Callable
 
-__all__ = ["Doorbell"]
-
 _HANDSHAKE = b"\x80\x00\x00\x00"
 """Control packet, of type 0."""
 _HANDSHAKE_BYTES = 64

@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from sluice_media.protocols.srt.reject import describe_rejection
 
-__all__ = [
-    "CallError",
-    "ConnectRefused",
-    "ConnectTimeout",
-    "ConnectionLost",
-    "LibraryMissing",
-    "SrtError",
-    "SrtUrlError",
-    "StreamIdError",
-]
-
 
 class SrtError(Exception):
     """Something about SRT; the message is fit for a log."""

@@ -19,20 +19,6 @@ from enum import IntEnum, IntFlag
 from sluice_media.protocols.srt.errors import CallError, LibraryMissing
 from sluice_media.protocols.srt.stats import SrtStats
 
-__all__ = [
-    "E_ASYNC_RECEIVE",
-    "E_ASYNC_SEND",
-    "MAX_PAYLOAD_BYTES",
-    "Epoll",
-    "Library",
-    "ListenHook",
-    "Option",
-    "SocketState",
-    "load",
-    "pack_address",
-    "unpack_address",
-]
-
 MAX_PAYLOAD_BYTES = 1_456
 """Of one message in live mode."""
 _SONAMES = ("libsrt-gnutls.so.1.5", "libsrt-openssl.so.1.5", "libsrt.so.1.5")

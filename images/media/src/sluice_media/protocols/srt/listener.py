@@ -30,8 +30,6 @@ from sluice_media.protocols.srt.reject import RejectCode
 from sluice_media.protocols.srt.settings import SrtListenerSettings
 from sluice_media.protocols.srt.streamid import PublishRequest, parse_stream_id
 
-__all__ = ["Lookup", "SrtListener", "running_srt_listener"]
-
 Lookup = Callable[[PublishRequest, str], Awaitable[Verdict]]
 """(request, remote address) -> verdict. What it raises counts as UNAVAILABLE."""
 

@@ -10,8 +10,6 @@ from collections import deque
 
 from sluice_media.formats.units import TICKS_PER_SECOND
 
-__all__ = ["MediaPacer"]
-
 HEADROOM = 1.25
 _WINDOW_TICKS = 2 * TICKS_PER_SECOND
 _TRUSTED_TICKS = TICKS_PER_SECOND // 2

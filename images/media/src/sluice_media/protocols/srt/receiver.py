@@ -23,8 +23,6 @@ from sluice_media.protocols.srt.connection import SrtConnection
 from sluice_media.protocols.srt.errors import CallError
 from sluice_media.protocols.srt.library import E_ASYNC_RECEIVE, MAX_PAYLOAD_BYTES, Epoll, Library
 
-__all__ = ["Receiver"]
-
 _REST_SECONDS = 0.030
 _BATCH_MESSAGES = 256
 _IDLE_WAIT_MS = 1_000

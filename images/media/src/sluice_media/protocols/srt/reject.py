@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["RejectCode", "describe_rejection"]
-
 
 class RejectCode(IntEnum):
     """What we answer with."""

@@ -15,8 +15,6 @@ from sluice_media.net.publish_names import fault_of_names, is_key
 from sluice_media.protocols.srt.errors import StreamIdError
 from sluice_media.protocols.srt.reject import RejectCode
 
-__all__ = ["MAX_STREAM_ID_CHARS", "PublishRequest", "parse_stream_id"]
-
 MAX_STREAM_ID_CHARS = 512
 """The protocol's own limit."""
 _KEYED = "#!::"

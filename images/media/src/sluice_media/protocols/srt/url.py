@@ -15,8 +15,6 @@ from urllib.parse import unquote, urlsplit
 from sluice_media.net.authority import authority
 from sluice_media.protocols.srt.errors import SrtUrlError
 
-__all__ = ["SrtUrl", "check_passphrase", "parse_srt_url"]
-
 DEFAULT_LATENCY_MS = 120
 MAX_LATENCY_MS = 10_000
 _MAX_URL_CHARS = 2_048

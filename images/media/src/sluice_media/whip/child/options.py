@@ -6,8 +6,6 @@ import json
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 
-__all__ = ["Shape", "TranscodeOptions"]
-
 
 @dataclass(slots=True, frozen=True)
 class Shape:

@@ -16,8 +16,6 @@ from sluice_media.formats.codecs.parameter_sets import AvcParameterSets
 from sluice_media.formats.mpegts.annexb import iter_annexb
 from sluice_media.whip.child.options import Shape, TranscodeOptions
 
-__all__ = ["Canvas", "PictureDecoder", "PictureEncoder", "shape_of"]
-
 _MAX_PIXELS = 4_096 * 2_304
 _MAX_ASPECT = 4
 """A picture longer than that is put into one of this shape."""

@@ -29,8 +29,6 @@ from sluice_media.whip.child.options import Shape, TranscodeOptions
 from sluice_media.whip.child.picture import Canvas, PictureDecoder, PictureEncoder, shape_of
 from sluice_media.whip.child.sound import SAMPLE_RATE, Sound
 
-__all__ = ["AUDIO_TRACK", "VIDEO_TRACK", "Pipeline"]
-
 VIDEO_TRACK = 0
 AUDIO_TRACK = 1
 _PATIENCE_TICKS = TICKS_PER_SECOND // 2

@@ -12,8 +12,6 @@ from av.filter import Graph
 
 from sluice_media.whip.child.options import TranscodeOptions
 
-__all__ = ["SAMPLE_RATE", "Sound"]
-
 SAMPLE_RATE = 48_000
 _TIME_BASE = Fraction(1, SAMPLE_RATE)
 _SAMPLES_PER_UNIT = 1_024
