@@ -21,8 +21,10 @@ from pathlib import Path
 import aiohttp
 
 from sluice_media.contract import HELLO_HEADER, LegHello, TimelineGap
-from sluice_media.formats.flv import FILE_HEADER, FlvMuxer, encode_tag
 from sluice_media.formats.units import AccessUnit, UnitFlags
+from sluice_media.publishing.leg import PREAMBLE
+from sluice_media.timeline.framing import encode_unit
+from sluice_media.timeline.leg_framing import encode_formats
 from tests.bench.duo_rig import BACKUP_KEY, DuoRig, duo_rig
 from tests.media.broadcast_rig import KEY
 from tests.unit.hub.rig import AUDIO, VIDEO
@@ -71,10 +73,8 @@ class Encoder:
             await asyncio.sleep(self.dice.uniform(0.2, 4))
 
     async def _body(self, deadline: float) -> AsyncIterator[bytes]:
-        muxer = FlvMuxer()
-        yield FILE_HEADER
-        for tag in muxer.start((VIDEO, AUDIO)):
-            yield encode_tag(tag.type_id, tag.timestamp_ms, tag.payload)
+        yield PREAMBLE
+        yield encode_formats((VIDEO, AUDIO))
         started, started_us = time.monotonic(), time.time_ns() // 1_000
         for index in range(10**9):
             if (now := time.monotonic()) >= deadline:
@@ -85,7 +85,7 @@ class Encoder:
                 await asyncio.sleep(self.fault_until - now)
             self.number += 1
             if self.fault != "lost" or now >= self.fault_until:
-                yield self._picture(muxer, started_us + index * 40_000)
+                yield self._picture(started_us + index * 40_000)
             await asyncio.sleep(max(0.0, started + (index + 1) * 0.04 - time.monotonic()))
 
     def _break_down(self, now: float) -> bool:
@@ -99,7 +99,7 @@ class Encoder:
         self.fault_until = now + self.dice.uniform(0.3, 4)
         return self.fault == "end"
 
-    def _picture(self, muxer: FlvMuxer, made_us: int) -> bytes:
+    def _picture(self, made_us: int) -> bytes:
         dts = BEFORE_WRAP + self.number * FRAME
         key = self.number % GOP == 0
         head = bytes((0x65 if key else 0x41,)) + made_us.to_bytes(8, "big") + self.key.encode()
@@ -115,8 +115,7 @@ class Encoder:
             ),
             AccessUnit(1, dts, dts, UnitFlags.NONE, 0, b"\x21" * 300),
         )
-        tags = [tag for unit in units if (tag := muxer.unit(unit)) is not None]
-        return b"".join(encode_tag(t.type_id, t.timestamp_ms, t.payload) for t in tags)
+        return b"".join(map(encode_unit, units))
 
 
 @dataclass

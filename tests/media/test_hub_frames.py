@@ -13,15 +13,18 @@ from sluice_media.formats.units import AccessUnit, TrackKind
 from sluice_media.timeline.framing import Record, track_formats
 from tests.media.media_clips import frame_hashes, make_clip
 from tests.media.test_hub_legs import until
+from tests.support.flv_leg import FlvLeg
 from tests.unit.hub.rig import Rig
 
 
 async def post(rig: Rig, flv: bytes, connection: str) -> None:
     """Sends a whole FLV file as one leg, as fast as it goes, until the hub has read it."""
     async with rig.publisher(connection=connection) as publisher:
-        publisher.raw(flv[13:])  # the rig has sent the file's head
+        records = FlvLeg().of_file(flv)
+        for record in records:
+            publisher.raw(record)
         legs = rig.hub.legs
-        await until(lambda: legs[0].bytes_in >= len(flv))
+        await until(lambda: legs[0].bytes_in >= sum(map(len, records)))
 
 
 def write_ts(records: Sequence[Record], path: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from sluice_media.contract import HELLO_HEADER, TimelineEnd, TimelineFormat, TimelineGap
 from sluice_media.formats.units import AccessUnit
+from sluice_media.timeline.leg_framing import encode_rejection
 from sluice_media.timeline.reader import TimelineReader
 from tests.unit.hub.rig import HUB_TOKEN, Rig, numbers
 
@@ -203,7 +204,7 @@ def pictures(records: list[object]) -> list[int]:
 
 async def test_garbage_ends_its_own_leg_with_a_reason(rig: Rig) -> None:
     async with rig.publisher() as publisher:
-        publisher.raw(b"\x09\xff\xff\xff" + bytes(100))
+        publisher.raw(b"\xff" * 100)
         await until(lambda: publisher.end_reason == "BadMedia")
         await until(publisher.closed.is_set)
     async with rig.publisher(connection="c2") as publisher:
@@ -215,7 +216,7 @@ async def test_garbage_ends_its_own_leg_with_a_reason(rig: Rig) -> None:
 
 async def test_a_codec_that_is_not_carried_ends_the_leg_with_its_reason(rig: Rig) -> None:
     async with rig.publisher() as publisher:
-        publisher.raw(bytes((9, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0)) + b"\x12\0\0\0\0" + bytes(4))
+        publisher.raw(encode_rejection("UnsupportedCodec", "The video is Sorenson H.263."))
         await until(lambda: publisher.end_reason == "UnsupportedCodec")
     assert rig.hub.last_rejection is not None
     assert rig.hub.last_rejection.reason == "UnsupportedCodec"
@@ -225,7 +226,7 @@ async def test_a_hello_that_is_none_is_a_bad_request(rig: Rig) -> None:
     for hello in ("", "{}", "[" * 5_000):
         async with rig.client.post(
             f"{rig.url}/v1/legs",
-            data=b"FLV",
+            data=b"leg",
             headers={HELLO_HEADER: hello, "Authorization": "Bearer right-key"},
         ) as response:
             assert response.status == 400

@@ -15,7 +15,7 @@ from sluice_media.formats.flv import FlvDemuxer, TagReader
 from sluice_media.formats.mpegts.demux import TsDemuxer
 from sluice_media.formats.mpegts.pes_reader import parse_pes_header, pes_bytes
 from sluice_media.formats.mpegts.psi_reader import SectionReader, parse_pat, parse_pmt
-from sluice_media.hub.feed import Feed, FlvFeed, UnitFeed
+from sluice_media.hub.feed import UnitFeed
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.protocols.rtmp import ClientSession, Media, RtmpError, ServerSession
 from sluice_media.protocols.rtmp.chunk import ChunkReader
@@ -23,11 +23,11 @@ from sluice_media.protocols.rtmp.handshake import ServerHandshake
 from sluice_media.protocols.srt.errors import StreamIdError
 from sluice_media.protocols.srt.streamid import parse_stream_id
 from sluice_media.publishing.budget import RetentionBudget
-from sluice_media.publishing.flv_parts import FlvParts
 from sluice_media.publishing.path import BadPath, parse_publish_path
 from sluice_media.publishing.retention import Retention
 from sluice_media.timeline.framing import FramingError, TimelineDecoder
 from sluice_media.timeline.leg_framing import LegDecoder, LegMediaRejected
+from tests.support.flv_leg import FlvLeg
 from tests.unit.hub.world import World
 
 __all__ = ["TARGETS", "Target"]
@@ -60,13 +60,14 @@ def _chunks(pieces: Pieces) -> object:
 
 
 def _server(pieces: Pieces) -> object:
-    """A gateway's publisher: the session, FLV parts and what is kept of them."""
-    session, parts = ServerSession(), FlvParts(lambda: 0.0)
+    """A gateway's publisher: the session, the records of its leg and what is kept of them."""
+    session, leg = ServerSession(), FlvLeg()
     kept = Retention(60, 1 << 20, lambda: 0.0, RetentionBudget(1 << 20))
     for piece in pieces:
         for event in session.feed(piece):
-            if isinstance(event, Media) and (part := parts.encode(event)) is not None:
-                kept.add(part)
+            if isinstance(event, Media):
+                for record in leg.feed(event.type_id, event.timestamp_ms, event.payload):
+                    kept.add(record)
         if session.publish_requested:
             session.accept_publish()
         session.take_output()
@@ -126,20 +127,24 @@ def _leg(pieces: Pieces) -> object:
     return [event for piece in pieces for event in decoder.feed(piece, 0)]
 
 
-def _hub(feed: type[FlvFeed] | type[UnitFeed]) -> Callable[[Pieces], object]:
+def _hub(pieces: Pieces) -> object:
     """A whole hub behind a leg."""
+    world = World()
+    publisher = world.publish()
+    feed = UnitFeed(world.hub, publisher.leg)
+    assert publisher.leg.name is LegName.PRIMARY
+    for piece in pieces:
+        feed.feed(piece, world.now)
+        world.pass_time(0.1)
+    return None
 
-    def run(pieces: Pieces) -> object:
-        world = World()
-        publisher = world.publish()
-        feeding: Feed = feed(world.hub, publisher.leg)
-        assert publisher.leg.name is LegName.PRIMARY
-        for piece in pieces:
-            feeding.feed(piece, world.now)
-            world.pass_time(0.1)
-        return None
 
-    return run
+def _hub_flv(pieces: Pieces) -> object:
+    """A whole hub behind a gateway."""
+    leg = FlvLeg()
+    tags = (tag for tags in map(TagReader().feed, pieces) for tag in tags)
+    records = (leg.feed(tag.type_id, tag.timestamp_ms, tag.payload) for tag in tags)
+    return _hub([record.data for found in records for record in found])
 
 
 def _stream_id(pieces: Pieces) -> object:
@@ -156,10 +161,10 @@ def _two(words: Iterable[str]) -> tuple[str, str]:
 
 
 TARGETS = {
-    "amf0": Target(("amf0",), _amf0, (RtmpError,)),
+    "amf0": Target(("amf0",), _amf0, (amf0.AmfError,)),
     "rtmp-handshake": Target(("rtmp",), _handshake, (RtmpError,)),
     "rtmp-chunks": Target(("rtmp-chunks",), _chunks, (RtmpError,)),
-    "rtmp-server": Target(("rtmp",), _server, (RtmpError,)),
+    "rtmp-server": Target(("rtmp",), _server, (RtmpError, MediaError)),
     "rtmp-client": Target(("rtmp-answers",), _client, (RtmpError,)),
     "flv": Target(("flv",), _flv, (MediaError,)),
     "ts": Target(("ts",), _ts, (MediaError,)),
@@ -167,8 +172,8 @@ TARGETS = {
     "pes": Target(("ts",), _pes),
     "timeline": Target(("timeline", "leg"), _timeline, (FramingError,)),
     "leg": Target(("leg",), _leg, (LegMediaRejected,)),
-    "hub-flv": Target(("flv",), _hub(FlvFeed), (LegMediaRejected,), 2_000),
-    "hub-units": Target(("leg",), _hub(UnitFeed), (LegMediaRejected,), 2_000),
+    "hub-flv": Target(("flv",), _hub_flv, (MediaError,), 2_000),
+    "hub-units": Target(("leg",), _hub, (LegMediaRejected,), 2_000),
     "srt-stream-id": Target(("stream-id",), _stream_id, (StreamIdError,)),
     "publish-path": Target(("path",), _path, (BadPath,)),
 }

@@ -17,8 +17,6 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from sluice_media.contract import HELLO_HEADER, LegAck, LegEnd, LegHello, Refusal
-from sluice_media.formats.flv import FlvDemuxer, TagReader
-from sluice_media.formats.flv.tags import PICTURE_COMES
 from sluice_media.formats.units import AccessUnit
 from sluice_media.gateway.server import Gateway, running_gateway
 from sluice_media.gateway.settings import GatewaySettings
@@ -143,22 +141,16 @@ class FakeHub:
         return ack.model_copy(update=self.changes)
 
     async def _read(self, leg: FakeLeg) -> None:
-        tags, demuxer, units = TagReader(), FlvDemuxer(), LegDecoder()
+        decoder = LegDecoder()
         try:
             async for data in leg.request.content.iter_any():
                 while self.frozen or not self.reads:
                     await asyncio.sleep(0.02)
-                if leg.hello.container == "units":
-                    for event in units.feed(data, 0):
-                        if isinstance(event, AccessUnit):
-                            leg.units.append(event)
-                        else:
-                            leg.notices += event.picture_comes
-                    continue
-                for tag in tags.feed(data):
-                    leg.notices += tag.payload == PICTURE_COMES
-                    events = demuxer.feed(tag.type_id, tag.timestamp_ms, tag.payload, 0)
-                    leg.units += (e for e in events if isinstance(e, AccessUnit))
+                for event in decoder.feed(data, 0):
+                    if isinstance(event, AccessUnit):
+                        leg.units.append(event)
+                    else:
+                        leg.notices += event.picture_comes
             leg.ended = "eof"
         except LegMediaRejected as rejected:
             leg.end = LegEnd(reason=rejected.reason, message=str(rejected))

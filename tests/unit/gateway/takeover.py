@@ -1,6 +1,6 @@
 """A publisher, its gateway and the hubs it meets, without a network and with a clock of their own.
 
-The gateway is what of it decides: parts, retention and map. A recorder reads at the hub, and what
+The gateway is what of it decides: records, retention and map. A recorder reads at the hub, and what
 it holds durably is as old as its longest chunk.
 """
 
@@ -14,10 +14,10 @@ from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.feed import UnitFeed
 from sluice_media.hub.output.splicer import FIRST_DTS
 from sluice_media.publishing.budget import RetentionBudget
+from sluice_media.publishing.leg import PREAMBLE
 from sluice_media.publishing.leg_map import LegMap
-from sluice_media.publishing.parts import Part
+from sluice_media.publishing.leg_records import LegEncoder, LegRecord
 from sluice_media.publishing.retention import Retention
-from sluice_media.publishing.unit_parts import UNITS, UnitParts
 from tests.unit.hub.rig import AUDIO, VIDEO
 from tests.unit.hub.world import Publisher, World
 
@@ -33,8 +33,8 @@ class Takeover:
         self._config = config
         self.world = World(**config)
         self.kept = Retention(60, 64 << 20, self._clock, RetentionBudget(1 << 30))
-        self._parts = UnitParts(self._clock)
-        self._map = LegMap(self.kept, UNITS.wrap_ticks)
+        self._records = LegEncoder(self._clock)
+        self._map = LegMap(self.kept)
         self.recorder = self.world.read()
         self.encoder = self._publish(None)
         self.encoder.first_dts = 900_000_000
@@ -49,7 +49,7 @@ class Takeover:
         """The recorder acknowledges what it holds."""
         self.acknowledging = True
         """The hub's acknowledgements reach the gateway."""
-        self._put(self._parts.formats(self.encoder.formats, has_video=True))
+        self._put(self._records.formats(self.encoder.formats, has_video=True))
 
     def _clock(self) -> float:
         return self.world.monotonic
@@ -70,7 +70,7 @@ class Takeover:
         """Take units from the encoder. ``hub`` False: there is no hub, they are only kept."""
         for number, unit in enumerate(map(self._made, units)):
             self.sent.append(unit)
-            self._put(self._parts.unit(unit), hub=hub)
+            self._put(self._records.unit(unit), hub=hub)
             if hub and number % _ACK_UNITS == _ACK_UNITS - 1:
                 self.acknowledge()
         self._read()
@@ -115,7 +115,7 @@ class Takeover:
 
     def _post_again(self, replayed: float = 1) -> None:
         before = self.encoder
-        self.encoder = again = self._publish(self._map.resume(), before.leg.hello.connection)
+        self.encoder = again = self._publish(self._map.last, before.leg.hello.connection)
         again.first_dts, again._position = before.first_dts, before._position
         again._picture, again._audio_frames = before._picture, before._audio_frames
         again.label = before.label or before.leg.hello.connection
@@ -130,10 +130,10 @@ class Takeover:
     def _publish(self, resume: LegAck | None, connection: str | None = None) -> Publisher:
         publisher = self.world.publish(connection=connection, resume=resume, formats=(VIDEO, AUDIO))
         self._hub_feed = UnitFeed(self.world.hub, publisher.leg)
-        self._feed([UNITS.preamble])
+        self._feed([PREAMBLE])
         return publisher
 
-    def _put(self, part: Part | None, *, hub: bool = True) -> None:
+    def _put(self, part: LegRecord | None, *, hub: bool = True) -> None:
         if part is not None:
             self.kept.add(part)
             if hub:

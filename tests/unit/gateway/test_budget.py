@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.publishing.budget import RetentionBudget
-from sluice_media.publishing.parts import Part
+from sluice_media.publishing.leg_records import LegRecord
 from sluice_media.publishing.retention import Retention
 from tests.unit.gateway.rig import Rig, until
 
@@ -32,7 +32,7 @@ class House:
         for _ in range(pictures):
             for retention in self.all:
                 dts = self.number * 3_600
-                retention.add(Part(bytes(PICTURE_BYTES), dts, not self.number % GOP))
+                retention.add(LegRecord(bytes(PICTURE_BYTES), dts, not self.number % GOP))
             self.number += 1
             self.now += 0.04
 
@@ -96,11 +96,11 @@ def test_a_publisher_that_has_gone_gives_back_what_it_kept() -> None:
     gone = house.all.pop()
     gone.close()
     assert house.budget.size == 60 * COST
-    gone.add(Part(b"late", 90_000, random_access=True))
+    gone.add(LegRecord(b"late", 90_000, random_access=True))
     assert (gone.size, house.budget.size) == (0, 60 * COST)
     for retention in house.all:
         retention.acknowledge(20 * 3_600)
-    assert house.budget.size == 2 * 15 * COST
+    assert house.budget.size == 2 * 10 * COST
 
 
 @given(

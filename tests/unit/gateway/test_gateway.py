@@ -49,7 +49,7 @@ async def test_the_right_key_is_accepted_and_media_reaches_the_hub(
         publisher.play(12)
         await until(lambda: rig.hub.legs[0].pictures == publisher.pictures)
         leg = rig.hub.legs[0]
-        assert (leg.hello.protocol, leg.hello.container) == ("RTMP", "flv")
+        assert leg.hello.protocol == "RTMP"
         assert leg.hello.remote == "127.0.0.1"
         assert leg.hello.resume is None
         publisher.end()

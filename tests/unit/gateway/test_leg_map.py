@@ -1,4 +1,4 @@
-"""What the next hub is told of a leg whose container's times began again meanwhile."""
+"""The map of a leg: the last acknowledgement of a hub with a session, for the next hub."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sluice_media.publishing.leg_map import LegMap
 from tests.unit.gateway.test_retention import Source
 
 WRAP_MS = 1 << 32
+"""FLV's milliseconds begin again there, after 49 days; the times of a leg do not."""
 WRAP = WRAP_MS * 90
 
 
@@ -37,23 +38,30 @@ def acknowledgement(until_ms: int) -> LegAck:
 
 def test_the_map_of_a_source_on_air_for_49_days_is_in_the_times_that_the_next_hub_reads() -> None:
     source = Source(start_ms=WRAP_MS - 3_000)
-    place = LegMap(source.kept, WRAP)
+    leg_map = LegMap(source.kept)
     source.run(2)
-    place.acknowledged(acknowledgement(WRAP_MS - 3_000))
-    before = place.resume()
-    assert before == acknowledgement(WRAP_MS - 3_000)
+    leg_map.acknowledged(acknowledgement(WRAP_MS - 3_000))
+    assert leg_map.last == acknowledgement(WRAP_MS - 3_000)
     source.run(4)
-    place.acknowledged(acknowledgement(WRAP_MS + 1_500))
-    assert source.pictures()[0] == 1_000
-    after = place.resume()
-    assert after is not None
-    assert (after.out_offset, after.acked_dts) == (90_000, 1_500 * 90)
-    assert after.begins_dts == -270_000
-    [stretch] = after.earlier
-    assert (stretch.until_dts, stretch.next_dts) == (-135_000, -90_000)
-    assert stretch.out_offset == 135_000
-    assert stretch.gap_seconds == 0.5
-    # What the next hub says is in these times, too.
-    place.acknowledged(after.model_copy(update={"acked_dts": 2_500 * 90}))
-    assert source.pictures()[0] == 2_000
-    assert place.resume() == after.model_copy(update={"acked_dts": 2_500 * 90})
+    leg_map.acknowledged(acknowledgement(WRAP_MS + 1_500))
+    assert source.pictures()[0] == WRAP_MS + 1_000
+    assert leg_map.last == acknowledgement(WRAP_MS + 1_500)
+
+
+def test_a_hub_without_a_session_has_no_map_to_hand_on() -> None:
+    leg_map = LegMap(Source().kept)
+    before = acknowledgement(WRAP_MS)
+    leg_map.acknowledged(before)
+    leg_map.acknowledged(before.model_copy(update={"timeline": "", "acked_dts": None}))
+    assert leg_map.last == before
+
+
+def test_only_the_same_hub_is_sent_no_more_than_it_lacks() -> None:
+    leg_map = LegMap(Source().kept)
+    before = acknowledgement(WRAP_MS)
+    assert leg_map.replay_since(before) is None
+    leg_map.acknowledged(before)
+    # The output stands at 450,000, the source 360,000 after the wrap; tracks are 10 s apart.
+    assert leg_map.replay_since(before) == WRAP + 360_000 - 900_000
+    assert leg_map.replay_since(before.model_copy(update={"epoch": 2})) is None
+    assert leg_map.replay_since(before.model_copy(update={"timeline": ""})) is None

@@ -65,7 +65,7 @@ async def test_units_reach_the_hub_and_finish_waits_until_it_has_them() -> None:
         send(publication, 0, 30)
         await publication.finish()
         (leg,) = rig.hub.legs
-        assert (leg.hello.protocol, leg.hello.container) == ("WHIP", "units")
+        assert leg.hello.protocol == "WHIP"
         assert leg.hello.remote == "192.0.2.7"
         assert leg.pictures == [n * 40 for n in range(30)]
         assert leg.ended == "eof"

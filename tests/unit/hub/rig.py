@@ -14,13 +14,14 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.contract import HELLO_HEADER, IngestConfig, LegAck, LegHello
-from sluice_media.formats.flv import FILE_HEADER, FlvMuxer, encode_tag
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from sluice_media.hub.http.server import HubServer
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.metrics import HubMetrics
-from sluice_media.timeline.framing import Record, TimelineDecoder
+from sluice_media.publishing.leg import PREAMBLE
+from sluice_media.timeline.framing import Record, TimelineDecoder, encode_unit
+from sluice_media.timeline.leg_framing import encode_formats
 from tests.unit.hub.world import config
 
 AVCC = bytes.fromhex(
@@ -138,11 +139,10 @@ class LegClient:
         self.lines: list[dict[str, Any]] = []
         self.closed = asyncio.Event()
         self.number = first
-        self._muxer = FlvMuxer()
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     async def body(self) -> AsyncIterator[bytes]:
-        yield FILE_HEADER
+        yield PREAMBLE
         while (data := await self._queue.get()) is not None:
             yield data
 
@@ -171,8 +171,7 @@ class LegClient:
         return LegAck.model_validate(acks[-1])
 
     def start(self, formats: tuple[TrackFormat, ...] = (VIDEO, AUDIO)) -> None:
-        for tag in self._muxer.start(formats):
-            self.raw(encode_tag(tag.type_id, tag.timestamp_ms, tag.payload))
+        self.raw(encode_formats(formats))
 
     def raw(self, data: bytes) -> None:
         self._queue.put_nowait(data)
@@ -185,9 +184,7 @@ class LegClient:
                 AccessUnit(0, dts, dts, _flags(number), 0, picture(number, size)),
                 AccessUnit(1, dts, dts, UnitFlags.NONE, 0, b"\x21" + number.to_bytes(4, "big")),
             ):
-                tag = self._muxer.unit(unit)
-                assert tag is not None
-                self.raw(encode_tag(tag.type_id, tag.timestamp_ms, tag.payload))
+                self.raw(encode_unit(unit))
         self.number += pictures
 
     async def play(self, seconds: float, size: int = 200) -> None:

@@ -6,22 +6,37 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice_media.formats.flv.tags import FILE_HEADER, encode_tag
 from sluice_media.formats.units import AccessUnit, UnitFlags
-from sluice_media.hub.feed import FlvFeed, TsFeed, UnitFeed
+from sluice_media.hub.clock import Moment
+from sluice_media.hub.feed import TsFeed, UnitFeed
+from sluice_media.hub.hub import Hub
+from sluice_media.hub.legs.leg import Leg
 from sluice_media.timeline.framing import encode_unit
 from sluice_media.timeline.leg_framing import encode_formats
+from tests.support.flv_leg import FlvLeg
 from tests.unit.formats.flv import samples as s
 from tests.unit.formats.mpegts.demux_rig import PPS, SPS, VIDEO, annexb, pes, program, ts_of_pes
 from tests.unit.hub.concert import words
 from tests.unit.hub.world import World
 
 
+class FlvFeed:
+    """An RTMP publisher, its gateway, and the hub's end of its leg."""
+
+    def __init__(self, hub: Hub, leg: Leg) -> None:
+        self._gateway = FlvLeg()
+        self._feed = UnitFeed(hub, leg)
+
+    def feed(self, type_id: int, timestamp_ms: int, payload: bytes, now: Moment) -> None:
+        for record in self._gateway.feed(type_id, timestamp_ms, payload):
+            self._feed.feed(record.data, now)
+
+
 def flv(world: World, feed: FlvFeed) -> None:
-    feed.feed(FILE_HEADER + encode_tag(9, 0, s.avc_config()), world.now)
+    feed.feed(9, 0, s.avc_config(), world.now)
     for number in range(3):
-        feed.feed(encode_tag(9, number * 40, s.avc(s.IDR)), world.now)
-        feed.feed(encode_tag(8, number * 40, b"\x91Opus" + s.SOUND), world.now)
+        feed.feed(9, number * 40, s.avc(s.IDR), world.now)
+        feed.feed(8, number * 40, b"\x91Opus" + s.SOUND, world.now)
 
 
 def framed(world: World, feed: UnitFeed) -> None:
@@ -70,5 +85,5 @@ def test_sound_that_becomes_aac_is_no_longer_named() -> None:
     leg = world.publish(formats=()).leg
     feed = FlvFeed(world.hub, leg)
     flv(world, feed)
-    feed.feed(encode_tag(8, 200, s.aac_config()), world.now)
+    feed.feed(8, 200, s.aac_config(), world.now)
     assert words(world)["media"].left_out_audio_codec is None

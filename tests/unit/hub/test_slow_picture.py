@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from sluice_media.hub.feed import FlvFeed, UnitFeed
-from sluice_media.publishing.flv_parts import PICTURE_NOTICE
+from sluice_media.hub.feed import UnitFeed
 from sluice_media.timeline.leg_framing import encode_formats
 from tests.unit.hub.concert import Part, duo, play, runs, words
 from tests.unit.hub.world import World
@@ -59,25 +56,17 @@ def test_without_a_backup_a_slow_picture_is_no_interruption() -> None:
     assert not words(world)["interrupted"]
 
 
-@pytest.mark.parametrize("container", ["flv", "units"])
-def test_the_notice_of_a_gateway_keeps_a_leg_on_air(container: str) -> None:
+def test_the_notice_of_a_gateway_keeps_a_leg_on_air() -> None:
     """Between gateway and hub only whole pictures pass."""
     world = World(backup=True)
     primary, backup = duo(world)
     play(world, 3, Part(primary), Part(backup))
     leg = primary.leg
-    notice: Callable[[], None]
-    if container == "flv":
-        flv = FlvFeed(world.hub, leg)
-        flv.feed(b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00", world.now)
-        notice = lambda: flv.feed(PICTURE_NOTICE, world.now)  # noqa: E731
-    else:
-        units = UnitFeed(world.hub, leg)
-        data = encode_formats((), picture_comes=True)
-        notice = lambda: units.feed(data, world.now)  # noqa: E731
+    feed = UnitFeed(world.hub, leg)
+    notice = encode_formats((), picture_comes=True)
     formats = leg.formats
     for _ in range(15):
-        notice()
+        feed.feed(notice, world.now)
         leg.take_formats(formats)
         play(world, 0.1, Part(backup))
     assert words(world)["active_source"] == "Primary"

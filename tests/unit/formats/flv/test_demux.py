@@ -12,7 +12,6 @@ from sluice_media.formats import amf0
 from sluice_media.formats.errors import MediaError, UnsupportedCodec
 from sluice_media.formats.events import DemuxEvent, Metadata
 from sluice_media.formats.flv import FlvDemuxer
-from sluice_media.formats.flv.inspect import MessageClass, MessageInspector
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from tests.unit.formats.flv import samples as s
 
@@ -242,33 +241,11 @@ def test_metadata_is_read_as_hints() -> None:
     assert Source().send(SCRIPT, 0, odd) == [Metadata(declares_audio=True)]
 
 
-def test_messages_are_classified_without_taking_them_apart() -> None:
-    inspector = MessageInspector()
-    given_messages = [
-        (SCRIPT, amf0.encode("onMetaData", {}), MessageClass.SCRIPT),
-        (VIDEO, s.avc_config(), MessageClass.VIDEO_CONFIG),
-        (AUDIO, s.aac_config(), MessageClass.AUDIO_CONFIG),
-        (VIDEO, s.avc(s.IDR), MessageClass.RANDOM_ACCESS),
-        (VIDEO, s.avc(s.RECOVERY_POINT), MessageClass.RANDOM_ACCESS),
-        (VIDEO, s.avc(s.PICTURE, keyframe=True), MessageClass.PICTURE),
-        (VIDEO, s.avc(b"\x00\x00\xff\xff"), MessageClass.PICTURE),
-        (AUDIO, s.aac(), MessageClass.SOUND),
-        (AUDIO, b"\x2f\x00\x00", MessageClass.OTHER),
-        (VIDEO, b"\x17\x02\x00\x00\x00", MessageClass.OTHER),
-        (VIDEO, b"\x90" + HVC1 + s.hvcc(), MessageClass.VIDEO_CONFIG),
-        (VIDEO, b"\x93" + HVC1 + s.HEVC_IDR, MessageClass.RANDOM_ACCESS),
-    ]
-    for type_id, payload, want in given_messages:
-        assert inspector.classify(type_id, payload) is want
-
-
 @given(st.lists(st.tuples(st.sampled_from([8, 9, 18]), st.binary(max_size=60)), max_size=6))
 def test_garbage_raises_typed_errors_only(tags: list[tuple[int, bytes]]) -> None:
     source = Source()
     source.send(VIDEO, 0, s.avc_config())
-    inspector = MessageInspector()
     for type_id, payload in tags:
-        inspector.classify(type_id, payload)
         with contextlib.suppress(MediaError):
             source.send(type_id, 0, payload)
 

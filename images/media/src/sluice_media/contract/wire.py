@@ -87,8 +87,6 @@ class LegHello(Model):
 
     protocol: str
     """RTMP, RTMPS, SRT, WHIP or Pull."""
-    container: Literal["flv", "units"] = "flv"
-    """``units``: framed records (:mod:`sluice_media.timeline.leg_framing`), in source times."""
     remote: str = ""
     """Address of the publisher, for people; may be empty."""
     connection: str

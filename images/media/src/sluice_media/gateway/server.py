@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 from prometheus_client import CollectorRegistry
 
-from sluice_media.gateway.publisher import Publisher
+from sluice_media.gateway.rtmp import RtmpPublisher
 from sluice_media.gateway.settings import GatewaySettings
 from sluice_media.gateway.srt import SrtIngest, running_srt
 from sluice_media.gateway.tls import Certificate, TlsPort
@@ -21,6 +21,7 @@ from sluice_media.publishing.keeper import Hubs, reaching_hubs
 from sluice_media.publishing.limits import AddressLimits, TooManyConnections
 from sluice_media.publishing.locate import Locate
 from sluice_media.publishing.metrics import GatewayMetrics
+from sluice_media.publishing.publication import publisher_for
 
 _TLS_SHUTDOWN_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
@@ -34,6 +35,9 @@ class Gateway:
         self._hubs = hubs
         self._tasks = tasks
         self.limits = AddressLimits(hubs.settings, time.monotonic)
+        self._publish = {
+            protocol: publisher_for(protocol, hubs, self.limits) for protocol in ("RTMP", "RTMPS")
+        }
         self.srt: SrtIngest | None = None
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
@@ -106,9 +110,12 @@ class Gateway:
             task.cancel()
 
     def _on_connected(self, wire: Wire) -> None:
-        # Made at once, not in the task: it has to hear the first event.
-        publisher = Publisher(self._settings, self._hubs, self.limits, wire)
+        # Made at once, not in the task: it must receive the first event.
+        publisher = self._publisher(wire)
         self._start(self._serve(wire.address, lambda: self._run(publisher, wire), wire.abort))
+
+    def _publisher(self, wire: Wire) -> RtmpPublisher:
+        return RtmpPublisher(self._settings, self._hubs, self._publish[wire.protocol], wire)
 
     def _on_tls_connection(self, sock: socket.socket, address: str) -> None:
         self._start(self._serve(address, lambda: self._run_tls(sock, address), sock.close))
@@ -118,7 +125,7 @@ class Gateway:
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
-    async def _run(self, publisher: Publisher, wire: Wire) -> None:
+    async def _run(self, publisher: RtmpPublisher, wire: Wire) -> None:
         try:
             await publisher.run()
         finally:
@@ -127,10 +134,10 @@ class Gateway:
     async def _run_tls(self, sock: socket.socket, address: str) -> None:
         assert self._certificate is not None
         # Not the protocol that the loop returns: uvloop returns its own one for TLS.
-        connections: list[tuple[Publisher, Wire]] = []
+        connections: list[tuple[RtmpPublisher, Wire]] = []
 
         def connected(wire: Wire) -> None:
-            connections.append((Publisher(self._settings, self._hubs, self.limits, wire), wire))
+            connections.append((self._publisher(wire), wire))
 
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
@@ -158,7 +165,7 @@ class Gateway:
                 await run()
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
-            suppressed = self._hubs.quiet.may_say(address)
+            suppressed = self._hubs.log_limiter.may_say(address)
             if suppressed is not None:
                 _log.warning(
                     "connection_refused", address=address, why=str(refused), suppressed=suppressed

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -18,9 +18,7 @@ from pydantic import SecretStr
 
 from sluice_media.contract import LegGrant, LegHello
 from sluice_media.formats.errors import MediaError
-from sluice_media.formats.events import DemuxEvent, Metadata
 from sluice_media.formats.mpegts.demux import TsDemuxer
-from sluice_media.formats.units import AccessUnit
 from sluice_media.gateway.settings import GatewaySettings
 from sluice_media.gateway.srt_metrics import SrtMetrics
 from sluice_media.protocols.srt import (
@@ -34,11 +32,12 @@ from sluice_media.protocols.srt import (
     Verdict,
     running_srt_listener,
 )
+from sluice_media.publishing.demuxed import DemuxedMedia
 from sluice_media.publishing.keeper import Hubs
 from sluice_media.publishing.leg import Refused, look_up
+from sluice_media.publishing.leg_records import PictureNotices
 from sluice_media.publishing.limits import AddressLimits, TooManyConnections
 from sluice_media.publishing.locate import HubNotReachable, StreamNotFound
-from sluice_media.publishing.parts import PictureNotices
 from sluice_media.publishing.publication import (
     HubUnavailable,
     Publication,
@@ -114,9 +113,7 @@ class SrtIngest:
         except HubNotReachable:
             return Refuse(RejectCode.UNAVAILABLE, valid_seconds=0.1)
         self._missing.pop(names, None)
-        hello = LegHello(
-            protocol=_PROTOCOL, container="units", remote=remote, connection=uuid.uuid4().hex
-        )
+        hello = LegHello(protocol=_PROTOCOL, remote=remote, connection=uuid.uuid4().hex)
         seconds = self._hubs.settings.leg_answer_seconds
         said = await look_up(self._hubs.http, url, request.key, hello, seconds)
         match said:
@@ -158,7 +155,7 @@ class SrtIngest:
                 await self._publish_from(connection)
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
-            suppressed = self._hubs.quiet.may_say(connection.remote)
+            suppressed = self._hubs.log_limiter.may_say(connection.remote)
             if suppressed is not None:
                 _log.warning(
                     "connection_refused",
@@ -204,46 +201,19 @@ class SrtIngest:
 
 
 async def _carry(connection: SrtConnection, publication: Publication) -> None:
-    """From the connection to the hub, until either ends."""
+    """Carry the transport stream to the hub until either side ends."""
     demuxer = TsDemuxer()
+    media = DemuxedMedia(demuxer, publication)
     notices = PictureNotices(time.monotonic)
-    has_video: bool | None = None
     try:
         while data := await connection.read():
-            events = demuxer.feed(data, time.time_ns() // 1_000)
-            has_video = _take(events, demuxer, publication, has_video)
+            media.take(demuxer.feed(data, time.time_ns() // 1_000))
             if notices.due(demuxer.unfinished_bytes):
                 publication.picture_comes()
-        _take(demuxer.flush(), demuxer, publication, has_video)
+        media.take(demuxer.flush())
     except MediaError as error:
         publication.reject(error.reason, str(error))
         await publication.ended
-
-
-def _take(
-    events: Iterator[DemuxEvent],
-    demuxer: TsDemuxer,
-    publication: Publication,
-    has_video: bool | None,
-) -> bool | None:
-    """Hand all events over, units that follow each other in one write.
-
-    Raises MediaError, after what came before it was handed over."""
-    units: list[AccessUnit] = []
-    try:
-        for event in events:
-            if isinstance(event, AccessUnit):
-                units.append(event)
-                continue
-            publication.take_units(units)
-            units.clear()
-            if isinstance(event, Metadata):
-                has_video = event.declares_video
-            if demuxer.formats:
-                publication.take_formats(demuxer.formats, has_video, demuxer.left_out)
-    finally:
-        publication.take_units(units)
-    return has_video
 
 
 @asynccontextmanager

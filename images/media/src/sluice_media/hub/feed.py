@@ -2,62 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from sluice_media.contract import LegHello
 from sluice_media.formats.errors import MediaError
 from sluice_media.formats.events import Metadata
-from sluice_media.formats.flv import FlvDemuxer, TagReader
-from sluice_media.formats.flv.tags import PICTURE_COMES, TagType
 from sluice_media.formats.mpegts.demux import TsDemuxer
 from sluice_media.formats.units import AccessUnit, TrackFormat
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.leg import Leg
 from sluice_media.timeline.leg_framing import LegDecoder, LegFormats, LegMediaRejected
-
-
-class Feed(Protocol):
-    def feed(self, data: bytes, now: Moment) -> None:
-        """Takes the next bytes. Raises :class:`LegMediaRejected` when they are not what the leg
-        said, or carry what cannot be carried on."""
-
-
-class FlvFeed:
-    """Demultiplexes one leg's FLV into the hub."""
-
-    def __init__(self, hub: Hub, leg: Leg) -> None:
-        self._hub = hub
-        self._leg = leg
-        self._tags = TagReader()
-        self._demuxer = FlvDemuxer()
-
-    def feed(self, data: bytes, now: Moment) -> None:
-        self._leg.bytes_arrived(len(data), now)
-        try:
-            self._take(data, now)
-        except MediaError as error:
-            raise LegMediaRejected(error.reason, str(error)) from error
-
-    def _take(self, data: bytes, now: Moment) -> None:
-        for tag in self._tags.feed(data):
-            if tag.payload == PICTURE_COMES and tag.type_id == TagType.SCRIPT:
-                self._leg.picture_comes(now)
-                continue
-            for event in self._demuxer.feed(tag.type_id, tag.timestamp_ms, tag.payload, now.utc_us):
-                if isinstance(event, TrackFormat):
-                    self._hub.take_formats(self._leg, self._demuxer.formats)
-                elif isinstance(event, Metadata):
-                    self._declare(event)
-                else:
-                    self._hub.take_unit(self._leg, event, now)
-            if self._demuxer.left_out != self._leg.left_out:
-                self._hub.leave_out(self._leg, self._demuxer.left_out)
-
-    def _declare(self, metadata: Metadata) -> None:
-        # Metadata that names neither kind says nothing about either.
-        if metadata.declares_video or metadata.declares_audio:
-            self._leg.declare(has_video=metadata.declares_video)
 
 
 class UnitFeed:
@@ -112,8 +64,3 @@ class TsFeed:
             self._hub.leave_out(self._leg, self._demuxer.left_out)
         # A program map may take tracks away without a new format.
         self._hub.take_formats(self._leg, self._demuxer.formats)
-
-
-def feed_for(hello: LegHello, hub: Hub, leg: Leg) -> Feed:
-    """The feed of the container that the leg announces."""
-    return UnitFeed(hub, leg) if hello.container == "units" else FlvFeed(hub, leg)

@@ -1,9 +1,9 @@
-"""Keeps one publisher's leg alive: finds the hub, posts, replays, posts again.
+"""The keeper of one publisher's leg: it finds the hub, opens the leg, replays, opens it again.
 
-While no hub takes the leg the publisher is held, up to 10 s when it is new and up to 60 s once it
-was accepted; what it sends meanwhile goes into the :class:`Retention`. The next hub gets the last
-map of the one before, so that it can adopt the timeline, and everything that is kept; the same hub
-again, which had only been silent, gets what it lacks.
+While no hub takes the leg, the publisher is held: up to 10 s when it is new, and up to 60 s once it
+was accepted. Its media goes into the :class:`Retention` meanwhile. The next hub gets all kept
+media, and the last map of the hub before, to adopt the timeline. A hub that was only silent gets
+the media that it lacks.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ from sluice_media.contract import LegAck, LegEnd, LegHello
 from sluice_media.pod.log_limiter import LogLimiter
 from sluice_media.publishing.budget import RetentionBudget
 from sluice_media.publishing.leg import (
+    PREAMBLE,
     Finished,
     LegBody,
     LegOutcome,
@@ -33,7 +34,6 @@ from sluice_media.publishing.leg import (
 from sluice_media.publishing.leg_map import LegMap
 from sluice_media.publishing.locate import HubNotReachable, Locate, StreamNotFound
 from sluice_media.publishing.metrics import GatewayMetrics
-from sluice_media.publishing.parts import LegForm
 from sluice_media.publishing.path import PublishPath
 from sluice_media.publishing.retention import Retention
 from sluice_media.publishing.settings import PublishingSettings
@@ -54,7 +54,7 @@ class GaveUp:
 
 @dataclass(slots=True, frozen=True)
 class Over:
-    """The publisher had ended, and the hub has what it sent."""
+    """The publisher had ended, and the hub has all its media."""
 
 
 Ending = Refused | GaveUp | Over
@@ -62,18 +62,18 @@ Ending = Refused | GaveUp | Over
 
 @dataclass(slots=True, frozen=True)
 class Hubs:
-    """How hubs are reached, the same for all publishers."""
+    """The way to the hubs, and the limits that all publishers of the process share."""
 
     http: aiohttp.ClientSession
     locate: Locate
     settings: PublishingSettings
     metrics: GatewayMetrics
     budget: RetentionBudget
-    quiet: LogLimiter = field(default_factory=lambda: LogLimiter(time.monotonic))
-    """For lines that strangers cause."""
+    log_limiter: LogLimiter = field(default_factory=lambda: LogLimiter(time.monotonic))
+    """Limits the log lines that unknown peers cause."""
 
     def retention(self) -> Retention:
-        """Return a new one, within the budget of all."""
+        """Return a new retention within the budget of all publishers."""
         settings = self.settings
         return Retention(
             settings.retain_seconds, settings.retain_bytes, time.monotonic, self.budget
@@ -84,7 +84,7 @@ class Hubs:
 async def reaching_hubs(
     locate: Locate, settings: PublishingSettings, metrics: GatewayMetrics
 ) -> AsyncIterator[Hubs]:
-    """Connections to hubs, for as long as the context lasts."""
+    """Yield the way to the hubs; close their connections at the end of the context."""
     # A leg has no end in time, and a connection of its own.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
@@ -99,57 +99,51 @@ class LegKeeper:
         hubs: Hubs,
         path: PublishPath,
         retention: Retention,
-        form: LegForm,
         *,
         protocol: str,
         remote: str,
-        on_accepted: Callable[[], None] = lambda: None,
     ) -> None:
         self._hubs = hubs
         self._path = path
         self._retention = retention
-        self._form = form
         self._protocol = protocol
         self._remote = remote
-        self._on_accepted = on_accepted
         self._connection = uuid.uuid4().hex
         self._log = _log.bind(namespace=path.namespace, stream=path.stream, address=remote)
         self._body: LegBody | None = None
-        """Of the present leg; None while there is none, or while its hub has not said yet what it
-        has of the publisher."""
+        """The body of the present leg. None while there is no leg, and while a leg that goes on
+        waits for its hub's first acknowledgement."""
         self._waiting: LegBody | None = None
-        """The body of a leg that goes on, until then."""
+        """The body of a leg that goes on, until that acknowledgement."""
         self._replayed = 0
-        """Bytes that the present body began with."""
+        """Bytes of replay at the beginning of the present body."""
         self._finished = False
-        self._map = LegMap(retention, form.wrap_ticks)
+        self._map = LegMap(retention)
         self._up = False
         self._lost_at: float | None = None
         self._dropped_before = 0
-        self.accepted = asyncio.Event()
-        """Set once a hub has accepted the publisher."""
         self.leg = ""
         """The leg's name, from the first acknowledgement on."""
         self.admitted = asyncio.Event()
-        """Set once the leg's name is known as well."""
+        """Set once a hub has accepted the publisher and returned the leg's name."""
 
-    def put(self, parts: list[bytes]) -> None:
-        """Sends parts (which are in the retention already) if there is a leg."""
+    def put(self, records: list[bytes]) -> None:
+        """Send records, which are in the retention already, if there is a leg."""
         if self._body is not None:
-            # What a hub has not read it has not acknowledged either. So more than what is kept (or
-            # than the replay, of which recorders may hold some) waits only for a hub that does not
-            # read, once the limits have taken some of it.
+            # A hub does not acknowledge bytes that it has not read. More bytes than the retention
+            # holds (or than the replay, of which recorders may hold some) wait only for a hub that
+            # does not read, after the limits have dropped some of them.
             slack = self._hubs.settings.retain_bytes // _UNREAD_SHARE
-            self._body.put(parts, max(self._retention.size, self._replayed) + slack)
+            self._body.put(records, max(self._retention.size, self._replayed) + slack)
 
     def finish(self) -> None:
-        """The publisher has ended."""
+        """Note that the publisher has ended."""
         self._finished = True
         if self._body is not None:
             self._body.finish()
 
     async def run(self) -> Ending:
-        """Stays until the publisher's stream is over, one way or the other."""
+        """Keep a leg open until the publisher's stream is over; return the reason."""
         loop = asyncio.get_running_loop()
         settings = self._hubs.settings
         deadline = loop.time() + settings.hold_new_seconds
@@ -174,8 +168,8 @@ class LegKeeper:
                 deadline = loop.time() + settings.hold_accepted_seconds
                 tries = 0
                 if self._finished and isinstance(outcome, Lost):
-                    # It had been told everything; posting the tail again could only look like a
-                    # publisher who came back.
+                    # The hub had all its media. Another leg would look like a publisher that came
+                    # back.
                     return Over()
             ending = self._ending(outcome)
             if ending is not None:
@@ -183,11 +177,11 @@ class LegKeeper:
             wait = _RETRY_SECONDS[min(tries, len(_RETRY_SECONDS) - 1)]
             tries += 1
             if loop.time() + wait > deadline:
-                return GaveUp(_words(outcome))
+                return GaveUp(_describe(outcome))
             await asyncio.sleep(wait)
 
     def _ending(self, outcome: LegOutcome) -> Ending | None:
-        """What an outcome means for the publisher; None: try again."""
+        """Return the end that an outcome means for the publisher; None: try again."""
         match outcome:
             case Refused():
                 return outcome
@@ -200,8 +194,7 @@ class LegKeeper:
 
     async def _one_leg(self, url: str) -> LegOutcome:
         settings = self._hubs.settings
-        body = LegBody(self._form.preamble)
-        resume = self._map.resume()
+        body = LegBody(PREAMBLE)
         if self._lost_at is None:
             self._fill(body, None)
         else:
@@ -211,12 +204,10 @@ class LegKeeper:
             key=self._path.key,
             hello=LegHello(
                 protocol=self._protocol,
-                container=self._form.container,
                 remote=self._remote,
                 connection=self._connection,
-                resume=resume,
+                resume=self._map.last,
             ),
-            content_type=self._form.content_type,
             answer_seconds=settings.leg_answer_seconds,
             silence_seconds=settings.leg_silence_seconds,
         )
@@ -234,7 +225,7 @@ class LegKeeper:
                 self._hubs.metrics.legs.dec()
 
     def _fill(self, body: LegBody, since: int | None) -> None:
-        """Begin the body with what is kept; what comes from now on follows it."""
+        """Begin the body with the kept media. Media that arrives from now on follows it."""
         body.queue(self._retention.replay(since))
         self._replayed = body.pending
         self._body = body
@@ -249,7 +240,7 @@ class LegKeeper:
         self._map.acknowledged(ack)
 
     def _go_on(self, body: LegBody, ack: LegAck) -> None:
-        """The hub has said where it stands: send what it lacks."""
+        """Send the media that the hub lacks by its first acknowledgement."""
         self._waiting = None
         since = self._map.replay_since(ack)
         self._fill(body, since)
@@ -266,8 +257,6 @@ class LegKeeper:
         self._up = True
         self._hubs.metrics.legs.inc()
         if self._lost_at is None:
-            self.accepted.set()
-            self._on_accepted()
             return
         dropped = self._retention.dropped_groups - self._dropped_before
         self._hubs.metrics.dropped_groups.inc(dropped)
@@ -279,10 +268,10 @@ class LegKeeper:
         self._dropped_before = self._retention.dropped_groups
         if self._ending(outcome) is None and not self._finished:
             self._hubs.metrics.legs_lost.inc()
-            self._log.warning("leg_lost", why=_words(outcome))
+            self._log.warning("leg_lost", why=_describe(outcome))
 
 
-def _words(outcome: LegOutcome) -> str:
+def _describe(outcome: LegOutcome) -> str:
     match outcome:
         case Lost(why=why):
             return why

@@ -27,7 +27,10 @@ from sluice_media.contract import (
     Refusal,
 )
 from sluice_media.net.chunked_bodies import chunk, takes_more
+from sluice_media.timeline.leg_framing import CONTENT_TYPE, encode_formats
 
+PREAMBLE = encode_formats(())
+"""Opens every body: a leg begins with a format record, which may have no track."""
 _WRITE_BYTES = 256 << 10
 _MAX_ANSWER_BYTES = 4_096
 _REASONS = {
@@ -126,7 +129,6 @@ class LegRequest:
     base_url: str
     key: SecretStr
     hello: LegHello
-    content_type: str
     answer_seconds: float
     silence_seconds: float
 
@@ -140,7 +142,7 @@ async def run_leg(
     on_ack: Callable[[LegAck], None],
 ) -> LegOutcome:
     """Posts one leg and stays with it until it ends. No exception of the network escapes."""
-    headers = {"Content-Type": request.content_type, **_headers(request.key, request.hello)}
+    headers = {"Content-Type": CONTENT_TYPE, **_headers(request.key, request.hello)}
     try:
         async with asyncio.timeout(request.answer_seconds):
             response = await http.post(

@@ -1,9 +1,9 @@
-"""Publishing for protocols whose media is access units: what SRT and WHIP have in common.
+"""Publishing to a hub: the one way for every protocol.
 
-:func:`publisher_for` makes the function that opens a :class:`Publication`. Whoever uses it brings
-the namespace, the stream and the key that the peer gave, then formats and units; it learns from
-:attr:`Publication.ended` when the hub wants no more of it. A lost hub is not its business: the
-publication holds what it gets, and goes on at the next hub.
+:func:`publisher_for` makes the function that opens a :class:`Publication`. Its caller passes the
+namespace, the stream and the key of the peer, then formats and units. :attr:`Publication.ended` is
+done when the hub takes no more. The publication survives the loss of a hub: it keeps its media and
+goes on at the next hub.
 """
 
 from __future__ import annotations
@@ -19,21 +19,17 @@ from pydantic import SecretStr
 from sluice_media.formats.units import AccessUnit, TrackFormat
 from sluice_media.publishing.keeper import Ending, GaveUp, Hubs, LegKeeper, Over
 from sluice_media.publishing.leg import Refused
+from sluice_media.publishing.leg_records import LegEncoder, LegRecord
 from sluice_media.publishing.limits import AddressLimits
-from sluice_media.publishing.parts import Part
 from sluice_media.publishing.path import BadPath, PublishPath, publish_path
-from sluice_media.publishing.unit_parts import UNITS, UnitParts
 
 _FINISH_SECONDS = 10.0
 _COUNT_SECONDS = 1.0
-TOO_MANY_FAILURES = Refused(
-    "TooManyFailures", "too many wrong keys from this address; try again in a minute"
-)
 _log = structlog.get_logger(__name__)
 
 
-class PublishRefused(Exception):  # noqa: N818  says what it is
-    """The publisher is not taken: ``reason`` is one word of the API, the text a sentence."""
+class PublishRefused(Exception):  # noqa: N818  the name is the field's word
+    """The publisher is refused. ``reason`` is one word of the API, ``message`` a sentence."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -41,7 +37,7 @@ class PublishRefused(Exception):  # noqa: N818  says what it is
         self.message = message
 
 
-class HubUnavailable(Exception):  # noqa: N818  says what it is
+class HubUnavailable(Exception):  # noqa: N818  the name is the field's word
     """No hub took the publisher in time; another try may succeed."""
 
     def __init__(self, message: str) -> None:
@@ -51,16 +47,19 @@ class HubUnavailable(Exception):  # noqa: N818  says what it is
 
 @dataclass(slots=True, frozen=True)
 class PublishEnd:
-    """Why a publication is over. ``reason`` is the hub's word (TakenOver, KeyRotated, Disabled,
-    UnsupportedCodec, BadMedia, …), ``HubUnavailable`` when none came back in time, or ``Finished``
-    after :meth:`Publication.finish`."""
+    """The end of a publication.
+
+    ``reason`` is the hub's word (TakenOver, KeyRotated, Disabled, UnsupportedCodec, BadMedia, …),
+    ``HubUnavailable`` when no hub came in time, or ``Finished`` when the publisher or the hub has
+    closed the leg.
+    """
 
     reason: str
     message: str
 
 
 class Publication:
-    """One publisher that a hub has accepted. Made by what :func:`publisher_for` returns."""
+    """One publisher that a hub has accepted. The function of :func:`publisher_for` makes it."""
 
     def __init__(self, hubs: Hubs, path: PublishPath, protocol: str, remote: str) -> None:
         self._metrics = hubs.metrics
@@ -68,77 +67,82 @@ class Publication:
             namespace=path.namespace, stream=path.stream, protocol=protocol, address=remote
         )
         self._retention = hubs.retention()
-        self._parts = UnitParts(time.monotonic)
-        self._keeper = LegKeeper(
-            hubs, path, self._retention, UNITS, protocol=protocol, remote=remote
-        )
+        self._encoder = LegEncoder(time.monotonic)
+        self._keeper = LegKeeper(hubs, path, self._retention, protocol=protocol, remote=remote)
         self._keeping = asyncio.create_task(self._keeper.run(), name="publication")
         self._counting: asyncio.Task[None] | None = None
         self._received = self._counted = self._counted_kept = 0
         self._began_at = time.monotonic()
         self.ended: asyncio.Future[PublishEnd] = asyncio.get_running_loop().create_future()
-        """Done when nothing is taken any more."""
+        """Done when the publication takes no more media."""
 
     @property
     def leg(self) -> str:
-        """primary or backup, as the hub says."""
+        """The leg's name, ``primary`` or ``backup``, as the hub reports it."""
         return self._keeper.leg
 
     def take_formats(
         self, formats: Sequence[TrackFormat], has_video: bool | None = None, left_out: str = ""
     ) -> None:
-        """All tracks, at first and whenever one changes. ``has_video``: what the container's
-        headers say; None: nothing, and 2 s without a picture decide. ``left_out``: codec of the
-        sound that is not carried."""
-        self._put(self._parts.formats(formats, has_video, left_out))
+        """Take all tracks, at first and whenever one changes.
+
+        ``has_video``: the declaration of the container's headers. None: they declare nothing, and
+        2 s without a picture decide. ``left_out``: codec of the sound that is not carried.
+        """
+        self._put(self._encoder.formats(formats, has_video, left_out))
 
     def take_unit(self, unit: AccessUnit) -> None:
-        """The next unit, in source times: 90 kHz, unwrapped."""
+        """Take the next unit, in source times: 90 kHz, unwrapped."""
         self.take_units((unit,))
 
     def take_units(self, units: Sequence[AccessUnit]) -> None:
-        """Send several units to the hub in one write."""
-        parts = []
+        """Take several units and send them to the hub in one write."""
+        records = []
         for unit in units:
             self._received += len(unit.payload)
-            part = self._parts.unit(unit)
-            if part is not None:
-                parts.append(part)
-        self._put(*parts)
+            record = self._encoder.unit(unit)
+            if record is not None:
+                records.append(record)
+        self._put(*records)
 
     def picture_comes(self) -> None:
-        """Bytes of a picture have come that is not complete yet."""
+        """Notify the hub that bytes of an incomplete picture have arrived."""
         if not self.ended.done():
-            self._keeper.put([self._parts.picture_comes()])
+            self._keeper.put([self._encoder.picture_comes()])
 
     def reject(self, reason: str, message: str) -> None:
-        """The peer sends what no units can be made of: ``reason`` is BadMedia or UnsupportedCodec.
-        The hub says so in the stream's status and ends the publication."""
-        self._put(self._parts.rejection(reason, message))
+        """Report to the hub that the peer's media has no units: BadMedia or UnsupportedCodec.
 
-    async def finish(self) -> None:
-        """The publisher has ended; returns when the hub has what it sent, at most after 10 s."""
+        The hub shows the message in the stream's status and ends the publication.
+        """
+        self._put(self._encoder.rejection(reason, message))
+
+    async def finish(self, why: str = "the publisher has ended") -> None:
+        """End the publication; return when the hub has all media, after 10 s at most.
+
+        ``why`` goes to the log.
+        """
         if not self.ended.done():
             self._keeper.finish()
             await asyncio.wait((self._keeping,), timeout=_FINISH_SECONDS)
-        await self.abort()
+        await self.abort(why)
 
-    async def abort(self) -> None:
-        """Ends at once. To be called in any case, if not :meth:`finish`."""
+    async def abort(self, why: str = "the publisher has ended") -> None:
+        """End the publication at once. Its owner calls this or :meth:`finish` in any case."""
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
-        self._end(PublishEnd("Finished", "the publisher has ended"))
+        self._end(PublishEnd("Finished", why))
 
-    def _put(self, *parts: Part) -> None:
-        if parts and not self.ended.done():
-            for part in parts:
-                self._retention.add(part)
-            self._keeper.put([part.data for part in parts])
+    def _put(self, *records: LegRecord) -> None:
+        if records and not self.ended.done():
+            for record in records:
+                self._retention.add(record)
+            self._keeper.put([record.data for record in records])
 
     # ------------------------------------------------------------------ life
 
     async def _accepted(self) -> None:
-        """Returns once a hub has said yes. Raises PublishRefused or HubUnavailable."""
+        """Return once a hub has accepted. Raises PublishRefused or HubUnavailable."""
         accepted = asyncio.create_task(self._keeper.admitted.wait())
         try:
             await asyncio.wait((accepted, self._keeping), return_when=asyncio.FIRST_COMPLETED)
@@ -157,15 +161,15 @@ class Publication:
         self._metrics.accepted.inc()
         self._metrics.publishers.inc()
         self._log.info("publish_accepted", leg=self.leg)
-        self._keeping.add_done_callback(self._kept)
+        self._keeping.add_done_callback(self._on_kept)
         self._counting = asyncio.create_task(self._count_for_ever(), name="publication-metrics")
 
-    def _kept(self, keeping: asyncio.Task[Ending]) -> None:
+    def _on_kept(self, keeping: asyncio.Task[Ending]) -> None:
         if keeping.cancelled():
-            self._end(PublishEnd("Finished", "the publisher has ended"))
-        elif (bug := keeping.exception()) is not None:
+            return  # abort() ends the publication, with its reason
+        if (bug := keeping.exception()) is not None:
             self._log.error("publisher_failed", error=type(bug).__name__)
-            self._end(PublishEnd("Internal", "an error of ours"))
+            self._end(PublishEnd("Internal", "internal error; see the gateway's log"))
         else:
             self._end(_end_of(keeping.result()))
 
@@ -183,7 +187,8 @@ class Publication:
             self._metrics.given_up.inc()
         self._log.info(
             "publish_ended",
-            why=end.reason,
+            reason=end.reason,
+            why=end.message,
             seconds=round(time.monotonic() - self._began_at, 1),
             received_bytes=self._received,
         )
@@ -194,7 +199,7 @@ class Publication:
             await asyncio.sleep(_COUNT_SECONDS)
 
     def _count(self, *, kept: int) -> None:
-        """Metrics that grow with every unit are written once a second."""
+        """Update the metrics that grow with every unit. Once a second is enough."""
         self._metrics.received_bytes.inc(self._received - self._counted)
         self._metrics.retained_bytes.inc(kept - self._counted_kept)
         self._counted, self._counted_kept = self._received, kept
@@ -202,43 +207,70 @@ class Publication:
 
 Publish = Callable[[str, str, SecretStr, str], Awaitable[Publication]]
 """(namespace, stream, key, remote address) -> an accepted publication. Raises PublishRefused or
-HubUnavailable; refusals are counted, and so are wrong keys of an address."""
+HubUnavailable. Refusals are counted, and so are wrong keys of an address."""
 
 
 def publisher_for(protocol: str, hubs: Hubs, limits: AddressLimits) -> Publish:
-    """``protocol`` is the word of the API: SRT or WHIP."""
+    """Return the function that publishes. ``protocol`` is RTMP, RTMPS, SRT or WHIP."""
 
     async def publish(namespace: str, stream: str, key: SecretStr, remote: str) -> Publication:
+        path: PublishPath | None = None
         try:
-            path = publish_path(namespace, stream, key.get_secret_value())
-            if limits.is_blocked(remote):
-                raise PublishRefused(TOO_MANY_FAILURES.reason, TOO_MANY_FAILURES.message)
-            publication = Publication(hubs, path, protocol, remote)
             try:
-                await publication._accepted()
-            except BaseException:
-                await publication.abort()
-                raise
-        except BadPath as bad:
-            hubs.metrics.refused("BadPath")
-            raise PublishRefused("BadPath", str(bad)) from bad
+                path = publish_path(namespace, stream, key.get_secret_value())
+            except BadPath as bad:
+                raise PublishRefused("BadPath", str(bad)) from bad
+            return await _open(path, remote)
         except PublishRefused as refused:
             if refused.reason == "BadKey":
                 limits.failed(remote)
-            hubs.metrics.refused(refused.reason)
-            suppressed = hubs.quiet.may_say(remote)
-            if suppressed is not None:
-                _log.info(
-                    "publish_refused",
-                    address=remote,
-                    reason=refused.reason,
-                    protocol=protocol,
-                    suppressed=suppressed,
-                )
+            note_refusal(hubs, refused.reason, protocol=protocol, remote=remote, path=path)
             raise
+        except HubUnavailable as unavailable:
+            _log.warning(
+                "publish_not_served",
+                namespace=path.namespace if path else "",
+                stream=path.shown_stream if path else "",
+                protocol=protocol,
+                why=unavailable.message,
+            )
+            raise
+
+    async def _open(path: PublishPath, remote: str) -> Publication:
+        if limits.is_blocked(remote):
+            raise PublishRefused(
+                "TooManyFailures",
+                "too many wrong keys from this address; try again in a minute",
+            )
+        publication = Publication(hubs, path, protocol, remote)
+        try:
+            await publication._accepted()
+        except BaseException:
+            await publication.abort()
+            raise
+        limits.published(remote)
+        publication.ended.add_done_callback(lambda _: limits.published(remote))
         return publication
 
     return publish
+
+
+def note_refusal(
+    hubs: Hubs, reason: str, *, protocol: str, remote: str, path: PublishPath | None = None
+) -> None:
+    """Count a refused publisher, and log it unless its address was logged a moment ago."""
+    hubs.metrics.refused(reason)
+    suppressed = hubs.log_limiter.may_say(remote)
+    if suppressed is not None:
+        names = {"namespace": path.namespace, "stream": path.shown_stream} if path else {}
+        _log.info(
+            "publish_refused",
+            address=remote,
+            reason=reason,
+            protocol=protocol,
+            suppressed=suppressed,
+            **names,
+        )
 
 
 def _end_of(ending: Ending) -> PublishEnd:
@@ -248,4 +280,4 @@ def _end_of(ending: Ending) -> PublishEnd:
         case GaveUp(why=why):
             return PublishEnd("HubUnavailable", f"no hub in time: {why}")
         case Over():
-            return PublishEnd("Finished", "the hub has everything")
+            return PublishEnd("Finished", "the hub has all media and has closed the leg")

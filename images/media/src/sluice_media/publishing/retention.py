@@ -1,9 +1,9 @@
-"""What the hub has not acknowledged: headers, and everything from a random access point on.
+"""The media that the hub has not acknowledged, from a random access point on.
 
-Kept are whole groups of pictures (for a stream without video: seconds of sound). A group goes when
-the next one starts at or before the acknowledged time and nothing in it is later. Sound from before
-the first picture may have another clock, and is not waited for. A group also goes, counted, beyond
-the publisher's own limits of time and bytes, and beyond the budget of all.
+Media is kept in whole groups of pictures (for a stream without video: seconds of sound). A group
+is dropped when the next one starts at or before the acknowledged time and nothing in it is later.
+Sound from before the first picture may have another clock; it does not keep a group. A group is
+also dropped, and counted, beyond the limits of its publisher and beyond the budget of all.
 """
 
 from __future__ import annotations
@@ -13,32 +13,34 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sluice_media.publishing.budget import RetentionBudget
-from sluice_media.publishing.parts import Part
+from sluice_media.publishing.leg_records import LegRecord
 from sluice_media.timeline.source_clock import MOST_APART_TICKS
 
-_SLACK_TICKS = 270
-"""The hub counts the sound of FLV in samples, up to 2 ms away from the milliseconds here."""
-_PART_BYTES = 64
-"""What Python takes for a part, beside its data."""
+_RECORD_BYTES = 64
+"""Memory that Python takes for a record, beside its data."""
 
 
 @dataclass(slots=True)
 class _Group:
-    headers: tuple[bytes, ...]
+    format: bytes
+    """The format record in force where the group begins; empty: there was none."""
     arrived_at: float
     first_dts: int | None = None
     last_dts: int = 0
     size: int = 0
-    parts: list[bytes] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
 
     @property
     def cost(self) -> int:
-        """Memory that it takes, in bytes."""
-        return self.size + _PART_BYTES * len(self.parts)
+        """Memory of the group, in bytes."""
+        return self.size + _RECORD_BYTES * len(self.records)
 
 
 class Retention:
-    """Of one publisher. ``clock`` gives monotonic seconds. To be closed."""
+    """The unacknowledged media of one publisher. ``clock`` returns monotonic seconds.
+
+    Its owner has to close it.
+    """
 
     def __init__(
         self,
@@ -52,16 +54,16 @@ class Retention:
         self._clock = clock
         self._budget = budget
         self._closed = False
-        self._headers: dict[str, bytes] = {}
+        self._format = b""
         self._groups: deque[_Group] = deque()
         self._skipping = False
         self._last_dts = 0
         self.size = 0
         """Bytes kept."""
         self.dropped_groups = 0
-        """Groups that went unacknowledged because of the limits."""
+        """Groups that were dropped unacknowledged because of the limits."""
         self.recorded = True
-        """A recorder needs what is kept; so it is until a hub says otherwise."""
+        """A recorder needs the media that is kept. True until a hub reports otherwise."""
         budget.join(self)
 
     @property
@@ -73,7 +75,7 @@ class Retention:
         return self._groups[0].arrived_at
 
     def close(self) -> None:
-        """Forget everything; what is added later is not kept."""
+        """Drop everything. Records that are added later are not kept."""
         self._closed = True
         while self._groups:
             self._forget_first()
@@ -81,76 +83,76 @@ class Retention:
 
     @property
     def first_dts(self) -> int:
-        """Where :meth:`replay` begins; where the publisher is, when nothing is kept."""
+        """DTS at which :meth:`replay` begins; the publisher's last DTS when nothing is kept."""
         first = self._groups[0].first_dts if self._groups else None
         return self._last_dts if first is None else first
 
-    def add(self, part: Part) -> None:
+    def add(self, record: LegRecord) -> None:
         if self._closed:
             return
-        if part.dts is not None:
-            self._last_dts = part.dts
-        if part.entry is not None:
-            self._headers[part.entry.header] = part.entry.data
-        if self._begins_group(part):
-            self._groups.append(_Group(tuple(self._headers.values()), self._clock()))
+        if record.dts is not None:
+            self._last_dts = record.dts
+        if self._begins_group(record):
+            self._groups.append(_Group(self._format, self._clock()))
             self._skipping = False
-        if part.header:
-            self._headers[part.header] = part.data
+        if record.is_format:
+            self._format = record.data
         if not self._skipping:
-            self._keep(part)
+            self._keep(record)
 
     def replay(self, since: int | None = None) -> list[bytes]:
-        """Return headers and everything kept, for a hub that starts anew. For a hub that has what
-        came before ``since`` (90 kHz): from the last random access point before that."""
+        """Return the format and all kept media, for a hub that starts anew.
+
+        ``since`` (90 kHz): the hub has all media before it. Then return the media from the last
+        random access point before that on.
+        """
         if not self._groups:
-            return list(self._headers.values())
+            return [self._format] if self._format else []
         groups = list(self._groups)
         if since is not None:
             while len(groups) > 1 and _begins_by(groups[1], since):
                 groups.pop(0)
-        parts = list(groups[0].headers)
+        records = [groups[0].format] if groups[0].format else []
         for group in groups:
-            parts += group.parts
-        return parts
+            records += group.records
+        return records
 
     def acknowledge(self, dts: int) -> None:
-        """Forgets what lies before the last random access point at or before ``dts`` (90 kHz)."""
-        until = dts - _SLACK_TICKS
+        """Drop the media before the last random access point at or before ``dts`` (90 kHz)."""
         while len(self._groups) > 1:
             head, following = self._groups[0], self._groups[1]
             begins = following.first_dts
-            if begins is None or begins > until:
+            if begins is None or begins > dts:
                 return
-            if until < head.last_dts <= begins + MOST_APART_TICKS:
+            if dts < head.last_dts <= begins + MOST_APART_TICKS:
                 return  # sound that runs ahead of the pictures
             self._forget_first()
 
-    def _begins_group(self, part: Part) -> bool:
-        if part.random_access:
-            # Headers alone are no group: they belong to the picture that follows.
+    def _begins_group(self, record: LegRecord) -> bool:
+        if record.random_access:
+            # A format alone is not a group: it belongs to the picture that follows.
             return not self._groups or self._groups[-1].first_dts is not None
         return not self._groups and not self._skipping
 
-    def _keep(self, part: Part) -> None:
+    def _keep(self, record: LegRecord) -> None:
         group = self._groups[-1]
-        if part.dts is not None:
+        if record.dts is not None:
             if group.first_dts is None:
-                group.first_dts = group.last_dts = part.dts
-            group.last_dts = max(group.last_dts, part.dts)
-        group.parts.append(part.data)
-        group.size += len(part.data)
-        self.size += len(part.data)
+                group.first_dts = group.last_dts = record.dts
+            group.last_dts = max(group.last_dts, record.dts)
+        group.records.append(record.data)
+        group.size += len(record.data)
+        self.size += len(record.data)
         oldest = self._clock() - self._max_seconds
         while self._groups and (self.size > self._max_bytes or self._groups[0].arrived_at < oldest):
             self.shed()
-        self._budget.spend(len(part.data) + _PART_BYTES)
+        self._budget.spend(len(record.data) + _RECORD_BYTES)
 
     def shed(self) -> None:
-        """Let the oldest group go though it was not acknowledged."""
+        """Drop the oldest group although it was not acknowledged."""
         self._forget_first()
         self.dropped_groups += 1
-        # When it is the only one, nothing can be kept before the next begins.
+        # Without a group, nothing can be kept until the next one begins.
         self._skipping = not self._groups
 
     def _forget_first(self) -> None:

@@ -14,10 +14,6 @@ from sluice_media.formats.errors import MediaError
 FILE_HEADER = b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00"
 """With both kinds declared (what is really there, the tags tell), and PreviousTagSize0."""
 MAX_TAG_BYTES = 8 << 20
-PICTURE_COMES = b"\x02\x00\x14sluice.picture.comes"
-"""Payload of a script tag between gateway and hub, an AMF0 string: bytes of a picture have come,
-which will follow when it is complete. For everybody else it means nothing."""
-
 _HEADER_BYTES = 9
 _MAX_HEADER_BYTES = 1_024
 _TAG_HEAD_BYTES = 11

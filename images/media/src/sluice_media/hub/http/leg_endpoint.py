@@ -21,7 +21,7 @@ from pydantic import SecretStr, ValidationError
 
 from sluice_media.contract import HELLO_HEADER, LegEnd, LegGrant, LegHello, Refusal
 from sluice_media.hub.clock import Clock
-from sluice_media.hub.feed import feed_for
+from sluice_media.hub.feed import UnitFeed
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.admission import LegRefusedError
 from sluice_media.hub.legs.leg import Leg, LegName
@@ -195,7 +195,7 @@ class LegEndpoint:
     async def _read(self, request: web.Request, connection: _Connection) -> None:
         """The body, until it ends, breaks or turns out to be no media."""
         leg = connection.leg
-        feed = feed_for(leg.hello, self._hub, leg)
+        feed = UnitFeed(self._hub, leg)
         readany = request.content.readany
         try:
             while data := await readany():
