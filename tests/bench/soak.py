@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import re
@@ -18,13 +19,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import aiohttp
-
 from sluice_media.contract import HELLO_HEADER, LegHello, TimelineGap
 from sluice_media.formats.units import AccessUnit, UnitFlags
+from sluice_media.net.upgrade import open_upgraded
 from sluice_media.publishing.leg import PREAMBLE
 from sluice_media.timeline.framing import encode_unit
-from sluice_media.timeline.leg_framing import encode_formats
+from sluice_media.timeline.leg_framing import LEG_PROTOCOL, encode_formats
 from tests.bench.duo_rig import BACKUP_KEY, DuoRig, duo_rig
 from tests.media.broadcast_rig import KEY
 from tests.unit.hub.rig import AUDIO, VIDEO
@@ -59,17 +59,22 @@ class Encoder:
     fault: str = ""
     faults: int = 0
 
-    async def run(self, client: aiohttp.ClientSession, deadline: float) -> None:
+    async def run(self, deadline: float) -> None:
         connections = 0
         while time.monotonic() < deadline:
             connections += 1
             hello = LegHello(protocol="RTMP", connection=f"{self.key}-{connections}")
             headers = {HELLO_HEADER: hello.to_json(), "Authorization": f"Bearer {self.key}"}
             url = f"http://127.0.0.1:{self.rig.hub_port}/v1/legs"
-            async with client.post(
-                url, data=self._body(deadline), headers=headers, expect100=True
-            ) as answer:
-                await answer.read()
+            sock, _ = await open_upgraded(url, LEG_PROTOCOL, headers, method="POST")
+            reader, writer = await asyncio.open_connection(sock=sock)
+            acknowledgements = asyncio.create_task(reader.read())
+            with contextlib.suppress(OSError):
+                async for data in self._body(deadline):
+                    writer.write(data)
+                    await writer.drain()
+            writer.transport.abort()
+            await asyncio.gather(acknowledgements, return_exceptions=True)
             await asyncio.sleep(self.dice.uniform(0.2, 4))
 
     async def _body(self, deadline: float) -> AsyncIterator[bytes]:
@@ -146,10 +151,7 @@ async def soak(
     fault_every_seconds: float = FAULT_EVERY_SECONDS,
 ) -> Report:
     report = Report()
-    async with (
-        duo_rig(folder, resume_window_seconds=120) as rig,
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as client,
-    ):
+    async with duo_rig(folder, resume_window_seconds=120) as rig:
         deadline = time.monotonic() + seconds
         encoders = [
             Encoder(rig, key, random.Random(seed + n), size, fault_every_seconds)
@@ -157,7 +159,7 @@ async def soak(
         ]
         async with asyncio.TaskGroup() as group:
             for encoder in encoders:
-                group.create_task(encoder.run(client, deadline))
+                group.create_task(encoder.run(deadline))
             sampling = group.create_task(_sample(rig, report, warm_seconds))
             await _read(rig, report, deadline)
             sampling.cancel()

@@ -7,9 +7,9 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from sluice_media.contract import HELLO_HEADER, TimelineEnd, TimelineFormat, TimelineGap
+from sluice_media.contract import HELLO_HEADER, LegHello, TimelineEnd, TimelineFormat, TimelineGap
 from sluice_media.formats.units import AccessUnit
-from sluice_media.timeline.leg_framing import encode_rejection
+from sluice_media.timeline.leg_framing import LEG_PROTOCOL, encode_rejection
 from sluice_media.timeline.reader import TimelineReader
 from tests.unit.hub.rig import HUB_TOKEN, Rig, numbers
 
@@ -29,7 +29,7 @@ async def until(condition: object, seconds: float = 20.0) -> None:
 
 async def test_the_answer_comes_before_any_media(rig: Rig) -> None:
     async with rig.publisher() as publisher:
-        assert publisher.status == 200
+        assert publisher.status == 101
         await until(lambda: publisher.lines)
         assert publisher.lines[0]["timeline"] == ""
         await until(lambda: rig.hub.legs)
@@ -88,7 +88,7 @@ async def test_a_publisher_that_fell_silent_is_taken_over(rig: Rig) -> None:
         first.send(10)
         await asyncio.sleep(0.5)
         async with rig.publisher(connection="c2", first=100) as second:
-            assert second.status == 200
+            assert second.status == 101
             await until(lambda: first.end_reason == "TakenOver")
             await until(first.closed.is_set)
             second.start()
@@ -107,7 +107,7 @@ async def test_the_same_connection_takes_its_leg_over_at_once_and_repeats_nothin
         await until(lambda: first.lines[-1]["timeline"])
         again = first.last_ack
         async with rig.publisher(resume=again) as second:
-            assert second.status == 200
+            assert second.status == 101
             second.start()
             second.send(40)  # from 0 on: ten of them are new
             await until(lambda: len(reader.pictures) == 40)
@@ -140,7 +140,7 @@ async def test_a_rotated_key_cuts_the_old_publisher_and_nobody_else(rig: Rig) ->
         async with rig.publisher(key="right-key", connection="c2") as late:
             assert late.status == 401
         async with rig.publisher(connection="c3", first=50) as new:
-            assert new.status == 200
+            assert new.status == 101
             new.start()
             new.send(5)
             await until(lambda: len(reader.pictures) == 15)
@@ -208,7 +208,7 @@ async def test_garbage_ends_its_own_leg_with_a_reason(rig: Rig) -> None:
         await until(lambda: publisher.end_reason == "BadMedia")
         await until(publisher.closed.is_set)
     async with rig.publisher(connection="c2") as publisher:
-        assert publisher.status == 200
+        assert publisher.status == 101
         publisher.start()
         publisher.send(3)
         await until(lambda: rig.hub.delivering)
@@ -226,10 +226,22 @@ async def test_a_hello_that_is_none_is_a_bad_request(rig: Rig) -> None:
     for hello in ("", "{}", "[" * 5_000):
         async with rig.client.post(
             f"{rig.url}/v1/legs",
-            data=b"leg",
-            headers={HELLO_HEADER: hello, "Authorization": "Bearer right-key"},
+            headers={
+                HELLO_HEADER: hello,
+                "Authorization": "Bearer right-key",
+                "Connection": "Upgrade",
+                "Upgrade": LEG_PROTOCOL,
+            },
         ) as response:
             assert response.status == 400
+    assert not rig.hub.legs
+
+
+async def test_a_leg_without_an_upgrade_is_refused(rig: Rig) -> None:
+    headers = {HELLO_HEADER: LegHello(protocol="SRT", connection="c").to_json()}
+    headers["Authorization"] = "Bearer right-key"
+    async with rig.client.post(f"{rig.url}/v1/legs", data=b"leg", headers=headers) as response:
+        assert response.status == 426
     assert not rig.hub.legs
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sluice_media.contract import HELLO_HEADER, IngestStatus, LegHello
+from sluice_media.contract import IngestStatus, LegHello
 from tests.media.test_hub_legs import until
 from tests.support.ports import free_port
 from tests.unit.hub.rig import LegClient, RawReader
@@ -100,15 +100,9 @@ class Pod:
 
         async def run() -> None:
             hello = LegHello(protocol="RTMP", connection=f"c{id(leg)}")
-            async with self._client.post(
-                f"{self.hub}/v1/legs",
-                data=leg.body(),
-                headers={HELLO_HEADER: hello.to_json(), "Authorization": f"Bearer {key}"},
-                expect100=True,
-            ) as response:
-                await leg.answered(response)
+            async with leg.connected(self.hub, key, hello):
                 accepted.set_result(None)
-                await leg.listen(response)
+                await leg.closed.wait()
 
         task = asyncio.create_task(run())
         await asyncio.wait_for(accepted, 20)
@@ -231,7 +225,7 @@ async def test_keys_are_in_no_log_status_or_metric(pod: Pod) -> None:
     for key in (CANARY, "wrong-canary-4713"):
         leg = LegClient()
         listening = await pod.publish(leg, key)
-        if leg.status == 200:
+        if leg.status == 101:
             leg.start()
             leg.raw(b"\x09\xff\xff\xff" + CANARY.encode() * 10)
             await until(lambda: leg.end_reason == "BadMedia")  # noqa: B023

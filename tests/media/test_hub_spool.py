@@ -23,6 +23,7 @@ from sluice_media.hub.spool.disk import Piece, SpoolDisk
 from tests.media.media_clips import Clip, make_clip
 from tests.media.test_hub_legs import until
 from tests.media.test_hub_role import HUB_TOKEN, Pod
+from tests.support.flv_leg import FlvLeg
 from tests.unit.hub.rig import LegClient, RawReader, Rig
 
 HEADERS = {"Authorization": f"Bearer {HUB_TOKEN}"}
@@ -48,7 +49,8 @@ async def broadcast(pod: Pod, flv: bytes) -> None:
     ended = len((await pod.status()).past_sessions)
     leg = LegClient()
     listening = await pod.publish(leg)
-    leg.raw(flv[13:])
+    for record in FlvLeg().of_file(flv):
+        leg.raw(record)
     await asyncio.sleep(1.5)
     leg.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,9 +20,10 @@ from sluice_media.hub.http.server import HubServer
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.metrics import HubMetrics
+from sluice_media.net.upgrade import UpgradeRefused, open_upgraded
 from sluice_media.publishing.leg import PREAMBLE
 from sluice_media.timeline.framing import Record, TimelineDecoder, encode_unit
-from sluice_media.timeline.leg_framing import encode_formats
+from sluice_media.timeline.leg_framing import LEG_PROTOCOL, encode_formats
 from tests.unit.hub.world import config
 
 AVCC = bytes.fromhex(
@@ -94,23 +96,8 @@ class Rig:
     ) -> AsyncIterator[LegClient]:
         hello = LegHello(protocol=protocol, connection=connection, resume=resume)
         client = LegClient(first)
-        async with self.client.post(
-            f"{self.url}/v1/legs",
-            data=client.body(),
-            headers={
-                HELLO_HEADER: hello.to_json(),
-                "Authorization": f"Bearer {key or self.key}",
-            },
-            expect100=True,
-        ) as response:
-            await client.answered(response)
-            listening = asyncio.create_task(client.listen(response))
-            try:
-                yield client
-            finally:
-                client.close()
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
+        async with client.connected(self.url, key or self.key, hello):
+            yield client
 
     @asynccontextmanager
     async def reading(self, **query: str) -> AsyncIterator[RawReader]:
@@ -141,25 +128,49 @@ class LegClient:
         self.number = first
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
 
-    async def body(self) -> AsyncIterator[bytes]:
-        yield PREAMBLE
-        while (data := await self._queue.get()) is not None:
-            yield data
-
-    async def answered(self, response: aiohttp.ClientResponse) -> None:
-        self.status = response.status
-        if response.status != 200:
-            self.refusal = await response.json()
-            self.close()
-
-    async def listen(self, response: aiohttp.ClientResponse) -> None:
+    @asynccontextmanager
+    async def connected(self, url: str, key: str, hello: LegHello) -> AsyncIterator[LegClient]:
+        """Open the leg at the hub of this URL; or be refused, with a status and a reason."""
+        headers = {HELLO_HEADER: hello.to_json(), "Authorization": f"Bearer {key}"}
         try:
-            async for line in response.content:
-                self.lines.append(json.loads(line))
-        except aiohttp.ClientError:
-            pass
+            sock, begun = await open_upgraded(
+                f"{url}/v1/legs", LEG_PROTOCOL, headers, method="POST"
+            )
+        except UpgradeRefused as refused:
+            self.status, self.refusal = refused.status, json.loads(refused.body)
+            yield self
+            return
+        self.status = 101
+        reader, writer = await asyncio.open_connection(sock=sock)
+        reader.feed_data(begun)
+        tasks = [
+            asyncio.create_task(self._listen(reader)),
+            asyncio.create_task(self._send(writer)),
+        ]
+        try:
+            yield self
         finally:
-            self.closed.set()
+            self.close()
+            if not self.closed.is_set():
+                await asyncio.wait(tasks[1:], timeout=5)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            writer.transport.abort()
+
+    async def _send(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(PREAMBLE)
+        with contextlib.suppress(OSError):
+            while (data := await self._queue.get()) is not None:
+                writer.write(data)
+                await writer.drain()
+            writer.write_eof()
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            while line := await reader.readline():
+                self.lines.append(json.loads(line))
+        self.closed.set()
 
     @property
     def end_reason(self) -> str | None:

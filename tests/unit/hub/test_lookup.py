@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from typing import Any
 
@@ -28,20 +27,10 @@ class LookupRig(Rig):
         self.backup_key = BACKUP_KEY
 
     async def lookup(self, key: str = "right-key", protocol: str = "SRT") -> tuple[int, Any]:
-        hello = LegHello(protocol=protocol, connection="asking", container="units")
+        hello = LegHello(protocol=protocol, connection="asking")
         headers = {HELLO_HEADER: hello.to_json(), "Authorization": f"Bearer {key}"}
         async with self.client.post(f"{self.url}/v1/legs/lookup", headers=headers) as answer:
             return answer.status, await answer.json()
-
-    def leg(self, body: asyncio.Queue[bytes | None], protocol: str = "SRT") -> Any:
-        async def parts() -> Any:
-            yield encode_formats(())
-            while (data := await body.get()) is not None:
-                yield data
-
-        hello = LegHello(protocol=protocol, connection="units", container="units")
-        headers = {HELLO_HEADER: hello.to_json(), "Authorization": f"Bearer {self.key}"}
-        return self.client.post(f"{self.url}/v1/legs", data=parts(), headers=headers)
 
 
 async def test_a_lookup_says_leg_passphrase_and_latency_and_takes_nothing() -> None:
@@ -100,32 +89,29 @@ async def test_whip_has_no_backup_leg() -> None:
 async def test_a_leg_of_units_reaches_the_readers_as_it_is() -> None:
     async with LookupRig().running() as rig, rig.reading() as reader:
         assert isinstance(rig, LookupRig)
-        body: asyncio.Queue[bytes | None] = asyncio.Queue()
-        async with rig.leg(body) as answer:
-            assert answer.status == 200
-            body.put_nowait(encode_formats((VIDEO, AUDIO), has_video=True))
+        async with rig.publisher(protocol="SRT") as publisher:
+            assert publisher.status == 101
+            publisher.raw(encode_formats((VIDEO, AUDIO), has_video=True))
             sent = []
             for number in range(GOP):
                 flags = UnitFlags.NONE if number else UnitFlags.RANDOM_ACCESS
                 dts = (1 << 33) + number * 3_600
                 unit = AccessUnit(0, dts, dts + 100, flags, 0, picture(number, 50))
                 sent.append(unit)
-                body.put_nowait(encode_unit(unit))
+                publisher.raw(encode_unit(unit))
             await until(lambda: len(reader.units) == GOP)
             assert [u.payload for u in reader.units] == [u.payload for u in sent]
             assert {u.pts - u.dts for u in reader.units} == {100}
-            body.put_nowait(None)
 
 
 async def test_what_the_gateway_rejects_ends_the_leg_and_stands_in_the_status() -> None:
     async with LookupRig().running() as rig:
         assert isinstance(rig, LookupRig)
-        body: asyncio.Queue[bytes | None] = asyncio.Queue()
-        async with rig.leg(body) as answer:
-            body.put_nowait(encode_rejection("UnsupportedCodec", "The stream is MPEG-2 video."))
-            text = await answer.text()
-        assert '"reason":"UnsupportedCodec"' in text
-        assert "MPEG-2" in text
+        async with rig.publisher(protocol="SRT") as publisher:
+            publisher.raw(encode_rejection("UnsupportedCodec", "The stream is MPEG-2 video."))
+            await until(publisher.closed.is_set)
+        assert publisher.end_reason == "UnsupportedCodec"
+        assert "MPEG-2" in publisher.lines[-1]["message"]
         assert rig.hub.last_rejection is not None
         assert rig.hub.last_rejection.reason == "UnsupportedCodec"
 

@@ -44,7 +44,6 @@ async def serving(
     port: int,
     *,
     shutdown_seconds: float = 1.0,
-    body_buffer_bytes: int = _BODY_BUFFER_BYTES,
 ) -> AsyncIterator[int]:
     """Serves ``app`` while the context lasts; yields the port (useful when ``port`` is 0)."""
     waiting: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
@@ -63,7 +62,7 @@ async def serving(
         logger=_logger,
         keepalive_timeout=KEEPALIVE_SECONDS,
         shutdown_timeout=shutdown_seconds,
-        read_bufsize=body_buffer_bytes,
+        read_bufsize=_BODY_BUFFER_BYTES,
     )
     await runner.setup()
     accept = runner.server

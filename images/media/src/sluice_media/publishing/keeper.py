@@ -213,7 +213,6 @@ class LegKeeper:
         )
         try:
             return await run_leg(
-                self._hubs.http,
                 request,
                 body,
                 on_accepted=self._leg_accepted,

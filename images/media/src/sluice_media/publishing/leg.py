@@ -1,8 +1,8 @@
-"""One leg: ``POST /v1/legs`` to a hub, media up, acknowledgements down.
+"""The gateway's side of one leg: media up to the hub, acknowledgements down.
 
-The body starts with the container's preamble at once: aiohttp holds the request's headers back
-until there is a first byte of body, and a publisher sends none before it was accepted.
-:func:`look_up` asks the same question without taking the leg.
+``POST /v1/legs`` with an HTTP Upgrade opens the leg. Then framed records go up, and one
+acknowledgement as a line of JSON comes down every 200 ms. :func:`look_up` asks the hub without
+taking the leg.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
@@ -26,13 +26,14 @@ from sluice_media.contract import (
     LegHello,
     Refusal,
 )
-from sluice_media.net.chunked_bodies import chunk, takes_more
-from sluice_media.timeline.leg_framing import CONTENT_TYPE, encode_formats
+from sluice_media.net.upgrade import UpgradeRefused, open_upgraded, takes_more
+from sluice_media.timeline.leg_framing import LEG_PROTOCOL, encode_formats
 
 PREAMBLE = encode_formats(())
 """Opens every body: a leg begins with a format record, which may have no track."""
 _WRITE_BYTES = 256 << 10
 _MAX_ANSWER_BYTES = 4_096
+_MAX_LINE_BYTES = 64 << 10
 _REASONS = {
     HTTPStatus.UNAUTHORIZED: ("BadKey", "the stream key is wrong"),
     HTTPStatus.FORBIDDEN: ("Disabled", "the stream does not take publishers"),
@@ -45,7 +46,7 @@ _LINE: TypeAdapter[LegAck | LegEnd] = TypeAdapter(
 
 @dataclass(slots=True, frozen=True)
 class Refused:
-    """The hub said no, with 401, 403 or 409."""
+    """The hub refused the leg, with 401, 403 or 409."""
 
     reason: str
     message: str
@@ -53,63 +54,67 @@ class Refused:
 
 @dataclass(slots=True, frozen=True)
 class Lost:
-    """The hub is not there, or is no more; another try may succeed."""
+    """The hub does not answer, or has gone. Another try may succeed."""
 
     why: str
 
 
 @dataclass(slots=True, frozen=True)
 class Finished:
-    """The body was sent to its end and the hub has closed the leg."""
+    """The body was sent to its end, and the hub has closed the leg."""
 
 
 LegOutcome = Refused | Lost | Finished | LegEnd
 
 
 class LegBody:
-    """What is to be sent up one leg. Bytes are put in; aiohttp takes them out until the hub has
-    accepted the leg and has what waited, then they go to the socket where they come in."""
+    """The records to send up one leg.
+
+    Records go straight to the socket once the hub has taken the leg and everything queued before.
+    """
 
     def __init__(self, preamble: bytes) -> None:
-        self._parts: deque[bytes] = deque((preamble,))
+        self._records: deque[bytes] = deque((preamble,))
         self._more = asyncio.Event()
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.WriteTransport | None = None
         self.pending = len(preamble)
-        """Bytes that were not handed to the socket yet."""
+        """Queued bytes that the socket has not got."""
         self.finished = False
         self.overflowed = False
-        """More is pending than may be: the hub answers, but it does not read."""
+        """More bytes were pending than allowed: the hub answers, but it does not read."""
 
-    def put(self, parts: Sequence[bytes], max_pending: int) -> None:
-        if not self._parts and self._transport is not None and takes_more(self._transport):
-            self._transport.writelines(chunk(parts))
+    def put(self, records: Sequence[bytes], max_pending: int) -> None:
+        """Send records, or queue them while the hub takes no more."""
+        if not self._records and self._transport is not None and takes_more(self._transport):
+            self._transport.writelines(records)
             return
         self.overflowed = self.overflowed or self.pending > max_pending
         if not self.overflowed:
-            self.queue(parts)
+            self.queue(records)
 
-    def queue(self, parts: Sequence[bytes]) -> None:
-        """Put many parts in, which aiohttp takes out piece by piece."""
-        for part in parts:
-            self._parts.append(part)
-            self.pending += len(part)
+    def queue(self, records: Sequence[bytes]) -> None:
+        """Queue records, however many."""
+        for record in records:
+            self._records.append(record)
+            self.pending += len(record)
         self._more.set()
 
-    def accepted(self, transport: asyncio.Transport | None) -> None:
-        """aiohttp has sent the head of the request over ``transport``."""
-        self._transport = transport
-
     def finish(self) -> None:
-        """What was put in is all."""
+        """End the body behind the queued records."""
         self._transport = None
         self.finished = True
         self._more.set()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def send(self, writer: asyncio.StreamWriter) -> None:
+        """Send the records until the body is finished. Raises OSError."""
+        if not self.finished:
+            self._transport = writer.transport
         while True:
-            while self._parts:
-                yield self._take()
+            while self._records:
+                writer.write(self._take())
+                await writer.drain()
             if self.finished:
+                writer.write_eof()
                 return
             self._more.clear()
             await self._more.wait()
@@ -117,8 +122,8 @@ class LegBody:
     def _take(self) -> bytes:
         taken = []
         size = 0
-        while self._parts and size < _WRITE_BYTES:
-            taken.append(self._parts.popleft())
+        while self._records and size < _WRITE_BYTES:
+            taken.append(self._records.popleft())
             size += len(taken[-1])
         self.pending -= size
         return b"".join(taken)
@@ -134,45 +139,49 @@ class LegRequest:
 
 
 async def run_leg(
-    http: aiohttp.ClientSession,
     request: LegRequest,
     body: LegBody,
     *,
     on_accepted: Callable[[], None],
     on_ack: Callable[[LegAck], None],
 ) -> LegOutcome:
-    """Posts one leg and stays with it until it ends. No exception of the network escapes."""
-    headers = {"Content-Type": CONTENT_TYPE, **_headers(request.key, request.hello)}
+    """Open one leg and stay with it until it ends. No exception of the network escapes."""
     try:
         async with asyncio.timeout(request.answer_seconds):
-            response = await http.post(
+            sock, begun = await open_upgraded(
                 f"{request.base_url}/v1/legs",
-                data=aiter(body),
-                headers=headers,
-                allow_redirects=False,
+                LEG_PROTOCOL,
+                _headers(request.key, request.hello),
+                method="POST",
             )
     except TimeoutError:
         return Lost("the hub does not answer")
-    except (aiohttp.ClientError, OSError) as error:
-        return Lost(_network_words(error))
+    except UpgradeRefused as refused:
+        return _refusal(refused.status, refused.body)
+    except OSError as error:
+        return Lost(_network_error(error))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=_MAX_LINE_BYTES)
+    reader.feed_data(begun)
+    on_accepted()
+    sending = asyncio.create_task(body.send(writer), name="leg-body")
     try:
-        if response.status == HTTPStatus.OK:
-            body.accepted(response.connection.transport if response.connection else None)
-            on_accepted()
-            return await _read_lines(response, request.silence_seconds, body, on_ack)
-        return await _read_refusal(response, request.answer_seconds)
+        return await _read_lines(reader, request.silence_seconds, body, on_ack)
     except TimeoutError:
         return Lost("the hub has fallen silent")
-    except (aiohttp.ClientError, OSError) as error:
-        return Lost(_network_words(error))
+    except OSError as error:
+        return Lost(_network_error(error))
     finally:
-        response.close()
+        sending.cancel()
+        [failure] = await asyncio.gather(sending, return_exceptions=True)
+        writer.transport.abort()
+        if isinstance(failure, Exception) and not isinstance(failure, OSError):
+            raise failure
 
 
 async def look_up(
     http: aiohttp.ClientSession, base_url: str, key: SecretStr, hello: LegHello, seconds: float
 ) -> LegGrant | Refused | Lost:
-    """Asks a hub whether the leg could be had now. No exception of the network escapes."""
+    """Ask a hub whether the leg is free for this key. No exception of the network escapes."""
     try:
         async with (
             asyncio.timeout(seconds),
@@ -180,15 +189,16 @@ async def look_up(
                 f"{base_url}/v1/legs/lookup", headers=_headers(key, hello), allow_redirects=False
             ) as response,
         ):
+            raw = await response.content.read(_MAX_ANSWER_BYTES)
             if response.status != HTTPStatus.OK:
-                return await _read_refusal(response, seconds)
-            return LegGrant.model_validate_json(await response.content.read(_MAX_ANSWER_BYTES))
+                return _refusal(response.status, raw)
+            return LegGrant.model_validate_json(raw)
     except TimeoutError:
         return Lost("the hub does not answer")
-    except ValidationError:  # not quoted: there may be a passphrase in it
+    except ValidationError:  # not quoted: it may hold a passphrase
         return Lost("the hub's answer does not parse")
     except (aiohttp.ClientError, OSError) as error:
-        return Lost(_network_words(error))
+        return Lost(_network_error(error))
 
 
 def _headers(key: SecretStr, hello: LegHello) -> dict[str, str]:
@@ -199,7 +209,7 @@ def _headers(key: SecretStr, hello: LegHello) -> dict[str, str]:
 
 
 async def _read_lines(
-    response: aiohttp.ClientResponse,
+    reader: asyncio.StreamReader,
     silence_seconds: float,
     body: LegBody,
     on_ack: Callable[[LegAck], None],
@@ -207,15 +217,15 @@ async def _read_lines(
     while True:
         try:
             async with asyncio.timeout(silence_seconds):
-                line = await response.content.readline()
+                line = await reader.readline()
             if not line:
                 return Finished() if body.finished else Lost("the hub has closed the leg")
             if not line.strip():
                 continue
             message = _LINE.validate_json(line)
-        except ValueError as invalid:  # not our protocol, or a line without end
-            word = "does not parse" if isinstance(invalid, ValidationError) else "is too long"
-            return Lost(f"a line of the hub {word}")
+        except ValueError as invalid:  # another protocol, or a line without an end
+            what = "does not parse" if isinstance(invalid, ValidationError) else "is too long"
+            return Lost(f"a line of the hub {what}")
         if isinstance(message, LegEnd):
             return message
         on_ack(message)
@@ -223,22 +233,20 @@ async def _read_lines(
             return Lost("the hub does not read fast enough")
 
 
-async def _read_refusal(response: aiohttp.ClientResponse, seconds: float) -> Refused | Lost:
-    async with asyncio.timeout(seconds):
-        raw = await response.content.read(_MAX_ANSWER_BYTES)
+def _refusal(status: int, body: bytes) -> Refused | Lost:
     refusal: Refusal | None = None
     with contextlib.suppress(ValidationError):  # a proxy's page: the status has to do
-        refusal = Refusal.model_validate_json(raw)
-    if response.status not in _REASONS:
-        return Lost(refusal.reason if refusal else f"the hub answers {response.status}")
-    reason, message = _REASONS[HTTPStatus(response.status)]
+        refusal = Refusal.model_validate_json(body)
+    if status not in _REASONS:
+        return Lost(refusal.reason if refusal else f"the hub answers {status}")
+    reason, message = _REASONS[HTTPStatus(status)]
     if refusal:
         reason, message = refusal.reason, refusal.message
     return Refused(reason, message)
 
 
-def _network_words(error: BaseException) -> str:
-    """The kind of a network error; its own text may quote the request."""
+def _network_error(error: BaseException) -> str:
+    """Return the kind of a network error; its own text may quote the request."""
     cause = getattr(error, "os_error", error)
-    errno_words = getattr(cause, "strerror", None)
-    return f"{type(error).__name__}: {errno_words}" if errno_words else type(error).__name__
+    text = getattr(cause, "strerror", None)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -35,7 +35,8 @@ from sluice_media.timeline.framing import (
     track_infos,
 )
 
-CONTENT_TYPE = "application/vnd.sluice.leg"
+LEG_PROTOCOL = "sluice-leg"
+"""Name of the protocol in an HTTP Upgrade."""
 VIDEO_TRACK = 0
 MAX_TRACKS = 16
 MAX_RECORD_BYTES = 8 << 20

@@ -1,9 +1,9 @@
-"""``POST /v1/legs``: a gateway brings a publisher's media; ``POST /v1/legs/lookup``: it asks first.
+"""``POST /v1/legs``: the media of one publisher; ``POST /v1/legs/lookup``: a question before it.
 
-The answer comes before the body does: 200 and then, for as long as the leg lasts, one
-acknowledgement every 200 ms as a line of JSON; or a refusal with its reason. What the hub ends on
-purpose ends with a :class:`~sluice_media.contract.LegEnd`. A lookup has no body, takes no leg and
-is answered with a :class:`~sluice_media.contract.LegGrant` or the refusal that a leg would get.
+The first is an HTTP Upgrade. The hub refuses it with a status and a reason, or accepts it with 101.
+Then the gateway sends framed records, and the hub sends one acknowledgement every 200 ms as a line
+of JSON. A leg that the hub itself ends gets a LegEnd as its last line. A lookup takes no leg. Its
+answer is a LegGrant, or the refusal that a leg would get.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
-from aiohttp import ClientError, web
+from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
 from sluice_media.contract import HELLO_HEADER, LegEnd, LegGrant, LegHello, Refusal
@@ -26,20 +26,20 @@ from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.admission import LegRefusedError
 from sluice_media.hub.legs.leg import Leg, LegName
 from sluice_media.hub.metrics import HubMetrics
-from sluice_media.net.chunked_bodies import chunk, takes_more
-from sluice_media.timeline.leg_framing import LegMediaRejected
+from sluice_media.net.upgrade import Upgraded, accept_upgrade, takes_more, wants_upgrade
+from sluice_media.timeline.leg_framing import LEG_PROTOCOL, LegMediaRejected
 
 ACK_SECONDS = 0.2
 CLOSE_SECONDS = 1.0
-"""How long a half-open socket may delay the last line before it is cut."""
+"""Time that a half-open socket has for the last line before it is cut."""
+READ_BYTES = 256 << 10
+BUFFER_BYTES = 128 << 10
+"""Unread bytes of one leg. More would only delay the publisher's notice of congestion."""
 MAX_HELLO_BYTES = 4096
 DEAD_PEER_SECONDS = 10
 """An acknowledgement that a gateway's node does not confirm for so long: the node is gone."""
 MIN_PASSPHRASE_BYTES, MAX_PASSPHRASE_BYTES = 10, 79
 """libsrt's limits."""
-
-_BROKEN = (OSError, ClientError, web.RequestPayloadError)
-"""What a body that breaks off, or is no chunked body, ends with."""
 
 _log = structlog.get_logger(__name__)
 
@@ -106,10 +106,10 @@ class LegEndpoint:
             end = LegEnd(reason="Draining", message="another hub is on its way: post again")
             self._end(connection, end)
 
-    async def expect(self, request: web.Request) -> None:
-        """``Expect: 100-continue`` is answered once the leg is admitted, not before."""
-
     async def post(self, request: web.Request) -> web.StreamResponse:
+        """Take one leg, and serve it until it ends."""
+        if not wants_upgrade(request, LEG_PROTOCOL):
+            raise web.HTTPUpgradeRequired(text=f"a leg needs an upgrade to {LEG_PROTOCOL}")
         hello = _hello(request)
         key = _bearer(request)
         try:
@@ -170,14 +170,10 @@ class LegEndpoint:
                 connection.ended.set()
 
     async def _serve(self, request: web.Request, connection: _Connection) -> web.StreamResponse:
-        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-        response.force_close()
-        await response.prepare(request)
+        upgraded = await accept_upgrade(request, LEG_PROTOCOL, buffer_bytes=BUFFER_BYTES)
         self._changed()
-        acknowledging = self._acknowledge(request.transport, connection)
-        body = asyncio.create_task(self._read(request, connection), name="leg-body")
+        acknowledging = self._acknowledge(upgraded.writer.transport, connection)
+        body = asyncio.create_task(self._read(upgraded.reader, connection), name="leg-body")
         ended = asyncio.create_task(connection.ended.wait(), name="leg-ended")
         try:
             await asyncio.wait((body, ended), return_when=asyncio.FIRST_COMPLETED)
@@ -186,19 +182,17 @@ class LegEndpoint:
             for task in (body, ended):
                 task.cancel()
             await asyncio.gather(body, ended, return_exceptions=True)
+        await _close(upgraded, connection.leg.end)
         if not body.cancelled() and (error := body.exception()) is not None:
             raise error
-        if connection.leg.end is not None:
-            await _close(request, response, connection.leg.end)
-        return response
+        return upgraded.response
 
-    async def _read(self, request: web.Request, connection: _Connection) -> None:
-        """The body, until it ends, breaks or turns out to be no media."""
+    async def _read(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
+        """Feed the records to the hub until the leg ends, breaks or sends something else."""
         leg = connection.leg
         feed = UnitFeed(self._hub, leg)
-        readany = request.content.readany
         try:
-            while data := await readany():
+            while data := await reader.read(READ_BYTES):
                 if leg.end is not None:
                     return
                 self._metrics.bytes_in += len(data)
@@ -207,18 +201,17 @@ class LegEndpoint:
         except LegMediaRejected as rejected:
             self._metrics.rejections.labels(rejected.reason).inc()
             self._hub.reject_media(leg, rejected.reason, str(rejected), self._clock())
-        except _BROKEN as error:
+        except OSError as error:
             _log.info("leg_broken", leg=leg.name, error=type(error).__name__)
 
     def _acknowledge(
-        self, transport: asyncio.Transport | None, connection: _Connection
+        self, transport: asyncio.WriteTransport, connection: _Connection
     ) -> _Repeating:
         """A line every 200 ms. A gateway that does not read them gets none until it does."""
 
         def acknowledge() -> None:
-            if transport is not None and connection.leg.end is None and takes_more(transport):
-                line = self._hub.ack(connection.leg).to_json().encode() + b"\n"
-                transport.writelines(chunk((line,)))
+            if connection.leg.end is None and takes_more(transport):
+                transport.write(self._hub.ack(connection.leg).to_json().encode() + b"\n")
 
         return _Repeating(ACK_SECONDS, acknowledge)
 
@@ -287,17 +280,18 @@ def _refusal(refused: LegRefusedError) -> web.Response:
     return response
 
 
-async def _close(request: web.Request, response: web.StreamResponse, end: LegEnd) -> None:
-    """Says why, and cuts a peer that does not take it."""
-    transport = request.transport
-    if transport is None:
-        return
-    try:
+async def _close(upgraded: Upgraded, end: LegEnd | None) -> None:
+    """Send the reason why the hub ends a leg, and close the connection.
+
+    Media that is still on its way is read and dropped: a socket that is closed with unread data is
+    reset, and the gateway could lose the reason.
+    """
+    reader, writer = upgraded.reader, upgraded.writer
+    with contextlib.suppress(TimeoutError, OSError):
         async with asyncio.timeout(CLOSE_SECONDS):
-            await response.write(end.to_json().encode() + b"\n")
-            await response.write_eof()
-    except (TimeoutError, *_BROKEN):
-        transport.abort()
-        return
-    # Else aiohttp would go on reading the body that nobody wants, for politeness.
-    transport.close()
+            if end is not None:
+                writer.write(end.to_json().encode() + b"\n")
+                writer.write_eof()
+                while await reader.read(READ_BYTES):
+                    pass
+    await upgraded.close(CLOSE_SECONDS)

@@ -25,8 +25,6 @@ from sluice_media.net.http_server import serving
 TICK_SECONDS = 0.1
 CALM_TICK_SECONDS = 0.25
 """While one leg alone delivers: there is nothing to decide, only that it has fallen silent."""
-BODY_BUFFER_BYTES = 128 << 10
-"""Of one connection, not yet read: more only delays what the publisher learns of congestion."""
 
 
 class HubServer:
@@ -109,11 +107,11 @@ class HubServer:
     async def listen(self, host: str, port: int) -> AsyncIterator[int]:
         """Serves while the context lasts; yields the port. Then breaks all connections."""
         app = web.Application()
-        app.router.add_post("/v1/legs", self.legs.post, expect_handler=self.legs.expect)
+        app.router.add_post("/v1/legs", self.legs.post)
         app.router.add_post("/v1/legs/lookup", self.legs.lookup)
         app.router.add_get("/v1/timeline", self.timeline.get)
         app.router.add_post("/v1/timeline/ack", self.timeline.acknowledge)
-        async with serving(app, host, port, body_buffer_bytes=BODY_BUFFER_BYTES) as bound:
+        async with serving(app, host, port) as bound:
             try:
                 yield bound
             finally:
