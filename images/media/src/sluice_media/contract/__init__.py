@@ -1,8 +1,8 @@
 """The contract between the planes: configuration in, status out, and the headers on the wire.
 
-This package is the one thing that the operator and the media pods share; importing it needs
-pydantic alone. JSON names are camelCase, as everywhere in Kubernetes. Every model tolerates
-fields that it does not know, because a pod of the previous version must understand this one.
+The operator and the media pods share this package and nothing else. It imports only pydantic. JSON
+names are camelCase, as everywhere in Kubernetes. Every model ignores unknown fields, because a pod
+of the previous version must understand this version.
 
 Ports and paths
     :data:`HUB_PORT`     legs in (``POST /v1/legs``) and timeline out (``GET /v1/timeline``)
@@ -49,7 +49,6 @@ from sluice_media.contract.base import (
     Model,
     Seconds,
 )
-from sluice_media.contract.clearance import target_clearance
 from sluice_media.contract.config import (
     AddressGuard,
     BucketLocation,
@@ -64,6 +63,21 @@ from sluice_media.contract.config import (
     StoreConfig,
     StoredRecording,
     StreamRef,
+    target_clearance,
+)
+from sluice_media.contract.reasons import (
+    ConfigErrorReason,
+    FileEndReason,
+    FileState,
+    HeadroomState,
+    IncompleteReason,
+    LegReason,
+    PushIdleReason,
+    RecordingEndReason,
+    ResultState,
+    SessionEndReason,
+    TargetErrorClass,
+    TimelineRefusal,
 )
 from sluice_media.contract.status import (
     MAX_LISTED_GAPS,
@@ -139,11 +153,16 @@ __all__ = [
     "WHIP_PORT",
     "AddressGuard",
     "BucketLocation",
+    "ConfigErrorReason",
     "DesiredState",
     "Failover",
+    "FileEndReason",
+    "FileState",
     "FormatChange",
     "Gap",
     "GivenUp",
+    "HeadroomState",
+    "IncompleteReason",
     "IngestConfig",
     "IngestStatus",
     "LegAck",
@@ -151,6 +170,7 @@ __all__ = [
     "LegFormat",
     "LegGrant",
     "LegHello",
+    "LegReason",
     "LegStretch",
     "Media",
     "Model",
@@ -158,6 +178,7 @@ __all__ = [
     "PodStatus",
     "PullConfig",
     "PullStatus",
+    "PushIdleReason",
     "PushState",
     "PusherConfig",
     "PusherStatus",
@@ -166,24 +187,29 @@ __all__ = [
     "RecorderConfig",
     "RecorderPhase",
     "RecorderStatus",
+    "RecordingEndReason",
     "Refusal",
     "Rejection",
+    "ResultState",
     "Retention",
     "RingPin",
     "Seconds",
     "Session",
+    "SessionEndReason",
     "StoreConfig",
     "StoreStatus",
     "StoredRecording",
     "StoredResult",
     "StreamRef",
     "TargetError",
+    "TargetErrorClass",
     "TimelineAck",
     "TimelineAnchor",
     "TimelineEnd",
     "TimelineFormat",
     "TimelineGap",
     "TimelineHeartbeat",
+    "TimelineRefusal",
     "TrackInfo",
     "target_clearance",
 ]

@@ -1,4 +1,4 @@
-"""Ports, files in a pod, header names, and the model that everything here is made of."""
+"""Ports, files in a pod, header names, and the base class of the contract's models."""
 
 from __future__ import annotations
 
@@ -13,66 +13,70 @@ STORE_PORT = 9200
 RTMP_PORT = 1935
 RTMPS_PORT = 1936
 SRT_PORT = 9710
-"""UDP."""
+"""A UDP port."""
 WHIP_PORT = 8080
 WHIP_MEDIA_PORT = 8189
-"""UDP."""
+"""A UDP port."""
 
 CONFIG_DIR = "/etc/sluice/config"
 CONFIG_FILE = f"{CONFIG_DIR}/config.json"
 KEYS_DIR = "/etc/sluice/keys"
 INGEST_TOKEN_FILE = "ingest/token"
-"""Below KEYS_DIR: the publisher's key of the primary leg."""
+"""Path below KEYS_DIR of the publisher's key of the primary leg."""
 INGEST_BACKUP_TOKEN_FILE = "ingest/backupToken"
-"""Below KEYS_DIR: the publisher's key of the backup leg."""
+"""Path below KEYS_DIR of the publisher's key of the backup leg."""
 SRT_PASSPHRASE_FILE = "srt/passphrase"
-"""Below KEYS_DIR: 10 to 79 characters."""
+"""Path below KEYS_DIR of the SRT publishers' passphrase: 10 to 79 characters."""
 PULL_DIR = "pull"
-"""Below KEYS_DIR: ``pull/<index>`` is a URI to pull from that comes from a Secret."""
+"""Folder below KEYS_DIR. ``pull/<index>`` is a URI to pull from that comes from a Secret."""
 PULL_CA_DIR = "pullca"
-"""Below KEYS_DIR: ``pullca/<index>`` are PEM certificates that a source's is verified with."""
+"""Folder below KEYS_DIR. ``pullca/<index>`` holds PEM certificates that verify that source."""
 HUB_TOKEN_FILE = "hub/token"
-"""Below KEYS_DIR: what readers of the timeline and of /v1/status present as a bearer token."""
+"""Path below KEYS_DIR of the bearer token for the timeline and ``/v1/status``."""
 STORE_TOKEN_FILE = "store/token"
-"""Below KEYS_DIR: what a store's ``/v1/recordings`` wants as a bearer token; without this file
-HUB_TOKEN_FILE counts there too."""
+"""Path below KEYS_DIR of the bearer token for a store's ``/v1/recordings``. The store uses
+HUB_TOKEN_FILE when this file is missing."""
 TARGET_URI_FILE = "target/uri"
-"""Below KEYS_DIR: a Restream's whole URI, when it comes from a Secret."""
+"""Path below KEYS_DIR of a Restream's whole URI, when it comes from a Secret."""
 STREAM_KEY_FILE = "streamkey/key"
-"""Below KEYS_DIR: a Restream's stream key, when it has a Secret of its own."""
+"""Path below KEYS_DIR of a Restream's stream key, when it has a Secret of its own."""
 TARGET_PASSPHRASE_FILE = "targetpassphrase/passphrase"
-"""Below KEYS_DIR: an SRT target's passphrase, when it has a Secret of its own."""
+"""Path below KEYS_DIR of an SRT target's passphrase, when it has a Secret of its own."""
 TARGET_CA_FILE = "targetca/ca"
-"""Below KEYS_DIR: PEM certificates that an RTMPS target's certificate is verified with."""
+"""Path below KEYS_DIR of the PEM certificates that verify an RTMPS target."""
 S3_ACCESS_KEY_FILE = "s3access/key"
-"""Below KEYS_DIR, as the three that follow: a MediaStore's credentials."""
+"""Path below KEYS_DIR of a MediaStore's access key."""
 S3_SECRET_KEY_FILE = "s3secret/key"
+"""Path below KEYS_DIR of a MediaStore's secret key."""
 S3_SESSION_TOKEN_FILE = "s3session/key"
-"""Optional: with credentials that are temporary."""
+"""Path below KEYS_DIR of the session token. Only temporary credentials have one."""
 S3_CA_FILE = "s3ca/ca"
-"""PEM certificates that the endpoint's certificate is verified with."""
+"""Path below KEYS_DIR of the PEM certificates that verify the S3 endpoint."""
 STORE_DIR = "/var/lib/sluice/store"
-"""Where a claim-backed MediaStore is mounted, in recorders and in its store pod."""
+"""Mount path of a claim-backed MediaStore, in recorders and in its store pod."""
 SPOOL_DIR = "/var/lib/sluice/spool"
 """A pod's own scratch space (emptyDir)."""
 
 CONFIG_ANNOTATION = "sluice.video/config"
-"""On a pod: a new value makes the kubelet refresh its mounts at once."""
+"""Annotation of a pod. A new value makes the kubelet refresh the pod's mounts at once."""
 
 TOKEN_HEADER = "Sluice-Authorization"
-"""Carries the bearer token in place of ``Authorization`` when a request comes through the API
-server's pod proxy, which consumes ``Authorization`` itself. Either header opens a pod's API."""
+"""Header for the bearer token of a request through the API server's pod proxy, which consumes
+``Authorization`` itself. A pod's API accepts either header."""
 
 HELLO_HEADER = "Sluice-Leg"
 """Request header of a leg: a :class:`LegHello` as JSON."""
 
 
 class Model(BaseModel):
+    """Base class of everything on the wire: camelCase names, unknown fields ignored, immutable."""
+
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
     )
 
     def to_json(self) -> str:
+        """Return the JSON text, without the fields that are None."""
         return self.model_dump_json(by_alias=True, exclude_none=True)
 
 

@@ -1,7 +1,9 @@
-"""Configuration in: what the operator tells a pod, as the JSON of CONFIG_FILE."""
+"""Configuration of a pod: the operator writes it as the JSON of CONFIG_FILE."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -10,7 +12,7 @@ from sluice_media.contract.base import Model, Seconds
 
 
 class PodConfig(Model):
-    """What every role is told of itself. ``generation`` and ``hash`` come back in its status."""
+    """Head of every role's configuration. The pod's status returns ``generation`` and ``hash``."""
 
     namespace: str
     name: str
@@ -22,83 +24,86 @@ class PodConfig(Model):
 
 
 class RingPin(Model):
-    """Content that a Recording will ask for: the ring keeps it until the recorder came."""
+    """Content that a Recording will need. The hub keeps it until the recorder holds it."""
 
     recording_uid: str
     since: datetime
     session_started_at: datetime | None = None
-    """Set: the Recording is of that one session, from its beginning."""
+    """Start of the only session that is recorded, from its beginning; None for any session."""
 
 
 class AddressGuard(Model):
-    """Which addresses a pod may dial on a user's behalf. Ranges are CIDRs, IPv4 or IPv6; a range
-    in ``allowed`` wins over one in ``denied``."""
+    """Addresses that a pod may dial for a user. Ranges are CIDRs, IPv4 or IPv6. A range in
+    ``allowed`` takes precedence over a range in ``denied``."""
 
     denied: list[str] = []
     allowed: list[str] = []
     cluster_domain: str = "cluster.local"
-    """Names below it are the cluster's own and are refused like its ranges."""
+    """Domain of the cluster's own names. The pod refuses to dial them, as it does its ranges."""
     allowed_names: list[str] = []
-    """Exact host names that may be dialled although they are the cluster's own, or lead into a
+    """Exact host names that may be dialled although they are the cluster's own or resolve to a
     denied range. Loopback, link-local and metadata addresses stay refused."""
 
 
 class PullConfig(Model):
-    """Sources to pull from, one after the other and round again. A URI that is None is in the
-    file ``PULL_DIR/<index>`` below KEYS_DIR."""
+    """Sources to pull from, tried in turn, again and again."""
 
     uris: list[str | None]
+    """URIs of the sources. None when the file ``PULL_DIR/<index>`` below KEYS_DIR has the URI."""
     with_ca: list[int] = []
-    """Indices of the URIs for which the file ``PULL_CA_DIR/<index>`` counts instead of the public
+    """Indices of the URIs that the file ``PULL_CA_DIR/<index>`` verifies instead of the public
     authorities."""
     stall_seconds: Seconds = 3
-    """No byte for so long: the next one's turn."""
+    """Silence of a source, in seconds, after which the next source is tried."""
     retry_seconds: Seconds = 3
-    """Between two rounds in which none delivered."""
+    """Pause after a round in which no source delivered."""
     inactivity_seconds: Seconds = 7_200
-    """None delivered for so long: given up, no more tries until ``generation`` or ``restart``
-    changes."""
+    """Time without media from any source after which pulling is given up. It starts again when
+    ``generation`` or ``restart`` changes."""
     restart: str = ""
-    """Any change of this value ends a giving up."""
+    """Any change of this value starts pulling again after it was given up."""
     given_up: bool = False
-    """True: an earlier process gave up in this ``generation`` and with this ``restart``."""
+    """True when an earlier process gave up with this ``generation`` and ``restart``."""
     standby: Literal["Cold", "Warm"] = "Cold"
-    """Warm: the next one is kept connected while another is on air."""
+    """``Warm`` keeps the next source connected while another one is on air."""
     guard: AddressGuard = AddressGuard()
 
 
 class IngestConfig(PodConfig):
+    """Configuration of a stream's hub."""
+
     active: bool = True
     title: str = ""
     protocols: list[str] = ["RTMP"]
     backup: bool = False
-    """True: INGEST_BACKUP_TOKEN_FILE is the key of a second leg."""
+    """True when the stream has a backup leg, with the key in INGEST_BACKUP_TOKEN_FILE."""
     failback: Literal["Never", "AfterStable"] = "Never"
     failback_seconds: Seconds = 60
-    """AfterStable: back to the primary leg once it has delivered for so long without a break."""
+    """Time for which the primary leg must deliver without a break before ``AfterStable`` switches
+    back to it."""
     srt_latency_milliseconds: int | None = None
     srt_passphrase: bool = False
-    """True: the passphrase in SRT_PASSPHRASE_FILE is demanded of SRT publishers."""
+    """True when SRT publishers need the passphrase in SRT_PASSPHRASE_FILE."""
     pull: PullConfig | None = None
-    """None: publishers push."""
+    """None when the stream is pushed."""
     stall_milliseconds: int = 800
     resume_window_seconds: int = 10
     pins: list[RingPin] = []
     auto_record: bool = False
-    """True: each session is kept on the pod's disk until a recorder holds it."""
+    """True to keep each session on the pod's disk until a recorder holds it."""
     auto_recorded_until: datetime | None = None
-    """Of the sessions that began up to then, only those in ``pins`` still need a recorder."""
+    """Sessions that began at or before this time need a recorder only if ``pins`` lists them."""
     auto_recorded: list[datetime] = []
-    """Start times of more such sessions. A later session may have an earlier start time, where the
-    clocks of nodes differ."""
+    """Start times of more sessions that need a recorder only if ``pins`` lists them. A later
+    session may have an earlier start time, because the clocks of nodes differ."""
     spool_limit_bytes: int = 4 << 30
-    """Of the pod's disk; beyond it the oldest content goes."""
+    """Maximum size of the spool on the pod's disk. Beyond it the oldest content is deleted."""
     drain: bool = False
-    """True: refuse new legs (503); the pod is about to be replaced."""
+    """True when the pod is about to be replaced: the hub refuses new legs with 503."""
 
 
 class StreamRef(Model):
-    """Where a reader finds its stream."""
+    """Stream of a reader, and the address of its hub."""
 
     name: str
     uid: str
@@ -109,120 +114,145 @@ class StreamRef(Model):
 
 
 class DesiredState(StrEnum):
+    """State that the user wants for a Recording."""
+
     RECORDING = "Recording"
     STOPPED = "Stopped"
 
 
 class Retention(Model):
-    """For how long a store keeps what was recorded. May change at any time."""
+    """Time for which a store keeps a Recording's content. May change at any time."""
 
     retention_seconds: Seconds | None = None
-    """A file goes so long after its end; None: never."""
+    """Time from the end of a file until the store deletes it; None to keep it forever."""
     keep_original: bool = False
-    """True: chunks and playlist stay for ``original_seconds`` beside the MP4."""
+    """True to keep chunks and playlist beside the MP4 for ``original_seconds``."""
     original_seconds: Seconds = 604_800
 
 
 class BucketLocation(Model):
-    """Storage that speaks S3. Credentials are in S3_ACCESS_KEY_FILE and S3_SECRET_KEY_FILE."""
+    """Bucket of an S3 storage. Credentials are in S3_ACCESS_KEY_FILE and S3_SECRET_KEY_FILE."""
 
     endpoint: str | None = None
-    """``https://HOST[:PORT]`` or ``http://``; None: AWS."""
+    """``https://HOST[:PORT]`` or ``http://HOST[:PORT]``; None for AWS."""
     region: str = "us-east-1"
     bucket: str
     prefix: str = ""
-    """Of all keys, without slashes at its ends; may be empty."""
+    """Prefix of all keys, without slashes at its ends; may be empty."""
     path_style: bool = True
-    """``ENDPOINT/BUCKET/KEY`` instead of the bucket as a host name."""
+    """True for ``ENDPOINT/BUCKET/KEY``; False when the bucket is part of the host name."""
     has_credentials: bool = True
-    """False: those of the workload's identity, from the environment that the cloud injects."""
+    """False to use the workload's identity, from the environment that the cloud injects."""
     has_ca: bool = False
-    """True: S3_CA_FILE counts instead of the public authorities."""
+    """True when S3_CA_FILE verifies the endpoint instead of the public authorities."""
 
 
 class RecorderConfig(PodConfig):
+    """Configuration of the recorder of one Recording."""
+
     stream: StreamRef | None = None
-    """None: the stream is gone for good; what is there is all there will be."""
+    """None when the stream was deleted: no more content will come."""
     desired_state: DesiredState = DesiredState.RECORDING
     created_at: datetime
     """Content starts at the last random access point at or before this moment."""
     prefix: str
     """Key prefix inside the store, without slashes at its ends; attempts live below it."""
     minimum_seconds: int = 10
-    """Stopped by the user with less than this in all files: nothing is kept."""
+    """Minimum duration of all files together. A Recording that the user stops earlier keeps
+    nothing."""
     rearm_seconds: int = 3_600
     split_seconds: Seconds = 14_400
-    """A file that is so long ends at the next random access point, which begins the next file."""
+    """Maximum duration of a file. The next random access point after it begins the next file."""
     max_duration_seconds: Seconds | None = None
-    """So much media in all files ends the Recording."""
+    """Maximum duration of all files together; None for no limit."""
     session_started_at: datetime | None = None
-    """Set: this one session is recorded, from its first random access point, and nothing else."""
+    """Start of the only session that is recorded, from its first random access point. None to
+    record every session."""
     s3: BucketLocation | None = None
-    """None: the claim that is mounted at STORE_DIR."""
+    """None when the store is the claim that is mounted at STORE_DIR."""
     uri_base: str = ""
-    """What stands before a key in ``files[].original_uri``; the store's has the same value."""
+    """Prefix that makes a key the URI in ``files[].original_uri``. The store has the same value."""
     retention: Retention = Retention()
-    """Written beside the chunks, so that the store needs nobody to finish them rightly."""
+    """Retention that the recorder writes beside the chunks, so that the store can finalise them
+    without the operator."""
     spool_limit_bytes: int = 1 << 30
-    """Of closed chunks that the store has not taken yet."""
+    """Maximum size of the closed chunks that the store has not taken yet."""
 
 
 class PusherConfig(PodConfig):
+    """Configuration of the pusher of one Restream."""
+
     stream: StreamRef | None = None
     active: bool = True
     uri: str | None = None
-    """The target when it is not a secret; else the file TARGET_URI_FILE holds it."""
+    """URI of the target; None when the file TARGET_URI_FILE holds it."""
     has_stream_key: bool = False
-    """True: the stream key is in STREAM_KEY_FILE."""
+    """True when the stream key is in STREAM_KEY_FILE."""
     restart: str = ""
-    """Any change of this value makes the pusher connect anew."""
+    """Any change of this value makes the pusher close its connection and dial again."""
     retry_min_seconds: Seconds = 1
     retry_max_seconds: Seconds = 30
     give_up_seconds: Seconds = 0
     audio: Literal["Keep", "Drop", "Silence"] = "Keep"
     video_codecs: Literal["Announced", "Assume"] = "Assume"
-    """Of an RTMP target. Announced: HEVC is pushed only to a server that announces it."""
+    """``Announced`` pushes HEVC only to an RTMP server that announces HEVC."""
     has_passphrase: bool = False
-    """True: an SRT target's passphrase is in TARGET_PASSPHRASE_FILE."""
+    """True when an SRT target's passphrase is in TARGET_PASSPHRASE_FILE."""
     has_ca: bool = False
-    """True: TARGET_CA_FILE counts instead of the public authorities."""
+    """True when TARGET_CA_FILE verifies the target instead of the public authorities."""
     guard: AddressGuard = AddressGuard()
     duplicate_of: str | None = None
-    """Name of the Restream that pushes to the same target with the same key already: this one
-    must not."""
+    """Name of another Restream that already pushes to this target with this key. Then this pusher
+    must not dial."""
     cleared_target: str | None = None
-    """The :func:`target_clearance` of the one target that may be dialled: no other Restream pushes
-    to it. Until it fits, the pusher shows its ``target_digest`` and waits (idle reason
-    CheckingTarget). None: nobody compares, any target may be dialled."""
+    """:func:`target_clearance` of the one target that may be dialled, because no other Restream
+    pushes to it. Until it matches, the pusher shows its ``target_digest`` and waits with the idle
+    reason CheckingTarget. None when any target may be dialled, because no operator compares
+    targets."""
     withdrawn_targets: list[str] = []
-    """Clearances that this pusher had and has perhaps not read to be withdrawn. It does nothing
-    with them: the operator gives nobody else these targets meanwhile, whoever the operator is."""
+    """Clearances that the operator took back from this pusher, and that the pusher may not have
+    seen taken back yet. The pusher ignores them. Until it has, no operator gives these targets to
+    another Restream, not even an operator that has just started."""
     claim_revision: int = 0
-    """Grows with each change of the three before it: what was said once more has another hash, so
-    that the hash in a status tells whether the pusher has read of it."""
+    """Counter of the changes of the three fields before it. A clearance that is given again
+    therefore has another configuration hash, and the hash in a status proves that the pusher has
+    read it."""
 
 
 class StoreConfig(PodConfig):
+    """Configuration of a MediaStore's pod."""
+
     uri_base: str = ""
-    """What stands before a key in ``files[].uri``, e.g. ``pvc://<claim>/``; may be empty."""
+    """Prefix that makes a key the URI in ``files[].uri``, e.g. ``pvc://<claim>/``; may be empty."""
     s3: BucketLocation | None = None
-    """None: the claim that is mounted at STORE_DIR."""
+    """None when the store is the claim that is mounted at STORE_DIR."""
     limit_bytes: int | None = None
-    """Of everything below the prefix; None: as much as there is."""
+    """Maximum size of everything below the prefix; None for no limit."""
     warn_at_percent: int = 90
     scratch_limit_bytes: int | None = None
-    """Of SPOOL_DIR, for the MP4 that is being made; None: as much as the disk has."""
+    """Maximum size of the MP4 in the making, in SPOOL_DIR; None for no limit."""
 
 
 class StoredRecording(Retention):
-    """What the operator tells a store of one Recording: ``PUT /v1/recordings/<uid>``."""
+    """Body of ``PUT /v1/recordings/<uid>``: the operator's orders to a store for one Recording."""
 
     uid: str
     name: str
     namespace: str = ""
     prefix: str
     deleted: bool = False
-    """True: the Recording was deleted. What is in the store stays, and the name is free."""
+    """True when the Recording was deleted. Its content stays in the store, and its name is free."""
     recorder_gone: bool = False
-    """True: no recorder will ever write again. What is in the store is all there will be, also
-    when its journal is not marked as done."""
+    """True when no recorder will write again. The store then has all content, even if the journal
+    is not marked as done."""
+
+
+def target_clearance(target_digest: str, hub_token: str) -> str:
+    """Return the operator's permission to dial one target: 16 hex digits of an HMAC-SHA256.
+
+    Only readers that know both the digest and the token can relate it to a target. Everybody who
+    may read ConfigMaps can read the configuration, and a bare digest would let them check guesses
+    of a stream key.
+    """
+    digest = hmac.new(hub_token.encode(), target_digest.encode(), hashlib.sha256)
+    return digest.hexdigest()[:16]

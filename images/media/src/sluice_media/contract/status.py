@@ -1,4 +1,4 @@
-"""Status out: what a pod answers to ``GET /v1/status``, and a store of its recordings."""
+"""Status of a pod (``GET /v1/status``), and a store's result for a Recording."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Literal
 from pydantic import Field
 
 from sluice_media.contract.base import Model
+from sluice_media.contract.reasons import HeadroomState
 
 MAX_LISTED_GAPS = 100
-"""Gaps of one file that a status or a page of results lists; the journal has all of them."""
+"""Maximum number of gaps that a status or a page of results lists for one file. The journal has all
+gaps."""
 
 
 class PodStatus(Model):
@@ -20,26 +22,31 @@ class PodStatus(Model):
     role: str
     pod_uid: str
     version: int
-    """Grows with every change; pass it as ``?version=`` to wait for the next."""
+    """Counter of changes. A request with ``?version=`` waits for a newer one."""
     observed_at: datetime
     config_generation: int = 0
     config_hash: str = ""
     config_error: str | None = None
-    """A sentence for the user: why the configuration cannot be honoured (a missing key, say)."""
+    """Sentence for the user: why the pod cannot apply its configuration (a missing key, say)."""
     config_error_reason: str | None = None
-    """The same in one word, e.g. SecretKeyMissing or InvalidUri."""
+    """Reason word of ``config_error``, e.g. a :class:`ConfigErrorReason`."""
 
 
 class Session(Model):
+    """One session of a stream, on air or ended."""
+
     started_at: datetime
     finished_at: datetime | None = None
     protocol: str = ""
     media: str = ""
     failovers: int = 0
     end_reason: str | None = None
+    """A :class:`SessionEndReason`; None while the session is on."""
 
 
 class Rejection(Model):
+    """Last refusal of a publisher."""
+
     reason: str
     at: datetime
 
@@ -49,10 +56,10 @@ class Failover(Model):
 
     at: datetime
     from_: str = Field(alias="from")
-    """Primary, Backup, or of a pulled stream ``Uri <index>``."""
+    """``Primary`` or ``Backup``; ``Uri <index>`` of a pulled stream."""
     to: str
     gap_milliseconds: int
-    """For how long nothing went out."""
+    """Time without output, in milliseconds."""
 
 
 class FormatChange(Model):
@@ -61,33 +68,37 @@ class FormatChange(Model):
     at: datetime
     before: str
     after: str
-    """In words, e.g. ``h264 1280x720, aac 48000 Hz``."""
+    """Description for people, e.g. ``h264 1280x720, aac 48000 Hz``."""
 
 
 class GivenUp(Model):
-    """The configuration in which pulling was given up; another one is tried again."""
+    """Configuration with which pulling was given up. Another configuration starts it again."""
 
     generation: int
     restart: str = ""
 
 
 class PullStatus(Model):
+    """State of the sources that a hub pulls from."""
+
     uri_index: int | None = None
-    """The URI that is tried or on air now."""
+    """Index of the URI that is tried or on air now."""
     delivers: bool = False
     standby_index: int | None = None
-    """The URI that is kept connected beside it."""
+    """Index of the URI that is kept connected as a standby."""
     given_up: GivenUp | None = None
-    """Set: inactivitySeconds have passed without media, and nothing is tried."""
+    """Set after ``inactivitySeconds`` without media: no source is tried any more."""
     message: str | None = None
-    """Why the last URI that failed did so; without the URI."""
+    """Cause of the last failure of a source, without its URI."""
 
 
 class Media(Model):
+    """Codecs, picture size and rates of the media on air."""
+
     video_codec: str | None = None
     audio_codec: str | None = None
     left_out_audio_codec: str | None = None
-    """Codec of sound that the source sends and that cannot be carried."""
+    """Codec of audio that the source sends and that the stream cannot carry."""
     width: int | None = None
     height: int | None = None
     frame_rate: float | None = None
@@ -95,70 +106,74 @@ class Media(Model):
 
 
 class RecordableSession(Model):
-    """A session that ``autoRecord`` asks a Recording for, and of which the hub holds content."""
+    """Session that needs a Recording because of ``autoRecord``. The hub holds content of it."""
 
     started_at: datetime
     on: bool
-    """It has not ended yet."""
+    """True until the session has ended."""
     bytes_held: int = 0
-    """On the pod's disk."""
+    """Bytes of the session on the pod's disk."""
 
 
 class IngestStatus(PodStatus):
+    """Status of a stream's hub."""
+
     role: Literal["ingest"] = "ingest"
     on_air: bool = False
-    """The output timeline advances."""
+    """True while the output timeline advances."""
     primary_connected: bool = False
-    """A publisher was accepted."""
+    """True while an accepted publisher has the primary leg."""
     primary_delivers: bool = False
+    """True while the primary leg delivers media."""
     backup_connected: bool = False
     backup_delivers: bool = False
     active_source: str | None = None
-    """What feeds the output: Primary, Backup or Pull; None off air."""
+    """Source of the output: ``Primary``, ``Backup`` or ``Pull``; None off air."""
     failovers: int = 0
-    """Since the process started."""
+    """Number of failovers since the process started."""
     last_failover: Failover | None = None
     format_changes: int = 0
-    """In this session and those before it."""
+    """Number of format changes since the process started, over all sessions."""
     last_format_change: FormatChange | None = None
     pull: PullStatus | None = None
     interrupted: bool = False
-    """A session is on, but no leg delivers."""
+    """True while a session is on and no leg delivers."""
     timeline: str | None = None
     epoch: int = 0
     adopting: bool = False
-    """The hub started less than 10 s ago and has had no session yet. It may still continue an
-    earlier one, when a gateway brings the map of its times or a reader asks for it."""
+    """True in the first 10 s of a hub that has had no session yet. It may still continue an earlier
+    session, if a gateway sends its last acknowledgement or a reader asks for the session."""
     session: Session | None = None
-    """The session that is on, or else the last one."""
+    """Session that is on, or the last session when none is on."""
     past_sessions: list[Session] = []
     """Ended sessions that this pod saw, newest first, at most ten."""
     recordable: list[RecordableSession] = []
-    """Oldest first; a session leaves the list when a recorder holds all of it."""
+    """Sessions that need a recorder, oldest first. A session leaves the list when a recorder holds
+    all of it."""
     media: Media | None = None
     last_rejection: Rejection | None = None
     no_random_access: bool = False
-    """More than 10 s passed without a picture that decoding can start at."""
+    """True after 10 s of video without a random access point."""
     readers: int = 0
 
 
 class Gap(Model):
+    """Media that is missing in a file."""
+
     at_seconds: float
     wall_seconds: float
 
 
 class RecordedFile(Model):
-    """One file of a Recording; the recorder fills the first half, the store the rest."""
+    """One file of a Recording. The recorder fills the first half, the store the rest."""
 
     index: int
-    """1 for the first file of a Recording."""
+    """Number of the file in its Recording; the first file has 1."""
     name: str
-    """File name, made of ids."""
+    """File name; it consists of ids."""
     title: str = ""
-    state: Literal[
-        "Recording", "Interrupted", "Finalizing", "Ready", "Expired", "Failed", "Discarded"
-    ]
-    """Expired: retention took it."""
+    state: str
+    """A :class:`FileState`."""
     started_at: datetime
     ended_at: datetime | None = None
     duration_seconds: float = 0.0
@@ -166,70 +181,77 @@ class RecordedFile(Model):
     sha256: str | None = None
     uri: str | None = None
     original_uri: str | None = None
-    """The playlist (HLS, VOD) of the chunks, while they are there."""
+    """URI of the chunks' playlist (HLS, VOD), while the store keeps the chunks."""
     expires_at: datetime | None = None
-    """When retention takes the MP4."""
+    """Time at which retention deletes the MP4."""
     gaps: list[Gap] = []
     end_reason: str | None = None
-    """SessionEnded, ParametersChanged, TimelineLost, Split, Stopped, MaxDurationReached or
-    StorageLimit."""
+    """A :class:`FileEndReason`."""
     message: str | None = None
-    """Why it failed, or what is special about it, in words."""
+    """Sentence for the user: the cause of a failure, or a remark on the file."""
     final: bool = False
-    """With Failed: the store does not try again, because nothing can be better then."""
+    """True when a ``Failed`` file is not tried again, because another try cannot succeed."""
     lost_chunks: int = 0
-    """Chunks that are missing or damaged in the store; ``gaps`` says where media is missing."""
+    """Number of chunks that are missing or damaged in the store. ``gaps`` lists the missing
+    media."""
 
 
 class RecorderPhase(StrEnum):
+    """Phase of a recorder."""
+
     WAITING = "Waiting"
-    """Nothing recorded yet."""
+    """Nothing is recorded yet."""
     RECORDING = "Recording"
     INTERRUPTED = "Interrupted"
     WAITING_FOR_RETURN = "WaitingForReturn"
     CLOSING = "Closing"
-    """Nothing more is taken; the last chunks are on their way into the store."""
+    """The recorder takes no more media; the last chunks are on their way into the store."""
     DONE = "Done"
-    """Terminal: every chunk is closed and in the store, the journal says so."""
+    """Terminal: every chunk is closed and in the store, and the journal is marked as done."""
 
 
 class RecorderStatus(PodStatus):
+    """Status of a recorder."""
+
     role: Literal["record"] = "record"
     phase: RecorderPhase = RecorderPhase.WAITING
     earlier_unknown: bool = False
-    """The recorder could not learn yet what was recorded before it began: phase, durations and
-    files say nothing; ``store_error`` says why."""
+    """True while the recorder does not know what earlier recorders have recorded. Phase, durations
+    and files then mean nothing; ``store_error`` is the cause."""
     end_reason: str | None = None
-    """With Done: Stopped, StreamEnded, TooShort, MaxDurationReached, StorageLimit, or NoSpace: the
-    store was full before anything was recorded."""
+    """A :class:`RecordingEndReason`, when the phase is ``Done``."""
     recording_started_at: datetime | None = None
     recording_duration: float = 0.0
-    """Seconds over all files."""
+    """Duration of all files together, in seconds."""
     transitions: int = 0
-    """Grows when a file begins or ends and when a gap was noted."""
+    """Counter of files that began, files that ended and gaps."""
     current_file_duration: float = 0.0
     files: list[RecordedFile] = []
-    """The newest files, oldest first: as many as fit into an answer of 256 KiB."""
+    """Newest files, oldest first: as many as fit into an answer of 256 KiB."""
     older_files: int = 0
-    """Number of files that are older than those in ``files``; the store lists them."""
+    """Number of files that are older than those in ``files``. The store lists them."""
     pending_bytes: int = 0
-    """Closed chunks that are not in the store yet."""
+    """Size of the closed chunks that are not in the store yet."""
     store_error: str | None = None
-    """Why chunks cannot be stored at the moment; None while they can."""
+    """Cause for which chunks cannot be stored now; None while they can."""
     store_error_reason: str | None = None
-    """The same in one word: AccessDenied, NoSuchBucket, Unreachable, NoSpace, …; Spool… when it is
-    the recorder's own disk."""
+    """Reason word of ``store_error``: AccessDenied, NoSuchBucket, Unreachable, NoSpace, … It begins
+    with ``Spool`` when the recorder's own disk fails."""
 
 
 class TargetError(Model):
+    """Error of the last failed push."""
+
     class_: str = Field(alias="class")
-    """Dns, Refused, Reset, Timeout, BadName, Unauthorized, Tls, Unsupported, Forbidden,
-    Closed."""
+    """A :class:`TargetErrorClass`."""
     message: str
+    """Sentence for the user, without a key."""
     at: datetime
 
 
 class PushState(StrEnum):
+    """State of a pusher; :mod:`sluice_media.push.machine` describes each."""
+
     IDLE = "Idle"
     CONNECTING = "Connecting"
     LIVE = "Live"
@@ -241,76 +263,82 @@ class PushState(StrEnum):
 
 
 class PusherStatus(PodStatus):
+    """Status of a pusher."""
+
     role: Literal["push"] = "push"
     state: PushState = PushState.IDLE
     idle_reason: str | None = None
-    """With Idle: WaitingForStream, Disabled, CodecMismatch, StreamNotFound or CheckingTarget."""
+    """A :class:`PushIdleReason` or :class:`ConfigErrorReason`, when the state is ``Idle``."""
     target: str = ""
-    """Redacted: scheme, host, port and app, never a key."""
+    """Redacted address of the target: scheme, host, port and app, never a key."""
     target_digest: str = ""
-    """Keyed digest of the URI and key (HMAC-SHA256, first 16 hex), to find duplicate targets
-    without knowing them: of the connection that is up, else of what will be dialled."""
+    """Keyed digest of URI and key (first 16 hex digits of an HMAC-SHA256). The operator finds
+    duplicate targets with it. It belongs to the open connection, or to the next one if none is
+    open."""
     connected: bool = False
-    """A connection to the target is being made, is up, or is being closed: also while Idle."""
+    """True while a connection to the target is being made, is up, or is being closed. A pusher that
+    is ``Idle`` may still be closing one."""
     started_at: datetime | None = None
-    """When the present connection became Live."""
+    """Time at which the present connection became ``Live``."""
     attempts: int = 0
     reconnects: int = 0
     bytes_sent: int = 0
     dropped_frames: int = 0
-    """Pictures (audio frames of a stream without video) that the target did not get, because it
-    took less than the stream; since the process started."""
+    """Number of pictures (audio frames of a stream without video) that the target did not get
+    because it was too slow. It counts from the start of the process."""
     last_error: TargetError | None = None
     message: str | None = None
-    """CodecMismatch: what to change."""
+    """Sentence for the user: what to change, when ``idle_reason`` is CodecMismatch."""
 
 
 class StoredResult(Model):
-    """What a store knows of one Recording: ``GET /v1/recordings/<uid>``."""
+    """Answer of a store to ``GET /v1/recordings/<uid>``."""
 
     uid: str
-    state: Literal["Unknown", "Open", "Finalizing", "Done", "Failed", "Deleting", "Deleted"]
-    """Unknown: nothing of it in the store. Open: a recorder still writes. Deleted: nothing of it
-    is left, as was asked for."""
+    state: str
+    """A :class:`ResultState`."""
     files: list[RecordedFile] = []
-    """Oldest first; with ``?limit=N`` the newest N of those below ``?before=INDEX``."""
+    """Files, oldest first. ``?limit=N`` selects the newest N below ``?before=INDEX``."""
     older_files: int = 0
-    """Number of files that are older than those of this page."""
+    """Number of files that are older than the files of this page."""
     end_reason: str | None = None
     recording_started_at: datetime | None = None
     message: str | None = None
     incomplete_reason: str | None = None
-    """Content was lost, or may have been: ChunksLost, SegmentMissing, JournalDamaged,
-    ChunksUnnamed, ChunksLate or ManifestDamaged."""
+    """An :class:`IncompleteReason`, when content was lost or may have been lost."""
     incomplete_message: str | None = None
-    """The same in words."""
+    """Sentences for the user about ``incomplete_reason``."""
     faulty_segments: int = 0
-    """Segments of recorders' journals that are missing or damaged."""
+    """Number of segments of recorders' journals that are missing or damaged."""
     lost_chunks: int = 0
-    """The sum over all files."""
+    """Sum of ``lost_chunks`` over all files."""
     kept_chunks: int = 0
-    """Chunks that are in no MP4, and are kept for some time."""
+    """Number of chunks that are in no MP4 and that the store keeps for some time."""
     kept_since: datetime | None = None
     kept_until: datetime | None = None
 
 
 class StoreStatus(PodStatus):
+    """Status of a MediaStore's pod."""
+
     role: Literal["store"] = "store"
     writable: bool = False
     message: str | None = None
-    """Why it is not writable, in words."""
+    """Sentence for the user: why the store is not writable."""
     reason: str | None = None
+    """Reason word of ``message``."""
     used_bytes: int = 0
-    """Of everything below the prefix, counted in the store itself."""
+    """Size of everything below the prefix, counted in the store itself."""
     available_bytes: int | None = None
-    """Free space, where the storage has an end that can be seen."""
-    headroom: Literal["Unknown", "Enough", "AlmostExceeded", "Exceeded"] = "Unknown"
-    """Against the limit or the volume, whichever is nearer. Exceeded: nothing can be recorded."""
+    """Free space; None when the storage reports none."""
+    headroom: str = HeadroomState.UNKNOWN
+    """A :class:`HeadroomState`, for the limit or the volume, whichever is reached first."""
     limit_bytes: int | None = None
-    """What ``headroom`` was measured against: the limit, or the size of the volume."""
+    """Limit or size of the volume that ``headroom`` was measured against."""
     seconds_to_full: int | None = None
-    """At the rate of the last minutes; None: it does not grow."""
+    """Seconds until the store is full, at the rate of the last minutes; None when it does not
+    grow."""
     finalizing: str | None = None
-    """Uid of the Recording being finalised."""
+    """Uid of the Recording that is being finalised."""
     changed: dict[str, int] = {}
-    """Recording uid -> version at which its result changed last; the latest 200."""
+    """Recording uid -> version of the last change of its result; the latest 200."""

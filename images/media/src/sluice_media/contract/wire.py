@@ -1,4 +1,4 @@
-"""What passes between the pods: the leg's and the timeline's records."""
+"""Messages between the pods: the records of a leg and of the timeline."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from sluice_media.contract.base import Model
 
 
 class LegStretch(Model):
-    """Media of a leg that went out with another offset than what followed it."""
+    """Media of a leg that had another offset than the media after it."""
 
     until_dts: int
-    """Last source DTS of it, 90 kHz."""
+    """Last source DTS of the stretch, 90 kHz."""
     out_offset: int
     """Output DTS minus source DTS, 90 kHz."""
     next_dts: int
-    """Source DTS from which on the next offset counted. What lies between went out nowhere."""
+    """First source DTS of the next offset, 90 kHz. Media between ``until_dts`` and ``next_dts``
+    never went out."""
     next_utc: datetime
-    """When the content at ``next_dts`` was made."""
+    """Wall clock time of the content at ``next_dts``."""
     gap_seconds: float
-    """Wall time that is missing between the two; 0: none."""
+    """Wall time that is missing between this stretch and the next; 0 for none."""
 
     def moved(self, ticks: int) -> LegStretch:
-        """The same stretch when the times of the source are so much later."""
+        """Return the stretch for source times that are later by ``ticks``."""
         return self.model_copy(
             update={
                 "until_dts": self.until_dts + ticks,
@@ -34,7 +35,7 @@ class LegStretch(Model):
 
 
 class LegAck(Model):
-    """Sent down a leg's response every 200 ms, one JSON object a line."""
+    """Acknowledgement in a leg's response, every 200 ms: one JSON object per line."""
 
     type: Literal["ack"] = "ack"
     stream_uid: str
@@ -42,24 +43,24 @@ class LegAck(Model):
     epoch: int
     leg: str
     feeds: bool = True
-    """The leg feeds the output, or its connection did last and no other leg does. False: the leg is
-    a standby of this timeline. Its offset means nothing, and ``acked_dts`` is what the hub itself
-    holds of it."""
+    """True when the leg is on air, or was the last on air and no other leg is. False for a standby:
+    its offset has no meaning, and ``acked_dts`` covers what the hub itself holds of it."""
     out_offset: int
-    """Output DTS minus source DTS, 90 kHz. A gateway sends steady source times, so that the offset
-    counts for what it keeps, too, back to the end of ``earlier``."""
+    """Output DTS minus source DTS, 90 kHz. A gateway sends steady source times. The offset is
+    therefore valid for the media that the gateway keeps, too, back to the end of ``earlier``."""
     begins_dts: int | None = None
-    """Source DTS from which on the leg has fed this session. What it sent before has no place in
-    it. None: it has not fed it."""
+    """First source DTS of the leg in this session. Earlier media of the leg is not part of the
+    session. None when the leg has not been on air in it."""
     earlier: tuple[LegStretch, ...] = ()
     """Stretches that had other offsets, oldest first. The gateway may send their media again."""
     acked_dts: int | None = None
-    """Source DTS up to which nobody can ask the next hub for anything: recorders hold it, or there
-    is none and readers have it. None: nothing may be forgotten yet."""
+    """Source DTS up to which no reader can still ask the next hub for media: recorders hold it, or
+    there is no recorder and the readers have it. None when the gateway must keep everything."""
     recorded: bool = True
-    """False: no recorder needs what is not acknowledged; it is kept for other readers."""
+    """True when a recorder needs the media that is not acknowledged. False when the gateway keeps
+    it only for other readers."""
     last_out_dts: int
-    """Last DTS on the output timeline."""
+    """Last DTS on the output timeline, 90 kHz."""
     last_out_utc: datetime | None = None
     session_started_at: datetime | None = None
 
@@ -71,7 +72,7 @@ class LegAck(Model):
         return out_dts - self.out_offset
 
     def moved(self, ticks: int) -> LegAck:
-        """The same acknowledgement when the times of the source are so much later."""
+        """Return the acknowledgement for source times that are later by ``ticks``."""
         return self.model_copy(
             update={
                 "out_offset": self.out_offset - ticks,
@@ -83,36 +84,37 @@ class LegAck(Model):
 
 
 class LegHello(Model):
-    """Head of ``POST /v1/legs``. The key travels beside it, as a bearer token."""
+    """Value of HELLO_HEADER in ``POST /v1/legs``. The publisher's key is the bearer token."""
 
     protocol: str
     """RTMP, RTMPS, SRT, WHIP or Pull."""
     remote: str = ""
     """Address of the publisher, for people; may be empty."""
     connection: str
-    """Made anew by the gateway for each publisher connection: a re-post of the same connection
-    takes its own leg over at once."""
+    """Id that the gateway makes for each connection of a publisher. When the gateway posts the same
+    connection again, it takes its own leg over at once."""
     resume: LegAck | None = None
-    """The last acknowledgement of this connection, when it goes on at another hub."""
+    """Last acknowledgement of this connection, when it continues at another hub."""
 
 
 class LegGrant(Model):
-    """Answer to ``POST /v1/legs/lookup``: the key is right and the leg could be had now. What a
-    gateway must know before the protocol's own handshake, and keeps for 30 s at most."""
+    """Answer to ``POST /v1/legs/lookup`` when the key is right and the leg is free. The gateway
+    needs it before the protocol's own handshake, and keeps it for at most 30 s."""
 
     leg: str
     passphrase: str | None = None
-    """SRT's; None: without encryption."""
+    """SRT passphrase; None for a connection without encryption."""
     latency_milliseconds: int | None = None
 
 
 class LegEnd(Model):
-    """The last line of a leg's response when the hub ends it on purpose."""
+    """Last line of a leg's response when the hub ends the leg on purpose."""
 
     type: Literal["end"] = "end"
     reason: str
-    """TakenOver, Disabled, KeyRotated, UnsupportedCodec or BadMedia: do not come back by
-    yourself. Draining: post again, another hub is on its way."""
+    """A :class:`LegReason`. After Draining the gateway posts the leg again, because another hub is
+    about to take over. After TakenOver, Disabled, KeyRotated, UnsupportedCodec or BadMedia it does
+    not."""
     message: str = ""
 
 
@@ -120,11 +122,14 @@ class Refusal(Model):
     """Body of a 401, 403, 409 or 503 answer to a leg."""
 
     reason: str
-    """BadKey, Busy, Disabled, ProtocolNotAllowed, UnsupportedCodec; Draining with 503."""
+    """A :class:`LegReason`: Draining or PassphraseMissing with 503, the others with 401, 403 or
+    409."""
     message: str
 
 
 class TrackInfo(Model):
+    """One track, with its decoder configuration."""
+
     track: int
     kind: str
     codec: str
@@ -137,20 +142,21 @@ class TrackInfo(Model):
 
 
 class LegFormat(Model):
-    """Record ``format`` of a leg of units: first, and whenever the tracks change. The first one
-    may have no track yet."""
+    """Record ``format`` of a leg of units: the first record, and again when the tracks change. The
+    first one may have no track."""
 
     tracks: list[TrackInfo]
     has_video: bool | None = None
-    """What the container's headers say; None: nothing, and 2 s without a picture decide."""
+    """True when the container's headers announce video, False when they announce none. None when
+    they announce nothing: then 2 s without a picture mean that there is no video."""
     left_out: str = ""
-    """Codec of the sound that the publisher sends and the gateway cannot carry; empty: none."""
+    """Codec of audio that the publisher sends and the gateway cannot carry; empty for none."""
     picture_comes: bool = False
-    """The tracks are as before; the gateway has got bytes of a picture that is not complete."""
+    """True when the gateway has received part of a picture. The tracks are then unchanged."""
 
 
 class TimelineFormat(Model):
-    """Record ``format``: first of every reply, and whenever the tracks change."""
+    """Record ``format``: the first of every reply, and again when the tracks change."""
 
     timeline: str
     epoch: int
@@ -161,7 +167,7 @@ class TimelineFormat(Model):
 
 
 class TimelineAnchor(Model):
-    """Record ``anchor``: from here on, media time and wall clock belong together like this."""
+    """Record ``anchor``: the wall clock time of a DTS. It is valid until the next anchor."""
 
     dts: int
     utc: datetime
@@ -171,24 +177,25 @@ class TimelineGap(Model):
     """Record ``gap``: media is missing between the unit before and the unit after."""
 
     dts: int
-    """DTS at which the timeline goes on."""
+    """DTS at which the timeline continues, 90 kHz."""
     wall_seconds: float
+    """Length of the gap by the wall clock."""
 
 
 class TimelineHeartbeat(Model):
-    """Record ``heartbeat``: every 500 ms, and at once when one of its words changes.
+    """Record ``heartbeat``: every 500 ms, and at once when one of its fields changes.
 
-    Readers take *these* words for what the source does instead of timing units themselves, so
-    that a recorder, a pusher and the status never disagree."""
+    Readers take the state of the source from these fields and do not time the units themselves.
+    Recorders, pushers and the status therefore never disagree."""
 
     session: bool
-    """A session is on (it may be interrupted)."""
+    """True while a session is on; it may be interrupted."""
     delivering: bool
-    """A leg delivers at this moment."""
+    """True while a leg delivers."""
 
 
 class TimelineAck(Model):
-    """Body of ``POST /v1/timeline/ack``: this reader holds everything up to ``dts`` durably."""
+    """Body of ``POST /v1/timeline/ack``: the reader holds everything up to ``dts`` durably."""
 
     reader: str
     timeline: str
@@ -196,10 +203,10 @@ class TimelineAck(Model):
 
 
 class TimelineEnd(Model):
-    """Record ``end``: the session is over; nothing follows."""
+    """Record ``end``, the last one: the session is over."""
 
     reason: str
-    """WindowPassed, Disabled or KeyRotated."""
+    """A :class:`SessionEndReason`."""
     finished_at: datetime
 
 
