@@ -65,7 +65,7 @@ def port_of(target: RtmpTarget) -> int:
     [
         ("expired", "has expired"),
         ("wrong address", "another (name|address)"),
-        ("unknown authority", "authority that is not known"),
+        ("unknown authority", "unknown authority"),
         ("no TLS", "does not speak TLS"),
     ],
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sluice_media.contract import PushState
-from sluice_media.push.failures import Failure, FailureClass
+from sluice_media.contract import PushState, TargetErrorClass
+from sluice_media.push.failures import Failure
 from sluice_media.push.machine import (
     Action,
     Ended,
@@ -20,10 +20,10 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 ON_AIR = SourceChanged(session=True, delivering=True)
 INTERRUPTED = SourceChanged(session=True, delivering=False)
 OVER = SourceChanged(session=False, delivering=False)
-REFUSED = Ended(Failure(FailureClass.REFUSED, "nothing listens there"))
-BAD_NAME = Ended(Failure(FailureClass.BAD_NAME, "the key is wrong"))
-CLOSED = Ended(Failure(FailureClass.CLOSED, "the target closed the connection"))
-RESET = Ended(Failure(FailureClass.RESET, "the target reset the connection"))
+REFUSED = Ended(Failure(TargetErrorClass.REFUSED, "nothing listens there"))
+BAD_NAME = Ended(Failure(TargetErrorClass.BAD_NAME, "the key is wrong"))
+CLOSED = Ended(Failure(TargetErrorClass.CLOSED, "the target closed the connection"))
+RESET = Ended(Failure(TargetErrorClass.RESET, "the target reset the connection"))
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from sluice_media.contract import TargetErrorClass
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from sluice_media.net.address_guard import NotAllowedError
 from sluice_media.protocols.rtmp.errors import RtmpError
@@ -14,7 +15,7 @@ from sluice_media.protocols.srt.errors import LibraryMissing
 from sluice_media.push import connection
 from sluice_media.push.channel import Backlog, CodecRefused
 from sluice_media.push.connection import Connection
-from sluice_media.push.failures import Failure, FailureClass, TargetFailure
+from sluice_media.push.failures import Failure, TargetFailure
 from sluice_media.push.feeder import Feeder, QueuedUnit
 from sluice_media.push.machine import Accepted, Ended, Event, Flow, FlowMeasured
 
@@ -78,16 +79,19 @@ class Push:
 @pytest.mark.parametrize(
     ("problem", "class_"),
     [
-        (TargetFailure(Failure(FailureClass.BAD_NAME, "no")), FailureClass.BAD_NAME),
-        (NotAllowedError("The address 10.0.0.1 is not allowed: a rule."), FailureClass.FORBIDDEN),
-        (ConnectionRefusedError(), FailureClass.REFUSED),
-        (LibraryMissing("no libsrt"), FailureClass.UNSUPPORTED),
-        (RtmpError("the stream key is too long"), FailureClass.UNSUPPORTED),
-        (TimeoutError(), FailureClass.TIMEOUT),
+        (TargetFailure(Failure(TargetErrorClass.BAD_NAME, "no")), TargetErrorClass.BAD_NAME),
+        (
+            NotAllowedError("The address 10.0.0.1 is not allowed: a rule."),
+            TargetErrorClass.FORBIDDEN,
+        ),
+        (ConnectionRefusedError(), TargetErrorClass.REFUSED),
+        (LibraryMissing("no libsrt"), TargetErrorClass.UNSUPPORTED),
+        (RtmpError("the stream key is too long"), TargetErrorClass.UNSUPPORTED),
+        (TimeoutError(), TargetErrorClass.TIMEOUT),
     ],
 )
 async def test_whatever_stands_in_the_way_is_reported_once(
-    problem: Exception, class_: FailureClass
+    problem: Exception, class_: TargetErrorClass
 ) -> None:
     channel = FakeChannel(problem)
     push = Push(channel)
@@ -114,14 +118,14 @@ async def test_a_target_that_never_answers_is_a_timeout(monkeypatch: pytest.Monk
     [ended] = push.events
     assert isinstance(ended, Ended)
     assert ended.failure is not None
-    assert ended.failure.class_ is FailureClass.TIMEOUT
+    assert ended.failure.class_ is TargetErrorClass.TIMEOUT
 
 
 async def test_what_is_queued_goes_out_and_silence_is_kept_alive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connection, "MEASURE_SECONDS", 0.01)
-    monkeypatch.setattr(connection, "SETTLED_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "FLOWING_MEASURE_SECONDS", 0.01)
     monkeypatch.setattr(connection, "KEEP_ALIVE_SECONDS", 0.05)
     channel = FakeChannel()
     push = Push(channel)
@@ -144,7 +148,7 @@ async def test_a_target_that_goes_is_reported_with_its_reason() -> None:
     push = Push(channel)
     running = asyncio.create_task(push.connection.run())
     await asyncio.sleep(0.02)
-    gone = Failure(FailureClass.CLOSED, "gone")
+    gone = Failure(TargetErrorClass.CLOSED, "gone")
     channel.ended.set_result(gone)
     await asyncio.wait_for(running, 5)
     assert push.events[-1] == Ended(gone)

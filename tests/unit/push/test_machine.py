@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice_media.contract import PushState
-from sluice_media.push.failures import Failure, FailureClass
+from sluice_media.contract import PushState, TargetErrorClass
+from sluice_media.push.failures import Failure
 from sluice_media.push.machine import (
     Accepted,
     CodecsChecked,
@@ -46,7 +46,7 @@ def test_an_obstacle_is_idle_by_its_name_and_ends_a_running_push(live: Push, obs
     assert live.tell(Configured(RetryPolicy(), obstacle)) == [HangUp(clean=True)]
     assert (live.state(), live.idle_reason) == (PushState.IDLE, obstacle)
     live.tell(Ended(None))
-    assert live.tell(Configured(RetryPolicy(), fresh=True)) == [Dial()]
+    assert live.tell(Configured(RetryPolicy(), reconnect=True)) == [Dial()]
 
 
 def test_dialling_is_connecting_until_bytes_drain(push: Push) -> None:
@@ -101,7 +101,7 @@ def test_a_growing_queue_is_stalled_and_then_given_up(live: Push) -> None:
     assert live.state() is PushState.BACKOFF
     failure = live.machine.view().last_failure
     assert failure is not None
-    assert failure.class_ is FailureClass.TIMEOUT
+    assert failure.class_ is TargetErrorClass.TIMEOUT
     live.tell(Ended(None))
     assert live.state() is PushState.BACKOFF
     assert live.after(2) == [Dial()]
@@ -128,10 +128,10 @@ def test_a_stalled_target_that_takes_data_again_is_live(live: Push) -> None:
 
 
 def test_lost_is_backoff_with_its_cause(live: Push) -> None:
-    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
+    live.tell(Ended(Failure(TargetErrorClass.RESET, "reset")))
     view = live.machine.view()
     assert (view.state, view.started_at) == (PushState.BACKOFF, None)
-    assert view.last_failure == Failure(FailureClass.RESET, "reset")
+    assert view.last_failure == Failure(TargetErrorClass.RESET, "reset")
     assert view.last_failure_at == live.moment.utc
     assert live.after(2) == [Dial()]
     live.tell(Accepted(), FlowMeasured(Flow.FLOWING))
@@ -175,7 +175,7 @@ def test_waiting_is_a_connection_that_is_held(push: Push) -> None:
     push.tell(Accepted(), INTERRUPTED)
     assert push.state() is PushState.WAITING
     # Dialled anew: the connection is being closed, and the next one waits for media.
-    assert push.tell(Configured(RetryPolicy(), fresh=True)) == [HangUp(clean=True)]
+    assert push.tell(Configured(RetryPolicy(), reconnect=True)) == [HangUp(clean=True)]
     assert (push.state(), push.idle_reason) == (PushState.IDLE, "WaitingForStream")
     push.tell(Ended(None))
     assert push.state() is PushState.IDLE
@@ -193,7 +193,7 @@ def test_time_without_media_does_not_count_towards_giving_up() -> None:
 
 
 def test_a_new_target_is_dialled_anew(live: Push) -> None:
-    assert live.tell(Configured(RetryPolicy(), fresh=True)) == [HangUp(clean=True)]
+    assert live.tell(Configured(RetryPolicy(), reconnect=True)) == [HangUp(clean=True)]
     assert live.tell(Ended(None)) == [Dial()]
 
 
@@ -210,7 +210,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         [
             Configured(RetryPolicy(1, 30, 60)),
             Configured(RetryPolicy(), "Disabled"),
-            Configured(RetryPolicy(3, 1), fresh=True),
+            Configured(RetryPolicy(3, 1), reconnect=True),
         ]
     ),
 )
@@ -247,19 +247,20 @@ def test_a_codec_that_the_target_refuses_is_idle_until_tracks_or_target_are_othe
     push.tell(Ended(None, "again"))
     assert push.tell(OVER, ON_AIR) == [Dial()]
     push.tell(Ended(None, "again"))
-    assert push.tell(Configured(RetryPolicy(), fresh=True)) == [Dial()]
+    assert push.tell(Configured(RetryPolicy(), reconnect=True)) == [Dial()]
 
 
 def test_a_renewed_secret_waits_for_the_next_connect_and_makes_it_due(live: Push) -> None:
-    assert live.tell(Configured(RetryPolicy(), renewed=True)) == []
+    assert live.tell(Configured(RetryPolicy(), keys_changed=True)) == []
     assert live.state() is PushState.LIVE
     live.tell(BAD_NAME)
     assert live.state() is PushState.REJECTED
-    assert live.tell(Configured(RetryPolicy(), renewed=True)) == [Dial()]
+    assert live.tell(Configured(RetryPolicy(), keys_changed=True)) == [Dial()]
 
 
 @pytest.mark.parametrize(
-    "change", [Configured(RetryPolicy(), fresh=True), Configured(RetryPolicy(), renewed=True)]
+    "change",
+    [Configured(RetryPolicy(), reconnect=True), Configured(RetryPolicy(), keys_changed=True)],
 )
 def test_what_a_former_target_said_is_forgotten_when_the_user_changes_it(
     push: Push, change: Configured
@@ -273,6 +274,6 @@ def test_what_a_former_target_said_is_forgotten_when_the_user_changes_it(
 
 
 def test_a_forbidden_address_is_asked_for_slowly(push: Push) -> None:
-    push.tell(ON_AIR, Ended(Failure(FailureClass.FORBIDDEN, "not allowed")))
+    push.tell(ON_AIR, Ended(Failure(TargetErrorClass.FORBIDDEN, "not allowed")))
     assert push.state() is PushState.REJECTED
     assert push.after(59) == []

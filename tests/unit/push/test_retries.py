@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sluice_media.contract import PushState
-from sluice_media.push.failures import Failure, FailureClass
+from sluice_media.contract import PushState, TargetErrorClass
+from sluice_media.push.failures import Failure
 from sluice_media.push.machine import (
     Accepted,
     Configured,
@@ -90,7 +90,7 @@ def test_a_key_that_is_in_use_just_after_the_connection_broke_may_be_in_use_by_u
     live: Push,
 ) -> None:
     live.after(20)
-    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
+    live.tell(Ended(Failure(TargetErrorClass.RESET, "reset")))
     assert waits(live, BAD_NAME, 4) == [4, 8, 16, 30]
     live.tell(BAD_NAME)
     assert live.state() is PushState.BACKOFF
@@ -102,12 +102,17 @@ def test_a_key_that_is_in_use_just_after_the_connection_broke_may_be_in_use_by_u
 
 @pytest.mark.parametrize(
     "said",
-    [FailureClass.UNAUTHORIZED, FailureClass.TLS, FailureClass.FORBIDDEN, FailureClass.UNSUPPORTED],
+    [
+        TargetErrorClass.UNAUTHORIZED,
+        TargetErrorClass.TLS,
+        TargetErrorClass.FORBIDDEN,
+        TargetErrorClass.UNSUPPORTED,
+    ],
 )
 def test_any_other_no_is_one_although_the_target_had_us_a_moment_ago(
-    live: Push, said: FailureClass
+    live: Push, said: TargetErrorClass
 ) -> None:
-    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
+    live.tell(Ended(Failure(TargetErrorClass.RESET, "reset")))
     live.after(2)
     live.tell(Ended(Failure(said, "no")))
     assert live.state() is PushState.REJECTED
@@ -116,8 +121,8 @@ def test_any_other_no_is_one_although_the_target_had_us_a_moment_ago(
 def test_another_key_that_is_refused_is_rejected_although_the_last_one_was_live(
     live: Push,
 ) -> None:
-    live.tell(Ended(Failure(FailureClass.RESET, "reset")))
-    assert live.tell(Configured(RetryPolicy(1, 30), renewed=True)) == [Dial()]
+    live.tell(Ended(Failure(TargetErrorClass.RESET, "reset")))
+    assert live.tell(Configured(RetryPolicy(1, 30), keys_changed=True)) == [Dial()]
     live.tell(BAD_NAME)
     assert live.state() is PushState.REJECTED
 

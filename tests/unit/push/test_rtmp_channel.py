@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import pytest
 import uvloop
 
-from sluice_media.contract import AddressGuard
+from sluice_media.contract import AddressGuard, TargetErrorClass
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 from sluice_media.net.address_guard import AddressRules, DialGuard
 from sluice_media.protocols.rtmp import (
@@ -26,7 +26,7 @@ from sluice_media.protocols.rtmp import (
 )
 from sluice_media.protocols.rtmp.url import parse_rtmp_url
 from sluice_media.push.connection import Connection
-from sluice_media.push.failures import Failure, FailureClass, TargetFailure
+from sluice_media.push.failures import Failure, TargetFailure
 from sluice_media.push.feeder import Feeder, QueuedUnit
 from sluice_media.push.machine import Ended, Event
 from sluice_media.push.rtmp_channel import RtmpChannel
@@ -94,7 +94,7 @@ async def platform() -> AsyncIterator[Platform]:
 def channel_to(port: int) -> RtmpChannel:
     url = parse_rtmp_url(f"rtmp://{HOST}:{port}/live/a-stream-key")
     guard = DialGuard(AddressRules.of(AddressGuard(allowed=["127.0.0.0/8"])))
-    return RtmpChannel(Target(url), url, guard, "Keep", [VIDEO])
+    return RtmpChannel(Target(url), url, guard, audio="Keep", formats=[VIDEO])
 
 
 async def test_what_is_sent_after_the_target_said_no_ends_with_what_it_said() -> None:
@@ -105,7 +105,7 @@ async def test_what_is_sent_after_the_target_said_no_ends_with_what_it_said() ->
         await channel.send([QueuedUnit(unit(0), (VIDEO,))])
         there.end()
         failure = await channel.watch()
-        assert failure.class_ is FailureClass.CLOSED
+        assert failure.class_ is TargetErrorClass.CLOSED
         with pytest.raises(TargetFailure) as raised:
             await channel.send([QueuedUnit(unit(1), (VIDEO,))])
         assert raised.value.failure == failure
@@ -159,7 +159,7 @@ async def test_a_no_while_the_pusher_catches_up_is_the_end_of_the_connection_alo
                 await running
             assert isinstance(events[-1], Ended)
             assert events[-1].failure is not None
-            assert events[-1].failure.class_ in (FailureClass.CLOSED, FailureClass.BAD_NAME)
+            assert events[-1].failure.class_ in (TargetErrorClass.CLOSED, TargetErrorClass.BAD_NAME)
 
 
 def end_after(there: Platform, turns: int) -> None:
@@ -199,6 +199,6 @@ async def test_a_target_that_breaks_the_protocol_while_it_is_sent_to_is_a_reset(
         assert there.writer is not None
         there.writer.write(b"\xff" * 4_096)
         failure = await channel.watch()
-        assert failure == Failure(FailureClass.RESET, failure.message)
+        assert failure == Failure(TargetErrorClass.RESET, failure.message)
         assert "broke the RTMP protocol" in failure.message
         channel.abort()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
+from sluice_media.contract import TargetErrorClass
 from sluice_media.protocols.rtmp.url import RtmpUrl
 from sluice_media.protocols.srt.errors import ConnectRefused
 from sluice_media.protocols.srt.url import SrtUrl
-from sluice_media.push.failures import FailureClass, from_srt_refusal, from_status
+from sluice_media.push.failures import from_srt_refusal, from_status
 from sluice_media.push.target import InvalidTargetError, Target, parse_target, target_digest
 
 KEY = "abcd-1234-CANARY"
@@ -86,17 +87,17 @@ def test_a_digest_tells_equal_targets_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("code", "description", "want"),
     [
-        ("NetStream.Publish.BadName", "Already publishing", FailureClass.BAD_NAME),
-        ("NetStream.Publish.Denied", "", FailureClass.UNAUTHORIZED),
-        ("NetConnection.Connect.Rejected", "code=403 need auth", FailureClass.UNAUTHORIZED),
-        ("NetConnection.Connect.Rejected", "no such application", FailureClass.BAD_NAME),
-        ("NetConnection.Connect.InvalidApp", "", FailureClass.BAD_NAME),
-        ("NetConnection.Connect.Closed", "", FailureClass.CLOSED),
-        ("NetStream.Failed", "", FailureClass.CLOSED),
+        ("NetStream.Publish.BadName", "Already publishing", TargetErrorClass.BAD_NAME),
+        ("NetStream.Publish.Denied", "", TargetErrorClass.UNAUTHORIZED),
+        ("NetConnection.Connect.Rejected", "code=403 need auth", TargetErrorClass.UNAUTHORIZED),
+        ("NetConnection.Connect.Rejected", "no such application", TargetErrorClass.BAD_NAME),
+        ("NetConnection.Connect.InvalidApp", "", TargetErrorClass.BAD_NAME),
+        ("NetConnection.Connect.Closed", "", TargetErrorClass.CLOSED),
+        ("NetStream.Failed", "", TargetErrorClass.CLOSED),
     ],
 )
 def test_refusals_are_read_from_the_protocol(
-    code: str, description: str, want: FailureClass
+    code: str, description: str, want: TargetErrorClass
 ) -> None:
     failure = from_status(code, description)
     assert failure.class_ is want
@@ -120,9 +121,9 @@ def test_an_srt_target_is_read_redacted_and_scrubbed() -> None:
         ("srt://host:9000?streamid=a", KEY, None, None, "streamid already"),
         (f"srt://host:9000?passphrase={KEY}", None, KEY, None, "passphrase already"),
         ("srt://host:9000", None, "short", None, "10 to 79"),
-        ("rtmp://host/app", KEY, KEY, None, "SRT targets only"),
-        ("rtmp://host/app", KEY, None, "pem", "RTMPS targets only"),
-        ("srt://host:9000", None, None, "pem", "RTMPS targets only"),
+        ("rtmp://host/app", KEY, KEY, None, "Only SRT targets"),
+        ("rtmp://host/app", KEY, None, "pem", "Only RTMPS targets"),
+        ("srt://host:9000", None, None, "pem", "Only RTMPS targets"),
     ],
 )
 def test_what_does_not_fit_together_is_said(
@@ -145,14 +146,14 @@ def test_a_digest_knows_srt_targets_by_their_stream_id() -> None:
 @pytest.mark.parametrize(
     ("code", "want"),
     [
-        (10, FailureClass.UNAUTHORIZED),
-        (1401, FailureClass.UNAUTHORIZED),
-        (1404, FailureClass.BAD_NAME),
-        (1409, FailureClass.BAD_NAME),
-        (1406, FailureClass.UNSUPPORTED),
-        (1402, FailureClass.REFUSED),
-        (2, FailureClass.REFUSED),
+        (10, TargetErrorClass.UNAUTHORIZED),
+        (1401, TargetErrorClass.UNAUTHORIZED),
+        (1404, TargetErrorClass.BAD_NAME),
+        (1409, TargetErrorClass.BAD_NAME),
+        (1406, TargetErrorClass.UNSUPPORTED),
+        (1402, TargetErrorClass.REFUSED),
+        (2, TargetErrorClass.REFUSED),
     ],
 )
-def test_srt_refusals_are_read_from_their_code(code: int, want: FailureClass) -> None:
+def test_srt_refusals_are_read_from_their_code(code: int, want: TargetErrorClass) -> None:
     assert from_srt_refusal(ConnectRefused(code), "host").class_ is want

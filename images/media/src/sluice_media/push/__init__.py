@@ -1,5 +1,8 @@
-"""The pusher: one stream's timeline out to one target, as it is.
+"""The pusher: sends the timeline of one stream to one target, without transcoding.
 
-``target`` and ``failures`` are values, ``machine``, ``flow`` and ``feeder`` are pure (no I/O, the
-clock passed in), ``connection`` owns the socket, ``app`` joins them and ``role`` is the process.
+``role`` starts the process. ``runner`` does the I/O: it turns configuration, timeline and
+connection into events for ``machine``, which decides. ``machine``, ``retries``, ``source``,
+``flow``, ``feeder``, ``tracks`` and ``silence`` are pure: no I/O, and the caller passes the time.
+``connection`` owns the open connection, over ``rtmp_channel`` or ``srt_channel``. ``target`` and
+``failures`` are values.
 """

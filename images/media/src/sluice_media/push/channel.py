@@ -1,4 +1,4 @@
-"""What a connection needs of a protocol: one publish, over RTMP(S) or SRT."""
+"""Interface between a connection and a protocol: one publish, over RTMP(S) or SRT."""
 
 from __future__ import annotations
 
@@ -10,50 +10,54 @@ from sluice_media.push.failures import Failure
 from sluice_media.push.feeder import QueuedUnit
 
 
-class CodecRefused(Exception):  # noqa: N818  says what it is
-    """The target does not take a codec of the stream; the message says what to change."""
+class CodecRefused(Exception):  # noqa: N818  the name describes the event
+    """The target does not take a codec of the stream. The message says what to change."""
 
 
 @dataclass(slots=True, frozen=True)
 class Backlog:
-    """How far the bytes have come that were given to a channel."""
+    """Progress of the bytes that were given to a channel."""
 
     waiting_bytes: int
-    """In the channel and in the kernel: unsent, or not yet acknowledged."""
+    """Bytes in the channel and in the kernel, unsent or not acknowledged yet."""
     reach_bytes: int | None = None
-    """Up to which byte the target has made room so far, counted from any place: it grows only
-    while the target's *application* reads. None: the protocol does not tell."""
+    """Byte position up to which the target has offered room, counted from any origin. It grows only
+    while the target's *application* reads. None when the protocol does not report it."""
     lost_bytes: int = 0
-    """Given up on the way, because they would have come too late."""
+    """Bytes that the channel gave up, because they would have arrived too late."""
     is_held_back: bool = False
-    """A paced channel waits for the target: what is queued before it is a sign of trouble now."""
+    """True when a paced channel waits for the target. Then the queue before it counts as
+    backlog."""
 
 
 class Channel(Protocol):
-    """One publish to one target. Used once; every method may raise TargetFailure, CodecRefused
-    or OSError, and the connection is over then."""
+    """One publish to one target, used once. Every method may raise TargetFailure, CodecRefused or
+    OSError; the connection is then over."""
 
     paced: bool
-    """It sends no faster than the media plays: what is queued before it is no sign of trouble,
-    unless its backlog is held back."""
+    """True when the channel sends no faster than the media plays. The queue before it then counts
+    as backlog only while :attr:`Backlog.is_held_back`."""
 
     async def open(self) -> None:
-        """Dials and publishes; returns when the target has accepted."""
+        """Dial and publish; return when the target has accepted."""
 
     async def watch(self) -> Failure:
-        """Returns when the target has ended an accepted publish, and why."""
+        """Wait until the target ends an accepted publish; return the cause."""
 
     async def send(self, items: Sequence[QueuedUnit]) -> int:
-        """Sends units as fast as the target takes them; the bytes that were given on."""
+        """Send units as fast as the target takes them; return the number of bytes."""
 
     async def finish(self, items: Sequence[QueuedUnit], *, goodbye: bool) -> int:
-        """Send the last units and wait until everything is out; ``goodbye``: end the publish in
-        order before that."""
+        """Send the last units, wait until everything is out, return the number of bytes.
+
+        ``goodbye``: end the publish in order before the connection is closed.
+        """
 
     def keep_alive(self) -> int:
-        """Says something, because there is no media to send; the bytes that it took."""
+        """Send a message that needs no answer while there is no media; return its bytes."""
 
-    def backlog(self) -> Backlog: ...
+    def backlog(self) -> Backlog:
+        """Return the present backlog."""
 
     def abort(self) -> None:
-        """Lets go of everything, at once."""
+        """Release all resources at once."""

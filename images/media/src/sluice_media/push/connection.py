@@ -1,7 +1,7 @@
-"""One publish to one target, whatever its protocol: dial, feed, measure, end.
+"""One publish to one target, over any protocol: dial, feed, measure, end.
 
-Bytes of the feeder go out as fast as the target takes them; what is still under way is measured
-several times a second, because that is the only thing that tells a target that takes media from
+The feeder's bytes go out as fast as the target takes them. The bytes still on their way are
+measured several times a second: only this measurement distinguishes a target that takes media from
 one that does not (see :mod:`.flow`).
 """
 
@@ -14,19 +14,14 @@ from typing import Any
 
 import structlog
 
+from sluice_media.contract import TargetErrorClass
 from sluice_media.formats.units import TrackFormat
 from sluice_media.net.address_guard import DialGuard, NotAllowedError
 from sluice_media.protocols.rtmp.errors import RtmpError
 from sluice_media.protocols.srt.errors import SrtError
 from sluice_media.protocols.srt.url import SrtUrl
 from sluice_media.push.channel import Channel, CodecRefused
-from sluice_media.push.failures import (
-    Failure,
-    FailureClass,
-    TargetFailure,
-    from_guard,
-    from_os_error,
-)
+from sluice_media.push.failures import Failure, TargetFailure, from_guard, from_os_error
 from sluice_media.push.feeder import Feeder, QueuedUnit
 from sluice_media.push.flow import FlowMeter, Sample
 from sluice_media.push.machine import Accepted, Ended, Event, Flow, FlowMeasured
@@ -36,15 +31,16 @@ from sluice_media.push.target import Target
 from sluice_media.push.tracks import AudioPolicy, VideoCodecs
 
 OPEN_SECONDS = 10.0
-"""From the name's resolution to an accepted publish."""
+"""Timeout from the start of the name's resolution to an accepted publish."""
 FLUSH_SECONDS = 5.0
-"""For what is queued when we end the stream in order."""
+"""Timeout for the queued media when the pusher ends the publish in order."""
 MEASURE_SECONDS = 0.25
-SETTLED_SECONDS = 0.5
-"""Between two looks at a connection that flows."""
+"""Time between two measurements."""
+FLOWING_MEASURE_SECONDS = 0.5
+"""Time between two measurements of a connection that flows."""
 KEEP_ALIVE_SECONDS = 5.0
-"""Firewalls and load balancers forget a connection that is silent; the shortest limits known are
-about ten seconds."""
+"""Maximum silence on a connection. Firewalls and load balancers drop silent connections; the
+shortest limits known are about ten seconds."""
 BATCH_BYTES = 64 << 10
 _log = structlog.get_logger(__name__)
 
@@ -52,22 +48,24 @@ _log = structlog.get_logger(__name__)
 def open_channel(
     target: Target,
     guard: DialGuard,
+    *,
     audio: AudioPolicy,
     formats: Sequence[TrackFormat],
     video_codecs: VideoCodecs,
 ) -> Channel:
-    """The channel for a target's protocol, not dialled yet."""
+    """Return the channel for a target's protocol, not dialled yet. ``formats`` are the present
+    tracks."""
     url = target.url
     if isinstance(url, SrtUrl):
         return SrtChannel(target.place, url, guard, audio)
-    return RtmpChannel(target, url, guard, audio, formats, video_codecs)
+    return RtmpChannel(target, url, guard, audio=audio, formats=formats, video_codecs=video_codecs)
 
 
 class Connection:
-    """Dials, publishes and feeds. Use once: :meth:`run` until it returns.
+    """Owner of one channel and its tasks. It is used once: :meth:`run` dials, publishes and feeds.
 
-    ``report`` gets Accepted once, FlowMeasured at each change, and Ended last, always.
-    ``sent`` is called with the number of bytes given to the channel.
+    ``report`` receives Accepted once, FlowMeasured at each change, and always Ended last.
+    ``sent`` receives the number of bytes that were given to the channel.
     """
 
     def __init__(
@@ -86,9 +84,9 @@ class Connection:
         self._sent = sent
         self._sent_bytes = 0
         self._last_units: list[QueuedUnit] | None = None
-        """Set when we end the stream in order: what is still to be sent."""
+        """Units that are still to be sent; set when the pusher ends the publish in order."""
         self._goodbye = True
-        """Tell the server at the end that the stream is over."""
+        """True to unpublish at the end."""
         self._accepted = False
         self._more = asyncio.Event()
         self._ending = asyncio.Event()
@@ -97,11 +95,11 @@ class Connection:
         self._lost_bytes = 0
 
     def wake(self) -> None:
-        """There is more in the feeder."""
+        """Note that the feeder has new units."""
         self._more.set()
 
     def hang_up(self, *, clean: bool, goodbye: bool = True) -> None:
-        """End the connection; ``clean``: after what is queued, and with an unpublish if
+        """End the connection. ``clean`` sends the queued media first, then unpublishes if
         ``goodbye``."""
         if not (clean and self._accepted):
             self._finish(Ended(None))
@@ -113,17 +111,18 @@ class Connection:
 
     @property
     def waiting_bytes(self) -> int:
-        """What was handed to us and has not reached the target."""
+        """Bytes that were queued and have not reached the target."""
         return self._feeder.queued_bytes + self._channel.backlog().waiting_bytes
 
     @property
     def lost_bytes(self) -> int:
-        """What was given up on its way."""
+        """Bytes that the channel gave up on their way."""
         return self._lost_bytes
 
     async def run(self) -> None:
-        """Returns when the connection is over; the reason goes to ``report``."""
-        # Now and not once it is accepted: the start of a session waits for a slow target.
+        """Dial and publish until the connection is over; the cause goes to ``report``."""
+        # The queue begins now and not when the publish is accepted. Otherwise the start of a
+        # session would be lost at a target that is slow to accept.
         self._feeder.attach()
         try:
             await self._until_over(self._guarded(self._publish))
@@ -135,7 +134,7 @@ class Connection:
     # ------------------------------------------------------------------ tasks
 
     async def _until_over(self, *loops: Coroutine[Any, Any, None]) -> None:
-        """Runs the loops until one of them, or somebody else, has ended the connection."""
+        """Run the loops until the connection is over, then cancel them."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(loop) for loop in loops]
             await self._over.wait()
@@ -143,7 +142,7 @@ class Connection:
                 task.cancel()
 
     async def _guarded(self, work: Callable[[], Awaitable[Failure | None]]) -> None:
-        """Turns what happens in ``work`` into the connection's end."""
+        """Run ``work``; end the connection with its result or its error."""
         codec_problem: str | None = None
         failure: Failure | None = None
         try:
@@ -155,7 +154,7 @@ class Connection:
         except NotAllowedError as refused:
             failure = from_guard(refused)
         except (SrtError, RtmpError) as error:
-            failure = Failure(FailureClass.UNSUPPORTED, str(error))
+            failure = Failure(TargetErrorClass.UNSUPPORTED, str(error))
         except OSError as error:
             failure = from_os_error(error, self._place)
         self._finish(Ended(failure, codec_problem))
@@ -170,9 +169,10 @@ class Connection:
             async with asyncio.timeout(OPEN_SECONDS):
                 await self._channel.open()
         except TimeoutError:
-            # Also the guard's own, shorter one for the way to a connection.
+            # The guard's own, shorter timeout for connecting also ends here.
             return Failure(
-                FailureClass.TIMEOUT, f"{self._place} does not answer, or not in its protocol"
+                TargetErrorClass.TIMEOUT,
+                f"{self._place} does not answer, or does not speak the protocol of the URI",
             )
         self._accepted = True
         self._report(Accepted())
@@ -200,23 +200,25 @@ class Connection:
         self._sent(sent)
 
     async def _measure(self) -> Failure | None:
-        """Also keeps the way open while there is no media."""
+        """Measure the flow, and keep the connection alive while there is no media."""
         meter = FlowMeter()
         reported: Flow | None = None
-        quiet_since, sent_before = time.monotonic(), -1
+        idle_since, sent_before = time.monotonic(), -1
         while True:
-            await asyncio.sleep(SETTLED_SECONDS if reported is Flow.FLOWING else MEASURE_SECONDS)
+            await asyncio.sleep(
+                FLOWING_MEASURE_SECONDS if reported is Flow.FLOWING else MEASURE_SECONDS
+            )
             now = time.monotonic()
             if self._sent_bytes != sent_before:
-                quiet_since, sent_before = now, self._sent_bytes
-            elif now - quiet_since >= KEEP_ALIVE_SECONDS and self._last_units is None:
+                idle_since, sent_before = now, self._sent_bytes
+            elif now - idle_since >= KEEP_ALIVE_SECONDS and self._last_units is None:
                 self._count(self._channel.keep_alive())
-                quiet_since, sent_before = now, self._sent_bytes
+                idle_since, sent_before = now, self._sent_bytes
             backlog = self._channel.backlog()
             self._lost_bytes = backlog.lost_bytes
             queued = self._feeder.queued_bytes
             if self._channel.paced:
-                # A queue that is only paced says nothing of the target.
+                # Pacing alone fills this queue: it is no backlog of the target.
                 queued = queued if backlog.is_held_back else 0
                 handed = self._sent_bytes + queued
             else:
@@ -239,7 +241,7 @@ class Connection:
                 self._report(FlowMeasured(flow))
 
     async def _limit(self) -> Failure | None:
-        """Ends a way out that takes too long."""
+        """End the connection when sending the last units takes too long."""
         await self._ending.wait()
         await asyncio.sleep(FLUSH_SECONDS)
         _log.info("flush_timed_out", waiting_bytes=self._channel.backlog().waiting_bytes)

@@ -1,9 +1,9 @@
-"""What waits to be sent: a bounded queue of units that always starts a target at a random access.
+"""A bounded queue of units that starts each connection at a random access point (pure).
 
-Besides the queue of the present connection it keeps everything since the last random access, so
-that a new connection starts at once and not with the next key picture. When a target is too slow,
-groups of pictures are left out up to a random access, never single units: the target's decoder
-finds nothing that refers to what it did not get.
+Units of the timeline come in, units for the present connection go out. The feeder also keeps all
+units since the last random access point, so that a new connection starts at once and need not wait
+for the next keyframe. When a target is too slow, the feeder drops whole groups of pictures, never
+single units: the target's decoder then finds no reference to a unit that it did not get.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit, TrackFormat
 MAX_QUEUE_BYTES = 32 << 20
 MAX_QUEUE_SECONDS = 20.0
 LATE_SECONDS = 12.0
-"""A queue that is longer when a random access comes loses its first group of pictures. Longer than
-a target may stall before its connection is given up: a stall that ends in time costs nothing."""
+"""Length of the queue above which a random access point makes it lose its first group of pictures.
+It is longer than a target may stall before its connection is given up, so that a stall which ends
+in time loses nothing."""
 MIN_GROUP_SECONDS = 1.0
-"""Where every unit is a random access (audio alone, intra-only video) a connection still starts
-with what came since it was asked for."""
+"""Minimum length of the kept group. Where every unit is a random access point (audio only,
+intra-only video), a connection still starts with the media since it was requested."""
 _RATE_WINDOW_TICKS = 5 * TICKS_PER_SECOND
 
 
 class QueuedUnit(NamedTuple):
+    """A unit and the tracks that are valid with it."""
+
     unit: AccessUnit
     formats: tuple[TrackFormat, ...]
-    """The tracks as they are from this unit on; the same object as long as nothing changed."""
+    """Tracks from this unit on; the same object until the tracks change."""
 
 
 class _Group:
@@ -74,21 +77,22 @@ class Feeder:
         self._formats: tuple[TrackFormat, ...] = ()
         self._reference_track = 0
         self._group: _Group | None = None
-        """Everything since the last random access; None: it was too long, or none came yet."""
+        """Units since the last random access point. None before the first one, and when they became
+        too many."""
         self._queue: _Group | None = None
-        """What the present connection has not taken yet; None: no connection."""
+        """Units that the present connection has not taken yet; None without a connection."""
         self._skipping = False
-        """The queue waits for a random access."""
+        """True while the queue waits for a random access point."""
         self._rate: deque[tuple[int, int]] = deque()
         self._rate_bytes = 0
         self.handed_bytes = 0
-        """Payload bytes that were ever queued for the present connection."""
+        """Payload bytes that were queued for the present connection, without the dropped ones."""
         self.dropped_units = 0
-        """Units that a connection did not get because it was too slow."""
+        """Number of units that a connection did not get because it was too slow."""
         self.dropped_frames = 0
-        """Of these: pictures, or audio frames of a stream without video."""
+        """Number of pictures (audio frames of a stream without video) among the dropped units."""
         self.dropped_bytes = 0
-        """Payload bytes of these."""
+        """Payload bytes of the dropped units."""
 
     @property
     def formats(self) -> tuple[TrackFormat, ...]:
@@ -104,25 +108,26 @@ class Feeder:
 
     @property
     def bytes_per_second(self) -> float:
-        """Of the media, over the last five seconds of it; 0 when there is too little to tell."""
+        """Rate of the media over its last five seconds; 0 when there is too little media."""
         if len(self._rate) < 2:
             return 0.0
         ticks = self._rate[-1][0] - self._rate[0][0]
         return self._rate_bytes * TICKS_PER_SECOND / ticks if ticks > 0 else 0.0
 
     def set_formats(self, formats: Sequence[TrackFormat]) -> None:
-        """The tracks from the next unit on. What is queued keeps its own."""
+        """Set the tracks from the next unit on. Queued units keep their own tracks."""
         if tuple(formats) == self._formats:
             return
         before = {f for f in self._formats if f.track == self._reference_track}
         self._formats = tuple(formats)
         if not before & set(formats):
-            # A new connection must not begin with what the stream no longer is.
+            # A new connection must not begin with tracks that the stream no longer has.
             self._group = None
         video = [f.track for f in formats if f.kind is TrackKind.VIDEO]
         self._reference_track = video[0] if video else min((f.track for f in formats), default=0)
 
     def add(self, unit: AccessUnit) -> None:
+        """Queue a unit of the timeline, and drop units when the queue is over its limits."""
         item = QueuedUnit(unit, self._formats)
         self._measure(unit)
         starts = self._starts(unit)
@@ -146,19 +151,19 @@ class Feeder:
             self._drop(self._queue)
 
     def attach(self) -> None:
-        """A connection begins: it gets everything since the last random access, and what comes."""
+        """Begin a connection's queue, with all units since the last random access point."""
         self._queue = _Group(self._group.items if self._group is not None else ())
         self._skipping = self._group is None
         self.handed_bytes = self._queue.bytes
 
     def detach(self) -> None:
-        """The connection is gone; what it did not take is forgotten."""
+        """End the connection's queue and forget the units in it."""
         self._queue = None
         self.handed_bytes = 0
 
     def take(self, max_bytes: int) -> list[QueuedUnit]:
-        """The next units for the connection: at least one when there is any, and no more after
-        ``max_bytes`` of payload."""
+        """Remove and return the next units for the connection: at least one if there is any, until
+        ``max_bytes`` of payload are reached."""
         taken: list[QueuedUnit] = []
         size = 0
         queue = self._queue
@@ -169,7 +174,7 @@ class Feeder:
         return taken
 
     def clear(self) -> None:
-        """Another timeline follows: nothing of this one is of use."""
+        """Forget all media, because another timeline follows."""
         self._group = None
         self._rate.clear()
         self._rate_bytes = 0
@@ -184,8 +189,8 @@ class Feeder:
         return unit.track == self._reference_track and unit.is_random_access
 
     def _drop(self, queue: _Group) -> None:
-        """Leave out what comes before the next random access that brings the queue below its
-        limits, or wait for one that is still to come."""
+        """Drop units up to a random access point that brings the queue below its limits. When there
+        is none, drop all units and wait for the next random access point."""
         while queue.items:
             item = queue.popleft()
             self.handed_bytes -= len(item.unit.payload)

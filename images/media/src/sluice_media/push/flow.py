@@ -1,13 +1,12 @@
-"""Whether a target takes what it is sent, judged from the send queue (pure).
+"""Verdict on a target that takes media, or does not, from the send queue (pure).
 
-A write to a socket says nothing: the kernel on this side and the one over there swallow seconds
-of media of a frozen target before a write blocks. What counts is how the bytes still under way
-develop: in our own queue, in the transport, and in the kernel (SIOCOUTQ, unsent and not yet
-acknowledged by the peer's kernel).
+A write to a socket proves nothing: the kernels on both sides swallow seconds of media for a frozen
+target before a write blocks. The verdict comes from the bytes still on their way: in our own queue,
+in the transport, and in the kernel (SIOCOUTQ: unsent, or not acknowledged by the peer's kernel).
 
-A thin stream fits into the frozen target's kernel for longer than anybody wants to wait: 300 kb/s
-take ten seconds and more to fill what autotuning left it. The window that its kernel offers tells
-at once: what is acknowledged *plus* what is still offered grows only while somebody over there
+A stream of a low bit rate fits into the frozen target's kernel for a long time: 300 kb/s take ten
+seconds and more to fill the buffer that autotuning left. The window that this kernel offers shows a
+frozen target at once: acknowledged *plus* offered bytes grow only while the target's application
 reads.
 """
 
@@ -21,66 +20,68 @@ from sluice_media.push.machine import Flow
 STALL_SECONDS = 3.0
 _MIN_ONE_SECOND_BYTES = 4_096
 _FROZEN_SHARE = 0.05
-"""A target that took less than this share of the media rate takes nothing."""
+"""Share of the media rate below which a target counts as taking nothing."""
 _SLOW_SHARE = 2 / 3
-"""A target that takes less than this share of the media is slow: most of the stream would have to
-be left out. What is missing to the whole is left out by the feeder, a group of pictures at a time.
-"""
+"""Share of the media below which a target is slow. Above it, the feeder drops the part that the
+target does not take, one group of pictures at a time."""
 _GROWTH_SECONDS = (1 - _SLOW_SHARE) * STALL_SECONDS / 2
-"""By so many seconds of media what is owed grows from the older half of the window to the newer
-one, at a target that takes that share."""
+"""Growth of the owed bytes from the older half of the window to the newer half, in seconds of
+media, at a target that takes :data:`_SLOW_SHARE`."""
 _KEPT_UP_SHARE = 0.8
 _KEPT_UP_SECONDS = 5.0
-"""A target that was slow and takes this share of the media for so long is slow no more. Both are
-well above what makes it slow, so that the verdict does not change with each large picture."""
-_TOLD_SHARE = 0.25
-"""At least this share of the media rate must have come, for a reach that stands still to tell."""
+"""A slow target recovers when it takes :data:`_KEPT_UP_SHARE` of the media for this time. Both
+values are well above the limits for a slow target, so that a large picture does not change the
+verdict."""
+_PROVING_SHARE = 0.25
+"""Share of the media rate that must have come before a reach that stands still proves anything."""
 
 
 @dataclass(slots=True, frozen=True)
 class Sample:
-    """One look at a connection. All counters are bytes since it began."""
+    """One measurement of a connection. All counters are bytes since it began."""
 
     at: float
     """Monotonic seconds."""
     handed: int
-    """Everything there was to send so far, without what was dropped."""
+    """Bytes to send so far, without the dropped ones."""
     waiting: int
-    """What of it is still on its way."""
+    """Bytes of ``handed`` that are still on their way."""
     reach: int | None = None
-    """Up to where the target's application has made room; see
+    """Byte position up to which the target has offered room; see
     :class:`sluice_media.push.channel.Backlog`."""
     lost: int = 0
-    """Given up because it would have come too late."""
+    """Bytes that were given up because they would have arrived too late."""
     dropped: int = 0
-    """Left out of the queue because the target is too slow; counted from any number."""
+    """Bytes dropped from the queue because the target is too slow; counted from any origin."""
 
     @property
     def taken(self) -> int:
-        """What the peer's kernel has."""
+        """Bytes that the peer's kernel has."""
         return self.handed - self.waiting - self.lost
 
     @property
     def owed(self) -> int:
-        """What the target should have and has not got: leaving it out makes it no faster."""
+        """Bytes that the target should have and has not got. Dropped bytes count: dropping them
+        does not make the target faster."""
         return self.waiting + self.lost + self.dropped
 
 
 class FlowMeter:
-    """Fed several times a second while a publish is accepted."""
+    """The samples of one connection and the verdict on its target. It takes several samples a
+    second while a publish is accepted."""
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque()
         self._trouble: Flow | None = None
-        """SLOW or STALLED, until it is over."""
+        """SLOW or STALLED, until the target recovers."""
         self._behind_at = 0.0
-        """When the target last took less than it has to, to be slow no more."""
+        """Last time at which the target took less than :data:`_KEPT_UP_SHARE`."""
 
     def sample(self, sample: Sample, bytes_per_second: float) -> Flow:
-        """The verdict after one more look; ``bytes_per_second`` is the media's rate."""
+        """Add a sample; return the verdict. ``bytes_per_second`` is the media's rate."""
         samples = self._samples
         samples.append(sample)
-        # One sample from before the window stays, so that the window is covered whole.
+        # One sample from before the window stays, so that the samples cover the whole window.
         while len(samples) > 1 and samples[1].at <= sample.at - STALL_SECONDS:
             samples.popleft()
         one_second = max(bytes_per_second, _MIN_ONE_SECOND_BYTES)
@@ -119,8 +120,8 @@ class FlowMeter:
         return self._is_covered and came > 0 and taken >= share * came
 
     def _takes_nothing(self, window: float) -> bool:
-        """Return whether media came and the target took none of it. ``window`` is the media's
-        bytes in the window."""
+        """Return whether media came and the target took none. ``window`` is the media in the
+        window, in bytes."""
         first, last = self._samples[0], self._samples[-1]
         if not self._is_covered:
             return False
@@ -134,18 +135,18 @@ class FlowMeter:
         )
 
     def _is_unread(self, window: float) -> bool:
-        """Media came, and the target's application has made no room for it."""
+        """Return whether media came and the target's application offered no room for it."""
         first, last = self._samples[0], self._samples[-1]
         if first.reach is None or last.reach is None:
             return False
         return (
-            last.handed - first.handed >= _TOLD_SHARE * window
+            last.handed - first.handed >= _PROVING_SHARE * window
             and last.reach - first.reach < _FROZEN_SHARE * window
         )
 
     def _falls_behind(self, one_second: float) -> bool:
-        """Return whether what is owed grows all the time. A large picture that needs its time is
-        no growth."""
+        """Return whether the owed bytes grow all the time. One large picture does not count as
+        growth."""
         if not self._is_covered or self._takes(_SLOW_SHARE):
             return False
         middle = self._samples[-1].at - STALL_SECONDS / 2
@@ -154,7 +155,7 @@ class FlowMeter:
         return newer - older >= _GROWTH_SECONDS * one_second
 
     def _is_losing(self, window: float) -> bool:
-        """What would have come too late was given up, all the time."""
+        """Return whether bytes were given up as too late in both halves of the window."""
         middle = self._samples[len(self._samples) // 2].lost
         first, last = self._samples[0].lost, self._samples[-1].lost
         return self._is_covered and first < middle < last and last - first >= _FROZEN_SHARE * window

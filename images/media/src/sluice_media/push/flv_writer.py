@@ -1,4 +1,4 @@
-"""Units in, RTMP messages out: what one accepted publish sends (pure)."""
+"""Writer of one RTMP publish (pure): units in, RTMP messages out."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sluice_media.push.tracks import FOURCCS, TrackPlan, VideoCodecs, refused_co
 
 
 def needed_fourccs(formats: Iterable[TrackFormat]) -> frozenset[str]:
-    """What a target must announce to get these tracks."""
+    """Return the FourCCs that a target must announce to get these tracks."""
     return frozenset(FOURCCS[f.codec] for f in formats if f.codec in FOURCCS)
 
 
 class FlvWriter:
-    """Of one connection: its tracks, its clock, and headers whenever they change."""
+    """Tracks, clock and headers of one connection. It sends new headers when the tracks change."""
 
     def __init__(
         self, session: ClientSession, plan: TrackPlan, video_codecs: VideoCodecs = "Assume"
@@ -33,8 +33,10 @@ class FlvWriter:
         self._first_dts: int | None = None
 
     def encode(self, items: Sequence[QueuedUnit]) -> bytes:
-        """The bytes of some units. Raises CodecRefused when a codec turns up that the target
-        does not take."""
+        """Return the bytes of some units.
+
+        Raises CodecRefused when the stream changes to a codec that the target does not take.
+        """
         parts: list[bytes | memoryview] = []
         for item in items:
             if item.formats is not self._source:
@@ -43,7 +45,7 @@ class FlvWriter:
             if self._first_dts is None:
                 self._first_dts = item.unit.dts
             for unit in self._plan.units(item.unit):
-                # Audio from before the first picture would have to be stamped with its time.
+                # Audio before the first picture is left out: it would get the picture's time.
                 if unit.dts >= self._first_dts and (tag := self._muxer.unit(unit)) is not None:
                     self._put(tag, parts)
         return b"".join(parts)

@@ -1,22 +1,23 @@
-"""The states of a push, as a pure machine: facts in, actions and a view out.
+"""The states of a push, as a pure machine: events in, actions and a view out.
 
-It knows no socket and no clock: every event comes with the :class:`Moment` it happened at, and
-:meth:`PushMachine.deadline` says when to call :meth:`PushMachine.tick` although nothing happened.
-States and reasons are those of the Restream table in the life cycle:
+The machine knows no socket and no clock: each event comes with its :class:`Moment`, and
+:meth:`PushMachine.deadline` returns when :meth:`PushMachine.tick` is due without an event. The
+states are those of a Restream's status:
 
 ==========  ================================================================================
-Idle        nothing to push, or not allowed to (``idle_reason`` says which); also while the source
-            is interrupted and there is no connection to hold
+Idle        nothing to push, or pushing is not allowed (``idle_reason`` is the cause); also while
+the
+            source is interrupted and no connection is open
 Connecting  dialling, or the publish is not accepted yet, or the first bytes do not drain yet
 Live        accepted, and the send queue drains
-Waiting     the source is interrupted; the connection is held
-Stalled     the send queue grows; when the target takes nothing for :data:`STALL_LIMIT_SECONDS`,
-            the connection is given up
-Backoff     lost; tried again soon
-Rejected    the target said no, or ends each connection within seconds without a word; tried again
-            slowly, and when a session begins. Not so when it only says that the key is in use, and
-            may still have our own lost connection: Backoff
-GaveUp      no success for ``give_up_seconds``; tried again when a session begins
+Waiting     the source is interrupted; the connection stays open
+Stalled     the send queue grows; the connection is given up when the target takes nothing for
+            :data:`STALL_LIMIT_SECONDS`
+Backoff     the connection was lost; the next try comes soon
+Rejected    the target refused, or ended several connections within seconds without a cause; the
+            next tries come slowly, and at the start of a session. A target that refuses only
+            because the key is in use may still hold our own lost connection: that is Backoff
+GaveUp      no success for ``give_up_seconds``; the next try comes at the start of a session
 ==========  ================================================================================
 """
 
@@ -27,26 +28,31 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from sluice_media.contract import PushState
-from sluice_media.push.failures import Failure, FailureClass
+from sluice_media.contract import PushIdleReason, PushState, TargetErrorClass
+from sluice_media.push.failures import Failure
 from sluice_media.push.retries import Retries, RetryPolicy
 
 STALL_LIMIT_SECONDS = 10.0
-_WAITS = frozenset({PushState.BACKOFF, PushState.REJECTED})
+_WAITING_FOR_RETRY = frozenset({PushState.BACKOFF, PushState.REJECTED})
 
 
 @dataclass(slots=True, frozen=True)
 class Moment:
+    """Time of an event, by both clocks."""
+
     monotonic: float
-    """Seconds, for durations."""
+    """Monotonic seconds, for durations."""
     utc: datetime
-    """For people."""
+    """Wall clock time, for the status."""
 
 
 class Flow(Enum):
+    """Verdict on a target, measured by :mod:`sluice_media.push.flow`."""
+
     FILLING = auto()
     """More than a second of media is on its way out."""
     FLOWING = auto()
+    """The target keeps up."""
     SLOW = auto()
     """The send queue grows fast, but the target takes media: the connection is worth keeping."""
     STALLED = auto()
@@ -60,29 +66,34 @@ _GROWING = frozenset({Flow.SLOW, Flow.STALLED})
 
 @dataclass(slots=True, frozen=True)
 class Configured:
-    """Configuration is in force. ``obstacle`` is why nothing may be pushed (a reason word)."""
+    """A configuration took effect."""
 
     retry: RetryPolicy
     obstacle: str | None = None
-    fresh: bool = False
-    """The target was configured anew, or a restart is asked for: connect anew."""
-    renewed: bool = False
-    """A Secret has other content: it counts from the next connect on, which is due now unless a
-    connection is up."""
+    """Reason for which nothing may be pushed; None when pushing is allowed."""
+    reconnect: bool = False
+    """True when the connection must be replaced: its options changed, or a restart was
+    requested."""
+    keys_changed: bool = False
+    """True when a Secret changed. It takes effect at the next connect, which is due now unless a
+    connection is open."""
 
 
 @dataclass(slots=True, frozen=True)
 class SourceChanged:
+    """The stream's session or its delivery of media began or ended."""
+
     session: bool
     delivering: bool
 
 
 @dataclass(slots=True, frozen=True)
 class CodecsChecked:
-    """Tracks or target are others. ``problem``: why the target's protocol cannot carry the tracks,
-    and what to change."""
+    """The tracks were checked for the target's protocol, because either changed."""
 
     problem: str | None
+    """Sentence on why the protocol cannot carry the tracks, and what to change; None when it
+    can."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -92,21 +103,24 @@ class Accepted:
 
 @dataclass(slots=True, frozen=True)
 class FlowMeasured:
+    """The verdict on the target changed."""
+
     flow: Flow
 
 
 @dataclass(slots=True, frozen=True)
 class Ended:
-    """The connection is gone. ``failure`` is None when we closed it, or when the target does not
-    take the codec: ``codec_problem`` says then what to change."""
+    """The connection is over."""
 
     failure: Failure | None
+    """None when the pusher closed the connection, or the target does not take the codec."""
     codec_problem: str | None = None
+    """Sentence on what to change, when the target does not take the codec."""
 
 
 @dataclass(slots=True, frozen=True)
 class Leaving:
-    """The pod has to go, and nobody switched the Restream off: the next pod goes on."""
+    """The pod is terminated while the Restream is active: the next pod continues."""
 
 
 Event = Configured | SourceChanged | CodecsChecked | Accepted | FlowMeasured | Ended | Leaving
@@ -116,16 +130,18 @@ Event = Configured | SourceChanged | CodecsChecked | Accepted | FlowMeasured | E
 
 @dataclass(slots=True, frozen=True)
 class Dial:
-    """Open a connection. Ends with :class:`Ended` whatever comes of it."""
+    """Open a connection. :class:`Ended` follows in any case."""
 
 
 @dataclass(slots=True, frozen=True)
 class HangUp:
-    """Close the connection; ``clean``: send what is queued first."""
+    """Close the connection."""
 
     clean: bool
+    """True to send the queued media first."""
     goodbye: bool = True
-    """Unpublish before a clean end. Without it the target waits for the publisher to come back."""
+    """True to unpublish at a clean end. Without an unpublish the target waits for the publisher to
+    come back."""
 
 
 Action = Dial | HangUp
@@ -133,19 +149,19 @@ Action = Dial | HangUp
 
 @dataclass(slots=True, frozen=True)
 class View:
-    """What a status shows."""
+    """State of the machine, for the status and the log."""
 
     state: PushState
     idle_reason: str | None
     message: str | None
     started_at: datetime | None
-    """When the present connection became Live."""
+    """Time at which the present connection became Live."""
     attempts: int
     reconnects: int
     last_failure: Failure | None
     last_failure_at: datetime | None
     retry_at: float | None
-    """Monotonic: when a target that was lost or said no is dialled again."""
+    """Monotonic seconds of the next try, in Backoff and Rejected."""
 
 
 class _Link(Enum):
@@ -156,17 +172,20 @@ class _Link(Enum):
 
 
 class PushMachine:
-    """See the module. ``between(low, high)`` draws the jitter."""
+    """The states of one Restream's push; the module describes them.
+
+    ``between(low, high)`` draws the jitter of the retries.
+    """
 
     def __init__(self, between: Callable[[float, float], float]) -> None:
-        # Facts, as told by events.
-        self._obstacle: str | None = "WaitingForStream"
+        # Facts from the events.
+        self._obstacle: str | None = PushIdleReason.WAITING_FOR_STREAM
         self._goodbye = True
         self._session = False
         self._delivering = False
         self._codec_problem: str | None = None
         self._refused_codec: str | None = None
-        """The same, as the target itself said it."""
+        """Codec problem that the target itself reported."""
         self._flow = Flow.FILLING
         # The connection.
         self._link = _Link.NONE
@@ -188,18 +207,19 @@ class PushMachine:
     # ------------------------------------------------------------------------- in
 
     def handle(self, event: Event, now: Moment) -> list[Action]:
+        """Take one event in; return the actions that follow from it."""
         match event:
-            case Configured(retry, obstacle, fresh, renewed):
+            case Configured(retry, obstacle, reconnect, keys_changed):
                 self._retries.policy, self._obstacle = retry, obstacle
-                self._hang_up |= fresh
-                if fresh or renewed:
-                    self._retries.renew()
-                    self._forgive()
+                self._hang_up |= reconnect
+                if reconnect or keys_changed:
+                    self._retries.forget_connection()
+                    self._forget_failures()
                     self._last_failure = self._last_failure_at = None
             case SourceChanged(session, delivering):
                 if session and not self._session:
                     self._was_live_in_session = False
-                    self._forgive()
+                    self._forget_failures()
                 self._session, self._delivering = session, delivering
             case CodecsChecked(problem):
                 self._codec_problem, self._refused_codec = problem, None
@@ -216,10 +236,11 @@ class PushMachine:
         return self._decide(now)
 
     def tick(self, now: Moment) -> list[Action]:
+        """Return the actions that are due at ``now``."""
         return self._decide(now)
 
     def deadline(self) -> float | None:
-        """The monotonic time at which :meth:`tick` is due; None when only an event can matter."""
+        """Return the monotonic time at which :meth:`tick` is due; None when only events matter."""
         due = []
         if self._link is _Link.NONE and self._may_dial and self._retries.due is not None:
             due.append(self._retries.due)
@@ -233,6 +254,7 @@ class PushMachine:
 
     @property
     def state(self) -> PushState:
+        """Present state, derived from the facts."""
         if not self._is_wanted:
             return PushState.GAVE_UP if self._gave_up and self._is_possible else PushState.IDLE
         if self._link is _Link.ACCEPTED:
@@ -240,8 +262,8 @@ class PushMachine:
                 return PushState.WAITING
             if self._flow in _GROWING:
                 return PushState.STALLED
-            # Once Live, a full second in the queue (a large picture, a slow moment) is not yet
-            # a change of state; only growth is.
+            # A Live connection stays Live with a full second in the queue (a large picture, a slow
+            # moment). Only a growing queue changes its state.
             return PushState.LIVE if self._live_since is not None else PushState.CONNECTING
         if self._link is not _Link.DIALLING and self._retries.failed is not None:
             return PushState.REJECTED if self._retries.rejected else PushState.BACKOFF
@@ -249,30 +271,33 @@ class PushMachine:
         return PushState.CONNECTING if dialling or self._delivering else PushState.IDLE
 
     def view(self) -> View:
+        """Return the present view."""
         state = self.state
         return View(
             state=state,
             idle_reason=self._reason_to_idle if state is PushState.IDLE else None,
-            message=self._mismatch if self._obstacle_to_push == "CodecMismatch" else None,
+            message=self._mismatch
+            if self._obstacle_to_push == PushIdleReason.CODEC_MISMATCH
+            else None,
             started_at=self._started_at,
             attempts=self._attempts,
             reconnects=self._reconnects,
             last_failure=self._last_failure,
             last_failure_at=self._last_failure_at,
-            retry_at=self._retries.due if state in _WAITS else None,
+            retry_at=self._retries.due if state in _WAITING_FOR_RETRY else None,
         )
 
     @property
     def _reason_to_idle(self) -> str:
-        return self._obstacle_to_push or "WaitingForStream"
+        return self._obstacle_to_push or PushIdleReason.WAITING_FOR_STREAM
 
     @property
     def _obstacle_to_push(self) -> str | None:
         if self._obstacle is not None:
             return self._obstacle
         if not self._session:
-            return "WaitingForStream"
-        return "CodecMismatch" if self._mismatch is not None else None
+            return PushIdleReason.WAITING_FOR_STREAM
+        return PushIdleReason.CODEC_MISMATCH if self._mismatch is not None else None
 
     @property
     def _mismatch(self) -> str | None:
@@ -288,7 +313,7 @@ class PushMachine:
 
     @property
     def _may_dial(self) -> bool:
-        # Without media a publish would only time out at the target.
+        # A publish without media would only time out at the target.
         return self._is_wanted and self._delivering
 
     # ------------------------------------------------------------------------- inside
@@ -305,7 +330,7 @@ class PushMachine:
                 self._stalled_since is not None
                 and now.monotonic >= self._stalled_since + STALL_LIMIT_SECONDS
             ):
-                self._fail(Failure(FailureClass.TIMEOUT, "the target stopped taking data"), now)
+                self._fail(Failure(TargetErrorClass.TIMEOUT, "the target stopped taking data"), now)
                 self._link = _Link.CLOSING
                 actions.append(HangUp(clean=False))
         if self._link is _Link.NONE:
@@ -347,7 +372,7 @@ class PushMachine:
     def _ended(self, failure: Failure | None, now: Moment) -> None:
         was_closing = self._link is _Link.CLOSING
         self._link = _Link.NONE
-        # A failure of a connection that we were closing is no news.
+        # A connection that the pusher was closing anyway has not failed.
         if failure is not None and not was_closing:
             self._fail(failure, now)
         else:
@@ -359,9 +384,9 @@ class PushMachine:
         self._last_failure = failure
         self._last_failure_at = now.utc
 
-    def _forgive(self) -> None:
-        """What failed before does not count any more: the next try is due now."""
-        self._retries.forgive()
+    def _forget_failures(self) -> None:
+        """End the series of failures: the next try is due now."""
+        self._retries.reset()
         self._gave_up = False
         self._trouble_since = None
         self._refused_codec = None

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from sluice_media.contract import PushState
+from sluice_media.push.connection import Connection
+from sluice_media.push.feeder import Feeder
 
 
 class PushMetrics:
-    """Counters are incremented, gauges ask when they are read."""
+    """Registry with the pusher's counters, and gauges that are read at each scrape."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -22,7 +24,7 @@ class PushMetrics:
         )
         self.failures = Counter(
             "sluice_push_failures",
-            "Connections that ended by a failure, by its class.",
+            "Connections that failed, by the class of the failure.",
             ["class"],
             registry=self.registry,
         )
@@ -31,9 +33,44 @@ class PushMetrics:
         )
 
     def state(self, present: PushState) -> None:
+        """Set the gauge of the state ``present`` to 1 and all others to 0."""
         for state in PushState:
             self._state.labels(state.value).set(state is present)
 
-    def gauge(self, name: str, documentation: str, value: Callable[[], float]) -> None:
-        """A gauge whose value is asked for at each scrape."""
+    def watch_feeder(self, feeder: Feeder) -> None:
+        """Add the gauges of the queue between the timeline and the connection."""
+        self._gauge(
+            "sluice_push_queue_seconds",
+            "Seconds of media in the pusher's queue.",
+            lambda: feeder.queued_seconds,
+        )
+        self._gauge(
+            "sluice_push_dropped_units",
+            "Access units that the target did not get because it was too slow.",
+            lambda: feeder.dropped_units,
+        )
+        self._gauge(
+            "sluice_push_dropped_frames",
+            "Pictures (audio frames of a stream without video) among sluice_push_dropped_units.",
+            lambda: feeder.dropped_frames,
+        )
+
+    def watch_connection(self, connection: Callable[[], Connection | None]) -> None:
+        """Add the gauges of the present connection, which ``connection`` returns."""
+
+        def of_present(value: Callable[[Connection], float]) -> Callable[[], float]:
+            return lambda: value(present) if (present := connection()) is not None else 0
+
+        self._gauge(
+            "sluice_push_queue_bytes",
+            "Bytes on their way to the target, in the pusher's queue and in the kernel.",
+            of_present(lambda present: present.waiting_bytes),
+        )
+        self._gauge(
+            "sluice_push_lost_bytes",
+            "Bytes of the present connection that SRT gave up, because they would be too late.",
+            of_present(lambda present: present.lost_bytes),
+        )
+
+    def _gauge(self, name: str, documentation: str, value: Callable[[], float]) -> None:
         Gauge(name, documentation, registry=self.registry).set_function(value)

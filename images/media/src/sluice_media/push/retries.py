@@ -1,4 +1,4 @@
-"""When to dial again, as pure bookkeeping: failures in, the time of the next try out.
+"""Bookkeeping of retries (pure): failures in, the time of the next try out.
 
 All times are monotonic seconds.
 """
@@ -8,32 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sluice_media.push.failures import Failure, FailureClass
+from sluice_media.contract import TargetErrorClass
+from sluice_media.push.failures import Failure
 
 PROVEN_SECONDS = 10.0
-"""A connection that was Live for so long ends the series of failures before it."""
+"""Time as Live after which a connection ends the series of failures before it."""
 REJECTED_MIN_SECONDS = 60.0
 REJECTED_MAX_SECONDS = 600.0
-KEPT_SECONDS = 180.0
-"""A target that has not noticed yet that a connection broke refuses the next one, because its key
-is in use: by us. For so long that is no reason to stay away for a minute and more."""
-ABRUPT_ENDS = frozenset({FailureClass.CLOSED, FailureClass.RESET})
-"""How a target ends a connection without a word of why."""
+KEY_IN_USE_SECONDS = 180.0
+"""Time after a lost connection in which a refused key is not a rejection. The target may not have
+noticed the loss, and refuses the key because our own old connection still holds it."""
+ABRUPT_ENDS = frozenset({TargetErrorClass.CLOSED, TargetErrorClass.RESET})
+"""Classes of failures in which the target ends the connection without a cause."""
 TOLERATED_ABRUPT_ENDS = 3
-"""So many in a row may be a target that restarts, or a bad line. More of them are a refusal: many
-platforms say no to a wrong key or an unwanted stream in no other way."""
+"""Number of abrupt ends in a row that may be a restart of the target or a bad line. More are a
+refusal: many platforms refuse a wrong key or an unwanted stream only in this way."""
 _MAX_DOUBLINGS = 20
 
 
 @dataclass(slots=True, frozen=True)
 class RetryPolicy:
-    """The wait after the n-th failure in a row lies between ``min_seconds`` and
-    ``min_seconds * 2**n``, at random, and never above ``max_seconds``."""
+    """Limits of the waits. The wait after the n-th failure in a row is random, from ``min_seconds``
+    to ``min_seconds * 2**n``, and at most ``max_seconds``."""
 
     min_seconds: float = 1.0
     max_seconds: float = 30.0
     give_up_seconds: float = 0.0
-    """0: never."""
+    """Time without success after which the machine gives up; 0 for never."""
 
 
 class Retries:
@@ -45,32 +46,33 @@ class Retries:
         self.failed: Failure | None = None
         """The last failure, until the next try."""
         self.rejected = False
-        """It was a no: the next try comes late."""
+        """True when the last failure was a refusal, so that the next try comes late."""
         self.due: float | None = None
-        """None: at once."""
+        """Time of the next try; None for at once."""
         self._failures = 0
         self._rejections = 0
         self._abrupt_ends = 0
-        """In a row, of connections that were not proven."""
-        self._kept_until: float | None = None
+        """Number of abrupt ends in a row, of connections that were not proven."""
+        self._key_in_use_until: float | None = None
 
     def fail(self, failure: Failure, now: float, live_since: float | None) -> None:
-        """A try or a connection has ended. ``live_since``: since when it had been Live, if it was.
+        """Note that a try or a connection failed. ``live_since`` is the time since which it was
+        Live.
 
-        Who had the target a moment ago and hears that its key is in use is not rejected: it may be
-        its own connection that is in the way. A target that ends connections without a word before
-        they are proven is taken to refuse after :data:`TOLERATED_ABRUPT_ENDS` of them.
+        A refused key shortly after a lost connection is not a rejection, because our own old
+        connection may still hold the key. Abrupt ends of connections that are not proven count as a
+        refusal after :data:`TOLERATED_ABRUPT_ENDS` of them.
         """
         proven = live_since is not None and now - live_since >= PROVEN_SECONDS
         if live_since is not None:
-            self._kept_until = None if failure.is_rejection else now + KEPT_SECONDS
+            self._key_in_use_until = None if failure.is_rejection else now + KEY_IN_USE_SECONDS
         if proven:
-            self.forgive()
-        may_be_ours = self._kept_until is not None and now < self._kept_until
+            self.reset()
+        may_be_ours = self._key_in_use_until is not None and now < self._key_in_use_until
         self.failed = failure
         if failure.class_ not in ABRUPT_ENDS:
             self._abrupt_ends = 0
-            excused = may_be_ours and failure.class_ is FailureClass.BAD_NAME
+            excused = may_be_ours and failure.class_ is TargetErrorClass.BAD_NAME
             self.rejected = failure.is_rejection and not excused
         else:
             excused = proven or (may_be_ours and live_since is None)
@@ -85,17 +87,17 @@ class Retries:
         self.due = now + wait
 
     def begin(self) -> None:
-        """A try begins."""
+        """Note that a try begins."""
         self.failed, self.due = None, None
 
-    def forgive(self) -> None:
-        """What failed before does not count any more: the next try is due now."""
+    def reset(self) -> None:
+        """End the series of failures: the next try is due now."""
         self._failures = self._rejections = self._abrupt_ends = 0
         self.begin()
 
-    def renew(self) -> None:
-        """The target or its key is another one, which has nothing of us."""
-        self._kept_until = None
+    def forget_connection(self) -> None:
+        """Note that the target or its key changed, so that no old connection can hold the key."""
+        self._key_in_use_until = None
 
     def _wait(self, low: float, high: float, failures: int) -> float:
         top = min(high, low * 2.0 ** min(failures, _MAX_DOUBLINGS))

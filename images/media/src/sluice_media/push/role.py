@@ -17,12 +17,12 @@ from sluice_media.push.runner import TICKING, Pusher
 
 
 async def serve(settings: PodSettings) -> None:
-    """Push until SIGTERM or SIGINT, then hand over to the next pod and return.
+    """Push until SIGTERM or SIGINT, then return; the next pod continues the broadcast.
 
-    Raises ConfigError when there is no usable configuration to begin with.
+    Raises ConfigError when the pod starts without a usable configuration.
     """
     terminate = termination()
-    # What was imported lives as long as the process: the collector need not look at it again.
+    # Imported modules live as long as the process: the garbage collector need not scan them again.
     gc.collect()
     gc.freeze()
     watch = ConfigWatch(PusherConfig, settings.config_file, settings.keys_dir)

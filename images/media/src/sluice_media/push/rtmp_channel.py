@@ -1,4 +1,4 @@
-"""A publish over RTMP or RTMPS: the socket around the sans-io client."""
+"""Channel over RTMP or RTMPS: the socket around the sans-io client."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import struct
 import termios
 from collections.abc import Sequence
 
+from sluice_media.contract import TargetErrorClass
 from sluice_media.formats.units import TrackFormat
 from sluice_media.net.address_guard import DialGuard
 from sluice_media.net.trust import client_context
@@ -23,7 +24,7 @@ from sluice_media.protocols.rtmp.events import (
 )
 from sluice_media.protocols.rtmp.url import RtmpUrl
 from sluice_media.push.channel import Backlog, CodecRefused
-from sluice_media.push.failures import Failure, FailureClass, TargetFailure, from_status
+from sluice_media.push.failures import Failure, TargetFailure, from_status
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.flv_writer import FlvWriter, needed_fourccs
 from sluice_media.push.target import Target
@@ -40,13 +41,13 @@ _READ_BYTES = 64 << 10
 _DRAIN_POLL_SECONDS = 0.02
 _SOCKET_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    # A peer that vanished while we wait for the source is found after 25 s.
+    # A peer that vanished while the source is interrupted is detected after 25 s.
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    # What a slow target has not taken waits in the feeder, where it can be left out, and not in a
-    # send buffer, which grows to 4 MiB: that is half a minute at 1 Mb/s.
+    # Media for a slow target waits in the feeder, which can drop it, and not in a send buffer. The
+    # send buffer grows to 4 MiB, which is half a minute at 1 Mb/s.
     (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 128 << 10),
 )
 _INT = struct.Struct("i")
@@ -57,7 +58,7 @@ _SEND_WINDOW = struct.Struct("=228xI")
 
 
 class RtmpChannel:
-    """See :class:`sluice_media.push.channel.Channel`. ``formats``: the stream's tracks now."""
+    """A :class:`sluice_media.push.channel.Channel`. ``formats`` are the stream's present tracks."""
 
     paced = False
 
@@ -66,6 +67,7 @@ class RtmpChannel:
         target: Target,
         url: RtmpUrl,
         guard: DialGuard,
+        *,
         audio: AudioPolicy,
         formats: Sequence[TrackFormat],
         video_codecs: VideoCodecs = "Assume",
@@ -83,8 +85,8 @@ class RtmpChannel:
         self._flv = FlvWriter(self._session, TrackPlan(audio), video_codecs)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._end: Failure | None = None
-        """How the target ended the publish. The task that sends learns of it here, because it may
-        run once more between the target's last word and the end of the connection."""
+        """Cause for which the target ended the publish. The sending task checks it, because it may
+        run once more between the target's last message and the end of the connection."""
 
     async def open(self) -> None:
         tls = client_context(self._target.ca_pem) if self._url.tls else None
@@ -98,17 +100,19 @@ class RtmpChannel:
             if not (data := await reader.read(_READ_BYTES)):
                 raise TargetFailure(
                     Failure(
-                        FailureClass.CLOSED,
+                        TargetErrorClass.CLOSED,
                         "the target closed the connection without accepting the stream; "
-                        "are the server address and the stream key right?",
+                        "check the server address and the stream key",
                     )
                 )
             try:
                 self._take(data)
             except RtmpError as error:
-                # The text of an RtmpError never quotes what came over the wire.
+                # The text of an RtmpError never quotes bytes of the peer.
                 raise TargetFailure(
-                    Failure(FailureClass.UNSUPPORTED, f"the target does not speak RTMP: {error}")
+                    Failure(
+                        TargetErrorClass.UNSUPPORTED, f"the target does not speak RTMP: {error}"
+                    )
                 ) from None
 
     async def watch(self) -> Failure:
@@ -117,10 +121,10 @@ class RtmpChannel:
             while data := await reader.read(_READ_BYTES):
                 self._take(data)
         except RtmpError as error:
-            return Failure(FailureClass.RESET, f"the target broke the RTMP protocol: {error}")
+            return Failure(TargetErrorClass.RESET, f"the target broke the RTMP protocol: {error}")
         except TargetFailure as ended:
             return ended.failure
-        return Failure(FailureClass.CLOSED, "the target closed the connection")
+        return Failure(TargetErrorClass.CLOSED, "the target closed the connection")
 
     async def send(self, items: Sequence[QueuedUnit]) -> int:
         if self._end is not None:
@@ -133,20 +137,20 @@ class RtmpChannel:
         sent = await self.send(items)
         last_words = self._session.close() if goodbye else b""
         self._write(last_words)
-        while self.backlog().waiting_bytes:  # noqa: ASYNC110  the kernel tells when asked, only
+        while self.backlog().waiting_bytes:  # noqa: ASYNC110  the kernel has no event for it
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
         return sent + len(last_words)
 
     def keep_alive(self) -> int:
-        """An Acknowledgement: legal at any time, and nobody has to answer it. (A ping is the
-        server's to send; servers exist that drop a client for one.)"""
+        """Send an Acknowledgement: it is legal at any time and needs no answer. (Only servers may
+        send a ping; some servers drop a client that sends one.)"""
         data = self._session.acknowledge()
         self._write(data)
         return len(data)
 
     def backlog(self) -> Backlog:
-        """From the transport, the kernel's send queue (SIOCOUTQ) and the window that the target's
-        kernel offers: acknowledged plus offered bytes grow only while somebody reads there."""
+        """Return the backlog of the transport and of the kernel's send queue (SIOCOUTQ). Its reach
+        is acknowledged plus offered bytes: it grows only while the target's application reads."""
         if self._streams is None or self._streams[1].transport.is_closing():
             return Backlog(0)
         writer = self._streams[1]
@@ -169,7 +173,7 @@ class RtmpChannel:
         return self._streams
 
     def _take(self, data: bytes) -> None:
-        """What the target sent. Raises TargetFailure, CodecRefused and RtmpError."""
+        """Process bytes of the target. Raises TargetFailure, CodecRefused and RtmpError."""
         was_accepted = self._session.accepted
         for event in self._session.feed(data):
             if not isinstance(event, PublishAccepted):
@@ -178,7 +182,7 @@ class RtmpChannel:
             self._write(output)
 
     def _write(self, data: bytes) -> asyncio.StreamWriter:
-        """Raises ConnectionResetError when the connection is gone."""
+        """Write, and return the writer. Raises ConnectionResetError when the connection is gone."""
         _, writer = self._open_streams()
         write(writer, data)
         return writer
@@ -189,8 +193,12 @@ class RtmpChannel:
         if isinstance(event, PublishAccepted):
             return
         failure = from_status(event.code, self._target.scrub(event.description))
-        if isinstance(event, Closed) and was_accepted and failure.class_ is FailureClass.BAD_NAME:
-            # It was accepted once, so this is an end and no refusal.
-            failure = Failure(FailureClass.CLOSED, failure.message)
+        if (
+            isinstance(event, Closed)
+            and was_accepted
+            and failure.class_ is TargetErrorClass.BAD_NAME
+        ):
+            # The target had accepted the publish, so this ends it and does not refuse it.
+            failure = Failure(TargetErrorClass.CLOSED, failure.message)
         self._end = failure
         raise TargetFailure(failure)

@@ -1,7 +1,7 @@
-"""The pusher put together: configuration and timeline in, one connection at a time out.
+"""The pusher's I/O: configuration and timeline in, one connection at a time out.
 
-Everything that happens becomes an event of :class:`PushMachine`; what the machine answers is done
-here, and what it shows is published as the status.
+Everything that happens becomes an event of :class:`PushMachine`. The runner carries out the
+machine's actions and publishes its view as the status.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import structlog
 
 from sluice_media.contract import (
     HUB_TOKEN_FILE,
+    ConfigErrorReason,
     PusherConfig,
     PusherStatus,
     PushState,
@@ -29,7 +30,6 @@ from sluice_media.net.address_guard import AddressRules, DialGuard, Resolver, sy
 from sluice_media.pod.config_files import ConfigWatch
 from sluice_media.pod.status_server import StatusBoard
 from sluice_media.protocols.srt.url import SrtUrl
-from sluice_media.push.clearance import is_cleared
 from sluice_media.push.connection import Connection, open_channel
 from sluice_media.push.feeder import Feeder
 from sluice_media.push.machine import (
@@ -47,7 +47,13 @@ from sluice_media.push.machine import (
 )
 from sluice_media.push.metrics import PushMetrics
 from sluice_media.push.retries import RetryPolicy
-from sluice_media.push.setup import duplicate_words, read_target, wish
+from sluice_media.push.setup import (
+    connection_options,
+    describe_duplicate,
+    find_obstacle,
+    is_cleared,
+    read_target,
+)
 from sluice_media.push.source import SourceTracker
 from sluice_media.push.target import InvalidTargetError, Target, target_digest
 from sluice_media.push.tracks import Carrier, mismatch
@@ -55,17 +61,17 @@ from sluice_media.timeline.framing import FramingError, track_formats
 from sluice_media.timeline.reader import TimelineReader
 
 TICKING = frozenset({"bytes_sent", "dropped_frames"})
-"""Status fields that change all the time."""
+"""Status fields that change all the time; they alone do not make a new status version."""
 _TICK_SECONDS = 5.0
 _GATHER_SECONDS = 0.15
-"""Media is taken from the hub in batches of so long: waking for each unit would cost most of what
-a push costs, and a platform's own delay is thirty times that."""
+"""Length of the batches in which media is taken from the hub. Waking for each unit would be most of
+the cost of a push, and the delay of a platform is thirty times as long."""
 _FAILED_STATES = frozenset({PushState.BACKOFF, PushState.REJECTED, PushState.GAVE_UP})
 _log = structlog.get_logger(__name__)
 
 
 class Pusher:
-    """Pushes until told to stop; see :meth:`run`."""
+    """Owner of one Restream's machine, connection and reader of the timeline."""
 
     def __init__(
         self,
@@ -86,47 +92,25 @@ class Pusher:
         self._resolver = resolver
         self._target: Target | None = None
         self._formats: tuple[TrackFormat, ...] | None = None
-        self._wanted = wish(watch.config)
+        self._options = connection_options(watch.config)
         self._connection: Connection | None = None
         self._dialled: Target | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._read_from: StreamRef | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._touched = asyncio.Event()
+        self._deadlines_changed = asyncio.Event()
         self._source_due: float | None = None
         self._sent_bytes = 0
-        metrics.gauge(
-            "sluice_push_queue_bytes",
-            "Bytes on their way to the target, in our queue and in the kernel.",
-            lambda: self._connection.waiting_bytes if self._connection else 0,
-        )
-        metrics.gauge(
-            "sluice_push_queue_seconds",
-            "Seconds of media in our own queue.",
-            lambda: self._feeder.queued_seconds,
-        )
-        metrics.gauge(
-            "sluice_push_dropped_units",
-            "Access units that the target did not get because it was too slow.",
-            lambda: self._feeder.dropped_units,
-        )
-        metrics.gauge(
-            "sluice_push_dropped_frames",
-            "Of these: pictures, or audio frames of a stream without video.",
-            lambda: self._feeder.dropped_frames,
-        )
-        metrics.gauge(
-            "sluice_push_lost_bytes",
-            "Bytes of the present connection that SRT gave up, because they would be too late.",
-            lambda: self._connection.lost_bytes if self._connection else 0,
-        )
+        metrics.watch_feeder(self._feeder)
+        metrics.watch_connection(lambda: self._connection)
 
     async def run(self, terminate: asyncio.Event) -> None:
         """Push until ``terminate`` is set.
 
         Then send what is queued and close the connection without an unpublish: the target waits for
-        the next pod, as for any publisher that lost its line. A push that was switched off has
-        ended before."""
+        the next pod, as it does for any publisher that lost its connection. A Restream that is
+        switched off has unpublished before its pod is stopped.
+        """
         async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._http = http
@@ -151,14 +135,14 @@ class Pusher:
             self._apply_config(config)
 
     async def _keep_time(self) -> None:
-        """Tells machine and source that time has passed when it matters to them."""
+        """Tick source and machine at their deadlines."""
         while True:
-            self._touched.clear()
+            self._deadlines_changed.clear()
             due = [d for d in (self._machine.deadline(), self._source.deadline()) if d is not None]
             wait = max(0.0, min(due) - time.monotonic()) if due else None
             try:
                 async with asyncio.timeout(wait):
-                    await self._touched.wait()
+                    await self._deadlines_changed.wait()
             except TimeoutError:
                 self._source_changed(self._source.tick(time.monotonic()))
                 self._do(self._machine.tick(_now()))
@@ -185,29 +169,30 @@ class Pusher:
                     self._feeder.add(record)
                     continue
                 if isinstance(record, TimelineFormat):
-                    # Before the session is known of: what cannot be carried is not dialled for.
+                    # The machine must know the codecs before the session begins: it does not dial
+                    # a target that cannot carry them.
                     self._take_formats(record)
                 self._source_changed(self._source.record(record, time.monotonic()))
             if self._connection is not None:
                 self._connection.wake()
 
-    # ------------------------------------------------------------------ what happens
+    # ------------------------------------------------------------------ events
 
     def _source_changed(self, changes: Sequence[SourceChanged]) -> None:
         for change in changes:
             self._handle(change)
             if not change.session:
-                # The connection took what was left of the session when it was told to hang up.
+                # The connection took the rest of the session when it was told to hang up.
                 self._feeder.clear()
         if self._source.deadline() != self._source_due:
             self._source_due = self._source.deadline()
-            self._touched.set()
+            self._deadlines_changed.set()
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Ended):
             self._connection = None
             if self._dialled != self._target:
-                # A Secret changed meanwhile: its target counts from here on, and is to be cleared.
+                # A Secret changed meanwhile: its target takes effect now and needs its clearance.
                 self._apply_config(self._watch.config)
             if event.failure is not None:
                 self._metrics.failures.labels(event.failure.class_.value).inc()
@@ -216,11 +201,11 @@ class Pusher:
     def _do(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
-                case Dial() if self._target is not None:  # without one there is an obstacle
+                case Dial() if self._target is not None:  # without a target there is an obstacle
                     self._dial(self._target)
                 case HangUp(clean, goodbye) if self._connection is not None:
                     self._connection.hang_up(clean=clean, goodbye=goodbye)
-        self._touched.set()
+        self._deadlines_changed.set()
         self._publish()
 
     def _dial(self, target: Target) -> None:
@@ -229,7 +214,13 @@ class Pusher:
         config = self._watch.config
         guard = DialGuard(AddressRules.of(config.guard), self._resolver)
         self._connection = Connection(
-            open_channel(target, guard, config.audio, self._formats or (), config.video_codecs),
+            open_channel(
+                target,
+                guard,
+                audio=config.audio,
+                formats=self._formats or (),
+                video_codecs=config.video_codecs,
+            ),
             self._feeder,
             place=target.place,
             report=self._handle,
@@ -246,7 +237,9 @@ class Pusher:
             formats = track_formats(record.tracks)
         except FramingError as unknown:
             self._formats = None
-            self._handle(CodecsChecked(f"The stream holds {unknown}."))
+            self._handle(
+                CodecsChecked(f"The stream has a track that Sluice cannot push: {unknown}.")
+            )
             return
         self._feeder.set_formats(formats)
         if formats != self._formats:
@@ -269,32 +262,33 @@ class Pusher:
         except InvalidTargetError as invalid:
             error = (invalid.reason, str(invalid))
         if error is None and config.duplicate_of is not None:
-            error = ("DuplicateTarget", duplicate_words(config.duplicate_of))
-        before = (self._target, self._wanted)
-        self._target, self._wanted = target, wish(config)
-        obstacle = error[0] if error else None
+            error = (ConfigErrorReason.DUPLICATE_TARGET, describe_duplicate(config.duplicate_of))
+        options = connection_options(config)
+        reconnect, keys_changed = options != self._options, target != self._target
+        self._target, self._options = target, options
         claimed = self._dialled if self._connection is not None else target
         digest = target_digest(claimed, config.namespace) if claimed else ""
-        if config.stream is None:
-            obstacle = obstacle or "StreamNotFound"
-        if not is_cleared(config, digest, self._watch.key(HUB_TOKEN_FILE)):
-            obstacle = obstacle or "CheckingTarget"
-        if not config.active:
-            obstacle = "Disabled"
-        retry = RetryPolicy(
-            config.retry_min_seconds, config.retry_max_seconds, config.give_up_seconds
-        )
+        cleared = is_cleared(config, digest, self._watch.key(HUB_TOKEN_FILE))
         self._follow_stream(config.stream if config.active else None)
         self._board.configured(config, error)
         self._board.update(
             target=target.redacted if target else "",
             target_digest=digest,
         )
-        fresh, renewed = self._wanted != before[1], target != before[0]
-        events: list[Event] = [Configured(retry, obstacle, fresh, renewed)]
-        if fresh or renewed:
+        retry = RetryPolicy(
+            config.retry_min_seconds, config.retry_max_seconds, config.give_up_seconds
+        )
+        events: list[Event] = [
+            Configured(
+                retry,
+                find_obstacle(config, error, cleared=cleared),
+                reconnect=reconnect,
+                keys_changed=keys_changed,
+            )
+        ]
+        if reconnect or keys_changed:
             problem = self._codec_problem()
-            # Whatever forbids to dial is told first.
+            # The machine dials as soon as it may: a problem must reach it before the configuration.
             events.insert(0 if problem else 1, CodecsChecked(problem))
         for event in events:
             self._handle(event)
@@ -319,6 +313,7 @@ class Pusher:
     # ------------------------------------------------------------------ status
 
     def _publish(self) -> None:
+        """Publish the machine's view, and log a change of its state."""
         view = self._machine.view()
         before = self._board.status.state
         failure = view.last_failure

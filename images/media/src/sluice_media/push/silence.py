@@ -1,7 +1,7 @@
 """Silence as an AAC track: frames of digital zero on the sample clock (pure).
 
-In: what the source's audio is, and how far the media has come. Out: a track format and its units.
-No encoder is needed: a frame without any spectral data *is* silence.
+The format of the source's audio and the progress of the media come in. A track format and its units
+go out. No encoder is needed: a frame without any spectral data *is* silence.
 
 Source: ISO/IEC 14496-3:2019, clause 4.4.2 (raw_data_block and its elements), 1.6.2.1
 (AudioSpecificConfig).
@@ -22,10 +22,11 @@ from sluice_media.formats.units import (
 )
 
 SOUND_TRACK = 1
-"""The number of a target's audio track: that of a source's first one, whose place silence takes."""
+"""Number of a target's audio track: that of a source's first audio track, which silence
+replaces."""
 _SAMPLES = 1_024
 _MAX_CATCH_UP_SECONDS = 10
-"""Media that jumps ahead by more is another content: filling that with silence helps nobody."""
+"""Maximum jump of the media that is filled with silence. A larger jump starts other content."""
 _RATES = (
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000,
 )  # fmt: skip
@@ -44,14 +45,15 @@ _DEFAULT_RATE, _DEFAULT_CONFIGURATION = 48_000, 2
 
 
 def silent_format(source: TrackFormat | None) -> TrackFormat:
-    """AAC-LC like the source's audio; 48 kHz stereo when there is none, or one whose frames are
-    not those of plain AAC-LC (HE-AAC, low delay, channels of its own making)."""
+    """Return AAC-LC with the source's rate and channels. Return 48 kHz stereo when there is no
+    audio, or when its frames are not plain AAC-LC (HE-AAC, low delay, a channel configuration of
+    its own)."""
     rate, configuration = _DEFAULT_RATE, _DEFAULT_CONFIGURATION
     if source is not None and source.codec is Codec.AAC:
         try:
             parsed = aac.parse_asc(source.config)
         except CodecError:
-            pass  # a configuration that nobody can read is no model for ours
+            pass  # a configuration that cannot be read leaves the default
         else:
             if (
                 parsed.object_type == aac.AOT_LC
@@ -73,14 +75,14 @@ def silent_format(source: TrackFormat | None) -> TrackFormat:
 
 
 def silent_frame(channel_configuration: int) -> bytes:
-    """One raw frame of silence for a channel configuration of 1 to 7."""
+    """Return one raw frame of silence for a channel configuration of 1 to 7."""
     bits = ""
     numbers = dict.fromkeys((_SCE, _CPE, _LFE), 0)
     for element in _ELEMENTS[channel_configuration]:
         bits += f"{element:03b}{numbers[element]:04b}"
         numbers[element] += 1
         if element == _CPE:
-            # common_window with one ics_info, no M/S, then two channels without it.
+            # common_window with one ics_info, no M/S, then two channels without an ics_info.
             bits += "1" + _ICS_INFO + "00" + _channel("") * 2
         else:
             bits += _channel(_ICS_INFO)
@@ -94,12 +96,13 @@ _ICS_INFO = "0" + "00" + "0" + "000000" + "0"
 
 
 def _channel(ics_info: str) -> str:
-    """individual_channel_stream(): gain, info, and neither pulses, TNS nor gain control."""
+    """Return an individual_channel_stream(): gain and info, without pulses, TNS and gain
+    control."""
     return f"{100:08b}" + ics_info + "000"
 
 
 class Silence:
-    """The units of one connection's silent track."""
+    """Silent track of one connection, with its sample clock."""
 
     def __init__(self, source: TrackFormat | None) -> None:
         self.format = silent_format(source)
@@ -108,8 +111,8 @@ class Silence:
         self._frames = 0
 
     def until(self, dts: int, utc_us: int) -> Iterator[AccessUnit]:
-        """The frames that begin before ``dts`` (90 kHz) and were not given yet; the first one
-        begins at the first ``dts``."""
+        """Yield the next frames that begin before ``dts`` (90 kHz). The first frame begins at the
+        first ``dts``."""
         if self._base is None or abs(dts - self._next()) > _MAX_CATCH_UP_SECONDS * TICKS_PER_SECOND:
             self._base, self._frames = dts, 0
         while (at := self._next()) < dts:

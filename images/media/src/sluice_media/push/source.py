@@ -1,8 +1,8 @@
-"""What the source does, from the records of the timeline and the state of its connection (pure).
+"""State of the source (pure), from the records of the timeline and the connection to the hub.
 
-Only ``end`` ends a session. A hub that is gone, or one that was just started and knows of no
-session yet, interrupts it: the connection to the target is held, because the session continues as
-soon as the hub is back.
+Only ``end`` ends a session. A hub that is gone, or that has just started and knows no session yet,
+interrupts the session. The connection to the target then stays open, because the session continues
+as soon as the hub is back.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost
 
 HUB_GRACE_SECONDS = 1.0
-"""A reconnect within this time is no interruption."""
+"""Time within which a reconnect to the hub does not interrupt the session."""
 HUB_LOST_SECONDS = 60.0
-"""Beyond the resume window: how long a session is believed in without a hub that knows it."""
+"""Time beyond the resume window after which a session without a hub counts as ended."""
 
 
 class SourceTracker:
-    """Tells when session or delivery change.
+    """State of session and delivery; it returns their changes.
 
-    ``resume_window_seconds`` may be set anew at any time.
+    ``resume_window_seconds`` may be changed at any time.
     """
 
     def __init__(self) -> None:
@@ -30,17 +30,17 @@ class SourceTracker:
         self._delivering = False
         self._timeline: str | None = None
         self._missing_since: float | None = None
-        """No hub, or one that knows of no session, since then (monotonic)."""
+        """Monotonic time since which there is no hub, or a hub that knows no session."""
 
     def record(self, record: Record | HubLost | HubBack, now: float) -> list[SourceChanged]:
-        """What follows from one record; ``now`` in monotonic seconds."""
+        """Take one record in; return the changes. ``now`` is in monotonic seconds."""
         match record:
             case TimelineFormat(timeline=timeline):
                 same = self._timeline in (None, timeline)
                 self._timeline = timeline
                 self._missing_since = None
-                # Another timeline without an end needs a publish of its own. A session begins
-                # with the heartbeat that follows: it says whether media arrives now.
+                # Another timeline without an end needs a publish of its own. Its session begins
+                # with the next heartbeat, which states whether media arrives.
                 return [] if same else self._become(False, False)
             case TimelineHeartbeat(session=True, delivering=delivering):
                 self._missing_since = None
@@ -59,7 +59,7 @@ class SourceTracker:
         return []
 
     def tick(self, now: float) -> list[SourceChanged]:
-        """What follows from the time that has passed."""
+        """Return the changes that are due at ``now``."""
         if self._missing_since is None:
             return []
         if now >= self._missing_since + self.resume_window_seconds + HUB_LOST_SECONDS:
@@ -69,7 +69,7 @@ class SourceTracker:
         return []
 
     def deadline(self) -> float | None:
-        """When :meth:`tick` is due; None: never."""
+        """Return the monotonic time at which :meth:`tick` is due; None when only records matter."""
         if self._missing_since is None:
             return None
         if self._delivering:
@@ -77,7 +77,7 @@ class SourceTracker:
         return self._missing_since + self.resume_window_seconds + HUB_LOST_SECONDS
 
     def stop(self) -> list[SourceChanged]:
-        """The stream is read no more."""
+        """Note that the stream is not read any more; return the changes."""
         self._timeline = None
         self._missing_since = None
         return self._become(False, False)

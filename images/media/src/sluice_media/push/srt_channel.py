@@ -1,4 +1,4 @@
-"""A publish over SRT: transport packets, paced, from a caller."""
+"""Channel over SRT: an SRT caller sends MPEG-TS packets, paced."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import structlog
 from pydantic import SecretStr
 
+from sluice_media.contract import TargetErrorClass
 from sluice_media.formats.codecs import CodecError
 from sluice_media.formats.mpegts.mux import TsMuxer
 from sluice_media.formats.units import TrackFormat
@@ -18,28 +19,28 @@ from sluice_media.protocols.srt.caller import SrtCaller, SrtTarget, dial
 from sluice_media.protocols.srt.errors import ConnectionLost, ConnectRefused, ConnectTimeout
 from sluice_media.protocols.srt.url import SrtUrl
 from sluice_media.push.channel import Backlog, CodecRefused
-from sluice_media.push.failures import Failure, FailureClass, TargetFailure, from_srt_refusal
+from sluice_media.push.failures import Failure, TargetFailure, from_srt_refusal
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.tracks import AudioPolicy, TrackPlan, carried_by_ts
 
 _CONNECT_DELAY_SECONDS = 1.0
-"""Before the next address is called beside the last one: longer than over TCP, because an answered
-SRT handshake is a publish, and two of them at one server would push each other off."""
+"""Delay before the next address is called in parallel. It is longer than over TCP, because an
+answered SRT handshake is a publish, and two publishes at one server would push each other off."""
 _LIVENESS_SECONDS = 0.25
 _DRAIN_SECONDS = 4.0
 _HELD_BACK_SECONDS = 1.0
-"""For so long after sending had to wait for acknowledgements the target is what holds it back. A
-connection that breaks then has a target that stopped answering."""
+"""Time after a wait for acknowledgements in which the target counts as the cause of the backlog. A
+connection that breaks in this time has a target that stopped answering."""
 _log = structlog.get_logger(__name__)
 
 
 class SrtChannel:
-    """See :class:`sluice_media.push.channel.Channel`."""
+    """A :class:`sluice_media.push.channel.Channel`. ``place`` is the redacted address, for
+    messages."""
 
     paced = True
 
     def __init__(self, place: str, url: SrtUrl, guard: DialGuard, audio: AudioPolicy) -> None:
-        """``place`` is the redacted address, for sentences."""
         self._place = place
         self._url = url
         self._guard = guard
@@ -62,16 +63,16 @@ class SrtChannel:
         except ConnectTimeout:
             raise TargetFailure(
                 Failure(
-                    FailureClass.TIMEOUT,
-                    f"{self._place} does not answer as SRT: nothing listens there, or UDP does "
-                    "not get through",
+                    TargetErrorClass.TIMEOUT,
+                    f"{self._place} does not answer over SRT: nothing listens there, or "
+                    "something blocks UDP",
                 )
             ) from None
         self._caller = caller
 
     async def watch(self) -> Failure:
         caller = self._open_caller()
-        while caller.connected:  # noqa: ASYNC110  libsrt tells when it is asked
+        while caller.connected:  # noqa: ASYNC110  libsrt has no event for it
             await asyncio.sleep(_LIVENESS_SECONDS)
         return self._loss()
 
@@ -86,11 +87,11 @@ class SrtChannel:
     async def finish(self, items: Sequence[QueuedUnit], *, goodbye: bool) -> int:
         sent = await self.send(items) if items else 0
         await self._open_caller().drain(_DRAIN_SECONDS)
-        self.abort()  # the close of SRT is the same for every end
+        self.abort()  # SRT closes every connection in the same way
         return sent
 
     def keep_alive(self) -> int:
-        """SRT keeps itself alive, once a second."""
+        """Send nothing: SRT itself sends a keep-alive once a second."""
         return 0
 
     def backlog(self) -> Backlog:
@@ -130,12 +131,12 @@ class SrtChannel:
 
     def _loss(self) -> Failure:
         if self._is_held_back:
-            return Failure(FailureClass.TIMEOUT, f"{self._place} stopped answering")
-        return Failure(FailureClass.CLOSED, "the target closed the connection")
+            return Failure(TargetErrorClass.TIMEOUT, f"{self._place} stopped answering")
+        return Failure(TargetErrorClass.CLOSED, "the target closed the connection")
 
 
 class TsWriter:
-    """Units in, transport packets out: what one connection sends (pure)."""
+    """Tracks and clock of one connection (pure): units in, transport packets out."""
 
     def __init__(self, plan: TrackPlan) -> None:
         self._plan = plan
@@ -146,8 +147,10 @@ class TsWriter:
         self._complained = False
 
     def encode(self, items: Sequence[QueuedUnit]) -> bytes:
-        """The packets of some units. Raises CodecRefused when tracks turn up that MPEG-TS cannot
-        carry; a single broken unit is left out."""
+        """Return the packets of some units. A broken unit is left out.
+
+        Raises CodecRefused when the stream changes to tracks that MPEG-TS cannot carry.
+        """
         parts: list[bytes] = []
         for item in items:
             if item.formats is not self._source:

@@ -1,7 +1,7 @@
-"""Where a Restream goes: its address and keys, kept apart so that no key is shown anywhere.
+"""Target of a Restream: its address and its keys, kept apart so that no key is shown anywhere.
 
-A target comes as a server URI and a stream key of its own (what a platform shows as "server" and
-"stream key"), or as one URI that holds the key too. An SRT target's stream key is its stream id.
+A target is a server URI with a separate stream key (a platform's "server" and "stream key"), or one
+URI that contains the key. The stream key of an SRT target is its stream id.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import SecretStr
 
+from sluice_media.contract import ConfigErrorReason
 from sluice_media.protocols.rtmp.errors import RtmpUrlError
 from sluice_media.protocols.rtmp.url import RtmpUrl, parse_rtmp_url
 from sluice_media.protocols.srt.errors import SrtUrlError
@@ -21,17 +22,17 @@ from sluice_media.protocols.srt.url import SrtUrl, check_passphrase, parse_srt_u
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]{0,15}):", re.IGNORECASE)
 _SCHEMES = ("rtmp", "rtmps", "srt")
 _MIN_SCRUBBED_CHARACTERS = 6
-"""Shorter parts are words like ``live``; taking those out would garble the sentence."""
+"""Minimum length of a part that is removed. Shorter parts are words like ``live``, and removing
+those would garble the message."""
 _MAX_MESSAGE_CHARACTERS = 200
 
 
 class InvalidTargetError(ValueError):
-    """The target cannot be used as configured; the message is a sentence without any secret."""
+    """The target cannot be used as configured. The message is a sentence without any secret."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: ConfigErrorReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-        """``InvalidUri`` or ``SecretKeyMissing``, as in a status."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,21 +41,21 @@ class Target:
 
     url: RtmpUrl | SrtUrl
     ca_pem: str | None = field(default=None, repr=False)
-    """Certificates that an RTMPS target's is verified with; None: the public authorities."""
+    """PEM certificates that verify an RTMPS target; None for the public authorities."""
 
     @property
     def redacted(self) -> str:
-        """Scheme, host, port and application: for status and logs."""
+        """Scheme, host, port and application, for status and logs."""
         return self.url.redacted
 
     @property
     def place(self) -> str:
-        """Host and port, for sentences."""
+        """Host and port, for messages."""
         return self.url.authority
 
     def scrub(self, text: str) -> str:
-        """What the target said, fit for a status: short, printable, without any part of the key
-        or of the application's query."""
+        """Return a text of the target in a form for the status: short, printable, without any part
+        of the key or of the application's query."""
         for secret in sorted(self._secrets(), key=len, reverse=True):
             if len(secret) >= _MIN_SCRUBBED_CHARACTERS:
                 text = text.replace(secret, "***")
@@ -77,10 +78,10 @@ def parse_target(
     passphrase: SecretStr | None = None,
     ca: SecretStr | None = None,
 ) -> Target:
-    """Reads a target; raises :class:`InvalidTargetError`.
+    """Return the target; raise :class:`InvalidTargetError` when it cannot be used.
 
-    RTMP: with ``stream_key`` the whole path of ``uri`` is the application; without, the last
-    segment of its path and its query are the key. SRT: ``stream_key`` is the stream id.
+    RTMP: with ``stream_key``, the whole path of ``uri`` is the application. Without it, the last
+    segment of the path and the query are the key. SRT: ``stream_key`` is the stream id.
     """
     scheme = _SCHEME.match(uri.get_secret_value())
     name = scheme[1].lower() if scheme is not None else ""
@@ -89,9 +90,11 @@ def parse_target(
             f"Targets with the scheme {name} are not supported; use rtmp://, rtmps:// or srt://."
         )
     if passphrase is not None and name in ("rtmp", "rtmps"):
-        raise _invalid("A passphrase is for SRT targets only, and the URI is of another kind.")
+        raise _invalid("Only SRT targets have a passphrase. Remove it, or use an srt:// URI.")
     if ca is not None and name in ("rtmp", "srt"):
-        raise _invalid("An authority's certificate is for RTMPS targets only; use rtmps://.")
+        raise _invalid(
+            "Only RTMPS targets have an authority's certificate. Remove it, or use an rtmps:// URI."
+        )
     text = uri.get_secret_value()
     key = None if stream_key is None else stream_key.get_secret_value()
     try:
@@ -100,7 +103,7 @@ def parse_target(
         else:
             url = parse_rtmp_url(text, key)
     except (RtmpUrlError, SrtUrlError) as invalid:
-        # Their texts are made for this: they never quote the URI.
+        # The texts of these errors never quote the URI.
         raise _invalid(str(invalid)) from None
     return Target(url, None if ca is None else ca.get_secret_value())
 
@@ -109,20 +112,29 @@ def _srt_url(text: str, key: str | None, passphrase: SecretStr | None) -> SrtUrl
     url = parse_srt_url(text)
     if key is not None:
         if url.stream_id:
-            raise SrtUrlError("The URI has a streamid already: leave it out, or the stream key.")
+            raise SrtUrlError(
+                "The URI has a streamid already. Remove it, or remove the stream key."
+            )
         if len(key.encode()) > 512 or not key.isprintable():
-            raise SrtUrlError("The stream key cannot be a streamid: 512 printable bytes at most.")
+            raise SrtUrlError(
+                "The stream key cannot be a streamid. Use at most 512 printable bytes."
+            )
         url = replace(url, stream_id=key)
     if passphrase is not None:
         if url.passphrase is not None:
-            raise SrtUrlError("The URI has a passphrase already: it must stand in one place only.")
+            raise SrtUrlError(
+                "The URI has a passphrase already. Remove it, or remove the other one."
+            )
         url = replace(url, passphrase=check_passphrase(passphrase.get_secret_value()))
     return url
 
 
 def target_digest(target: Target, namespace: str) -> str:
-    """Equal for equal targets of one namespace, and tells nothing else: the first 16 hex digits
-    of an HMAC-SHA256 over address and key, keyed with the namespace."""
+    """Return the first 16 hex digits of an HMAC-SHA256 over address and key, keyed with the
+    namespace.
+
+    Equal targets of one namespace have equal digests. The digest reveals nothing more.
+    """
     url = target.url
     host = url.host.lower().removesuffix(".")
     parts = (url.app, url.key) if isinstance(url, RtmpUrl) else ("", url.stream_id)
@@ -132,4 +144,4 @@ def target_digest(target: Target, namespace: str) -> str:
 
 
 def _invalid(message: str) -> InvalidTargetError:
-    return InvalidTargetError("InvalidUri", message)
+    return InvalidTargetError(ConfigErrorReason.INVALID_URI, message)

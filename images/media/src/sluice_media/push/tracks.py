@@ -1,7 +1,7 @@
-"""Which tracks go to a target, and whether its protocol can carry them (pure).
+"""Choice of the tracks for a target, and the check that its protocol can carry them (pure).
 
-In: the stream's tracks and units, and the Restream's ``audio``. Out: the target's tracks and
-units, or a sentence that says what to change.
+The stream's tracks and units come in, with the Restream's ``audio``. The target's tracks and units
+go out, or a sentence on what to change.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from sluice_media.push.silence import SOUND_TRACK, Silence, silent_format
 AudioPolicy = Literal["Keep", "Drop", "Silence"]
 VideoCodecs = Literal["Announced", "Assume"]
 FOURCCS = {Codec.HEVC: "hvc1"}
-"""Codecs that came to RTMP with Enhanced RTMP. A server can announce them since version 2; most of
-those that take them do not (SRS, and everything that implements version 1)."""
+"""Codecs that Enhanced RTMP added. Since version 2 a server can announce them. Most servers that
+take them do not announce them (SRS, and all servers with version 1)."""
 
 
 class Carrier(Enum):
-    """What a target's protocol is made of."""
+    """Container of a target's protocol."""
 
     FLV = "RTMP"
     TS = "SRT"
 
 
 def outgoing(formats: Sequence[TrackFormat], audio: AudioPolicy) -> tuple[TrackFormat, ...]:
-    """The tracks as the target gets them: video, and at most one audio track. Its number is always
-    the same: a target does not follow a sound that goes on as another track."""
+    """Return the tracks of the target: video, and at most one audio track. The audio track always
+    has the same number, because a target does not follow audio that moves to another track."""
     video = tuple(f for f in formats if f.kind is TrackKind.VIDEO)[:1]
     sound = tuple(replace(f, track=SOUND_TRACK) for f in _sound(formats))
     if audio == "Drop":
@@ -43,47 +43,47 @@ def outgoing(formats: Sequence[TrackFormat], audio: AudioPolicy) -> tuple[TrackF
 
 
 def _sound(formats: Sequence[TrackFormat]) -> tuple[TrackFormat, ...]:
-    """Return the audio track of the source that a target gets, if there is one."""
+    """Return the audio track of the source that the target gets, if there is one."""
     return tuple(f for f in formats if f.kind is TrackKind.AUDIO)[:1]
 
 
 def mismatch(formats: Sequence[TrackFormat], audio: AudioPolicy, carrier: Carrier) -> str | None:
-    """Why these tracks cannot be pushed, and what to change; None when they can, or when only
-    the target can tell (RTMP with HEVC)."""
+    """Return why these tracks cannot be pushed, and what to change. Return None when they can, or
+    when only the target knows (RTMP with HEVC)."""
     if not formats:
-        return "The stream has no track that can be pushed."
+        return "The stream has no track that can be pushed. Check the encoder's output."
     chosen = outgoing(formats, audio)
     if not chosen:
-        return "The stream has audio only, and audio is Drop: nothing is left. Set audio to Keep."
+        return "The stream has only audio, and the Restream drops it. Set audio to Keep."
     if carrier is Carrier.FLV:
         return None
     return carried_by_ts(chosen)
 
 
 def carried_by_ts(formats: Sequence[TrackFormat]) -> str | None:
-    """Why MPEG-TS cannot carry these tracks, and what to change; None when it can."""
+    """Return why MPEG-TS cannot carry these tracks, and what to change; None when it can."""
     try:
         TsMuxer(formats)
     except (CodecError, ValueError) as unable:
         return (
-            f"SRT targets take MPEG-TS, and {unable}. Set the encoder to H.264 or HEVC with "
-            "AAC-LC, or audio to Silence."
+            f"An SRT target needs MPEG-TS, and {unable}. Set the encoder to H.264 or HEVC with "
+            "AAC-LC, or set the Restream's audio to Silence."
         )
     return None
 
 
 def refused_codec(fourcc: str) -> str:
-    """What to change when an RTMP target does not announce a codec."""
+    """Return the message for an RTMP target that does not announce a codec."""
     name = next(codec.name for codec, known in FOURCCS.items() if known == fourcc)
     return (
-        f"The target does not announce {name} over RTMP (Enhanced RTMP), and the stream is {name}. "
-        f"When the platform takes {name} all the same, set videoCodecs to Assume; else set the "
-        "encoder to H.264, or push to an SRT address of the platform."
+        f"The stream is {name}, and the target does not announce {name} over RTMP (Enhanced RTMP). "
+        f"If the platform takes {name} without announcing it, set videoCodecs to Assume. If not, "
+        "set the encoder to H.264, or push to an SRT address of the platform."
     )
 
 
 class TrackPlan:
-    """Chooses and makes the tracks of one connection."""
+    """Tracks of one connection: chosen from the source, or made of silence."""
 
     def __init__(self, audio: AudioPolicy) -> None:
         self._audio = audio
@@ -91,12 +91,15 @@ class TrackPlan:
         self._source: tuple[TrackFormat, ...] | None = None
         self._formats: tuple[TrackFormat, ...] = ()
         self._numbers: dict[int, int] = {}
-        """Track of the source -> track of the target."""
+        """Number of the source's track -> number of the target's track."""
         self._stands_alone = False
 
     def take_formats(self, formats: tuple[TrackFormat, ...]) -> tuple[TrackFormat, ...]:
-        """The target's tracks from the next unit on. What does not concern the target (another
-        audio, where it is dropped or replaced) leaves them equal."""
+        """Take the source's tracks in; return the target's tracks from the next unit on.
+
+        A change that does not reach the target (other audio that is dropped or replaced) returns
+        equal tracks.
+        """
         if formats is not self._source:
             self._source = formats
             chosen = outgoing(formats, self._audio)
@@ -105,7 +108,7 @@ class TrackPlan:
             if self._audio == "Keep":
                 self._numbers |= {f.track: SOUND_TRACK for f in _sound(formats)}
             if self._audio == "Silence":
-                # Made once: a target that has seen one kind of silence must not see another.
+                # Made only once: the format of the silence must not change within a connection.
                 if self._silence is None:
                     self._silence = Silence(next(iter(_sound(formats)), None))
                 self._stands_alone = not video
@@ -114,7 +117,7 @@ class TrackPlan:
         return self._formats
 
     def units(self, unit: AccessUnit) -> Sequence[AccessUnit]:
-        """What goes to the target for one unit of the stream, in order."""
+        """Return the target's units for one unit of the stream, in order."""
         number = self._numbers.get(unit.track)
         wanted: tuple[AccessUnit, ...] = ()
         if number is not None:
