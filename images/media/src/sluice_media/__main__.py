@@ -9,9 +9,9 @@ def _leave(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-# The kernel takes no default action for process 1 of a container: a SIGTERM that arrives while
-# the modules of a role are imported (about a second) would be lost, and the pod would live on, and
-# work, until its grace period is over.
+# For process 1 of a container the kernel has no default action. Without a handler, a SIGTERM during
+# the import of a role's modules (about a second) would be lost, and the pod would run on until the
+# end of its grace period.
 signal.signal(signal.SIGTERM, _leave)
 
 from sluice_media.cli import main  # noqa: E402

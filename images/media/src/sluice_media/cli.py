@@ -1,9 +1,9 @@
 """The roles of the media image, one subcommand each.
 
-A role's modules are imported when it runs, so that a pusher does not pay for what a gateway needs;
-and there is no option to parse, because settings come from the environment, so that no library for
-command lines is paid for either: a pod's start is what a producer waits for. Only ``store`` takes
-words: with some it is no role, but a command for people in its pod.
+The start of a pod must be fast, because a producer waits for it. So a role's modules are imported
+only when the role runs. Settings come from the environment, and the command line needs no library
+for options. Only ``store`` takes arguments: with arguments it is a command for people in the
+store's pod.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any, NoReturn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the role that the command line names, until it ends. Returns the exit code."""
+    """Run the role that the command line names, until it ends. Return the exit code."""
     parser = argparse.ArgumentParser(prog="sluice-media", description="Runs one role of the image.")
     commands = parser.add_subparsers(dest="role", metavar="ROLE", required=True)
     for role in _ROLES:
         command = commands.add_parser(role.__name__, help=role.__doc__, description=role.__doc__)
         if role is store:
-            command.add_argument("words", nargs="*", help="ls [UID] | cat UID NAME")
-    arguments = parser.parse_args(argv)
-    if getattr(arguments, "words", None):
-        _store_command(arguments.words)
-    role = next(role for role in _ROLES if role.__name__ == arguments.role)
+            command.add_argument("arguments", nargs="*", help="ls [UID] | cat UID NAME")
+    parsed = parser.parse_args(argv)
+    if getattr(parsed, "arguments", None):
+        _store_command(parsed.arguments)
+    role = next(role for role in _ROLES if role.__name__ == parsed.role)
     return role()
 
 
 def gateway() -> int:
-    """Terminates publishers and hands their media to the hubs."""
+    """Accept publishers and forward their media to the hubs."""
     from sluice_media.gateway.role import serve
     from sluice_media.gateway.settings import GatewaySettings
 
@@ -38,7 +38,7 @@ def gateway() -> int:
 
 
 def ingest() -> int:
-    """Holds one stream's hub: legs in, one timeline out."""
+    """Run the hub of one stream: legs in, one timeline out."""
     from sluice_media.hub.role import serve
     from sluice_media.pod.settings import PodSettings
 
@@ -47,14 +47,14 @@ def ingest() -> int:
 
 
 def record() -> int:
-    """Records one stream: supervises the process that does."""
+    """Record one stream, in a supervised process."""
     from sluice_media.record.supervisor import main
 
     return main()
 
 
 def push() -> int:
-    """Pushes one stream to one target."""
+    """Push one stream to one target."""
     from sluice_media.pod.settings import PodSettings
     from sluice_media.push.role import serve
 
@@ -63,7 +63,7 @@ def push() -> int:
 
 
 def store() -> int:
-    """Looks after one MediaStore: finalises, counts and serves recordings."""
+    """Serve one MediaStore: finalise, count and serve its recordings."""
     from sluice_media.pod.settings import PodSettings
     from sluice_media.store.role import serve
 
@@ -71,25 +71,25 @@ def store() -> int:
     return _run("store", settings, serve(settings))
 
 
-def _store_command(words: Sequence[str]) -> NoReturn:
-    """Run the command and end the process with its exit code.
+def _store_command(arguments: Sequence[str]) -> NoReturn:
+    """Run the command and end the process with its exit code, without the interpreter's shutdown.
 
-    The process ends without the interpreter's own end: while that goes on, a thread of the object
-    store's library may still want to tell Python something, and then it aborts the process. So a
-    command that had done its work now and then ended with SIGABRT."""
+    During that shutdown a thread of the object store's library may still call Python, which aborts
+    the process. Commands that had finished their work sometimes ended with SIGABRT.
+    """
     import os
     import sys
 
     from sluice_media.pod.settings import PodSettings
     from sluice_media.store.cli import run
 
-    code = run(PodSettings(), words, sys.stdout.buffer)
+    code = run(PodSettings(), arguments, sys.stdout.buffer)
     sys.stderr.flush()
     os._exit(code)
 
 
 def whip() -> int:
-    """Takes browsers' cameras over WebRTC and hands their media to the hubs."""
+    """Accept browsers over WebRTC (WHIP) and forward their media to the hubs."""
     from sluice_media.whip.role import serve
     from sluice_media.whip.settings import WhipSettings
 

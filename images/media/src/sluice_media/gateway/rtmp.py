@@ -110,7 +110,7 @@ class RtmpPublisher:
             wire.end("no publish in time" if self._session.handshake_done else "no handshake")
         if wire.broke_protocol:  # a port scan or a health check does not count as an error
             self._hubs.metrics.protocol_errors.inc()
-            suppressed = self._hubs.log_limiter.may_say(wire.address)
+            suppressed = self._hubs.log_limiter.admit(wire.address)
             if suppressed is not None:
                 self._log.info("connection_broken", why=wire.ended.result(), suppressed=suppressed)
         return None

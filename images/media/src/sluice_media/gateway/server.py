@@ -165,7 +165,7 @@ class Gateway:
                 await run()
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
-            suppressed = self._hubs.log_limiter.may_say(address)
+            suppressed = self._hubs.log_limiter.admit(address)
             if suppressed is not None:
                 _log.warning(
                     "connection_refused", address=address, why=str(refused), suppressed=suppressed

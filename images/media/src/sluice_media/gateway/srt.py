@@ -155,7 +155,7 @@ class SrtIngest:
                 await self._publish_from(connection)
         except TooManyConnections as refused:
             metrics.connections_refused.inc()
-            suppressed = self._hubs.log_limiter.may_say(connection.remote)
+            suppressed = self._hubs.log_limiter.admit(connection.remote)
             if suppressed is not None:
                 _log.warning(
                     "connection_refused",

@@ -1,13 +1,13 @@
-"""Which addresses may be dialled on a user's behalf (server-side request forgery).
+"""Check of the addresses that are dialled for a user (against server-side request forgery).
 
-In: a host and port that a user, or a server that a user chose, named. Out: addresses that were
-checked, and connections to exactly these. Resolving and dialling are one step on purpose: a name
-that is looked up twice can answer differently (DNS rebinding).
+A host and port come in, from a user or from a server that a user chose. Checked addresses go out,
+and connections to exactly these. Resolving and dialling are one step on purpose: a second lookup of
+a name can return another address (DNS rebinding).
 
-Private ranges are allowed, because cameras live there; what belongs to the cluster is denied by
-the operator's ranges. Sources of the ranges: the IANA special-purpose address registries, RFC
-4291 (2.5.5), RFC 6052, RFC 8215, RFC 3056, RFC 4380, and the clouds' documentation of their
-metadata services.
+Private ranges are allowed, because cameras live there. The operator's ranges deny the cluster's own
+addresses. Sources of the built-in ranges: the IANA special-purpose address registries, RFC 4291
+(2.5.5), RFC 6052, RFC 8215, RFC 3056, RFC 4380, and the clouds' documentation of their metadata
+services.
 """
 
 from __future__ import annotations
@@ -34,19 +34,20 @@ from sluice_media.net.happy_eyeballs import first_to_connect, interleaved
 Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 Resolver = Callable[[str], Awaitable[Sequence[str]]]
-"""A fully qualified name with its trailing dot in, addresses out. Raises OSError."""
+"""A function from a fully qualified name with its trailing dot to addresses. Raises OSError."""
 
 RESOLVE_SECONDS = 3.0
 CONNECT_SECONDS = 3.0
-"""For each address on its own, until TCP is connected."""
+"""Timeout of the TCP connect, for each address."""
 TLS_SECONDS = 3.0
-"""For the TLS handshake, once TCP is connected."""
+"""Timeout of the TLS handshake, after the TCP connect."""
 MAX_ADDRESSES = 8
+"""Maximum number of addresses of one host that are dialled."""
 
 _ALWAYS_DENIED = tuple(
     (ip_network(text), rule)
     for text, rule in (
-        # Metadata services first: theirs is the rule that a reader must see.
+        # Metadata services come first, so that the message names them and not a wider range.
         ("169.254.169.254/32", "it is a cloud's metadata service"),
         ("100.100.100.200/32", "it is a cloud's metadata service"),
         ("168.63.129.16/32", "it is a cloud's metadata service"),
@@ -62,7 +63,7 @@ _ALWAYS_DENIED = tuple(
         ("224.0.0.0/4", "it is a multicast address"),
         ("ff00::/8", "it is a multicast address"),
         ("240.0.0.0/4", "it is a reserved address"),
-        # Where the IPv4 address is in these depends on the network: nobody can check it.
+        # The network decides where these contain the IPv4 address, so it cannot be checked.
         ("64:ff9b:1::/48", "it is a local translation of an IPv4 address"),
     )
 )
@@ -73,23 +74,23 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class NotAllowedError(ValueError):
-    """A host or address may not be dialled. The message is a sentence that names the rule."""
+    """A host or address must not be dialled. The message is a sentence that names the rule."""
 
 
 @dataclass(slots=True, frozen=True)
 class AddressRules:
-    """The rules alone; pure."""
+    """The rules for addresses and names (pure)."""
 
     denied: tuple[_Network, ...]
     allowed: tuple[_Network, ...]
     refused_domains: tuple[str, ...]
     allowed_names: frozenset[str] = frozenset()
-    """In lower case, with a trailing dot."""
+    """Names in lower case, with a trailing dot."""
 
     @classmethod
     def of(cls, guard: AddressGuard) -> AddressRules:
-        """Reads the configuration. Raises ValueError when a range is no CIDR: a rule that cannot
-        be read must not be left out."""
+        """Return the configured rules. Raises ValueError when a range is not a CIDR: a rule that
+        cannot be read must not be left out."""
         domain = guard.cluster_domain.lower().strip(".")
         return cls(
             denied=tuple(ip_network(text, strict=False) for text in guard.denied),
@@ -99,8 +100,10 @@ class AddressRules:
         )
 
     def check_address(self, address: Address, name: str = "") -> None:
-        """Raises NotAllowedError unless the address, and any IPv4 address inside it, may be
-        dialled. ``name``: what it was found under, as :meth:`host` returns it."""
+        """Raise NotAllowedError unless the address, and any IPv4 address inside it, may be dialled.
+
+        ``name`` is the name that resolved to the address, as :meth:`host` returns it.
+        """
         for form in _forms(address):
             if any(form in network for network in self.allowed):
                 continue
@@ -115,8 +118,8 @@ class AddressRules:
                     )
 
     def host(self, host: str) -> Address | str:
-        """A literal address that may be dialled, or a name to be resolved as it is returned:
-        fully qualified, in lower case. Raises NotAllowedError."""
+        """Return a literal address that may be dialled, or the name to resolve, fully qualified and
+        in lower case. Raises NotAllowedError."""
         literal = _literal(host)
         if literal is not None:
             self.check_address(literal)
@@ -124,10 +127,12 @@ class AddressRules:
         name = host.lower().removesuffix(".")
         labels = name.split(".")
         if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-            raise NotAllowedError("The host is no valid DNS name or IP address.")
+            raise NotAllowedError("The host is not a valid DNS name or IP address.")
         if _NUMBER.fullmatch(labels[-1]):
             # Resolvers read 127.1, 0x7f000001 and 2130706433 as addresses.
-            raise NotAllowedError("The host is a number, but no IP address in its usual form.")
+            raise NotAllowedError(
+                "The host is a number. Write it as an IP address in its usual form."
+            )
         if f"{name}." in self.allowed_names:
             return f"{name}."
         for domain in self.refused_domains:
@@ -146,14 +151,14 @@ def _literal(host: str) -> Address | None:
 
 
 def _forms(address: Address) -> Iterator[Address]:
-    """The address, and what a translator or tunnel on the way would make of it."""
+    """Yield the address, and the addresses that a translator or tunnel would make of it."""
     if isinstance(address, IPv4Address):
         yield address
         return
     if address.ipv4_mapped is not None:
-        yield address.ipv4_mapped  # not another route: the kernel dials this IPv4 address
+        yield address.ipv4_mapped  # and nothing more: the kernel dials exactly this IPv4 address
         return
-    # Without its zone, which is no part of what the rules are about.
+    # The rules do not concern the zone of the address.
     address = IPv6Address(int(address))
     yield address
     last = IPv4Address(int(address) & 0xFFFF_FFFF)
@@ -166,23 +171,24 @@ def _forms(address: Address) -> Iterator[Address]:
 
 
 async def system_resolver(name: str) -> Sequence[str]:
-    """What the system says of a name. The trailing dot keeps search domains out."""
+    """Resolve a name with the system's resolver. Its trailing dot keeps search domains out."""
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
 
 class DialGuard:
-    """Resolves, checks and dials; nothing is kept from one time to the next."""
+    """Resolver, checker and dialler in one. It keeps no addresses between calls."""
 
     def __init__(self, rules: AddressRules, resolver: Resolver = system_resolver) -> None:
         self.rules = rules
         self._resolver = resolver
 
     async def addresses(self, host: str) -> tuple[Address, ...]:
-        """The addresses of a host, all of them allowed, IPv4 and IPv6 in turns.
+        """Return the addresses of a host, IPv4 and IPv6 in turns.
 
-        One that is not refuses them all: which one is taken is not ours to gamble on. Raises
-        NotAllowedError, and ``socket.gaierror`` for a name without addresses."""
+        One address that is not allowed refuses the host. Raises NotAllowedError, and
+        ``socket.gaierror`` for a name without addresses.
+        """
         checked = self.rules.host(host)
         if not isinstance(checked, str):
             return (checked,)
@@ -201,12 +207,13 @@ class DialGuard:
     async def dial(
         self, host: str, port: int, tls: ssl.SSLContext | None = None
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to the checked address that answers first, with TLS for the host's name when a
-        context is given.
+        """Connect to the checked address that answers first. A context ``tls`` adds TLS for the
+        host's name.
 
-        An address that answers but fails the TLS handshake is left out, and the others are dialled
-        again. A certificate that is refused ends the search: it speaks for the name. Raises what
-        :meth:`addresses` does, and OSError (``ssl.SSLError`` is one)."""
+        After a failed TLS handshake the other addresses are dialled again. A refused certificate
+        ends the search, because the certificate belongs to the name. Raises the errors of
+        :meth:`addresses`, and OSError (``ssl.SSLError`` is one).
+        """
         addresses = await self.addresses(host)
         name = host.strip("[]").removesuffix(".") if tls else None
         failure: OSError | None = None
@@ -247,14 +254,16 @@ def _close(late: socket.socket) -> None:
     late.close()
 
 
-_NO_WAY = frozenset(
+_NO_ROUTE = frozenset(
     {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 )
 
 
 def _silence(error: Exception) -> int:
-    """Rank a failure to connect by how little it says of the server: an answer says most, and
-    that this machine has no way to an address says least."""
-    if isinstance(error, OSError) and error.errno in _NO_WAY:
+    """Rank a failure to connect by how little it reveals about the server.
+
+    An answer of the server ranks lowest, a timeout higher, a missing route of this machine highest.
+    """
+    if isinstance(error, OSError) and error.errno in _NO_ROUTE:
         return 2
     return 1 if isinstance(error, TimeoutError) else 0

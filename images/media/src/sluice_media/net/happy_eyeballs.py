@@ -1,8 +1,9 @@
-"""Connecting to the first of several addresses that answers ("Happy Eyeballs", RFC 8305).
+"""Connection to the first of several addresses that answers ("Happy Eyeballs", RFC 8305).
 
-In: the addresses of one host, and how to connect to one of them. Out: the first connection that
-is made. An address that does not answer delays the next one by a fraction of a second, and takes
-nothing from its time. :mod:`.address_guard` resolves the host and checks its addresses.
+The addresses of one host come in, with a function that connects to one of them. The first
+connection that succeeds goes out. An address that does not answer delays the next one by a fraction
+of a second, and takes nothing from the next one's timeout. :mod:`.address_guard` resolves the host
+and checks its addresses.
 
 Source: RFC 8305, clauses 4 (order of the addresses), 5 (staggered attempts) and 8 (delays).
 """
@@ -17,7 +18,7 @@ from itertools import chain, zip_longest
 from typing import Any, TypeVar
 
 CONNECT_DELAY_SECONDS = 0.25
-"""Before the next address is tried beside those that have not answered yet."""
+"""Delay before the next address is tried in parallel to those that have not answered yet."""
 
 _Address = IPv4Address | IPv6Address
 _Connection = TypeVar("_Connection")
@@ -39,11 +40,11 @@ async def first_to_connect(
     failure: tuple[type[Exception], ...] = (OSError,),
     rank: Callable[[Exception], int],
 ) -> tuple[_Address, _Connection]:
-    """Return the first connection that is made, and its address; at least one address is needed.
+    """Return the first connection that succeeds, and its address. At least one address is needed.
 
-    ``connect`` has a time limit of its own, and raises a ``failure`` when it cannot connect: the
-    next address is tried at once then. ``close`` gets the connections that came too late. When
-    all have failed, the failure with the lowest ``rank`` is raised, the earlier address first.
+    ``connect`` has its own timeout and raises a ``failure`` when it cannot connect; then the next
+    address is tried at once. ``close`` receives the connections that came too late. When all have
+    failed, the failure with the lowest ``rank`` is raised, for the earliest address with that rank.
     """
     waiting = deque(addresses)
     attempts: dict[asyncio.Task[_Connection], _Address] = {}

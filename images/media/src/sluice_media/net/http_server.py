@@ -1,8 +1,8 @@
-"""How a pod's HTTP ports are served: quiet about garbage, patient with nobody who asks nothing.
+"""HTTP server of a pod's ports, hardened against malformed requests and silent connections.
 
-aiohttp logs a malformed request with a traceback that quotes it, the bearer token of a half-right
-one included, and lets a connection that never completes a request stay for ever. Both are put
-right here, once for all ports.
+aiohttp logs a malformed request with a traceback that quotes the request, possibly with a bearer
+token. It also keeps a connection that never completes a request for ever. This module corrects both
+for all ports.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from sluice_media.net.listening import listen_on
 
 FIRST_REQUEST_SECONDS = 10.0
-"""A connection without a complete request head by then is cut."""
+"""Time after which a connection without a complete request head is cut."""
 KEEPALIVE_SECONDS = 75.0
 _BODY_BUFFER_BYTES = 64 << 10
 
@@ -26,7 +26,8 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _WithoutGarbage(logging.Filter):
-    """Leaves out what a peer did wrong: it was answered with 400, and its words are its own."""
+    """Filter of records about malformed requests: the peer got a 400, and its bytes may hold a
+    token."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -45,9 +46,9 @@ async def serving(
     *,
     shutdown_seconds: float = 1.0,
 ) -> AsyncIterator[int]:
-    """Serves ``app`` while the context lasts; yields the port (useful when ``port`` is 0)."""
+    """Serve ``app`` while the context lasts; yield the port (useful when ``port`` is 0)."""
     waiting: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
-    """Connections that have asked nothing yet."""
+    """Connections without a request so far, with the timers that cut them."""
 
     @web.middleware
     async def note(request: web.Request, handler: _Handler) -> web.StreamResponse:

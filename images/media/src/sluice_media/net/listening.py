@@ -1,4 +1,4 @@
-"""TCP ports that take IPv4 and IPv6 alike when they are bound to ``::``."""
+"""TCP ports that accept both IPv4 and IPv6 when they are bound to ``::``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _MAPPED = "::ffff:"
 
 
 def listen_on(bind: str, port: int, backlog: int = 100) -> socket.socket:
-    """A listening socket, not blocking; asyncio's own would take IPv6 alone on ``::``.
+    """Return a listening, non-blocking socket. On ``::`` it accepts IPv4 too; asyncio's would not.
 
-    ``bind`` is an address. Raises OSError when the port cannot be had.
+    ``bind`` is an address. Raises OSError when the port cannot be bound.
     """
     if ":" not in bind:
         made = socket.create_server((bind, port), backlog=backlog)
@@ -24,5 +24,5 @@ def listen_on(bind: str, port: int, backlog: int = 100) -> socket.socket:
 
 
 def plain_address(host: str) -> str:
-    """A peer's address; IPv4 that came in over such a port in its own form."""
+    """Return a peer's address, with an IPv4-mapped IPv6 address as plain IPv4."""
     return host.removeprefix(_MAPPED) if "." in host else host

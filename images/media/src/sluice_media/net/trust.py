@@ -1,4 +1,4 @@
-"""Whose certificates count when we dial with TLS. They are verified, always."""
+"""Authorities that verify the certificates of TLS servers. Every certificate is verified."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ import ssl
 
 
 class InvalidAuthorityError(ValueError):
-    """The message says what is wrong, and quotes nothing."""
+    """The authority's certificate cannot be read. The message quotes nothing of it."""
 
 
 def client_context(authority_pem: str | None) -> ssl.SSLContext:
-    """A context for clients. ``authority_pem``: certificates that count instead of the public
-    authorities. Raises InvalidAuthorityError when there are none in it."""
+    """Return a context for clients.
+
+    ``authority_pem`` holds certificates that replace the public authorities. Raises
+    InvalidAuthorityError when it contains none.
+    """
     if authority_pem is None:
         return ssl.create_default_context()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Bundles have names of authorities as comments, in any script; Python takes ASCII alone.
+    # Bundles name authorities in comments, in any script. Python accepts only ASCII.
     ascii_pem = authority_pem.encode("ascii", "ignore").decode()
     try:
         context.load_verify_locations(cadata=ascii_pem)
     except (ssl.SSLError, ValueError):
         raise InvalidAuthorityError(
-            "The Secret with the authority's certificate holds no certificate in PEM form."
+            "The Secret of the authority's certificate contains no certificate in PEM form. "
+            "Put the certificate there."
         ) from None
     return context

@@ -1,4 +1,4 @@
-"""Writing to a connection that may be gone already."""
+"""Write to a connection that may be closed already."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import os
 
 
 def write(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Write, or raise ConnectionResetError when the connection is gone.
+    """Write, or raise ConnectionResetError when the connection is closed.
 
-    Without this asyncio drops what is written then, and uvloop raises a RuntimeError."""
+    A plain write to a closed connection is dropped by asyncio, and is a RuntimeError in uvloop.
+    """
     if writer.transport.is_closing():
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
     writer.write(data)

@@ -1,8 +1,9 @@
-"""A pod's configuration and keys, as files that the kubelet refreshes under our feet.
+"""Configuration and keys of a pod, in files that the kubelet replaces while the pod runs.
 
-A ConfigMap or Secret volume is swapped as a whole by renaming a symbolic link, so a read sees the
-old files or the new ones, never a mixture. Looking at a handful of inodes four times a second
-costs less than an inotify binding would, and also works for plain files in tests.
+The kubelet replaces a ConfigMap or Secret volume as a whole by renaming a symbolic link. A read
+therefore returns the old files or the new ones, never a mixture. Reading the metadata of a few
+inodes four times a second costs less than a binding of inotify, and also works with plain files in
+tests.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sluice_media.contract import PodConfig
 
 _POLL_SECONDS = 0.25
 _MAX_KEY_BYTES = 65_536
-"""Keys are short; what a few authorities' certificates need is not."""
+"""Maximum size of a key file. Keys are short; the certificates of a few authorities are not."""
 
 C = TypeVar("C", bound=PodConfig)
 _log = structlog.get_logger(__name__)
@@ -29,18 +30,18 @@ _Signature = tuple[tuple[str, int, int, int], ...]
 
 
 class ConfigError(ValueError):
-    """The configuration file is missing or not what this role understands."""
+    """The configuration file is missing, or this role cannot parse it."""
 
 
 class ConfigWatch(Generic[C]):
-    """The configuration of a role: its present value, and a way to wait for the next.
+    """Present configuration of a role, and the wait for its changes.
 
-    ``config`` is always the last value that parsed; a broken file is logged once and the former
-    value stays, because a stream on air must not stop for a typing error.
+    ``config`` is the last value that parsed. A broken file is logged once and the former value
+    stays, because a typing error must not stop a stream on air.
     """
 
     def __init__(self, model: type[C], config_file: Path, keys_dir: Path) -> None:
-        """Reads the file at once. Raises ConfigError when it cannot be used."""
+        """Read the file. Raises ConfigError when it cannot be used."""
         self._model = model
         self._file = config_file
         self._keys_dir = keys_dir
@@ -48,7 +49,8 @@ class ConfigWatch(Generic[C]):
         self._seen = self._signature()
 
     def key(self, name: str) -> SecretStr | None:
-        """The key in the file ``name`` below the keys folder, or None when there is none (yet)."""
+        """Return the key in the file ``name`` below the keys folder; None when there is none
+        (yet)."""
         try:
             with (self._keys_dir / name).open("rb") as file:
                 raw = file.read(_MAX_KEY_BYTES)
@@ -58,15 +60,17 @@ class ConfigWatch(Generic[C]):
         return SecretStr(text) if text else None
 
     async def changes(self) -> AsyncIterator[C]:
-        """Yields after each change of the configuration file or of any key file."""
+        """Yield the configuration after each change of its file or of any key file."""
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             if self.look():
                 yield self.config
 
     def look(self) -> bool:
-        """Looks once; returns whether the configuration file or any key file has changed. For who
-        has a beat of its own."""
+        """Check the files once; return whether the configuration or a key changed.
+
+        It is for callers with a tick of their own; others use :meth:`changes`.
+        """
         signature = self._signature()
         if signature == self._seen:
             return False
@@ -86,12 +90,12 @@ class ConfigWatch(Generic[C]):
         try:
             return self._model.model_validate_json(raw)
         except ValidationError as invalid:
-            # Not the exception's own text: it quotes the input.
+            # The exception's own text quotes the input, which may contain a secret URI.
             where = ", ".join(".".join(map(str, e["loc"])) or "." for e in invalid.errors())
             raise ConfigError(f"{self._file} is not a {self._model.__name__}: {where}") from invalid
 
     def _signature(self) -> _Signature:
-        # No pathlib here: this runs four times a second in every pod.
+        # No pathlib here, to save CPU: this runs four times a second in every pod.
         paths = [str(self._file)]
         for folder in _entries(str(self._keys_dir)):
             paths += _entries(folder)
@@ -106,7 +110,7 @@ class ConfigWatch(Generic[C]):
 
 
 def _entries(folder: str) -> list[str]:
-    """Paths in a folder; none when it is not one (any more)."""
+    """Return the paths in a folder; none when it is not a folder (any more)."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.path for entry in entries)

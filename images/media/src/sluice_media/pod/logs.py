@@ -1,4 +1,4 @@
-"""Structured logs on standard output, one JSON object a line; no value of a key ever gets here."""
+"""Structured logs on standard output, one JSON object per line. No line contains a key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 
 def configure_logging(level: str = "INFO", style: str = "json") -> None:
-    """Sets structlog up for the whole process. ``style`` is ``json`` or ``text``."""
+    """Configure structlog for the whole process. ``style`` is ``json`` or ``text``."""
     number = logging.getLevelNamesMapping()[level.upper()]
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()

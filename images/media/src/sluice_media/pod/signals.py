@@ -1,4 +1,4 @@
-"""How a role is asked to end."""
+"""Signals that end a role."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import signal
 
 
 def termination() -> asyncio.Event:
-    """An event that is set by SIGTERM (the kubelet) or SIGINT (a developer), from now on."""
-    asked = asyncio.Event()
+    """Return an event that SIGTERM (from the kubelet) or SIGINT (from a developer) sets."""
+    requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    return asked
+        loop.add_signal_handler(number, requested.set)
+    return requested

@@ -1,8 +1,9 @@
-"""What a pod says of itself: ``/v1/status`` (long poll), ``/metrics``, ``/healthz``, ``/readyz``.
+"""HTTP server of a pod's state: ``/v1/status`` (long poll), ``/metrics``, ``/healthz``,
+``/readyz``.
 
-The answer to ``GET /v1/status?version=N&wait=S`` comes at once when the status has another version
-than N, else when it changes, at the latest after S seconds (25). While the asker waits, a space is
-sent every 2 s: JSON allows it, and its absence tells that this process is frozen.
+``GET /v1/status?version=N&wait=S`` returns at once when the status has another version than N. If
+not, it returns at the next change, or after S seconds (at most 60). Meanwhile the server sends a
+space every 2 s: JSON allows it, and when the spaces stop, this process is frozen.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ _HEAD_FIELDS = {"version", "observed_at", "pod_uid", "config_generation", "confi
 
 
 def bearer_matches(request: web.Request, token: SecretStr | None) -> bool:
-    """Whether the request carries this bearer token (RFC 6750); compared in constant time.
+    """Return whether the request has this bearer token (RFC 6750), compared in constant time.
 
-    What comes through the API server's pod proxy has it in TOKEN_HEADER: the API server keeps
-    ``Authorization`` to itself."""
+    Requests through the API server's pod proxy have it in TOKEN_HEADER, because the API server
+    consumes ``Authorization``.
+    """
     header = request.headers.get(TOKEN_HEADER) or request.headers.get("Authorization") or ""
     scheme, _, given = header.partition(" ")
     if token is None or scheme.lower() != "bearer":
@@ -45,20 +47,21 @@ def bearer_matches(request: web.Request, token: SecretStr | None) -> bool:
 
 
 class StatusBoard(Generic[S]):
-    """The present status of a pod, with a version that grows at each change.
+    """Present status of a pod, with a version that grows at each change.
 
-    ``ticking`` names the fields that change all the time (a duration, a byte count): they are
-    always up to date in an answer, but do not wake anybody.
+    ``ticking`` names the fields that change all the time (a duration, a byte count). An answer has
+    their newest values, but their changes do not end a long poll.
     """
 
     def __init__(self, first: S, *, ticking: frozenset[str] = frozenset()) -> None:
         self._status = first
-        self._loud = frozenset(type(first).model_fields) - ticking - _HEAD_FIELDS
-        # Starts at the clock, so that it also grows over restarts of the container.
+        self._versioned = frozenset(type(first).model_fields) - ticking - _HEAD_FIELDS
+        # The first version is the time, so that versions also grow over restarts of the container.
         self._version = time.time_ns() // 1_000_000
         self._changed = asyncio.Event()
         self.tick: Callable[[], None] | None = None
-        """Called before each answer: brings ticking fields up to date that nobody keeps so."""
+        """Function that is called before each answer, to refresh ticking fields; None for no
+        function."""
 
     @property
     def status(self) -> S:
@@ -69,19 +72,20 @@ class StatusBoard(Generic[S]):
         return self._version
 
     def publish(self, status: S) -> bool:
-        """Takes a new status; returns whether anything but ticking fields differs."""
+        """Set the status; return whether it made a new version (any field but the ticking ones
+        differs)."""
         before, self._status = self._status, status
-        if not any(getattr(status, name) != getattr(before, name) for name in self._loud):
+        if not any(getattr(status, name) != getattr(before, name) for name in self._versioned):
             return False
         self._wake()
         return True
 
     def update(self, **changes: object) -> bool:
-        """The same for single fields, by their Python names."""
+        """Publish the present status with single fields changed, by their Python names."""
         return self.publish(self._status.model_copy(update=changes))
 
     def configured(self, config: PodConfig, error: tuple[str, str] | None = None) -> None:
-        """Echoes which configuration is in force; ``error`` is (reason, sentence)."""
+        """Set the configuration that is in force and its error, as reason and sentence."""
         self._status = self._status.model_copy(
             update={
                 "config_generation": config.generation,
@@ -93,14 +97,14 @@ class StatusBoard(Generic[S]):
         self._wake()
 
     def answer(self) -> str:
-        """The status as JSON, stamped now."""
+        """Return the status as JSON, with its version and the present time."""
         if self.tick is not None:
             self.tick()
         stamp = {"version": self._version, "observed_at": datetime.now(UTC)}
         return self._status.model_copy(update=stamp).to_json()
 
     async def wait(self, version: float, timeout_seconds: float) -> bool:
-        """Waits until the version differs from ``version``; False when time ran out."""
+        """Wait until the version differs from ``version``; return False after the timeout."""
         deadline = time.monotonic() + timeout_seconds
         while self._version == version:
             left = deadline - time.monotonic()
@@ -140,17 +144,17 @@ async def serve_status(
     host: str,
     port: int,
 ) -> AsyncIterator[int]:
-    """Serves while the context lasts; yields the port (useful when ``port`` is 0).
+    """Serve while the context lasts; yield the port (useful when ``port`` is 0).
 
-    ``token`` is asked at every request, so that a rotated token counts at once. A role without a
-    status (the gateway) passes ``board=None``.
+    ``token`` is called for each request, so that a rotated token takes effect at once. A role
+    without a status (the gateway) passes ``board=None``.
     """
 
     async def status(request: web.Request) -> web.StreamResponse:
         if board is None:
             raise web.HTTPNotFound(text="this role has no status; see /metrics")
         if not bearer_matches(request, token()):
-            raise web.HTTPUnauthorized(text="a bearer token is needed")
+            raise web.HTTPUnauthorized(text="this request needs a bearer token")
         version = _number(request, "version", -1)
         until = time.monotonic() + min(_number(request, "wait", 0.0), MAX_WAIT_SECONDS)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})

@@ -260,7 +260,7 @@ def note_refusal(
 ) -> None:
     """Count a refused publisher, and log it unless its address was logged a moment ago."""
     hubs.metrics.refused(reason)
-    suppressed = hubs.log_limiter.may_say(remote)
+    suppressed = hubs.log_limiter.admit(remote)
     if suppressed is not None:
         names = {"namespace": path.namespace, "stream": path.shown_stream} if path else {}
         _log.info(

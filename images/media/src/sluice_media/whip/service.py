@@ -89,7 +89,7 @@ class WhipService:
             return await self._begin(namespace, stream, key, remote, sdp, posted_at)
         except Problem as problem:
             self._metrics.refused(problem.reason)
-            suppressed = self._quiet.may_say(remote)
+            suppressed = self._quiet.admit(remote)
             said = isinstance(problem.__cause__, PublishRefused)  # by the publication
             if suppressed is not None and not said:
                 _log.info(
