@@ -119,7 +119,7 @@ async def test_a_hub_without_heartbeat_is_left_alone_after_two_seconds(hub: Hub)
     hub.scripts = []
     found, _ = await read(hub, 2)
     assert isinstance(found[1], HubLost)
-    assert found[1].why == "the hub went quiet"
+    assert found[1].why == "the hub sent nothing for 2 s"
 
 
 async def test_a_reader_starts_where_it_was_and_acknowledges(hub: Hub) -> None:

@@ -41,5 +41,5 @@ def open_timeline(
         since=since,
         session_started_at=config.session_started_at,
         start=start,
-        beat=beats_of_a_start(),
+        tick=beats_of_a_start(),
     )

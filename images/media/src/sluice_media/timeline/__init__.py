@@ -1,4 +1,5 @@
-"""The timeline on the wire: framing of its records, and the client that reads it.
+"""The wire format of the timeline and of legs, the client that reads a timeline, the source clock.
 
-What passes between hub and readers; :mod:`.framing` is sans-io, :mod:`.reader` does the I/O.
+:mod:`.framing`, :mod:`.leg_framing` and :mod:`.source_clock` are sans-io; :mod:`.reader` and
+:mod:`.drained` do the I/O.
 """

@@ -1,9 +1,9 @@
-"""A timeline connection that is emptied now and then, for a reader that is in no haste.
+"""A timeline connection that its reader empties now and then.
 
-In: where the hub is and what is asked of it. Out: at each :meth:`DrainedConnection.take`, the
-records that have come since. Nothing wakes the process in between: what comes waits in the kernel,
-then in the hub's ring. A client that is told of every arrival cost a recorder more than all that
-it does with the media.
+The address of the hub and the request come in. Each :meth:`DrainedConnection.take` returns the
+records that have arrived since the last one. Arrivals do not wake the process: they wait in the
+kernel, then in the hub's ring. A recorder with a client that was woken by every arrival used more
+CPU for that client than for all its work on the media.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from sluice_media.net.chunked_bodies import ChunkedBody
 from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
 
 READ_BYTES = 256 << 10
-"""Others want their turn while the past is caught up, and a spool has a limit."""
+"""Maximum size of one read. While a reader catches up, other tasks need their turn, and the
+recorder's spool has a limit."""
 _MAX_HEAD_BYTES = 16 << 10
 _STATUS_LINE = re.compile(r"HTTP/1\.\d ([1-5]\d\d)\b", re.ASCII)
 
 
 class RefusedError(ConnectionError):
-    """The hub answered with another status than 200."""
+    """The hub answered with a status other than 200."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the hub answered {status}")
@@ -33,14 +34,14 @@ class RefusedError(ConnectionError):
 
 
 class ClosedError(ConnectionError):
-    """The hub closed the connection. All records that came before were taken."""
+    """The hub closed the connection. All records before that were taken."""
 
 
 class DrainedConnection:
-    """The body of a reply that has begun; :func:`connect` makes one. To be closed."""
+    """Body of a reply that has begun. :func:`connect` makes it; the caller closes it."""
 
     def __init__(self, sock: socket.socket, *, chunked: bool, begun: bytes) -> None:
-        """``begun``: of the body, read already."""
+        """``begun`` is the part of the body that was read with the head."""
         self._sock = sock
         self._read = bytearray(READ_BYTES)
         self._decoder = TimelineDecoder()
@@ -48,10 +49,11 @@ class DrainedConnection:
         self._begun = bytearray(begun)
 
     def take(self, records: list[Record]) -> bool:
-        """Appends what has come, up to READ_BYTES; returns whether there may be more at once.
+        """Append the records that have arrived; return whether more may be ready now.
 
-        What came whole is appended before an error is raised: ClosedError, another OSError of the
-        socket, or FramingError."""
+        One call reads at most READ_BYTES. Raises ClosedError, another OSError of the socket, or
+        FramingError; the complete records before the error are appended first.
+        """
         try:
             if self._begun:
                 begun, self._begun = self._begun, bytearray()
@@ -86,16 +88,17 @@ class DrainedConnection:
 async def connect(
     url: str, path: str, query: Mapping[str, str], headers: Mapping[str, str]
 ) -> DrainedConnection:
-    """Asks the hub at ``url`` (http) for ``path``; returns when it has accepted.
+    """Request ``path`` from the hub at ``url`` (http); return when the hub has accepted.
 
-    Raises RefusedError, another OSError, and FramingError for a peer that is no HTTP server. It
-    may take for ever: the caller limits the time."""
+    Raises RefusedError, another OSError, or FramingError for a peer that is not an HTTP server. The
+    caller sets the timeout.
+    """
     parts = urlsplit(url)
     request = [f"GET {path}?{urlencode(query)} HTTP/1.1", f"Host: {parts.netloc}"]
     request += [f"{name}: {value}" for name, value in headers.items()]
     request += ["Connection: close", "", ""]
     if any("\r" in line or "\n" in line for line in request):
-        raise FramingError("a line of the request has a line break inside")
+        raise FramingError("a line of the request contains a line break")
     loop = asyncio.get_running_loop()
     sock = await _dial(parts.hostname or "", parts.port or 80)
     try:
@@ -108,7 +111,7 @@ async def connect(
 
 
 async def _dial(host: str, port: int) -> socket.socket:
-    """Tries the addresses one after the other; raises the last one's OSError."""
+    """Connect to the first address that accepts; raise the OSError of the last one if none does."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     refused: OSError = OSError("the name of the hub has no address")
@@ -129,7 +132,7 @@ async def _dial(host: str, port: int) -> socket.socket:
 
 
 async def _read_head(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> tuple[bytes, bytes]:
-    """The head of the reply, and what of the body came with it."""
+    """Return the head of the reply, and the part of the body that came with it."""
     data = b""
     while (end := data.find(b"\r\n\r\n")) < 0:
         if len(data) > _MAX_HEAD_BYTES:
@@ -142,7 +145,8 @@ async def _read_head(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> tu
 
 
 def _is_chunked(head: bytes) -> bool:
-    """Raises RefusedError, and FramingError for what is no reply of HTTP/1."""
+    """Return whether the body is chunked. Raises RefusedError, or FramingError for a reply that is
+    not HTTP/1."""
     status_line, *lines = head.decode("latin-1").split("\r\n")
     found = _STATUS_LINE.match(status_line)
     if found is None:

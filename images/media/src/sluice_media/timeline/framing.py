@@ -3,11 +3,11 @@
 A reply to ``GET /v1/timeline`` is a sequence of records::
 
     type    1 byte   RecordType
-    length  4 bytes  big endian, of the body
-    body             unit: UNIT_HEAD and the payload; else JSON of the contract's model
+    length  4 bytes  length of the body, big endian
+    body             of a unit: UNIT_HEAD and the payload; of others: JSON of the contract's model
 
-The order is fixed at the start only: ``format``, then ``anchor``, then units. While no session is
-on there is nothing but heartbeats.
+Only the beginning has a fixed order: ``format``, then ``anchor``, then units. Without a session the
+reply has only heartbeats.
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind
 
 CONTENT_TYPE = "application/vnd.sluice.timeline"
 MAX_BODY_BYTES = 16 << 20
-"""Larger than any picture an encoder sends; a longer record means that the peer is not ours."""
+"""Maximum length of a body, larger than any picture. A longer record proves that the peer is not a
+hub."""
 
 RECORD_HEAD = struct.Struct("!BI")
-"""type, length of the body"""
+"""Type and length of the body."""
 UNIT_HEAD = struct.Struct("!BBqqq")
-"""track, flags, dts, pts (90 kHz), utc (microseconds)"""
+"""Track, flags, DTS and PTS (90 kHz), UTC (microseconds)."""
 _UNIT_RECORD = struct.Struct(RECORD_HEAD.format + UNIT_HEAD.format.lstrip("!"))
 
 
 class RecordType(IntEnum):
+    """Type of a record, as on the wire."""
+
     UNIT = 1
     FORMAT = 2
     GAP = 3
@@ -53,7 +56,8 @@ class RecordType(IntEnum):
 
 _UNIT = int(RecordType.UNIT)
 _FLAGS = {number: UnitFlags(number) for number in range(4)}
-"""Looking a flag up is ten times as fast as making it, and every unit has one."""
+"""Flags by their number. Every unit has one, and a lookup is ten times as fast as the
+constructor."""
 
 Record = (
     AccessUnit | TimelineFormat | TimelineGap | TimelineAnchor | TimelineHeartbeat | TimelineEnd
@@ -70,10 +74,11 @@ _TYPES = {model: record_type for record_type, model in _MODELS.items()}
 
 
 class FramingError(ValueError):
-    """The bytes are not a timeline: the connection cannot be used any more."""
+    """The bytes are not a timeline. The connection cannot be used any more."""
 
 
 def encode_unit(unit: AccessUnit) -> bytes:
+    """Return a unit as a record."""
     payload = unit.payload
     head = _UNIT_RECORD.pack(
         _UNIT,
@@ -88,7 +93,7 @@ def encode_unit(unit: AccessUnit) -> bytes:
 
 
 def encode(record: Record) -> bytes:
-    """One record as bytes."""
+    """Return a record as bytes."""
     if isinstance(record, AccessUnit):
         return encode_unit(record)
     body = record.to_json().encode()
@@ -96,25 +101,27 @@ def encode(record: Record) -> bytes:
 
 
 def encode_body(record_type: RecordType, body: bytes) -> bytes:
-    """A record of which the body is there already."""
+    """Return a record with a body that is encoded already."""
     return RECORD_HEAD.pack(record_type, len(body)) + body
 
 
 class RecordCutter:
-    """Finds the records in a byte stream, at any split of the stream."""
+    """Buffer that finds the records in a byte stream, at any split of the stream."""
 
     def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
         self.buffer = bytearray()
 
     def append(self, data: bytes | memoryview) -> None:
+        """Add bytes to the buffer."""
         self.buffer += data
 
     def places(self) -> Generator[tuple[int, int, int]]:
-        """Type, and start and end of the body in :attr:`buffer`, of the records that are complete
-        now. They leave the buffer when the iterator ends or is closed.
+        """Yield the complete records: type, and start and end of the body in :attr:`buffer`.
 
-        Raises FramingError for a record over the limit."""
+        The records leave the buffer when the iterator ends or is closed. Raises FramingError for a
+        record above the limit.
+        """
         buffer = self.buffer
         position, size = 0, len(buffer)
         try:
@@ -131,7 +138,7 @@ class RecordCutter:
             del buffer[:position]
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yields type and body of the records that are complete now. Raises as :meth:`places`."""
+        """Yield type and body of the complete records. Raises the errors of :meth:`places`."""
         self.append(data)
         with closing(self.places()) as places:
             for type_, start, end in places:
@@ -139,15 +146,18 @@ class RecordCutter:
 
 
 class TimelineDecoder:
-    """Cuts a byte stream into records, at any split of the stream. FramingError is raised for an
-    unknown type, a record over MAX_BODY_BYTES and a body that is not what its type says."""
+    """Decoder that cuts a byte stream into records, at any split of the stream.
+
+    It raises FramingError for an unknown type, a record above MAX_BODY_BYTES, and a body that does
+    not match its type.
+    """
 
     def __init__(self) -> None:
         self._cutter = RecordCutter(MAX_BODY_BYTES)
         self.append = self._cutter.append
 
     def feed(self, data: bytes) -> Iterator[Record]:
-        """Yields the records that are complete now. What came before an error is yielded."""
+        """Yield the complete records, also those before an error."""
         self.append(data)
         records: list[Record] = []
         try:
@@ -156,7 +166,7 @@ class TimelineDecoder:
             yield from records
 
     def take(self, records: list[Record]) -> None:
-        """Appends the records that are complete now to ``records``, also those before an error."""
+        """Append the complete records to ``records``, also those before an error."""
         buffer = self._cutter.buffer
         with closing(self._cutter.places()) as places:
             for type_, start, end in places:
@@ -166,7 +176,7 @@ class TimelineDecoder:
 def _decode(type_: int, buffer: bytearray, start: int, end: int) -> Record:
     if type_ == _UNIT:
         if end - start < UNIT_HEAD.size:
-            raise FramingError("a unit shorter than its own head")
+            raise FramingError("a unit is shorter than its own head")
         track, flags, dts, pts, utc_us = UNIT_HEAD.unpack_from(buffer, start)
         payload = bytes(memoryview(buffer)[start + UNIT_HEAD.size : end])
         return AccessUnit(track, dts, pts, _FLAGS.get(flags) or UnitFlags(flags), utc_us, payload)
@@ -177,11 +187,11 @@ def _decode(type_: int, buffer: bytearray, start: int, end: int) -> Record:
     try:
         return model.model_validate_json(bytes(memoryview(buffer)[start:end]))  # type: ignore[return-value]
     except ValidationError as invalid:
-        raise FramingError(f"a {RecordType(type_).name} record that does not parse") from invalid
+        raise FramingError(f"a {RecordType(type_).name} record does not parse") from invalid
 
 
 def track_infos(formats: Sequence[TrackFormat]) -> list[TrackInfo]:
-    """Track formats as they stand in a ``format`` record."""
+    """Return track formats in the form of a ``format`` record."""
     return [
         TrackInfo(
             track=f.track,
@@ -198,7 +208,7 @@ def track_infos(formats: Sequence[TrackFormat]) -> list[TrackInfo]:
 
 
 def track_formats(infos: Sequence[TrackInfo]) -> tuple[TrackFormat, ...]:
-    """The reverse of :func:`track_infos`. Raises FramingError for a codec nobody here knows."""
+    """Return the track formats of a ``format`` record. Raises FramingError for an unknown codec."""
     try:
         return tuple(
             TrackFormat(
@@ -214,4 +224,4 @@ def track_formats(infos: Sequence[TrackInfo]) -> tuple[TrackFormat, ...]:
             for i in infos
         )
     except ValueError as unknown:
-        raise FramingError(f"a track that cannot be understood: {unknown}") from unknown
+        raise FramingError(f"a track is not known: {unknown}") from unknown

@@ -1,9 +1,9 @@
-"""The client of the timeline: one endless sequence of records, whatever happens to the hub.
+"""Client of the timeline: one endless sequence of records, over losses of the hub.
 
-A reader asks the hub with ``from=`` its last position whenever a connection broke or went quiet,
-and drops what it already has, so that the sequence it yields has nothing twice. It never gives up
-and never decides that a session is over: only ``end`` does that. What it adds to the hub's own
-records is :class:`HubLost` and :class:`HubBack`, so that its user's clock can run.
+After a connection broke or became silent, the reader asks the hub with ``from=`` for its last
+position and drops units that it already has. Its sequence therefore contains nothing twice. The
+reader never gives up and never ends a session: only ``end`` does. It adds :class:`HubLost` and
+:class:`HubBack` to the hub's records, so that its user can measure how long the hub is away.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from sluice_media.timeline.drained import ClosedError, RefusedError, connect
 from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
 
 HEARTBEAT_TIMEOUT_SECONDS = 2.0
-"""The hub sends a heartbeat every 0.5 s; four missing ones mean that it is dead or frozen."""
+"""Silence after which the hub counts as dead or frozen: four missing heartbeats of 0.5 s."""
 SAME_UNIT_TICKS = 225
-"""2.5 ms: another hub's demuxer may place the same audio frame so far off its first place."""
+"""2.5 ms: maximum difference of one audio frame's time between the demuxers of two hubs."""
 TRACK_SKEW_TICKS = 2 * TICKS_PER_SECOND
-"""Tracks of one stream are never so far apart while both go on."""
+"""Maximum distance of two tracks that both continue. A track further behind has ended."""
 _FULL_READ_BYTES = 128 << 10
 _RECEIVE_BUFFER_BYTES = 1 << 20
 _CONNECT_TIMEOUT_SECONDS = 3.0
@@ -46,39 +46,45 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class Position:
-    """A place on a timeline: what follows it is wanted, it is not."""
+    """Last DTS of each track that a reader has; it asks for the units after it."""
 
     timeline: str
     dts_by_track: dict[int, int]
 
     @property
     def dts(self) -> int:
-        """The DTS up to which *every* track is held. One that has ended long ago does not count:
-        asking from there would ask for what the others hold."""
+        """DTS up to which the reader has *every* track.
+
+        A track that ended long ago does not count. From its last DTS, the hub would send media of
+        the other tracks again.
+        """
         newest = max(self.dts_by_track.values())
         return min(dts for dts in self.dts_by_track.values() if newest - dts < TRACK_SKEW_TICKS)
 
 
 @dataclass(slots=True, frozen=True)
 class HubLost:
-    """The connection broke, was refused or went quiet; the reader goes on trying."""
+    """The connection broke, was refused or became silent. The reader keeps trying."""
 
     monotonic: float
     why: str
     session_unknown: bool = False
-    """The hub answered that it holds nothing of the session that was asked for."""
+    """True when the hub answered that it holds nothing of the requested session."""
 
 
 @dataclass(slots=True, frozen=True)
 class HubBack:
-    """Connected again (or for the first time)."""
+    """The reader is connected, again or for the first time."""
 
     monotonic: float
 
 
 class _Pause:
-    """Lets arrive in the kernel what comes meanwhile. Its buffer takes more than
-    _FULL_READ_BYTES, so a reader that is behind gets full reads, and pauses no more."""
+    """Pause between two reads, in which the kernel collects arrivals.
+
+    The kernel's buffer is larger than _FULL_READ_BYTES. A reader that is behind therefore gets full
+    reads, and then does not pause.
+    """
 
     def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
         self._transport = transport
@@ -99,15 +105,19 @@ class _Pause:
 
 
 class TimelineReader:
-    """Reads one stream's timeline as one reader.
+    """Reader of one stream's timeline.
 
-    ``reader`` names it towards the hub and stays the same over restarts of a recorder, so that its
-    acknowledgements belong together. ``since`` asks for content from the last random access point
-    at or before that moment; ``session_started_at`` for one session from its first random access
-    point on; ``start`` for what follows a position. ``url`` and ``token`` are asked at each
-    connect, since both can change. With ``gather_seconds`` what comes within so long is taken at
-    once: later by so much, for a fraction of the wake-ups. With ``beat`` the connection is emptied
-    each time that returns, and nothing else wakes the process.
+    ``url`` and ``token`` are called at each connect, because both can change. ``reader`` is its
+    name at the hub. A recorder keeps the name over its restarts, so that the hub relates its
+    acknowledgements.
+
+    At most one of three options selects the start. ``since``: the last random access point at or
+    before that time. ``session_started_at``: the first random access point of that session, and no
+    other session. ``start``: the units after a position.
+
+    ``gather_seconds`` collects arrivals for that time: a later delivery for a fraction of the
+    wake-ups. With ``tick`` the connection is emptied each time that ``tick`` returns, and arrivals
+    do not wake the process.
     """
 
     def __init__(
@@ -122,7 +132,7 @@ class TimelineReader:
         session_started_at: datetime | None = None,
         start: Position | None = None,
         gather_seconds: float = 0.0,
-        beat: Callable[[], Awaitable[None]] | None = None,
+        tick: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._session = session
         self._url = url
@@ -132,29 +142,29 @@ class TimelineReader:
         self._since = since
         self._session_started_at = session_started_at
         self._gather_seconds = gather_seconds
-        self._connection = self._streamed if beat is None else partial(self._drained, beat)
+        self._connection = self._streamed if tick is None else partial(self._drained, tick)
         self._timeline = start.timeline if start else None
         self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
         self._taken_us: int | None = None
-        """When the newest of it came in at the hub."""
+        """Time at which the newest taken unit reached Sluice, in microseconds."""
         self._held_before: dict[int, int] = {}
-        """What was held when the present connection began."""
+        """Last DTS of each track when the present connection began."""
 
     @property
     def position(self) -> Position | None:
-        """What was yielded last; None before the first unit."""
+        """Position of the last yielded units; None before the first unit."""
         if self._timeline is None or not self._taken:
             return None
         return Position(self._timeline, dict(self._taken))
 
     async def records(self) -> AsyncIterator[Record | HubLost | HubBack]:
-        """Endless. Cancel the task that iterates to stop reading."""
+        """Yield records without end. To stop reading, cancel the task that iterates."""
         async for batch in self.batches():
             for record in batch:
                 yield record
 
     async def batches(self) -> AsyncIterator[list[Record | HubLost | HubBack]]:
-        """The same in lists of what came at once, none of them empty."""
+        """Yield the records without end, in non-empty lists of records that arrived together."""
         lost = False
         retry_seconds = _RETRY_MIN_SECONDS
         while True:
@@ -175,7 +185,7 @@ class TimelineReader:
                     lost = True
                     yield [HubLost(time.monotonic(), why, session_unknown=True)]
             except TimeoutError:
-                why = "the hub went quiet"
+                why = "the hub sent nothing for 2 s"
             except (ClosedError, FramingError) as error:
                 why = str(error)
             except (aiohttp.ClientError, OSError) as error:
@@ -189,8 +199,11 @@ class TimelineReader:
             await asyncio.sleep(retry_seconds * random.uniform(0.5, 1.0))  # noqa: S311
 
     async def acknowledge(self, timeline: str, dts: int) -> bool:
-        """Tells the hub that everything up to ``dts`` of ``timeline``, which may have ended, is
-        durable. False: it did not hear it; the next acknowledgement covers this one too."""
+        """Acknowledge to the hub that everything up to ``dts`` of ``timeline`` is durable.
+
+        The timeline may have ended. Returns whether the hub has taken the acknowledgement; if not,
+        the next one covers it.
+        """
         body = TimelineAck(reader=self._reader, timeline=timeline, dts=dts)
         try:
             async with self._session.post(
@@ -204,31 +217,31 @@ class TimelineReader:
             return False
 
     async def _drained(
-        self, beat: Callable[[], Awaitable[None]]
+        self, tick: Callable[[], Awaitable[None]]
     ) -> AsyncIterator[list[Record] | None]:
-        """One connection's records; first None, when it was accepted."""
+        """Yield None when the hub has accepted, then the records that arrived before each tick."""
         async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
             connection = await connect(self._url(), "/v1/timeline", self._query(), self._headers())
         with closing(connection):
             self._held_before = dict(self._taken)
             yield None
-            heard_at = time.monotonic()
+            received_at = time.monotonic()
             while True:
                 batch: list[Record] = []
                 try:
                     more = connection.take(batch)
                 except (OSError, FramingError):
-                    yield batch  # what came before it is whole
+                    yield batch  # the records before the error are complete
                     raise
                 if batch:
                     yield batch
-                    heard_at = time.monotonic()
-                elif time.monotonic() - heard_at >= HEARTBEAT_TIMEOUT_SECONDS:
+                    received_at = time.monotonic()
+                elif time.monotonic() - received_at >= HEARTBEAT_TIMEOUT_SECONDS:
                     raise TimeoutError
-                await (asyncio.sleep(0) if more else beat())
+                await (asyncio.sleep(0) if more else tick())
 
     async def _streamed(self) -> AsyncIterator[list[Record] | None]:
-        """The same, with each arrival as soon as it comes."""
+        """Yield None when the hub has accepted, then the records of each arrival at once."""
         timeout = aiohttp.ClientTimeout(
             total=None,
             sock_connect=_CONNECT_TIMEOUT_SECONDS,
@@ -253,7 +266,7 @@ class TimelineReader:
                 try:
                     batch.extend(decoder.feed(data))
                 except FramingError:
-                    yield batch  # what came before it is whole
+                    yield batch  # the records before the error are complete
                     raise
                 yield batch
                 if pause is not None and len(data) < _FULL_READ_BYTES:
@@ -293,7 +306,7 @@ class TimelineReader:
             self._timeline = record.timeline
             self._forget()
         elif isinstance(record, TimelineEnd):
-            # What comes next is another session: asking from here would find nothing.
+            # Another session follows. The hub has nothing after this position.
             self._timeline = None
             self._forget()
             self._since = None

@@ -1,18 +1,19 @@
-"""The clock of a source, made steady: its times only go on, whatever the source does.
+"""Steady clock of a source: its times only increase, even when the source's own clock jumps.
 
-In: the units of one source in its own times, and when they came. Out: the same units on one clock.
-A gateway does this for its publishers, so that every hub of a publisher counts in the same times.
-A hub does it for the sources that it pulls.
+The units of one source come in with their own times and with the times of their arrival. The units
+go out on one clock. A gateway does this for its publishers, so that every hub of a publisher gets
+the same times. A hub does it for the sources that it pulls.
 
 - A source whose clock jumps while its units keep coming has lost nothing. From the jump on another
-  shift counts, so that the unit goes on one frame behind the one before it in its track. The other
-  tracks take the same shift where their own jump comes, a little earlier or later: lip sync stays.
-- A clock that jumps after 2 s without any unit may hide a loss. The time that passed counts: the
-  hub finds a hole as long as the silence.
+  shift is valid, which places the unit one frame after the former one in its track. Each other
+  track takes this shift at its own jump, a little earlier or later, so that lip sync stays.
+- A clock that jumps after 2 s without any unit may hide a loss. The shift then keeps the time that
+  passed, so that the hub finds a gap as long as the silence.
 - Tracks whose clocks began more than 10 s apart have no common clock. The first unit of the later
-  track is put beside the unit that came last before it.
-- Pictures to be shown before they are decoded (FLV can say so) get an earlier decoding time from
-  the first such picture on, by as much as is needed. The times of display stay as they are.
+  track is placed at the last unit before it.
+- FLV can contain pictures whose time of display is before their time of decoding. From the first
+  such picture on, pictures get a decoding time that is earlier by this difference. The times of
+  display stay.
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ from dataclasses import dataclass
 from sluice_media.formats.units import TICKS_PER_MS, TICKS_PER_SECOND, AccessUnit
 
 _BACKWARDS = TICKS_PER_SECOND // 5
-"""A longer step back is a jump. Encoders that write the time of display as that of decoding step
-back by four pictures at most."""
+"""Maximum step back that is no jump. Encoders that write the time of display as time of decoding
+step back by four pictures at most."""
 MOST_APART_TICKS = 10 * TICKS_PER_SECOND
-"""Tracks that are further apart have no common clock. A longer step ahead of all tracks is a jump;
-with a shorter one the source left something out."""
+"""Maximum distance of tracks with a common clock. A longer step ahead of all tracks is a jump. A
+shorter one is missing media."""
 _RESTART = TICKS_PER_SECOND
-"""A longer step back after a silence: the source has begun anew, and media is missing."""
+"""Maximum step back after a silence that is ignored. After a longer one the source has restarted,
+and media is missing."""
 _NEAR = TICKS_PER_SECOND
-"""So far from its expected time a track may be when it follows another one over a jump: a file
-that begins again rarely has sound and pictures of exactly the same length."""
+"""Maximum distance of a track from its expected time when it follows another track over a jump. A
+file that is played in a loop rarely has audio and video of exactly the same length."""
 _SILENCE_SECONDS = 2.0
 _SHORTEST_FRAME = TICKS_PER_MS
-"""FLV carries milliseconds. Sources that count in these are shifted by whole ones."""
+"""One millisecond. FLV has times in milliseconds, and such sources are shifted by whole
+milliseconds."""
 _LONGEST_FRAME = TICKS_PER_SECOND
 _LONGEST_AHEAD = TICKS_PER_SECOND
 """16 pictures, the most that a decoder reorders, at 16 pictures a second."""
@@ -42,47 +45,51 @@ _LONGEST_AHEAD = TICKS_PER_SECOND
 
 @dataclass(slots=True)
 class _Track:
+    """State of one track."""
+
     shift: int
     """Steady time minus time of the source."""
     last: int
     """Steady DTS of the last unit."""
     came_at: float
-    """Monotonic seconds."""
+    """Time of arrival of the last unit, in monotonic seconds."""
     frame: int = 0
-    """Duration of one frame, as last seen."""
+    """Duration of the last frame."""
     pending: int = 0
-    """Another track's last jump, which this track has not followed yet; 0: none."""
+    """Last jump of another track that this track has not followed yet; 0 for none."""
     overlaps: bool = False
-    """It followed a jump to a time before its last unit: units up to there are left out."""
+    """True after a jump to a time before the track's last unit. Units up to that unit are left
+    out."""
     ahead: int = 0
-    """How much earlier than the source says pictures are decoded."""
+    """Time by which pictures are decoded earlier than the source states."""
 
 
 class SourceClock:
-    """Makes the times of one source steady."""
+    """State of one source's tracks, which makes their times steady."""
 
     def __init__(self) -> None:
         self._tracks: dict[int, _Track] = {}
         self._base = 0
         """Shift of the first track that begins."""
         self.moved = False
-        """The unit that was taken last is the first of its track behind a jump."""
+        """True when the last taken unit is the first of its track after a jump."""
 
     def shift(self, track: int | None) -> int:
-        """Steady DTS minus DTS of the source, for the next unit of the track."""
+        """Return the steady DTS minus the source's DTS for the next unit of the track."""
         known = self._tracks.get(track) if track is not None else None
         return known.shift if known else self._base
 
     def restart(self, track: int | None) -> None:
-        """Forget where the tracks stand: their media was interrupted. The shift of ``track`` stays
-        in force."""
+        """Forget the state of the tracks, because their media was interrupted. The shift of
+        ``track`` stays valid."""
         self._base = self.shift(track)
         self._tracks.clear()
 
     def take(self, unit: AccessUnit, came_at: float, *, lead: int | None) -> AccessUnit | None:
-        """Return the unit in steady times, or None for sound that overlaps what came before a jump.
+        """Return the unit in steady times, or None for audio that overlaps the media before a jump.
 
-        ``lead`` is the track whose own times count (video; None: the first one that comes).
+        ``lead`` is the track whose own times are kept: video, or None for the first track that
+        comes.
         """
         dts = self.place(unit.track, unit.dts, came_at, lead=lead)
         if dts is None:
@@ -120,10 +127,11 @@ class SourceClock:
         track.last, track.came_at = dts, came_at
         return dts
 
-    # ------------------------------------------------------------------ where tracks begin
+    # ------------------------------------------------------------------ first units
 
     def _begin(self, number: int, dts: int, came_at: float, lead: int | None) -> _Track:
-        """Take a track's first unit; tracks without a common clock are put side by side."""
+        """Add a track with its first unit. A track without a common clock starts at the others'
+        last unit."""
         others = list(self._tracks.values())
         shift = self._base
         if others:
@@ -133,7 +141,7 @@ class SourceClock:
             if fitting:
                 shift = fitting[0]
             elif number == lead:
-                # Its times count: what the gateway keeps is found by them.
+                # The lead keeps its own times: the gateway finds its kept media by them.
                 for other in others:
                     other.shift += dts - latest
                     other.last += dts - latest
@@ -152,8 +160,9 @@ class SourceClock:
         return step > most and dts > self._latest() + most
 
     def _jump(self, track: _Track, dts: int, came_at: float) -> int:
-        """Go on one frame behind the track's last unit; behind a silence of all tracks, as much
-        later. A track that was away for a while goes on beside the others."""
+        """Return the DTS after a jump: one frame after the track's last unit, and later by a
+        silence of all tracks. A track that was away for a while continues at the others' last
+        unit."""
         place = track.last + max(track.frame, _SHORTEST_FRAME)
         if not place - _RESTART <= dts <= place:
             place = max(place, track.last + self._silence(came_at))
@@ -166,7 +175,7 @@ class SourceClock:
         return place
 
     def _follows(self, track: _Track, dts: int, came_at: float) -> bool:
-        """Whether the unit is behind the jump that another track has made."""
+        """Return whether the unit comes after the jump that another track has made."""
         away = came_at - track.came_at
         ticks = round(away * TICKS_PER_SECOND) if away >= _SILENCE_SECONDS else track.frame
         off = dts - track.last - ticks
@@ -184,13 +193,13 @@ class SourceClock:
         if not is_lead:
             track.overlaps = dts <= track.last
             return None if track.overlaps else dts
-        # No picture is left out: all tracks go on later.
+        # A picture is never left out: all tracks continue later.
         for other in self._tracks.values():
             other.shift += overlap
         return dts + overlap
 
     def _silence(self, came_at: float) -> int:
-        """Ticks since the last unit of any track; 0 when that is less than 2 s."""
+        """Return the ticks since the last unit of any track; 0 for less than 2 s."""
         away = came_at - max(track.came_at for track in self._tracks.values())
         return round(away * 1_000) * TICKS_PER_MS if away >= _SILENCE_SECONDS else 0
 
