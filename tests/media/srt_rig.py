@@ -68,9 +68,9 @@ class Rig:
 
     @asynccontextmanager
     async def running(
-        self, bind: str = "127.0.0.1", port: int = 0, idle_seconds: float = 60, **settings: int
+        self, bind: str = "127.0.0.1", port: int = 0, **settings: int
     ) -> AsyncIterator[Rig]:
-        chosen = SrtListenerSettings(bind=bind, port=port, idle_seconds=idle_seconds, **settings)
+        chosen = SrtListenerSettings(bind=bind, port=port, **settings)
         async with running_srt_listener(chosen, self._look_up) as self.listener:
             yield self
 

@@ -1,4 +1,4 @@
-"""The binding: addresses, words, and what is said without the library."""
+"""The binding of libsrt: addresses, error texts, and the layout of the statistics."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_without_the_library_the_error_says_what_to_install() -> None:
         module.load.__wrapped__()
 
 
-def test_every_code_of_ours_has_words() -> None:
-    words = {describe_rejection(code) for code in RejectCode}
-    assert len(words) == len(RejectCode)
+def test_every_code_of_ours_has_a_text() -> None:
+    texts = {describe_rejection(code) for code in RejectCode}
+    assert len(texts) == len(RejectCode)
     assert str(ConnectRefused(RejectCode.UNAUTHORIZED)) == "wrong key (code 1401)"
 
 

@@ -1,4 +1,4 @@
-"""Sending at 1.25 times the media's rate, whatever comes in at once."""
+"""The pace of sending: 1.25 times the media's rate, however much arrives at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PICTURE_BYTES = 30_000
 
 
 def play(pacer: MediaPacer, count: int, first: int = 0, now: float = 0.0) -> float:
-    """Everything is there at once; when the last one starts."""
+    """Offer all pictures at ``now``; return when the last one may start."""
     start = now
     for index in range(first, first + count):
         start = pacer.start_at(PICTURE_BYTES, index * FRAME, now)
@@ -29,7 +29,7 @@ def test_a_high_rate_is_measured_from_the_media() -> None:
     assert pacer.bytes_per_second == pytest.approx(PICTURE_BYTES * 25, rel=0.02)
 
 
-def test_what_comes_in_time_is_not_held_back() -> None:
+def test_media_that_comes_in_time_is_not_delayed() -> None:
     pacer = MediaPacer()
     late = 0.0
     for index in range(250):

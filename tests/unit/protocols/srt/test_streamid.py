@@ -1,4 +1,4 @@
-"""Stream ids: both forms, what is refused and how, and that no text shows the key."""
+"""Stream ids: both forms, the code of each refusal, and no text that shows the key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEY = "5f0c2c6a9d0e4b1f8a7b6c5d4e3f2a1b"
         f"#!::h=srt.example.com,r=demo/talk?{KEY},t=stream,m=publish,u=somebody,x-model=7",
     ],
 )
-def test_both_forms_say_the_same(stream_id: str) -> None:
+def test_both_forms_are_read_alike(stream_id: str) -> None:
     found = parse_stream_id(stream_id)
     assert (found.namespace, found.stream) == ("demo", "talk")
     assert found.key.get_secret_value() == KEY
@@ -60,7 +60,7 @@ def test_both_forms_say_the_same(stream_id: str) -> None:
         (f"#!::r=demo/talk?{KEY},m=publish,t=file", RejectCode.NOT_SUPPORTED_MEDIA),
     ],
 )
-def test_what_cannot_be_served_is_refused_with_its_code(stream_id: str, code: RejectCode) -> None:
+def test_other_stream_ids_are_refused_with_their_code(stream_id: str, code: RejectCode) -> None:
     with pytest.raises(StreamIdError) as refused:
         parse_stream_id(stream_id)
     assert refused.value.code == code

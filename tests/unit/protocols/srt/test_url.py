@@ -1,4 +1,4 @@
-"""SRT URIs: what they say, and what is said of those that are wrong."""
+"""SRT URIs: their parts, and the messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_uris_are_read(uri: str, want: SrtUrl) -> None:
         (f"srt://host:9000?mode=listener&streamid={SECRET}", "mode=caller"),
         ("srt://host:9000?mode=rendezvous", "mode=caller"),
         ("srt://host:9000?passphrase=CANARY", "10 to 79"),
-        (f"srt://host:9000?{SECRET}=1", "not known"),
+        (f"srt://host:9000?{SECRET}=1", "unknown option"),
         (f"srt://host:9000?streamid={SECRET}&streamid=b", "twice"),
         (f"srt://host:9000?streamid={SECRET * 40}", "512"),
         ("srt://host:9000?latency=2000000", "milliseconds"),
@@ -51,7 +51,7 @@ def test_uris_are_read(uri: str, want: SrtUrl) -> None:
         (f"srt://host:9000?streamid={SECRET * 200}", "longer"),
     ],
 )
-def test_what_is_wrong_is_said_without_quoting(uri: str, says: str) -> None:
+def test_messages_name_the_fault_and_do_not_quote_the_uri(uri: str, says: str) -> None:
     with pytest.raises(SrtUrlError, match=says) as caught:
         parse_srt_url(uri)
     assert "CANARY" not in str(caught.value)

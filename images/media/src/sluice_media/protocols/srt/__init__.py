@@ -1,7 +1,7 @@
-"""SRT, both ends, on Debian's libsrt: one UDP port for all publishers, and a caller to push with.
+"""SRT on Debian's libsrt: a listener for publishers and a caller to push with.
 
-:func:`running_srt_listener` takes publishers in and :func:`connect` calls a server; what they
-share is :mod:`.library`, a binding of the few functions they need. :func:`parse_stream_id` is pure.
+:func:`running_srt_listener` takes all publishers in on one UDP port. :func:`connect` calls a
+server. Both use :mod:`.library`, the binding of libsrt. :func:`parse_stream_id` is pure.
 """
 
 from sluice_media.protocols.srt.admission import Admit, Refuse, Verdict

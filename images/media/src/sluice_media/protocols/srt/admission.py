@@ -1,9 +1,10 @@
-"""Who may publish, as far as it is known already: a table for the handshake thread.
+"""A table of verdicts about publishers, for the handshake thread.
 
-libsrt asks before each accept, in the thread that receives for *all* publishers: a callback of 3 s
-stalls every one of them for 3 s. So it reads this table and nothing else; what is not in it is
-looked up meanwhile by somebody else, and the publisher may wait a moment for that, but all of them
-together not more than a fifth of the time: who guesses names must not slow the others down.
+libsrt calls our hook before each accept, in the thread that receives for *all* publishers. A hook
+that takes 3 s stalls all of them for 3 s. So the hook only reads this table. A request that the
+table does not hold is looked up in the event loop, and its handshake waits a moment for the answer.
+All handshakes together wait at most a fifth of the time: an attacker who guesses names must not
+slow the other publishers down.
 """
 
 from __future__ import annotations
@@ -22,29 +23,34 @@ _MAX_ENTRIES = 10_000
 _MAX_LOOKUPS = 64
 _WAITING_SHARE = 0.2
 _WAITING_BURST = 2
-"""Waits of full length that may follow each other: ten encoders that start together, each with a
-lookup of 10 ms, are all let in at once."""
+"""Number of waits of full length that may follow each other. It admits ten encoders that start at
+the same moment, with a lookup of 10 ms each."""
 
 
 @dataclass(slots=True, frozen=True)
 class Admit:
-    """The key is right."""
+    """A verdict: the key is right."""
 
     leg: str
-    """What can have one publisher at a time, e.g. ``demo/talk/primary``."""
+    """Name that one publisher at a time may hold, such as ``demo/talk/primary``."""
     passphrase: SecretStr | None = None
-    """10 to 79 characters; None: without encryption, and nothing else is accepted then."""
+    """10 to 79 characters. None refuses connections with encryption."""
     latency_ms: int | None = None
-    """Instead of the listener's."""
+    """Latency of this publisher; None for the listener's."""
     valid_seconds: float = 30.0
+    """Time after which the verdict is forgotten."""
     fresh_seconds: float = 30.0
-    """Older than that it is looked up anew, and stands only if no answer comes in time."""
+    """Time after which the verdict is looked up again. It still counts when no answer comes in
+    time."""
 
 
 @dataclass(slots=True, frozen=True)
 class Refuse:
+    """A verdict: the handshake is refused."""
+
     code: RejectCode
     valid_seconds: float = 1.0
+    """Time after which the verdict is forgotten."""
 
 
 Verdict = Admit | Refuse
@@ -52,12 +58,14 @@ Verdict = Admit | Refuse
 
 @dataclass(slots=True)
 class _Lookup:
+    """A lookup in flight."""
+
     done: threading.Event
     verdict: Verdict | None = None
 
 
 class AdmissionTable:
-    """Used by two threads: the handshakes ask, the event loop answers."""
+    """Verdicts by request. The handshake thread reads them, the event loop writes them."""
 
     def __init__(
         self,
@@ -65,21 +73,21 @@ class AdmissionTable:
         wait_seconds: float,
         clock: Callable[[], float],
     ) -> None:
-        """``clock`` gives monotonic seconds."""
+        """``wait_seconds`` is a handshake's longest wait; ``clock`` returns monotonic seconds."""
         self._wait_seconds = wait_seconds
         self._clock = clock
         self._lock = threading.Lock()
         self._verdicts: dict[bytes, tuple[Verdict, float]] = {}
-        """With the time of the answer."""
+        """By digest: the verdict and the time of its answer."""
         self._lookups: dict[bytes, _Lookup] = {}
         self._max_credit = self._credit = _WAITING_BURST * wait_seconds
         self._credited_at = clock()
 
     def ask(self, request: PublishRequest, start_lookup: Callable[[], None]) -> Verdict:
-        """The verdict; UNAVAILABLE when there is none in time, which means: try again.
+        """Return the verdict, or UNAVAILABLE (try again) when none comes in time.
 
-        ``start_lookup`` is called when nothing is known. It must not block; what it finds comes
-        by :meth:`answer`.
+        ``start_lookup`` is called when the table holds no verdict. It must not block. Its result
+        arrives through :meth:`answer`.
         """
         key = _digest(request)
         with self._lock:
@@ -98,13 +106,13 @@ class AdmissionTable:
         return lookup.verdict or verdict or Refuse(RejectCode.UNAVAILABLE)
 
     def _known(self, key: bytes) -> tuple[Verdict | None, float]:
-        """A verdict that is still valid, and its age in seconds."""
+        """Return a verdict that is still valid, and its age in seconds."""
         verdict, answered_at = self._verdicts.get(key, (None, 0.0))
         age = self._clock() - answered_at
         return (verdict, age) if verdict and age < verdict.valid_seconds else (None, 0.0)
 
     def answer(self, request: PublishRequest, verdict: Verdict) -> None:
-        """The result of a lookup, or news: it replaces what was known."""
+        """Store a verdict, in place of an older one, and wake the handshake that waits for it."""
         key = _digest(request)
         now = self._clock()
         with self._lock:
@@ -118,7 +126,7 @@ class AdmissionTable:
             lookup.done.set()
 
     def forget_expired(self) -> None:
-        """To be called now and then: passphrases stay no longer than they are valid."""
+        """Delete expired verdicts, so that passphrases do not stay in memory. Call regularly."""
         with self._lock:
             self._forget(self._clock())
 
@@ -134,7 +142,7 @@ class AdmissionTable:
             del self._verdicts[next(iter(self._verdicts))]
 
     def _wait(self, done: threading.Event) -> None:
-        # Only the handshake thread comes here: nothing to be locked.
+        # Only the handshake thread runs this: no lock is needed.
         started = self._clock()
         earned = (started - self._credited_at) * _WAITING_SHARE
         credit = min(self._max_credit, self._credit + earned)
@@ -144,6 +152,6 @@ class AdmissionTable:
 
 
 def _digest(request: PublishRequest) -> bytes:
-    """Instead of the key itself, so that the table holds no keys."""
-    words = (request.namespace, request.stream, request.key.get_secret_value())
-    return hashlib.sha256("\0".join(words).encode()).digest()
+    """Return a digest of the request, so that the table does not hold the key itself."""
+    parts = (request.namespace, request.stream, request.key.get_secret_value())
+    return hashlib.sha256("\0".join(parts).encode()).digest()

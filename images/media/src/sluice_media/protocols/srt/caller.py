@@ -1,4 +1,4 @@
-"""Pushing over SRT: a caller that connects, sends paced, and says why it could not."""
+"""The calling side of SRT, for pushing: connect, send at the media's pace, report refusals."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ from sluice_media.protocols.srt.pacing import HEADROOM, MediaPacer
 from sluice_media.protocols.srt.stats import SrtStats
 
 MESSAGE_BYTES = 1_316
-"""Seven transport packets."""
+"""Size of one SRT message: seven transport packets."""
 _FULL_SECONDS = 0.005
 _ROOM_SHARE = 0.4
 _ROOM_RTTS, _ROOM_MS = 1.5, 50
-"""No more is sent while so much waits to be acknowledged: that share of the latency, or so many
-round trips and a little. A server gives up packets that are later than the latency, acknowledges
-them all the same, and the sender never learns of it: at four fifths of the rate two fifths of the
-packets were missing there, and none was counted here. What a slow way cannot carry has to be left
-out before, in whole groups."""
+"""Limit of unacknowledged media, above which sending pauses: ``_ROOM_SHARE`` of the latency, or
+``_ROOM_RTTS`` round trips plus ``_ROOM_MS`` milliseconds, whichever is more. A server drops packets
+that are later than the latency and acknowledges them nevertheless, so the sender cannot count them.
+Measured on a link with four fifths of the needed rate: two fifths of the packets were lost at the
+server, none was counted here. So the sender of the media must leave out whole groups of pictures
+when the link is too slow."""
 _ROOM_POLL_SECONDS = 0.02
 _SLICE_SECONDS = 0.050
 _SLICE_BYTES = 32 << 10
-"""What goes out in one go: a picture or two, as encoders send, and no more than a queue
-takes. Each slice is a timer, and timers are most of what a push costs."""
+"""Limits of the media that is sent at once: one or two pictures, as encoders send them, and no
+more than a network queue holds. Each slice needs a timer, and timers are most of a push's cost."""
 _DRAIN_POLL_SECONDS = 0.02
 _CONNECT_POLL_SECONDS = 0.010
 _REJ_TIMEOUT = 16
@@ -48,23 +49,24 @@ _REJ_TIMEOUT = 16
 
 @dataclass(slots=True, frozen=True)
 class SrtTarget:
-    """Neither ``repr`` nor any error shows the stream id or the passphrase."""
+    """A server and how to call it. ``repr`` and errors show neither stream id nor passphrase."""
 
     host: str
-    """An address, not a name: who looks names up also decides which addresses are allowed."""
+    """Address, not a name: the code that resolves the name also checks the address."""
     port: int
     stream_id: SecretStr = field(default_factory=lambda: SecretStr(""))
     """At most 512 bytes."""
     passphrase: SecretStr | None = None
-    """10 to 79 characters."""
+    """10 to 79 characters, or None for no encryption."""
     latency_ms: int = 120
     peer_idle_ms: int = 5_000
+    """Time without any packet after which libsrt ends the connection."""
     key_bytes: int = 32
-    """Of the AES key: 16, 24 or 32."""
+    """Length of the AES key: 16, 24 or 32."""
 
 
 class SrtCaller:
-    """A connection that sends; made by :func:`dial` or :func:`connect`."""
+    """A connection that sends. Made by :func:`dial` or :func:`connect`."""
 
     def __init__(self, library: Library, handle: int, pacer: MediaPacer) -> None:
         self._library = library
@@ -72,12 +74,14 @@ class SrtCaller:
         self._pacer = pacer
         self.sent_bytes = 0
         self.held_back_at: float | None = None
-        """Monotonic: when sending waited last for the server to acknowledge what it has."""
+        """Monotonic seconds of the last pause for acknowledgements of the server."""
 
     async def send(self, data: bytes, dts_90khz: int) -> None:
-        """Sends transport packets whose media time is ``dts_90khz`` (unwrapped), at most 1.25
-        times as fast as the media plays, and no faster than the server gets them. Raises
-        ConnectionLost."""
+        """Send transport packets whose media time is ``dts_90khz`` (unwrapped).
+
+        The rate is at most 1.25 times that of the media, and no more than the server acknowledges.
+        Raise ConnectionLost.
+        """
         await self._room()
         start = self._pacer.start_at(len(data), dts_90khz, time.monotonic())
         rate = HEADROOM * self._pacer.bytes_per_second
@@ -90,7 +94,7 @@ class SrtCaller:
             await self._send(data[at : at + MESSAGE_BYTES])
 
     async def _room(self) -> None:
-        """Wait until the server has acknowledged enough, or the connection is gone."""
+        """Wait until the server has acknowledged enough or the connection has ended."""
         while (stats := self.stats()) is not None:
             limit_ms = max(_ROOM_SHARE * stats.peer_delay_ms, _ROOM_RTTS * stats.rtt_ms + _ROOM_MS)
             if stats.send_buffer_ms <= limit_ms or not self.connected:
@@ -103,18 +107,21 @@ class SrtCaller:
             while not self._library.send(self._handle, message):
                 await asyncio.sleep(_FULL_SECONDS)
                 if not self.connected:
-                    raise ConnectionLost("the server is not there any more")
+                    raise ConnectionLost("the server ended the connection")
         except CallError:
-            raise ConnectionLost("the server is not there any more") from None
+            raise ConnectionLost("the server ended the connection") from None
         self.sent_bytes += len(message)
 
     def close(self) -> None:
-        """Ends the connection; what the server has not got is forgotten."""
+        """End the connection. Media that the server has not received is lost."""
         self._library.close(self._handle)
 
     async def drain(self, timeout_seconds: float) -> bool:
-        """Waits until the server has everything and its application could take it (a server that
-        is told goodbye forgets what it still keeps back); whether it has."""
+        """Wait until the server has handed everything to its application.
+
+        A server discards media within the latency when the caller disconnects. Return False when
+        the timeout passes or the connection ends first.
+        """
         try:
             async with asyncio.timeout(timeout_seconds):
                 while True:
@@ -130,10 +137,11 @@ class SrtCaller:
 
     @property
     def connected(self) -> bool:
+        """True while the connection exists."""
         return self._library.state(self._handle) == SocketState.CONNECTED
 
     def stats(self) -> SrtStats | None:
-        """Counters of now; None when the connection is gone."""
+        """Return the current counters, or None when the connection is gone."""
         try:
             return self._library.stats(self._handle)
         except CallError:
@@ -143,10 +151,10 @@ class SrtCaller:
 async def dial(
     target: SrtTarget, *, timeout_seconds: float = 3.0, pacer: MediaPacer | None = None
 ) -> SrtCaller:
-    """A connection; whoever gets it closes it.
+    """Return a connection that the caller must close.
 
-    Raises LibraryMissing, ConnectTimeout when nobody answers, ConnectRefused with the reason, and
-    CallError for a target that libsrt does not take (a passphrase of 9 characters).
+    Raise LibraryMissing, ConnectTimeout when no answer comes, ConnectRefused with the reason, and
+    CallError for a target that libsrt does not accept (such as a passphrase of 9 characters).
     """
     library = load()
     address = pack_address(target.host, target.port)
@@ -154,12 +162,12 @@ async def dial(
     try:
         _configure(library, handle, target, timeout_seconds)
         library.connect(handle, address)
-        # Non-blocking: a thread that waits in srt_connect cannot be called back.
+        # Non-blocking: a thread that waits in srt_connect cannot be cancelled.
         while (state := library.state(handle)) != SocketState.CONNECTED:
             if state != SocketState.CONNECTING:
                 reason = library.reject_reason(handle)
                 if reason == _REJ_TIMEOUT:
-                    raise ConnectTimeout("nobody answers there")
+                    raise ConnectTimeout("the server does not answer")
                 raise ConnectRefused(reason)
             await asyncio.sleep(_CONNECT_POLL_SECONDS)
     except BaseException:
@@ -172,7 +180,7 @@ async def dial(
 async def connect(
     target: SrtTarget, *, timeout_seconds: float = 3.0, pacer: MediaPacer | None = None
 ) -> AsyncIterator[SrtCaller]:
-    """The same, closed with the context."""
+    """Yield the connection of :func:`dial` and close it when the context ends."""
     caller = await dial(target, timeout_seconds=timeout_seconds, pacer=pacer)
     try:
         yield caller

@@ -1,7 +1,7 @@
-"""One publisher's connection, between the receiving thread and the event loop.
+"""One publisher's connection: a queue between the receiving thread and the event loop.
 
-The thread puts bytes in, the loop takes them out. When the queue is full the thread stops reading
-this connection, and libsrt's own flow control reaches the sender.
+The thread puts bytes in, the loop takes them out. When the queue is full, the thread stops reading
+this connection, and libsrt's own flow control slows the sender down.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from sluice_media.protocols.srt.streamid import PublishRequest
 
 @dataclass(slots=True, frozen=True)
 class ConnectionOwner:
-    """What a connection needs of its listener."""
+    """The parts of a listener that its connections use."""
 
     library: Library
     resume: Callable[[SrtConnection], None] = field(repr=False)
     close: Callable[[SrtConnection], None] = field(repr=False)
     queue_bytes: int
+    """Received bytes that wait to be read, at which reading pauses."""
 
 
 class SrtConnection:
-    """An accepted publisher. Used in the event loop, but for what is said to be the thread's."""
+    """An accepted publisher. Used in the event loop, except for the last section of methods."""
 
     def __init__(
         self,
@@ -45,22 +46,22 @@ class SrtConnection:
     ) -> None:
         self._owner = owner
         self.handle = handle
-        """libsrt's number of the socket."""
+        """Number of the socket in libsrt."""
         self.request = request
         self.leg = leg
         self.remote = remote
-        """The publisher's address."""
+        """Address of the publisher."""
         self.latency_ms = latency_ms
-        """As negotiated."""
+        """Negotiated latency."""
         self.encrypted = encrypted
         self.received_bytes = 0
         self.last_received_at = now
-        """Monotonic seconds of the last media (or of the connection): the byte clock."""
+        """Monotonic seconds of the last media; of the connection before any media came."""
         self._lock = threading.Lock()
         self._chunks: deque[bytes] = deque()
         self._queued = 0
         self.paused = False
-        """The thread does not read, because the queue was full."""
+        """True while the thread does not read because the queue was full."""
         self._ended = False
         self._readable = asyncio.Event()
 
@@ -68,7 +69,7 @@ class SrtConnection:
         return f"<SrtConnection {self.leg} from {self.remote}>"
 
     async def read(self) -> bytes:
-        """What has come since the last call, at least one message; empty at the end."""
+        """Wait for bytes and return all that came since the last call; empty at the end."""
         while True:
             self._readable.clear()
             with self._lock:
@@ -85,23 +86,24 @@ class SrtConnection:
 
     @property
     def ended(self) -> bool:
+        """True after the connection was closed by either side."""
         return self._ended
 
     def stats(self) -> SrtStats | None:
-        """Counters of now; None when the connection is gone."""
+        """Return the current counters, or None when the connection is gone."""
         try:
             return self._owner.library.stats(self.handle)
         except CallError:
             return None
 
     def close(self) -> None:
-        """Ends the connection; what was received can still be read."""
+        """End the connection. Bytes that were received can still be read."""
         self._owner.close(self)
 
-    # ------------------------------------------------------------------ the thread's
+    # ------------------------------------------------------------------ for the thread
 
     def put(self, data: bytes, now: float) -> bool:
-        """Takes what was received; False when that was enough for now."""
+        """Queue received bytes. Return False when the queue is full: reading must pause."""
         with self._lock:
             self._chunks.append(data)
             self._queued += len(data)
@@ -111,8 +113,9 @@ class SrtConnection:
             return not self.paused
 
     def end(self) -> None:
+        """Mark the connection as ended."""
         self._ended = True
 
     def wake(self) -> None:
-        """In the loop: there is something to read, or the end."""
+        """Wake :meth:`read`, for data or for the end. Called in the loop."""
         self._readable.set()

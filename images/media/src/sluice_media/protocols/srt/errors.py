@@ -1,4 +1,4 @@
-"""The errors of this package. Their texts never hold a stream id or a passphrase."""
+"""Errors of SRT. Their texts never hold a stream id or a passphrase."""
 
 from __future__ import annotations
 
@@ -6,46 +6,47 @@ from sluice_media.protocols.srt.reject import describe_rejection
 
 
 class SrtError(Exception):
-    """Something about SRT; the message is fit for a log."""
+    """An error of SRT; its message may be logged."""
 
 
-class LibraryMissing(SrtError):  # noqa: N818  says what it is
-    """There is no libsrt on this machine."""
+class LibraryMissing(SrtError):  # noqa: N818  names the fact
+    """libsrt is not installed on this machine."""
 
 
 class CallError(SrtError):
-    """A call of libsrt failed."""
+    """A failed call of libsrt."""
 
     def __init__(self, call: str, code: int) -> None:
         super().__init__(f"{call} failed with code {code}")
         self.code = code
-        """``SRT_ERRNO``."""
+        """``SRT_ERRNO`` of the call."""
 
 
 class SrtUrlError(SrtError):
-    """A URI that cannot be called; the message is a sentence and never quotes the URI."""
+    """A URI that cannot be called. The message is a sentence and never quotes the URI."""
 
 
 class StreamIdError(SrtError):
-    """The stream id says nothing that we can serve."""
+    """A stream id that we cannot serve."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
+        """The RejectCode to answer with."""
 
 
-class ConnectRefused(SrtError):  # noqa: N818  says what it is
-    """The server refused, or the handshake did not come to an end."""
+class ConnectRefused(SrtError):  # noqa: N818  names the fact
+    """A call that the server refused, or whose handshake did not finish."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"{describe_rejection(code)} (code {code})")
         self.code = code
-        """1000 and above: the server's own words; below: the library's."""
+        """Reject reason: from 1000 on the server chose it, below 1000 libsrt did."""
 
 
-class ConnectTimeout(SrtError):  # noqa: N818  says what it is
-    """Nobody answered."""
+class ConnectTimeout(SrtError):  # noqa: N818  names the fact
+    """A call without an answer."""
 
 
-class ConnectionLost(SrtError):  # noqa: N818  says what it is
-    """The connection is not there any more."""
+class ConnectionLost(SrtError):  # noqa: N818  names the fact
+    """A connection that has ended."""

@@ -1,8 +1,8 @@
-"""libsrt through ctypes: the few calls that we need, with types and errors.
+"""The binding of libsrt through ctypes: the few calls that we use, with types and errors.
 
-ctypes releases the interpreter lock during each call. Errors of libsrt are kept per thread, so
-that each method reads its own. Source: ``srt.h`` of libsrt 1.5.1; the statistics structure only
-ever grows at its end.
+ctypes releases the interpreter lock during each call. libsrt keeps the last error per thread, so
+each method reads its own. Source: ``srt.h`` of libsrt 1.5.1. Later versions add fields only at the
+end of the statistics structure.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sluice_media.protocols.srt.errors import CallError, LibraryMissing
 from sluice_media.protocols.srt.stats import SrtStats
 
 MAX_PAYLOAD_BYTES = 1_456
-"""Of one message in live mode."""
+"""Maximum size of one message in live mode."""
 _SONAMES = ("libsrt-gnutls.so.1.5", "libsrt-openssl.so.1.5", "libsrt.so.1.5")
 _NAMES = ("srt-gnutls", "srt-openssl", "srt")
 _LOG_CRITICAL = 2
@@ -33,6 +33,8 @@ _E_TIMEOUT = 6_003
 
 
 class Option(IntEnum):
+    """Socket options: ``SRT_SOCKOPT``."""
+
     SEND_BLOCKING = 1
     RECEIVE_BLOCKING = 2
     PASSPHRASE = 26
@@ -48,24 +50,27 @@ class Option(IntEnum):
 
 
 class Epoll(IntFlag):
+    """Events of a socket: ``SRT_EPOLL_OPT``."""
+
     IN = 1
     ERROR = 8
 
 
 class SocketState(IntEnum):
-    """``SRT_SOCKSTATUS``"""
+    """States of a socket: ``SRT_SOCKSTATUS``."""
 
     CONNECTING = 4
     CONNECTED = 5
 
 
 ListenHook = Callable[[int, int, int | None, bytes | None], int]
-"""(socket, handshake version, address of the peer's sockaddr, stream id) -> 0 to go on, -1."""
+"""Function (socket, handshake version, address of the peer's sockaddr, stream id) -> 0 to go on,
+-1 to refuse."""
 _LISTEN_HOOK = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_int, c.c_int, c.c_void_p, c.c_char_p)
 
 
 class _Counters(c.Structure):
-    """``CBytePerfMon``"""
+    """Statistics of a socket: ``CBytePerfMon``."""
 
     _fields_ = [
         ("msTimeStamp", c.c_int64),
@@ -111,39 +116,41 @@ class _Counters(c.Structure):
 
 
 class Library:
-    """Made by :func:`load`. Methods raise CallError."""
+    """The started libsrt, made by :func:`load`. Its methods raise CallError."""
 
     def __init__(self, shared: c.CDLL) -> None:
         self._lib = shared
         _declare(shared)
         shared.srt_startup()
-        # Its log goes to stderr, where nobody looks for what it might say about peers.
+        # Its log goes to stderr, outside our structured log, and may hold details of peers.
         shared.srt_setloglevel(_LOG_CRITICAL)
         self.receive = shared.srt_recvmsg
-        """(socket, address of a buffer, its size) -> bytes; negative: see :meth:`last_error`."""
+        """Function (socket, address of a buffer, its size) -> received bytes, or a negative number
+        when :meth:`last_error` holds an error."""
 
     def last_error(self) -> int:
-        """Of the last call in this thread."""
+        """Return the error code of the last call in this thread."""
         return int(self._lib.srt_getlasterror(None))
 
     # ------------------------------------------------------------------ sockets
 
     def create(self) -> int:
-        """A socket in live mode."""
+        """Return a new socket in live mode."""
         handle = self._check("srt_create_socket", self._lib.srt_create_socket())
         self.set_int(handle, Option.TRANSMISSION_TYPE, _LIVE)
         return handle
 
     def close(self, handle: int) -> None:
-        """Closing what is closed already is no error."""
+        """Close a socket. No effect when it is closed already."""
         self._lib.srt_close(handle)
 
     def set_int(self, handle: int, option: Option, value: int) -> None:
-        """Booleans too: libsrt takes them in the size of an int."""
+        """Set a number or a boolean: libsrt takes booleans in the size of an int."""
         raw = c.c_int(value)
         self._set(handle, option, c.byref(raw), c.sizeof(raw))
 
     def set_bytes(self, handle: int, option: Option, value: bytes) -> None:
+        """Set a string."""
         self._set(handle, option, value, len(value))
 
     def _set(self, handle: int, option: Option, pointer: object, size: int) -> None:
@@ -151,21 +158,25 @@ class Library:
         self._check(f"setting {option.name}", result)
 
     def get_int(self, handle: int, option: Option) -> int:
+        """Return a number."""
         raw, size = c.c_int(0), c.c_int(4)
         result = self._lib.srt_getsockflag(handle, option, c.byref(raw), c.byref(size))
         self._check(f"reading {option.name}", result)
         return raw.value
 
     def bind_descriptor(self, handle: int, descriptor: int) -> None:
-        """Binds to an UDP socket that is bound already, and is libsrt's to close from now on."""
+        """Use a UDP socket that is bound already. From now on libsrt owns and closes it."""
         self._check("srt_bind_acquire", self._lib.srt_bind_acquire(handle, descriptor))
 
     def listen(self, handle: int, backlog: int) -> None:
+        """Start to listen on a bound socket."""
         self._check("srt_listen", self._lib.srt_listen(handle, backlog))
 
     def hook(self, handle: int, hook: ListenHook) -> object:
-        """Asks ``hook`` before each accept, in a thread of libsrt that receives for everybody.
-        What comes back must be kept as long as the socket."""
+        """Call ``hook`` before each accept, in the libsrt thread that receives for all sockets.
+
+        Return an object that must live as long as the socket.
+        """
 
         def call(
             _: object, ns: int, version: int, peer: int | None, stream_id: bytes | None
@@ -177,7 +188,7 @@ class Library:
         return kept
 
     def accept(self, handle: int) -> int | None:
-        """The next connection of a non-blocking listener; None when there is none."""
+        """Return the next connection of a non-blocking listener, or None when none waits."""
         accepted = int(self._lib.srt_accept(handle, None, None))
         if accepted >= 0:
             return accepted
@@ -186,11 +197,11 @@ class Library:
         raise CallError("srt_accept", error)
 
     def connect(self, handle: int, address: bytes) -> None:
-        """Of a non-blocking socket: begins to; :meth:`state` tells how it goes."""
+        """Begin to connect a non-blocking socket; :meth:`state` returns the progress."""
         self._check("srt_connect", self._lib.srt_connect(handle, address, len(address)))
 
     def send(self, handle: int, data: bytes) -> bool:
-        """Sends one message; False when the buffer of a non-blocking socket is full."""
+        """Send one message. Return False when the buffer of a non-blocking socket is full."""
         if self._lib.srt_sendmsg(handle, data, len(data), -1, 1) >= 0:
             return True
         if (error := self.last_error()) == E_ASYNC_SEND:
@@ -198,15 +209,19 @@ class Library:
         raise CallError("srt_sendmsg", error)
 
     def reject(self, handle: int, code: int) -> None:
+        """Set the reason that the peer receives with its refusal."""
         self._lib.srt_setrejectreason(handle, code)
 
     def reject_reason(self, handle: int) -> int:
+        """Return why a call was refused."""
         return int(self._lib.srt_getrejectreason(handle))
 
     def state(self, handle: int) -> int:
+        """Return a SocketState, or another number of ``SRT_SOCKSTATUS``."""
         return int(self._lib.srt_getsockstate(handle))
 
     def stats(self, handle: int) -> SrtStats:
+        """Return the counters of a connection."""
         raw = _Counters()
         self._check("srt_bistats", self._lib.srt_bistats(handle, c.byref(raw), 0, 1))
         return SrtStats(
@@ -227,28 +242,34 @@ class Library:
     # ------------------------------------------------------------------ waiting
 
     def epoll_create(self) -> int:
+        """Return a new epoll."""
         return self._check("srt_epoll_create", self._lib.srt_epoll_create())
 
     def epoll_set(self, epoll: int, handle: int, events: Epoll, *, new: bool = False) -> None:
+        """Wait for these events of an SRT socket. With ``new``, add the socket first."""
         raw = c.c_int(events)
         call = self._lib.srt_epoll_add_usock if new else self._lib.srt_epoll_update_usock
         self._check("srt_epoll_update_usock", call(epoll, handle, c.byref(raw)))
 
     def epoll_add_descriptor(self, epoll: int, descriptor: int) -> None:
+        """Wake the epoll when a descriptor of the system becomes readable."""
         raw = c.c_int(Epoll.IN)
         result = self._lib.srt_epoll_add_ssock(epoll, descriptor, c.byref(raw))
         self._check("srt_epoll_add_ssock", result)
 
     def epoll_remove(self, epoll: int, handle: int) -> None:
-        """Removing what is not there is no error: libsrt removes closed sockets by itself."""
+        """Remove a socket. No effect when libsrt has removed it: it does so for closed sockets."""
         self._lib.srt_epoll_remove_usock(epoll, handle)
 
     def epoll_release(self, epoll: int) -> None:
+        """Delete an epoll."""
         self._lib.srt_epoll_release(epoll)
 
     def epoll_wait(self, epoll: int, timeout_ms: int) -> list[int]:
-        """SRT sockets with something to read or an error; empty after the timeout, or when it was
-        the descriptor that woke us."""
+        """Return the SRT sockets that have data or an error.
+
+        The list is empty after the timeout, and when only the descriptor became readable.
+        """
         ready, count = (c.c_int * _MAX_EVENTS)(), c.c_int(_MAX_EVENTS)
         woken, woken_count = (c.c_int * 4)(), c.c_int(4)
         result = self._lib.srt_epoll_wait(
@@ -306,8 +327,8 @@ def _declare(lib: c.CDLL) -> None:
 
 @functools.cache
 def load() -> Library:
-    """The library, started, once per process. Raises LibraryMissing."""
-    # Looking for names starts other programs: only when the usual ones are not there.
+    """Return the library, started once per process. Raise LibraryMissing."""
+    # find_library() starts other programs, so it runs only when the usual names do not exist.
     found = filter(None, map(ctypes.util.find_library, _NAMES))
     for name in itertools.chain(_SONAMES, found):
         try:
@@ -321,7 +342,7 @@ def load() -> Library:
 
 
 def pack_address(host: str, port: int) -> bytes:
-    """A ``struct sockaddr`` of Linux. ``host`` is an address, not a name; raises OSError."""
+    """Return a ``struct sockaddr`` of Linux. ``host`` is an address, not a name. Raise OSError."""
     if ":" in host:
         raw = socket.inet_pton(socket.AF_INET6, host)
         return struct.pack("=HHI16sI", socket.AF_INET6, socket.htons(port), 0, raw, 0)
@@ -330,7 +351,7 @@ def pack_address(host: str, port: int) -> bytes:
 
 
 def unpack_address(raw: bytes) -> tuple[str, int]:
-    """Host and port; an IPv4 address that came in over IPv6 in its own form."""
+    """Return host and port. An IPv4 address mapped into IPv6 is returned as IPv4."""
     family, port = struct.unpack_from("=HH", raw)
     port = socket.ntohs(port)
     if family == socket.AF_INET:

@@ -1,8 +1,9 @@
-"""Publishers over SRT: one UDP port for all streams.
+"""An SRT listener for publishers: one UDP port for all streams.
 
-libsrt asks before each accept, in its receiving thread; the answer comes from the
-:class:`~.admission.AdmissionTable`. What is not in the table is looked up in the event loop.
-While nobody publishes, libsrt does not run: the :class:`~.doorbell.Doorbell` waits for callers.
+libsrt calls :meth:`SrtListener._on_handshake` in its receiving thread before each accept. The
+answer comes from the :class:`~.admission.AdmissionTable`. A publisher that the table does not hold
+is looked up in the event loop. Accepted connections are read by the
+:class:`~.receiver.Receiver`'s thread.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import os
+import socket
 import threading
 import time
 from collections import Counter, deque
@@ -22,42 +23,62 @@ import structlog
 
 from sluice_media.protocols.srt.admission import AdmissionTable, Admit, Refuse, Verdict
 from sluice_media.protocols.srt.connection import ConnectionOwner, SrtConnection
-from sluice_media.protocols.srt.doorbell import Doorbell
 from sluice_media.protocols.srt.errors import CallError, SrtError, StreamIdError
-from sluice_media.protocols.srt.library import Library, Option, load, unpack_address
+from sluice_media.protocols.srt.library import (
+    Library,
+    ListenHook,
+    Option,
+    load,
+    unpack_address,
+)
 from sluice_media.protocols.srt.receiver import Receiver
 from sluice_media.protocols.srt.reject import RejectCode
 from sluice_media.protocols.srt.settings import SrtListenerSettings
 from sluice_media.protocols.srt.streamid import PublishRequest, parse_stream_id
 
 Lookup = Callable[[PublishRequest, str], Awaitable[Verdict]]
-"""(request, remote address) -> verdict. What it raises counts as UNAVAILABLE."""
+"""Coroutine function (request, remote address) -> verdict. An exception counts as UNAVAILABLE."""
 
 _BACKLOG = 64
 _PENDING_SECONDS = 5.0
-_KEY_BYTES = 32
 _SOCKADDR_BYTES = 28
 _HOUSEKEEPING_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, frozen=True)
-class _Awake:
-    """What there is while libsrt runs."""
+class _Pending:
+    """A handshake that was admitted and is not finished."""
 
-    receiver: Receiver
-    owner: ConnectionOwner
+    request: PublishRequest
+    verdict: Admit
+    remote: str
+    """Address of the publisher."""
+    admitted_at: float
+    """Monotonic seconds."""
+
+
+@dataclass(slots=True, frozen=True)
+class _ListeningSocket:
+    """libsrt's listening socket."""
+
+    handle: int
+    port: int
     hook: object
-    """Kept as long as the listening socket."""
+    """The C callback for handshakes; it must live as long as the socket."""
 
 
 class SrtListener:
-    """Made by :func:`running_srt_listener`."""
+    """The accepted publishers of one port. Made by :func:`running_srt_listener`."""
 
     def __init__(
-        self, library: Library, settings: SrtListenerSettings, lookup: Lookup,
+        self,
+        library: Library,
+        settings: SrtListenerSettings,
+        lookup: Lookup,
         tasks: asyncio.TaskGroup,
-    ) -> None:  # fmt: skip
+    ) -> None:
+        """Start to listen. Raise OSError when the port is taken, CallError when libsrt fails."""
         self._library = library
         self._settings = settings
         self._lookup = lookup
@@ -68,145 +89,70 @@ class SrtListener:
             clock=time.monotonic,
         )
         self._lookups: set[asyncio.Task[None]] = set()
-        self._pending: dict[int, tuple[PublishRequest, Admit, str, float]] = {}
+        self._pending: dict[int, _Pending] = {}
         self._live: dict[str, SrtConnection] = {}
-        """By leg; ended ones among them, until the next round."""
+        """By leg. Ended connections are removed by the next housekeeping."""
         self._live_lock = threading.Lock()
         self._accepted: deque[SrtConnection] = deque()
         self._accepted_event = asyncio.Event()
         self.rejections: Counter[RejectCode] = Counter()
-        """Refused handshakes by our code."""
+        """Handshakes that we refused, by code."""
         self.broken_handshakes = 0
-        """Handshakes that did not come to an end after we had agreed: libsrt refuses wrong
-        passphrases by itself, and tells nobody."""
+        """Handshakes that we admitted and that never finished. libsrt refuses wrong passphrases
+        itself and does not report them."""
         self.accepting = True
-        """False: everybody is told to try again, elsewhere."""
-        self._stirred = asyncio.Event()
-        self._rung = False
-        self._busy_at = 0.0
-        self._awake: _Awake | None = None
-        self._doorbell = Doorbell(settings.bind, settings.port, self._ring)
+        """When False, every publisher is refused with UNAVAILABLE and tries another pod."""
+        self._socket = _listen(library, settings, self._on_handshake)
+        try:
+            self._receiver = Receiver(
+                library,
+                self._socket.handle,
+                self._accept_all,
+                silence_seconds=settings.silence_ms / 1000,
+            )
+        except BaseException:
+            library.close(self._socket.handle)
+            raise
+        self._owner = ConnectionOwner(
+            library, self._receiver.resume, self._receiver.close, settings.queue_bytes
+        )
+        self._receiver.start()
 
     @property
     def port(self) -> int:
-        return self._doorbell.port
-
-    @property
-    def awake(self) -> bool:
-        """Whether libsrt runs."""
-        return self._awake is not None
+        """The UDP port."""
+        return self._socket.port
 
     @property
     def connections(self) -> tuple[SrtConnection, ...]:
+        """The connections that have not ended."""
         return tuple(c for c in tuple(self._live.values()) if not c.ended)
 
     async def accept(self) -> SrtConnection:
-        """The next publisher. Its handshake is done, media may be there already."""
+        """Return the next publisher. Its handshake is done; it may have sent media already."""
         while not self._accepted:
             self._accepted_event.clear()
             await self._accepted_event.wait()
         return self._accepted.popleft()
 
     def announce(self, request: PublishRequest, verdict: Verdict) -> None:
-        """Replaces what is known of a publisher, before it asks (again)."""
+        """Replace the verdict about a publisher before its next handshake."""
         self._table.answer(request, verdict)
 
-    # ------------------------------------------------------------------ life
-
-    def _ring(self) -> None:
-        self._rung = True
-        self._stirred.set()
-
-    def _wake_up(self) -> None:
-        """Starts libsrt. Raises CallError or OSError; then nothing has changed."""
-        library, settings = self._library, self._settings
-        handle = library.create()
-        receiver: Receiver | None = None
-        try:
-            library.set_int(handle, Option.RECEIVE_BLOCKING, 0)
-            library.set_int(handle, Option.RECEIVE_LATENCY_MS, settings.latency_ms)
-            library.set_int(handle, Option.PEER_IDLE_MS, settings.silence_ms)
-            library.set_int(handle, Option.ENFORCED_ENCRYPTION, 1)
-            if ":" in settings.bind:
-                library.set_int(handle, Option.IPV6_ONLY, 0)
-            hook = library.hook(handle, self._on_handshake)
-            descriptor = self._doorbell.placeholder()
-            try:
-                library.bind_descriptor(handle, descriptor)
-            except CallError:
-                os.close(descriptor)
-                raise
-            library.listen(handle, _BACKLOG)
-            receiver = Receiver(
-                library,
-                handle,
-                lambda: self._accept_all(handle),
-                silence_seconds=settings.silence_ms / 1000,
-            )
-            self._doorbell.hand_over(descriptor)
-        except BaseException:
-            if receiver is not None:
-                receiver.discard()
-            library.close(handle)
-            raise
-        receiver.failed.add_done_callback(lambda _: self._stirred.set())
-        owner = ConnectionOwner(library, receiver.resume, receiver.close, settings.queue_bytes)
-        self._awake = _Awake(receiver, owner, hook)
-        self._busy_at = time.monotonic()
-        self._rung = False
-        receiver.start()
-
-    async def _fall_asleep(self, awake: _Awake) -> None:
-        try:
-            self._doorbell.take_back()
-        except OSError as error:
-            _log.warning("srt_not_stopped", error=error.strerror)  # the next round tries again
-            return
-        await awake.receiver.stop()
-        self._awake = None
-
     async def _keep_house(self) -> None:
-        pause_seconds = min(_HOUSEKEEPING_SECONDS, self._settings.idle_seconds)
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_seconds):
-                    await self._stirred.wait()
-            self._stirred.clear()
+        """Forget what expired, for ever. Raise SrtError when the receiving thread has failed."""
+        while not self._receiver.failed.done():
+            await asyncio.wait((self._receiver.failed,), timeout=_HOUSEKEEPING_SECONDS)
             self._table.forget_expired()
             self._forget_pending()
             self._forget_ended()
-            if self._awake is None:
-                if self._rung:
-                    self._try_to_wake_up()
-            elif self._awake.receiver.failed.done():
-                raise SrtError("the SRT receiver has failed")
-            elif self._is_idle():
-                await self._fall_asleep(self._awake)
-
-    def _try_to_wake_up(self) -> None:
-        try:
-            self._wake_up()
-        except (CallError, OSError) as error:
-            # No file descriptor left, say. Publishers over other protocols must not notice; the
-            # next round tries again.
-            _log.error("srt_not_started", error=str(error))
-
-    def _is_idle(self) -> bool:
-        if self.connections or self._pending or self._lookups or self._accepted:
-            self._busy_at = time.monotonic()
-        return time.monotonic() - self._busy_at >= self._settings.idle_seconds
-
-    async def _close(self) -> None:
-        self._doorbell.close()
-        if self._awake is not None:
-            await self._awake.receiver.stop()
+        raise SrtError("the SRT receiver has failed")
 
     # ------------------------------------------------------------------ libsrt's thread
 
     def _on_handshake(
         self, handle: int, _version: int, peer: int | None, stream_id: bytes | None
     ) -> int:
-        self._busy_at = time.monotonic()
         try:
             remote = unpack_address(ctypes.string_at(peer, _SOCKADDR_BYTES))[0] if peer else ""
             code = self._decide(handle, remote, stream_id or b"")
@@ -221,7 +167,7 @@ class SrtListener:
         return -1
 
     def _decide(self, handle: int, remote: str, stream_id: bytes) -> RejectCode | None:
-        """Prepares the socket; or the code to refuse it with."""
+        """Prepare the socket and return None, or return the code to refuse it with."""
         try:
             request = parse_stream_id(stream_id.decode("ascii", "replace"))
         except StreamIdError as error:
@@ -247,14 +193,15 @@ class SrtListener:
             _log.error("srt_handshake_failed", error=str(error))
             return RejectCode.INTERNAL
         self._forget_pending()
-        self._pending[handle] = (request, verdict, remote, time.monotonic())
+        self._pending[handle] = _Pending(request, verdict, remote, time.monotonic())
         return None
 
     def _forget_pending(self) -> None:
-        # From two threads, and the dictionary changes in a third one: each step alone is atomic.
+        # Called from two threads while a third one changes the dictionary: each single step here
+        # is atomic.
         long_ago = time.monotonic() - _PENDING_SECONDS
-        for handle, entry in tuple(self._pending.items()):
-            if entry[3] < long_ago and self._pending.pop(handle, None) is not None:
+        for handle, pending in tuple(self._pending.items()):
+            if pending.admitted_at < long_ago and self._pending.pop(handle, None) is not None:
                 self.broken_handshakes += 1
 
     def _forget_ended(self) -> None:
@@ -282,47 +229,50 @@ class SrtListener:
         try:
             verdict = await self._lookup(request, remote)
         except Exception as error:
-            # Whatever went wrong, the publisher may try again, and the others must not notice.
+            # This publisher may try again; the failure must not affect the others.
             _log.warning("srt_lookup_failed", error=type(error).__name__)
         finally:
             self._table.answer(request, verdict)
 
     # ------------------------------------------------------------------ the receiver's thread
 
-    def _accept_all(self, listener: int) -> None:
+    def _accept_all(self) -> None:
         try:
-            while (handle := self._library.accept(listener)) is not None:
+            while (handle := self._library.accept(self._socket.handle)) is not None:
                 self._accept(handle)
         except CallError as error:
             _log.warning("srt_accept_failed", error=str(error))
 
     def _accept(self, handle: int) -> None:
-        awake = self._awake
-        assert awake is not None
-        entry = self._pending.pop(handle, None)
-        if entry is None or self._is_busy(entry[1].leg):
-            # The second of two handshakes at the same time.
+        pending = self._pending.pop(handle, None)
+        if pending is None or self._is_busy(pending.verdict.leg):
+            # Of two handshakes that ran at the same time, this is the second.
             self._library.close(handle)
             return
-        request, verdict, remote, _ = entry
+        leg = pending.verdict.leg
         try:
             self._library.set_int(handle, Option.RECEIVE_BLOCKING, 0)
             latency_ms = self._library.get_int(handle, Option.RECEIVE_LATENCY_MS)
             connection = SrtConnection(
-                awake.owner, handle, request=request, leg=verdict.leg, remote=remote,
-                latency_ms=latency_ms, encrypted=verdict.passphrase is not None,
+                self._owner,
+                handle,
+                request=pending.request,
+                leg=leg,
+                remote=pending.remote,
+                latency_ms=latency_ms,
+                encrypted=pending.verdict.passphrase is not None,
                 now=time.monotonic(),
-            )  # fmt: skip
-            awake.receiver.add(connection)
+            )
+            self._receiver.add(connection)
         except CallError:
-            self._library.close(handle)  # it went at once
+            self._library.close(handle)  # the publisher is gone already
             return
         with self._live_lock:
-            silent = self._live.pop(verdict.leg, None)
-            self._live[verdict.leg] = connection
+            silent = self._live.pop(leg, None)
+            self._live[leg] = connection
         if silent is not None:
-            awake.receiver.drop(silent)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: we are ending
+            self._receiver.drop(silent)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the listener is ending
             self._loop.call_soon_threadsafe(self._arrived, connection)
 
     def _arrived(self, connection: SrtConnection) -> None:
@@ -330,14 +280,53 @@ class SrtListener:
         self._accepted_event.set()
 
 
+def _listen(
+    library: Library, settings: SrtListenerSettings, on_handshake: ListenHook
+) -> _ListeningSocket:
+    """Return a listening socket. Raise OSError when the port is taken, CallError otherwise."""
+    handle = library.create()
+    try:
+        library.set_int(handle, Option.RECEIVE_BLOCKING, 0)
+        library.set_int(handle, Option.RECEIVE_LATENCY_MS, settings.latency_ms)
+        library.set_int(handle, Option.PEER_IDLE_MS, settings.silence_ms)
+        library.set_int(handle, Option.ENFORCED_ENCRYPTION, 1)
+        if ":" in settings.bind:
+            library.set_int(handle, Option.IPV6_ONLY, 0)
+        hook = library.hook(handle, on_handshake)
+        # A socket of our own: an occupied port is an OSError with the system's errno.
+        with _udp_socket(settings.bind, settings.port) as bound:
+            port = int(bound.getsockname()[1])
+            library.bind_descriptor(handle, bound.fileno())
+            bound.detach()  # libsrt closes it
+        library.listen(handle, _BACKLOG)
+    except BaseException:
+        library.close(handle)
+        raise
+    return _ListeningSocket(handle, port, hook)
+
+
+def _udp_socket(bind: str, port: int) -> socket.socket:
+    """Return a bound UDP socket; one that is bound to ``::`` receives IPv4 as well."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.bind((bind, port))
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
 @asynccontextmanager
 async def running_srt_listener(
     settings: SrtListenerSettings, lookup: Lookup
 ) -> AsyncIterator[SrtListener]:
-    """A listener that takes publishers while the context lasts; then every connection is cut.
+    """Yield a listener that takes publishers; cut every connection when the context ends.
 
-    Raises LibraryMissing, and OSError when the port cannot be had; an SrtError (in the group of
-    the context's tasks) when the receiving thread fails.
+    Raise LibraryMissing. Raise, in an ExceptionGroup, OSError when the port is taken, CallError
+    when libsrt cannot start, and SrtError when the receiving thread fails later.
     """
     library = load()
     async with asyncio.TaskGroup() as tasks:
@@ -348,4 +337,4 @@ async def running_srt_listener(
         finally:
             for task in (house, *listener._lookups):
                 task.cancel()
-            await listener._close()
+            await listener._receiver.stop()

@@ -1,7 +1,7 @@
-"""When the next bytes may be sent: at most 1.25 times as fast as the media plays.
+"""The pace of sending: at most 1.25 times as fast as the media plays.
 
-A hub's answer begins with seconds of media at once; sent like that, over SRT 150 packets of it
-were lost. The media's own times say how fast is fast enough.
+A hub's answer begins with seconds of media at once. Sent without a pace over SRT, 150 packets of
+it were lost. The media's own timestamps give the rate that is needed.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ HEADROOM = 1.25
 _WINDOW_TICKS = 2 * TICKS_PER_SECOND
 _TRUSTED_TICKS = TICKS_PER_SECOND // 2
 _MIN_RATE = 16_000.0
-"""Bytes a second: a stream that pauses must get going again."""
+"""Bytes per second. Sending must start again after the stream has paused."""
 _MAX_JUMP_TICKS = 10 * TICKS_PER_SECOND
 
 
 class MediaPacer:
-    """Of one connection; pure, the clock is passed in."""
+    """The pace of one connection. Pure: the caller passes the time in."""
 
     def __init__(self, initial_bytes_per_second: float = 750_000.0) -> None:
-        """The rate that is assumed until half a second of media has passed."""
+        """Assume ``initial_bytes_per_second`` until half a second of media was sent."""
         self._initial = initial_bytes_per_second
         self._window: deque[tuple[int, int]] = deque()
         self._bytes = 0
@@ -30,7 +30,7 @@ class MediaPacer:
 
     @property
     def bytes_per_second(self) -> float:
-        """The media's rate over its last two seconds."""
+        """Rate of the media over its last two seconds."""
         if not self._window:
             return self._initial
         span = self._window[-1][0] - self._window[0][0]
@@ -41,9 +41,9 @@ class MediaPacer:
         return max(counted * TICKS_PER_SECOND / span, _MIN_RATE)
 
     def start_at(self, size_bytes: int, dts_90khz: int, now: float) -> float:
-        """When sending may begin; it is taken to last as long as the rate says.
+        """Return when sending may begin, in the unit of ``now``, and reserve the time it takes.
 
-        ``dts_90khz`` is unwrapped; times that go back or jump start the measurement anew.
+        ``dts_90khz`` is unwrapped. A timestamp that goes back or jumps restarts the measurement.
         """
         window = self._window
         if window and not 0 <= dts_90khz - window[-1][0] <= _MAX_JUMP_TICKS:

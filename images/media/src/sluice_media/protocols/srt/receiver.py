@@ -1,9 +1,9 @@
 """The one thread that receives from all connections of a listener.
 
-It sleeps in ``srt_epoll_wait`` until something comes, takes all there is, hands it to the event
-loop in one call and rests for 30 ms, which is less than a picture lasts: at 6 Mb/s a message comes
-every 1.8 ms, and each wake-up costs the same whatever it finds. SRT holds media back for 120 ms and
-more anyway. While a connection has more than is taken at once, it does not rest.
+The thread sleeps in ``srt_epoll_wait`` until data comes, reads all of it, hands it to the event
+loop in one call and rests for 30 ms. That is less than the duration of a picture. At 6 Mb/s a
+message comes every 1.8 ms, and each wake-up costs the same however much it finds. SRT delays media
+by 120 ms or more anyway. The thread does not rest while a connection has more than one batch.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Receiver:
-    """``accept`` is called in the thread when the listening socket has a connection. Raises
-    CallError, and OSError when the process has no file descriptor left."""
+    """The receiving thread and the connections that it reads."""
 
     def __init__(
         self,
@@ -44,6 +43,10 @@ class Receiver:
         *,
         silence_seconds: float,
     ) -> None:
+        """``accept`` is called in the thread when the listening socket has a connection.
+
+        Raise CallError, and OSError when the process has no file descriptor left.
+        """
         self._library = library
         self._listener = listener
         self._accept = accept
@@ -62,7 +65,7 @@ class Receiver:
         self._woken: set[SrtConnection] = set()
         self._stopping = False
         self.failed: asyncio.Future[None] = self._loop.create_future()
-        """Done when the thread has ended by itself: without it there is no SRT."""
+        """Done when the thread has ended by itself. Then the listener no longer works."""
         self._buffer = ctypes.create_string_buffer(_BATCH_MESSAGES * MAX_PAYLOAD_BYTES)
         self._address = ctypes.addressof(self._buffer)
         library.epoll_set(self._epoll, listener, Epoll.IN, new=True)
@@ -71,15 +74,11 @@ class Receiver:
         self._thread = threading.Thread(target=self._run, name="srt-receiver")
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
-    def discard(self) -> None:
-        """Release a receiver that was not started. The listening socket stays as it is."""
-        self._library.epoll_release(self._epoll)
-        os.close(self._wake_descriptor)
-
     async def stop(self) -> None:
-        """Closes all connections and the listening socket, and waits for the thread."""
+        """Close all connections and the listening socket, and wait for the thread to end."""
         self._stopping = True
         self._wake()
         await asyncio.to_thread(self._thread.join, _JOIN_SECONDS)
@@ -90,29 +89,28 @@ class Receiver:
     # ------------------------------------------------------------------ from the loop
 
     def resume(self, connection: SrtConnection) -> None:
-        """Reads the connection again."""
+        """Read a paused connection again."""
         self._command(lambda: self._resume(connection))
 
     def close(self, connection: SrtConnection) -> None:
-        self._command(lambda: self._drop(connection))
+        """Close a connection soon, in the thread."""
+        self._command(lambda: self.drop(connection))
 
     def _command(self, command: Callable[[], None]) -> None:
         self._commands.append(command)
         self._wake()
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError, OSError):  # it is awake, or gone
+        with contextlib.suppress(BlockingIOError, OSError):  # the thread is awake or has ended
             os.eventfd_write(self._wake_descriptor, 1)
 
     # ------------------------------------------------------------------ in the thread
 
     def add(self, connection: SrtConnection) -> None:
+        """Read this connection from now on."""
         self._connections[connection.handle] = connection
         events = Epoll.IN | Epoll.ERROR
         self._library.epoll_set(self._epoll, connection.handle, events, new=True)
-
-    def drop(self, connection: SrtConnection) -> None:
-        self._drop(connection)
 
     def _run(self) -> None:
         try:
@@ -129,19 +127,19 @@ class Receiver:
                     elif (connection := self._connections.get(handle)) is not None:
                         has_more |= self._read(connection)
                 if self._draining:
-                    self._drain()
+                    self._read_draining()
                 self._cut_silent()
                 self._deliver()
                 if ready and not has_more:
                     time.sleep(_REST_SECONDS)
         except Exception as bug:
-            # Said to the owner; the text is left out, because nobody knows what is in it.
+            # The exception's text is left out: it may hold a stream id.
             _log.error("srt_receiver_failed", error=type(bug).__name__)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the owner has gone
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the owner is gone
                 self._loop.call_soon_threadsafe(self._fail)
         finally:
             for connection in tuple(self._connections.values()):
-                self._drop(connection)
+                self.drop(connection)
             self._library.close(self._listener)
             self._library.epoll_release(self._epoll)
             self._deliver()
@@ -159,59 +157,64 @@ class Receiver:
         for connection in tuple(self._connections.values()):
             silent = now - connection.last_received_at
             if silent > self._silence_seconds and not connection.paused:
-                self._drop(connection)
+                self.drop(connection)
 
     def _fail(self) -> None:
         if not self.failed.done():
             self.failed.set_result(None)
 
     def _read(self, connection: SrtConnection) -> bool:
-        """Take what has come, a batch at most. Return whether there may be more."""
+        """Read at most one batch. Return whether there may be more."""
         receive, handle, address = self._library.receive, connection.handle, self._address
         size = 0
         for _ in range(_BATCH_MESSAGES):
             count = receive(handle, address + size, MAX_PAYLOAD_BYTES)
             if count <= 0:
                 if self._library.last_error() != E_ASYNC_RECEIVE:
-                    self._broken(connection)
+                    self._start_draining(connection)
                 break
             size += count
         self._put(connection, size)
         return bool(count > 0)
 
-    def _broken(self, connection: SrtConnection) -> None:
-        """The peer has gone. libsrt still holds back what came within the latency, says "lost"
-        until the next of it is due, and gives it out then; an encoder that ends its broadcast
-        goes right after its last picture."""
+    def _start_draining(self, connection: SrtConnection) -> None:
+        """Read a connection whose peer is gone for the length of its latency, then drop it.
+
+        libsrt still holds the media of the last latency interval. Reads return "lost" until the
+        next message is due, and then that message. An encoder that ends its broadcast disconnects
+        right after its last picture.
+        """
         if connection not in self._draining:
             self._library.epoll_remove(self._epoll, connection.handle)
             hold_back = connection.latency_ms / 1000 + _REST_SECONDS
             self._draining[connection] = time.monotonic() + hold_back
 
-    def _drain(self) -> None:
+    def _read_draining(self) -> None:
         now = time.monotonic()
         for connection, until in tuple(self._draining.items()):
             self._read(connection)
             if now > until:
-                self._drop(connection)
+                self.drop(connection)
 
     def _put(self, connection: SrtConnection, size: int) -> None:
         if not size:
             return
         self._woken.add(connection)
-        enough = not connection.put(ctypes.string_at(self._address, size), time.monotonic())
-        if enough and connection not in self._draining:
+        is_full = not connection.put(ctypes.string_at(self._address, size), time.monotonic())
+        if is_full and connection not in self._draining:
             self._library.epoll_set(self._epoll, connection.handle, Epoll.ERROR)
 
     def _resume(self, connection: SrtConnection) -> None:
         known = self._connections.get(connection.handle) is connection
         if known and connection not in self._draining:
-            connection.last_received_at = time.monotonic()  # the silence was ours
+            # We did not read: the pause does not count as silence of the publisher.
+            connection.last_received_at = time.monotonic()
             connection.paused = False
-            with contextlib.suppress(CallError):  # broken meanwhile: the error event is there
+            with contextlib.suppress(CallError):  # broken meanwhile: an error event is pending
                 self._library.epoll_set(self._epoll, connection.handle, Epoll.IN | Epoll.ERROR)
 
-    def _drop(self, connection: SrtConnection) -> None:
+    def drop(self, connection: SrtConnection) -> None:
+        """Close a connection now and wake its reader. No effect when it was dropped before."""
         if self._connections.pop(connection.handle, None) is None:
             return
         self._draining.pop(connection, None)
@@ -224,7 +227,7 @@ class Receiver:
         if not self._woken:
             return
         woken, self._woken = self._woken, set()
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no reader waits any more
             self._loop.call_soon_threadsafe(_wake_all, woken)
 
 

@@ -1,8 +1,8 @@
-"""What a publisher wants, read from its stream id.
+"""Stream ids of publishers: a string in, namespace, stream and key out.
 
-Two forms: ``<namespace>/<stream>?<key>``, and the keyed one of the SRT Access Control Guidelines,
-``#!::r=<namespace>/<stream>?<key>,m=publish``. The guidelines' nested form (``#!{``) is not used by
-anybody we know and refused.
+Two forms are valid: ``<namespace>/<stream>?<key>``, and the keyed one of the SRT Access Control
+Guidelines, ``#!::r=<namespace>/<stream>?<key>,m=publish``. The guidelines' nested form (``#!{``) is
+refused: we know no encoder that uses it.
 """
 
 from __future__ import annotations
@@ -16,26 +16,28 @@ from sluice_media.protocols.srt.errors import StreamIdError
 from sluice_media.protocols.srt.reject import RejectCode
 
 MAX_STREAM_ID_CHARS = 512
-"""The protocol's own limit."""
+"""Limit of the protocol."""
 _KEYED = "#!::"
 _MAX_FIELDS = 16
 
 
 @dataclass(slots=True, frozen=True)
 class PublishRequest:
+    """The stream that a publisher requests, and its key."""
+
     namespace: str
     stream: str
     key: SecretStr
 
 
 def parse_stream_id(stream_id: str) -> PublishRequest:
-    """Raises StreamIdError, whose text never quotes the stream id, with a RejectCode."""
+    """Return the request. Raise StreamIdError, whose text never quotes the stream id."""
     if len(stream_id) > MAX_STREAM_ID_CHARS:
         raise _bad("the stream id is too long")
     resource = stream_id
     if stream_id.startswith("#!"):
         if not stream_id.startswith(_KEYED):
-            raise _bad("of the forms beginning with #! only #!:: is understood")
+            raise _bad("a stream id that begins with #! must begin with #!::")
         resource = _resource(stream_id[len(_KEYED) :])
     path, _, key = resource.partition("?")
     names = path.strip("/").split("/")
@@ -50,8 +52,10 @@ def parse_stream_id(stream_id: str) -> PublishRequest:
 
 
 def _resource(fields: str) -> str:
-    """The resource of a keyed stream id that publishes a stream. Keys we do not know are ignored,
-    as the guidelines want it."""
+    """Return the resource of a keyed stream id that publishes a stream.
+
+    Unknown keys are ignored, as the guidelines require.
+    """
     parts = fields.split(",")
     if len(parts) > _MAX_FIELDS:
         raise _bad(f"the stream id has more than {_MAX_FIELDS} fields")
@@ -61,7 +65,8 @@ def _resource(fields: str) -> str:
         if not equals or not name or name in values:
             raise _bad("the fields of the stream id must be name=value, each once")
         values[name] = value
-    # The guidelines' default is "request". Here nobody can watch, so that saying nothing is safe.
+    # The guidelines' default is "request". Nobody can watch here, so a missing mode may mean
+    # "publish".
     if values.get("m", "publish") != "publish":
         raise StreamIdError(RejectCode.BAD_MODE, "the mode must be m=publish")
     if values.get("t", "stream") != "stream":

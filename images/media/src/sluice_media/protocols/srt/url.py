@@ -1,8 +1,8 @@
-"""SRT URIs of servers that are called.
+"""SRT URIs of servers that are called: a string in, an SrtUrl out.
 
-``srt://host:port[?streamid=…&passphrase=…&latency=…&pbkeylen=…&mode=caller]``, as
-``srt-live-transmit`` reads them. Everything behind the first ``?`` is the query, because stream ids
-begin with ``#``; values are percent-decoded, and a ``+`` is a plus.
+The form is ``srt://host:port[?streamid=…&passphrase=…&latency=…&pbkeylen=…&mode=caller]``, as
+``srt-live-transmit`` reads it. Everything behind the first ``?`` is the query, because stream ids
+begin with ``#``. Values are percent-decoded; a ``+`` is a plus.
 
 Source: SRT Access Control (``#!::…`` stream ids); the URI syntax of ``srt-live-transmit``.
 """
@@ -25,17 +25,17 @@ _KEY_BYTES = ("16", "24", "32")
 
 @dataclass(slots=True, frozen=True)
 class SrtUrl:
-    """Neither ``repr`` nor :attr:`redacted` shows the stream id or the passphrase."""
+    """The parts of a URI. ``repr`` and :attr:`redacted` show neither stream id nor passphrase."""
 
     host: str
-    """Name or address; an IPv6 address without brackets."""
+    """Name or address, an IPv6 address without brackets."""
     port: int
     stream_id: str = field(default="", repr=False)
     passphrase: str | None = field(default=None, repr=False)
     latency_ms: int = DEFAULT_LATENCY_MS
-    """What we ask for; the server may ask for more."""
+    """Minimum latency. The server may request more."""
     key_bytes: int = 32
-    """Of the AES key, where there is a passphrase."""
+    """Length of the AES key, used only with a passphrase."""
 
     @property
     def scheme(self) -> str:
@@ -47,12 +47,12 @@ class SrtUrl:
 
     @property
     def redacted(self) -> str:
-        """For people: the URI without its query."""
+        """The URI without its query, for messages."""
         return f"srt://{self.authority}"
 
 
 def parse_srt_url(url: str) -> SrtUrl:
-    """Takes a URI apart. Raises SrtUrlError with a sentence that does not quote the URI."""
+    """Parse a URI. Raise SrtUrlError with a sentence that does not quote the URI."""
     if len(url) > _MAX_URL_CHARS:
         raise SrtUrlError(f"The URI is longer than {_MAX_URL_CHARS} characters.")
     if any(c.isspace() or not c.isprintable() for c in url):
@@ -63,12 +63,12 @@ def parse_srt_url(url: str) -> SrtUrl:
     place, _, query = rest.partition("?")
     server, _, path = place.partition("/")
     if path:
-        raise SrtUrlError("An SRT URI has no path; what to publish stands in its streamid.")
+        raise SrtUrlError("An SRT URI has no path. Put the stream's name into its streamid option.")
     host, port = _host_and_port(server)
     options = _options(query)
     if options.get("mode", "caller") != "caller":
         raise SrtUrlError(
-            "SRT is pushed by calling the target: leave mode out of the URI, or say mode=caller."
+            "Sluice calls the target of an SRT push. Leave mode out of the URI, or set mode=caller."
         )
     return SrtUrl(
         host=host,
@@ -81,7 +81,7 @@ def parse_srt_url(url: str) -> SrtUrl:
 
 
 def check_passphrase(passphrase: str) -> str:
-    """The passphrase, when SRT can use it. Raises SrtUrlError."""
+    """Return the passphrase when SRT can use it. Raise SrtUrlError."""
     if not 10 <= len(passphrase.encode()) <= 79:
         raise SrtUrlError("The SRT passphrase must have 10 to 79 characters.")
     return passphrase
@@ -89,7 +89,7 @@ def check_passphrase(passphrase: str) -> str:
 
 def _host_and_port(server: str) -> tuple[str, int]:
     if "@" in server:
-        raise SrtUrlError("An SRT URI holds no user name or password, but a streamid.")
+        raise SrtUrlError("An SRT URI has no user name or password. Use its streamid option.")
     try:
         parts = urlsplit(f"//{server}")
         host, port = parts.hostname, parts.port
@@ -108,11 +108,11 @@ def _options(query: str) -> dict[str, str]:
         name, _, value = part.partition("=")
         if name not in _OPTIONS:
             raise SrtUrlError(
-                "The SRT URI has an option that is not known; these are: "
+                "The SRT URI has an unknown option. The known ones are: "
                 f"{', '.join(_OPTIONS)}. An & in a value is written %26."
             )
         if name in options:
-            raise SrtUrlError(f"The SRT URI has its {name} twice.")
+            raise SrtUrlError(f"The SRT URI has the option {name} twice.")
         options[name] = unquote(value)
         if not options[name].isprintable():
             raise SrtUrlError(f"The {name} of the SRT URI holds a control character.")
@@ -133,7 +133,7 @@ def _latency(text: str | None) -> int:
     if text is None:
         return DEFAULT_LATENCY_MS
     if not (text.isascii() and text.isdigit() and int(text[:9]) <= MAX_LATENCY_MS):
-        raise SrtUrlError(f"The SRT latency is milliseconds, 0 to {MAX_LATENCY_MS}.")
+        raise SrtUrlError(f"The SRT latency must be 0 to {MAX_LATENCY_MS} milliseconds.")
     return int(text)
 
 
