@@ -1,17 +1,21 @@
-"""Everything that relies on the insides of aiortc and aioice, and nothing else.
+"""The only module that uses private parts of aiortc and aioice.
 
-What their interfaces do not offer: frames handed on without being decoded, RTP timestamps as they
-were sent, sender reports, how many sources send, a UDP port that connections share, and a bound on
-what waits there.
-``tests/unit/whip/test_aiortc_internals.py`` fails when the insides move; both libraries are pinned.
+Their public interfaces do not offer: encoded frames without decoding, RTP timestamps as they were
+sent, sender reports, the number of sources that send, a UDP port that several connections share,
+and a limit for the datagrams that wait in it.
+
+Everything is replaced on one receiver or one connection, never on a class or a module. Both
+libraries are pinned. ``tests/unit/whip/test_aiortc_internals.py`` checks each private part and
+fails when a new version changes one.
 """
 
 from __future__ import annotations
 
+import asyncio
+import queue
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import aiortc.rtcrtpreceiver
 from aioice import Candidate
 from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import Connection, StunProtocol
@@ -22,39 +26,45 @@ from aiortc.rtp import RtcpSrPacket
 from sluice_media.whip.media_port import MediaPort
 
 _MAX_WAITING_DATAGRAMS = 2_000
-"""Until DTLS reads them: a second of 20 Mb/s."""
+"""Datagrams that wait until DTLS reads them: one second of 20 Mb/s."""
 
 OnFrame = Callable[[bytes, int], None]
-"""(an encoded frame, its RTP timestamp modulo 2^32)"""
+"""Function (encoded frame, its RTP timestamp modulo 2^32)."""
 OnReport = Callable[[int, int], None]
-"""(NTP time of 64 bits, the RTP timestamp that belongs to it)"""
+"""Function (NTP time of 64 bits, RTP timestamp of the same moment)."""
+_DecoderTask = tuple[object, JitterFrame] | None
+"""(codec, encoded frame), or None at the end of the stream."""
 
 
-class _NoDecoder:
-    """In place of a decoder: hostile bytes are for the transcoder's process alone."""
+class _EncodedFrames(queue.Queue[_DecoderTask]):
+    """The queue of a receiver's decoder thread, which takes the frames out before they get there.
 
-    def decode(self, frame: JitterFrame) -> list[JitterFrame]:
-        return [frame]
-
-
-class _Sink:
-    """In place of a track's queue, which has no bound: whatever is put is handed on at once."""
+    The thread receives the end of the stream only. So it makes no decoder, and hostile bytes are
+    decoded in the transcoder's process alone. The callbacks run in a later turn of the event loop:
+    their exceptions must not end the receiver's task.
+    """
 
     def __init__(self, on_frame: OnFrame, on_end: Callable[[], None]) -> None:
+        super().__init__()
         self._on_frame = on_frame
         self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
 
-    async def put(self, frame: JitterFrame | None) -> None:
-        if frame is None:
-            self._on_end()
+    def put(self, item: _DecoderTask, block: bool = True, timeout: float | None = None) -> None:
+        """Hand a frame to the callback; pass the end on to the thread too."""
+        if item is None:
+            super().put(None, block, timeout)
+            self._loop.call_soon(self._on_end)
         else:
-            self._on_frame(frame.data, frame.timestamp)
+            frame = item[1]
+            self._loop.call_soon(self._on_frame, frame.data, frame.timestamp)
 
 
 class _RawTimestamps:
-    """In place of the receiver's mapper, which begins at 0 and so loses what sender reports say."""
+    """Replacement of the receiver's mapper, whose times begin at 0 and do not fit the reports."""
 
     def map(self, timestamp: int) -> int:
+        """Return the timestamp unchanged."""
         return timestamp
 
 
@@ -65,44 +75,43 @@ def pass_frames(
     on_loss: Callable[[], None],
     on_end: Callable[[], None],
 ) -> None:
-    """Makes a receiver hand on its encoded frames. To be called before it receives.
+    """Make a receiver hand on its encoded frames. Call this before it receives.
 
-    ``on_loss``: pictures are missing for good, and the sender was asked for a keyframe.
-    ``on_end``: the sender said goodbye, or the connection was closed. All are called in the event
-    loop."""
-    module: Any = aiortc.rtcrtpreceiver
-    module.get_decoder = lambda _codec: _NoDecoder()
+    ``on_loss`` is called when pictures are lost for good and the sender was asked for a keyframe.
+    ``on_end`` is called when the sender said goodbye (RTCP BYE) or the connection was closed. All
+    callbacks run in the event loop.
+    """
     inside: Any = receiver
-    inside._track._queue = _Sink(on_frame, on_end)
-    inside._RTCRtpReceiver__timestamp_mapper = _RawTimestamps()
+    _replace(inside, "_RTCRtpReceiver__decoder_queue", _EncodedFrames(on_frame, on_end))
+    _replace(inside, "_RTCRtpReceiver__timestamp_mapper", _RawTimestamps())
     handle_rtcp, send_pli = inside._handle_rtcp_packet, inside._send_rtcp_pli
 
-    async def with_reports(packet: object) -> None:
+    async def handle_rtcp_and_report(packet: object) -> None:
         if isinstance(packet, RtcpSrPacket):
             on_report(packet.sender_info.ntp_timestamp, packet.sender_info.rtp_timestamp)
         await handle_rtcp(packet)
 
-    async def with_losses(media_ssrc: int) -> None:
+    async def report_loss_and_send_pli(media_ssrc: int) -> None:
         on_loss()
         await send_pli(media_ssrc)
 
-    inside._handle_rtcp_packet = with_reports
-    inside._send_rtcp_pli = with_losses
-    inside.sluice_send_pli = send_pli
+    _replace(inside, "_handle_rtcp_packet", handle_rtcp_and_report)
+    _replace(inside, "_send_rtcp_pli", report_loss_and_send_pli)
 
 
 async def send_keyframe_request(receiver: RTCRtpReceiver) -> bool:
-    """Sends a picture loss indication (RFC 4585 section 6.3.1) to whoever sends; whether somebody
-    does."""
-    inside: Any = receiver
+    """Send a picture loss indication (RFC 4585 section 6.3.1) to each source of a receiver.
+
+    Return False when no source has sent lately. ``on_loss`` is not called.
+    """
     sources = receiver.getSynchronizationSources()
     for source in sources:
-        await inside.sluice_send_pli(source.source)
+        await RTCRtpReceiver._send_rtcp_pli(receiver, source.source)
     return bool(sources)
 
 
 def reception(receiver: RTCRtpReceiver) -> tuple[int, int]:
-    """(RTP sources heard so far, packets of theirs that did not come)"""
+    """Return (number of RTP sources so far, number of their packets that were lost)."""
     inside: Any = receiver
     streams = inside._RTCRtpReceiver__remote_streams.values()
     return len(streams), sum(max(0, stream.packets_lost) for stream in streams)
@@ -111,8 +120,10 @@ def reception(receiver: RTCRtpReceiver) -> tuple[int, int]:
 def share_port(
     receiver: RTCRtpReceiver, port: MediaPort, candidates: Sequence[tuple[str, int]]
 ) -> None:
-    """Makes the connection below a receiver use the shared port. To be called before candidates
-    are gathered; they will be ``candidates``, (address, port) each, the best first."""
+    """Make the connection below a receiver use the shared port and offer ``candidates``.
+
+    Each candidate is (address, port), the best first. Call this before candidates are gathered.
+    """
     inside: Any = receiver.transport.transport.iceGatherer
     connection: Connection = inside._connection
 
@@ -139,5 +150,12 @@ def share_port(
         if connection._queue.qsize() < _MAX_WAITING_DATAGRAMS:
             connection._queue.put_nowait((data, component))
 
-    connection.get_component_candidates = gather  # type: ignore[method-assign]
-    connection.data_received = take  # type: ignore[method-assign]
+    _replace(connection, "get_component_candidates", gather)
+    _replace(connection, "data_received", take)
+
+
+def _replace(owner: object, name: str, value: object) -> None:
+    """Replace an attribute that exists. A renamed one would leave the library's own in use."""
+    if not hasattr(owner, name):
+        raise RuntimeError(f"{type(owner).__name__} of this version has no {name}")
+    setattr(owner, name, value)
