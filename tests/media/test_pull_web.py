@@ -13,7 +13,7 @@ import pytest
 
 from sluice_media.net.address_guard import AddressRules, DialGuard
 from sluice_media.pull.failures import PullFailure
-from sluice_media.pull.gateway import http_gateway
+from sluice_media.pull.proxy import http_proxy
 from sluice_media.pull.uri import parse_pull_uri
 from tests.media.pull_rig import LOOPBACK, PullRig, RtspSource, make_source_clip, settings
 from tests.media.pull_web import WebSource
@@ -194,7 +194,7 @@ async def test_a_source_without_tls_fails_with_its_reason(scheme: str) -> None:
             await rig.until(rig.says("TLS"))
 
 
-async def test_the_gateway_serves_its_own_child_alone() -> None:
+async def test_the_proxy_serves_its_own_child_only() -> None:
     def note(problem: PullFailure) -> None:
         noted.append(problem)
 
@@ -204,18 +204,18 @@ async def test_the_gateway_serves_its_own_child_alone() -> None:
     rules = AddressRules.of(LOOPBACK)
     async with (
         web.serving(),
-        http_gateway(
+        http_proxy(
             parse_pull_uri(web.url("/x.ts")), DialGuard(rules), ssl.create_default_context(), note
-        ) as gateway,
+        ) as proxy,
         aiohttp.ClientSession() as stranger,
     ):
-        async with stranger.get(gateway.url, proxy=gateway.proxy) as answer:
+        async with stranger.get(proxy.url, proxy=proxy.proxy_url) as answer:
             assert await answer.read() == b"media"
-        for url in (web.url("/x.ts"), gateway.url.replace("http://", "http://a."), gateway.proxy):
-            async with stranger.get(url, proxy=gateway.proxy) as answer:
+        for url in (web.url("/x.ts"), proxy.url.replace("http://", "http://a."), proxy.proxy_url):
+            async with stranger.get(url, proxy=proxy.proxy_url) as answer:
                 assert answer.status == 403
         assert noted
-        gateway.hang_up()
-        async with stranger.get(gateway.url, proxy=gateway.proxy) as answer:
+        proxy.hang_up()
+        async with stranger.get(proxy.url, proxy=proxy.proxy_url) as answer:
             assert answer.status == 404
     assert web.requests == ["/x.ts"]

@@ -198,7 +198,7 @@ def test_an_authority_that_is_not_there_is_named_with_its_place() -> None:
     )
     case.settled()
     assert told(case).with_ca == [1]
-    missing = "The authority's certificate of source 2 is not there."
+    missing = "The Secret does not have the CA certificate of source 2."
     case.idle(config_error=missing, config_error_reason="SecretKeyMissing").decide()
     assert case.word("Stalled") == "True/SecretKeyMissing"
     condition = case.condition("Stalled")

@@ -1,4 +1,4 @@
-"""What an FFmpeg child is told, and where."""
+"""Commands of the FFmpeg children: arguments and scripts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_secrets_are_in_the_script_and_nowhere_else(command: Command, whitelist:
     assert "h.example" not in " ".join(command.argv)
 
 
-def test_http_goes_through_the_gateway_and_may_open_no_file() -> None:
+def test_http_goes_through_the_proxy_and_may_open_no_file() -> None:
     command = http_command("http://x.invalid/0.ts", "http://127.0.0.1:5", encode_audio=False)
     assert command.script is None
     assert option(command, "-http_proxy") == "http://127.0.0.1:5"
@@ -53,7 +53,7 @@ def test_http_goes_through_the_gateway_and_may_open_no_file() -> None:
     assert not {"concat", "sdp", "dash", "rtsp", "ffmetadata"} & set(formats)
 
 
-def test_packets_are_probed_shortly_and_never_thrown_away() -> None:
+def test_probing_is_short_and_keeps_every_packet() -> None:
     command = relayed("rtmp://h/app/key")
     assert option(command, "-probesize") == option(command, "-analyzeduration") == "500000"
     assert "option probesize '500000'" in str(command.script)
@@ -69,7 +69,7 @@ def test_the_first_video_and_audio_are_copied_unless_the_audio_must_be_encoded()
     assert option(relayed("rtmp://h/app/key", encode_audio=True), "-c:a") == "aac"
 
 
-def test_an_rtmp_source_is_told_its_own_name_and_not_the_relay() -> None:
+def test_an_rtmp_source_receives_its_own_url_and_not_the_relays() -> None:
     script = str(relayed("rtmps://h.example/app/instance/key?a=it's").script)
     assert "file 'rtmp://127.0.0.1:4000/'" in script
     assert "option rtmp_tcurl 'rtmps://h.example/app/instance'" in script

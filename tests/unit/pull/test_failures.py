@@ -1,4 +1,4 @@
-"""Causes in words a producer understands, without anything that FFmpeg quoted."""
+"""Failures as sentences for producers, without any quote of FFmpeg's output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACE = "rtmp://h.example:1935"
         (socket.gaierror(-2, "x"), Outcome.DNS, "does not resolve"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "x"), Outcome.REFUSED, "nothing listens"),
         (TimeoutError(), Outcome.TIMEOUT, "does not answer"),
-        (OSError(errno.EHOSTUNREACH, "x"), Outcome.REFUSED, "no way"),
+        (OSError(errno.EHOSTUNREACH, "x"), Outcome.REFUSED, "no route"),
         (ConnectionResetError(errno.ECONNRESET, "x"), Outcome.RESET, "reset"),
         (ssl.SSLError(1, "x"), Outcome.TLS, "TLS"),
     ],
@@ -42,7 +42,7 @@ def test_statuses() -> None:
         assert str(status) in failure.message
 
 
-def test_what_ffmpeg_prints_is_searched_and_never_shown() -> None:
+def test_ffmpegs_output_is_searched_and_never_shown() -> None:
     lines = ["[rtmp] Server error: Failed to play S3CRET; stream not found."]
     failure = from_stderr(lines, PLACE)
     assert failure is not None

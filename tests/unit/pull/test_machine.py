@@ -1,4 +1,4 @@
-"""Whose turn it is, told with a clock of our own."""
+"""The pull's state machine, with a clock of the test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ THREE = Plan(("a", "b", "c"))
 
 
 class World:
-    """A machine, its clock, and the children it believes in."""
+    """A machine, its clock, and the children that it has started."""
 
     def __init__(self, plan: Plan | None) -> None:
         self.machine = PullMachine()
@@ -56,7 +56,7 @@ class World:
         assert len(self.alive) <= 2
 
     def wait(self, seconds: float) -> None:
-        """Time passes; the machine is asked whenever it wanted to be."""
+        """Let time pass, and tick the machine at each of its deadlines."""
         end = self.now + seconds
         while (due := self.machine.deadline()) is not None and due <= end:
             self.now = max(self.now, due)
@@ -69,7 +69,7 @@ class World:
         return next(child for child, at in self.alive.items() if at == index)
 
     def deliver(self, index: int, seconds: float = 0.0) -> None:
-        """The child of this index delivers; bytes come four times a second."""
+        """Make the child of this index deliver, with bytes four times a second."""
         child = self.child(index)
         self.do(Arrived(child))
         self.do(DeliveryChanged(child, delivers=True))
@@ -93,7 +93,7 @@ class World:
         return [index for _, index, _ in self.starts]
 
 
-def test_the_next_one_has_its_turn_at_once_and_after_the_last_comes_the_first() -> None:
+def test_the_next_source_is_tried_at_once_and_the_first_one_after_the_last() -> None:
     world = World(THREE)
     world.fail(0)
     world.fail(1)
@@ -103,7 +103,7 @@ def test_the_next_one_has_its_turn_at_once_and_after_the_last_comes_the_first() 
     assert world.order == [0, 1, 2, 0]
 
 
-def test_a_fruitless_circle_is_followed_by_waits_that_grow_to_ten_seconds() -> None:
+def test_a_round_without_success_is_followed_by_delays_that_grow_to_ten_seconds() -> None:
     world = World(replace(THREE, sources=("a",)))
     for _ in range(5):
         world.fail(0)
@@ -112,7 +112,7 @@ def test_a_fruitless_circle_is_followed_by_waits_that_grow_to_ten_seconds() -> N
     assert times == [0, 3, 16, 30, 40, 50]
 
 
-def test_a_source_that_delivered_for_ten_seconds_resets_the_wait() -> None:
+def test_a_source_that_delivered_for_ten_seconds_resets_the_delay() -> None:
     world = World(replace(THREE, sources=("a", "b")))
     for _ in range(3):
         world.fail(0)
@@ -129,7 +129,7 @@ def test_a_source_that_delivered_for_ten_seconds_resets_the_wait() -> None:
     assert world.starts[-1][0] == began + 3
 
 
-def test_a_source_that_ends_right_after_its_first_picture_is_not_hammered() -> None:
+def test_a_source_that_ends_right_after_its_first_picture_is_not_dialled_in_a_tight_loop() -> None:
     world = World(replace(THREE, sources=("a",)))
     for _ in range(20):
         if world.alive:
@@ -180,7 +180,7 @@ def test_the_next_source_is_dialled_beside_one_that_may_have_stalled() -> None:
     assert world.machine.view().standby is None
 
 
-def test_beside_a_suspect_too_one_that_refuses_is_followed_by_the_one_after_it() -> None:
+def test_a_refusal_beside_a_suspect_is_followed_by_the_next_source() -> None:
     world = World(THREE)
     world.deliver(0, seconds=5)
     world.wait(1.1)
@@ -189,7 +189,7 @@ def test_beside_a_suspect_too_one_that_refuses_is_followed_by_the_one_after_it()
     assert world.promoted == [2]
 
 
-def test_a_suspect_that_sends_again_keeps_its_turn() -> None:
+def test_a_suspect_that_sends_again_stays_on_air() -> None:
     world = World(THREE)
     world.deliver(0, seconds=5)
     world.wait(1.1)
@@ -199,9 +199,7 @@ def test_a_suspect_that_sends_again_keeps_its_turn() -> None:
     assert world.machine.view().failure is None
 
 
-def test_a_source_that_pauses_all_the_time_does_not_have_the_next_one_dialled_all_the_time() -> (
-    None
-):
+def test_a_source_that_pauses_often_does_not_cause_a_dial_each_time() -> None:
     world = World(THREE)
     world.deliver(0)
     for _ in range(60):
@@ -221,7 +219,7 @@ def test_pictures_that_stop_while_sound_goes_on_end_the_try_after_ten_seconds() 
     assert world.order == [0, 1]
 
 
-def test_late_news_of_a_child_that_was_stopped_changes_nothing() -> None:
+def test_late_events_of_a_stopped_child_change_nothing() -> None:
     world = World(THREE)
     gone = world.child(0)
     world.wait(10)
@@ -242,7 +240,7 @@ def test_a_standby_is_connected_once_something_is_on_air() -> None:
     assert world.machine.view().standby == 1
 
 
-def test_a_standby_that_fails_is_followed_by_the_one_after_it() -> None:
+def test_a_standby_that_fails_is_followed_by_the_next_source() -> None:
     world = World(WARM)
     world.deliver(0)
     world.fail(1)
@@ -295,7 +293,7 @@ def test_after_inactivity_nothing_is_tried_until_the_generation_changes() -> Non
     assert not world.machine.view().inactive
 
 
-def test_after_inactivity_a_restart_that_is_asked_for_tries_again() -> None:
+def test_after_inactivity_a_requested_restart_tries_again() -> None:
     plan = replace(THREE, inactivity_seconds=5)
     world = World(plan)
     world.wait(5)
@@ -307,7 +305,7 @@ def test_after_inactivity_a_restart_that_is_asked_for_tries_again() -> None:
     assert not world.machine.view().inactive
 
 
-def test_what_an_earlier_process_gave_up_is_not_tried_until_it_is_asked_for() -> None:
+def test_a_pull_that_an_earlier_process_gave_up_waits_for_a_request() -> None:
     plan = replace(THREE, inactivity_seconds=60, generation=4, given_up=True)
     world = World(plan)
     world.wait(3_600)
@@ -320,7 +318,7 @@ def test_what_an_earlier_process_gave_up_is_not_tried_until_it_is_asked_for() ->
     assert not world.machine.view().inactive
 
 
-def test_a_giving_up_that_is_told_late_ends_the_tries_but_not_what_delivers() -> None:
+def test_a_late_report_of_giving_up_ends_the_tries_but_no_delivery() -> None:
     plan = replace(THREE, inactivity_seconds=60)
     trying, delivering = World(plan), World(plan)
     delivering.deliver(0)
@@ -332,7 +330,7 @@ def test_a_giving_up_that_is_told_late_ends_the_tries_but_not_what_delivers() ->
     assert not delivering.machine.view().inactive
 
 
-def test_what_delivers_is_never_inactive() -> None:
+def test_a_pull_that_delivers_is_never_inactive() -> None:
     world = World(replace(THREE, inactivity_seconds=5))
     world.deliver(0, seconds=30)
     assert not world.machine.view().inactive
@@ -354,7 +352,7 @@ def test_only_children_whose_source_changed_are_replaced() -> None:
     assert world.machine.view().index is not None
 
 
-def test_nothing_to_pull_stops_everything() -> None:
+def test_an_empty_plan_stops_everything() -> None:
     world = World(WARM)
     world.deliver(0)
     world.do(Configured(None))
@@ -382,7 +380,7 @@ _PLANS = (
 
 @settings(deadline=None)
 @given(st.lists(_ACTIONS, max_size=60))
-def test_whatever_happens_there_is_one_on_air_and_one_beside_it_at_most(
+def test_any_events_leave_one_source_on_air_and_one_standby_at_most(
     actions: list[tuple[str, float]],
 ) -> None:
     world = World(WARM)

@@ -1,4 +1,4 @@
-"""Media goes on at its own speed, complete and in order."""
+"""The pacer hands media on at its own speed, complete and in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sluice_media.pull.pacer import Pacer
 
 
 def clocked(seconds: float, fill: int = 0) -> bytes:
-    """A packet with a program clock reference."""
+    """Return a packet with a program clock reference."""
     base, extension = divmod(int(seconds * 27_000_000), 300)
     base &= (1 << 33) - 1
     field = (base >> 1).to_bytes(4, "big") + bytes([(base & 1) << 7 | 0x7E | extension >> 8])
@@ -28,7 +28,7 @@ def stream(seconds: float, *, start: float = 0.0) -> bytes:
 
 
 def run(pacer: Pacer, now: float, until: float) -> tuple[bytes, float]:
-    """Takes all it gives; returns it with the time at which nothing was held any more."""
+    """Take all packets; return them with the time at which the last one was due."""
     given_out = b""
     while now < until:
         part, wait = pacer.take(now)
@@ -65,7 +65,7 @@ def test_jitter_of_half_a_second_passes() -> None:
     assert (len(part), wait) == (8 * 188, 0)
 
 
-def test_another_clock_is_no_time() -> None:
+def test_a_step_to_another_clock_is_not_waited_for() -> None:
     pacer = Pacer()
     for clock in (5.0, 90_000.0, 3.0, 3.1):
         pacer.add(clocked(clock))
@@ -74,7 +74,7 @@ def test_another_clock_is_no_time() -> None:
         assert not wait
 
 
-def test_a_picture_every_minute_still_goes() -> None:
+def test_a_picture_every_minute_still_passes() -> None:
     pacer = Pacer()
     pacer.add(b"".join(clocked(9.0 * step) for step in range(4)))
     given_out, _ = run(pacer, 0.0, 100.0)
@@ -82,7 +82,7 @@ def test_a_picture_every_minute_still_goes() -> None:
 
 
 @given(st.binary(max_size=2_000), st.lists(st.integers(0, 2_000), max_size=5))
-def test_whatever_comes_goes_out_unchanged(noise: bytes, cuts: list[int]) -> None:
+def test_any_bytes_go_out_unchanged(noise: bytes, cuts: list[int]) -> None:
     data = noise[: len(noise) // 188 * 188]
     pacer, given_out, now = Pacer(), b"", 0.0
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]

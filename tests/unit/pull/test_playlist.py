@@ -1,4 +1,4 @@
-"""No URI of a source is left in a playlist."""
+"""Rewritten playlists: no URI of a source is left."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def test_a_refused_uri_refuses_the_playlist() -> None:
         rewrite_playlist("#EXTM3U\nfile:///etc/passwd\n", refuse)
 
 
-def test_what_is_a_playlist() -> None:
+def test_playlists_are_recognized() -> None:
     assert is_playlist(b"#EXTM3U\n")
     assert is_playlist(b"\xef\xbb\xbf#EXTM3U\n")
     assert not is_playlist(b"G@\0\x10")
 
 
 @given(st.text())
-def test_whatever_it_holds_each_line_that_is_no_comment_is_ours(text: str) -> None:
+def test_in_any_text_each_line_that_is_no_comment_is_renamed(text: str) -> None:
     lines = rewrite_playlist("#EXTM3U\n" + text, lambda _: "OURS").splitlines()
     assert all(line.startswith("#") or line == "OURS" for line in lines)

@@ -1,4 +1,4 @@
-"""An RTSP source cannot send FFmpeg elsewhere."""
+"""An RTSP source cannot redirect FFmpeg."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def test_a_redirect_is_refused_and_not_one_byte_of_it_passes(cut: int) -> None:
         b"x" * 20_000,
     ],
 )
-def test_what_could_be_read_in_two_ways_is_refused(answer: bytes) -> None:
+def test_ambiguous_messages_are_refused(answer: bytes) -> None:
     with pytest.raises(RtspRefusedError):
         RtspWatch().received(answer)
 
 
-def test_media_passes_untouched_once_it_was_asked_for() -> None:
+def test_media_passes_unchanged_after_play() -> None:
     watch = RtspWatch()
     watch.sent(b"PLAY rtsp://h/ RTSP/1.0\r\n\r\n")
     assert watch.received(b"\0anything") == b"\0anything"

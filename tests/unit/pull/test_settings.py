@@ -1,4 +1,4 @@
-"""What is to be pulled, out of a configuration and its keys, and what is wrong with the keys."""
+"""Settings of the pull from a configuration and its keys, and the faults of the keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def settings(keys: dict[str, str], **pull: object) -> PullSettings:
 
 def test_a_missing_uri_is_named_by_its_number() -> None:
     found = settings({"pull/2": CAMERA}, uris=[CAMERA, None, None])
-    assert pull_error(found) == ("SecretKeyMissing", "The URI of source 2 is not there.")
+    assert pull_error(found) == (
+        "SecretKeyMissing",
+        "The Secret does not have the URI of source 2.",
+    )
 
 
 def test_sources_without_an_authority_of_their_own_need_none() -> None:
@@ -34,16 +37,16 @@ def test_sources_without_an_authority_of_their_own_need_none() -> None:
     assert pull_error(found) is None
 
 
-def test_a_missing_authority_is_known_to_be_missing() -> None:
+def test_a_missing_authority_is_reported_by_its_number() -> None:
     found = settings({}, uris=[CAMERA, CAMERA], withCa=[1])
     assert found.authorities == {1: None}
     assert pull_error(found) == (
         "SecretKeyMissing",
-        "The authority's certificate of source 2 is not there.",
+        "The Secret does not have the CA certificate of source 2.",
     )
 
 
-def test_what_is_no_certificate_is_said_without_quoting_it() -> None:
+def test_an_invalid_certificate_is_reported_without_quoting_it() -> None:
     for content in ("", "canary", "Zertifizierungsstelle für Kameras"):
         error = pull_error(settings({"pullca/0": content}, uris=[CAMERA], withCa=[0]))
         assert error is not None
@@ -52,6 +55,6 @@ def test_what_is_no_certificate_is_said_without_quoting_it() -> None:
         assert not content or content not in error[1]
 
 
-def test_what_a_giving_up_belongs_to_is_the_generation_and_the_restart() -> None:
+def test_a_request_for_tries_is_the_generation_and_the_restart() -> None:
     found = settings({}, uris=[CAMERA], restart="x", givenUp=True)
-    assert (found.asked.generation, found.asked.restart, found.given_up) == (3, "x", True)
+    assert (found.request.generation, found.request.restart, found.given_up) == (3, "x", True)

@@ -1,4 +1,4 @@
-"""What can be pulled from, and that a refusal quotes nothing."""
+"""URIs that can be pulled, and refusals that quote nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sluice_media.pull.uri import InvalidUriError, parse_pull_uri
         ("srt://h.example:9000?mode=caller", "srt://h.example:9000"),
     ],
 )
-def test_what_is_taken(uri: str, place: str) -> None:
+def test_valid_uris(uri: str, place: str) -> None:
     parsed = parse_pull_uri(uri)
     assert parsed.place == place
     assert "S3CRET" not in repr(parsed)
@@ -41,7 +41,7 @@ def test_what_is_taken(uri: str, place: str) -> None:
         "http://u%0a:p@h/", "http://h/" + "a" * 2_048, "hls+http://h/x", "rtmpt://h/a/b",
     ],
 )  # fmt: skip
-def test_what_is_refused(uri: str) -> None:
+def test_refused_uris(uri: str) -> None:
     with pytest.raises(InvalidUriError) as refused:
         parse_pull_uri(uri)
     assert str(refused.value).endswith(".")

@@ -1,7 +1,7 @@
-"""Pull sources: the ingest pod fetches its media itself, from one URI after the other.
+"""Pulled sources: the ingest pod fetches its media itself and tries one URI after the other.
 
-Each source is one FFmpeg child that makes MPEG-TS of it, and reaches it through
-:mod:`sluice_media.net.address_guard` only. See :func:`run_pull` and :class:`PullSink`.
+Each try is one FFmpeg child that remuxes the source to MPEG-TS. The child reaches the source only
+through :mod:`sluice_media.net.address_guard`. See :func:`run_pull` and :class:`PullSink`.
 """
 
 from sluice_media.pull.metrics import PullMetrics

@@ -1,10 +1,10 @@
-"""What an FFmpeg child is told: its arguments, which anybody may see, and its script, which comes
-over a pipe and holds what may be a secret; pure.
+"""Commands for the FFmpeg children (pure).
 
-For HTTP there is no script: the gateway's address is no secret. For the others the script is a
-list for the concat demuxer with one file in it, read from standard input (measured: times and
-reordering come out as without it). Everything leads to an address of ours, or to a checked
-literal.
+In: a checked URI. Out: arguments, which every process on the node may read, and a script for
+standard input, which may hold secrets. HTTP needs no script: the proxy's address is no secret. For
+the other protocols the script is a list for the concat demuxer with one file in it (measured: times
+and reordering are the same as without it). Each command leads to an address of ours or to a checked
+literal address.
 """
 
 from __future__ import annotations
@@ -22,24 +22,27 @@ from sluice_media.pull.uri import PullUri
 _GLOBAL = ("-hide_banner", "-nostats", "-loglevel", "info", "-max_alloc", str(256 << 20))
 _PROBE = {"probesize": 500_000, "analyzeduration": 500_000}
 _FORMATS = "hls,mpegts,flv,live_flv,mov,aac,mp3"
-"""Of HTTP; what is named in a playlist included. No format that opens others by itself."""
+"""Formats allowed over HTTP, also for the segments of a playlist. Formats that open other files by
+themselves are left out."""
 _SRT_CONNECT_MS = 3_000
 _WAIT_US = 15_000_000
-"""A belt: the machine's clocks end a try sooner."""
+"""Last-resort timeout. The pull's state machine normally ends a try sooner."""
 
 
 @dataclass(slots=True, frozen=True)
 class Command:
+    """The arguments of a child, and its script."""
+
     argv: tuple[str, ...]
     script: str | None = field(default=None, repr=False)
-    """For standard input."""
+    """Text for standard input; may hold secrets."""
 
 
-def http_command(url: str, proxy: str, *, encode_audio: bool) -> Command:
-    """Pulls from the gateway; both are the gateway's."""
+def http_command(url: str, proxy_url: str, *, encode_audio: bool) -> Command:
+    """Return the command that opens ``url`` through the child's proxy."""
     source = ffmpeg.input(
         url,
-        http_proxy=proxy,
+        http_proxy=proxy_url,
         protocol_whitelist="http,tcp,crypto",
         format_whitelist=_FORMATS,
         rw_timeout=_WAIT_US,
@@ -49,7 +52,7 @@ def http_command(url: str, proxy: str, *, encode_audio: bool) -> Command:
 
 
 def relay_command(uri: PullUri, port: int, *, encode_audio: bool) -> Command:
-    """Pulls RTMP or RTSP through the relay on this port."""
+    """Return the command that pulls RTMP or RTSP through the relay on this port."""
     here = replace(uri, host="127.0.0.1", port=port, scheme=uri.scheme.removesuffix("s"))
     login = ""
     if uri.user or uri.password:
@@ -63,10 +66,10 @@ def relay_command(uri: PullUri, port: int, *, encode_audio: bool) -> Command:
 
 
 def srt_command(uri: PullUri, address: Address, *, encode_audio: bool) -> Command:
-    """Calls this address over SRT."""
+    """Return the command that calls this address over SRT."""
     options = dict(uri.srt)
     if "latency" in options:
-        options["latency"] = str(int(options["latency"]) * 1_000)  # FFmpeg's are microseconds
+        options["latency"] = str(int(options["latency"]) * 1_000)  # FFmpeg uses microseconds
     query = urlencode(
         {**options, "mode": "caller", "connect_timeout": _SRT_CONNECT_MS}, quote_via=quote
     )
@@ -75,8 +78,11 @@ def srt_command(uri: PullUri, address: Address, *, encode_audio: bool) -> Comman
 
 
 def _rtmp_options(uri: PullUri) -> dict[str, str]:
-    """Application and name are told apart as encoders do: the name is the last segment with the
-    query. The application's URL is the source's: FFmpeg would name the relay."""
+    """Return FFmpeg's RTMP options.
+
+    The stream name is the last path segment with the query, as encoders split it. The URL of the
+    application is set to the source's, because FFmpeg would send the relay's.
+    """
     path, mark, query = uri.target.partition("?")
     app, _, name = path.strip("/").rpartition("/")
     if not app:
@@ -109,7 +115,7 @@ def _argv(source: Any, *, encode_audio: bool) -> tuple[str, ...]:
         "c": "copy",
         "sn": None,
         "dn": None,
-        # Every picture and frame goes out at once: the hub knows its own delays.
+        # Each frame is written at once: the hub chooses its own delays.
         "muxdelay": 0,
         "muxpreload": 0,
         "flush_packets": 1,

@@ -1,5 +1,7 @@
-"""What goes into the pull's machine and what comes out of it. A source is any value that can be
-compared, a child is a number."""
+"""Events and commands of the pull's state machine.
+
+A source is any value that can be compared, a child is a number.
+"""
 
 from __future__ import annotations
 
@@ -11,49 +13,56 @@ from sluice_media.pull.failures import PullFailure
 
 @dataclass(slots=True, frozen=True)
 class Plan:
-    """What the configuration says."""
+    """The configuration of a pull."""
 
     sources: tuple[Hashable, ...]
     generation: int = 0
     restart: str = ""
     given_up: bool = False
-    """An earlier process gave up under these two."""
+    """True when an earlier process gave up under the same ``generation`` and ``restart``."""
     stall_seconds: float = 3.0
+    """Time without a byte after which a try is given up."""
     retry_seconds: float = 3.0
+    """Delay after the first round of tries without success."""
     inactivity_seconds: float = 0.0
-    """0: never."""
+    """Time without delivery after which the pull gives up; 0 for never."""
     warm: bool = False
+    """True to keep a standby at all times."""
     takeover_seconds: float = 0.8
-    """No byte for so long, and a standby that delivers takes over."""
+    """Time without a byte after which a standby that delivers takes over."""
 
     @property
-    def asked(self) -> Hashable:
-        """Changes when the user asks for new tries."""
+    def request(self) -> Hashable:
+        """The user's request for tries. A new value restarts a pull that has given up."""
         return self.generation, self.restart
 
 
 @dataclass(slots=True, frozen=True)
 class Configured:
-    """None: nothing is to be pulled."""
+    """A new plan; None stops the pull."""
 
     plan: Plan | None
 
 
 @dataclass(slots=True, frozen=True)
 class Arrived:
-    """Bytes came from a child."""
+    """Bytes from a child."""
 
     child: int
 
 
 @dataclass(slots=True, frozen=True)
 class DeliveryChanged:
+    """The start or the end of delivery, as :attr:`~.sink.PullLeg.delivers` defines it."""
+
     child: int
     delivers: bool
 
 
 @dataclass(slots=True, frozen=True)
 class Ended:
+    """The end of a child that was not stopped."""
+
     child: int
     failure: PullFailure
 
@@ -63,6 +72,8 @@ Event = Configured | Arrived | DeliveryChanged | Ended
 
 @dataclass(slots=True, frozen=True)
 class Start:
+    """Start a child for the source at this index."""
+
     child: int
     index: int
     standby: bool
@@ -70,7 +81,7 @@ class Start:
 
 @dataclass(slots=True, frozen=True)
 class Stop:
-    """The machine has forgotten the child already: its :class:`Ended` says nothing more."""
+    """Stop a child. The machine has forgotten it already and ignores its :class:`Ended`."""
 
     child: int
     failure: PullFailure
@@ -78,7 +89,7 @@ class Stop:
 
 @dataclass(slots=True, frozen=True)
 class Promote:
-    """The standby is the one on air from now on."""
+    """Put the standby on air."""
 
     child: int
 
@@ -88,11 +99,15 @@ Command = Start | Stop | Promote
 
 @dataclass(slots=True, frozen=True)
 class View:
-    """What a status shows."""
+    """The machine's state for a status."""
 
     index: int | None
+    """Index of the source on air or in its try; None when none is dialled."""
     delivers: bool
+    """True when the source at ``index`` delivers."""
     standby: int | None
+    """Index of the standby's source."""
     inactive: bool
+    """True when the pull has given up."""
     failure: tuple[int, PullFailure] | None
-    """The last try that failed: its index, and why."""
+    """Index and failure of the last try that failed."""

@@ -1,7 +1,7 @@
-"""Why a try ended, in one word for metrics and one sentence for the producer.
+"""Failures of tries: an outcome for metrics and a sentence for the producer.
 
-What FFmpeg prints is never shown, not even redacted: an RTMP server's refusal quotes the key in
-words of its own. It is only searched for what is known.
+FFmpeg's output is never shown, not even redacted: an RTMP server's refusal may quote the key in any
+form. The output is only searched for known texts.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
+    """Reasons for the end of a try: a label of metrics and the reason of a leg's end."""
+
     INVALID_URI = "InvalidUri"
     NOT_ALLOWED = "NotAllowed"
     DNS = "Dns"
@@ -33,21 +35,23 @@ class Outcome(StrEnum):
     ENDED = "Ended"
     FAILED = "Failed"
     STOPPED = "Stopped"
-    """By us: another configuration, or another one's turn."""
+    """Stopped by Sluice: the configuration changed, or another source took over."""
 
 
 @dataclass(slots=True, frozen=True)
 class PullFailure:
+    """The end of a try."""
+
     outcome: Outcome
     message: str
-    """A sentence for the producer; holds at most scheme, host and port of the URI."""
+    """Sentence for the producer. It shows at most scheme, host and port of the URI."""
 
 
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 
 
 def from_dial_error(error: OSError, place: str) -> PullFailure:
-    """What an error of the network means; ``place`` is scheme, host and port."""
+    """Return the failure for a network error. ``place`` is scheme, host and port."""
     if isinstance(error, socket.gaierror):
         return PullFailure(Outcome.DNS, f"The name in {place} does not resolve.")
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -55,23 +59,23 @@ def from_dial_error(error: OSError, place: str) -> PullFailure:
             Outcome.TLS, f"The certificate of {place} is not valid: {error.verify_message}."
         )
     if isinstance(error, ssl.SSLError):
-        return PullFailure(Outcome.TLS, f"{place} does not speak TLS as it should.")
+        return PullFailure(Outcome.TLS, f"{place} breaks the TLS protocol.")
     if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
         return PullFailure(Outcome.TIMEOUT, f"{place} does not answer.")
     if isinstance(error, ConnectionRefusedError):
         return PullFailure(Outcome.REFUSED, f"{place} refuses connections: nothing listens there.")
     if error.errno in _UNREACHABLE:
-        return PullFailure(Outcome.REFUSED, f"The network has no way to {place}.")
+        return PullFailure(Outcome.REFUSED, f"The network has no route to {place}.")
     return PullFailure(Outcome.RESET, f"{place} reset the connection.")
 
 
 def from_http_status(status: int, place: str) -> PullFailure | None:
-    """What a status of HTTP or RTSP means; None when it is no refusal."""
+    """Return the failure for a status of HTTP or RTSP, or None for a status below 400."""
     if status < 400:
         return None
     if status in (401, 407):
         return PullFailure(
-            Outcome.UNAUTHORIZED, f"{place} wants another user name or password ({status})."
+            Outcome.UNAUTHORIZED, f"{place} requires another user name or password ({status})."
         )
     if status == 403:
         return PullFailure(Outcome.UNAUTHORIZED, f"{place} forbids access ({status}).")
@@ -79,18 +83,18 @@ def from_http_status(status: int, place: str) -> PullFailure | None:
         return PullFailure(Outcome.NOT_FOUND, f"{place} has no such stream ({status}).")
     if status < 500:
         return PullFailure(Outcome.SERVER_ERROR, f"{place} refuses the request ({status}).")
-    return PullFailure(Outcome.SERVER_ERROR, f"{place} has a fault of its own ({status}).")
+    return PullFailure(Outcome.SERVER_ERROR, f"{place} has an internal error ({status}).")
 
 
 _STATUS = re.compile(r"(?:HTTP error|method \w+ failed:|Server returned) (\d)(\d\d|XX)")
 _SIGNS: tuple[tuple[str, Outcome, str], ...] = (
     ("Connection refused", Outcome.REFUSED, "{} refuses connections: nothing listens there."),
     ("Connection timed out", Outcome.TIMEOUT, "{} does not answer."),
-    ("Incorrect passphrase", Outcome.UNAUTHORIZED, "{} wants another passphrase."),
+    ("Incorrect passphrase", Outcome.UNAUTHORIZED, "{} requires another passphrase."),
     ("Connection to srt:", Outcome.TIMEOUT, "{} does not answer, or refuses the stream id."),
     ("Server error:", Outcome.NOT_FOUND, "{} refuses the application or the stream name."),
     ("Connection reset by peer", Outcome.RESET, "{} reset the connection."),
-    ("not in whitelist", Outcome.NOT_ALLOWED, "{} refers to what may not be opened."),
+    ("not in whitelist", Outcome.NOT_ALLOWED, "{} refers to a place that is not allowed."),
     ("does not contain any stream", Outcome.NO_MEDIA, "{} sends neither video nor audio."),
     ("matches no streams", Outcome.NO_MEDIA, "{} sends neither video nor audio."),
     ("Invalid data found", Outcome.NO_MEDIA, "{} sends nothing that can be read as media."),
@@ -100,7 +104,7 @@ _SIGNS: tuple[tuple[str, Outcome, str], ...] = (
 
 
 def from_stderr(lines: Sequence[str], place: str) -> PullFailure | None:
-    """What the lines say that FFmpeg printed, the first known sign first."""
+    """Return the failure for FFmpeg's output, or None when it holds no known text."""
     text = "\n".join(lines)
     status = _STATUS.search(text)
     if status is not None:

@@ -6,22 +6,22 @@ from prometheus_client import CollectorRegistry, Counter
 
 
 class PullMetrics:
-    """Counters alone: what is going on is in the status."""
+    """Counters of the pull. Its present state is in the status."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.tries = Counter(
             "sluice_pull_tries",
-            "Sources that were tried, by how the try ended.",
+            "Tries of sources that have ended, by outcome.",
             ["outcome"],
             registry=registry,
         )
         self.switches = Counter(
             "sluice_pull_switches",
-            "Changes of the source that is on air.",
+            "Changes of the source on air.",
             registry=registry,
         )
         self.received_bytes = Counter(
             "sluice_pull_received_bytes",
-            "Bytes of MPEG-TS handed on, those of a standby included.",
+            "Bytes of MPEG-TS handed to the hub, including those of a standby.",
             registry=registry,
         )

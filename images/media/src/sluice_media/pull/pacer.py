@@ -1,12 +1,12 @@
-"""Media is handed on as fast as it is meant to be seen, whatever the source does.
+"""The pace of a pulled source: media is handed on as fast as it plays.
 
-HLS comes in bursts of a segment, which the hub would take for silence, and a file on a web server
-comes at a hundred times its speed. In: MPEG-TS as FFmpeg writes it. Out: the same packets, not
-before their time by the program clock (ISO/IEC 13818-1, 2.4.3.5). What is held back is not read,
-so that the pipe, FFmpeg and at last the source are slowed down; nothing is stored here.
+HLS arrives in bursts of one segment, and the hub would take the pauses for silence. A file on a web
+server arrives at a hundred times its speed. In: MPEG-TS as FFmpeg writes it. Out: the same packets,
+each not before its time by the program clock (ISO/IEC 13818-1, 2.4.3.5). While packets wait, the
+caller does not read more. So the pipe, FFmpeg and at last the source slow down.
 
-A bucket of media time: it fills a little faster than real time, so that a burst after a hole is
-caught up with, and holds half a second, so that jitter passes through untouched.
+The pacer is a token bucket of media time. It fills at 1.05 times real time, to catch up after a
+hole. It holds half a second, so jitter passes unchanged.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ PACKET_BYTES = 188
 RATE = 1.05
 BURST_SECONDS = 0.5
 MAX_STEP_SECONDS = 10.0
-"""A larger step of the clock, or one back, is another clock and not time."""
+"""Maximum step of the program clock. A larger step, or one back, counts as a new clock."""
 MIN_WAIT_SECONDS = 0.002
 _CLOCK_HZ = 27_000_000
 
 
 class Pacer:
-    """One source. Sans-io: the caller sleeps."""
+    """The pace of one source. Sans-io: the caller sleeps."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -30,11 +30,14 @@ class Pacer:
         self._at: float | None = None
 
     def add(self, data: bytes) -> None:
+        """Append what FFmpeg wrote."""
         self._data += data
 
     def take(self, now: float) -> tuple[bytes, float]:
-        """The whole packets whose time has come by the monotonic ``now``, and how many seconds
-        to wait for the next; 0 when none is held."""
+        """Return the whole packets that are due, and the seconds until the next one.
+
+        ``now`` is in monotonic seconds. The seconds are 0 when no packet waits.
+        """
         if self._at is not None:
             self._credit = min(BURST_SECONDS, self._credit + (now - self._at) * RATE)
         self._at = now
@@ -47,10 +50,10 @@ class Pacer:
                 step = 0.0 if self._clock is None else clock - self._clock
                 if not 0 <= step <= MAX_STEP_SECONDS:
                     step = 0.0
-                # A step larger than the bucket goes when the bucket is full, and leaves a debt.
+                # A step larger than the bucket passes when the bucket is full, and leaves a debt.
                 if self._credit < min(step, BURST_SECONDS):
                     wait = (min(step, BURST_SECONDS) - self._credit) / RATE
-                    # Less than a clock can tell apart would be asked for again and again.
+                    # Without a minimum, waits below the clock's resolution would spin.
                     wait = max(wait, MIN_WAIT_SECONDS)
                     break
                 self._credit -= step
@@ -61,7 +64,7 @@ class Pacer:
 
 
 def _pcr(data: bytes, at: int) -> float:
-    """Seconds of the program clock reference at this place."""
+    """Return the program clock reference at this offset, in seconds."""
     base = int.from_bytes(data[at : at + 4], "big") << 1 | data[at + 4] >> 7
     extension = (data[at + 4] & 1) << 8 | data[at + 5]
     return (base * 300 + extension) / _CLOCK_HZ

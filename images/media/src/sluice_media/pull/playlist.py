@@ -1,7 +1,7 @@
-"""HLS playlists, rewritten so that whatever they refer to is asked of us.
+"""Rewriting of HLS playlists, so that every reference in them leads to the proxy.
 
-In: a playlist and a function that gives each URI another name. Out: the playlist in which no URI
-of the source is left, and of several variants only the best. Source: RFC 8216, clauses 4 and 6.3.
+In: a playlist and a function that returns a new name for each URI. Out: the playlist without any
+URI of the source, and with the best variant only. Source: RFC 8216, clauses 4 and 6.3.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ _DROPPED = ("#EXT-X-I-FRAME-STREAM-INF", "#EXT-X-SESSION-DATA", "#EXT-X-CONTENT-
 
 
 def is_playlist(head: bytes) -> bool:
-    """Whether a body that begins like this is a playlist (4.3.1.1)."""
+    """Return whether a body with these first bytes is a playlist (4.3.1.1)."""
     return head.startswith((_MARK, b"\xef\xbb\xbf" + _MARK))
 
 
 def rewrite_playlist(text: str, rename: Callable[[str], str]) -> str:
-    """``rename`` gets each URI as it is written, and may raise ValueError to refuse it."""
+    """Return the rewritten playlist.
+
+    ``rename`` is called with each URI as it is written. It may raise ValueError to refuse it.
+    """
     lines = [line.strip() for line in text.lstrip("\ufeff").splitlines()]
     best = _best_variant(lines)
     kept: list[str] = []
@@ -45,7 +48,7 @@ def rewrite_playlist(text: str, rename: Callable[[str], str]) -> str:
 
 
 def _best_variant(lines: list[str]) -> int:
-    """The line of the variant with the highest bandwidth; FFmpeg would open them all."""
+    """Return the line of the variant with the highest bandwidth: FFmpeg would open all of them."""
     best, highest = -1, -1
     for at, line in enumerate(lines):
         if line.startswith(_VARIANT):

@@ -1,7 +1,7 @@
-"""What FFmpeg writes: whether Sluice can carry it as it is.
+"""A probe of FFmpeg's output: can Sluice carry its tracks unchanged?
 
-In: the first packets of the child's transport stream, in which video comes before audio because
-they are mapped in this order. Out: a verdict. Source: ISO/IEC 13818-1, 2.4.4.8 (program map).
+In: the first packets of the child's transport stream. Video comes before audio in it, because the
+command maps them in this order. Out: a verdict. Source: ISO/IEC 13818-1, 2.4.4.8 (program map).
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ _VIDEO = frozenset({STREAM_TYPES[Codec.H264], STREAM_TYPES[Codec.HEVC]})
 
 
 class Verdict(Enum):
+    """The result of a probe."""
+
     CARRIED = auto()
+    """Sluice carries all tracks as they are."""
     AUDIO_TO_ENCODE = auto()
-    """There is a track that may be audio, and it is not AAC."""
+    """A track that may be audio is not AAC."""
     UNSUPPORTED = auto()
     """The video is neither H.264 nor HEVC."""
 
 
-class ProgramLook:
-    """One child's output. Sans-io."""
+class ProgramProbe:
+    """The probe of one child's output. Sans-io."""
 
     def __init__(self) -> None:
         self._pat = SectionReader()
@@ -34,7 +37,7 @@ class ProgramLook:
         self._pmt_pid = -1
 
     def feed(self, data: bytes) -> Verdict | None:
-        """Takes whole packets; None until the program's map is there."""
+        """Take whole packets. Return None until the program map has arrived."""
         for at in range(0, len(data) - PACKET_BYTES + 1, PACKET_BYTES):
             packet = data[at : at + PACKET_BYTES]
             pid = (packet[1] & 0x1F) << 8 | packet[2]
@@ -58,7 +61,7 @@ def _verdict(section: bytes) -> Verdict:
     if len(types) == 1:
         if types[0] in _VIDEO or types[0] == _AUDIO:
             return Verdict.CARRIED
-        return Verdict.AUDIO_TO_ENCODE  # if it is video, encoding audio changes nothing
+        return Verdict.AUDIO_TO_ENCODE  # harmless when the track is video: it has no audio
     if not types or types[0] not in _VIDEO:
         return Verdict.UNSUPPORTED
     return Verdict.CARRIED if types[1] == _AUDIO else Verdict.AUDIO_TO_ENCODE

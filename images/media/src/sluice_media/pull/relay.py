@@ -1,8 +1,8 @@
-"""A TCP listener on loopback for one FFmpeg child: what it dials in place of its source.
+"""The TCP relay of one FFmpeg child: the child dials it on loopback instead of its source.
 
-The source is resolved, checked and dialled here, TLS is verified and taken off here, so that
-FFmpeg can go nowhere else and needs no certificates. At most four connections, one after the
-other: RTMP's logins take three.
+The relay resolves, checks and dials the source, and verifies and removes TLS. So FFmpeg reaches no
+other place and needs no certificates. A relay takes at most four connections, one after the other:
+a login of RTMP needs three.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CHUNK_BYTES = 64 << 10
 
 
 class Relay:
-    """Made by :func:`tcp_relay`."""
+    """The relay of one child. Made by :func:`tcp_relay`."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class Relay:
         self.port = 0
 
     def hang_up(self) -> None:
-        """Drops the connections: FFmpeg ends at that at once, but not at a signal."""
+        """Drop the connections. FFmpeg ends at once then, which it does not do on a signal."""
         if self._serving is not None:
             self._serving.cancel()
 
     async def serve(self, listener: socket.socket) -> None:
-        """Takes connections until the last allowed one has ended."""
+        """Take connections until the last allowed one has ended."""
         loop = asyncio.get_running_loop()
         for _ in range(MAX_CONNECTIONS):
             connection, _ = await loop.sock_accept(listener)
@@ -85,8 +85,8 @@ class Relay:
             self._problem(PullFailure(Outcome.RESET, f"{place} reset the connection."))
         finally:
             to_source.close()
-            if watch is not None and (said := from_http_status(watch.status, place)) is not None:
-                self._problem(said)
+            if watch is not None and (failure := from_http_status(watch.status, place)) is not None:
+                self._problem(failure)
 
     async def _to_child(
         self,
@@ -105,10 +105,10 @@ class Relay:
         if error.status:
             return PullFailure(
                 Outcome.REDIRECTED,
-                f"{self._uri.place} redirects to another place ({error.status}), which is not "
-                "followed over RTSP: use the URI it leads to.",
+                f"{self._uri.place} redirects to another place ({error.status}). Sluice does not "
+                "follow RTSP redirects: use the URI that it leads to.",
             )
-        return PullFailure(Outcome.NO_MEDIA, f"{self._uri.place} does not speak RTSP as it should.")
+        return PullFailure(Outcome.NO_MEDIA, f"{self._uri.place} breaks the RTSP protocol.")
 
 
 async def _pump(
@@ -124,7 +124,7 @@ async def _pump(
 
 
 async def _both(*directions: Coroutine[None, None, None]) -> None:
-    """Runs both until one ends, then ends the other. Raises what the first one did."""
+    """Run both until one ends, then cancel the other. Raise the first one's exception."""
     tasks = [asyncio.create_task(direction) for direction in directions]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -143,7 +143,10 @@ async def tcp_relay(
     tls: ssl.SSLContext,
     problem: Callable[[PullFailure], None],
 ) -> AsyncIterator[Relay]:
-    """A relay for one child while the context lasts."""
+    """Yield the relay of one child, which runs until the context ends.
+
+    ``problem`` is called with each failure of the source.
+    """
     relay = Relay(uri, guard, tls, problem)
     with socket.create_server(("127.0.0.1", 0), backlog=1) as listener:
         listener.setblocking(False)

@@ -1,8 +1,8 @@
-"""Reads along what an RTSP source answers until media flows, and stops it from redirecting.
+"""A parser between an RTSP source and FFmpeg that stops redirects until media flows.
 
-FFmpeg follows a 3xx of RTSP by dialling the new place itself, past every check. In: the bytes of
-both directions. Out: the bytes that may go on to FFmpeg, or :class:`RtspRefusedError`. The reading
-is strict, because what two readers understand differently is a way around the first. Source: RFC
+FFmpeg follows an RTSP 3xx by dialling the new place itself, without any check. In: the bytes of
+both directions. Out: the bytes that may go on to FFmpeg, or :class:`RtspRefusedError`. The parser
+is strict: a message that FFmpeg reads differently would be a way around the check. Source: RFC
 2326, clauses 4, 6, 7 and 10.12.
 """
 
@@ -17,7 +17,7 @@ _HEADER = re.compile(rb"[A-Za-z0-9-]+[ \t]*:[^\r\n]*")
 
 
 class RtspRefusedError(ValueError):
-    """The source is not let through. ``status`` is its answer, 0 when it made none."""
+    """A source whose answer must not reach FFmpeg. ``status`` is 0 for an invalid message."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"RTSP status {status}")
@@ -25,22 +25,25 @@ class RtspRefusedError(ValueError):
 
 
 class RtspWatch:
-    """One connection."""
+    """The parser of one connection."""
 
     def __init__(self) -> None:
         self._data = b""
         self._plays = False
         self.status = 0
-        """The last answer's status."""
+        """Status of the last answer."""
 
     def sent(self, data: bytes) -> None:
-        """What FFmpeg sends; it writes each request at once."""
+        """Take bytes that FFmpeg sends. FFmpeg writes each request at once."""
         if data.startswith(b"PLAY "):
-            # From here on a 3xx is an error to FFmpeg and nothing that it follows.
+            # After PLAY, FFmpeg treats a 3xx as an error and does not follow it.
             self._plays = True
 
     def received(self, data: bytes) -> bytes:
-        """Takes what the source sends; returns what may go on. Raises RtspRefusedError."""
+        """Take bytes that the source sends and return those that may go on.
+
+        Raise RtspRefusedError.
+        """
         self._data += data
         if self._plays:
             data, self._data = self._data, b""
@@ -52,7 +55,7 @@ class RtspWatch:
         return passed
 
     def _message(self, at: int) -> int | None:
-        """The end of the message, or frame, that begins here; None when it is not all there."""
+        """Return the end of the message or frame that begins at ``at``, None when incomplete."""
         data = self._data
         if at >= len(data):
             return None

@@ -1,7 +1,7 @@
-"""The pull put together: settings in, children and a status out.
+"""The I/O of the pull: settings in, children and a status out.
 
-Everything that happens becomes an event of :class:`PullMachine`; what the machine answers is done
-here.
+Each change becomes an event of :class:`PullMachine`. This module executes the commands that the
+machine returns.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from sluice_media.pull.source import SourceTry
 from sluice_media.pull.uri import InvalidUriError, PullUri, parse_pull_uri
 
 _POLL_SECONDS = 0.25
-"""How often a leg is asked whether it still delivers."""
+"""Interval at which each leg's ``delivers`` is read."""
 _STOPPED = PullFailure(Outcome.STOPPED, "The pull was stopped.")
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, frozen=True)
 class _Source:
-    """As the settings said when the try began: the next ones may number them otherwise."""
+    """A source's settings at the start of its try. Later settings may have another order."""
 
     uri: SecretStr | None = None
     has_authority: bool = False
@@ -55,6 +55,8 @@ class _Source:
 
 @dataclass(slots=True)
 class _Running:
+    """A child that runs."""
+
     index: int
     task: asyncio.Task[None]
     source: SourceTry | None = None
@@ -70,26 +72,29 @@ async def run_pull(
     resolver: Resolver = system_resolver,
     tls: ssl.SSLContext | None = None,
 ) -> None:
-    """Pulls until it is cancelled; no child outlives it.
+    """Pull until cancelled. No child outlives this call.
 
-    ``settings`` gives what is to be pulled, at once and after each change; None: nothing.
-    ``on_status`` is called after each change of the status. ``resolver`` and ``tls`` are the
-    system's unless a test brings its own.
+    ``settings`` yields the settings at once and after each change; None stops the pull.
+    ``on_status`` is called after each change of the status. ``resolver`` and ``tls`` default to the
+    system's; tests pass their own.
     """
     async with asyncio.TaskGroup() as tasks:
-        puller = _Puller(tasks, sink, on_status, metrics, resolver, tls)
+        puller = _Puller(tasks, sink, on_status, metrics, resolver=resolver, tls=tls)
         tasks.create_task(puller.keep_time())
         async for changed in settings:
             puller.configure(changed)
 
 
 class _Puller:
+    """The machine, its children and their legs."""
+
     def __init__(
         self,
         tasks: asyncio.TaskGroup,
         sink: PullSink,
         on_status: Callable[[PullStatus], None],
         metrics: PullMetrics,
+        *,
         resolver: Resolver,
         tls: ssl.SSLContext | None,
     ) -> None:
@@ -104,16 +109,18 @@ class _Puller:
         self._guard: DialGuard | None = None
         self._running: dict[int, _Running] = {}
         self._encodes: set[str] = set()
-        """URIs whose audio is known not to be AAC."""
+        """URIs with audio other than AAC."""
         self._turns: dict[str, int] = {}
-        """URI -> which of its host's addresses the next try calls: FFmpeg's SRT takes only one."""
+        """By URI: number of the host's address that the next try calls. FFmpeg takes only one
+        address for SRT."""
         self._touched = asyncio.Event()
         self._status: PullStatus | None = None
         self._on_air: int | None = None
 
-    # ------------------------------------------------------------------ what happens
+    # ------------------------------------------------------------------ events
 
     def configure(self, settings: PullSettings | None) -> None:
+        """Apply new settings."""
         self._settings = settings
         if settings is None:
             self._handle(Configured(None))
@@ -125,7 +132,7 @@ class _Puller:
         self._handle(
             Configured(
                 Plan(
-                    # The guard belongs to a source: who may not be dialled any more is stopped.
+                    # The guard is part of a source's identity: when it changes, the try is stopped.
                     sources=tuple(
                         (uri.get_secret_value() if uri else None, settings.guard.to_json())
                         for uri in settings.uris
@@ -143,7 +150,7 @@ class _Puller:
         )
 
     async def keep_time(self) -> None:
-        """Tells the machine that time has passed, and asks the legs whether they deliver."""
+        """Tick the machine at its deadlines, and read each leg's ``delivers``, for ever."""
         while True:
             self._touched.clear()
             due = self._machine.deadline()
@@ -155,18 +162,18 @@ class _Puller:
                     await self._touched.wait()
             except TimeoutError:
                 for child in tuple(self._running):
-                    self._ask(child)
-                self._do(self._machine.tick(time.monotonic()))
+                    self._read_delivery(child)
+                self._execute(self._machine.tick(time.monotonic()))
 
     def _handle(self, event: Event) -> None:
-        self._do(self._machine.handle(event, time.monotonic()))
+        self._execute(self._machine.handle(event, time.monotonic()))
 
     def _arrived(self, child: int, count: int) -> None:
         self._metrics.received_bytes.inc(count)
         self._handle(Arrived(child))
-        self._ask(child)
+        self._read_delivery(child)
 
-    def _ask(self, child: int) -> None:
+    def _read_delivery(self, child: int) -> None:
         running = self._running.get(child)
         if running is None or running.source is None or running.source.leg is None:
             return
@@ -175,9 +182,9 @@ class _Puller:
             running.delivers = delivers
             self._handle(DeliveryChanged(child, delivers))
 
-    # ------------------------------------------------------------------ what is done
+    # ------------------------------------------------------------------ commands
 
-    def _do(self, commands: Sequence[Command]) -> None:
+    def _execute(self, commands: Sequence[Command]) -> None:
         for command in commands:
             match command:
                 case Start(child, index, standby):
@@ -197,7 +204,7 @@ class _Puller:
     def _stop(self, child: int, failure: PullFailure) -> None:
         running = self._running.pop(child)
         if running.source is not None:
-            # Its leg ends now; the child itself may take four more seconds.
+            # The leg ends now. The child may need four more seconds to end.
             running.source.close(failure)
         self._count(running.index, failure)
         running.task.cancel()
@@ -231,7 +238,7 @@ class _Puller:
         if wanted.uri is None:
             return PullFailure(Outcome.INVALID_URI, "The Secret with the URI has no such key.")
         if self._guard is None:
-            return PullFailure(Outcome.NOT_ALLOWED, "The ranges of addresses are not valid.")
+            return PullFailure(Outcome.NOT_ALLOWED, "The configured address ranges are not valid.")
         text = wanted.uri.get_secret_value()
         try:
             uri = parse_pull_uri(text)
@@ -245,8 +252,8 @@ class _Puller:
         self._turns[text] = turn + 1
 
         def open_leg() -> PullLeg:
-            self._turns[text] = turn  # this address has media
-            # What was a standby at its start may have been promoted before it sent anything.
+            self._turns[text] = turn  # keep this address: media has arrived from it
+            # A standby may have been promoted before its first media arrived.
             return self._sink.open(index, standby and self._machine.view().standby == index)
 
         source = SourceTry(
@@ -266,19 +273,19 @@ class _Puller:
         return failure
 
     def _trust(self, uri: PullUri, wanted: _Source) -> ssl.SSLContext:
-        """Raises InvalidAuthorityError; nothing is dialled then, least of all with less trust
-        than was asked for."""
+        """Return the TLS context of a source. Raise InvalidAuthorityError.
+
+        Nothing is dialled after an error: not even with the public authorities.
+        """
         if not wanted.has_authority:
             return self._tls
         if not uri.tls:
             raise InvalidAuthorityError(
-                "An authority's certificate is for rtmps://, https:// and rtsps:// alone, and the "
-                "URI is of another kind."
+                "A CA certificate is for rtmps://, https:// and rtsps:// alone, and the URI has "
+                "another scheme."
             )
         if wanted.authority is None:
-            raise InvalidAuthorityError(
-                "The Secret with the authority's certificate has no such key."
-            )
+            raise InvalidAuthorityError("The Secret with the CA certificate has no such key.")
         return client_context(wanted.authority.get_secret_value())
 
     # ------------------------------------------------------------------ status
@@ -297,7 +304,7 @@ class _Puller:
             uri_index=view.index,
             delivers=view.delivers,
             standby_index=view.standby,
-            given_up=self._settings.asked if self._settings and view.inactive else None,
+            given_up=self._settings.request if self._settings and view.inactive else None,
             message=message,
         )
         if status != self._status:

@@ -1,4 +1,4 @@
-"""What is to be pulled, out of a pod's configuration and its keys."""
+"""Settings of the pull: a pod's configuration and its keys in, PullSettings out."""
 
 from __future__ import annotations
 
@@ -15,32 +15,37 @@ MAX_URIS = 16
 
 @dataclass(slots=True, frozen=True)
 class PullSettings:
+    """URIs of the sources, their trust, and the timeouts; see :class:`~.events.Plan`."""
+
     uris: tuple[SecretStr | None, ...]
-    """None: the Secret has no such key (yet)."""
+    """URIs of the sources; None while the Secret has no such key."""
     authorities: Mapping[int, SecretStr | None]
-    """By index of a URI: PEM certificates that count instead of the public authorities'. None: the
-    Secret has no such key (yet), so that nothing can be trusted."""
+    """PEM certificates by index of a URI; they replace the public authorities. None while the
+    Secret has no such key: then no certificate is trusted."""
     generation: int
     restart: str
     given_up: bool
     stall_seconds: float
     retry_seconds: float
     inactivity_seconds: float
-    """0: never."""
+    """Time without delivery after which the pull gives up; 0 for never."""
     warm: bool
     takeover_seconds: float
     guard: AddressGuard
 
     @property
-    def asked(self) -> GivenUp:
-        """What a giving up belongs to."""
+    def request(self) -> GivenUp:
+        """The user's request for tries, to be reported when the pull gives up."""
         return GivenUp(generation=self.generation, restart=self.restart)
 
 
 def pull_settings(
     config: IngestConfig, key: Callable[[str], SecretStr | None]
 ) -> PullSettings | None:
-    """None when nothing is to be pulled. ``key`` reads a file below KEYS_DIR."""
+    """Return the settings, or None when there is nothing to pull.
+
+    ``key`` reads a file below KEYS_DIR.
+    """
     pull = config.pull
     if pull is None or not config.active or not pull.uris:
         return None
@@ -63,13 +68,13 @@ def pull_settings(
 
 
 def pull_error(settings: PullSettings) -> tuple[str, str] | None:
-    """What is wrong with the Secrets, as reason and sentence; sources are counted from 1."""
+    """Return reason and sentence for a fault of the Secrets. Sources are counted from 1."""
     for index, uri in enumerate(settings.uris):
         if uri is None:
-            return "SecretKeyMissing", f"The URI of source {index + 1} is not there."
+            return "SecretKeyMissing", f"The Secret does not have the URI of source {index + 1}."
     for index, authority in settings.authorities.items():
         if authority is None:
-            missing = f"The authority's certificate of source {index + 1} is not there."
+            missing = f"The Secret does not have the CA certificate of source {index + 1}."
             return "SecretKeyMissing", missing
         try:
             client_context(authority.get_secret_value())

@@ -1,38 +1,41 @@
-"""What a pull needs of the hub: somewhere to open a leg and to feed MPEG-TS into it."""
+"""The hub's interface for a pull: open a leg and feed MPEG-TS into it."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 
-class BadMedia(ValueError):  # noqa: N818  the word is that of the API
-    """The media cannot be used. The message is a sentence; it must not quote the URI."""
+class BadMedia(ValueError):  # noqa: N818  the word of the API
+    """Media that cannot be used. The message is a sentence and must not quote the URI."""
 
 
 class UnsupportedMedia(BadMedia):
-    """The source sends nothing that Sluice carries."""
+    """Media without a track that Sluice carries."""
 
 
 class PullLeg(Protocol):
-    """One connected source. All methods are called from the loop's thread."""
+    """One connected source. All methods are called in the event loop."""
 
     @property
     def delivers(self) -> bool:
-        """As the life cycle defines it: from the first random access point of the reference track
-        until the end, or until that was silent for 2 s. Asked after each feed and four times a
-        second."""
+        """True from the first random access point of the reference track until the end, or until
+        that track was silent for 2 s. Read after each feed and four times a second."""
 
     def feed(self, data: bytes) -> None:
-        """Takes whole packets of MPEG-TS. Raises BadMedia or UnsupportedMedia; the leg is closed
-        after that, and the next URI has its turn."""
+        """Take whole packets of MPEG-TS.
+
+        Raise BadMedia or UnsupportedMedia; then the leg is closed and the next URI is tried.
+        """
 
     def take_over(self) -> None:
-        """A standby that is the one on air from now on."""
+        """Put a standby's leg on air."""
 
     def close(self, reason: str, message: str) -> None:
-        """The source is gone. ``reason`` is one word, ``message`` a sentence. Called once."""
+        """End the leg. ``reason`` is one word, ``message`` a sentence. Called once."""
 
 
 class PullSink(Protocol):
+    """A hub that takes pulled legs."""
+
     def open(self, index: int, standby: bool) -> PullLeg:
-        """A source has answered and its first bytes are there. ``index`` counts from 0."""
+        """Open a leg for a source whose first bytes have arrived. ``index`` counts from 0."""

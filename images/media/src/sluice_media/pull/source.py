@@ -1,6 +1,6 @@
-"""One try: an FFmpeg child for one URI, from its start until it is gone.
+"""One try of a source: an FFmpeg child for one URI, from its start until it has ended.
 
-In: the URI. Out: MPEG-TS in a leg of the sink, what happened in words, and the outcome.
+In: the URI. Out: MPEG-TS in a leg of the sink, and the failure that ended the try.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ from sluice_media.pull.failures import (
     from_dial_error,
     from_stderr,
 )
-from sluice_media.pull.gateway import http_gateway
 from sluice_media.pull.pacer import Pacer
-from sluice_media.pull.program import ProgramLook, Verdict
+from sluice_media.pull.program import ProgramProbe, Verdict
+from sluice_media.pull.proxy import http_proxy
 from sluice_media.pull.relay import tcp_relay
 from sluice_media.pull.sink import BadMedia, PullLeg, UnsupportedMedia
 from sluice_media.pull.uri import PullUri
 
 _READ_BYTES = 64 << 10
-_MAX_LOOK_BYTES = 1 << 20
+_MAX_PROBE_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
-class _Ended(Exception):  # noqa: N818  it carries how a child ended, which need not be an error
+class _TryFailed(Exception):  # noqa: N818  names the fact
+    """The end of a try, with its failure."""
+
     failure: PullFailure
 
 
@@ -42,7 +44,7 @@ class _AudioMustBeEncodedError(Exception):
 
 
 class SourceTry:
-    """Made for one try; :meth:`run` is it."""
+    """One try of one source. :meth:`run` is called once."""
 
     def __init__(
         self,
@@ -55,9 +57,12 @@ class SourceTry:
         encode_audio: bool = False,
         turn: int = 0,
     ) -> None:
-        """``open_leg`` is called when the first media is there, ``arrived`` with the number of
-        bytes whenever some were handed on. ``turn`` is the number of the address that an SRT
-        source is called at, counted round its host's addresses."""
+        """Prepare a try.
+
+        ``open_leg`` is called when the first media has arrived. ``arrived`` is called with the
+        number of bytes each time media is handed on. ``turn``, modulo the number of the host's
+        addresses, selects the address that an SRT source is called at.
+        """
         self._uri = uri
         self._guard = guard
         self._tls = tls
@@ -66,19 +71,20 @@ class SourceTry:
         self._arrived = arrived
         self._problem: PullFailure | None = None
         self.encode_audio = encode_audio
-        """Learnt by the way: this source's audio is not AAC."""
+        """True when FFmpeg encodes the audio. :meth:`run` sets it when the audio is not AAC."""
         self.leg: PullLeg | None = None
+        """The leg of the sink, once media has arrived."""
         self._closed = False
 
     def close(self, failure: PullFailure) -> None:
-        """Closes the leg, if there is one: nothing more comes."""
+        """Close the leg, if there is one. Media that still arrives is dropped."""
         self._closed = True
         if self.leg is not None:
             leg, self.leg = self.leg, None
             leg.close(failure.outcome.value, failure.message)
 
     async def run(self) -> PullFailure:
-        """Pulls until the source ends; returns why. When it is cancelled, the child is ended."""
+        """Pull until the source ends and return why. Cancelling it ends the child."""
         place = self._uri.place
         try:
             try:
@@ -88,8 +94,8 @@ class SourceTry:
                 return await self._pull()
         except _AudioMustBeEncodedError:
             return PullFailure(Outcome.UNSUPPORTED, f"{place} sends audio that cannot be used.")
-        except _Ended as ended:
-            return ended.failure
+        except _TryFailed as failed:
+            return failed.failure
         except UnsupportedMedia as unsupported:
             return PullFailure(Outcome.UNSUPPORTED, str(unsupported))
         except BadMedia as bad:
@@ -98,11 +104,11 @@ class SourceTry:
             return PullFailure(Outcome.NOT_ALLOWED, str(refused))
         except ChildError:
             return PullFailure(Outcome.FAILED, "FFmpeg cannot be started.")
-        except OSError as error:  # of the look-up for SRT; everything else has its own words
+        except OSError as error:  # name resolution for SRT; relay and proxy report their own
             return from_dial_error(error, place)
 
     async def _pull(self) -> PullFailure:
-        async with self._way() as (command, hang_up):
+        async with self._connection() as (command, hang_up):
             async with start_child(
                 command.argv, stdin=command.script is not None, stdout=True, env={}
             ) as child:
@@ -114,23 +120,26 @@ class SourceTry:
                 finally:
                     hang_up()
                 await child.wait()
-            return self._why(child)
+            return self._failure_of(child)
 
     @asynccontextmanager
-    async def _way(self) -> AsyncIterator[tuple[Command, Callable[[], None]]]:
-        """Everything between the child and the source: what to tell the child, and how to cut
-        it off."""
+    async def _connection(self) -> AsyncIterator[tuple[Command, Callable[[], None]]]:
+        """Run the proxy or relay between child and source.
+
+        Yield the child's command and a function that cuts the child off from the source.
+        """
         uri, encode_audio = self._uri, self.encode_audio
         if uri.scheme in ("http", "https"):
-            async with http_gateway(uri, self._guard, self._tls, self._note) as gateway:
+            async with http_proxy(uri, self._guard, self._tls, self._note) as proxy:
                 yield (
-                    http_command(gateway.url, gateway.proxy, encode_audio=encode_audio),
-                    gateway.hang_up,
+                    http_command(proxy.url, proxy.proxy_url, encode_audio=encode_audio),
+                    proxy.hang_up,
                 )
         elif uri.scheme == "srt":
             addresses = await self._guard.addresses(uri.host)
             address = addresses[self._turn % len(addresses)]
-            yield srt_command(uri, address, encode_audio=encode_audio), _nothing
+            # An SRT connection is the child's own: there is nothing to cut.
+            yield srt_command(uri, address, encode_audio=encode_audio), lambda: None
         else:
             async with tcp_relay(uri, self._guard, self._tls, self._note) as relay:
                 yield relay_command(uri, relay.port, encode_audio=encode_audio), relay.hang_up
@@ -138,41 +147,41 @@ class SourceTry:
     def _note(self, problem: PullFailure) -> None:
         self._problem = problem
 
-    def _why(self, child: Child) -> PullFailure:
-        """Ours first: what FFmpeg says follows from it."""
+    def _failure_of(self, child: Child) -> PullFailure:
+        """Return why the child ended. FFmpeg's errors may only follow from a problem of ours."""
         place = self._uri.place
         if self._problem is not None:
             return self._problem
         if self.leg is not None:
             return PullFailure(Outcome.ENDED, f"{place} ended the stream.")
-        said = from_stderr(child.stderr.lines, place)
-        return said or PullFailure(Outcome.NO_MEDIA, f"{place} ended before it sent media.")
+        reported = from_stderr(child.stderr.lines, place)
+        return reported or PullFailure(Outcome.NO_MEDIA, f"{place} ended before it sent media.")
 
     async def _hand_on(self, child: Child) -> None:
-        look: ProgramLook | None = ProgramLook()
-        looked = 0
+        probe: ProgramProbe | None = ProgramProbe()
+        probed_bytes = 0
         pacer = Pacer()
         while data := await child.read(_READ_BYTES):
             pacer.add(data)
             while True:
                 part, wait = pacer.take(time.monotonic())
                 if part:
-                    if look is not None:
-                        looked += len(part)
-                        verdict = look.feed(part)
-                        if verdict is not None or looked > _MAX_LOOK_BYTES:
-                            self._judge(verdict)
-                            look = None
+                    if probe is not None:
+                        probed_bytes += len(part)
+                        verdict = probe.feed(part)
+                        if verdict is not None or probed_bytes > _MAX_PROBE_BYTES:
+                            self._check(verdict)
+                            probe = None
                     self._feed(part)
                 if not wait:
                     break
                 await asyncio.sleep(wait)
 
-    def _judge(self, verdict: Verdict | None) -> None:
+    def _check(self, verdict: Verdict | None) -> None:
         if verdict is Verdict.AUDIO_TO_ENCODE:
             raise _AudioMustBeEncodedError
         if verdict is not Verdict.CARRIED:
-            raise _Ended(
+            raise _TryFailed(
                 PullFailure(
                     Outcome.UNSUPPORTED,
                     f"{self._uri.place} sends video that is neither H.264 nor HEVC.",
@@ -186,7 +195,3 @@ class SourceTry:
             self.leg = self._open_leg()
         self.leg.feed(part)
         self._arrived(len(part))
-
-
-def _nothing() -> None:
-    """An SRT connection is the child's own."""

@@ -1,6 +1,7 @@
-"""The URIs that can be pulled from; everything else is refused with a sentence.
+"""URIs of sources: a string in, a PullUri or an error with a sentence out.
 
-``scheme://[user[:password]@]host[:port][/path][?query]``. The sentences never quote the URI.
+The form is ``scheme://[user[:password]@]host[:port][/path][?query]``. The sentences never quote the
+URI.
 """
 
 from __future__ import annotations
@@ -23,17 +24,16 @@ _MAX_SRT_LATENCY_MS = 10_000
 
 
 class InvalidUriError(ValueError):
-    """The URI cannot be pulled from; the message says why and holds nothing of it but its
-    scheme."""
+    """A URI that cannot be pulled. The message gives the reason and at most the URI's scheme."""
 
 
 @dataclass(slots=True, frozen=True)
 class PullUri:
-    """``repr`` shows nothing that may be a secret."""
+    """The parts of a URI. ``repr`` shows nothing that may be a secret."""
 
     scheme: str
     host: str
-    """Name or address; an IPv6 address without brackets."""
+    """Name or address, an IPv6 address without brackets."""
     port: int
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
@@ -44,35 +44,37 @@ class PullUri:
 
     @property
     def tls(self) -> bool:
+        """True for a scheme over TLS."""
         return self.scheme in _TLS
 
     @property
     def authority(self) -> str:
+        """Host and port."""
         return authority(self.host, self.port)
 
     @property
     def place(self) -> str:
-        """Scheme, host and port: all that may be shown."""
+        """Scheme, host and port: the part of the URI that may be shown."""
         return f"{self.scheme}://{self.authority}"
 
     @property
     def url(self) -> str:
-        """Without user and password; this may be a secret."""
+        """URI without user and password. It may still hold a secret."""
         port = None if self.port == _PORTS[self.scheme] else self.port
         return f"{self.scheme}://{authority(self.host, port)}{self.target}"
 
 
 def parse_pull_uri(text: str) -> PullUri:
-    """Takes a URI apart. Raises InvalidUriError."""
+    """Parse a URI. Raise InvalidUriError."""
     if len(text) > _MAX_CHARACTERS:
         raise InvalidUriError(f"The URI is longer than {_MAX_CHARACTERS} characters.")
     if not _PRINTABLE.fullmatch(text):
         raise InvalidUriError(
-            "The URI is empty, or holds a space, a control character or one outside of ASCII; "
-            "such characters must be percent-encoded."
+            "The URI is empty, or it holds a space, a control character or a character outside of "
+            "ASCII. Percent-encode such characters."
         )
     if "|" in text or "\\" in text:
-        raise InvalidUriError("The URI holds a | or a backslash; these must be percent-encoded.")
+        raise InvalidUriError("The URI holds a | or a backslash. Percent-encode these characters.")
     found = _SCHEME.match(text)
     scheme = found[1].lower() if found else ""
     if scheme not in _PORTS or not text[len(scheme) :].startswith("://"):
@@ -95,13 +97,21 @@ def parse_pull_uri(text: str) -> PullUri:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if scheme == "srt" and (user or password):
-        raise InvalidUriError("An SRT URI holds no user name or password, but a streamid.")
+        raise InvalidUriError("An SRT URI has no user name or password. Use its streamid option.")
     if any(not c.isprintable() for c in user + password):
         raise InvalidUriError("The user name or the password holds a control character.")
     srt = _srt_options(parts.query) if scheme == "srt" else ()
     if scheme.startswith("rtmp") and not parts.path.strip("/"):
-        raise InvalidUriError("The URI has no application; it must look like rtmp://host/app/name.")
-    return PullUri(scheme, host, port, user, password, target, srt)
+        raise InvalidUriError("The URI has no application. It must look like rtmp://host/app/name.")
+    return PullUri(
+        scheme=scheme,
+        host=host,
+        port=port,
+        user=user,
+        password=password,
+        target=target,
+        srt=srt,
+    )
 
 
 def _srt_options(query: str) -> tuple[tuple[str, str], ...]:
@@ -113,12 +123,14 @@ def _srt_options(query: str) -> tuple[tuple[str, str], ...]:
         if name not in _SRT_OPTIONS:
             known = ", ".join(sorted(_SRT_OPTIONS))
             raise InvalidUriError(
-                f"The SRT URI has an option that is not known; these are: {known}."
+                f"The SRT URI has an unknown option. The known ones are: {known}."
             )
         if not value.isprintable():
             raise InvalidUriError(f"The SRT option {name} holds a control character.")
     if options.pop("mode", "caller") != "caller":
-        raise InvalidUriError("SRT is pulled by calling the source: leave mode out, or say caller.")
+        raise InvalidUriError(
+            "Sluice calls the source of an SRT pull. Leave mode out of the URI, or set mode=caller."
+        )
     passphrase = options.get("passphrase")
     if passphrase is not None and not 10 <= len(passphrase.encode()) <= 79:
         raise InvalidUriError("The SRT passphrase must have 10 to 79 characters.")
@@ -130,5 +142,5 @@ def _srt_options(query: str) -> tuple[tuple[str, str], ...]:
     if latency is not None and not (
         latency.isascii() and latency.isdigit() and int(latency[:9]) <= _MAX_SRT_LATENCY_MS
     ):
-        raise InvalidUriError(f"The SRT latency is milliseconds, 0 to {_MAX_SRT_LATENCY_MS}.")
+        raise InvalidUriError(f"The SRT latency must be 0 to {_MAX_SRT_LATENCY_MS} milliseconds.")
     return tuple(sorted(options.items()))

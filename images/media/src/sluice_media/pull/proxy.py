@@ -1,9 +1,9 @@
-"""Where an FFmpeg child asks for everything over HTTP, and who fetches it in its place.
+"""The HTTP proxy of one FFmpeg child: it fetches everything that the child requests over HTTP.
 
-The child knows one name that exists nowhere, ``<random>.invalid``, and this listener as its proxy
-for all of HTTP; URIs of the source never reach it. What it asks for is resolved, checked, dialled
-and, for https, verified here, each redirect and each line of a playlist again. A name that the
-child found elsewhere is refused. Source: RFC 9112 (3.2.2, absolute-form), RFC 9110 (15.4).
+The child knows this proxy and one host name that does not exist, ``<random>.invalid``. It never
+receives a URI of the source. The proxy resolves, checks and dials each URL and verifies TLS, again
+for each redirect and each line of a playlist. It refuses every other host name. Source: RFC 9112
+(3.2.2, absolute-form), RFC 9110 (15.4).
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from sluice_media.pull.uri import InvalidUriError, PullUri, parse_pull_uri
 
 MAX_REDIRECTS = 5
 MAX_NAMES = 4_096
-"""Of URIs that a child may ask for; the oldest are forgotten."""
+"""Maximum number of URLs that a child may request. The oldest are forgotten."""
 MAX_REQUESTS = 16
 READ_SECONDS = 15.0
-"""Between two bytes of a body: the machine's own clocks end a try sooner."""
+"""Timeout between two reads of a body. The pull's state machine normally ends a try sooner."""
 _CHUNK_BYTES = 64 << 10
 _HEAD_BYTES = 16
 _EXTENSIONS = frozenset({"ts", "m4s", "mp4", "m4v", "m4a", "cmfv", "cmfa", "aac", "m3u8"})
@@ -53,7 +53,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class _GuardedResolver(AbstractResolver):
-    """aiohttp dials what this returns, so the address that is dialled is the one checked."""
+    """A resolver that returns checked addresses only. aiohttp dials exactly these."""
 
     def __init__(self, guard: DialGuard) -> None:
         self._guard = guard
@@ -74,19 +74,19 @@ class _GuardedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: the resolver holds no resources."""
 
 
 class _FetchError(Exception):
-    """Carries what to tell the producer."""
+    """A request that failed, with the failure to report."""
 
     def __init__(self, failure: PullFailure) -> None:
         super().__init__(failure.message)
         self.failure = failure
 
 
-class HttpGateway:
-    """One child's view of HTTP; made by :func:`http_gateway`."""
+class HttpProxy:
+    """The proxy of one child and the URLs that it may request. Made by :func:`http_proxy`."""
 
     def __init__(
         self,
@@ -102,8 +102,10 @@ class HttpGateway:
         self._tls = tls
         self._problem = problem
         self._host = f"{secrets.token_hex(16)}.invalid"
-        self._names: OrderedDict[str, str] = OrderedDict()
-        self._numbers: dict[str, str] = {}
+        self._urls: OrderedDict[str, str] = OrderedDict()
+        """URLs by name, the oldest first."""
+        self._names: dict[str, str] = {}
+        """Names by URL."""
         self._count = 0
         self._answering: set[asyncio.Task[object]] = set()
         self.port = 0
@@ -112,48 +114,53 @@ class HttpGateway:
 
     @property
     def url(self) -> str:
-        """What the child opens; it says nothing about the source."""
+        """URL that the child opens. It reveals nothing about the source."""
         return f"http://{self._host}/{self._root}"
 
     @property
-    def proxy(self) -> str:
+    def proxy_url(self) -> str:
+        """URL of the proxy itself."""
         return f"http://127.0.0.1:{self.port}"
 
     def _name(self, url: str) -> str:
-        """The name under which the child may ask for a URL."""
-        name = self._numbers.get(url)
+        """Return the name under which the child may request a URL."""
+        name = self._names.get(url)
         if name is None:
             extension = urlsplit(url).path.rpartition(".")[2].lower()
-            # FFmpeg refuses segments whose names do not end as those of media do.
+            # FFmpeg refuses segments without a media file's extension.
             ending = extension if extension in _EXTENSIONS else "ts"
             name = f"{self._count}.{ending}"
             self._count += 1
-            self._numbers[url] = name
-        self._names[name] = url
-        self._names.move_to_end(name)
-        while len(self._names) > MAX_NAMES:
-            self._numbers.pop(self._names.popitem(last=False)[1], None)
-        if self._root in self._names:
-            self._names.move_to_end(self._root)
+            self._names[url] = name
+        self._urls[name] = url
+        self._urls.move_to_end(name)
+        while len(self._urls) > MAX_NAMES:
+            self._names.pop(self._urls.popitem(last=False)[1], None)
+        if self._root in self._urls:
+            self._urls.move_to_end(self._root)
         return name
 
     def hang_up(self) -> None:
-        """Ends every request, and refuses new ones."""
-        self._names.clear()
+        """End every request and refuse new ones."""
+        self._urls.clear()
         for answering in self._answering:
             answering.cancel()
 
     # ------------------------------------------------------------------ the child's side
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answers one request of the child."""
-        asked = urlsplit(request.raw_path if "://" in request.raw_path else str(request.url))
-        name = asked.path.removeprefix("/")
-        url = self._names.get(name)
-        if request.method != "GET" or asked.hostname != self._host or asked.scheme != "http":
+        """Answer one request of the child."""
+        requested = urlsplit(request.raw_path if "://" in request.raw_path else str(request.url))
+        name = requested.path.removeprefix("/")
+        url = self._urls.get(name)
+        if (
+            request.method != "GET"
+            or requested.hostname != self._host
+            or requested.scheme != "http"
+        ):
             self._problem(
                 PullFailure(
-                    Outcome.NOT_ALLOWED, f"{self._uri.place} refers to what may not be opened."
+                    Outcome.NOT_ALLOWED, f"{self._uri.place} refers to a place that is not allowed."
                 )
             )
             return web.Response(status=403)
@@ -174,8 +181,8 @@ class HttpGateway:
     async def _answer(
         self, request: web.BaseRequest, url: str, *, is_root: bool
     ) -> web.StreamResponse:
-        wanted = request.headers.get("Range", "")
-        response = await self._fetch(url, "" if wanted == "bytes=0-" else wanted)
+        byte_range = request.headers.get("Range", "")
+        response = await self._fetch(url, "" if byte_range == "bytes=0-" else byte_range)
         try:
             place = _place(str(response.url))
             if (refused := from_http_status(response.status, place)) is not None:
@@ -189,7 +196,7 @@ class HttpGateway:
                 return await _copy(request, response, head)
             except (aiohttp.ClientError, TimeoutError) as broken:
                 raise _FetchError(
-                    PullFailure(Outcome.RESET, f"{place} broke off in the middle of an answer.")
+                    PullFailure(Outcome.RESET, f"{place} ended the connection during an answer.")
                 ) from broken
         finally:
             response.close()
@@ -208,7 +215,7 @@ class HttpGateway:
             url = urljoin(base, written)
             parse_pull_uri(url)
             if not url.startswith(("http://", "https://")):
-                raise InvalidUriError("A playlist may refer to http:// and https:// alone.")
+                raise InvalidUriError("A playlist may only refer to http:// and https://.")
             return f"http://{self._host}/{self._name(url)}"
 
         try:
@@ -217,19 +224,19 @@ class HttpGateway:
             raise _FetchError(
                 PullFailure(
                     Outcome.NOT_ALLOWED,
-                    f"The playlist of {_place(base)} refers to what may not be opened.",
+                    f"The playlist of {_place(base)} refers to a place that is not allowed.",
                 )
             ) from refused
         return web.Response(text=text, content_type=_PLAYLIST_TYPE)
 
     # ------------------------------------------------------------------ the source's side
 
-    async def _fetch(self, url: str, wanted: str) -> aiohttp.ClientResponse:
-        """The answer after all redirects. Raises _FetchError."""
+    async def _fetch(self, url: str, byte_range: str) -> aiohttp.ClientResponse:
+        """Return the response after all redirects. Raise _FetchError."""
         for _ in range(MAX_REDIRECTS + 1):
             place = _place(url)
             try:
-                response = await self._ask(url, wanted)
+                response = await self._request(url, byte_range)
             except NotAllowedError as refused:
                 raise _FetchError(PullFailure(Outcome.NOT_ALLOWED, str(refused))) from refused
             except aiohttp.ClientConnectorError as error:
@@ -239,7 +246,7 @@ class HttpGateway:
                 raise _FetchError(from_dial_error(failure, place)) from error
             except aiohttp.ClientError as error:
                 raise _FetchError(
-                    PullFailure(Outcome.NO_MEDIA, f"{place} does not speak HTTP as it should.")
+                    PullFailure(Outcome.NO_MEDIA, f"{place} breaks the HTTP protocol.")
                 ) from error
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
@@ -248,29 +255,30 @@ class HttpGateway:
             try:
                 url = urljoin(url, location)
                 if parse_pull_uri(url).scheme not in ("http", "https"):
-                    raise InvalidUriError("A redirect may lead to http:// and https:// alone.")
+                    raise InvalidUriError("A redirect may only lead to http:// and https://.")
             except ValueError as invalid:
                 raise _FetchError(
                     PullFailure(
-                        Outcome.REDIRECTED, f"{place} redirects to what cannot be pulled over HTTP."
+                        Outcome.REDIRECTED,
+                        f"{place} redirects to a URI that cannot be pulled over HTTP.",
                     )
                 ) from invalid
         raise _FetchError(
             PullFailure(Outcome.REDIRECTED, f"{self._uri.place} redirects in a circle.")
         )
 
-    async def _ask(self, url: str, wanted: str) -> aiohttp.ClientResponse:
+    async def _request(self, url: str, byte_range: str) -> aiohttp.ClientResponse:
         uri = parse_pull_uri(url)
-        # aiohttp asks the resolver for names only, so a literal address is checked here.
+        # aiohttp calls the resolver for names only, so a literal address is checked here.
         self._guard.rules.host(uri.host)
         headers = {"User-Agent": "Sluice", "Accept": "*/*", "Accept-Encoding": "identity"}
-        if wanted:
-            headers["Range"] = wanted
+        if byte_range:
+            headers["Range"] = byte_range
         login = uri if uri.user or uri.password else self._uri
         if (login.user or login.password) and uri.place == login.place:
             pair = f"{login.user}:{login.password}".encode()
             headers["Authorization"] = f"Basic {b64encode(pair).decode()}"
-        # The host without its login; encoded already, and not to be touched.
+        # The URL has no login, is encoded already and must not be changed.
         return await self._http.get(
             URL(uri.url, encoded=True), headers=headers, allow_redirects=False, ssl=self._tls
         )
@@ -318,19 +326,22 @@ async def _copy(
             await answer.write(part)
         await answer.write_eof()
     except ConnectionError:
-        # The child hung up: it has what it wanted, or was stopped.
+        # The child closed the connection: it needs no more, or was stopped.
         request.protocol.force_close()
     return answer
 
 
 @asynccontextmanager
-async def http_gateway(
+async def http_proxy(
     uri: PullUri,
     guard: DialGuard,
     tls: ssl.SSLContext,
     problem: Callable[[PullFailure], None],
-) -> AsyncIterator[HttpGateway]:
-    """A gateway for one child while the context lasts."""
+) -> AsyncIterator[HttpProxy]:
+    """Yield the proxy of one child, which runs until the context ends.
+
+    ``problem`` is called with each failure of the source.
+    """
     connector = aiohttp.TCPConnector(
         resolver=_GuardedResolver(guard), use_dns_cache=False, limit=MAX_REQUESTS
     )
@@ -349,12 +360,12 @@ async def http_gateway(
         auto_decompress=False,
         cookie_jar=aiohttp.CookieJar(unsafe=True),
     ) as http:
-        gateway = HttpGateway(uri, guard, http, tls, problem)
-        runner = web.ServerRunner(web.Server(gateway.serve, access_log=None), shutdown_timeout=0.1)
+        proxy = HttpProxy(uri, guard, http, tls, problem)
+        runner = web.ServerRunner(web.Server(proxy.serve, access_log=None), shutdown_timeout=0.1)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0, backlog=MAX_REQUESTS).start()
-            gateway.port = int(runner.addresses[0][1])
-            yield gateway
+            proxy.port = int(runner.addresses[0][1])
+            yield proxy
         finally:
             await asyncio.shield(runner.cleanup())
