@@ -1,4 +1,4 @@
-"""AMF0 values survive the way there and back; garbage raises AmfError and nothing else."""
+"""AMF0 values are equal after encoding and decoding; garbage raises AmfError only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ values = st.recursive(
 
 
 @given(st.lists(values, max_size=5))
-def test_what_is_written_is_read_back(given_values: list[amf0.Value]) -> None:
+def test_written_values_are_read_back(given_values: list[amf0.Value]) -> None:
     assert amf0.decode(amf0.encode(*given_values)) == given_values
 
 
@@ -104,7 +104,7 @@ def test_a_string_over_64_kib_becomes_a_long_string() -> None:
     assert amf0.decode(raw) == [text]
 
 
-def test_what_amf0_cannot_express_is_refused() -> None:
+def test_values_that_amf0_cannot_express_are_refused() -> None:
     with pytest.raises(AmfError, match="set"):
         amf0.encode({1, 2})  # type: ignore[arg-type]
     with pytest.raises(AmfError, match="name"):

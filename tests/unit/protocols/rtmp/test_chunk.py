@@ -1,4 +1,4 @@
-"""The chunk stream: every form of header, every split, and nothing but RtmpError on garbage."""
+"""The chunk stream: every form of header, any split, and only RtmpError on garbage."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def feed_split(reader: ChunkReader, data: bytes, cuts: list[int]) -> list[Messag
 
 
 @given(messages(), chunk_sizes, st.lists(st.integers(1, 3_000), min_size=1, max_size=5))
-def test_what_is_written_is_read_back_at_any_split(
+def test_written_messages_are_read_back_at_any_split(
     given_messages: list[tuple[int, Message]], chunk_bytes: int, cuts: list[int]
 ) -> None:
     writer = ChunkWriter()
@@ -81,10 +81,10 @@ def test_extended_timestamps_with_and_without_repetition(chunk_bytes: int, repea
 
 
 @given(st.lists(sizes, min_size=1, max_size=4), timestamps, chunk_sizes, st.floats(0, 1))
-def test_no_more_bytes_are_missing_than_will_come(
+def test_the_missing_bytes_are_never_counted_too_high(
     lengths: list[int], timestamp: int, chunk_bytes: int, cut: float
 ) -> None:
-    """Who waited for more would hold a message back until the next one comes."""
+    """A higher count would delay a message until the next one arrives."""
     writer, reader = ChunkWriter(), ChunkReader()
     data = writer.set_chunk_size(chunk_bytes)
     ends = [len(data)]
@@ -238,7 +238,7 @@ def test_damaged_streams_end_alike_at_any_split(
     assert whole == (split if not whole_error else split[: len(whole)])
 
 
-def test_announced_lengths_take_no_memory_before_the_bytes_come() -> None:
+def test_announced_lengths_take_no_memory_before_the_bytes_arrive() -> None:
     reader = ChunkReader()
     heads = b"".join(
         basic(0, c) + b"\0\0\0" + (8 << 20).to_bytes(3, "big") + b"\x09\0\0\0\0" + bytes(128)

@@ -1,4 +1,4 @@
-"""The client's end, against our own server's end and against odd servers."""
+"""The client side, against our own server side and against unusual servers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def client(chunk_bytes: int = 4_096) -> ClientSession:
 def run(
     ours: ClientSession, server: ServerSession, step: int = 1 << 20
 ) -> tuple[list[ClientEvent], list[ServerEvent]]:
-    """Carries bytes both ways until nobody has anything to say."""
+    """Carry bytes both ways until both sides have nothing to send."""
     of_client: list[ClientEvent] = []
     of_server: list[ServerEvent] = []
     while True:
@@ -101,7 +101,7 @@ def test_the_order_is_the_one_of_flash_media_live_encoder() -> None:
     assert names == ["connect", "releaseStream", "FCPublish", "createStream", "publish"]
 
 
-def test_a_refused_key_is_told_with_code_and_description_without_the_key() -> None:
+def test_a_refusal_of_the_key_has_code_and_description_without_the_key() -> None:
     ours, server = client(), ServerSession()
     run(ours, server)
     server.reject_publish("NetStream.Publish.BadName", f"BadKey: {KEY} is wrong")
@@ -123,7 +123,7 @@ def test_a_running_publish_that_is_cut() -> None:
 
 
 def connected() -> ClientSession:
-    """A client that has sent its connect command."""
+    """Return a client that has sent its connect command."""
     ours = client()
     hello = ours.take_output()
     ours.feed(b"\x03" + bytes(HANDSHAKE_BYTES) + hello[1:])
@@ -141,7 +141,7 @@ def test_a_refused_connect() -> None:
     assert events == [ConnectRejected("NetConnection.Connect.Rejected", "app not found")]
 
 
-def test_a_server_that_knows_no_release_stream_is_no_obstacle() -> None:
+def test_a_server_without_release_stream_is_published_to() -> None:
     ours = connected()
     ours.feed(command("_result", 1.0, {}, status("status", "NetConnection.Connect.Success")))
     assert not ours.feed(command("_error", 2.0, None, status("error", "x")))
@@ -218,7 +218,7 @@ def test_a_server_that_announces_the_codec_is_published_to() -> None:
     ],
 )
 @pytest.mark.parametrize("place", [0, 1])
-def test_what_a_server_announces_is_read_from_its_answer_to_connect(
+def test_announced_codecs_are_read_from_the_answer_to_connect(
     properties: dict[str, amf0.Value], takes: bool, place: int
 ) -> None:
     ours = ClientSession(app="a", tc_url="rtmp://h/a", stream_key=KEY, needs=["hvc1"])
@@ -233,7 +233,7 @@ def test_what_a_server_announces_is_read_from_its_answer_to_connect(
     assert (b"publish" in ours.take_output()) is False
 
 
-def test_an_acknowledgement_keeps_a_silent_connection_open_and_says_what_came() -> None:
+def test_an_acknowledgement_keeps_a_silent_connection_open_and_counts_bytes() -> None:
     ours, server = client(), ServerSession()
     run(ours, server)
     [message] = ChunkReader().feed(ours.acknowledge())

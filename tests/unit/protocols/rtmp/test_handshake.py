@@ -35,7 +35,7 @@ def c1_with_digest(base: int) -> bytes:
 
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=12))
 @settings(max_examples=25, deadline=None)
-def test_the_simple_form_between_our_two_ends(cuts: list[int]) -> None:
+def test_the_simple_form_between_our_two_sides(cuts: list[int]) -> None:
     client, server = ClientHandshake(), ServerHandshake()
     to_server = client.start()
     to_client = b""
@@ -80,7 +80,7 @@ def test_a_version_without_a_digest_gets_the_simple_form() -> None:
     assert ServerHandshake().feed(b"\x03" + c1)[1 + HANDSHAKE_BYTES :] == c1
 
 
-def test_what_follows_the_handshake_is_kept() -> None:
+def test_bytes_after_the_handshake_are_kept() -> None:
     server = ServerHandshake()
     server.feed(b"\x03" + bytes(HANDSHAKE_BYTES) + bytes(HANDSHAKE_BYTES) + b"more")
     assert server.done

@@ -1,4 +1,4 @@
-"""The server's end: each encoder's order of commands, refusals, limits."""
+"""The server side: the orders of commands of encoders, refusals and limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SERVER_HELLO_BYTES = 1 + 2 * HANDSHAKE_BYTES
 
 
 class Peer:
-    """A publisher that only writes, and reads what came back."""
+    """A publisher that sends prepared bytes, and parses the answers."""
 
     def __init__(self) -> None:
         self.session = ServerSession()
@@ -72,14 +72,14 @@ def test_obs_order_is_answered_and_accepted() -> None:
     assert peer.session.publishing
 
 
-def test_a_classic_encoder_is_told_nothing_of_enhanced_rtmp() -> None:
+def test_a_classic_encoder_receives_nothing_of_enhanced_rtmp() -> None:
     peer = Peer()
     peer.send(command("connect", 1.0, {"app": "ns"}))
     (connected,) = peer.commands()
     assert "fourCcList" not in connected.properties(0)
 
 
-def test_a_refusal_says_bad_name_and_why() -> None:
+def test_a_refusal_has_bad_name_and_the_reason() -> None:
     peer = Peer()
     peer.send(obs_commands())
     peer.commands()
@@ -110,7 +110,7 @@ def test_media_comes_out_as_flv_payloads() -> None:
     ]
 
 
-def test_a_publisher_is_waited_for_until_there_is_something_new() -> None:
+def test_awaited_bytes_count_up_to_the_next_event() -> None:
     peer = Peer()
     assert peer.session.awaited_bytes == 1  # a command may have any length
     peer.published()
@@ -122,7 +122,7 @@ def test_a_publisher_is_waited_for_until_there_is_something_new() -> None:
     assert peer.session.awaited_bytes == 13
 
 
-def test_media_before_publish_is_left_out_and_while_waiting_is_passed_on() -> None:
+def test_media_before_publish_is_dropped_and_media_before_the_answer_is_returned() -> None:
     peer = Peer()
     peer.send(command("connect", 1.0, {"app": "ns"}))
     assert not peer.send(chunks(Message(9, 0, 1, b"early"), csid=6))
@@ -130,7 +130,7 @@ def test_media_before_publish_is_left_out_and_while_waiting_is_passed_on() -> No
     assert peer.send(chunks(Message(9, 7, 1, b"eager"), csid=6)) == [Media(9, 7, b"eager")]
 
 
-def test_an_aggregate_message_is_taken_apart() -> None:
+def test_an_aggregate_message_is_split() -> None:
     def tag(type_id: int, timestamp: int, body: bytes) -> bytes:
         head = bytes((type_id,)) + len(body).to_bytes(3, "big") + timestamp.to_bytes(3, "big")
         return head + bytes(4) + body + (11 + len(body)).to_bytes(4, "big")
@@ -166,7 +166,7 @@ def test_amf3_commands_are_read() -> None:
     assert answer.properties(1)["objectEncoding"] == 0.0
 
 
-def test_play_is_refused_politely() -> None:
+def test_play_is_refused_with_a_status() -> None:
     peer = Peer()
     peer.send(command("connect", 1.0, {"app": "ns"}))
     peer.commands()
@@ -175,7 +175,7 @@ def test_play_is_refused_politely() -> None:
     assert status.properties(1)["code"] == "NetStream.Play.Failed"
 
 
-def test_small_questions_are_answered_or_ignored() -> None:
+def test_minor_commands_are_answered_or_ignored() -> None:
     peer = Peer()
     peer.send(command("connect", 1.0, {"app": "ns"}) + command("_checkbw", 2.0, None))
     peer.send(command("getStreamLength", 3.0, None, "stream"))

@@ -1,4 +1,4 @@
-"""Where an RTMP URL is cut, and what it is told when it cannot be."""
+"""RTMP URLs: their parts, and the sentences for invalid ones."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_tc_url_leaves_the_key_and_the_usual_port_out() -> None:
     assert parse_rtmp_url("rtmps://[::1]:1/a/k").tc_url == "rtmps://[::1]:1/a"
 
 
-def test_nothing_for_people_shows_a_key() -> None:
+def test_no_text_shows_a_key() -> None:
     found = parse_rtmp_url("rtmp://h/app?canary=1/canary2")
     assert "canary" not in repr(found)
     assert found.redacted == "rtmp://h/app"
@@ -71,7 +71,7 @@ def test_nothing_for_people_shows_a_key() -> None:
         ("rtmp://h/app/" + "canary" * 400, "longer"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence_without_the_key(url: str, sentence: str) -> None:
+def test_faults_are_named_in_a_sentence_without_the_key(url: str, sentence: str) -> None:
     with pytest.raises(RtmpUrlError, match=sentence) as refused:
         parse_rtmp_url(url)
     assert "canary" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""Hand-made RTMP bytes for the tests: what encoders send, written down without our own writer."""
+"""RTMP bytes as encoders send them, made without our own writer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def chunks(
     chunk_bytes: int = 128,
     repeat_extended: bool = True,
 ) -> bytes:
-    """The chunks of one message; ``number`` is the timestamp or delta as written."""
+    """Return the chunks of one message; ``number`` is the timestamp or delta as written."""
     return b"".join(
         pieces(
             message,
@@ -67,7 +67,7 @@ def command(name: str, transaction: float, *values: amf0.Value, stream_id: int =
 
 
 def obs_commands(app: str = "ns", key: str = "stream?token") -> bytes:
-    """What OBS (librtmp) sends after the handshake, up to publish."""
+    """Return the commands of OBS (librtmp) after the handshake, up to publish."""
     connect = {
         "app": app,
         "type": "nonprivate",
@@ -88,5 +88,5 @@ def obs_commands(app: str = "ns", key: str = "stream?token") -> bytes:
 
 
 def hello() -> bytes:
-    """C0, C1 and C2 of a client that does not look at what the server says."""
+    """Return C0, C1 and C2 of a client that ignores the server's answer."""
     return b"\x03" + bytes(8) + bytes(1528) + bytes(1536)

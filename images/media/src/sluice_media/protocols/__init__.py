@@ -1,1 +1,1 @@
-"""Network protocols for publishing: RTMP without I/O, and SRT over libsrt."""
+"""Network protocols of publishers and targets: RTMP without I/O, and SRT over libsrt."""

@@ -1,7 +1,7 @@
-"""RTMP for publishing, both ends, without any I/O: bytes in, events and bytes out.
+"""RTMP for publishing, server and client, without I/O: bytes in, events and bytes out.
 
-:class:`ServerSession` is what the gateway speaks to encoders, :class:`ClientSession` what a pusher
-speaks to a platform. Hostile input raises :class:`RtmpError` and nothing else.
+The gateway uses :class:`ServerSession` for encoders. The pusher uses :class:`ClientSession` for
+platforms. Hostile input raises :class:`RtmpError` and no other error.
 """
 
 from sluice_media.protocols.rtmp.chunk import ChunkLimits

@@ -1,10 +1,9 @@
-"""The RTMP chunk stream: bytes in, messages out, and back (sans-io).
+"""The RTMP chunk stream (sans-io): bytes in and messages out, messages in and bytes out.
 
 Source: Adobe RTMP 1.0 (2012), clause 5.3 (chunking) and 5.4 (Set Chunk Size, Abort Message).
 
-Publishers that keep to the default of 128-byte chunks send thousands of them a second. Runs of
-whole continuation chunks are therefore checked and stripped of their headers *en bloc*, with
-strided slices, instead of one by one.
+Publishers with the default chunk size of 128 bytes send thousands of chunks a second. Runs of whole
+continuation chunks are therefore handled together: strided slices check and remove their headers.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from sluice_media.protocols.rtmp.messages import Message, MessageType
 
 DEFAULT_CHUNK_BYTES = 128
 _MAX_CHUNK_BYTES = 0xFFFFFF
-"""No message is longer (its length has 24 bits), so a larger chunk size means the same."""
+"""Maximum chunk size. A message's length has 24 bits, so a larger size makes no difference."""
 _EXTENDED = 0xFFFFFF
 _U32_MASK = 0xFFFFFFFF
 _PLAUSIBLE_DELTA_MS = 10_000
 _RUN_CHUNKS = 256
-"""Looked at in one go; a bound, so that interleaved tiny chunks cost no more than their number."""
+"""Maximum number of chunks per run, so that the cost of interleaved tiny chunks stays linear."""
 _HEADER_BYTES = (11, 7, 3, 0)
 _U32 = struct.Struct("!I")
 _U64 = struct.Struct("!Q")
@@ -30,20 +29,22 @@ _U64 = struct.Struct("!Q")
 
 @dataclass(slots=True, frozen=True)
 class ChunkLimits:
-    """What a peer may ask of our memory and time."""
+    """Limits of the memory and time that a peer may use."""
 
     message_bytes: int = 8 << 20
-    """One message. A keyframe of a 50 Mb/s stream has about 1 MB."""
+    """Maximum size of a message. A keyframe of a 50 Mb/s stream has about 1 MB."""
     partial_bytes: int = 12 << 20
-    """All messages that are not complete yet."""
+    """Maximum size of all incomplete messages together."""
     chunk_streams: int = 64
-    """Different chunk stream ids; encoders use 4 to 6."""
+    """Maximum number of chunk stream ids. Encoders use 4 to 6."""
     empty_messages: int = 256
-    """Messages without payload in a row: one byte on the wire each."""
+    """Maximum number of empty messages in a row. Each costs the peer one byte."""
 
 
 @dataclass(slots=True)
 class _ChunkStream:
+    """The state of one chunk stream: the last message header, and an incomplete message."""
+
     timestamp: int = 0
     delta: int = 0
     length: int = 0
@@ -52,14 +53,15 @@ class _ChunkStream:
     extended: bytes = b""
     """The extended timestamp field of the last message header; empty when it had none."""
     repeated: bytes | None = None
-    """What continuation chunks of this message repeat of it; None: not seen yet."""
+    """Extended timestamp that this message's continuation chunks repeat; None until the first of
+    them was read."""
     partial: bytearray = field(default_factory=bytearray)
 
 
 class ChunkReader:
-    """Cuts a byte stream into messages. ``feed()`` accepts any split of the stream.
+    """A parser of a byte stream into messages. ``feed()`` accepts any split of the stream.
 
-    Set Chunk Size and Abort are acted upon here, and passed on like every message.
+    Set Chunk Size and Abort take effect here. They are returned like every other message.
     """
 
     def __init__(self, limits: ChunkLimits | None = None) -> None:
@@ -73,13 +75,13 @@ class ChunkReader:
         self.chunk_bytes = DEFAULT_CHUNK_BYTES
         """The peer's chunk size."""
         self.missing_bytes = 0
-        """At least so many bytes will still come for the message that has begun; 0: none has."""
+        """Minimum number of bytes until the message in progress is complete; 0 without one."""
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that are complete now.
+        """Take bytes and return the messages that are complete now.
 
-        Raises RtmpError when the peer breaks the protocol or a limit; messages before that in
-        ``data`` are lost then, as is the connection.
+        Raise RtmpError when the peer breaks the protocol or a limit. Then the connection is
+        unusable, and earlier messages in ``data`` are lost.
         """
         buffer = self._buffer
         buffer += data
@@ -97,7 +99,7 @@ class ChunkReader:
 
     @property
     def unfinished_bytes(self) -> int:
-        """Bytes that have come of messages that are not complete."""
+        """Bytes received of incomplete messages."""
         return self._partial_bytes + len(self._buffer)
 
     def _count_missing(self) -> int:
@@ -109,7 +111,7 @@ class ChunkReader:
         return max(0, left + -(-left // self.chunk_bytes) - len(self._buffer))
 
     def _read_chunk(self, messages: list[Message]) -> bool:
-        """Reads one chunk, or a run of them; False when there are not enough bytes."""
+        """Read one chunk or a run of chunks. Return False when bytes are missing."""
         buffer = self._buffer
         position = self._position
         first = buffer[position]
@@ -128,11 +130,11 @@ class ChunkReader:
         if not stream.partial:
             return self._read_first(stream, kind, start, messages)
         if kind != 3:
-            raise RtmpError("a message begins before the one before it on its chunk stream ended")
+            raise RtmpError("a message begins before the previous one of its chunk stream ended")
         return self._read_rest(stream, bytes(buffer[position:start]), messages)
 
     def _open(self, csid: int, kind: int) -> _ChunkStream:
-        # librtmp's ping opens a chunk stream with a type 1 header; types 2 and 3 lack a length.
+        # librtmp's ping opens a chunk stream with a type 1 header. Types 2 and 3 lack a length.
         if kind > 1:
             raise RtmpError("a chunk stream begins without a message header")
         if len(self._streams) >= self._limits.chunk_streams:
@@ -143,7 +145,7 @@ class ChunkReader:
     def _read_first(
         self, stream: _ChunkStream, kind: int, start: int, messages: list[Message]
     ) -> bool:
-        """The first chunk of a message. Nothing is remembered before all of it is there."""
+        """Read the first chunk of a message. The state changes only when all of it has arrived."""
         buffer = self._buffer
         end = start + _HEADER_BYTES[kind]
         if len(buffer) < end + 4 and (
@@ -179,9 +181,9 @@ class ChunkReader:
         stream.delta, stream.extended, stream.repeated = number, extended, None
         if kind == 0:
             stream.timestamp = number
-            # Clause 5.3.1.2.4: after a type 0 header, type 3 repeats its timestamp as the delta.
-            # No encoder means that with a clock that runs for hours: its next frame has the same
-            # time then, and doubling it would break the stream.
+            # Clause 5.3.1.2.4: a type 3 header after a type 0 header uses its timestamp as delta.
+            # An encoder whose clock has run for hours does not mean that: its next frame has an
+            # equal timestamp, and doubling it would break the stream.
             stream.delta = number if number <= _PLAUSIBLE_DELTA_MS else 0
         else:
             stream.timestamp = (stream.timestamp + number) & _U32_MASK
@@ -190,11 +192,11 @@ class ChunkReader:
         return True
 
     def _read_rest(self, stream: _ChunkStream, basic: bytes, messages: list[Message]) -> bool:
-        """Continuation chunks (type 3) of a message, as many as there are in a row."""
+        """Read a run of continuation chunks (type 3) of a message."""
         buffer = self._buffer
         position = self._position
         if stream.repeated is None:
-            # The extended timestamp is repeated in type 3 chunks (5.3.1.3); some encoders do not.
+            # Type 3 chunks repeat the extended timestamp (5.3.1.3). Some encoders leave it out.
             after = position + len(basic)
             if stream.extended and len(buffer) < after + 4:
                 return False
@@ -218,7 +220,7 @@ class ChunkReader:
             del block[:: stride - removed]
         left -= run * chunk_bytes
         if 0 < left < chunk_bytes:
-            # The last chunk, which is shorter.
+            # The last chunk is shorter.
             start = end + len(head)
             if len(buffer) >= start + left and buffer[end:start] == head:
                 end = start + left
@@ -244,7 +246,7 @@ class ChunkReader:
             stream.partial = bytearray()
         self._empty_in_a_row = 0 if payload else self._empty_in_a_row + 1
         if self._empty_in_a_row > self._limits.empty_messages:
-            raise RtmpError("nothing but empty messages")
+            raise RtmpError("too many empty messages in a row")
         message = Message(stream.type_id, stream.timestamp, stream.stream_id, payload)
         if message.type_id <= MessageType.ABORT:
             self._control(message)
@@ -266,14 +268,14 @@ class ChunkReader:
 
 
 class ChunkWriter:
-    """Turns messages into bytes."""
+    """A serializer of messages into bytes."""
 
     def __init__(self) -> None:
         self.chunk_bytes = DEFAULT_CHUNK_BYTES
         self._last: dict[int, tuple[int, int]] = {}
 
     def set_chunk_size(self, chunk_bytes: int) -> bytes:
-        """The Set Chunk Size message; from now on messages are cut at this size."""
+        """Return a Set Chunk Size message. From now on messages are cut at this size."""
         if not 0 < chunk_bytes <= _MAX_CHUNK_BYTES:
             raise RtmpError(f"a chunk size of {chunk_bytes} is not possible")
         data = self.encode(2, MessageType.SET_CHUNK_SIZE, 0, 0, _U32.pack(chunk_bytes))
@@ -283,16 +285,16 @@ class ChunkWriter:
     def encode(
         self, csid: int, type_id: int, stream_id: int, timestamp: int, payload: bytes
     ) -> bytes:
-        """One message as bytes; see :meth:`buffers`."""
+        """Return one message as bytes; see :meth:`buffers`."""
         return b"".join(self.buffers(csid, type_id, stream_id, timestamp, payload))
 
     def buffers(
         self, csid: int, type_id: int, stream_id: int, timestamp: int, payload: bytes
     ) -> list[bytes | memoryview]:
-        """One message as buffers to write one after another; the payload is not copied.
+        """Return one message as buffers to write in order. The payload is not copied.
 
-        ``csid`` is 2 to 63, ``timestamp`` in milliseconds (taken modulo 2^32). Message headers
-        are of type 1 while time goes forward on a chunk stream, else of type 0.
+        ``csid`` is 2 to 63, ``timestamp`` in milliseconds (taken modulo 2^32). The message header
+        has type 1 when time goes forward on the chunk stream, otherwise type 0.
         """
         timestamp &= _U32_MASK
         before, before_stream = self._last.get(csid, (timestamp + 1, -1))

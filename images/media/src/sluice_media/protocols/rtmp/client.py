@@ -1,11 +1,11 @@
-"""The client's end of an RTMP connection that publishes to any server (sans-io).
+"""The client side of an RTMP connection that publishes (sans-io).
 
-Bytes of the server go into :meth:`ClientSession.feed`, events come out; what has to be sent is
-fetched with :meth:`ClientSession.take_output` after every call. Media is turned into bytes by
-:meth:`ClientSession.media_buffers` once ``PublishAccepted`` came.
+Bytes from the server go into :meth:`ClientSession.feed`, events come out. After every call,
+:meth:`ClientSession.take_output` returns the bytes to send. After ``PublishAccepted``,
+:meth:`ClientSession.media_buffers` turns media into bytes.
 
-Sources: Adobe RTMP 1.0 (2012), clause 7.2; the order of commands is that of Flash Media Live
-Encoder and OBS, which every platform knows; Enhanced RTMP v2 for ``fourCcList``.
+Sources: Adobe RTMP 1.0 (2012), clause 7.2; Enhanced RTMP v2 for ``fourCcList``. The order of
+commands is that of Flash Media Live Encoder and OBS, which every platform accepts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _OUR_FOURCCS = ("hvc1",)
 _MAX_FOURCCS = 64
 _MAX_DESCRIPTION_CHARS = 300
 _MIN_SECRET_CHARS = 8
-"""Shorter parts are words like ``live``, and taking those out would garble codes."""
+"""Minimum length of a key's part that is removed from texts. A shorter part may be a word such as
+``live``, and its removal would garble status codes."""
 
 
 class _State(Enum):
@@ -51,13 +52,7 @@ class _State(Enum):
 
 
 class ClientSession:
-    """One connection to a target. The handshake's first bytes wait in ``take_output()`` at once.
-
-    Parameters: ``app`` and ``tc_url`` as in :class:`sluice_media.protocols.rtmp.url.RtmpUrl`;
-    ``stream_key`` is sent verbatim, with its query; ``needs`` are four-character codes that the
-    server must announce, else CodecsNotAnnounced comes and nothing is published; ``chunk_bytes``
-    is our chunk size.
-    """
+    """One connection to a target. ``take_output()`` holds the first bytes from the beginning."""
 
     def __init__(
         self,
@@ -69,6 +64,13 @@ class ClientSession:
         chunk_bytes: int = 4_096,
         limits: ChunkLimits | None = None,
     ) -> None:
+        """Prepare a connection.
+
+        ``app`` and ``tc_url`` are as in :class:`~sluice_media.protocols.rtmp.url.RtmpUrl`.
+        ``stream_key`` is sent verbatim, with its query. ``needs`` are the four-character codes that
+        the server must announce. If one is missing, CodecsNotAnnounced is the result and nothing is
+        published. ``chunk_bytes`` is our chunk size.
+        """
         self._app = app
         self._tc_url = tc_url
         self._stream_key = stream_key
@@ -89,20 +91,20 @@ class ClientSession:
 
     @property
     def accepted(self) -> bool:
-        """Media may be sent."""
+        """True when media may be sent."""
         return self._state is _State.ACCEPTED
 
     @property
     def acknowledged_bytes(self) -> int:
-        """What the server says it has received, modulo 2^32; many servers never say."""
+        """Bytes that the server acknowledged, modulo 2^32. Many servers never acknowledge."""
         return self._link.acknowledged_bytes
 
     def take_output(self) -> bytes:
-        """Bytes to send to the server; they are forgotten here."""
+        """Return the bytes to send to the server and forget them."""
         return self._link.take_output()
 
     def feed(self, data: bytes) -> list[ClientEvent]:
-        """Takes what the server sent. Raises RtmpError; the connection is unusable then."""
+        """Take bytes from the server. Raise RtmpError; then the connection is unusable."""
         if self._handshake is not None:
             self._link.queue(self._handshake.feed(data))
             if not self._handshake.done:
@@ -120,20 +122,20 @@ class ClientSession:
         return events
 
     def takes(self, fourcc: str) -> bool:
-        """Whether the server announced this codec; known once it answered ``connect``."""
+        """Return whether the server announced this codec in its answer to ``connect``."""
         return fourcc in self._announced or _ANY_CODEC in self._announced
 
     def acknowledge(self) -> bytes:
-        """An Acknowledgement as bytes, which says nothing new: it keeps a silent way open."""
+        """Return an Acknowledgement message. It keeps a connection open on which nothing flows."""
         return self._link.acknowledgement()
 
     def media_buffers(
         self, type_id: int, timestamp_ms: int, payload: bytes
     ) -> list[bytes | memoryview]:
-        """An audio, video or data message, to be sent one buffer after another; the type is that
-        of the FLV tag.
+        """Return an audio, video or data message as buffers to send in order.
 
-        ``onMetaData`` is sent as ``@setDataFrame``, so that the server keeps it for its players.
+        ``type_id`` is the type of the FLV tag. ``onMetaData`` is sent as ``@setDataFrame``, so that
+        the server keeps it for its players.
         """
         if self._state is not _State.ACCEPTED:
             raise RuntimeError(f"nothing can be sent in state {self._state.name}")
@@ -144,7 +146,7 @@ class ClientSession:
         )
 
     def close(self) -> bytes:
-        """The commands that end the stream in order; empty when none is on."""
+        """Return the commands that end the stream properly; empty when no stream was begun."""
         state, self._state = self._state, _State.OVER
         if state in (_State.PUBLISHING, _State.ACCEPTED):
             self._link.command(0, "FCUnpublish", 6.0, None, self._stream_key)
@@ -190,7 +192,7 @@ class ClientSession:
             self._state = _State.OVER
             yield ConnectRejected(*self._reason(command, "NetConnection.Connect.Rejected"))
         elif command.transaction in (_CREATE, _PUBLISH) and self._state is not _State.OVER:
-            # releaseStream and FCPublish may fail: many servers do not know them.
+            # releaseStream and FCPublish may fail: many servers do not support them.
             self._state = _State.OVER
             yield PublishRejected(*self._reason(command, "NetStream.Publish.Failed"))
 
@@ -218,7 +220,7 @@ class ClientSession:
             yield PublishRejected(code, description)
 
     def _reason(self, command: Command, default: str) -> tuple[str, str]:
-        """Code and description of a status; servers like to quote the key, so it is taken out."""
+        """Return code and description of a status, without the key, which servers often quote."""
         status = command.properties(1) or command.properties(0)
         code, description = status.get("code"), status.get("description")
         return (
@@ -236,8 +238,11 @@ class ClientSession:
 
 
 def _announced(command: Command) -> frozenset[str]:
-    """Codecs that the answer to ``connect`` says the server takes: ``fourCcList``, and the keys
-    of ``videoFourCcInfoMap`` with any capability (Enhanced RTMP v2, "Enhancing NetConnection")."""
+    """Return the codecs that the server announced in its answer to ``connect``.
+
+    These are ``fourCcList`` and the keys of ``videoFourCcInfoMap`` with any capability (Enhanced
+    RTMP v2, "Enhancing NetConnection").
+    """
     found: set[str] = set()
     for properties in (command.properties(0), command.properties(1)):
         listed = properties.get("fourCcList")

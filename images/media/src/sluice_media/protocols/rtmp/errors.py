@@ -1,14 +1,14 @@
-"""The errors of this package. Their texts never quote the wire, which may hold a key."""
+"""Errors of RTMP. Their texts never quote received bytes, which may hold a key."""
 
 from __future__ import annotations
 
 
 class RtmpError(ValueError):
-    """The peer broke the protocol or one of our limits; the connection cannot be used any more.
+    """A violation of the protocol or of our limits; the connection cannot be used any more.
 
-    The message says what the peer did, in words fit for a log.
+    The message describes the peer's fault and may be logged.
     """
 
 
 class RtmpUrlError(ValueError):
-    """An RTMP URL that cannot be used; the message is a sentence for its author, without a key."""
+    """An RTMP URL that cannot be used. The message is a sentence for its author, without a key."""

@@ -1,4 +1,4 @@
-"""What the two sessions tell their owner. Fields that may hold a key stay out of every repr."""
+"""Events of the two sessions. Fields that may hold a key are left out of every repr."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, frozen=True)
 class PublishRequested:
-    """A publisher waits for ``accept_publish()`` or ``reject_publish()``."""
+    """A request to publish, to be answered by ``accept_publish()`` or ``reject_publish()``."""
 
     app: str = field(repr=False)
     stream_key: str = field(repr=False)
@@ -16,35 +16,39 @@ class PublishRequested:
 
 @dataclass(slots=True)
 class Media:
-    """An audio, video or data message. Not frozen: that makes the constructor three times as slow,
-    and there is one for every frame."""
+    """An audio, video or data message.
+
+    The class is not frozen, because that makes the constructor three times as slow, and there is
+    one message for every frame.
+    """
 
     type_id: int
-    """MessageType.AUDIO, VIDEO or DATA; the same numbers as FLV tag types."""
+    """MessageType.AUDIO, VIDEO or DATA. FLV tag types have equal numbers."""
     timestamp_ms: int
-    """32 bits, wrapping."""
+    """Timestamp of 32 bits, wrapping."""
     payload: bytes = field(repr=False)
-    """As in an FLV tag: data starts with ``onMetaData`` and the like, never ``@setDataFrame``."""
+    """Payload as in an FLV tag: data starts with a name such as ``onMetaData``, never with
+    ``@setDataFrame``."""
 
 
 @dataclass(slots=True, frozen=True)
 class PublishStopped:
-    """The publisher ended its stream in order."""
+    """A proper end of the stream by its publisher."""
 
 
 @dataclass(slots=True, frozen=True)
 class PlayRefused:
-    """Somebody wanted to play and was told NetStream.Play.Failed."""
+    """A request to play, which was answered with NetStream.Play.Failed."""
 
 
 @dataclass(slots=True, frozen=True)
 class PublishAccepted:
-    """The server takes media from now on."""
+    """The server's acceptance: media may be sent from now on."""
 
 
 @dataclass(slots=True, frozen=True)
 class ConnectRejected:
-    """The server refused the application."""
+    """The server's refusal of the application."""
 
     code: str
     description: str
@@ -52,7 +56,7 @@ class ConnectRejected:
 
 @dataclass(slots=True, frozen=True)
 class PublishRejected:
-    """The server refused the stream key."""
+    """The server's refusal of the stream key."""
 
     code: str
     description: str
@@ -60,14 +64,14 @@ class PublishRejected:
 
 @dataclass(slots=True, frozen=True)
 class CodecsNotAnnounced:
-    """The server does not say that it takes these codecs (Enhanced RTMP); nothing was published."""
+    """Codecs that the server did not announce (Enhanced RTMP). Nothing was published."""
 
     fourccs: tuple[str, ...]
 
 
 @dataclass(slots=True, frozen=True)
 class Closed:
-    """The server ended a running publish."""
+    """The end of a running publish by the server."""
 
     code: str
     description: str

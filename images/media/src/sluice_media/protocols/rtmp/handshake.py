@@ -1,9 +1,9 @@
-"""The RTMP handshake, both ends, sans-io.
+"""The RTMP handshake, server and client (sans-io): bytes in, bytes out.
 
-Sources: Adobe RTMP 1.0 clause 5.2 (C0..C2, S0..S2). The digest ("complex", type 1) form is not in
-that text: it is what Flash Media Server and the encoders made for it do, as documented by the
-librtmp and nginx-rtmp sources. A client that asks for it puts an HMAC-SHA256 into C1 at one of two
-places and wants its answer in S1 and S2; whoever does not gets the simple form.
+Sources: Adobe RTMP 1.0 clause 5.2 (C0..C2, S0..S2). The digest form ("complex", type 1) is not in
+that text. Flash Media Server and the encoders made for it use it; the sources of librtmp and
+nginx-rtmp document it. A client that uses the digest form puts an HMAC-SHA256 into C1 at one of two
+positions and expects its answer in S1 and S2. All other clients receive the simple form.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ HANDSHAKE_BYTES = 1_536
 _DIGEST_BYTES = 32
 _DIGEST_OFFSETS = 728
 _DIGEST_BASES = (772, 8)
-"""Where the four offset bytes stand: after the key block (schema 0) or before it (schema 1)."""
+"""Positions of the four offset bytes: after the key block (schema 0) or before it (schema 1)."""
 
-# Constants of the protocol, the same in every implementation; nothing secret about them.
+# Constants of the protocol, equal in every implementation and not secret.
 _SALT = bytes.fromhex("f0eec24a8068bee82e00d0d1029e7e576eec5d2d29806fab93b8e636cfeb31ae")
 _CLIENT_NAME = b"Genuine Adobe Flash Player 001"
 _SERVER_NAME = b"Genuine Adobe Flash Media Server 001"
 _SERVER_VERSION = b"\x04\x05\x00\x01"
-"""Not zero: tells the client that S1 holds a digest."""
+"""Version in S1. A value other than zero means that S1 holds a digest."""
 
 
 def _hmac(key: bytes, data: bytes) -> bytes:
@@ -43,7 +43,7 @@ def _digest_of(block: bytes, position: int, key: bytes) -> bytes:
 
 
 def find_digest(block: bytes, key: bytes) -> tuple[int, bytes] | None:
-    """The base and the digest of a C1 (or S1) whose digest is right; None when it has none."""
+    """Return base and digest of a C1 (or S1), or None when it holds no valid digest."""
     for base in _DIGEST_BASES:
         position = _digest_at(block, base)
         given = block[position : position + _DIGEST_BYTES]
@@ -65,7 +65,7 @@ def _make_digest_answer(client_digest: bytes) -> bytes:
 
 
 def _answer(c1: bytes) -> bytes:
-    """S0, S1 and S2 for a C1."""
+    """Return S0, S1 and S2 for a C1."""
     found = find_digest(c1, _CLIENT_NAME) if c1[4:8] != b"\x00\x00\x00\x00" else None
     if found is None:
         s1 = b"\x00" * 8 + os.urandom(HANDSHAKE_BYTES - 8)
@@ -84,7 +84,7 @@ class _State(Enum):
 
 
 class ServerHandshake:
-    """Our end when a publisher calls. Feed it until :attr:`done`, then take :attr:`rest`."""
+    """The server side of a handshake. Feed it until :attr:`done`, then take :attr:`rest`."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -92,17 +92,19 @@ class ServerHandshake:
 
     @property
     def done(self) -> bool:
+        """True when the handshake is complete."""
         return self._state is _State.DONE
 
     @property
     def rest(self) -> bytes:
-        """What came after the handshake."""
+        """Bytes that arrived after the handshake."""
         return bytes(self._buffer) if self.done else b""
 
     def feed(self, data: bytes) -> bytes:
-        """Takes bytes of the client, returns bytes for it. Raises RtmpError for a wrong version.
+        """Take bytes from the client and return bytes for it.
 
-        C2 is not compared with what was sent: encoders get it wrong, and nothing depends on it.
+        Raise RtmpError for a wrong version. C2 is not compared with S1: some encoders send a wrong
+        one, and nothing depends on it.
         """
         self._buffer += data
         reply = b""
@@ -119,7 +121,7 @@ class ServerHandshake:
 
 
 class ClientHandshake:
-    """Our end when we call a server: the simple form, which every server understands."""
+    """The client side of a handshake: the simple form, which every server supports."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -128,19 +130,23 @@ class ClientHandshake:
 
     @property
     def done(self) -> bool:
+        """True when the handshake is complete."""
         return self._state is _State.DONE
 
     @property
     def rest(self) -> bytes:
-        """What came after the handshake."""
+        """Bytes that arrived after the handshake."""
         return bytes(self._buffer) if self.done else b""
 
     def start(self) -> bytes:
-        """C0 and C1."""
+        """Return C0 and C1."""
         return bytes((VERSION,)) + self._c1
 
     def feed(self, data: bytes) -> bytes:
-        """Takes bytes of the server, returns bytes for it. Raises RtmpError for a wrong version."""
+        """Take bytes from the server and return bytes for it.
+
+        Raise RtmpError for a wrong version.
+        """
         self._buffer += data
         reply = b""
         if self._state is _State.HELLO and self._buffer and self._buffer[0] != VERSION:

@@ -1,6 +1,7 @@
-"""RTMP messages: what the chunk stream carries, whole.
+"""RTMP messages: the units that the chunk stream carries.
 
-Source: Adobe RTMP 1.0 (2012), clauses 5.4 (protocol control), 6.2 (user control), 7.1 (types).
+In: complete messages. Out: commands, and the parts of aggregates. Source: Adobe RTMP 1.0 (2012),
+clauses 5.4 (protocol control), 6.2 (user control), 7.1 (types).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _BACK_POINTER_BYTES = 4
 
 
 class MessageType(IntEnum):
+    """Message type ids."""
+
     SET_CHUNK_SIZE = 1
     ABORT = 2
     ACKNOWLEDGEMENT = 3
@@ -37,6 +40,8 @@ MEDIA_TYPES = frozenset((MessageType.AUDIO, MessageType.VIDEO, MessageType.DATA)
 
 
 class UserControl(IntEnum):
+    """Event types of a user control message."""
+
     STREAM_BEGIN = 0
     PING_REQUEST = 6
     PING_RESPONSE = 7
@@ -44,8 +49,10 @@ class UserControl(IntEnum):
 
 @dataclass(slots=True)
 class Message:
+    """A complete message."""
+
     type_id: int
-    """A :class:`MessageType`, or a number that we do not know."""
+    """A :class:`MessageType`, or an unknown number."""
     timestamp: int
     """Milliseconds, 32 bits, wrapping."""
     stream_id: int
@@ -54,27 +61,29 @@ class Message:
 
 @dataclass(slots=True, frozen=True)
 class Command:
+    """A decoded command message."""
+
     name: str
     transaction: float
-    """0: no answer is expected."""
+    """Transaction id; 0 when no answer is expected."""
     arguments: list[amf0.Value] = field(repr=False)
-    """After the transaction id; the first is the command object, usually None."""
+    """Values after the transaction id. The first is the command object, usually None."""
 
     def text(self, index: int) -> str:
-        """The argument as a string; empty when it is missing or something else."""
+        """Return the argument if it is a string, otherwise an empty string."""
         value = self.arguments[index] if index < len(self.arguments) else None
         return value if isinstance(value, str) else ""
 
     def properties(self, index: int) -> dict[str, amf0.Value]:
-        """The argument as an object; empty when it is missing or something else."""
+        """Return the argument if it is an object, otherwise an empty dictionary."""
         value = self.arguments[index] if index < len(self.arguments) else None
         return value if isinstance(value, dict) else {}
 
 
 def parse_command(message: Message) -> Command:
-    """Reads a command message (7.1.1), AMF0 or AMF3. Raises RtmpError.
+    """Decode a command message (7.1.1), AMF0 or AMF3. Raise RtmpError.
 
-    An AMF3 command starts with a zero byte; its values are AMF0 in every encoder known.
+    An AMF3 command starts with a zero byte. All known encoders send AMF0 values after it.
     """
     payload = message.payload
     if message.type_id == MessageType.COMMAND_AMF3 and payload[:1] == b"\x00":
@@ -86,14 +95,14 @@ def parse_command(message: Message) -> Command:
     name = values[0] if values else None
     transaction = values[1] if len(values) > 1 else 0.0
     if not isinstance(name, str) or not isinstance(transaction, float):
-        raise RtmpError("a command without a name or with a transaction id that is no number")
+        raise RtmpError("a command has no name, or its transaction id is not a number")
     return Command(name, transaction, values[2:])
 
 
 def split_aggregate(message: Message) -> Iterator[Message]:
-    """The messages inside an aggregate message (7.1.6), with absolute timestamps.
+    """Yield the messages inside an aggregate message (7.1.6), with absolute timestamps.
 
-    Raises RtmpError when they do not fit the aggregate.
+    Raise RtmpError when a length inside does not fit the aggregate.
     """
     data = message.payload
     position = 0
@@ -105,7 +114,7 @@ def split_aggregate(message: Message) -> Iterator[Message]:
         length = int.from_bytes(data[position + 1 : position + 4], "big")
         end = body + length
         if end > len(data) or count > _MAX_AGGREGATED:
-            raise RtmpError("an aggregate message does not hold what it says")
+            raise RtmpError("the lengths inside an aggregate message do not fit it")
         timestamp = int.from_bytes(data[position + 4 : position + 7], "big")
         timestamp |= data[position + 7] << 24
         if first_timestamp is None:

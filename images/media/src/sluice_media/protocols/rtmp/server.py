@@ -1,7 +1,7 @@
-"""The server's end of an RTMP connection that publishes (sans-io).
+"""The server side of an RTMP connection that publishes (sans-io).
 
-Bytes of the publisher go into :meth:`ServerSession.feed`, events come out; what has to be sent is
-fetched with :meth:`ServerSession.take_output` after every call.
+Bytes from the publisher go into :meth:`ServerSession.feed`, events come out. After every call,
+:meth:`ServerSession.take_output` returns the bytes to send.
 
 Sources: Adobe RTMP 1.0 (2012), clause 7.2; ``releaseStream``, ``FCPublish``, ``FCUnpublish`` and
 ``onFCPublish`` as Flash Media Live Encoder and OBS (librtmp) use them; Enhanced RTMP v2,
@@ -57,11 +57,11 @@ class _State(Enum):
 
 
 class ServerSession:
-    """One connection. Publishing is asked for by an event and answered by a method.
+    """One connection. A PublishRequested event is answered with a method.
 
-    Order of an encoder: ``connect``, ``releaseStream``, ``FCPublish``, ``createStream``,
+    Encoders send in this order: ``connect``, ``releaseStream``, ``FCPublish``, ``createStream``,
     ``publish``, media, ``FCUnpublish``, ``deleteStream``. Media that an encoder sends before it
-    was accepted is passed on as well.
+    was accepted is returned as well.
     """
 
     def __init__(self, limits: ChunkLimits | None = None) -> None:
@@ -88,37 +88,40 @@ class ServerSession:
 
     @property
     def handshake_done(self) -> bool:
+        """True when the handshake is complete."""
         return self._handshake is None
 
     @property
     def publish_requested(self) -> bool:
-        """A PublishRequested waits for its answer."""
+        """True while a PublishRequested waits for its answer."""
         return self._state is _State.REQUESTED
 
     @property
     def publishing(self) -> bool:
-        """A publish was accepted and goes on."""
+        """True from the acceptance of a publish to its end."""
         return self._state is _State.PUBLISHING
 
     @property
     def awaited_bytes(self) -> int:
-        """With fewer bytes than this there will be nothing new. While media flows these are at
-        least one more than the header of a message, which encoders are known to send by itself."""
+        """Minimum number of bytes after which :meth:`feed` can return an event.
+
+        While media flows it is larger than a message header, which some encoders send alone.
+        """
         if self._state is not _State.PUBLISHING:
             return 1
         return max(_MESSAGE_HEADER_BYTES + 1, self._link.reader.missing_bytes)
 
     @property
     def unfinished_bytes(self) -> int:
-        """Bytes that have come of messages that are not complete."""
+        """Bytes received of incomplete messages."""
         return self._link.reader.unfinished_bytes
 
     def take_output(self) -> bytes:
-        """Bytes to send to the publisher; they are forgotten here."""
+        """Return the bytes to send to the publisher and forget them."""
         return self._link.take_output()
 
     def feed(self, data: bytes) -> list[ServerEvent]:
-        """Takes what the publisher sent. Raises RtmpError; the connection is unusable then."""
+        """Take bytes from the publisher. Raise RtmpError; then the connection is unusable."""
         if self._handshake is not None:
             self._link.queue(self._handshake.feed(data))
             if not self._handshake.done:
@@ -135,7 +138,7 @@ class ServerSession:
         return events
 
     def accept_publish(self) -> None:
-        """Answers a PublishRequested: media is welcome."""
+        """Accept a PublishRequested."""
         self._expect(_State.REQUESTED)
         self._state = _State.PUBLISHING
         self._link.stream_begin(self._publish_stream)
@@ -150,13 +153,13 @@ class ServerSession:
         self._on_status("status", _START, "Publishing")
 
     def reject_publish(self, code: str, description: str) -> None:
-        """Answers a PublishRequested: no. The caller closes the connection afterwards."""
+        """Refuse a PublishRequested. The caller closes the connection afterwards."""
         self._expect(_State.REQUESTED)
         self._state = _State.REFUSED
         self._on_status("error", code, description)
 
     def end_publish(self, code: str, description: str) -> None:
-        """Tells a running publisher why it is being cut. The caller closes the connection."""
+        """Send a running publisher the reason for its end. The caller closes the connection."""
         self._expect(_State.PUBLISHING)
         self._state = _State.REFUSED
         self._on_status("error", code, description)
@@ -184,7 +187,7 @@ class ServerSession:
             command = parse_command(message)
             handler = self._commands.get(command.name)
             if handler is None:
-                return  # _checkbw, onStatus and others that want no answer
+                return  # _checkbw, onStatus and others that need no answer
             if self._state is _State.CONNECTING and command.name != "connect":
                 raise RtmpError("a command came before connect")
             events.extend(handler(message, command))
@@ -218,11 +221,11 @@ class ServerSession:
             "level": "status",
             "code": "NetConnection.Connect.Success",
             "description": "Connection succeeded.",
-            # Whatever was asked for: our commands are AMF0, and so are every encoder's.
+            # AMF0 even when the client requests AMF3: all known encoders send AMF0 commands.
             "objectEncoding": 0.0,
         }
         self._link.command(0, "_result", command.transaction, server, status)
-        # A refusal comes at publish, which encoders show to their users.
+        # Refusals are sent at publish, because encoders show those to their users.
         return ()
 
     def _on_release_stream(self, _: Message, command: Command) -> Iterable[ServerEvent]:
@@ -263,7 +266,7 @@ class ServerSession:
 
     def _on_play(self, message: Message, _: Command) -> Iterable[ServerEvent]:
         self._publish_stream = message.stream_id
-        self._on_status("error", "NetStream.Play.Failed", "This server takes streams, only.")
+        self._on_status("error", "NetStream.Play.Failed", "This server only takes publishers.")
         self._state = _State.REFUSED
         yield PlayRefused()
 
@@ -281,6 +284,6 @@ def _name(value: object) -> str:
 
 
 def _is_enhanced(properties: dict[str, amf0.Value]) -> bool:
-    """Whether the client names codecs beyond the classic ones (Enhanced RTMP v2)."""
+    """Return whether the client lists codecs by FourCC (Enhanced RTMP v2)."""
     given = properties.get("fourCcList")
     return isinstance(given, list) and any(isinstance(f, str) for f in given[:_MAX_FOURCCS])

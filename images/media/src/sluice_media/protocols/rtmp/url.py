@@ -1,8 +1,9 @@
-"""RTMP URLs as platforms hand them out.
+"""RTMP URLs as platforms publish them: a string in, an RtmpUrl out.
 
-``rtmp[s]://host[:port]/app[/instance…]/key?query``. There is no standard for them; the rule here
-is what encoders do: the stream key is the last path segment with everything after it, verbatim
-(keys hold ``?``, ``&`` and ``=``, and slashes in their query), the rest is the application.
+The form is ``rtmp[s]://host[:port]/app[/instance…]/key?query``. No standard defines it, so we
+follow the encoders: the stream key is the last path segment with everything after it, verbatim.
+Keys hold ``?``, ``&`` and ``=``, and slashes in their query. The rest of the path is the
+application.
 """
 
 from __future__ import annotations
@@ -19,40 +20,43 @@ _MAX_URL_CHARS = 2_048
 
 @dataclass(slots=True, frozen=True)
 class RtmpUrl:
+    """The parts of a URL. ``repr`` and :attr:`redacted` show no key."""
+
     scheme: str
-    """rtmp or rtmps"""
+    """``rtmp`` or ``rtmps``."""
     host: str
-    """Name or address; an IPv6 address without brackets."""
+    """Name or address, an IPv6 address without brackets."""
     port: int
     app: str = field(repr=False)
-    """Application with instances, perhaps with a query (which may be a secret)."""
+    """Application with instances, perhaps with a query, which may be a secret."""
     key: str = field(repr=False)
     """Stream key with its query, verbatim."""
 
     @property
     def tls(self) -> bool:
+        """True for RTMPS."""
         return self.scheme == "rtmps"
 
     @property
     def authority(self) -> str:
-        """``host`` or ``host:port`` where the port is not the usual one."""
+        """``host``, or ``host:port`` when the port is not the scheme's default."""
         return authority(self.host, None if self.port == _PORTS[self.scheme] else self.port)
 
     @property
     def tc_url(self) -> str:
-        """What ``connect`` says: the URL without the key."""
+        """URL without the key, which is sent with ``connect``."""
         return f"{self.scheme}://{self.authority}/{self.app}"
 
     @property
     def redacted(self) -> str:
-        """For people: the URL without the key and without any query."""
+        """URL without key and query, for messages."""
         return f"{self.scheme}://{self.authority}/{self.app.partition('?')[0]}"
 
 
 def parse_rtmp_url(url: str, stream_key: str | None = None) -> RtmpUrl:
-    """Takes a URL apart. With ``stream_key`` the whole path of the URL is the application.
+    """Parse a URL. With ``stream_key``, the whole path of the URL is the application.
 
-    Raises RtmpUrlError with a sentence that says what is wrong, without quoting the URL.
+    Raise RtmpUrlError with a sentence that names the fault and does not quote the URL.
     """
     if len(url) > _MAX_URL_CHARS:
         raise RtmpUrlError(f"The URL is longer than {_MAX_URL_CHARS} characters.")
@@ -92,10 +96,10 @@ def _app_and_key(path: str, stream_key: str | None) -> tuple[str, str]:
             head, _, last = before_query.rpartition("/")
             app, key = head, last + path[len(before_query) :]
         else:
-            # One segment before the query: `app?auth=…/key`, as some CDNs want it.
+            # One segment before the query: `app?auth=…/key`, as some CDNs require.
             app, _, key = path.rpartition("/")
     if not app.strip("/"):
-        raise RtmpUrlError("The URL has no application; it must look like rtmp://host/app/key.")
+        raise RtmpUrlError("The URL has no application. It must look like rtmp://host/app/key.")
     if not key or key.startswith("?"):
-        raise RtmpUrlError("The URL has no stream key; it must look like rtmp://host/app/key.")
+        raise RtmpUrlError("The URL has no stream key. It must look like rtmp://host/app/key.")
     return app.strip("/"), key
