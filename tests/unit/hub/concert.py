@@ -8,7 +8,7 @@ from typing import Any
 
 from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.legs.leg import LegName
-from sluice_media.hub.status import status_words
+from sluice_media.hub.status import hub_status
 from tests.unit.hub.world import Publisher, VirtualReader, World
 
 Span = tuple[float, float]
@@ -21,22 +21,22 @@ def _no_jitter(_: float) -> float:
 
 @dataclass
 class Part:
-    """What one publisher does while :func:`play` lasts. All times are seconds from its start."""
+    """The part of one publisher in :func:`play`. All times are seconds from the start."""
 
     publisher: Publisher
     delay: float = 0.0
     jitter: Callable[[float], float] = _no_jitter
-    """More delay for what is sent at a moment; order is kept."""
+    """Additional delay of units by the moment of sending; their order is kept."""
     drift_ppm: float = 0.0
-    """Its clock is so much too slow."""
+    """Slowness of its clock, parts per million."""
     lost: tuple[Span, ...] = ()
-    """Sent then, it never arrives."""
+    """Times at which units that are sent get lost."""
     late: tuple[Span, ...] = ()
-    """Sent then, it arrives when the span ends, all at once."""
+    """Times at which units that are sent arrive at the end of the span, all at once."""
     silent_tracks: tuple[int, ...] = ()
-    """Of these, nothing is sent."""
+    """Tracks without units."""
     twice: float = 0.0
-    """So many seconds of what is sent, from the start, come twice."""
+    """Seconds from the start whose units arrive twice."""
     pings: bool = False
     """Bytes that are no media come all the time."""
     trickle: int = 0
@@ -115,7 +115,7 @@ def duo(world: World, **backup: Any) -> tuple[Publisher, Publisher]:
 
 
 def runs(reader: VirtualReader, track: int = 0) -> list[tuple[str, int, int]]:
-    """What was shown, as (source, first, last) of consecutive frames."""
+    """Return the runs of consecutive frames that were shown, as (source, first, last)."""
     found: list[tuple[str, int, int]] = []
     for payload in reader.payloads(track):
         source, _, number = payload.decode().split("/")
@@ -126,5 +126,5 @@ def runs(reader: VirtualReader, track: int = 0) -> list[tuple[str, int, int]]:
     return found
 
 
-def words(world: World) -> dict[str, Any]:
-    return status_words(world.hub, world.now)
+def status_of(world: World) -> dict[str, Any]:
+    return hub_status(world.hub, world.now)

@@ -96,7 +96,7 @@ class SpoolReader:
         return [unit.payload for unit in self.units if unit.track == track]
 
     def acknowledge(self, dts: int | None = None) -> None:
-        """What was read, or up to ``dts``, is durable."""
+        """Acknowledge all units that were read, or those up to ``dts``."""
         timeline = self.reader.timeline
         assert timeline is not None
         if dts is None:

@@ -12,7 +12,7 @@ from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.hub.http.server import HubServer
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.metrics import HubMetrics
-from sluice_media.hub.status import status_words
+from sluice_media.hub.status import hub_status
 from tests.unit.hub.concert import Part, play
 from tests.unit.hub.world import Publisher, VirtualReader, World, assert_strictly_increasing
 
@@ -51,7 +51,7 @@ class Before:
 
 
 def replay(leg: Publisher, old: Publisher, ack: LegAck) -> None:
-    """What the gateway of ``old`` has kept: from the keyframe at or before the acknowledgement."""
+    """Send what the gateway of ``old`` has kept: from the keyframe at or before ``ack`` on."""
     leg._position, leg._picture, leg._audio_frames = old._position, old._picture, old._audio_frames
     acked = ack.acked_dts if ack.acked_dts is not None else 0
     keys = [n for n, u in enumerate(old.sent) if u.is_random_access and u.dts <= acked]
@@ -261,7 +261,7 @@ def test_a_flood_of_positions_is_bounded() -> None:
     world = pulling()
     for number in range(1_000):
         asked(world, f"t{number}", number)
-    assert len(world.hub.output.adoption._asked) <= 64
+    assert len(world.hub.output.adoption._requested) <= 64
 
 
 def test_a_fresh_publisher_at_a_fresh_hub_waits_for_nobody() -> None:
@@ -273,7 +273,7 @@ def test_a_fresh_publisher_at_a_fresh_hub_waits_for_nobody() -> None:
 
 
 def adopting(world: World) -> object:
-    return status_words(world.hub, world.now)["adopting"]
+    return hub_status(world.hub, world.now)["adopting"]
 
 
 def test_for_ten_seconds_a_new_hub_says_that_a_session_may_go_on_here() -> None:
@@ -291,7 +291,7 @@ def test_it_says_so_until_the_session_is_there() -> None:
     assert adopting(world) is True
     leg = world.publish(connection="p", resume=before.primary_ack)
     replay(leg, before.primary, before.primary_ack)
-    assert status_words(world.hub, world.now)["timeline"] == before.timeline
+    assert hub_status(world.hub, world.now)["timeline"] == before.timeline
     assert adopting(world) is False
     world.hub.configure(world.hub.config.model_copy(update={"active": False}), world.now)
     assert adopting(world) is False, "a hub that had a session follows no other one"

@@ -11,7 +11,7 @@ from sluice_media.contract import LegEnd
 from sluice_media.formats.units import UnitFlags
 from sluice_media.hub.clock import datetime_of
 from sluice_media.hub.legs.leg import LegName
-from tests.unit.hub.concert import Part, duo, play, runs, words
+from tests.unit.hub.concert import Part, duo, play, runs, status_of
 from tests.unit.hub.world import (
     AUDIO,
     VIDEO,
@@ -32,15 +32,15 @@ def test_a_primary_that_ends_is_replaced_at_once_by_a_backup_that_repeats_less_t
     assert_strictly_increasing(reader.units)
     assert not reader.gaps
     assert reader.end is None
-    said = words(world)
-    assert said["active_source"] == "Backup"
-    assert said["failovers"] == 1
+    status = status_of(world)
+    assert status["active_source"] == "Backup"
+    assert status["failovers"] == 1
     assert world.hub.output.failovers.last is not None
     assert world.hub.output.failovers.last.from_ == "Primary"
     assert world.hub.output.failovers.last.to == "Backup"
     assert world.hub.output.failovers.last.gap_milliseconds <= 40
-    assert said["session"].failovers == 1
-    assert (said["primary_connected"], said["backup_delivers"]) == (False, True)
+    assert status["session"].failovers == 1
+    assert (status["primary_connected"], status["backup_delivers"]) == (False, True)
 
 
 def test_a_silent_primary_is_replaced_after_stall_milliseconds() -> None:
@@ -52,8 +52,8 @@ def test_a_silent_primary_is_replaced_after_stall_milliseconds() -> None:
     assert runs(reader)[1] == ("b", 50, 149)
     assert world.hub.output.failovers.last is not None
     assert 760 <= world.hub.output.failovers.last.gap_milliseconds <= 900
-    assert words(world)["primary_connected"]
-    assert not words(world)["primary_delivers"]
+    assert status_of(world)["primary_connected"]
+    assert not status_of(world)["primary_delivers"]
     assert not reader.gaps
 
 
@@ -61,18 +61,20 @@ def test_the_words_of_status_with_both_legs() -> None:
     world = World(backup=True)
     primary, backup = duo(world)
     play(world, 2, Part(primary), Part(backup))
-    said = words(world)
-    assert said["active_source"] == "Primary"
+    status = status_of(world)
+    assert status["active_source"] == "Primary"
     assert all(
-        said[f"{leg}_{word}"] for leg in ("primary", "backup") for word in ("connected", "delivers")
+        status[f"{leg}_{word}"]
+        for leg in ("primary", "backup")
+        for word in ("connected", "delivers")
     )
-    assert said["failovers"] == 0
-    assert said["last_failover"] is None
+    assert status["failovers"] == 0
+    assert status["last_failover"] is None
     primary.end()
     backup.end()
-    said = words(world)
-    assert said["active_source"] is None
-    assert said["interrupted"]
+    status = status_of(world)
+    assert status["active_source"] is None
+    assert status["interrupted"]
 
 
 def test_the_switch_is_announced_by_an_anchor_and_nothing_else() -> None:
@@ -110,7 +112,7 @@ def test_identical_bitstreams_join_at_the_very_unit(ahead: float, fault: str) ->
     assert not any(u.flags & UnitFlags.DISCONTINUITY for u in reader.units)
     assert not reader.gaps
     assert len(reader.anchors) == 1
-    assert words(world)["failovers"] == 1
+    assert status_of(world)["failovers"] == 1
 
 
 def test_identical_legs_with_b_frames_join_too_and_come_back() -> None:
@@ -121,8 +123,8 @@ def test_identical_legs_with_b_frames_join_too_and_come_back() -> None:
     backup = world.publish(name=LegName.BACKUP, connection="b", **parts)
     play(world, 12, Part(primary, lost=((3.33, 5.0),)), Part(backup))
     assert runs(reader) == [("x", 0, 299)]
-    assert words(world)["active_source"] == "Primary"
-    assert words(world)["failovers"] == 2
+    assert status_of(world)["active_source"] == "Primary"
+    assert status_of(world)["failovers"] == 2
     assert_strictly_increasing(reader.units)
 
 
@@ -173,8 +175,8 @@ def test_legs_with_different_formats_change_the_format_at_the_splice() -> None:
     first = next(r for r in reader.records[place:] if r in reader.units)
     assert first.payload.startswith(b"b/0/")
     assert first.is_random_access
-    said = words(world)
-    assert said["format_changes"] == 1
+    status = status_of(world)
+    assert status["format_changes"] == 1
     change = world.hub.output.format_changes.last
     assert change is not None
     assert (change.before, change.after) == (
@@ -258,10 +260,10 @@ def test_a_pulled_stream_names_its_uris() -> None:
     first = world.publish(protocol="Pull", remote="uri/0", connection="p")
     warm = world.publish(name=LegName.BACKUP, protocol="Pull", remote="uri/2", connection="b")
     play(world, 4, Part(first, ends_at=2), Part(warm))
-    said = words(world)
-    assert said["active_source"] == "Pull"
-    assert not said["backup_connected"]
-    assert not said["backup_delivers"]
+    status = status_of(world)
+    assert status["active_source"] == "Pull"
+    assert not status["backup_connected"]
+    assert not status["backup_delivers"]
     last = world.hub.output.failovers.last
     assert last is not None
     assert (last.from_, last.to) == ("Uri 0", "Uri 2")
@@ -282,7 +284,7 @@ def test_both_legs_gone_and_the_backup_back_is_one_gap_and_one_failover() -> Non
     last = world.hub.output.failovers.last
     assert last is not None
     assert last.gap_milliseconds == pytest.approx(4_000, abs=200)
-    assert words(world)["failovers"] == 1
+    assert status_of(world)["failovers"] == 1
 
 
 def test_a_hub_that_drains_does_not_switch_while_its_legs_are_sent_on() -> None:
@@ -294,7 +296,7 @@ def test_a_hub_that_drains_does_not_switch_while_its_legs_are_sent_on() -> None:
     for publisher in (primary, backup):
         world.hub.end_leg(publisher.leg, sent_on, world.now)
     assert runs(reader) == [("p", 0, 62)]
-    assert words(world)["failovers"] == 0
+    assert status_of(world)["failovers"] == 0
 
 
 def test_a_stream_that_is_switched_off_ends_without_a_last_switch() -> None:
@@ -306,8 +308,8 @@ def test_a_stream_that_is_switched_off_ends_without_a_last_switch() -> None:
     assert runs(reader) == [("p", 0, 62)]
     assert reader.end is not None
     assert primary.leg.end == backup.leg.end
-    assert words(world)["failovers"] == 0
-    assert words(world)["active_source"] is None
+    assert status_of(world)["failovers"] == 0
+    assert status_of(world)["active_source"] is None
 
 
 def test_a_patient_stall_limit_does_not_end_a_session_that_has_a_backup() -> None:
@@ -316,8 +318,8 @@ def test_a_patient_stall_limit_does_not_end_a_session_that_has_a_backup() -> Non
     primary, backup = duo(world)
     play(world, 20, Part(primary, lost=((3.0, 99.0),)), Part(backup))
     assert reader.end is None
-    assert words(world)["active_source"] == "Backup"
-    assert words(world)["on_air"]
+    assert status_of(world)["active_source"] == "Backup"
+    assert status_of(world)["on_air"]
 
 
 def test_a_primary_whose_clock_restarts_stays_on_air() -> None:
@@ -329,6 +331,6 @@ def test_a_primary_whose_clock_restarts_stays_on_air() -> None:
     primary.first_dts = -primary._position
     play(world, 3, Part(primary), Part(backup))
     assert runs(reader) == [("p", 0, 162)]
-    assert words(world)["failovers"] == 0
+    assert status_of(world)["failovers"] == 0
     assert_strictly_increasing(reader.units)
     assert not reader.gaps

@@ -16,7 +16,7 @@ from sluice_media.timeline.leg_framing import encode_formats
 from tests.support.flv_leg import FlvLeg
 from tests.unit.formats.flv import samples as s
 from tests.unit.formats.mpegts.demux_rig import PPS, SPS, VIDEO, annexb, pes, program, ts_of_pes
-from tests.unit.hub.concert import words
+from tests.unit.hub.concert import status_of
 from tests.unit.hub.world import World
 
 
@@ -63,12 +63,12 @@ def test_the_picture_is_on_air_and_the_codec_is_named(
     leg = world.publish(formats=()).leg
     revision = world.hub.revision
     send(world, kind(world.hub, leg))
-    said = words(world)
-    assert said["on_air"]
+    status = status_of(world)
+    assert status["on_air"]
     assert leg.end is None
-    assert said["last_rejection"] is None
-    assert said["media"].left_out_audio_codec == "Opus"
-    assert said["media"].audio_codec is None
+    assert status["last_rejection"] is None
+    assert status["media"].left_out_audio_codec == "Opus"
+    assert status["media"].audio_codec is None
     assert world.hub.revision > revision
 
 
@@ -86,4 +86,4 @@ def test_sound_that_becomes_aac_is_no_longer_named() -> None:
     feed = FlvFeed(world.hub, leg)
     flv(world, feed)
     feed.feed(8, 200, s.aac_config(), world.now)
-    assert words(world)["media"].left_out_audio_codec is None
+    assert status_of(world)["media"].left_out_audio_codec is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sluice_media.hub.legs.leg import LegName
-from tests.unit.hub.concert import Part, duo, play, runs, words
+from tests.unit.hub.concert import Part, duo, play, runs, status_of
 from tests.unit.hub.world import (
     VIDEO,
     World,
@@ -37,9 +37,9 @@ def test_one_picture_a_second_is_no_stall() -> None:
     primary = world.publish(connection="p", **slow)
     backup = world.publish(name=LegName.BACKUP, connection="b", **slow)
     play(world, 30, Part(primary, jitter=lambda at: 0.4 * (int(at) % 2)), Part(backup))
-    assert words(world)["failovers"] == 0
+    assert status_of(world)["failovers"] == 0
     play(world, 8, Part(primary, lost=((0.0, 9.0),)), Part(backup))
-    assert words(world)["active_source"] == "Backup"
+    assert status_of(world)["active_source"] == "Backup"
 
 
 def test_at_the_start_the_primary_has_300_ms_to_win() -> None:
@@ -59,8 +59,8 @@ def test_a_backup_alone_is_on_air_after_300_ms_and_loses_nothing() -> None:
     assert not world.hub.delivering
     play(world, 0.75, Part(backup))
     assert runs(reader) == [("b", 0, 24)]
-    assert words(world)["active_source"] == "Backup"
-    assert words(world)["failovers"] == 0
+    assert status_of(world)["active_source"] == "Backup"
+    assert status_of(world)["failovers"] == 0
 
 
 def test_without_failback_the_backup_stays_on_air() -> None:
@@ -69,8 +69,8 @@ def test_without_failback_the_backup_stays_on_air() -> None:
     primary, backup = duo(world)
     play(world, 90, Part(primary, lost=((3.0, 5.0),)), Part(backup))
     assert [run[0] for run in runs(reader)] == ["p", "b"]
-    assert words(world)["primary_delivers"]
-    assert words(world)["active_source"] == "Backup"
+    assert status_of(world)["primary_delivers"]
+    assert status_of(world)["active_source"] == "Backup"
 
 
 def test_failback_is_a_clean_cut_at_a_keyframe_after_the_primary_was_stable() -> None:
@@ -78,9 +78,9 @@ def test_failback_is_a_clean_cut_at_a_keyframe_after_the_primary_was_stable() ->
     reader = world.read()
     primary, backup = duo(world)
     play(world, 14, Part(primary, lost=((3.0, 5.0),)), Part(backup))
-    assert words(world)["active_source"] == "Backup"
+    assert status_of(world)["active_source"] == "Backup"
     play(world, 6, Part(primary), Part(backup))
-    assert words(world)["active_source"] == "Primary"
+    assert status_of(world)["active_source"] == "Primary"
     assert [run[0] for run in runs(reader)] == ["p", "b", "p"]
     (_, _, last), (_, first, _) = runs(reader)[1:]
     assert first % 25 == 0
@@ -97,9 +97,9 @@ def test_a_primary_that_breaks_again_starts_its_time_of_stability_anew() -> None
     primary, backup = duo(world)
     lost = ((3.0, 5.0), (12.0, 13.5))
     play(world, 20, Part(primary, lost=lost), Part(backup))
-    assert words(world)["active_source"] == "Backup"
+    assert status_of(world)["active_source"] == "Backup"
     play(world, 6, Part(primary), Part(backup))
-    assert words(world)["active_source"] == "Primary"
+    assert status_of(world)["active_source"] == "Primary"
 
 
 def test_two_legs_that_both_jitter_do_not_throw_the_output_to_and_fro() -> None:
@@ -109,7 +109,7 @@ def test_two_legs_that_both_jitter_do_not_throw_the_output_to_and_fro() -> None:
     primary_stalls = tuple((t, t + 0.95) for t in range(3, 58, 4))
     backup_stalls = tuple((t, t + 0.95) for t in range(5, 58, 4))
     play(world, 60, Part(primary, late=primary_stalls), Part(backup, late=backup_stalls))
-    assert words(world)["failovers"] <= 12
+    assert status_of(world)["failovers"] <= 12
     assert_strictly_increasing(reader.units)
     assert not reader.gaps
 
@@ -119,7 +119,7 @@ def test_a_leg_that_flaps_is_used_when_there_is_nothing_else() -> None:
     primary, backup = duo(world)
     flapping = tuple((t, t + 1.0) for t in range(2, 14, 3))
     play(world, 14, Part(primary, lost=flapping), Part(backup))
-    assert words(world)["active_source"] == "Backup"
-    assert 3 <= words(world)["failovers"] <= 6
+    assert status_of(world)["active_source"] == "Backup"
+    assert 3 <= status_of(world)["failovers"] <= 6
     play(world, 3, Part(primary), Part(backup, ends_at=0.5))
-    assert words(world)["active_source"] == "Primary"
+    assert status_of(world)["active_source"] == "Primary"

@@ -36,9 +36,9 @@ class LookupRig(Rig):
 async def test_a_lookup_says_leg_passphrase_and_latency_and_takes_nothing() -> None:
     async with LookupRig(srt_passphrase=True, srt_latency_milliseconds=700).running() as rig:
         assert isinstance(rig, LookupRig)
-        status, said = await rig.lookup()
+        status, body = await rig.lookup()
         assert status == 200
-        grant = LegGrant.model_validate(said)
+        grant = LegGrant.model_validate(body)
         assert grant == LegGrant(leg="primary", passphrase=PASSPHRASE, latency_milliseconds=700)
         assert rig.hub.legs == ()
         assert (await rig.lookup(BACKUP_KEY))[1]["leg"] == "backup"
@@ -48,9 +48,9 @@ async def test_a_lookup_says_leg_passphrase_and_latency_and_takes_nothing() -> N
 async def test_without_the_key_nobody_learns_the_passphrase() -> None:
     async with LookupRig(srt_passphrase=True).running() as rig:
         assert isinstance(rig, LookupRig)
-        status, said = await rig.lookup("wrong")
-        assert (status, said["reason"]) == (401, "BadKey")
-        assert PASSPHRASE not in str(said)
+        status, body = await rig.lookup("wrong")
+        assert (status, body["reason"]) == (401, "BadKey")
+        assert PASSPHRASE not in str(body)
 
 
 async def test_a_demanded_passphrase_that_is_not_there_refuses_instead_of_going_without() -> None:
@@ -58,8 +58,8 @@ async def test_a_demanded_passphrase_that_is_not_there_refuses_instead_of_going_
         assert isinstance(rig, LookupRig)
         for bad in (None, "short", "x" * 80):
             rig.passphrase = bad
-            status, said = await rig.lookup()
-            assert (status, said["reason"]) == (503, "PassphraseMissing")
+            status, body = await rig.lookup()
+            assert (status, body["reason"]) == (503, "PassphraseMissing")
         rig.configure(srt_passphrase=False, protocols=["SRT"])
         assert (await rig.lookup())[0] == 200
 
@@ -68,8 +68,8 @@ async def test_a_lookup_is_refused_as_the_leg_would_be() -> None:
     async with LookupRig().running() as rig:
         assert isinstance(rig, LookupRig)
         async with rig.publisher():
-            status, said = await rig.lookup()
-            assert (status, said["reason"]) == (409, "Busy")
+            status, body = await rig.lookup()
+            assert (status, body["reason"]) == (409, "Busy")
         assert (await rig.lookup(protocol="RIST"))[1]["reason"] == "ProtocolNotAllowed"
         rig.configure(active=False)
         assert (await rig.lookup())[1]["reason"] == "Disabled"
@@ -81,9 +81,9 @@ async def test_whip_has_no_backup_leg() -> None:
     async with LookupRig().running() as rig:
         assert isinstance(rig, LookupRig)
         assert (await rig.lookup(protocol="WHIP"))[0] == 200
-        status, said = await rig.lookup(BACKUP_KEY, "WHIP")
-        assert (status, said["reason"]) == (403, "ProtocolNotAllowed")
-        assert said["message"] == "WHIP has no backup leg"
+        status, body = await rig.lookup(BACKUP_KEY, "WHIP")
+        assert (status, body["reason"]) == (403, "ProtocolNotAllowed")
+        assert body["message"] == "WHIP has no backup leg"
 
 
 async def test_a_leg_of_units_reaches_the_readers_as_it_is() -> None:

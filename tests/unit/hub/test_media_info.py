@@ -1,4 +1,4 @@
-"""What status says of the media: measured, and without making a status change of every picture."""
+"""The media in the status is measured, and does not change the status with every picture."""
 
 from sluice_media.contract import Media
 from sluice_media.formats.units import AccessUnit, UnitFlags

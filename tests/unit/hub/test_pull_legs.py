@@ -8,7 +8,7 @@ from sluice_media.contract import PullConfig
 from sluice_media.formats.mpegts import TsMuxer
 from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.hub.pull_legs import PulledLegs
-from sluice_media.hub.status import status_words
+from sluice_media.hub.status import hub_status
 from sluice_media.pull import BadMedia
 from tests.unit.hub.world import AUDIO, AUDIO_FRAME, World
 
@@ -47,11 +47,11 @@ def test_a_pulled_source_is_live_and_is_no_backup(world: World, legs: PulledLegs
     source = legs.open(0, standby=False)
     source.feed(transport_stream(20))
     world.pass_time(0.1)
-    said = status_words(world.hub, world.now)
+    status = hub_status(world.hub, world.now)
     assert source.delivers
-    assert (said["on_air"], said["primary_delivers"]) == (True, True)
-    assert (said["active_source"], said["backup_delivers"]) == ("Pull", False)
-    assert said["session"].protocol == "Pull"
+    assert (status["on_air"], status["primary_delivers"]) == (True, True)
+    assert (status["active_source"], status["backup_delivers"]) == ("Pull", False)
+    assert status["session"].protocol == "Pull"
 
 
 def test_the_warm_one_goes_on_when_the_first_ends(world: World, legs: PulledLegs) -> None:
@@ -63,10 +63,10 @@ def test_the_warm_one_goes_on_when_the_first_ends(world: World, legs: PulledLegs
     first.close("Ended", "the source has ended")
     second.feed(transport_stream(20, first=20))
     world.pass_time(0.1)
-    said = status_words(world.hub, world.now)
-    assert said["on_air"]
-    assert said["failovers"] == 1
-    assert (said["last_failover"].from_, said["last_failover"].to) == ("Uri 0", "Uri 1")
+    status = hub_status(world.hub, world.now)
+    assert status["on_air"]
+    assert status["failovers"] == 1
+    assert (status["last_failover"].from_, status["last_failover"].to) == ("Uri 0", "Uri 1")
 
 
 def test_a_third_source_takes_the_place_of_the_one_that_is_not_on_air(

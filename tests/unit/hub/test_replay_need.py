@@ -1,4 +1,4 @@
-"""What a gateway may forget: what nobody could ask the next hub for."""
+"""A gateway may drop only content that no reader can ask the next hub for."""
 
 from __future__ import annotations
 
@@ -110,7 +110,15 @@ def test_a_recorder_that_has_gone_for_good_is_waited_for_no_longer_than_it_linge
 
 def test_a_timeline_of_which_only_the_disk_has_something_is_kept() -> None:
     """As behind a restart of the container, with a reader that gets the session from disk."""
-    timeline = OutputTimeline("t", 2, "uid", "", 0, 900_000, Ring(first=5, trimmed_dts=900_000))
+    timeline = OutputTimeline(
+        id="t",
+        epoch=2,
+        stream_uid="uid",
+        title="",
+        started_us=0,
+        last_dts=900_000,
+        ring=Ring(first=5, trimmed_dts=900_000),
+    )
     readers = Readers()
     asked = Request(timeline="t", session_us=0)
     reader = Reader("viewer", "viewer", asked, World().now, timeline=timeline, seq=2)

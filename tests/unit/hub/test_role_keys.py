@@ -31,7 +31,7 @@ def role(folder: Path, files: dict[str, str], **changes: object) -> _Role:
         path.write_text(text + "\n")
     (folder / "config.json").write_text(config(**changes).to_json())
     made = _Role(PodSettings(config_file=folder / "config.json", keys_dir=folder / "keys"))
-    made.keys = made.publishers_keys()
+    made.keys = made.publisher_keys()
     return made
 
 

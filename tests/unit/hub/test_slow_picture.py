@@ -6,7 +6,7 @@ import pytest
 
 from sluice_media.hub.feed import UnitFeed
 from sluice_media.timeline.leg_framing import encode_formats
-from tests.unit.hub.concert import Part, duo, play, runs, words
+from tests.unit.hub.concert import Part, duo, play, runs, status_of
 from tests.unit.hub.world import World
 
 
@@ -18,10 +18,10 @@ def test_bytes_of_a_picture_keep_a_leg_on_air(seconds: float) -> None:
     primary, backup = duo(world)
     slow = Part(primary, late=((3.0, 3.0 + seconds),), trickle=25_000)
     play(world, 2.9 + seconds, slow, Part(backup))
-    assert words(world)["on_air"]
+    assert status_of(world)["on_air"]
     play(world, 2, Part(primary), Part(backup))
     assert [run[0] for run in runs(reader)] == ["p"]
-    assert words(world)["failovers"] == 0
+    assert status_of(world)["failovers"] == 0
 
 
 def test_bytes_that_stop_are_a_stall_in_the_middle_of_a_picture_too() -> None:
@@ -29,7 +29,7 @@ def test_bytes_that_stop_are_a_stall_in_the_middle_of_a_picture_too() -> None:
     reader = world.read()
     primary, backup = duo(world)
     play(world, 4, Part(primary, lost=((3.0, 4.0),), trickle=25_000), Part(backup))
-    assert words(world)["active_source"] == "Primary"
+    assert status_of(world)["active_source"] == "Primary"
     play(world, 2, Part(primary, lost=((0.0, 9.0),)), Part(backup))
     assert [run[0] for run in runs(reader)] == ["p", "b"]
     last = world.hub.output.failovers.last
@@ -52,8 +52,8 @@ def test_without_a_backup_a_slow_picture_is_no_interruption() -> None:
     world = World()
     publisher = world.publish()
     play(world, 5.7, Part(publisher, lost=((3.0, 5.7),), trickle=25_000))
-    assert words(world)["on_air"]
-    assert not words(world)["interrupted"]
+    assert status_of(world)["on_air"]
+    assert not status_of(world)["interrupted"]
 
 
 def test_the_notice_of_a_gateway_keeps_a_leg_on_air() -> None:
@@ -69,6 +69,6 @@ def test_the_notice_of_a_gateway_keeps_a_leg_on_air() -> None:
         feed.feed(notice, world.now)
         leg.take_formats(formats)
         play(world, 0.1, Part(backup))
-    assert words(world)["active_source"] == "Primary"
+    assert status_of(world)["active_source"] == "Primary"
     play(world, 1, Part(backup))
-    assert words(world)["active_source"] == "Backup"
+    assert status_of(world)["active_source"] == "Backup"

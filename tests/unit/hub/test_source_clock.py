@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.timeline.source_clock import SourceClock
-from tests.unit.hub.concert import Part, play, runs, words
+from tests.unit.hub.concert import Part, play, runs, status_of
 from tests.unit.hub.world import (
     AUDIO,
     AUDIO_FRAME,
@@ -57,7 +57,7 @@ def test_a_clock_that_jumps_within_a_group_of_pictures_costs_no_frame(
     assert max(steps(reader, 1)) - min(steps(reader, 1)) <= AUDIO_FRAME
     assert not any(u.flags & UnitFlags.DISCONTINUITY for u in reader.units)
     assert not reader.gaps
-    assert world.hub.output.clamped_units == 0
+    assert world.hub.output.splicer.clamped == 0
     [_, moved] = reader.anchors
     assert moved.dts == next(u.dts for u in reader.units if u.payload.endswith(b"/0/88"))
     wall = (moved.utc - reader.anchors[0].utc).total_seconds()
@@ -74,7 +74,7 @@ def test_a_clock_that_jumps_is_no_reason_to_change_to_the_backup(seconds: float)
     jump(primary, seconds)
     play(world, 3.5, Part(primary), Part(backup))
     assert runs(reader) == [("p", 0, 174)]
-    assert words(world)["failovers"] == 0
+    assert status_of(world)["failovers"] == 0
 
 
 @pytest.mark.parametrize("seconds", JUMPS.values(), ids=JUMPS)

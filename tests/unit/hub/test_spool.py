@@ -162,7 +162,7 @@ async def test_beyond_the_limit_the_oldest_ended_session_goes_first(tmp_path: Pa
         world.hub.configure(config(**changes, spool_limit_bytes=limit), world.now)
         await world.idle(1)
         assert first.bytes_held + second.bytes_held <= limit
-        assert world.hub.output.book.dropped_bytes > 0
+        assert world.hub.output.spool_plan.dropped_bytes > 0
         old = await world.reader("a", session_us=starts[0]).read()
         [gap] = old.of(TimelineGap)
         assert isinstance(gap, TimelineGap)

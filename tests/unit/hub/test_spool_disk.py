@@ -18,7 +18,7 @@ from tests.unit.hub.spool_world import SpoolWorld, files, sent, started
 
 
 class Disk:
-    """What the disk does to writes."""
+    """Faults of the disk at writes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.error: int | None = None
@@ -44,13 +44,13 @@ async def test_a_disk_that_is_full_for_a_minute_costs_nothing(
         await world.play(publisher, 20)
         disk.error = errno.ENOSPC
         await world.play(publisher, 100)
-        book = world.hub.output.book
-        assert book.failing
-        assert book.failures >= 50
+        plan = world.hub.output.spool_plan
+        assert plan.failing
+        assert plan.failures >= 50
         disk.error = None
         await world.play(publisher, 20)
-        assert not book.failing
-        assert book.holes == 0
+        assert not plan.failing
+        assert plan.holes == 0
         reader = await world.reader(session_us=started(world)).read()
         assert reader.payloads(0) == sent(publisher)
         assert not reader.of(TimelineGap)
@@ -70,7 +70,7 @@ async def test_a_disk_that_is_broken_for_long_costs_what_the_ring_cannot_hold(
         assert timeline.ring.seconds_held < 190
         disk.error = None
         await world.play(publisher, 100)
-        assert world.hub.output.book.holes
+        assert world.hub.output.spool_plan.holes
         reader = await world.reader(session_us=started(world)).read()
         [gap] = reader.of(TimelineGap)
         numbers = [int(p.rsplit(b"/", 1)[1]) for p in reader.payloads(0)]
@@ -117,12 +117,12 @@ async def test_a_disk_that_stalls_is_reported_and_then_caught_up_with(
         publisher.send(2)
         writing = asyncio.create_task(world.spooler.write())
         await asyncio.sleep(0.2)
-        assert world.hub.output.book.failing
+        assert world.hub.output.spool_plan.failing
         publisher.send(100)
         go_on.set()
         await writing
         await world.spooler.write()
-        assert not world.hub.output.book.failing
+        assert not world.hub.output.spool_plan.failing
         reader = await world.reader(session_us=started(world)).read()
         assert reader.payloads(0) == sent(publisher)
         assert not reader.of(TimelineGap)

@@ -1,4 +1,4 @@
-"""Whatever happens to the spool, a reader gets each unit once and is told of each gap."""
+"""Whatever happens to the spool, a reader gets each unit once, and a record of each gap."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Story:
         self.world: SpoolWorld
         self.publisher: Publisher
         self.out: list[bytes] = []
-        """Pictures in the order in which they were put out."""
+        """Pictures in output order."""
         self.got: list[bytes | None] = []
-        """What the recorder took, None for a gap it was told of."""
+        """Pictures that the recorder got; None for a gap record."""
         self.dts = 0
         self.durable = 0
         self.timeline = ""

@@ -10,7 +10,7 @@ WRAP = 90 << 32
 
 
 def cut_off(world: World, publisher: Publisher, seconds: float) -> None:
-    """What the publisher sends is lost."""
+    """Lose everything that the publisher sends for ``seconds``."""
     list(publisher.units(seconds, in_real_time=False))
     world.pass_time(seconds)
 
@@ -25,13 +25,13 @@ def test_no_more_is_acknowledged_than_is_held_when_the_times_of_the_container_be
     world.read()
     before = world.publish(first_dts=WRAP - 450_000)
     before.send(10)
-    told = world.hub.ack(before.leg)
+    last_ack = world.hub.ack(before.leg)
     before.end()
     again = world.publish(
-        connection=before.leg.hello.connection, resume=told.moved(-WRAP), first_dts=-450_000
+        connection=before.leg.hello.connection, resume=last_ack.moved(-WRAP), first_dts=-450_000
     )
     go_on(again, before)
-    assert world.hub.ack(again.leg).out_offset == told.out_offset + WRAP
+    assert world.hub.ack(again.leg).out_offset == last_ack.out_offset + WRAP
     again.send(3)
     timeline = world.hub.output.timeline
     assert timeline is not None
@@ -39,7 +39,7 @@ def test_no_more_is_acknowledged_than_is_held_when_the_times_of_the_container_be
     acked(world, "r", held)
     ack = world.hub.ack(again.leg)
     assert ack.earlier == ()
-    assert ack.acked_dts == held - told.out_offset - WRAP
+    assert ack.acked_dts == held - last_ack.out_offset - WRAP
 
 
 def test_a_gap_is_not_said_again_when_another_leg_fed_the_output_meanwhile() -> None:
@@ -49,19 +49,19 @@ def test_a_gap_is_not_said_again_when_another_leg_fed_the_output_meanwhile() -> 
     primary.send(10)
     cut_off(world, primary, 3.3)
     primary.send(3)
-    told = world.hub.ack(primary.leg)
-    assert len(told.earlier) == 1
+    last_ack = world.hub.ack(primary.leg)
+    assert len(last_ack.earlier) == 1
     backup = world.publish(name=LegName.BACKUP)
     backup.send(1.2)
     primary.end()
     backup.send(5)
-    said = len(reader.gaps)
-    again = world.publish(connection=primary.leg.hello.connection, resume=told)
+    gaps_before = len(reader.gaps)
+    again = world.publish(connection=primary.leg.hello.connection, resume=last_ack)
     go_on(again, primary)
     backup.end()
     again.send(2.2)
     assert world.hub.active is again.leg
-    assert len(reader.gaps) <= said + 1
+    assert len(reader.gaps) <= gaps_before + 1
     walls = [anchor.utc for anchor in reader.anchors]
     assert walls == sorted(walls)
     assert world.hub.ack(again.leg).earlier == ()
@@ -84,13 +84,15 @@ def test_a_standby_that_has_taken_over_is_acknowledged_in_its_own_times_when_pos
     assert timeline is not None
     held = timeline.last_dts - 90_000
     acked(world, "r", held)
-    told = world.hub.ack(backup.leg)
-    assert not told.feeds
+    last_ack = world.hub.ack(backup.leg)
+    assert not last_ack.feeds
     primary.end()
     world.pass_time(0.2)
     now = world.hub.ack(backup.leg)
     assert now.feeds
-    again = world.publish(name=LegName.BACKUP, connection=backup.leg.hello.connection, resume=told)
+    again = world.publish(
+        name=LegName.BACKUP, connection=backup.leg.hello.connection, resume=last_ack
+    )
     go_on(again, backup)
     assert world.hub.ack(again.leg) == now
     assert now.acked_dts == held - now.out_offset

@@ -106,7 +106,7 @@ class Publisher:
     """Seconds until the first audio frame."""
     first_picture: int = 0
     label: str = ""
-    """What its payloads begin with; publishers of the same label send the same bitstream."""
+    """Prefix of its payloads; publishers with equal labels send the same bitstream."""
     still: bool = False
     """Each group of pictures is coded like the one before."""
     made_at: dict[bytes, float] = field(default_factory=dict)

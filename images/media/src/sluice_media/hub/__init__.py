@@ -1,17 +1,19 @@
-"""The hub: legs in, one unbroken timeline out.
+"""The hub of one stream: legs come in, one unbroken timeline goes out.
 
-The core is pure, its clock is passed in::
+``legs/``, ``output/``, ``hub.py`` and most of ``spool/`` are pure: they do no I/O, and every call
+passes the present :class:`~sluice_media.hub.clock.Moment`.
 
-    leg.py         one connected source: when it delivers, what it holds back until then
-    selector.py    which leg feeds the output, and where to enter it
-    splicer.py     source times -> times of the one timeline, strictly increasing
-    timeline.py    one session's output: format, anchors, units, in a ring
-    ring.py        the last minute of it, encoded once for all readers
-    session.py     from the first moment on air until the resume window has passed
-    media_info.py  what is measured from the bitstream
-    readers.py     who reads, how far, and who is too slow
-    hub.py         joins them
-
-Around it is the I/O: ``leg_endpoint.py`` and ``timeline_endpoint.py`` (HTTP), ``server.py``,
-``metrics.py`` and ``role.py``.
+====================  ============================================================================
+hub.py                Joins the legs, the choice of the active leg, and the output.
+feed.py               Demultiplexes the bytes of a leg into formats and units.
+pull_legs.py          Adds pulled sources as legs.
+legs/                 Input side: connected sources, admission, and the choice of the active leg.
+output/               Output side: sessions, the splicer, the timeline in its ring, and readers.
+spool/                Sessions on the pod's disk.
+http/                 The endpoints for gateways (legs) and for readers (the timeline).
+clock.py              The two clocks that the pure modules receive as arguments.
+status.py             The hub's part of the pod's status.
+metrics.py            Prometheus metrics.
+role.py               The process: configuration, status server and hub server.
+====================  ============================================================================
 """

@@ -1,4 +1,4 @@
-"""Time, as the hub's core is told it: it never reads a clock itself."""
+"""The time that callers pass to the hub's pure modules, which never read a clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Moment(NamedTuple):
     monotonic: float
     """Seconds; for durations."""
     utc_us: int
-    """Microseconds since the Unix epoch; for people and for wall-clock requests."""
+    """Microseconds since the Unix epoch; for users and for wall-clock requests."""
 
 
 Clock = Callable[[], Moment]
@@ -32,5 +32,7 @@ def datetime_of(utc_us: int) -> datetime:
 
 
 def us_of(moment: datetime) -> int:
-    """Exact, unlike a float timestamp. ``moment`` must be aware."""
+    """Return microseconds since the Unix epoch: exact, unlike a float timestamp.
+
+    ``moment`` must have a time zone."""
     return (moment - _EPOCH) // _MICROSECOND

@@ -1,9 +1,10 @@
-"""The hub of one stream: legs, selector and output. Pure: every call brings the present moment,
-nothing here waits, reads a clock or touches a socket.
+"""The hub of one stream: joins legs, selector and output.
 
-In: legs asking to be admitted, their formats and units, configuration, ticks.
-Out: ``output`` (what readers get), status words, and ``revision``, which grows with every change
-that status or a heartbeat shows.
+Pure: it does no I/O and reads no clock; the caller passes the present moment.
+
+In: legs that ask for admission, their formats and units, configuration, ticks. Out: ``output`` for
+readers, the values of the status, and ``revision``, which grows with every change that the status
+or a heartbeat shows.
 """
 
 from __future__ import annotations
@@ -16,29 +17,32 @@ from sluice_media.hub.clock import Moment, datetime_of
 from sluice_media.hub.legs.admission import LegRefusedError, judge
 from sluice_media.hub.legs.leg import Leg, LegName, LegState
 from sluice_media.hub.legs.selector import Selector, entry_point
-from sluice_media.hub.output.adoption import is_map, whole_turns
+from sluice_media.hub.output.adoption import is_map, whole_wraps
 from sluice_media.hub.output.output import Output
 from sluice_media.hub.output.readers import Reader, Readers
 from sluice_media.hub.output.replay_need import replay_need
 from sluice_media.hub.spool.session import SpooledSession
 
 NO_RANDOM_ACCESS_SECONDS = 10.0
+"""Time without a random access point, while video arrives, after which the status reports it."""
 KEEP_SECONDS = 1.0
-"""Between two looks at what old content may go."""
+"""Interval at which old content is released."""
 REJECTION_SECONDS = 5.0
-"""A refusal of the same kind shows anew this often at most: a flood of wrong keys must not
-become a flood of status updates."""
+"""Minimum interval between two status updates for refusals with the same reason: a flood of wrong
+keys must not become a flood of status updates."""
 DRAINING = "Draining"
 _PREFERENCE = tuple(LegName)
 
 
 class Hub:
+    """The legs of one stream, the choice of the active one, and the output it feeds."""
+
     def __init__(self, config: IngestConfig) -> None:
         self.config = config
         self.readers = Readers()
         self.output = Output()
         self.stopping = False
-        """The pod is going away: no new legs."""
+        """The pod is terminating: new legs are refused."""
         self.revision = 0
         self.last_rejection: Rejection | None = None
         self.no_random_access = False
@@ -46,17 +50,17 @@ class Hub:
         self._active: Leg | None = None
         self._selector = Selector()
         self._kept_at = 0.0
-        self._words: tuple[object, ...] = ()
+        self._last_state: tuple[object, ...] = ()
 
     @property
     def delivering(self) -> bool:
-        """The output advances."""
+        """Return whether the output advances."""
         has_session = self.output.timeline is not None
         return has_session and self._active is not None and self._active.delivers
 
     @property
     def active(self) -> Leg | None:
-        """The leg that feeds the output, be it silent at the moment."""
+        """The leg that feeds the output; it may be silent at the moment."""
         return self._active
 
     @property
@@ -68,13 +72,16 @@ class Hub:
         return self._legs.get(name)
 
     def attach(self, reader: Reader, now: Moment) -> None:
-        """Takes a reader in. Where it was may be all that is known of a timeline."""
+        """Add a reader.
+
+        The position in its request may be all that this hub learns of an earlier hub's timeline."""
         self.readers.attach(reader)
         if self.output.timeline is None:
-            self.output.adoption.asked(reader.request, now)
+            self.output.adoption.note_request(reader.request, now)
 
     def ack(self, leg: Leg) -> LegAck:
-        """What the leg's gateway is told now. ``timeline`` is empty without a session."""
+        """Return the present acknowledgement for the leg's gateway. Its ``timeline`` is empty
+        without a session."""
         timeline = self.output.timeline
         if timeline is None:
             return LegAck(
@@ -86,25 +93,25 @@ class Hub:
                 out_offset=0,
                 last_out_dts=0,
             )
-        # A leg that is posted again has its place from the start, unless another leg has taken it.
-        feeds = leg is self._active or (self._active is None and self.output.fed_by(leg))
+        # A reconnected leg keeps its place in the output until another leg takes it.
+        is_on_air = leg is self._active or (self._active is None and self.output.fed_by(leg))
         need = replay_need(timeline, self.config, self.readers)
-        shift, begins_dts = leg.shift, leg.stretches.begins_dts if feeds else None
+        shift, begins_dts = leg.shift, leg.stretches.begins_dts if is_on_air else None
         ack = LegAck(
             stream_uid=self.config.uid,
             timeline=timeline.id,
             epoch=timeline.epoch,
             leg=leg.name,
-            feeds=feeds,
+            feeds=is_on_air,
             recorded=need.recorded,
-            out_offset=self.output.source_offset(leg) if feeds else 0,
+            out_offset=self.output.source_offset(leg) if is_on_air else 0,
             begins_dts=None if begins_dts is None else begins_dts - shift,
-            earlier=leg.stretches.earlier(shift) if feeds else (),
+            earlier=leg.stretches.earlier(shift) if is_on_air else (),
             last_out_dts=timeline.last_dts,
             last_out_utc=datetime_of(timeline.last_us),
             session_started_at=datetime_of(timeline.started_us),
         )
-        if not feeds:
+        if not is_on_air:
             acked_dts = None if leg.held_dts is None else leg.held_dts - shift
         elif need.free_dts is None:
             acked_dts = None
@@ -114,8 +121,9 @@ class Hub:
         return ack.model_copy(update={"acked_dts": acked_dts})
 
     def judge(self, name: LegName | None, hello: LegHello, now: Moment) -> LegName:
-        """The leg that a publisher could have now. ``name`` is the leg that its key stands for,
-        None for a key that stands for none. Raises :class:`LegRefusedError`."""
+        """Return the leg that a publisher may take now, or raise :class:`LegRefusedError`.
+
+        ``name`` is the leg of the publisher's key; None for a wrong key."""
         running = self._legs.get(name) if name is not None else None
         try:
             return judge(self.config, name, hello, running, now, stopping=self.stopping)
@@ -125,12 +133,11 @@ class Hub:
             raise
 
     def admit(self, name: LegName | None, hello: LegHello, now: Moment) -> Leg:
-        """Takes a publisher in, if :meth:`judge` lets it."""
+        """Admit a publisher and return its leg. Raises as :meth:`judge` does."""
         return self._open(self.judge(name, hello, now), hello, now)
 
     def open_pulled(self, hello: LegHello, now: Moment) -> Leg:
-        """Takes a pulled source in, in a place that is free, else in that of the one which does
-        not feed the output."""
+        """Add a pulled source, in a free place or in that of the leg that is not active."""
         free = [name for name in _PREFERENCE if name not in self._legs]
         spare = [leg.name for leg in self.legs if leg is not self._active]
         return self._open((free + spare)[0], hello, now)
@@ -138,32 +145,35 @@ class Hub:
     def _open(self, name: LegName, hello: LegHello, now: Moment) -> Leg:
         running = self._legs.get(name)
         if running is not None:
-            self.end_leg(running, LegEnd(reason="TakenOver", message="its publisher is back"), now)
+            end = LegEnd(reason="TakenOver", message="the publisher has connected again")
+            self.end_leg(running, end, now)
         leg = Leg(name, hello.model_copy(update={"resume": self._place_of(hello)}), now)
         self._legs[name] = leg
         self.output.traced = len(self._legs) > 1
-        self._settle()
+        self._count_revision()
         return leg
 
     def _place_of(self, hello: LegHello) -> LegAck | None:
-        """The map of a connection. When it is posted again, this hub itself knows best: its gateway
-        may not have got the last acknowledgements."""
-        feeder, told = self.output.feeder, hello.resume
+        """Return the map of a connection.
+
+        For a connection that fed this hub before, the hub's own map is newer than the gateway's,
+        which may lack the last acknowledgements."""
+        feeder, given = self.output.feeder, hello.resume
         if feeder is None or feeder.hello.connection != hello.connection:
-            return told
+            return given
         own = self.ack(feeder)
         if not is_map(own):
-            return told
-        # The container's times may have begun again.
-        return own.moved(whole_turns(own.out_offset - told.out_offset)) if is_map(told) else own
+            return given
+        # The 32-bit times of the container may be unwrapped from another start.
+        return own.moved(whole_wraps(own.out_offset - given.out_offset)) if is_map(given) else own
 
     def take_formats(self, leg: Leg, formats: Sequence[TrackFormat]) -> None:
-        """The leg's tracks, all of them, whenever its headers say something new."""
+        """Set the formats of all tracks of the leg; called when its headers change."""
         if leg.connected:
             leg.take_formats(formats)
 
     def take_unit(self, leg: Leg, unit: AccessUnit, now: Moment) -> None:
-        """The leg's next unit, in its own times."""
+        """Process the leg's next unit, which has source times."""
         if not leg.has_track(unit.track) or not leg.connected:
             return
         output = self.output
@@ -180,47 +190,47 @@ class Hub:
                 if leg.arrived(unit, now):
                     output.emit(leg, unit, now)
                 if after_silence:
-                    self._settle()
+                    self._count_revision()
                 return
             if unit.track != leg.reference:
                 output.splicer.dropped += 1
                 return
-            # It left media out, or began anew after a silence: it has to be entered anew.
+            # Media is missing, or the clock changed after a silence: the leg is entered anew.
             leg.restart()
-            self._selector.lost(leg, now.monotonic)
+            self._selector.note_loss(leg, now.monotonic)
             self._active = None
         leg.hold(unit, now)
         self._choose(now)
-        self._settle()
+        self._count_revision()
 
     def leave_out(self, leg: Leg, codec: str) -> None:
-        """The leg's sound has a codec that is not carried; empty: no longer."""
+        """Note the codec of the leg's audio when it is not carried; empty when it is."""
         leg.left_out = codec
-        self._settle()
+        self._count_revision()
 
     def reject_media(self, leg: Leg, reason: str, message: str, now: Moment) -> None:
-        """The leg sends what cannot be used: ``UnsupportedCodec`` or ``BadMedia``."""
+        """End a leg whose media cannot be used, with ``UnsupportedCodec`` or ``BadMedia``."""
         self._rejected(reason, now)
         self.end_leg(leg, LegEnd(reason=reason, message=message), now)
 
     def end_leg(self, leg: Leg, end: LegEnd | None, now: Moment) -> None:
-        """The leg is over: by itself (``end`` is None) or because the hub says so."""
+        """End a leg: its connection closed (``end`` is None), or the hub ends it."""
         leg.finish(end)
         if self._legs.get(leg.name) is leg:
             del self._legs[leg.name]
             self.output.traced = len(self._legs) > 1
         if self._active is leg:
             if end is None:
-                self._selector.lost(leg, now.monotonic)
+                self._selector.note_loss(leg, now.monotonic)
             self._active = None
         if end is None or end.reason != DRAINING:
-            # This hub's last moment is no time for a switch: readers would be ahead of the map
-            # that the next hub gets.
+            # No switch while the hub drains: readers would be ahead of the map that the next hub
+            # gets.
             self._choose(now)
-        self._settle()
+        self._count_revision()
 
     def tick(self, now: Moment) -> None:
-        """Lets time pass; called several times a second."""
+        """Process timeouts. Called several times a second."""
         self.output.adoption.tick(now)
         stall_seconds = self.config.stall_milliseconds / 1_000
         for leg in self.legs:
@@ -238,74 +248,80 @@ class Hub:
             self._kept_at = now.monotonic
             self.readers.tick(now)
             self._keep(now)
-        self._settle()
+        self._count_revision()
 
     def configure(self, config: IngestConfig, now: Moment) -> None:
-        """Takes a new configuration; ``active: false`` ends legs and session at once."""
+        """Apply a new configuration; ``active: false`` ends legs and session at once."""
         self.config = config
         if not config.active:
-            # The session first: no leg is to take over from one that is about to end as well.
+            # End the session first: otherwise each leg that ends would switch to the next one.
             self._finish("Disabled", now)
             for leg in self.legs:
-                self.end_leg(leg, LegEnd(reason="Disabled", message="the stream is off"), now)
+                end = LegEnd(
+                    reason="Disabled", message="the stream is switched off (spec.active: false)"
+                )
+                self.end_leg(leg, end, now)
         backup = self._legs.get(LegName.BACKUP)
         if backup is not None and not config.backup and not backup.is_pull:
-            self.end_leg(backup, LegEnd(reason="Disabled", message="there is no backup leg"), now)
+            end = LegEnd(reason="Disabled", message="the backup leg is switched off")
+            self.end_leg(backup, end, now)
         self._keep(now)
-        self._settle()
+        self._count_revision()
 
     def restore(self, sessions: list[SpooledSession], now: Moment) -> None:
-        """Takes in what an earlier process of this pod left on disk."""
+        """Restore the sessions that an earlier process of this pod left on disk."""
         self.output.restore(sessions, self.config, now)
         self._keep(now)
-        self._settle()
+        self._count_revision()
 
     def _keep(self, now: Moment) -> None:
         self.readers.expected = frozenset(pin.recording_uid for pin in self.config.pins)
         self.output.keep(self.config, self.readers, now)
 
     def _choose(self, now: Moment) -> None:
-        """Switches when another leg should feed the output, and can be entered."""
+        """Switch to another leg when it should feed the output and can be entered."""
         active = self._active
         chosen = self._select(now)
         if chosen is None or chosen is active:
             return
-        failed = active is None or not self._selector.holds(active, self.config, now.monotonic)
+        failed = active is None or not self._selector.stays(active, self.config, now.monotonic)
         switched = self._join(chosen, now) or self._enter(chosen, now, repeat=failed)
         if switched and failed and active is not None:
-            self._selector.lost(active, now.monotonic)
+            self._selector.note_loss(active, now.monotonic)
 
     def _select(self, now: Moment) -> Leg | None:
         legs, config, adoption = self.legs, self.config, self.output.adoption
         if self.output.timeline is not None:
             return self._selector.select(legs, self._active, config, now.monotonic)
-        mapped = adoption.mapped(legs, config, now)
+        mapped = adoption.newest_map(legs, config, now)
         if mapped is not None and mapped.delivers:
             return mapped
-        first = self._selector.starts_with(legs, now.monotonic)
-        return None if first is None or adoption.waits(first, legs, config, now) else first
+        first = self._selector.select_first(legs, now.monotonic)
+        return None if first is None or adoption.must_wait(first, legs, config, now) else first
 
     def _join(self, chosen: Leg, now: Moment) -> bool:
-        """Goes on at the very next unit, if ``chosen`` carries what went out so far."""
+        """Switch at the exact next unit, if ``chosen`` carries the bitstream that went out.
+
+        Return whether it does."""
         offset = self.output.alignment(chosen)
         if offset is None:
             return False
         self._active = chosen
         self.output.join(chosen, offset)
-        self._emit_held(chosen, chosen.entered(), now)
+        self._emit_held(chosen, chosen.release_held(), now)
         return True
 
     def _enter(self, chosen: Leg, now: Moment, *, repeat: bool) -> bool:
-        """Goes on at a random access point of ``chosen``, if there is a right one."""
+        """Switch at a random access point of ``chosen``; return False when none fits yet."""
         output = self.output
         seen_dts = None
         if output.timeline is None:
-            seen_dts = output.adoption.over_until(chosen.resume, self.config, now)
+            seen_dts = output.adoption.ended_session_dts(chosen.resume, self.config, now)
         entry = entry_point(chosen, output.stopped_us, seen_dts, repeat=repeat)
         if entry is None:
             return False
         units = chosen.look_back.from_(entry)
-        chosen.entered()
+        chosen.release_held()
         self._active = chosen
         output.enter(chosen, entry, self.config, now)
         self._emit_held(chosen, units, now)
@@ -335,12 +351,12 @@ class Hub:
         ):
             return
         self.last_rejection = Rejection(reason=reason, at=at)
-        self._settle()
+        self._count_revision()
 
-    def _settle(self) -> None:
-        """Counts a revision when a word of status or heartbeat has changed."""
+    def _count_revision(self) -> None:
+        """Increase ``revision`` when a value of the status or of a heartbeat has changed."""
         timeline = self.output.timeline
-        words = (
+        state = (
             timeline.id if timeline else None,
             timeline.formats if timeline else None,
             self.delivering,
@@ -353,13 +369,13 @@ class Hub:
             self.no_random_access,
             len(self.output.sessions.past),
         )
-        if words != self._words:
-            self._words = words
+        if state != self._last_state:
+            self._last_state = state
             self.revision += 1
 
 
 def _lacks_random_access(leg: Leg, now: Moment) -> bool:
-    """Pictures come, but for long none that decoding can start at."""
+    """Return whether video arrives, but no random access point for 10 s."""
     return (
         leg.reference is not None
         and leg.reference == leg.video_track

@@ -1,8 +1,10 @@
-"""Pulled sources as legs of the hub: what :mod:`sluice_media.pull` feeds becomes units here.
+"""Pulled sources as legs of the hub.
 
-A pulled stream has two places, as a pushed one has: the source on air and the one kept warm beside
-it. They carry the names of the legs, but mean nothing by them; ``LegHello.remote`` says which URI a
-leg is.
+In: a transport stream from :mod:`sluice_media.pull`. Out: formats and units for the hub.
+
+A pulled stream has two places, like a pushed one: the source on air and a standby source. They use
+the leg names ``primary`` and ``backup``, but the names have no meaning here. ``LegHello.remote``
+names the URI of a leg.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from sluice_media.timeline.leg_framing import LegMediaRejected
 
 
 class PulledLegs:
-    """The hub, as a pull sees it; ``changed`` is called after everything that may have moved it."""
+    """The interface through which a pull opens legs. ``changed`` is called after each call that
+    may have changed the hub."""
 
     def __init__(self, hub: Hub, *, clock: Clock, changed: Callable[[], None]) -> None:
         self._hub = hub
@@ -28,7 +31,7 @@ class PulledLegs:
         self._changed = changed
 
     def open(self, index: int, standby: bool) -> PullLeg:
-        # Which of two is on air is the hub's to say: it knows who delivers.
+        # ``standby`` is not used: the hub chooses the active leg from what the legs deliver.
         return _PulledLeg(self._hub, index, self._clock, self._changed)
 
 
@@ -56,7 +59,7 @@ class _PulledLeg:
             self._changed()
 
     def take_over(self) -> None:
-        """Nothing to be done: the leg that it follows ends, and the hub goes on with this one."""
+        """Do nothing: when the other leg ends, the hub switches to this one by itself."""
 
     def close(self, reason: str, message: str) -> None:
         now = self._clock()

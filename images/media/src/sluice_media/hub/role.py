@@ -1,4 +1,4 @@
-"""The ingest role: configuration, status and the hub's server, joined and ended together."""
+"""The ingest role: starts and ends configuration watch, status server, hub server and pull."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.pull_legs import PulledLegs
-from sluice_media.hub.status import TICKING, status_words
+from sluice_media.hub.status import TICKING, hub_status
 from sluice_media.pod.config_files import ConfigWatch
 from sluice_media.pod.settings import PodSettings
 from sluice_media.pod.signals import termination
@@ -34,14 +34,18 @@ from sluice_media.pod.status_server import StatusBoard, serve_status
 from sluice_media.pull import PullMetrics, PullSettings, pull_error, pull_settings, run_pull
 
 DRAIN_SECONDS = 12.0
-"""From SIGTERM to the end of a running leg: within the ingest pod's grace of 15 s."""
+"""Maximum time from SIGTERM to the end of a running leg. The ingest pod's termination grace period
+is 15 s."""
 _DRAIN_POLL_SECONDS = 0.1
+_KEY_MISSING = (
+    "The ingest Secret has no key '{}': publishers of the {} leg are refused. Add the key."
+)
 
 _log = structlog.get_logger(__name__)
 
 
 class _Role:
-    """One process's hub with all that surrounds it."""
+    """One process's hub, with its configuration, keys, servers and status."""
 
     def __init__(self, settings: PodSettings) -> None:
         self.settings = settings
@@ -67,17 +71,17 @@ class _Role:
         return self.watch.key(HUB_TOKEN_FILE)
 
     def publish(self) -> None:
-        self.board.update(**status_words(self.hub, system_clock()))
+        self.board.update(**hub_status(self.hub, system_clock()))
 
-    def configured(self) -> None:
-        """Takes configuration and keys as they are now, and echoes that."""
-        self.keys = self.publishers_keys()
+    def apply_configuration(self) -> None:
+        """Apply the present configuration and keys, and echo the configuration in the status."""
+        self.keys = self.publisher_keys()
         self.server.configure(self.watch.config)
         self._reconfigured.set()
         self.publish()
         self.board.configured(self.watch.config, self.configuration_error())
 
-    def publishers_keys(self) -> Mapping[LegName, SecretStr]:
+    def publisher_keys(self) -> Mapping[LegName, SecretStr]:
         files = {LegName.PRIMARY: INGEST_TOKEN_FILE}
         if self.watch.config.backup:
             files[LegName.BACKUP] = INGEST_BACKUP_TOKEN_FILE
@@ -85,30 +89,31 @@ class _Role:
         return {name: key for name, key in found.items() if key is not None}
 
     def configuration_error(self) -> tuple[str, str] | None:
-        """What is missing, as reason and sentence."""
+        """Return the reason and message of a configuration error; None when there is none."""
         config = self.watch.config
         if LegName.PRIMARY not in self.keys and config.pull is None:
-            return "SecretKeyMissing", "The ingest Secret has no key 'token'."
+            return "SecretKeyMissing", _KEY_MISSING.format("token", "primary")
         if config.backup and LegName.BACKUP not in self.keys:
-            return "SecretKeyMissing", "The ingest Secret has no key 'backupToken'."
+            return "SecretKeyMissing", _KEY_MISSING.format("backupToken", "backup")
         pulled = pull_settings(config, self.watch.key)
         if pulled is not None and (error := pull_error(pulled)) is not None:
             return error
         if config.srt_passphrase and not is_passphrase(self.watch.key(SRT_PASSPHRASE_FILE)):
-            return "PassphraseMissing", "The SRT Secret has no passphrase of 10 to 79 characters."
+            message = "The SRT Secret has no passphrase of 10 to 79 bytes: SRT is refused. Set one."
+            return "PassphraseMissing", message
         return None
 
     async def follow_configuration(self) -> None:
         async for _ in self.watch.changes():
-            self.configured()
+            self.apply_configuration()
 
     async def pull(self) -> None:
-        """Fetches the media of a stream that is pulled, for ever."""
+        """Fetch the media of a pulled stream until cancelled."""
         sink = PulledLegs(self.hub, clock=system_clock, changed=self.server.changed)
         metrics = PullMetrics(self.registry)
-        await run_pull(self.pull_changes(), sink, self.pulled, metrics)
+        await run_pull(self.pull_changes(), sink, self.publish_pull, metrics)
 
-    def pulled(self, status: PullStatus) -> None:
+    def publish_pull(self, status: PullStatus) -> None:
         self.board.update(pull=status)
 
     async def pull_changes(self) -> AsyncIterator[PullSettings | None]:
@@ -118,11 +123,12 @@ class _Role:
             await self._reconfigured.wait()
 
     async def drain(self) -> None:
-        """After SIGTERM: lets what is on air run on for as long as the pod may live; new
-        publishers are sent on (503)."""
+        """Wait after SIGTERM until the session has ended, up to :data:`DRAIN_SECONDS`.
+
+        New publishers get 503 and retry at the next hub. A pulled stream does not wait."""
         self.hub.stopping = True
         if self.watch.config.pull is not None:
-            return  # the next pod fetches by itself; two of us would only show things twice
+            return  # the next pod pulls by itself, and two pulls would show content twice
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
         _log.info("draining", legs=len(self.hub.legs))
         while self.hub.legs or self.hub.output.timeline is not None:
@@ -130,18 +136,20 @@ class _Role:
                 break
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
 
-    async def leave(self) -> None:
-        """Tells publishers to post again. Time stands still by now: a session must not end
-        because its hub goes, and readers that find no end look for the next hub."""
+    async def send_publishers_away(self) -> None:
+        """Send publishers to the next hub.
+
+        No ticks run by now: a session must not end because its hub stops. Readers that got no end
+        record look for the next hub."""
         self.server.legs.drain()
         await asyncio.sleep(_DRAIN_POLL_SECONDS)
 
 
 async def serve(settings: PodSettings) -> None:
-    """Runs until SIGTERM or SIGINT, and then until the stream may be left."""
+    """Run until SIGTERM or SIGINT, then drain."""
     role = _Role(settings)
     stop = termination()
-    role.configured()
+    role.apply_configuration()
     spool = role.server.spool
     if spool is not None:
         await spool.load()
@@ -172,4 +180,4 @@ async def serve(settings: PodSettings) -> None:
         role.listening = False
         for task in tasks:
             task.cancel()
-        await role.leave()
+        await role.send_publishers_away()

@@ -1,4 +1,4 @@
-"""What the pod says of its hub: the :class:`~sluice_media.contract.IngestStatus`."""
+"""The hub's part of :class:`~sluice_media.contract.IngestStatus`."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.leg import LegName
-from sluice_media.hub.output.failovers import source_word
+from sluice_media.hub.output.failovers import source_kind
 
 TICKING = frozenset({"readers"})
-"""Fields that move all the time and wake nobody."""
+"""Fields that change often. A change of these alone publishes no new status version."""
 
 
-def status_words(hub: Hub, now: Moment) -> dict[str, Any]:
-    """The hub's part of the status, by the names of its fields."""
+def hub_status(hub: Hub, now: Moment) -> dict[str, Any]:
+    """Return the hub's part of the status, by field name."""
     output = hub.output
     timeline = output.timeline
     primary = hub.leg(LegName.PRIMARY)
-    # A URI that is kept warm is no backup: people paid for none.
+    # A standby URI of a pulled stream is not a backup leg: the user has not configured one.
     backup = hub.leg(LegName.BACKUP) if hub.config.pull is None else None
     return {
         "on_air": hub.delivering,
@@ -26,7 +26,7 @@ def status_words(hub: Hub, now: Moment) -> dict[str, Any]:
         "primary_delivers": primary is not None and primary.delivers,
         "backup_connected": backup is not None,
         "backup_delivers": backup is not None and backup.delivers,
-        "active_source": source_word(hub.active) if hub.active and hub.delivering else None,
+        "active_source": source_kind(hub.active) if hub.active and hub.delivering else None,
         "failovers": output.failovers.count,
         "last_failover": output.failovers.last,
         "format_changes": output.format_changes.count,

@@ -1,4 +1,4 @@
-"""The hub on the network: HTTP around the pure core, and the tick that lets its time pass."""
+"""The hub's HTTP server, and the regular tick of the pure hub."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from sluice_media.net.http_server import serving
 
 TICK_SECONDS = 0.1
 CALM_TICK_SECONDS = 0.25
-"""While one leg alone delivers: there is nothing to decide, only that it has fallen silent."""
+"""Tick interval while a single leg delivers: the only thing to detect is its silence."""
 
 
 class HubServer:
     """One hub behind ``/v1/legs`` and ``/v1/timeline``.
 
-    ``keys`` gives the publishers' keys, ``token`` that of the readers, ``passphrase`` SRT's; all
-    are asked at each request. ``on_change`` is called when a word of the hub's status has changed.
-    Without ``spool_folder`` nothing goes to the disk.
+    ``keys`` returns the publishers' keys, ``token`` the readers' token, ``passphrase`` the SRT
+    passphrase; all three are called at each request. ``on_change`` is called when the hub's status
+    has changed. Without ``spool_folder`` there is no spool.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class HubServer:
         self._on_change = on_change
         self._revision = -1
         self._units = 0
-        self._busy = asyncio.Event()
+        self._woken = asyncio.Event()
         self.legs = LegEndpoint(
             hub,
             clock=clock,
@@ -69,43 +69,44 @@ class HubServer:
         )
 
     def configure(self, config: IngestConfig) -> None:
-        """Takes a new configuration, or new keys."""
+        """Apply a new configuration, or new keys."""
         self._hub.configure(config, self._clock())
         self.legs.keys_changed()
         self.legs.wake_ended()
         self.changed()
 
     async def run(self) -> None:
-        """Lets time pass, for ever."""
-        beat_at = 0.0
+        """Tick the hub and send heartbeats until cancelled."""
+        heartbeat_at = 0.0
         while True:
-            await self._tick_is_due()
+            await self._wait_for_tick()
             now = self._clock()
             self._hub.tick(now)
-            if now.monotonic < beat_at:
+            if now.monotonic < heartbeat_at:
                 self.changed()
                 continue
-            # A tick early rather than late, and no drift where ticks make up the beat.
-            beat_at = now.monotonic + HEARTBEAT_SECONDS - TICK_SECONDS / 2
+            # Half a tick early, so that the next heartbeat is not one tick late.
+            heartbeat_at = now.monotonic + HEARTBEAT_SECONDS - TICK_SECONDS / 2
             self.timeline.drop_slow()
             self.timeline.push()
             self._on_change()
 
-    async def _tick_is_due(self) -> None:
-        """Most hubs wait for a publisher most of the time: then there is nothing but heartbeats."""
+    async def _wait_for_tick(self) -> None:
+        """Wait for the next tick. Without a leg or a session it only comes for heartbeats, because
+        most hubs wait for a publisher most of the time."""
         legs = self._hub.legs
         if legs or self._hub.output.timeline is not None:
             calm = len(legs) == 1 and self._hub.delivering
             await asyncio.sleep(CALM_TICK_SECONDS if calm else TICK_SECONDS)
             return
-        self._busy.clear()
+        self._woken.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HEARTBEAT_SECONDS):
-                await self._busy.wait()
+                await self._woken.wait()
 
     @asynccontextmanager
     async def listen(self, host: str, port: int) -> AsyncIterator[int]:
-        """Serves while the context lasts; yields the port. Then breaks all connections."""
+        """Serve while the context lasts and yield the port; then break all readers' connections."""
         app = web.Application()
         app.router.add_post("/v1/legs", self.legs.post)
         app.router.add_post("/v1/legs/lookup", self.legs.lookup)
@@ -118,10 +119,11 @@ class HubServer:
                 self.timeline.cut_all()
 
     def changed(self) -> None:
-        """After anything that may have moved the hub: readers get units, status new words."""
+        """Send new units to readers and publish the status, after any call that may have changed
+        the hub."""
         if self._hub.revision != self._revision:
             self._revision = self._hub.revision
-            self._busy.set()
+            self._woken.set()
             self.legs.wake_ended()
             self.timeline.push()
             self._on_change()

@@ -1,9 +1,9 @@
-"""``GET /v1/timeline``: readers; ``POST /v1/timeline/ack``: what recorders hold durably.
+"""``GET /v1/timeline`` for readers, and ``POST /v1/timeline/ack`` for recorders' acknowledgements.
 
-A reader's reply is framed records from the place it asked for, heartbeats every 500 ms, and the
-end of the session, after which the reply ends as well. Before a session there is nothing but
-heartbeats. With ``session=`` it is that session's content, or 404 (``NoSuchSession``). With
-``format=ts`` it is a plain transport stream for people and foreign tools.
+A reader's reply has framed records from the requested position, a heartbeat every 500 ms, and the
+end record of the session, after which the reply ends. Before a session it has only heartbeats.
+With ``session=`` it has that session's content; when the hub holds none of it, the reply is 404
+(``NoSuchSession``). With ``format=ts`` it is a plain transport stream for users and other tools.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ _log = structlog.get_logger(__name__)
 
 
 class TimelineEndpoint:
+    """The connected readers, each with its :class:`Delivery`."""
+
     def __init__(
         self,
         hub: Hub,
@@ -56,12 +58,12 @@ class TimelineEndpoint:
         self._pushing: asyncio.Handle | None = None
 
     def push_soon(self) -> None:
-        """There is something new. Readers get it once, after everything that came in with it."""
+        """Schedule one :meth:`push` for all units that arrive in the present loop iteration."""
         if self._pushing is None:
             self._pushing = asyncio.get_running_loop().call_soon(self.push)
 
     def push(self) -> None:
-        """Sends what is new, and heartbeats that are due; called regularly."""
+        """Send new records, and heartbeats that are due. Called regularly."""
         if self._pushing is not None:
             self._pushing.cancel()
             self._pushing = None
@@ -72,7 +74,7 @@ class TimelineEndpoint:
             delivery.push(now)
 
     def drop_slow(self) -> None:
-        """Drops readers that are too slow, and nobody else; called regularly."""
+        """Disconnect readers that are too slow. Called regularly."""
         now = self._clock()
         for reader in self._hub.readers:
             if not reader.too_slow(now):
@@ -84,24 +86,24 @@ class TimelineEndpoint:
             self._cut(reader)
 
     def cut_all(self) -> None:
-        """Breaks every connection, without ``end``: this hub goes, the session does not."""
+        """Break every connection without an end record: the hub stops, the session continues."""
         for reader in self._hub.readers:
             self._cut(reader)
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         if not bearer_matches(request, self._token()):
-            raise web.HTTPUnauthorized(text="a bearer token is needed")
+            raise web.HTTPUnauthorized(text="the hub's bearer token is missing or wrong")
         if len(self._hub.readers) >= MAX_READERS:
-            raise web.HTTPServiceUnavailable(text="too many readers")
-        asked = self._of_session(_request(request))
-        reader = Reader(*_identity(request), asked, self._clock())
+            raise web.HTTPServiceUnavailable(text=f"there are {MAX_READERS} readers already")
+        wanted = self._check_session(_request(request))
+        reader = Reader(*_identity(request), wanted, self._clock())
         view = TsView() if request.query.get("format") == "ts" else None
         content_type = CONTENT_TYPE if view is None else "video/mp2t"
         response = web.StreamResponse(headers={"Content-Type": content_type})
         response.force_close()
         await response.prepare(request)
         transport = request.transport
-        if transport is None:  # it has gone already
+        if transport is None:  # the reader has disconnected already
             return response
         delivery = Delivery(
             self._hub,
@@ -128,7 +130,7 @@ class TimelineEndpoint:
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         if not bearer_matches(request, self._token()):
-            raise web.HTTPUnauthorized(text="a bearer token is needed")
+            raise web.HTTPUnauthorized(text="the hub's bearer token is missing or wrong")
         if (request.content_length or 0) > MAX_ACK_BYTES:
             raise web.HTTPRequestEntityTooLarge(MAX_ACK_BYTES, request.content_length or 0)
         try:
@@ -136,18 +138,21 @@ class TimelineEndpoint:
         except ValidationError:
             raise web.HTTPBadRequest(text="the body is not a TimelineAck") from None
         if not self._hub.readers.acknowledge(ack, self._clock()):
-            raise web.HTTPNotFound(text="no recorder of that name reads here")
+            raise web.HTTPNotFound(text="no recorder of that name is connected or expected")
         return web.Response(status=204)
 
-    def _of_session(self, asked: Request) -> Request:
-        """Raises HTTPNotFound when nothing is held of the session that is asked for."""
-        if asked.session_us is None:
-            return asked
-        found = self._hub.output.session(asked.session_us)
+    def _check_session(self, wanted: Request) -> Request:
+        """Return the request with the exact start of its session.
+
+        Raises HTTPNotFound when the hub holds nothing of the requested session."""
+        if wanted.session_us is None:
+            return wanted
+        found = self._hub.output.session(wanted.session_us)
         if found is None:
-            refusal = {"reason": "NoSuchSession", "message": "nothing of that session is here"}
+            message = "this hub holds nothing of that session"
+            refusal = {"reason": "NoSuchSession", "message": message}
             raise web.HTTPNotFound(text=json.dumps(refusal), content_type="application/json")
-        return replace(asked, session_us=found.started_us)
+        return replace(wanted, session_us=found.started_us)
 
     def _cut(self, reader: Reader) -> None:
         delivery = self._deliveries.pop(reader, None)
@@ -162,8 +167,9 @@ def _identity(request: web.Request) -> tuple[str, str]:
 
 
 def _request(request: web.Request) -> Request:
-    """Raises HTTPBadRequest for a place that cannot be understood. A position wins over a session,
-    that over a moment."""
+    """Parse the query: ``from`` wins over ``session``, and ``session`` over ``since``.
+
+    Raises HTTPBadRequest for a position that cannot be parsed."""
     recorder = request.query.get("role") == RECORDER
     since = request.query.get("since")
     session = request.query.get("session")
@@ -188,13 +194,13 @@ def _request(request: web.Request) -> Request:
             recorder=recorder,
         )
     except ValueError as error:
-        raise web.HTTPBadRequest(text=f"the place cannot be understood: {error}") from None
+        raise web.HTTPBadRequest(text=f"the position cannot be parsed: {error}") from None
 
 
 def _moment(text: str) -> int:
-    """Microseconds UTC, from a number of them or from RFC 3339."""
+    """Parse microseconds UTC, or a time of RFC 3339. Raises ValueError."""
     if text.isdigit():
         return int(text)
-    # A plus sign in a query that was not escaped has become a space.
+    # An unescaped plus sign in a query is decoded as a space.
     moment = datetime.fromisoformat(text.replace(" ", "+"))
     return us_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

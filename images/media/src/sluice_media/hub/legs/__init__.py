@@ -1,1 +1,1 @@
-"""The input side of the hub: connected sources, and the choice of the one that is on air."""
+"""The input side of the hub: connected sources, and the choice of the active one."""

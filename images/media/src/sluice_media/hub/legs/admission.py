@@ -1,4 +1,4 @@
-"""Who may publish: one pure rule, and what a refused publisher is told."""
+"""The admission rule: which publishers may connect, and the refusal that the others get. Pure."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from sluice_media.hub.clock import Moment
 from sluice_media.hub.legs.leg import Leg, LegName
 
 _WITHOUT_BACKUP = frozenset({"WHIP"})
-"""Their encoders make one connection, and their audio cannot be matched to another one's."""
+"""Protocols without a backup leg: the encoder opens only one connection, and its audio cannot be
+matched to that of another connection."""
 
 
 class LegRefusedError(Exception):
-    """A publisher is not taken in. ``status`` is HTTP's, ``reason`` one word for status."""
+    """Refusal of a publisher: the HTTP ``status``, a ``reason`` in one word, and a message."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -29,8 +30,10 @@ def judge(
     *,
     stopping: bool,
 ) -> LegName:
-    """Returns the leg it may take, in place of ``running`` if there is one; else raises
-    :class:`LegRefusedError`. The key is judged first: who has none learns nothing else."""
+    """Return the leg that the publisher may take, or raise :class:`LegRefusedError`.
+
+    An admitted publisher replaces ``running``, if there is one. The key is checked first, so that
+    a publisher with a wrong key learns nothing about the stream."""
     if name is None:
         raise LegRefusedError(401, "BadKey", "the stream key is wrong")
     if not config.active:

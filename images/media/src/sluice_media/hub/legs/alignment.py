@@ -1,9 +1,9 @@
-"""Whether two legs carry the same bitstream, and by how much their clocks differ.
+"""Alignment of two legs that carry the same bitstream.
 
-Two encoders fed by one, or one encoder pushing twice, send payloads that are equal byte by byte.
-In: fingerprints of what went out last, and the units a standby holds. Out: the offset that puts
-the standby's units exactly where the output stands, so that nothing is repeated and nothing is
-missing; None for legs that merely show the same thing.
+Two outputs of one encoder, or one encoder that pushes twice, send payloads that are equal byte by
+byte. In: fingerprints of the units that went out last, and the units held of a standby leg. Out:
+the offset with which the standby leg continues the output at the exact next unit; None for legs
+with different bitstreams.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from collections.abc import Sequence
 from sluice_media.formats.units import AccessUnit
 
 _MATCHES = 8
-"""So many units in a row decide."""
+"""Number of consecutive equal units that prove an alignment."""
 _FEWEST_MATCHES = 3
-"""Less is chance: two still pictures may well be coded alike. From a random access point on one is
-enough: a decoder that has the same keyframe cannot tell the legs apart."""
+"""Minimum number of equal units when fewer than :data:`_MATCHES` are there: one or two may be
+chance, because still pictures can be coded alike. From a random access point on, one is enough: a
+decoder that has the same keyframe decodes the rest of either leg."""
 _TRACE_UNITS = 1_024
 
 
 class OutputTrace:
-    """Fingerprints of the reference units that went out: (hash, output DTS, content UTC)."""
+    """Fingerprints of the last reference units that went out: (hash, output DTS, arrival UTC)."""
 
     def __init__(self) -> None:
         self.entries: deque[tuple[int, int, int]] = deque(maxlen=_TRACE_UNITS)
 
     def add(self, unit: AccessUnit) -> None:
-        """``unit`` has output times."""
+        """Add a unit with output times."""
         self.entries.append((hash(unit.payload), unit.dts, unit.utc_us))
 
     def clear(self) -> None:
@@ -36,11 +37,12 @@ class OutputTrace:
 
 
 def aligned_offset(trace: OutputTrace, held: Sequence[AccessUnit]) -> int | None:
-    """Output DTS minus DTS of ``held``, the reference units of a standby in order of decoding.
+    """Return output DTS minus DTS of ``held``; None when the bitstreams differ.
 
-    Either the last unit that went out is among ``held`` (the standby is ahead), or the last of
-    ``held`` is among those that went out (it is behind). A still picture is the same every group
-    of pictures: of several places the one that came nearest in time is meant."""
+    ``held`` are the reference units of a standby leg in decoding order. Either ``held`` contains
+    the last unit that went out (the standby is ahead), or the trace contains the last unit of
+    ``held`` (the standby is behind). A still picture repeats in every GOP: of several matches, the
+    one whose units arrived closest in time wins."""
     out = list(trace.entries)
     if not out or not held:
         return None

@@ -1,18 +1,18 @@
-"""A leg: one connected source, and whether it delivers.
+"""A leg: one connected source, its state and its held units.
 
-In: its formats, its units and the passing of time. Out: its state, the reference track, and
-(while it does not feed the output) the units from which it can be entered.
+In: its formats, its units and ticks. Out: its state, its reference track and, while it does not
+feed the output, the units at which the output can switch to it.
 
-A leg delivers from its first random access point until it ends or its reference track was silent
-for 2 s. A track is not silent while the bytes of its next picture still come. The reference track
-is video; it is audio when the headers declare no video, or when no picture came for 2 s.
+A leg delivers from its first random access point until it ends or its reference track is silent
+for 2 s. A track is not silent while bytes of its next picture arrive. The reference track is
+video; it is audio when the headers declare no video, or when no picture arrived for 2 s.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 
 from sluice_media.contract import LegAck, LegEnd, LegHello
@@ -24,39 +24,45 @@ from sluice_media.hub.legs.stretches import Stretches
 from sluice_media.timeline.source_clock import SourceClock
 
 SILENCE_SECONDS = 2.0
-"""A reference track without units for this long does not deliver."""
+"""Time without units of the reference track after which a leg does not deliver."""
 SLOW_PICTURE_SECONDS = 3.0
-"""So long the bytes of one picture may take. An encoder's rate control gives a keyframe about as
-much as one second of the stream; one that takes three has an uplink that cannot carry the stream,
-and bytes that never become a picture must not keep a leg on air."""
+"""Maximum time for the bytes of one picture. An encoder's rate control gives a keyframe about the
+bytes of one second. A keyframe that takes 3 s means that the uplink cannot carry the stream, and
+bytes that never become a picture must not keep a leg on air."""
 VIDEO_WAIT_SECONDS = 2.0
-"""How long audio waits for a picture that the headers did not rule out."""
+"""Time that audio waits for a first picture, unless the headers declare that there is no video."""
 HOLE = 2 * TICKS_PER_SECOND
-"""Of a leg that is held back; while it feeds the output, the splicer judges."""
+"""Step of the reference track's DTS beyond which a held leg has lost media. While the leg feeds the
+output, the splicer decides instead."""
 STALL_FRAMES = 3
-"""A leg of one picture a second does not stall for a second."""
+"""A leg stalls after at least this many of its frame steps: a leg with one picture per second must
+not stall after one second."""
 LOOK_BACK_SECONDS = 12.0
 LOOK_BACK_BYTES = 32 << 20
 PULL = "Pull"
-"""The protocol of a leg that the pod itself fetches."""
+"""The protocol of a leg that the pod itself pulls."""
 
 
 class LegName(StrEnum):
+    """The two places for publishers of a stream, in order of preference."""
+
     PRIMARY = "primary"
     BACKUP = "backup"
 
 
 class LegState(StrEnum):
+    """The life of a leg."""
+
     WAITING = "waiting"
     """Connected; no random access point yet."""
     DELIVERING = "delivering"
     SILENT = "silent"
-    """It delivered, and its reference track has stopped; the connection is still there."""
+    """Connected, but the reference track has stopped."""
     ENDED = "ended"
 
 
 class LookBack:
-    """The units of a leg that does not feed the output, bounded in time and bytes."""
+    """The last units of a leg that does not feed the output, bounded in time and bytes."""
 
     def __init__(
         self, max_seconds: float = LOOK_BACK_SECONDS, max_bytes: int = LOOK_BACK_BYTES
@@ -79,21 +85,22 @@ class LookBack:
                 break
 
     def of(self, track: int) -> list[AccessUnit]:
-        """The units of one track, oldest first."""
+        """Return the units of one track, oldest first."""
         return [unit for unit in self._units if unit.track == track]
 
     def all(self) -> list[AccessUnit]:
         return list(self._units)
 
     def from_(self, first: AccessUnit) -> list[AccessUnit]:
-        """``first`` and everything that belongs behind it, other tracks' earlier arrivals too."""
+        """Return ``first`` and all units behind it in DTS, including units of other tracks that
+        arrived before it."""
         units: list[AccessUnit] = []
         seen = False
         for unit in self._units:
             seen = seen or unit is first
             if seen or (unit.track != first.track and unit.dts >= first.dts):
                 units.append(unit)
-        # The entry itself leads, so that whoever takes them starts on a random access point.
+        # The entry itself comes first, so that the output begins at a random access point.
         units.sort(key=lambda unit: unit is not first)
         return units
 
@@ -104,44 +111,46 @@ class LookBack:
 
 @dataclass(slots=True)
 class Leg:
-    """State of one connection. The hub calls it; nobody else changes it."""
+    """State of one connection. Only the hub and the leg's feed change it."""
 
     name: LegName
     hello: LegHello
     connected_at: Moment
+    _: KW_ONLY
     state: LegState = LegState.WAITING
     formats: tuple[TrackFormat, ...] = ()
     video_track: int | None = None
     reference: int | None = None
-    """The track that decides; None until it is known."""
+    """The reference track; None until it is known."""
     left_out: str = ""
-    """Codec of its sound that is not carried; empty: all is, or there is none."""
+    """Codec of audio that is not carried; empty when there is none."""
     end: LegEnd | None = None
-    """Why the hub ended the leg; the connection sends it and closes."""
+    """Reason for which the hub ended the leg. The connection sends it and closes."""
     look_back: LookBack = field(default_factory=LookBack)
     last_byte_at: float = 0.0
-    """Monotonic seconds: the byte clock."""
+    """Monotonic seconds of the last byte."""
     last_reference_at: float = 0.0
     """Monotonic seconds of the last unit of the reference track (or of the connection)."""
     under_way_at: float = 0.0
-    """Monotonic seconds at which bytes of a picture came that is not complete."""
+    """Monotonic seconds of the last bytes of a picture that is not complete."""
     last_random_access_at: float = 0.0
     last_picture_at: float = 0.0
     delivers_since: float = 0.0
-    """Monotonic seconds of the random access point from which on it delivers."""
+    """Monotonic seconds of the random access point with which the leg began to deliver."""
     content: ContentClock = field(default_factory=ContentClock)
     clock: SourceClock = field(default_factory=SourceClock)
-    """All units that the hub keeps are in its times."""
+    """The leg's steady clock. All units that the hub holds have its times."""
     stretches: Stretches = field(init=False)
-    """Which offset counted for which of its times."""
+    """The offsets from source to output, by range of the leg's times."""
     bytes_in: int = 0
     resume: LegAck | None = None
-    """The map of another hub, until it has been used."""
+    """The map of another hub; None once it has been used."""
     _tracks: frozenset[int] = frozenset()
     _unfinished: int = 0
-    """Bytes since the last unit of the reference track that belong to no other unit."""
+    """Bytes since the last unit of the reference track, without those of other tracks' units."""
     held_dts: int | None = None
-    """Steady DTS of the reference track, as last held back; None while it feeds the output."""
+    """Steady DTS of the last held unit of the reference track; None while the leg feeds the
+    output."""
     _steady_since: float | None = None
     _declares_video: bool | None = None
     _first_media_at: float | None = None
@@ -166,25 +175,26 @@ class Leg:
         return self.hello.protocol == PULL
 
     def flows(self, now: float, stall_seconds: float) -> bool:
-        """Whether bytes come, and with them units of the reference track. Neither bytes that are
-        no media nor audio without its pictures keep a leg on air; few pictures a second do, and a
-        large one on a slow line."""
+        """Return whether bytes and units of the reference track arrive.
+
+        Bytes without media, or audio without its video, do not count. A low frame rate is allowed,
+        and so is a large picture on a slow line."""
         if self.reference is None or not self.connected:
             return False
-        patience = max(stall_seconds, STALL_FRAMES * self.content.frame_seconds)
-        return now - min(self.last_byte_at, self._last_sign_at(now)) < patience
+        limit = max(stall_seconds, STALL_FRAMES * self.content.frame_seconds)
+        return now - min(self.last_byte_at, self._last_activity_at(now)) < limit
 
     def steady_seconds(self, now: float) -> float:
-        """For how long it has flowed without a break."""
+        """Return for how many seconds the leg has flowed without an interruption."""
         return 0.0 if self._steady_since is None else now - self._steady_since
 
     def content_us(self, unit: AccessUnit) -> int:
-        """Wall clock of a unit's content, see :class:`ContentClock`."""
+        """Return the wall clock of a unit's content, see :class:`ContentClock`."""
         at = self.content.utc_us(unit.dts)
         return unit.utc_us if at is None else min(at, unit.utc_us)
 
     def silent_seconds(self, now: Moment) -> float:
-        """By the byte clock: what tells a half-open socket from a publisher."""
+        """Return the seconds since the last byte, to detect a half-open connection."""
         return now.monotonic - self.last_byte_at
 
     def bytes_arrived(self, count: int, now: Moment) -> None:
@@ -192,24 +202,24 @@ class Leg:
         self.bytes_in += count
         self.last_byte_at = now.monotonic
         self._unfinished += count
-        # More bytes than a frame of sound has are those of a picture.
+        # More bytes than an audio frame can have belong to a picture.
         if self._unfinished > FRAME_LIMIT_BYTES:
             self.under_way_at = now.monotonic
 
     def picture_comes(self, now: Moment) -> None:
-        """Note that the gateway has got more bytes of a picture, and will send it when it is
-        complete."""
+        """Note that the gateway has received more bytes of a picture that is not complete."""
         self.under_way_at = now.monotonic
 
     def declare(self, *, has_video: bool) -> None:
-        """What the container's header says; without it, 2 s without a picture decide."""
+        """Note whether the container's header declares video. Without such a header, a leg has no
+        video when no picture arrives for 2 s."""
         self._declares_video = has_video
 
     def take_formats(self, formats: Sequence[TrackFormat]) -> None:
         if tuple(formats) == self.formats:
             return
         if not set(self.formats) <= set(formats):
-            # What is held back was coded differently.
+            # The held units have another format.
             self.look_back.clear()
         self.formats = tuple(formats)
         self.video_track = next((f.track for f in formats if f.kind is TrackKind.VIDEO), None)
@@ -220,11 +230,11 @@ class Leg:
 
     @property
     def shift(self) -> int:
-        """Steady DTS minus DTS of the source, of the reference track."""
+        """Steady DTS minus source DTS of the reference track."""
         return self.clock.shift(self.video_track if self.reference is None else self.reference)
 
     def steady(self, unit: AccessUnit, now: Moment) -> AccessUnit | None:
-        """Return a unit of the source in steady times; None: there is no place for it."""
+        """Return a unit of the source with steady times; None when it has no output time."""
         placed = self.stretches.place(unit)
         if placed is None:
             return None
@@ -232,7 +242,8 @@ class Leg:
         return self.clock.take(placed, now.monotonic, lead=lead)
 
     def arrived(self, unit: AccessUnit, now: Moment) -> bool:
-        """Notes a unit. False: it cannot be decoded (no random access point came before it)."""
+        """Note a unit. Return False when no random access point came before it, so that it cannot
+        be decoded."""
         if self._first_media_at is None:
             self._first_media_at = now.monotonic
         self._unfinished = max(0, self._unfinished - len(unit.payload))
@@ -250,12 +261,12 @@ class Leg:
         return True
 
     def hold(self, unit: AccessUnit, now: Moment) -> None:
-        """Notes a unit and keeps it for the moment at which this leg is entered."""
+        """Note a unit and hold it, for a switch to this leg."""
         if not self.arrived(unit, now):
             return
         if unit.track == (self.reference if self.reference is not None else unit.track):
             if self.held_dts is not None and abs(unit.dts - self.held_dts) > HOLE:
-                # The source left something out: what was held is of no use behind that.
+                # The source lost media: the units held so far cannot be continued.
                 self.restart()
                 if not self.arrived(unit, now):
                     return
@@ -263,8 +274,9 @@ class Leg:
         self.look_back.add(unit)
 
     def tick(self, now: Moment, stall_seconds: float) -> None:
-        """Lets time pass: a reference track without units falls silent."""
-        if self.delivers and now.monotonic - self._last_sign_at(now.monotonic) >= SILENCE_SECONDS:
+        """Update the state: a leg whose reference track has no units becomes silent."""
+        idle = now.monotonic - self._last_activity_at(now.monotonic)
+        if self.delivers and idle >= SILENCE_SECONDS:
             self.state = LegState.SILENT
         if not self.flows(now.monotonic, stall_seconds):
             self._steady_since = None
@@ -272,7 +284,7 @@ class Leg:
             self._steady_since = now.monotonic
 
     def restart(self) -> None:
-        """Back to waiting for a random access point: its media was interrupted."""
+        """Wait for a random access point again, after an interruption of the media."""
         self.look_back.clear()
         self.clock.restart(self.video_track if self.reference is None else self.reference)
         self.reference = None
@@ -284,19 +296,21 @@ class Leg:
         if self.connected:
             self.state = LegState.WAITING
 
-    def entered(self) -> list[AccessUnit]:
-        """It feeds the output from now on. Returns what was held back, which is its own no more."""
+    def release_held(self) -> list[AccessUnit]:
+        """Remove and return the held units, because the leg feeds the output from now on."""
         units = self.look_back.all()
         self.look_back.clear()
         self.held_dts = None
         return units
 
     def held_reference(self) -> list[AccessUnit]:
-        """The units of the reference track that are held back, oldest first."""
+        """Return the held units of the reference track, oldest first."""
         return [] if self.reference is None else self.look_back.of(self.reference)
 
     def entries(self) -> list[AccessUnit]:
-        """Where this leg can be entered, oldest first; any unit of an audio track will do."""
+        """Return the held units at which this leg can be entered, oldest first.
+
+        For video these are random access points; for audio, all units."""
         is_video = self.reference == self.video_track
         return [u for u in self.held_reference() if u.is_random_access or not is_video]
 
@@ -305,8 +319,9 @@ class Leg:
         self.end = self.end or end
         self.look_back.clear()
 
-    def _last_sign_at(self, now: float) -> float:
-        """Monotonic seconds of the last unit of the reference track, or of bytes of the next."""
+    def _last_activity_at(self, now: float) -> float:
+        """Return the monotonic seconds of the reference track's last unit, or of the last bytes of
+        its next one."""
         if now - self.last_reference_at < SLOW_PICTURE_SECONDS:
             return max(self.last_reference_at, self.under_way_at)
         return self.last_reference_at
@@ -325,7 +340,7 @@ class Leg:
             self.delivers_since = now.monotonic
 
     def _first_picture_came(self) -> None:
-        """A picture, though not one to start at: this is no audio-only stream."""
+        """Note a picture before the first random access point: the stream has video."""
         self._declares_video = True
         if self.state is LegState.WAITING:
             self.reference = self.video_track

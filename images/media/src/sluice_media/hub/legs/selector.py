@@ -1,9 +1,9 @@
-"""Which leg feeds the output, and at which unit it is entered.
+"""The choice of the active leg, and of the unit at which the output switches to it.
 
-In: the legs, the configuration, the moment. Out: a decision; nothing here changes a leg. A switch
-costs readers a repeated second, so legs that both jitter must not throw the output to and fro: the
-active leg stays as long as it flows, and one that was lost three times in half a minute is not
-gone back to before it has been steady, unless there is nothing else.
+In: the legs, the configuration, the moment. Out: a decision; no leg is changed here. A switch may
+repeat up to 2 s for readers, so two legs that both jitter must not cause switch after switch: the
+active leg stays while its media flows. A leg that was lost three times in 30 s is chosen again
+only after 10 s without an interruption, or when no other leg delivers.
 """
 
 from __future__ import annotations
@@ -17,44 +17,48 @@ from sluice_media.hub.legs.leg import Leg, LegName
 from sluice_media.hub.legs.stretches import MAX_REPLAY_TICKS
 
 MAX_REPEAT_US = 2_000_000
-"""How much content a switch may show twice, rather than leave a hole."""
+"""Maximum repeated content at a switch, microseconds. A repetition is better than a gap."""
 PREFER_PRIMARY_SECONDS = 0.3
-"""At the start of a session: the backup's keyframe may win a race of a millisecond."""
+"""Time for which a new session waits for the primary, because the backup's first keyframe may
+arrive a millisecond earlier."""
 FLAPPING_LOSSES = 3
 FLAPPING_SECONDS = 30.0
 STEADY_SECONDS = 10.0
-"""A leg that flapped and has flowed for so long without a break is trusted again."""
+"""Time without an interruption after which a leg that flapped may be chosen again."""
 
 
 class Selector:
+    """Recent losses of each leg, and the choice that follows from them."""
+
     def __init__(self) -> None:
         self._losses = {name: deque[float](maxlen=FLAPPING_LOSSES) for name in LegName}
 
-    def lost(self, leg: Leg, now: float) -> None:
-        """``leg`` fed the output and does no more, by its own fault."""
+    def note_loss(self, leg: Leg, now: float) -> None:
+        """Note that the active leg failed."""
         self._losses[leg.name].append(now)
 
     def flaps(self, leg: Leg, now: float) -> bool:
-        """Whether it was lost too often lately, and was not steady since."""
+        """Return whether the leg was lost too often lately, and has not been steady since."""
         losses = self._losses[leg.name]
         if len(losses) < FLAPPING_LOSSES or now - losses[0] > FLAPPING_SECONDS:
             return False
         return leg.steady_seconds(now) < STEADY_SECONDS
 
-    def holds(self, active: Leg, config: IngestConfig, now: float) -> bool:
-        """Whether the active leg goes on, whatever the others do. One that does not deliver has
-        interrupted the stream, however patient ``stallMilliseconds`` is."""
+    def stays(self, active: Leg, config: IngestConfig, now: float) -> bool:
+        """Return whether the active leg stays active without regard to the others.
+
+        A leg that does not deliver loses its place, even when ``stallMilliseconds`` is longer."""
         return active.delivers and active.flows(now, config.stall_milliseconds / 1_000)
 
     def select(
         self, legs: Sequence[Leg], active: Leg | None, config: IngestConfig, now: float
     ) -> Leg | None:
-        """The leg that should feed the output; ``legs`` come in order of preference.
+        """Return the leg that should feed the output; ``legs`` come in order of preference.
 
-        An active leg that stands still stays when nothing else flows: a connection that was
-        silent for a moment goes on where it was."""
+        An active leg that has stopped stays active while no other leg flows, because it may
+        continue after a short silence."""
         stall = config.stall_milliseconds / 1_000
-        if active is not None and self.holds(active, config, now):
+        if active is not None and self.stays(active, config, now):
             return self._failback(legs, active, config, now) or active
         others = [leg for leg in legs if leg is not active and leg.delivers]
         flowing = [leg for leg in others if leg.flows(now, stall)]
@@ -65,8 +69,8 @@ class Selector:
             return active if active.connected else None
         return next(iter(flowing or others), None)
 
-    def starts_with(self, legs: Sequence[Leg], now: float) -> Leg | None:
-        """The leg that a new session begins with; None: none yet."""
+    def select_first(self, legs: Sequence[Leg], now: float) -> Leg | None:
+        """Return the leg with which a new session begins; None when no leg is ready."""
         ready = [leg for leg in legs if leg.delivers]
         if not ready:
             return None
@@ -78,7 +82,7 @@ class Selector:
     def _failback(
         self, legs: Sequence[Leg], active: Leg, config: IngestConfig, now: float
     ) -> Leg | None:
-        """The primary, when it is time to go back to it."""
+        """Return the primary when ``failback`` asks to switch back to it, else None."""
         if config.failback != "AfterStable" or active.name is LegName.PRIMARY or active.is_pull:
             return None
         primary = next((leg for leg in legs if leg.name is LegName.PRIMARY), None)
@@ -90,12 +94,12 @@ class Selector:
 def entry_point(
     leg: Leg, stopped_us: int | None, seen_dts: int | None = None, *, repeat: bool = True
 ) -> AccessUnit | None:
-    """The unit at which to enter ``leg``; None: wait for its next random access point.
+    """Return the unit at which to enter ``leg``; None: wait for its next random access point.
 
-    ``stopped_us`` is the wall clock of the content that went out last (None: nothing did yet). The
-    last random access point before that moment repeats content, so it may be 2 s older at most,
-    and is not taken at all without ``repeat``; else the first one after it is right. ``seen_dts``:
-    what the leg has up to this source DTS belongs to a session that is over."""
+    ``stopped_us`` is the wall clock of the content that went out last; None before a session. With
+    ``repeat``, the last random access point before that moment is used if it is at most 2 s older,
+    because it repeats content. Otherwise the first one after that moment is used. Units up to the
+    source DTS ``seen_dts`` belong to a session that has ended."""
     entries = leg.entries()
     if stopped_us is None:
         return next((unit for unit in entries if not _was_seen(unit, seen_dts)), None)
@@ -106,6 +110,7 @@ def entry_point(
 
 
 def _was_seen(unit: AccessUnit, seen_dts: int | None) -> bool:
-    """Whether it is a repetition. What lies further back than any gateway keeps is another clock:
-    the encoder has started anew."""
+    """Return whether the unit belongs to the ended session.
+
+    A DTS further back than any gateway keeps is of another clock: the encoder has restarted."""
     return seen_dts is not None and seen_dts - MAX_REPLAY_TICKS < unit.dts <= seen_dts

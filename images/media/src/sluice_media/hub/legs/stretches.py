@@ -1,12 +1,13 @@
-"""The stretches of a leg: from which of its times to which its media went out with one offset.
+"""The stretches of a leg: ranges of its times with one offset from source to output.
 
-A source falls silent, and media is missing when it goes on. The output closes the hole, so that
-from there on another offset counts. The gateway keeps media from before the silence as well, and
-sends it again to the next hub: it has to get its old place there, and the gap behind it is said
-again. What the leg sent before it fed this session has no place at all.
+When a source falls silent and continues, media is missing. The output closes the gap, so that
+another offset applies from there on. The gateway still keeps media from before the silence and
+sends it again to the next hub. There these units must get their former output times, and the gap
+behind them is repeated. Units that the leg sent before it fed this session have no output time.
 
-Pure. In: what the last hub said of the leg, and where its offset changes now. Out: the units of
-the leg as if its latest offset had always counted. All other times are those of the leg's clock.
+Pure. In: the last hub's acknowledgement of the leg, and each change of the offset. Out: the units
+of the leg with times to which the latest offset applies. All other times are those of the leg's
+clock.
 """
 
 from __future__ import annotations
@@ -22,47 +23,47 @@ from sluice_media.hub.clock import datetime_of
 from sluice_media.timeline.source_clock import MOST_APART_TICKS
 
 MAX_REPLAY_TICKS = 70 * TICKS_PER_SECOND
-"""Gateways keep a minute, and what one group of pictures is longer. What lies further back is of
-another clock."""
+"""Gateways keep 60 s and up to one more GOP. Times further back are of another clock."""
 
 
 class Border(NamedTuple):
-    """The end of a stretch that an earlier hub has put out."""
+    """The end of a stretch that went out at an earlier hub."""
 
     next_dts: int
-    """Where the next stretch begins, as if the latest offset had always counted."""
+    """DTS at which the next stretch begins, in times to which the latest offset applies."""
     stretch: LegStretch
     away_us: int
     """Wall time minus media time between the stretch and the next one, microseconds."""
 
 
 class Stretches:
-    """Knows the stretches of one connection. ``resume`` is what its last hub said of it."""
+    """The stretches of one connection. ``resume`` is the last acknowledgement that it got."""
 
     def __init__(self, resume: LegAck | None = None) -> None:
         self.begins_dts: int | None = None
-        """Where the leg began to feed the session; None: it never did, or all it sent has a
-        place."""
+        """DTS at which the leg began to feed the session; None: it has not begun, or every unit
+        has an output time."""
         self._earlier: deque[LegStretch] = deque()
         self._sent_again: list[tuple[LegStretch, int]] = []
-        """Stretches that may come again, each with the ticks by which its times are moved."""
+        """Stretches that may be sent again, each with the ticks by which its times are moved."""
         self._since: int | None = None
-        """The session has no place for what the source sent before this; None: it has for all."""
+        """Source DTS before which units have no output time; None: every unit has one."""
         if resume is not None and resume.feeds:
             self.begins_dts = self._since = resume.begins_dts
             self._earlier.extend(resume.earlier)
             self._sent_again = [(e, e.out_offset - resume.out_offset) for e in resume.earlier]
         self.borders = deque(self._borders())
-        """Those that are still ahead."""
+        """Borders that the leg's units have not crossed yet."""
 
     def earlier(self, shift: int) -> tuple[LegStretch, ...]:
-        """Return them, oldest first, in the times of the source. ``shift``: DTS of the leg's clock
-        minus DTS of the source."""
+        """Return the stretches before the present one, oldest first, in source times.
+
+        ``shift`` is the DTS of the leg's clock minus the source DTS."""
         return tuple(each.moved(-shift) for each in self._earlier)
 
     def place(self, unit: AccessUnit) -> AccessUnit | None:
-        """Return a unit of the source as if the latest offset had always counted; None: it went
-        out nowhere in this session."""
+        """Return the unit with times to which the latest offset applies; None when it has no
+        output time in this session."""
         if self._since is None and not self._sent_again:
             return unit
         dts = self._place(unit.dts)
@@ -71,8 +72,9 @@ class Stretches:
         return unit if dts == unit.dts else replace(unit, dts=dts, pts=unit.pts + dts - unit.dts)
 
     def begin(self, dts: int | None) -> None:
-        """Note that the leg feeds the output from now on, and did not do so before. What it sent
-        before ``dts`` has no place; None: all of it has."""
+        """Note that the leg begins to feed the output.
+
+        Units before ``dts`` have no output time; with None, every unit has one."""
         self.begins_dts = dts
         self._earlier.clear()
         self.borders.clear()
@@ -80,8 +82,8 @@ class Stretches:
     def changed(
         self, until_dts: int, offset: int, next_dts: int, next_us: int, gap_seconds: float
     ) -> None:
-        """Note that ``offset`` counted up to ``until_dts`` and another one counts from ``next_dts``
-        on, see :class:`LegStretch`."""
+        """Note that ``offset`` applied up to ``until_dts`` and another one applies from
+        ``next_dts`` on, see :class:`LegStretch`."""
         self.forget(next_dts - MAX_REPLAY_TICKS)
         self._earlier.append(
             LegStretch(
@@ -94,20 +96,20 @@ class Stretches:
         )
 
     def forget(self, dts: int) -> None:
-        """Forget the stretches of which nothing comes again when all up to ``dts`` is acknowledged.
-        A gateway keeps a little more than what is not: whole groups of pictures."""
+        """Forget the stretches of which a gateway sends no unit again after an acknowledgement up
+        to ``dts``. It keeps whole GOPs, thus a little more than the units after ``dts``."""
         while self._earlier and self._earlier[0].next_dts + MOST_APART_TICKS <= dts:
             self._earlier.popleft()
 
     def crossed(self, dts: int) -> list[Border]:
-        """Return the borders up to ``dts``, a time out of :meth:`place`, that are behind now."""
+        """Remove and return the borders up to ``dts``, which is a time from :meth:`place`."""
         behind = []
         while self.borders and self.borders[0].next_dts <= dts:
             behind.append(self.borders.popleft())
         return behind
 
     def missing_us(self) -> int:
-        """Return how long the source was away at the borders ahead, microseconds."""
+        """Return the total silence at the borders that are not crossed yet, microseconds."""
         return sum(border.away_us for border in self.borders)
 
     def _place(self, dts: int) -> int | None:

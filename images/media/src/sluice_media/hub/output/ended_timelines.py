@@ -1,9 +1,9 @@
-"""The timelines of sessions that are not on (any more): for readers that have not seen their end
-yet, and for recorders that have not come yet.
+"""The timelines of sessions that are not on air.
 
-In: timelines as they end, or as an earlier process left them on disk. Out: the one that a reader
-asks for. A timeline leaves when nobody needs it; its ring may leave before, when the disk has all
-of it.
+They are kept for readers that have not read their end record yet, and for recorders that have not
+connected yet. In: timelines as they end, or as an earlier process left them on disk. Out: the
+timeline that a reader asks for. A timeline is removed when it is not needed any more; its ring may
+be released earlier, when the disk has all of its content.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from sluice_media.hub.output.timeline import OutputTimeline, Request
 
 ARCHIVE_SECONDS = 60.0
 LATE_US = 1_000_000
-"""A recorder that has an ended session asks for what came after its last unit, give or take."""
+"""A recorder that holds an ended session asks for content after its last unit; the two times may
+differ by this much, microseconds."""
 
 
-class Shelf:
-    """Oldest first."""
+class EndedTimelines:
+    """Timelines that are not on air, oldest first, each with the time from which its age counts."""
 
     def __init__(self) -> None:
         self._kept: list[tuple[OutputTimeline, float]] = []
@@ -26,21 +27,24 @@ class Shelf:
     def __iter__(self) -> Iterator[OutputTimeline]:
         return iter([timeline for timeline, _ in self._kept])
 
-    def put(self, timeline: OutputTimeline, at: float) -> None:
-        """``at``: monotonic seconds of its end, or of this process's start."""
+    def add(self, timeline: OutputTimeline, at: float) -> None:
+        """Add a timeline. ``at`` is its end, or the start of this process, in monotonic seconds."""
         self._kept.append((timeline, at))
 
-    def unfinished(self, *, before: float) -> list[OutputTimeline]:
-        """Those without an end that have been here since a moment."""
-        return [timeline for timeline, at in self._kept if not timeline.ended and at <= before]
+    def end_unfinished(self, *, before: float, at: float) -> list[str]:
+        """End the sessions without an end record that were added at or before ``before``.
 
-    def restart(self, timeline: OutputTimeline, at: float) -> None:
-        """Its session was over at ``at`` only."""
-        self._kept = [(t, at if t is timeline else since) for t, since in self._kept]
+        Their age counts from ``at``. Return the ids of their timelines."""
+        ended: list[str] = []
+        for index, (timeline, added_at) in enumerate(self._kept):
+            if not timeline.ended and added_at <= before:
+                timeline.append_end("WindowPassed", timeline.last_us)
+                self._kept[index] = (timeline, at)
+                ended.append(timeline.id)
+        return ended
 
-    def take(self, timeline_id: str) -> OutputTimeline | None:
-        """The timeline of that name, if its session is not over: it goes on, and is here no
-        more."""
+    def take_unfinished(self, timeline_id: str) -> OutputTimeline | None:
+        """Remove and return the timeline if its session has not ended, so that it continues."""
         for item in self._kept:
             if item[0].id == timeline_id and not item[0].ended:
                 self._kept.remove(item)
@@ -48,7 +52,7 @@ class Shelf:
         return None
 
     def find(self, request: Request) -> OutputTimeline | None:
-        """The timeline that a reader gets when it asks like this."""
+        """Return the timeline for a reader's request; None when none of them fits."""
         for timeline, _ in self._kept:
             if request.timeline == timeline.id:
                 return timeline
@@ -59,14 +63,15 @@ class Shelf:
                 and (request.recorder or timeline.ring.oldest is not None)
                 and timeline.holds_content()
             ):
-                # It came too late for a session that it asked for.
+                # The session ended before this reader connected.
                 return timeline
         return None
 
-    def clear_up(self, wanted: dict[str, float], now: float, room_bytes: int) -> list[str]:
-        """Lets go what nobody needs. ``wanted`` says for how many seconds those that somebody
-        wants are kept, by the timeline's name; ``room_bytes`` is what their rings may take. Returns
-        the names of those that are gone."""
+    def discard_unneeded(self, wanted: dict[str, float], now: float, room_bytes: int) -> list[str]:
+        """Remove timelines that are not needed any more, and return their ids.
+
+        ``wanted`` has, by timeline id, the seconds for which a timeline with a demand is kept.
+        ``room_bytes`` is the memory for all their rings."""
         kept: list[tuple[OutputTimeline, float]] = []
         gone: list[str] = []
         for timeline, at in reversed(self._kept):

@@ -1,7 +1,7 @@
-"""What status says of switches from one source to another, and of changes of format.
+"""Failovers and format changes for the status.
 
-In: which leg feeds the output, when it was entered, when its first unit went out. Out: counts, and
-the last of each kind.
+In: the leg that feeds the output, the switch to it, its first unit. Out: the count and the last
+one of each.
 """
 
 from __future__ import annotations
@@ -14,39 +14,42 @@ _URI = "uri/"
 
 
 def source_name(leg: Leg) -> str:
-    """Primary, Backup, or of a pulled stream ``Uri <index>``."""
+    """Return ``Primary`` or ``Backup``, or ``Uri <index>`` for a pulled stream."""
     if leg.is_pull:
         return f"Uri {leg.hello.remote.removeprefix(_URI)}"
     return leg.name.capitalize()
 
 
-def source_word(leg: Leg) -> str:
-    """Primary, Backup or Pull."""
+def source_kind(leg: Leg) -> str:
+    """Return ``Primary``, ``Backup`` or ``Pull``."""
     return PULL if leg.is_pull else leg.name.capitalize()
 
 
 class Failovers:
-    """Switches within sessions. A source that comes back to itself is none."""
+    """Switches within sessions from one source to another."""
 
     def __init__(self) -> None:
         self.count = 0
-        """Since the process started."""
+        """Failovers since the process started."""
         self.last: Failover | None = None
         self._source: str | None = None
         self._pending: tuple[str, str] | None = None
 
-    def entered(self, leg: Leg, *, goes_on: bool) -> None:
-        """``leg`` feeds the output from now on. ``goes_on``: the session was on before."""
+    def note_switch(self, leg: Leg, *, is_session_on: bool) -> None:
+        """Note that ``leg`` feeds the output from now on.
+
+        Without a session that was on before, it is no failover."""
         before, self._source = self._source, source_name(leg)
-        if not goes_on or before is None:
+        if not is_session_on or before is None:
             self._pending = None
             return
-        # Two switches without a unit between them are one, from the first source to the last.
+        # Two switches without a unit between them count once, from the first source to the last.
         start = self._pending[0] if self._pending else before
         self._pending = (start, self._source) if start != self._source else None
 
-    def went_out(self, last_media: Moment, now: Moment) -> bool:
-        """A unit goes out; the one before did at ``last_media``. True: that was a failover."""
+    def note_unit(self, last_media: Moment, now: Moment) -> bool:
+        """Note a unit that goes out; the former one did at ``last_media``. Return whether the unit
+        completes a failover."""
         if self._pending is None:
             return False
         start, to = self._pending

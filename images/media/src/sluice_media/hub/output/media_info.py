@@ -1,4 +1,4 @@
-"""What is measured from the media itself: picture size, frame rate, bit rate.
+"""Measurement of the media that goes out: picture size, frame rate, bit rate.
 
 In: units that went out. Out: :class:`~sluice_media.contract.Media`, over the last 5 s.
 """
@@ -15,13 +15,15 @@ from sluice_media.hub.clock import Moment
 WINDOW_SECONDS = 5
 _WINDOW_TICKS = WINDOW_SECONDS * TICKS_PER_SECOND
 _REPORT_SECONDS = 10.0
-"""Measured figures move all the time; status shows a new one this often at most."""
+"""Minimum interval between two changes of the reported figures."""
 _RATE_STEP = 0.02
+"""Minimum reported change of the frame rate, as a fraction."""
 _BITRATE_STEP = 0.25
+"""Minimum reported change of the bit rate, as a fraction."""
 
 
 class MediaMeter:
-    """Sliding sums; adding a unit costs O(1)."""
+    """Sliding sums over the last units. Adding a unit costs O(1)."""
 
     def __init__(self) -> None:
         self._formats: tuple[TrackFormat, ...] = ()
@@ -37,7 +39,7 @@ class MediaMeter:
         self._video = next((f.track for f in formats if f.kind is TrackKind.VIDEO), None)
 
     def add(self, unit: AccessUnit) -> None:
-        """``unit`` is one of the output: its DTS is continuous over gaps."""
+        """Add a unit with output times, which are continuous over gaps."""
         self._units.append((unit.dts, len(unit.payload)))
         self._bytes += len(unit.payload)
         while unit.dts - self._units[0][0] > _WINDOW_TICKS:
@@ -58,7 +60,7 @@ class MediaMeter:
 
     @property
     def bitrate_kbps(self) -> int | None:
-        """Of all tracks, payload only, over media time; None before one second is there."""
+        """Payload bit rate of all tracks over media time; None before one second of media."""
         if not self._units:
             return None
         ticks = self._units[-1][0] - self._units[0][0]
@@ -67,6 +69,7 @@ class MediaMeter:
         return round(self._bytes * 8 * TICKS_PER_SECOND / ticks / 1_000)
 
     def measured(self, left_out: str = "") -> Media:
+        """Return the present figures. ``left_out`` is the codec of audio that is not carried."""
         video = next((f for f in self._formats if f.kind is TrackKind.VIDEO), None)
         audio = next((f for f in self._formats if f.kind is TrackKind.AUDIO), None)
         return Media(
@@ -80,8 +83,10 @@ class MediaMeter:
         )
 
     def report(self, now: Moment, left_out: str = "") -> Media | None:
-        """What status shows: at once when tracks change, else only real changes, every 10 s.
-        ``left_out``: codec of the source's sound that is not carried."""
+        """Return the figures for the status; None before the first format.
+
+        They are updated at once when the tracks change, otherwise only after a relevant change and
+        at most every 10 s. ``left_out`` is the codec of audio that is not carried."""
         if not self._formats:
             return None
         media = self.measured(left_out)
@@ -100,14 +105,14 @@ class MediaMeter:
 
 
 def describe(formats: Sequence[TrackFormat]) -> str:
-    """The tracks in a few words, for a session's entry in status."""
-    words = []
+    """Return a short description of the tracks, for a session's entry in the status."""
+    tracks = []
     for f in formats:
         if f.kind is TrackKind.VIDEO:
-            words.append(f"{f.codec} {f.width}x{f.height}" if f.width else str(f.codec))
+            tracks.append(f"{f.codec} {f.width}x{f.height}" if f.width else str(f.codec))
         else:
-            words.append(f"{f.codec} {f.sample_rate} Hz" if f.sample_rate else str(f.codec))
-    return ", ".join(words)
+            tracks.append(f"{f.codec} {f.sample_rate} Hz" if f.sample_rate else str(f.codec))
+    return ", ".join(tracks)
 
 
 def _tracks(media: Media) -> tuple[object, ...]:

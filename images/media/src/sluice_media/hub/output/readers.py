@@ -1,13 +1,14 @@
-"""The readers of a hub: how far each has read, what recorders hold durably, who is too slow.
+"""The readers of a hub: the position of each, recorders' acknowledgements, and slow readers.
 
-A reader is a place in a ring. What it has not read yet is its queue, bounded in bytes and seconds;
-one that stays beyond the bound is dropped alone, and may come back with ``from=``.
+A reader is a position in a ring. The records behind it are its queue, bounded in bytes and
+seconds. A reader that stays beyond the limit is disconnected without effect on the others, and may
+reconnect with ``from=``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from sluice_media.contract import TimelineAck
 from sluice_media.hub.clock import Moment
@@ -17,30 +18,31 @@ from sluice_media.hub.spool.session import Place
 MAX_BEHIND_BYTES = 16 << 20
 MAX_BEHIND_SECONDS = 20.0
 GRACE_SECONDS = 2.0
-"""A burst (a switch, a replay) may pass the bound for a moment."""
+"""Time for which a reader may exceed the limit after a burst (a switch, a replay)."""
 MAX_STUCK_SECONDS = 20.0
-"""While it catches up with the past, a reader is not slow as long as it gets on."""
+"""Maximum time without progress for a reader that catches up with old content."""
 LINGER_SECONDS = 30.0
-"""A recorder that broke off still counts for so long: it is about to come back."""
+"""Time for which a disconnected recorder still counts, because it is expected to reconnect."""
 MAX_TIMELINES = 16
-"""Whose acknowledgements by one recorder are remembered."""
+"""Maximum number of timelines for which a recorder's acknowledgements are kept."""
 RECORDER = "recorder"
 
 
 @dataclass(slots=True, eq=False)
 class Reader:
-    """One connection."""
+    """One reader's connection and its position."""
 
     id: str
     role: str
     request: Request
     attached_at: Moment
+    _: KW_ONLY
     timeline: OutputTimeline | None = None
-    """None: it waits for a session."""
+    """None while the reader waits for a session."""
     seq: int = 0
-    """The next record it gets."""
+    """The next record for the reader."""
     place: Place | None = None
-    """Where that record is in the spool; None: in the ring."""
+    """The place of that record in the spool; None when it is in the ring."""
     _caught_up: bool = False
     _progress_at: float = 0.0
     _over_since: float | None = None
@@ -60,13 +62,13 @@ class Reader:
 
     @property
     def has_ended(self) -> bool:
-        """It has got the end of its session."""
+        """True when the reader was sent the end record of its session."""
         ended = self.timeline is not None and self.timeline.ended
         return ended and self.place is None and self.at_head
 
     @property
     def reached_dts(self) -> int:
-        """DTS of the last record of its timeline that it was sent; where it begins, if none."""
+        """DTS of the last record that the reader was sent; before the first one, its start."""
         assert self.timeline is not None
         ring = self.timeline.ring
         if self.at_head:
@@ -74,24 +76,25 @@ class Reader:
         return ring[max(self.seq - 1, ring.first)].dts
 
     def wait(self) -> None:
-        """There is no session yet. Who was there before it gets it from its beginning."""
+        """Note that there is no session yet. The reader gets the next one from its beginning."""
         if not self.request.whole:
             self.request = replace(self.request, whole=True)
 
     def begin(self, timeline: OutputTimeline) -> bytes:
-        """Takes its place on a timeline; returns the records at the head of the reply."""
+        """Set the reader's position on a timeline. Return the records at the head of the reply."""
         start = timeline.start(self.request)
         self.timeline, self.seq, self.place = timeline, start.seq, start.place
         self._caught_up = self.at_head
         return start.head
 
     def advanced(self, seq: int, now: Moment) -> None:
+        """Note that the reader was sent the records before ``seq``."""
         self.seq = seq
         self._progress_at = now.monotonic
         self._caught_up = self._caught_up or self.at_head
 
     def too_slow(self, now: Moment) -> bool:
-        """Whether it is to be dropped; asked regularly."""
+        """Return whether to disconnect the reader. Must be called regularly."""
         if self.timeline is None or self.at_head:
             self._caught_up, self._over_since = True, None
             return False
@@ -116,13 +119,13 @@ class Reader:
 
 
 @dataclass(slots=True)
-class _Held:
-    """What one recorder holds."""
+class _RecorderAcks:
+    """The acknowledgements of one recorder."""
 
     dts: dict[str, int] = field(default_factory=dict)
-    """By timeline, the newest ones last."""
+    """Highest acknowledged DTS by timeline, the newest timeline last."""
     session_us: int | None = None
-    """The one session that it asked for."""
+    """Start of the one session that the recorder asked for; None: any session."""
     detached_at: float | None = None
 
     def take(self, ack: TimelineAck) -> None:
@@ -132,14 +135,14 @@ class _Held:
 
 
 class Readers:
-    """Who is attached, and what recorders have acknowledged."""
+    """The attached readers, and the acknowledgements of recorders."""
 
     def __init__(self) -> None:
         self._attached: list[Reader] = []
-        self._held: dict[str, _Held] = {}
+        self._acks: dict[str, _RecorderAcks] = {}
         self.expected: frozenset[str] = frozenset()
-        """Recorders by name whose acknowledgements count though they are not attached: the last
-        ones come after the end of a session."""
+        """Names of recorders whose acknowledgements count though they are not attached: the last
+        ones arrive after the end of a session."""
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -151,57 +154,56 @@ class Readers:
     def attach(self, reader: Reader) -> None:
         self._attached.append(reader)
         if reader.role == RECORDER:
-            held = self._held.setdefault(reader.id, _Held())
-            held.detached_at = None
-            held.session_us = reader.request.session_us
+            acks = self._acks.setdefault(reader.id, _RecorderAcks())
+            acks.detached_at = None
+            acks.session_us = reader.request.session_us
 
     def detach(self, reader: Reader, now: Moment) -> None:
         if reader not in self._attached:
             return
         self._attached.remove(reader)
         same = any(other.id == reader.id for other in self._attached)
-        if reader.id in self._held and not same:
-            self._held[reader.id].detached_at = now.monotonic
+        if reader.id in self._acks and not same:
+            self._acks[reader.id].detached_at = now.monotonic
 
     def acknowledge(self, ack: TimelineAck, now: Moment | None = None) -> bool:
-        """Notes what a recorder holds. False: no recorder of that name is known."""
-        held = self._held.get(ack.reader)
-        if held is None:
+        """Note what a recorder holds. Return False when no recorder of that name is known."""
+        acks = self._acks.get(ack.reader)
+        if acks is None:
             if now is None or ack.reader not in self.expected:
                 return False
-            held = self._held[ack.reader] = _Held(detached_at=now.monotonic)
-        held.take(ack)
+            acks = self._acks[ack.reader] = _RecorderAcks(detached_at=now.monotonic)
+        acks.take(ack)
         return True
 
     def acked_dts(self, timeline: str, started_us: int | None = None) -> int | None:
-        """Output DTS up to which *every* recorder holds the timeline; None: no recorder, or one
-        that holds nothing yet. Those that read another session do not count."""
-        held = [held.dts.get(timeline) for held in self._holders(started_us)]
+        """Return the output DTS up to which *every* recorder holds the timeline; None when there is
+        no recorder, or one that holds nothing yet. Recorders of another session do not count."""
+        held = [acks.dts.get(timeline) for acks in self._recorders_of(started_us)]
         known = [dts for dts in held if dts is not None]
         return min(known) if known and len(known) == len(held) else None
 
     def has_recorders(self, started_us: int) -> bool:
-        """Whether a recorder is attached, or was just now, that reads the session of that
-        beginning."""
-        return bool(self._holders(started_us))
+        """Return whether a recorder of that session is attached, or was within the last 30 s."""
+        return bool(self._recorders_of(started_us))
 
-    def _holders(self, started_us: int | None) -> list[_Held]:
+    def _recorders_of(self, started_us: int | None) -> list[_RecorderAcks]:
         return [
-            held
-            for held in self._held.values()
-            if held.session_us is None or started_us is None or held.session_us == started_us
+            acks
+            for acks in self._acks.values()
+            if acks.session_us is None or started_us is None or acks.session_us == started_us
         ]
 
     def acked_by(self, reader: str, timeline: str) -> int | None:
-        held = self._held.get(reader)
-        return held.dts.get(timeline) if held is not None else None
+        acks = self._acks.get(reader)
+        return acks.dts.get(timeline) if acks is not None else None
 
     def asking_for(self, started_us: int) -> list[str]:
-        """The recorders that asked for the session that began then."""
-        return [name for name, held in self._held.items() if held.session_us == started_us]
+        """Return the names of the recorders that asked for exactly that session."""
+        return [name for name, acks in self._acks.items() if acks.session_us == started_us]
 
     def tick(self, now: Moment) -> None:
-        """Forgets recorders that have been away for long."""
-        for name, held in list(self._held.items()):
-            if held.detached_at is not None and now.monotonic - held.detached_at > LINGER_SECONDS:
-                del self._held[name]
+        """Forget recorders that were disconnected more than 30 s ago."""
+        for name, acks in list(self._acks.items()):
+            if acks.detached_at is not None and now.monotonic - acks.detached_at > LINGER_SECONDS:
+                del self._acks[name]

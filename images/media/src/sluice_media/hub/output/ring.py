@@ -1,9 +1,10 @@
 """The ring: the last minute of a timeline's records, encoded once for all its readers.
 
-A record's place is its sequence number, which only grows. A reader is nothing but such a number:
-it costs no memory here, and a slow one harms nobody. The ring reaches back at least 60 s of media
-and always starts at a random access point, with what was said of it; what a Recording has pinned
-stays longer. The limit in bytes goes before everything else, so that a pod's memory is bounded.
+A record has a sequence number, which only grows. A reader is only such a number, so that it costs
+no memory here and a slow one does not affect the others. The ring holds at least 60 s of media and
+always starts at a random access point, with the records directly before it. Content that a
+Recording has pinned stays longer. The limit in bytes wins over everything, so that the pod's
+memory is bounded.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from typing import NamedTuple
 KEEP_SECONDS = 60.0
 MAX_BYTES = 256 << 20
 _TRIM_EVERY = 64
-"""Records between two looks at the tail: deleting one by one would move the rest each time."""
+"""Number of records between two trims: deleting one by one would move all others each time."""
 
 
 class RingRecord(NamedTuple):
+    """One record of the timeline."""
+
     data: bytes
-    """As it goes over the wire."""
+    """The record in wire format."""
     offset: int
-    """Bytes of the timeline before this record."""
+    """Number of bytes of the timeline before this record."""
     dts: int
     utc_us: int
     is_unit: bool
@@ -38,7 +41,7 @@ class Entry:
 
 
 class Ring:
-    """Records of one timeline. All sequence numbers are those of records that were appended."""
+    """The last records of one timeline, by sequence number."""
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class Ring:
         first: int = 0,
         trimmed_dts: int | None = None,
     ) -> None:
-        """A ring that goes on behind ``trimmed_dts`` begins with the number ``first``."""
+        """Create a ring; to continue behind ``trimmed_dts``, its first record is ``first``."""
         self._keep = int(keep_seconds * 90_000)
         self._max_bytes = max_bytes
         self._records: list[RingRecord] = []
@@ -58,9 +61,9 @@ class Ring:
         self._pin: int | None = None
         self._batch: tuple[int, int, bytes] = (-1, -1, b"")
         self.trimmed_dts = trimmed_dts
-        """The highest DTS of a unit that the ring has let go; None while it holds everything."""
+        """Highest DTS of a unit that has left the ring; None while it holds everything."""
         self.pins_broken = 0
-        """How often the limit in bytes took content that was pinned."""
+        """Number of times that the byte limit dropped pinned content."""
 
     @property
     def first(self) -> int:
@@ -69,7 +72,7 @@ class Ring:
 
     @property
     def head(self) -> int:
-        """Sequence number that the next record will get."""
+        """Sequence number of the next record."""
         return self._first + len(self._records)
 
     @property
@@ -94,7 +97,7 @@ class Ring:
     def append(
         self, data: bytes, *, dts: int, utc_us: int, is_unit: bool, is_entry: bool = False
     ) -> int:
-        """Adds a record and returns its sequence number."""
+        """Add a record and return its sequence number."""
         seq = self.head
         self._records.append(RingRecord(data, self._total, dts, utc_us, is_unit))
         self._total += len(data)
@@ -106,8 +109,7 @@ class Ring:
         return seq
 
     def pin(self, seq: int | None) -> None:
-        """Keeps everything from ``seq`` on, within the limit in bytes; None: nothing but the
-        usual minute."""
+        """Keep everything from ``seq`` on, within the byte limit; None: only the usual 60 s."""
         self._pin = seq
 
     def __getitem__(self, seq: int) -> RingRecord:
@@ -116,17 +118,17 @@ class Ring:
         return self._records[seq - self._first]
 
     def bytes_behind(self, seq: int) -> int:
-        """Bytes between ``seq`` and the head."""
+        """Return the bytes between ``seq`` and the head."""
         return self._total - self[seq].offset if seq < self.head else 0
 
     def seconds_behind(self, seq: int) -> float:
-        """Media time between ``seq`` and the head."""
+        """Return the media time between ``seq`` and the head."""
         return max(0, self._records[-1].dts - self[seq].dts) / 90_000 if seq < self.head else 0.0
 
     def read(self, seq: int, max_bytes: int) -> tuple[bytes, int]:
-        """Joined records from ``seq`` on, and the number behind them; at least one record.
+        """Return joined records from ``seq`` on, at least one, and the number behind them.
 
-        Readers at the same place get the same bytes object. Raises IndexError when ``seq`` has
+        Readers at the same position get the same bytes object. Raises IndexError when ``seq`` has
         left the ring."""
         if seq >= self.head:
             return b"", seq
@@ -145,7 +147,7 @@ class Ring:
         return self._batch[2], end
 
     def slice(self, seq: int, max_bytes: int) -> list[bytes]:
-        """The records from ``seq`` on, one by one; as many as :meth:`read` would join."""
+        """Return a list of the records that :meth:`read` would join."""
         if seq >= self.head:
             return []
         limit = self[seq].offset + max_bytes
@@ -154,22 +156,22 @@ class Ring:
         return [record.data for record in self._records[position : max(position + 1, end)]]
 
     def release(self, seq: int) -> None:
-        """Lets everything before ``seq`` go, whatever is pinned."""
+        """Drop everything before ``seq``, pinned or not."""
         self._drop(min(seq, self.head) - self._first)
 
     def entry_before_utc(self, utc_us: int) -> Entry | None:
-        """The last random access point at or before a moment, else the oldest one."""
+        """Return the last random access point at or before a moment, or the oldest one."""
         place = bisect_right(self._entries, utc_us, key=lambda entry: entry.utc_us)
         return self._entries[place - 1] if place else self.oldest
 
     def entry_before_dts(self, dts: int) -> Entry | None:
-        """The last random access point at or before a DTS, else the oldest one."""
+        """Return the last random access point at or before a DTS, or the oldest one."""
         place = bisect_right(self._entries, dts, key=lambda entry: entry.dts)
         return self._entries[place - 1] if place else self.oldest
 
     def after(self, dts: int) -> int:
-        """Sequence number of the first unit behind ``dts``; the head when there is none."""
-        # The head of the ring is the likely place: a reader that comes back was there just now.
+        """Return the number of the first unit behind ``dts``; the head when there is none."""
+        # Search from the head backwards: a reader that reconnects was near the head.
         found = self.head
         slack = dts - 10 * 90_000
         for position in range(len(self._records) - 1, -1, -1):
@@ -188,7 +190,7 @@ class Ring:
         if self._pin is not None:
             keep_from = min(keep_from, self._pin)
         keep_from = max(keep_from, self._first)
-        # What was said right before it (a gap!) belongs to it.
+        # Records directly before the random access point, such as a gap, belong to it.
         while keep_from > self._first and not self[keep_from - 1].is_unit:
             keep_from -= 1
         floor = self._total - self._max_bytes
@@ -199,7 +201,7 @@ class Ring:
         self._drop(keep_from - self._first)
 
     def _over_limit(self, floor: int) -> int:
-        """The first random access point behind the limit in bytes, else just the first record."""
+        """Return the first random access point within the byte limit, or the first record."""
         first = bisect_right(self._records, floor, key=lambda record: record.offset)
         seq = self._first + min(first, len(self._records) - 1)
         place = bisect_right(self._entries, seq - 1, key=lambda entry: entry.seq)

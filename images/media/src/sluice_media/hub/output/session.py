@@ -1,12 +1,13 @@
-"""Sessions: from the first moment on air until the resume window has passed.
+"""Sessions: from the first unit on air until the resume window has passed.
 
-In: when media went out last. Out: whether the session is over, and the entries of status.
+In: the time of the last media. Out: the end of the session, and its entry in the status.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import NamedTuple
 
 from sluice_media.contract import Session
 from sluice_media.hub.clock import Moment, datetime_of
@@ -14,19 +15,30 @@ from sluice_media.hub.clock import Moment, datetime_of
 MAX_PAST = 10
 
 
+class SessionStart(NamedTuple):
+    """The beginning of a session at this hub."""
+
+    timeline: str
+    epoch: int
+    started_us: int
+    dts: int
+    """Output DTS of the first unit here."""
+
+
 @dataclass(slots=True)
 class LiveSession:
-    """The session that is on."""
+    """The present session."""
 
     timeline: str
     started_us: int
     last_media: Moment
     protocol: str
+    _: KW_ONLY
     media: str = ""
     failovers: int = 0
 
     def window_passed(self, now: Moment, resume_window_seconds: float) -> bool:
-        """Whether the resume window has passed; it counts from the last media."""
+        """Return whether the resume window, which starts at the last media, has passed."""
         return now.monotonic - self.last_media.monotonic >= resume_window_seconds
 
     def entry(self) -> Session:
@@ -39,7 +51,7 @@ class LiveSession:
 
 
 class SessionLog:
-    """The session that is on, and those before it."""
+    """The present session and the last ones before it."""
 
     def __init__(self) -> None:
         self.current: LiveSession | None = None
@@ -49,13 +61,14 @@ class SessionLog:
 
     @property
     def latest(self) -> Session | None:
-        """The session that is on, or else the last one."""
+        """Entry of the present session, or of the last one; None before the first."""
         if self.current is not None:
             return self.current.entry()
         return self.past[0] if self.past else None
 
     def finish(self, reason: str) -> int:
-        """Ends the current session. Returns its end in microseconds UTC: its last media."""
+        """End the present session. Return its end, the time of its last media, in microseconds
+        UTC."""
         session = self.current
         if session is None:
             raise RuntimeError("no session is on")
@@ -70,9 +83,9 @@ class SessionLog:
         return ended_us
 
     def note_ended(self, timeline: str) -> None:
-        """A timeline that was ended elsewhere."""
+        """Note a timeline that an earlier process ended."""
         self._ended_timelines.append(timeline)
 
     def has_ended(self, timeline: str) -> bool:
-        """Whether that timeline was ended here: it must not come to life again."""
+        """Return whether the timeline has ended, so that it must not be continued."""
         return timeline in self._ended_timelines

@@ -1,15 +1,15 @@
-"""The splicer: from a leg's own times to the times of the one timeline.
+"""The splicer: converts the times of a leg to the times of the timeline.
 
-In: units of the active leg. Out: the same units with DTS and PTS of the output, or nothing for a
-unit that does not belong there. DTS grows strictly per track, whatever the sources do; video and
-audio share one offset, so lip sync is the source's own. A gap is collapsed: after it, media time
-goes on one frame behind the last unit.
+In: units of the active leg. Out: the units with output DTS and PTS; nothing for a unit that does
+not belong to the output. DTS grows strictly per track for any source. Video and audio share one
+offset, which keeps the source's lip sync. A gap is closed: after it, media time continues one frame
+behind the last unit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 from sluice_media.formats.units import (
@@ -21,14 +21,14 @@ from sluice_media.formats.units import (
 )
 
 FIRST_DTS = TICKS_PER_SECOND
-"""Where a new timeline begins: room for clock references and decoding delay before it."""
+"""First DTS of a new timeline, with room for clock references and decoding delay before it."""
 
 _BACKWARDS = TICKS_PER_SECOND
-"""A source that steps back by more has restarted its clock; by less, it jitters."""
+"""A larger step back means that the source has restarted its clock; a smaller one is jitter."""
 _FORWARDS = 10 * TICKS_PER_SECOND
-"""A step ahead by more, of all tracks, is another clock; by less, the source left something out."""
+"""A larger step ahead of all tracks is another clock; a smaller one means that media is missing."""
 _FORWARDS_AFTER_SILENCE = TICKS_PER_SECOND
-"""After 2 s of silence: a smaller step means that nothing is missing, it only came late."""
+"""After 2 s of silence, a smaller step means that no media is missing: it only arrived late."""
 _LONGEST_FRAME = TICKS_PER_SECOND
 _DEFAULT_VIDEO_FRAME = 3_600
 _AAC_SAMPLES_PER_FRAME = 1_024
@@ -36,22 +36,23 @@ _FLAGS = (
     (UnitFlags.NONE, UnitFlags.RANDOM_ACCESS),
     (UnitFlags.DISCONTINUITY, UnitFlags.DISCONTINUITY | UnitFlags.RANDOM_ACCESS),
 )
-"""By discontinuity and random access: putting flags together costs more than the rest of it."""
+"""Unit flags by discontinuity and random access. Combining flags for each unit would cost more CPU
+than the rest of the splicer."""
 _DEFAULT_AUDIO_FRAME = 1_920
 
 
 class TrackEnd(NamedTuple):
-    """Where a track of the output stands."""
+    """The last times of a track of the output."""
 
     dts: int
     pts: int
-    """The highest so far."""
+    """The highest PTS so far."""
     frame: int
-    """Duration of one frame, as last seen."""
+    """Duration of the last frame."""
 
     @classmethod
     def after(cls, before: TrackEnd | None, dts: int, pts: int) -> TrackEnd:
-        """Behind one more unit of the output."""
+        """Return the track's end after one more unit."""
         if before is None:
             return cls(dts, pts, _DEFAULT_AUDIO_FRAME)
         step = dts - before.dts
@@ -64,33 +65,37 @@ class _Track:
     last_out: int
     last_pts: int
     frame: int
-    """Duration of one frame, as last seen."""
+    """Duration of the last frame."""
+    _: KW_ONLY
     last_source: int | None = None
-    """Source DTS since the last splice."""
+    """Source DTS of the last unit since the last splice."""
     fresh: bool = False
-    """The next unit is the track's first after a discontinuity."""
+    """True when the next unit is the first after a discontinuity."""
     replaying: bool = False
-    """A resumed leg sends units again; those that went out already are dropped."""
+    """True while a resumed leg repeats units; those that went out already are dropped."""
 
 
 class Splicer:
-    """State of the output clock over one session."""
+    """The output clock of one session."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Splicer | None = None) -> None:
+        """Create a splicer, which continues the counters of the splicer ``before``."""
         self.offset = 0
         """Output DTS minus source DTS."""
         self.reference: int | None = None
-        self.clamped = 0
-        """Units whose DTS had to be moved to stay behind the one before."""
-        self.dropped = 0
-        """Units older than their splice, or out of step with their stream."""
+        self.clamped: int = before.clamped if before else 0
+        """Number of units, over all sessions, whose DTS had to be moved to grow."""
+        self.dropped: int = before.dropped if before else 0
+        """Number of units, over all sessions, that were older than their splice or out of step."""
         self._tracks: dict[int, _Track] = {}
         self._formats: dict[int, TrackFormat] = {}
-        self._goes_on = False
-        """Somebody else began the timeline: a track's first unit follows others unseen here."""
+        self._is_continued = False
+        """True when an earlier hub began the timeline, so that a track's first unit here is not its
+        first in the timeline."""
         self._entry_dts: int | None = None
         self._entry_pts: int | None = None
-        """Where the source was entered; None: anywhere, nothing before it is to be dropped."""
+        """Source times of the unit at which the source was entered, before which units are dropped;
+        None: no unit is dropped."""
 
     @property
     def started(self) -> bool:
@@ -98,40 +103,40 @@ class Splicer:
 
     @property
     def last_dts(self) -> int:
-        """The last DTS that went out; FIRST_DTS before the first unit."""
+        """Last DTS that went out; FIRST_DTS before the first unit."""
         return max((t.last_out for t in self._tracks.values()), default=FIRST_DTS)
 
     def take_formats(self, formats: tuple[TrackFormat, ...]) -> None:
         self._formats = {f.track: f for f in formats}
 
     def restore(self, tracks: Mapping[int, TrackEnd]) -> None:
-        """The output stood there when another process had it: what was put out then and is sent
-        again is dropped."""
+        """Continue from the track ends of an earlier process. Units that went out then and are sent
+        again are dropped."""
         for number, (dts, pts, frame) in tracks.items():
             self._tracks[number] = _Track(dts, pts, frame)
 
     def enter(self, first: AccessUnit, floor: int = FIRST_DTS) -> int:
-        """Goes on with a leg at ``first``, a random access point of its reference track.
+        """Continue with a leg at ``first``, a random access point of its reference track.
 
-        Returns the output DTS of ``first``: one frame behind everything that went out, ``floor``
-        at least."""
+        Return the output DTS of ``first``: one frame behind everything that went out, and at least
+        ``floor``."""
         reorder = max(0, first.pts - first.dts)
         start = floor
-        self._goes_on = floor > FIRST_DTS
+        self._is_continued = floor > FIRST_DTS
         for number, track in self._tracks.items():
             start = max(start, track.last_out + track.frame)
             if number == first.track:
-                # Pictures that were shown ahead of their turn must not be shown again behind it.
+                # The new PTS must lie behind the highest PTS so far, in spite of reordering.
                 start = max(start, track.last_pts + track.frame - reorder)
         self._begin(first, start - first.dts)
         self.interrupted()
         return start
 
     def resume(self, first: AccessUnit, offset: int) -> int:
-        """Goes on with a leg whose offset is known: the same connection at another hub, or again.
+        """Continue with a leg whose offset is known: its connection fed this hub or another one.
 
-        What went out already is dropped as it comes. Returns the number of ticks that are missing
-        between the last unit and ``first`` (0: nothing)."""
+        Units that went out already are dropped. Return the number of missing ticks between the
+        last unit and ``first``; 0 when no media is missing."""
         self._begin(first, offset)
         missing = 0
         for number, track in self._tracks.items():
@@ -144,13 +149,13 @@ class Splicer:
         return missing
 
     def interrupted(self) -> None:
-        """Media is missing before the next unit of each track."""
+        """Mark the next unit of each track as a discontinuity, because media is missing before."""
         for track in self._tracks.values():
             track.fresh = True
 
     def join(self, offset: int) -> None:
-        """Goes on with another leg that carries the same bitstream: whatever has not gone out is
-        next, be it a random access point or not."""
+        """Continue with another leg that carries the same bitstream. The next unit may be any unit
+        that has not gone out, not only a random access point."""
         self.offset = offset
         self._entry_dts = self._entry_pts = None
         for track in self._tracks.values():
@@ -158,18 +163,19 @@ class Splicer:
             track.replaying = True
 
     def last_source(self) -> int | None:
-        """Source DTS of the reference track's last unit since the last splice."""
+        """Return the source DTS of the reference track's last unit since the last splice."""
         track = self._tracks.get(self.reference) if self.reference is not None else None
         return track.last_source if track else None
 
     def latest_source(self) -> int | None:
-        """Source DTS of the last unit of all tracks since the last splice."""
+        """Return the highest source DTS of all tracks since the last splice."""
         seen = [t.last_source for t in self._tracks.values() if t.last_source is not None]
         return max(seen, default=None)
 
     def in_step(self, unit: AccessUnit, *, after_silence: bool = False) -> bool:
-        """Whether a unit continues its source's clock. False for a unit of the reference track:
-        the source must be entered anew."""
+        """Return whether a unit continues its source's clock.
+
+        When a unit of the reference track does not, the source must be entered anew."""
         track = self._tracks.get(unit.track)
         own = track.last_source if track else None
         limit = _FORWARDS_AFTER_SILENCE if after_silence else _FORWARDS
@@ -187,20 +193,20 @@ class Splicer:
         return own is not None or unit.dts > latest - _FORWARDS
 
     def map(self, unit: AccessUnit) -> AccessUnit | None:
-        """The unit as it goes out, or None."""
+        """Return the unit with output times; None when it is dropped."""
         is_reference = unit.track == self.reference
         if self._leads_entry(unit, is_reference=is_reference):
-            # Audio older than the picture entered at, or a picture that leads it and refers to
-            # pictures nobody has.
+            # Audio older than the entry picture, or a leading picture that refers to pictures
+            # before the entry.
             self.dropped += 1
             return None
         dts = unit.dts + self.offset
         track = self._tracks.get(unit.track)
         if track is None:
             frame = self._default_frame(unit.track)
-            track = self._tracks[unit.track] = _Track(dts, dts, frame, fresh=self._goes_on)
+            track = self._tracks[unit.track] = _Track(dts, dts, frame, fresh=self._is_continued)
         elif track.replaying and dts <= track.last_out + track.frame // 2:
-            # Half a frame: a demuxer that starts anew may round a unit's time differently.
+            # Half a frame of tolerance: a restarted demuxer may round a time differently.
             track.last_source = unit.dts
             return None
         elif dts <= track.last_out:

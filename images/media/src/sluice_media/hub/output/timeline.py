@@ -1,7 +1,7 @@
-"""One session's output: an append-only sequence of records, and where a reader starts in it.
+"""One session's output: an append-only sequence of records, and the start of a reader in it.
 
-In: output units and what happens between them. Out: records in a :class:`Ring`, and for each new
-reader a place in it with the records that stand at the head of its reply.
+In: output units, formats, gaps, anchors and the end. Out: records in a :class:`Ring`, and for each
+new reader a place in it with the records at the head of its reply.
 """
 
 from __future__ import annotations
@@ -21,91 +21,96 @@ from sluice_media.hub.spool.session import Place, SpooledSession, end_dts, gap_t
 from sluice_media.timeline.framing import Record, encode, encode_unit, track_infos
 
 _NEAR = TICKS_PER_SECOND // 2
-"""A timeline adopted from a map may begin this much behind a reader's position without a loss:
-one frame, or an audio frame that came before its picture."""
+"""Distance by which an adopted timeline may begin behind a reader's position without a loss: one
+frame, or an audio frame that came before its picture."""
 
 RECENT_TICKS = int(KEEP_SECONDS) * TICKS_PER_SECOND
-"""Who is no recorder gets nothing older back, though the disk may have it."""
+"""Maximum age of content from disk for readers that are not recorders."""
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Request:
-    """Where a reader wants to start; without both, ``whole`` decides."""
+    """The position from which a reader asks for content.
+
+    Without ``timeline``, ``since_us`` and ``session_us``, ``whole`` decides."""
 
     timeline: str | None = None
     dts: int = 0
-    """What follows this DTS of ``timeline`` is wanted."""
+    """DTS of ``timeline`` after which content is requested."""
     held_until_us: int | None = None
-    """When what the reader has last came in, at whichever hub."""
+    """Arrival time of the reader's last unit at its hub, microseconds UTC."""
     since_us: int | None = None
-    """Content from the last random access point at or before this moment is wanted."""
+    """Wall clock; content is requested from the last random access point at or before it."""
     whole: bool = False
-    """From the oldest content (a recorder) instead of the newest random access point."""
+    """True: from the oldest content (a recorder). False: from the newest random access point."""
     recorder: bool = False
-    """What only the disk has is for recorders."""
+    """True for recorders, which also get old content from disk."""
     session_us: int | None = None
-    """Only the session that began then is wanted, from its beginning."""
+    """Start of the session that is requested from its beginning; None: any session."""
 
 
 @dataclass(slots=True, frozen=True)
 class Start:
+    """The first record of a reply."""
+
     seq: int
     head: bytes
-    """Records that come before the one at ``seq``: format, anchor and, if content is missing,
-    gap."""
+    """Records before the one at ``seq``: format, anchor and, if content is missing, gap."""
     place: Place | None = None
-    """Set: the record is in the spool, and so is its head."""
+    """Place of the record and of its head in the spool; None when the record is in the ring."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class OutputTimeline:
+    """The records of one session, in a ring and, when it is spooled, on disk."""
+
     id: str
     epoch: int
     stream_uid: str
     title: str
     started_us: int
     last_dts: int
-    """DTS of the last unit that went out; at first, where the timeline begins."""
+    """DTS of the last unit that went out; before the first one, the start of the timeline."""
     ring: Ring = field(default_factory=Ring)
     ended: bool = False
     auto: bool = False
-    """Its content began while ``autoRecord`` was on."""
-    settled: bool = False
-    """It ended, and every recorder that wanted it holds all of it."""
+    """True when its content began while ``autoRecord`` was on."""
+    fully_recorded: bool = False
+    """True when it has ended and every recorder that asked for it holds all of it."""
     spooled: SpooledSession | None = None
-    """What of it is on disk; None: it is not to be there."""
+    """Its content on disk; None when it is not spooled."""
     formats: tuple[TrackFormat, ...] = ()
     _last_us: int = 0
     _format_records: list[tuple[int, bytes]] = field(default_factory=list)
     _anchor_records: list[tuple[int, bytes]] = field(default_factory=list)
     _track_ends: dict[int, int] = field(default_factory=dict)
-    """By track, the DTS of its last unit."""
+    """DTS of the last unit, by track."""
 
     @property
     def end_dts(self) -> int | None:
-        """What a recorder that holds all of it has acknowledged at least."""
+        """Lowest acknowledged DTS of a recorder that holds the whole timeline."""
         return end_dts(self._track_ends.values())
 
     @classmethod
     def restored(cls, spooled: SpooledSession) -> OutputTimeline:
-        """A timeline of which an earlier process left the spool."""
+        """Return the timeline of a session that an earlier process spooled."""
         progress = spooled.progress
         last_dts = progress.max_dts or 0
         timeline = cls(
-            spooled.timeline,
-            spooled.epoch,
-            spooled.stream_uid,
-            spooled.title,
-            spooled.started_us,
-            last_dts,
-            Ring(first=progress.next_seq - progress.ended, trimmed_dts=last_dts),
+            id=spooled.timeline,
+            epoch=spooled.epoch,
+            stream_uid=spooled.stream_uid,
+            title=spooled.title,
+            started_us=spooled.started_us,
+            last_dts=last_dts,
+            ring=Ring(first=progress.next_seq - progress.ended, trimmed_dts=last_dts),
             ended=progress.ended,
             auto=spooled.auto,
             spooled=spooled,
         )
         timeline._last_us = progress.last_us
         if progress.ended:
-            # Who has all but the end gets it from here.
+            # Readers that miss only the end record read it from the ring.
             timeline._append(progress.end)
         timeline._track_ends = {track: end.dts for track, end in progress.tracks.items()}
         timeline._format_records.append((progress.next_seq - 1, progress.format))
@@ -114,22 +119,23 @@ class OutputTimeline:
 
     @property
     def last_us(self) -> int:
-        """Wall clock of the last unit."""
+        """Arrival time of the last unit, microseconds UTC."""
         return self._last_us
 
-    def goes_on(self, epoch: int, title: str) -> None:
-        """A restored timeline lives on in this process."""
+    def revive(self, epoch: int, title: str) -> None:
+        """Continue a restored timeline in this process."""
         self.epoch, self.title = epoch, title
         if self.spooled is not None:
             self.spooled.epoch, self.spooled.title = epoch, title
 
-    def record_by_itself(self) -> None:
-        """``autoRecord`` is on: the session is to be recorded, from what is there of it."""
+    def enable_auto_record(self) -> None:
+        """Mark the session for a Recording, because ``autoRecord`` is on."""
         self.auto = True
         if self.spooled is not None:
             self.spooled.auto = True
 
     def append_formats(self, formats: tuple[TrackFormat, ...]) -> None:
+        """Append a format record."""
         self.formats = formats
         record = TimelineFormat(
             timeline=self.id,
@@ -142,12 +148,11 @@ class OutputTimeline:
         self._remember(self._format_records, record)
 
     def append_gap(self, dts: int, wall_seconds: float) -> None:
-        """Media is missing between what is there and the unit at ``dts``, which follows."""
+        """Append a gap: media is missing before the unit at ``dts``, which follows."""
         self._append(encode(TimelineGap(dts=dts, wall_seconds=max(0.0, round(wall_seconds, 3)))))
 
     def append_anchor(self, dts: int, utc_us: int) -> None:
-        """From the unit at ``dts``, which follows, media time and wall clock belong together
-        like this."""
+        """Append an anchor: the wall clock of the unit at ``dts``, which follows."""
         self._remember(self._anchor_records, TimelineAnchor(dts=dts, utc=datetime_of(utc_us)))
 
     def append_unit(self, unit: AccessUnit) -> None:
@@ -162,15 +167,16 @@ class OutputTimeline:
         )
 
     def append_end(self, reason: str, finished_us: int) -> None:
+        """Append the end record."""
         self._append(encode(TimelineEnd(reason=reason, finished_at=datetime_of(finished_us))))
         self.ended = True
 
     def release(self) -> None:
-        """Lets go what the ring holds, but for the end: who has all the rest asks for it."""
+        """Release the ring except for the end record, which readers with all the rest ask for."""
         self.ring.release(self.ring.head - self.ended)
 
     def start(self, request: Request) -> Start:
-        """Where the reply to ``request`` begins. There is a format by now."""
+        """Return the start of the reply to ``request``. The timeline must have a format."""
         if request.timeline == self.id:
             return self._start_behind(request)
         place = self._old_place(request)
@@ -187,20 +193,20 @@ class OutputTimeline:
         return Start(seq, self.head(seq))
 
     def behind_hole(self, dts: int) -> Start:
-        """The oldest content in the ring, for a reader that holds everything up to ``dts`` and
-        nothing of what came between."""
+        """Return the start at the ring's oldest content, behind a gap, for a reader that holds
+        everything up to ``dts``."""
         oldest = self.ring.oldest
         if oldest is None:
             return Start(self.ring.first, b"")
         return Start(oldest.seq, self.head(oldest.seq) + gap_to(oldest, dts))
 
     def holds_content(self) -> bool:
-        """Whether there is anything for a reader to begin with."""
+        """Return whether there is a random access point for a reader to begin with."""
         on_disk = self.spooled is not None and self.spooled.first_place() is not None
         return on_disk or self.ring.oldest is not None
 
     def spool(self) -> None:
-        """From now on its records are to go to the disk too, from the oldest one on."""
+        """Begin to spool the timeline, from its oldest record on."""
         ring = self.ring
         self.spooled = SpooledSession(
             timeline=self.id,
@@ -215,7 +221,7 @@ class OutputTimeline:
         self.spool_from_ring(self.spooled)
 
     def spool_from_ring(self, spooled: SpooledSession) -> None:
-        """The next record for the disk is the oldest of the ring: what was before it is gone."""
+        """Continue the spool at the ring's oldest record; the records before it are lost."""
         ring = self.ring
         if ring.trimmed_dts is not None:
             spooled.skip_to(ring.first, ring.trimmed_dts)
@@ -224,7 +230,7 @@ class OutputTimeline:
         progress.anchor = _in_force(self._anchor_records, ring.first)
 
     def seq_for_pin(self, since_us: int, acked_dts: int | None) -> int | None:
-        """From where on a Recording needs the ring; None: there is nothing yet."""
+        """Return the first record that a Recording needs in the ring; None without an entry."""
         entry = (
             self.ring.entry_before_utc(since_us)
             if acked_dts is None
@@ -233,7 +239,8 @@ class OutputTimeline:
         return entry.seq if entry else None
 
     def _old_place(self, request: Request) -> Place | None:
-        """Where in the spool a reader begins that asks for a session or a moment."""
+        """Return the place in the spool for a request of a session or a moment; None: not in the
+        spool."""
         spooled = self.spooled
         if spooled is None or not (request.recorder or request.session_us is not None):
             return None
@@ -247,7 +254,8 @@ class OutputTimeline:
         return spooled.place_before_utc(request.since_us) or spooled.first_place(request.since_us)
 
     def _start_of_session(self) -> Start:
-        """The oldest content in the ring, behind a gap when it is not the session's beginning."""
+        """Return the start at the ring's oldest content, behind a gap when the session's beginning
+        is missing."""
         oldest = self.ring.oldest
         if oldest is None:
             return Start(self.ring.head, self.head(self.ring.head))
@@ -269,7 +277,7 @@ class OutputTimeline:
         if oldest is not None and self._has_lost(dts, oldest):
             return Start(oldest.seq, self.head(oldest.seq) + gap_to(oldest, dts))
         seq = ring.after(dts)
-        # What was said between the last unit taken and the next one (a gap!) is wanted as well.
+        # Records between the reader's last unit and the next one, such as a gap, are sent too.
         while seq > ring.first and not ring[seq - 1].is_unit:
             seq -= 1
         return Start(seq, self.head(seq))
@@ -280,14 +288,14 @@ class OutputTimeline:
         return oldest.dts > dts + _NEAR
 
     def head(self, seq: int) -> bytes:
-        """Format and anchor in force at ``seq``. The reader is at the very beginning when there
-        is none before it: then the first ones are about to come."""
+        """Return the format and anchor in force at ``seq``: empty at the beginning of the timeline,
+        where the first ones follow."""
         return _in_force(self._format_records, seq) + _in_force(self._anchor_records, seq)
 
     def _remember(self, records: list[tuple[int, bytes]], record: Record) -> None:
         data = encode(record)
         records.append((self.ring.head, data))
-        # Of those that have left the ring only the last can still be in force.
+        # Of the records that have left the ring, only the last can still be in force.
         while len(records) > 1 and records[1][0] < self.ring.first:
             records.pop(0)
         self._append(data)

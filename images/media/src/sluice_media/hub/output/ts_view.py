@@ -1,4 +1,4 @@
-"""The timeline as a plain MPEG transport stream, for people and foreign tools."""
+"""The timeline as a plain MPEG transport stream, for users and other tools."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ _log = structlog.get_logger(__name__)
 
 
 class TsView:
-    """Framed records in, transport stream packets out. A format that cannot be carried in
-    MPEG-TS gives no packets until the next one."""
+    """Converter from framed records to transport stream packets.
+
+    After a format that MPEG-TS cannot carry, there are no packets until the next format."""
 
     def __init__(self) -> None:
         self._decoder = TimelineDecoder()
         self._muxer: TsMuxer | None = None
 
     def feed(self, data: bytes) -> bytes:
+        """Return the packets of the records in ``data``."""
         packets: list[bytes] = []
         for record in self._decoder.feed(data):
             try:
@@ -31,5 +33,5 @@ class TsView:
                 elif isinstance(record, AccessUnit) and self._muxer is not None:
                     packets.append(self._muxer.write(record))
             except (CodecError, ValueError, KeyError) as error:
-                _log.warning("ts_view_left_out", error=str(error))
+                _log.warning("ts_view_record_skipped", error=str(error))
         return b"".join(packets)

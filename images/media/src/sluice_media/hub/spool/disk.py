@@ -1,7 +1,7 @@
-"""The spool's files: blocking calls, for a thread of their own. No state but a folder.
+"""The spool's files: blocking calls, to be run in a thread of their own.
 
-A file is never kept open: a write names its place, so that one that failed halfway is simply
-repeated, and what it left beyond the known end is a torn tail like any other.
+A file is never kept open. Each write has its offset, so that a write that failed halfway is
+repeated; bytes beyond the known end are a torn tail and are ignored.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class Piece:
-    """Whole records, as they were read."""
+    """Whole records that were read."""
 
     data: bytes
     offset: int
-    """Of the first one in the file."""
+    """Offset of the first record in the file."""
     skipped: int
-    """Records before the first one that were left out."""
+    """Number of records before the first one that were skipped."""
     count: int
     max_dts: int | None
 
 
 class SpoolDisk:
-    """``folder`` is made when it is needed. All methods raise OSError."""
+    """The files below ``folder``, which the first write creates. All methods raise OSError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def write(self, timeline: str, first_seq: int, offset: int, data: Sequence[bytes]) -> None:
-        """Puts bytes into a segment's file at ``offset``."""
+        """Write bytes into a segment's file at ``offset``."""
         path = self._path(timeline, first_seq)
         if not offset:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class SpoolDisk:
             os.close(file)
 
     def seal(self, timeline: str, first_seq: int, index: bytes) -> None:
-        """Makes a complete segment durable, then writes its index."""
+        """Make a complete segment durable, then write its index."""
         path = self._path(timeline, first_seq)
         file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -79,7 +79,7 @@ class SpoolDisk:
         part.replace(path.with_suffix(_INDEX))
 
     def remove(self, timeline: str, first_seqs: Sequence[int], *, all_of_it: bool) -> None:
-        """Deletes segments; with ``all_of_it`` whatever there is of the timeline."""
+        """Delete segments; with ``all_of_it``, the whole folder of the timeline."""
         if all_of_it:
             folder = self._timeline_folder(timeline)
             if folder.exists():
@@ -87,7 +87,7 @@ class SpoolDisk:
             return
         for first_seq in first_seqs:
             path = self._path(timeline, first_seq)
-            # The index last: without its segment it says nothing.
+            # The index last: without its segment it is ignored.
             path.unlink(missing_ok=True)
             path.with_suffix(_INDEX).unlink(missing_ok=True)
 
@@ -99,10 +99,10 @@ class SpoolDisk:
         max_bytes: int,
         behind_dts: int | None = None,
     ) -> Piece:
-        """Whole records within ``span`` (offsets), at least one and about ``max_bytes``.
+        """Return whole records within ``span`` (offsets): at least one, and about ``max_bytes``.
 
-        With ``behind_dts`` those from the first unit behind it on, with what was said right
-        before it; nothing when there is none."""
+        With ``behind_dts``, begin at the first unit behind it, with the other records directly
+        before that unit; return nothing when there is no such unit."""
         at, end = span
         with self._path(timeline, first_seq).open("rb", buffering=0) as file:
             if behind_dts is not None:
@@ -117,7 +117,7 @@ class SpoolDisk:
         return _cut(data, at)
 
     def load(self) -> list[SpooledSession]:
-        """What earlier processes left, oldest session first. Files that cannot be used are
+        """Return the sessions that earlier processes left, oldest first. Damaged files are
         deleted."""
         if not self._folder.exists():
             return []
@@ -199,8 +199,7 @@ def _load_segment(path: Path, until_seq: int | None) -> FoundSegment:
 
 def _cut(data: bytes, at: int, behind_dts: int | None = None, max_bytes: int = 0) -> Piece:
     skipped, count, start, end = 0, 0, 0, 0
-    said, said_count = 0, 0
-    """Where the records that are no units before the present one begin."""
+    lead, lead_count = 0, 0  # start of the records other than units directly before this one
     max_dts: int | None = None
     waiting = behind_dts is not None
     for record in records(data):
@@ -209,8 +208,8 @@ def _cut(data: bytes, at: int, behind_dts: int | None = None, max_bytes: int = 0
         if record[0] == _UNIT:
             dts = UNIT_HEAD.unpack_from(record, RECORD_HEAD.size)[2]
             if waiting and dts > (behind_dts or 0):
-                waiting, start, skipped = False, said, said_count
-            said, said_count = end + len(record), count + 1
+                waiting, start, skipped = False, lead, lead_count
+            lead, lead_count = end + len(record), count + 1
             max_dts = dts if max_dts is None else max(dts, max_dts)
         count += 1
         end += len(record)

@@ -1,4 +1,4 @@
-"""The files of the spool, as bytes: a segment of wire records, and the small index beside it.
+"""The file format of the spool: a segment of wire records, and a small index beside it.
 
 A segment is::
 
@@ -6,8 +6,8 @@ A segment is::
     records                                  format and anchor in force, `head_bytes` of them
     records                                  the content, as it goes over the wire
 
-Its index says what a scan would find. It is written when the segment is complete; a segment
-without one (the process died, the disk failed) is scanned, and its torn tail left out.
+The index has the results of a scan. It is written when the segment is complete. A segment without
+an index (the process died, or the disk failed) is scanned, and its torn tail is ignored.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ _UNIT = int(RecordType.UNIT)
 
 
 class SpoolFormatError(ValueError):
-    """The file is no segment of the spool."""
+    """The file is not a segment of the spool."""
 
 
 class SegmentHead(Model):
+    """The first line of a segment's file."""
+
     timeline: str
     epoch: int
     stream_uid: str
@@ -49,7 +51,7 @@ class SegmentHead(Model):
     format_bytes: int
     anchor_bytes: int
     tracks: dict[int, tuple[int, int, int]]
-    """Where the tracks stood before it: DTS, PTS, frame."""
+    """The tracks' ends before the segment: DTS, PTS, frame duration."""
     last_us: int
 
 
@@ -70,7 +72,7 @@ class _Index(Model):
 
 @dataclass(slots=True)
 class FoundSegment:
-    """A segment of an earlier process, and how things stood behind it."""
+    """A segment of an earlier process, and the progress of its session at its end."""
 
     head: SegmentHead
     segment: Segment
@@ -78,7 +80,7 @@ class FoundSegment:
 
 
 def segment_head(session: SpooledSession, now_us: int) -> bytes:
-    """What the next segment's file begins with."""
+    """Return the beginning of the next segment's file."""
     progress = session.progress
     head = SegmentHead(
         timeline=session.timeline,
@@ -100,7 +102,7 @@ def segment_head(session: SpooledSession, now_us: int) -> bytes:
 
 
 def dump_index(session: SpooledSession, segment: Segment) -> bytes:
-    """The index of ``segment``, the session's newest."""
+    """Return the index of ``segment``, the session's newest."""
     progress = session.progress
     index = _Index(
         size=segment.size,
@@ -117,20 +119,20 @@ def dump_index(session: SpooledSession, segment: Segment) -> bytes:
 
 
 def parse_segment(data: bytes, *, until_seq: int | None = None) -> FoundSegment:
-    """A segment's file, whole or only its beginning; what is torn, or lies behind ``until_seq``,
-    is left out. Raises SpoolFormatError."""
+    """Parse a segment's file, whole or only its beginning. Ignore a torn tail and records from
+    ``until_seq`` on. Raises SpoolFormatError."""
     line, newline, _ = data.partition(b"\n")
     if not newline or not line.startswith(MAGIC):
-        raise SpoolFormatError("no segment of the spool")
+        raise SpoolFormatError("the file does not begin with a segment's head")
     try:
         head = SegmentHead.model_validate_json(line.removeprefix(MAGIC))
     except ValidationError as invalid:
-        raise SpoolFormatError("a segment whose head does not parse") from invalid
+        raise SpoolFormatError("the segment's head cannot be parsed") from invalid
     form_at = len(line) + 1
     anchor_at = form_at + head.format_bytes
     data_at = anchor_at + head.anchor_bytes
     if not form_at <= anchor_at <= data_at <= len(data):
-        raise SpoolFormatError("a segment shorter than its head")
+        raise SpoolFormatError("the segment is shorter than its head")
     segment = Segment(
         head.first_seq,
         head.before_dts,
@@ -158,8 +160,8 @@ def parse_segment(data: bytes, *, until_seq: int | None = None) -> FoundSegment:
 
 
 def with_index(found: FoundSegment, data: bytes, file_size: int) -> bool:
-    """Completes what :func:`parse_segment` made of a segment's beginning. False: the index is
-    not one, or not of this file."""
+    """Complete the result of :func:`parse_segment` for a segment's beginning. Return False when
+    the index is damaged or does not fit the file."""
     try:
         index = _Index.model_validate_json(data)
         marks = [Mark(seq, form, base64.b64decode(text)) for seq, form, text in index.marks]
@@ -184,7 +186,7 @@ def with_index(found: FoundSegment, data: bytes, file_size: int) -> bool:
 
 
 def records(data: bytes, offset: int = 0) -> Iterator[bytes]:
-    """The whole records from ``offset`` on; ends at the first thing that is none."""
+    """Yield the whole records from ``offset`` on, up to the first bytes that are no record."""
     end = len(data)
     while end - offset >= RECORD_HEAD.size:
         kind, length = RECORD_HEAD.unpack_from(data, offset)

@@ -1,7 +1,7 @@
-"""Which sessions are kept on disk, for whom and from where on; and what goes when there is no room.
+"""The demand for sessions on disk: the recorders that need a session, and from which record on.
 
-Pure. In: configuration (``autoRecord``, pins), what recorders have acknowledged, the present
-moment. Out: the first record that somebody still needs of a timeline, or that nobody needs any.
+Pure. In: configuration (``autoRecord``, pins), recorders' acknowledgements, the present moment.
+Out: the demand for a timeline, the sessions for the status, and the segments beyond the limit.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from sluice_media.hub.output.timeline import OutputTimeline
 from sluice_media.hub.spool.session import Segment, SpooledSession
 
 KEEP_ENDED_SECONDS = 86_400.0
-"""Nobody came for a session for so long after its end: it goes."""
+"""Time after its end for which a session is kept on disk."""
 BYTES_STEP = 16 << 20
-"""Of the figure in status: it must not wake everybody with each picture."""
+"""Step of the byte count in the status, which must not change with each picture."""
 
 
 @dataclass(slots=True, frozen=True)
-class Claim:
-    """One recorder's."""
+class RecorderNeed:
+    """The content that one recorder, or one pin, still needs of a timeline."""
 
     acked_dts: int | None
-    """What it holds; None: nothing, or it is not known."""
+    """DTS up to which the recorder holds the timeline; None: nothing, or not known."""
     since_us: int | None
-    """None: it wants the whole session."""
+    """Wall clock from which content is needed; None: the whole session."""
 
     def floor(self, spooled: SpooledSession) -> int:
-        """The first record that it still needs."""
+        """Return the first record that is still needed."""
         if self.acked_dts is not None:
             return spooled.floor_behind(self.acked_dts)
         if self.since_us is not None:
@@ -41,30 +41,30 @@ class Claim:
 
 @dataclass(slots=True, frozen=True)
 class Demand:
-    """Who needs something of a timeline."""
+    """All needs of recorders for a timeline."""
 
-    claims: tuple[Claim, ...]
+    needs: tuple[RecorderNeed, ...]
     named: bool
-    """One of them was made for this very session."""
-    waits: bool
-    """A Recording of it is still to be made."""
+    """True when one of the recorders was started for exactly this session."""
+    awaits_recording: bool
+    """True while a Recording of the session is still to be created."""
 
     @property
     def any(self) -> bool:
-        return self.waits or bool(self.claims)
+        return self.awaits_recording or bool(self.needs)
 
 
 def demand_on(
     timeline: OutputTimeline, config: IngestConfig, readers: Readers, now: Moment
 ) -> Demand:
-    """Who needs something of a timeline, now or later."""
-    if timeline.settled or _is_stale(timeline, now):
-        return Demand((), named=False, waits=False)
+    """Return the demand for a timeline, now or later: none once it is recorded or too old."""
+    if timeline.fully_recorded or _is_stale(timeline, now):
+        return Demand((), named=False, awaits_recording=False)
     return demand_while_on(timeline, config, readers)
 
 
 def demand_while_on(timeline: OutputTimeline, config: IngestConfig, readers: Readers) -> Demand:
-    """The same of a timeline whose session is on."""
+    """Return the demand for a timeline that is not fully recorded."""
     named: set[str] = set(readers.asking_for(timeline.started_us))
     since: dict[str, int] = {}
     for pin in config.pins:
@@ -74,24 +74,24 @@ def demand_while_on(timeline: OutputTimeline, config: IngestConfig, readers: Rea
         elif not timeline.ended or us_of(pin.since) <= timeline.last_us:
             since[pin.recording_uid] = us_of(pin.since)
     wants = {**since, **dict.fromkeys(named, None)}
-    claims = [Claim(readers.acked_by(name, timeline.id), us) for name, us in wants.items()]
-    waits = timeline.auto and not named and not _is_freed(timeline.started_us, config)
-    return Demand(tuple(claims), bool(named), waits)
+    needs = [RecorderNeed(readers.acked_by(name, timeline.id), us) for name, us in wants.items()]
+    awaits_recording = timeline.auto and not named and not _is_freed(timeline.started_us, config)
+    return Demand(tuple(needs), bool(named), awaits_recording)
 
 
 def is_held(timeline: OutputTimeline, demand: Demand) -> bool:
-    """Whether it ended and all who want it have all of it."""
+    """Return whether the session has ended and all recorders in ``demand`` hold all of it."""
     end = timeline.end_dts
-    if not timeline.ended or end is None or demand.waits or not demand.claims:
+    if not timeline.ended or end is None or demand.awaits_recording or not demand.needs:
         return False
-    return all(claim.acked_dts is not None and claim.acked_dts >= end for claim in demand.claims)
+    return all(need.acked_dts is not None and need.acked_dts >= end for need in demand.needs)
 
 
 def recordable(
     timelines: Iterable[OutputTimeline], config: IngestConfig
 ) -> list[RecordableSession]:
-    """The entries of status, oldest first. ``timelines`` are those that are wanted."""
-    found = [t for t in timelines if t.auto and not t.settled and t.holds_content()]
+    """Return the sessions of ``timelines`` for the status's ``recordable``, oldest first."""
+    found = [t for t in timelines if t.auto and not t.fully_recorded and t.holds_content()]
     pinned = [us_of(p.session_started_at) for p in config.pins if p.session_started_at is not None]
     return [
         RecordableSession(
@@ -108,7 +108,7 @@ def recordable(
 def to_drop(
     timelines: Sequence[OutputTimeline], limit_bytes: int
 ) -> Iterator[tuple[SpooledSession, Segment]]:
-    """What has to go for the limit: of ended sessions first, the oldest ones' oldest segments."""
+    """Yield the segments beyond the limit: those of ended sessions first, the oldest first."""
     held = [(t.ended, t.spooled) for t in timelines if t.spooled is not None]
     held.sort(key=lambda item: (not item[0], item[1].started_us))
     excess = sum(spooled.bytes_held for _, spooled in held) - limit_bytes
@@ -122,7 +122,8 @@ def to_drop(
 
 
 def same_moment(moment_us: int, asked_us: int) -> bool:
-    """Whether a moment is the one that is asked for, be it in whole milliseconds or seconds."""
+    """Return whether two moments are equal, in the precision of ``asked_us``: seconds,
+    milliseconds or microseconds."""
     if asked_us % 1_000_000 == 0:
         return moment_us // 1_000_000 == asked_us // 1_000_000
     if asked_us % 1_000 == 0:

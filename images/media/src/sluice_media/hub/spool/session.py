@@ -1,8 +1,8 @@
-"""What of a session lies on the pod's disk: its segments, and where a reader starts in them.
+"""A session on the pod's disk: its segments, and the place at which a reader starts in them.
 
 Pure: the records themselves are in files (see :mod:`sluice_media.hub.spool.format`). In: records
 that were written, acknowledgements of recorders. Out: places to read from, segments to delete.
-Sequence numbers are those of the session's ring; the spool is the ring's older half.
+Sequence numbers are those of the session's ring: the spool has the records before the ring's.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from sluice_media.hub.output.splicer import TrackEnd
 from sluice_media.timeline.framing import RECORD_HEAD, UNIT_HEAD, RecordType, encode
 
 ENTRY_TICKS = TICKS_PER_SECOND
-"""Between two random access points that are noted: each audio frame of a stream may be one."""
+"""Minimum distance of two random access points in the index: each audio frame may be one."""
 TRACK_SKEW_TICKS = 2 * TICKS_PER_SECOND
-"""A track that ended so much before the others counts no more for what a recorder holds."""
+"""Distance from the newest track beyond which an earlier track end is ignored in the check that a
+recorder holds the whole session."""
 
 _UNIT, _FORMAT, _ANCHOR, _END = map(
     int, (RecordType.UNIT, RecordType.FORMAT, RecordType.ANCHOR, RecordType.END)
@@ -38,7 +39,7 @@ class Mark(NamedTuple):
 
 
 class SegmentEntry(NamedTuple):
-    """A random access point and where it stands in its file."""
+    """A random access point and its offset in the file."""
 
     at: Entry
     offset: int
@@ -46,7 +47,7 @@ class SegmentEntry(NamedTuple):
 
 @dataclass(slots=True)
 class Progress:
-    """What is known behind the last record that was written."""
+    """The state of a session behind its last written record."""
 
     next_seq: int
     tracks: dict[int, TrackEnd] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Progress:
     max_dts: int | None = None
     last_us: int = 0
     end: bytes = b""
-    """The ``end`` record, once it was written."""
+    """The ``end`` record; empty until it is written."""
 
     @property
     def ended(self) -> bool:
@@ -68,31 +69,31 @@ class Segment:
 
     first_seq: int
     before_dts: int | None
-    """The highest DTS of a unit before it; None at the beginning of the timeline."""
+    """Highest DTS of a unit before the segment; None at the beginning of the timeline."""
     format: bytes
     anchor: bytes
-    """In force at its beginning."""
+    """Anchor record in force at the segment's beginning, as ``format`` is."""
     data_at: int
-    """Offset of its first record in the file."""
+    """Offset of the first record in the file."""
     size: int
-    """Bytes of the file up to which it is whole."""
+    """Bytes of the file up to the end of its last whole record."""
     end_seq: int
     begun_us: int = 0
-    """When its first record was written, by the wall clock."""
+    """Wall clock at which the first record was written."""
     max_dts: int | None = None
     entries: list[SegmentEntry] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     sealed: bool = False
-    """Nothing is added any more."""
+    """True when nothing is added any more."""
     failures: int = 0
-    """How often it could not be read."""
+    """Number of reads that failed."""
 
     @property
     def bytes_held(self) -> int:
         return self.size - self.data_at
 
     def add(self, data: bytes, progress: Progress) -> None:
-        """Notes a record that stands in the file now, and moves ``progress`` behind it."""
+        """Note a record that was written to the file, and move ``progress`` behind it."""
         seq, offset = self.end_seq, self.size
         self.end_seq, self.size = seq + 1, offset + len(data)
         progress.next_seq = self.end_seq
@@ -117,7 +118,7 @@ class Segment:
             progress.end = data
 
     def head(self, seq: int) -> bytes:
-        """Format and anchor in force at one of its records."""
+        """Return the format and anchor in force at the record ``seq``."""
         form, anchor = self.format, self.anchor
         for mark in self.marks:
             if mark.seq >= seq:
@@ -131,20 +132,22 @@ class Segment:
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """Where a reader is in the spool."""
+    """A reader's position in the spool."""
 
     segment: Segment
     seq: int
     offset: int
     head: bytes = b""
-    """Records to be sent before the one at ``seq``."""
+    """Records to send before the one at ``seq``."""
     dts: int = 0
-    """The highest DTS that was read, or lies before."""
+    """Highest DTS that was read or skipped."""
     behind_dts: int | None = None
-    """Set: the place is the segment's beginning, and what follows this DTS is wanted."""
+    """DTS behind which to begin in the segment; None: begin at ``offset``."""
 
 
 class SpooledSession:
+    """The segments of one session on disk."""
+
     def __init__(
         self,
         *,
@@ -163,18 +166,18 @@ class SpooledSession:
         self.title = title
         self.started_us = started_us
         self.origin_seq = origin_seq
-        """The first record that was meant to be kept."""
+        """First record that was to be spooled."""
         self.auto = auto
-        """Its content began while ``autoRecord`` was on."""
+        """True when its content began while ``autoRecord`` was on."""
         self.segments: list[Segment] = []
         self.progress = Progress(origin_seq, max_dts=before_dts)
         self.over_limit = False
-        """Content was dropped, and that was logged."""
+        """True once content was dropped and logged."""
         self.bytes_held = 0
 
     @property
     def next_seq(self) -> int:
-        """The first record that is not on disk."""
+        """First record that is not on disk."""
         return self.progress.next_seq
 
     @property
@@ -183,13 +186,13 @@ class SpooledSession:
 
     @property
     def open(self) -> Segment | None:
-        """The segment that is being written."""
+        """Segment that is being written; None when there is none."""
         if self.segments and not self.segments[-1].sealed:
             return self.segments[-1]
         return None
 
     def begin_segment(self, data_at: int, now_us: int) -> Segment:
-        """A new file at the present end; ``data_at`` is the length of its head."""
+        """Return a new segment at the present end. ``data_at`` is the length of its head."""
         progress = self.progress
         return Segment(
             progress.next_seq,
@@ -203,7 +206,7 @@ class SpooledSession:
         )
 
     def wrote(self, segment: Segment, records: Iterable[bytes]) -> None:
-        """These records follow in the file of ``segment``, the newest one."""
+        """Note records that were appended to the file of ``segment``, the newest one."""
         if not self.segments or self.segments[-1] is not segment:
             self.segments.append(segment)
         before = segment.size
@@ -212,13 +215,13 @@ class SpooledSession:
         self.bytes_held += segment.size - before
 
     def restore(self, segment: Segment, progress: Progress) -> None:
-        """A segment of an earlier process, behind which things stand like this."""
+        """Add a segment of an earlier process, with the progress at its end."""
         self.segments.append(segment)
         self.progress = progress
         self.bytes_held += segment.bytes_held
 
     def skip_to(self, seq: int, gone_dts: int) -> None:
-        """What lies before ``seq``, up to ``gone_dts``, is gone and was never written."""
+        """Skip the records before ``seq``, up to ``gone_dts``, which are lost."""
         self.progress.next_seq = max(self.progress.next_seq, seq)
         highest = self.progress.max_dts
         self.progress.max_dts = gone_dts if highest is None else max(highest, gone_dts)
@@ -230,8 +233,10 @@ class SpooledSession:
     # ------------------------------------------------------------------ where readers start
 
     def first_place(self, since_us: int | None = None) -> Place | None:
-        """The first random access point that is held; behind a gap when there was more, which
-        began at ``since_us`` or with the session."""
+        """Return the place of the first random access point; None when there is none.
+
+        Its head has a gap when earlier content, from ``since_us`` or from the session's beginning,
+        is missing."""
         began_us = max(self.started_us, since_us or 0)
         for segment in self.segments:
             for entry, offset in segment.entries[:1]:
@@ -242,7 +247,7 @@ class SpooledSession:
         return None
 
     def place_before_utc(self, utc_us: int) -> Place | None:
-        """The last random access point at or before a moment; None: it was before all."""
+        """Return the place of the last random access point at or before a moment, or None."""
         for segment in reversed(self.segments):
             at = bisect_right(segment.entries, utc_us, key=lambda entry: entry.at.utc_us)
             if at:
@@ -252,8 +257,8 @@ class SpooledSession:
         return None
 
     def place_behind(self, dts: int) -> Place | None:
-        """What follows ``dts``, behind a gap when that is not there any more; None when the spool
-        holds nothing of it."""
+        """Return the place behind ``dts``, with a gap when content directly behind it is missing;
+        None when the spool holds nothing behind ``dts``."""
         end: int | None = None
         for segment in self.segments:
             if end != segment.first_seq and _lies_before(segment, dts):
@@ -264,8 +269,8 @@ class SpooledSession:
         return None
 
     def next_place(self, place: Place) -> Place | None:
-        """Where the reader of ``place`` goes on when its segment ends there, or is gone; None: not
-        in the spool."""
+        """Return the next place of a reader whose segment has ended or was deleted; None when it is
+        not in the spool."""
         for segment in self.segments:
             if segment.first_seq == place.seq:
                 return Place(segment, segment.first_seq, segment.data_at, b"", place.dts)
@@ -274,7 +279,7 @@ class SpooledSession:
         return None
 
     def _behind_hole(self, first: Segment, dts: int) -> Place | None:
-        """The first random access point from ``first`` on, with the gap between it and ``dts``."""
+        """Return the first random access point from ``first`` on, with the gap behind ``dts``."""
         for segment in self.segments:
             if segment.first_seq < first.first_seq:
                 continue
@@ -286,36 +291,36 @@ class SpooledSession:
     # ------------------------------------------------------------------ what is held elsewhere
 
     def floor_behind(self, acked_dts: int) -> int:
-        """The first record that somebody needs who holds everything up to ``acked_dts``."""
+        """Return the first record needed by a recorder that holds all up to ``acked_dts``."""
         for segment in self.segments:
             if segment.max_dts is not None and segment.max_dts > acked_dts:
                 return segment.first_seq
         return self.next_seq
 
     def floor_since(self, utc_us: int) -> int:
-        """The first record that somebody needs who asks for content since a moment."""
+        """Return the first record needed by a recorder that asks for content since a moment."""
         place = self.place_before_utc(utc_us)
         return place.seq if place is not None else self.first_seq
 
     def below(self, floor: int) -> list[Segment]:
-        """The segments that are complete and hold nothing from ``floor`` on."""
+        """Return the complete segments that hold nothing from ``floor`` on."""
         return [s for s in self.segments if s.sealed and s.end_seq <= floor]
 
 
 def gap_to(entry: Entry, dts: int) -> bytes:
-    """The ``gap`` record between a reader that holds ``dts`` and a random access point."""
+    """Return the ``gap`` record between ``dts`` and a random access point."""
     return _gap(entry.dts, (entry.dts - dts) * 1_000_000 // TICKS_PER_SECOND)
 
 
 def end_dts(last: Collection[int]) -> int | None:
-    """What a recorder that holds a session to its end has acknowledged at least, by the DTS of
-    the tracks' last units: that of the track which ended first."""
+    """Return the lowest acknowledged DTS of a recorder that holds a session to its end: the end of
+    the track that ended first. ``last`` has the DTS of the tracks' last units."""
     newest = max(last, default=0)
     return min((dts for dts in last if newest - dts < TRACK_SKEW_TICKS), default=None)
 
 
 def _lies_before(segment: Segment, dts: int) -> bool:
-    """Whether units between ``dts`` and the segment were there once."""
+    """Return whether units between ``dts`` and the segment are missing."""
     return segment.before_dts is not None and dts < segment.before_dts
 
 

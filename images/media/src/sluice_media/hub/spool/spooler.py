@@ -1,8 +1,9 @@
-"""The spooler: what the hub puts out also goes to the pod's disk, and from there to recorders.
+"""The spooler: writes timelines to the pod's disk, and reads them back for recorders.
 
-In: the rings of the timelines that the hub's book wants on disk. Out: files, and their content for
-readers whose place the ring has left. It lags about a second behind and takes records out of the
-ring, which waits for it; a disk that is slow, full or broken costs the spool, and nothing else.
+In: the rings of the timelines that the spool plan selects. Out: files, and their content for
+readers whose position has left the ring. The spooler is about one second behind the ring, which
+keeps the records until they are written. A disk that is slow, full or broken affects the spool
+only.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ import structlog
 from sluice_media.hub.clock import Clock
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.output.timeline import OutputTimeline
-from sluice_media.hub.spool.book import Removal, SpoolBook
 from sluice_media.hub.spool.disk import Piece, SpoolDisk
 from sluice_media.hub.spool.format import dump_index, segment_head
+from sluice_media.hub.spool.plan import Removal, SpoolPlan
 from sluice_media.hub.spool.session import Place, Segment, SpooledSession
 from sluice_media.hub.spool.thread import DiskBusyError, DiskThread
 
 WRITE_SECONDS = 1.0
-"""Between two looks at what is new."""
+"""Interval between two writes."""
 SEGMENT_BYTES = 8 << 20
 SEGMENT_SECONDS = 10.0
 BATCH_BYTES = 2 << 20
-"""Of one write: joining them holds the interpreter's lock."""
+"""Maximum size of one write: joining records holds the interpreter lock."""
 READ_BYTES = 256 << 10
 STALL_SECONDS = 5.0
-"""One call to the disk that takes longer is reported."""
+"""Duration of a call to the disk beyond which the spool counts as failing."""
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 LOAD_SECONDS = 3.0
-"""A stream must not wait any longer for what an earlier process left."""
+"""Timeout for loading at the start, which delays the stream."""
 MAX_READ_FAILURES = 3
 MAX_WAITING_READS = 64
 
@@ -43,11 +44,11 @@ _log = structlog.get_logger(__name__)
 
 
 class SpoolReadError(ConnectionResetError):
-    """The disk did not give what it holds: the reader is to come again."""
+    """A segment could not be read. The reader must reconnect."""
 
 
 class Spooler:
-    """``limit_bytes`` is asked at each write."""
+    """The task that writes to the spool, and the reads of readers from it."""
 
     def __init__(
         self, hub: Hub, folder: Path, *, clock: Clock, changed: Callable[[], None]
@@ -59,32 +60,33 @@ class Spooler:
         self._writer = DiskThread("spool-writer", 4)
         self._reader = DiskThread("spool-reader", MAX_WAITING_READS)
         self._failures = 0
-        """In a row."""
+        """Consecutive failures."""
 
     @property
-    def _book(self) -> SpoolBook:
-        return self._hub.output.book
+    def _plan(self) -> SpoolPlan:
+        return self._hub.output.spool_plan
 
     async def load(self) -> None:
-        """Takes in what an earlier process of this pod left. Returns after some seconds even if
-        the disk does not answer: then nothing is spooled in this process's life."""
+        """Load the sessions that an earlier process of this pod left on disk.
+
+        Returns after 3 s even if the disk does not answer. Then this process spools nothing."""
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 sessions = await self._writer.run(self._disk.load)
         except Exception as error:
             # Whatever lies on that disk must not keep the stream off air.
-            self._book.failures += 1
-            self._book.failing = True
+            self._plan.failures += 1
+            self._plan.failing = True
             _log.error("spool_not_usable", error=_name(error))
             return
         if sessions:
             _log.info("spool_restored", sessions=len(sessions))
-        self._book.enabled = True
+        self._plan.enabled = True
         self._hub.restore(sessions, self._clock())
 
     async def run(self) -> None:
-        """Writes what is new, until it is cancelled; and then what is left, for the next process
-        of this pod, if the disk is quick."""
+        """Write new records until cancelled. Then write the rest within one second, for the next
+        process of this pod."""
         try:
             while True:
                 await asyncio.sleep(self._pause())
@@ -93,8 +95,8 @@ class Spooler:
                 except Exception:
                     # A fault in here ends neither the task nor, with it, what is on air.
                     self._failures += 1
-                    self._book.failures += 1
-                    _log.exception("spool_broken")
+                    self._plan.failures += 1
+                    _log.exception("spool_write_failed")
         finally:
             try:
                 async with asyncio.timeout(WRITE_SECONDS):
@@ -108,25 +110,25 @@ class Spooler:
         self._reader.close()
 
     async def write(self) -> None:
-        """Writes what is new, and deletes what nobody needs."""
-        if not self._book.enabled:
+        """Write new records, and delete segments that are not needed any more."""
+        if not self._plan.enabled:
             return
         await self._remove()
         for timeline in self._hub.output.timelines:
             try:
                 while await self._write(timeline):
-                    self._book.enforce(self._hub.output.timelines, self._limit_bytes)
+                    self._plan.enforce(self._hub.output.timelines, self._limit_bytes)
                     await self._remove()
             except OSError as error:
                 self._failed(timeline, error)
                 return
-        self._book.enforce(self._hub.output.timelines, self._limit_bytes)
+        self._plan.enforce(self._hub.output.timelines, self._limit_bytes)
         await self._remove()
         self._works()
         self._changed()
 
     async def read(self, timeline: OutputTimeline, place: Place) -> tuple[bytes, Place | None, int]:
-        """The next records of a reader in the spool, where it is then (None: in the ring) and the
+        """Return the next records of a reader, its place behind them (None: in the ring) and the
         number of its next record. Raises SpoolReadError."""
         ring, spooled = timeline.ring, timeline.spooled
         head = place.head
@@ -178,7 +180,7 @@ class Spooler:
         if spooled is None:
             return False
         if ring.first > spooled.next_seq:
-            self._book.holes += 1
+            self._plan.holes += 1
             _log.warning("spool_hole", timeline=spooled.timeline)
             await self._seal(spooled)
             timeline.spool_from_ring(spooled)
@@ -205,7 +207,7 @@ class Spooler:
         offset = segment.size if segment is spooled.open else 0
         write = partial(self._disk.write, timeline.id, segment.first_seq, offset, data)
         await self._on_disk(write)
-        self._book.written_bytes += sum(map(len, data))
+        self._plan.written_bytes += sum(map(len, data))
         if timeline.spooled is spooled:
             spooled.wrote(segment, records)
 
@@ -230,7 +232,7 @@ class Spooler:
         await self._on_disk(seal)
 
     async def _remove(self) -> None:
-        removals = self._book.removals
+        removals = self._plan.removals
         while removals:
             removal = removals[0]
             try:
@@ -238,12 +240,12 @@ class Spooler:
             except DiskBusyError:
                 return
             except OSError as error:
-                self._book.failures += 1
-                _log.warning("spool_file_stays", error=_name(error))
+                self._plan.failures += 1
+                _log.warning("spool_file_not_deleted", error=_name(error))
             removals.popleft()
 
     async def _on_disk(self, function: Callable[[], None]) -> None:
-        """Waits for the disk for as long as it takes, and says so."""
+        """Run a call to the disk without a timeout. A call longer than 5 s counts as a failure."""
         call = asyncio.ensure_future(self._writer.run(function))
         try:
             done, _ = await asyncio.wait({call}, timeout=STALL_SECONDS)
@@ -265,29 +267,29 @@ class Spooler:
         self._fails(_name(error))
 
     def _fails(self, why: str) -> None:
-        self._book.failures += 1
-        if not self._book.failing:
-            self._book.failing = True
+        self._plan.failures += 1
+        if not self._plan.failing:
+            self._plan.failing = True
             _log.error("spool_failing", error=why)
 
     def _works(self) -> None:
         self._failures = 0
-        if self._book.failing:
-            self._book.failing = False
-            _log.info("spool_works_again")
+        if self._plan.failing:
+            self._plan.failing = False
+            _log.info("spool_recovered")
 
     # ------------------------------------------------------------------ reading
 
     def _unreadable(self, spooled: SpooledSession, segment: Segment, error: OSError) -> None:
         if isinstance(error, DiskBusyError):
             return
-        self._book.failures += 1
+        self._plan.failures += 1
         segment.failures += 1
         _log.error("spool_not_read", error=_name(error), failures=segment.failures)
         if segment.failures >= MAX_READ_FAILURES and segment in spooled.segments:
             if spooled.open is segment:
                 segment.sealed = True
-            self._book.lose(spooled, segment)
+            self._plan.lose(spooled, segment)
 
 
 def _is_read(place: Place) -> bool:
@@ -295,7 +297,7 @@ def _is_read(place: Place) -> bool:
 
 
 def _behind(place: Place, piece: Piece) -> tuple[bytes, Place, int]:
-    """What the reader gets of ``piece``, and where it is then."""
+    """Return the data for the reader of ``piece``, its place behind it and its next record."""
     segment = place.segment
     first = place.seq + piece.skipped
     head = place.head

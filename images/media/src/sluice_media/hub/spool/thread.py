@@ -1,7 +1,7 @@
-"""Threads for a disk that may stand still: what they do blocks nobody else.
+"""Threads for calls to a disk that may hang, so that they block nothing else.
 
-The loop's own executor is no place for it: it is joined when the process ends, and a disk that
-hangs would hold up a pod that has to go.
+The event loop's executor cannot be used: it is joined when the process ends, so that a disk that
+hangs would delay the pod's termination.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 class DiskBusyError(OSError):
-    """So much waits for the disk already that nothing more is taken."""
+    """The queue of calls to the disk is full."""
 
 
 class DiskThread:
-    """One daemon thread that carries out calls in order, at most ``max_waiting`` of them."""
+    """One daemon thread that runs calls in order, with a queue of at most ``max_waiting`` calls."""
 
     def __init__(self, name: str, max_waiting: int) -> None:
         self._calls: queue.Queue[Callable[[], None] | None] = queue.Queue(max_waiting)
@@ -29,8 +29,9 @@ class DiskThread:
         self._thread.start()
 
     async def run(self, function: Callable[[], T]) -> T:
-        """The function's result, or what it raised. Raises DiskBusyError. Cancelling gives up the
-        result, not the call."""
+        """Return the function's result, or raise its error.
+
+        Raises DiskBusyError when the queue is full. A cancelled call still runs."""
         result: concurrent.futures.Future[T] = concurrent.futures.Future()
 
         def call() -> None:
@@ -44,15 +45,15 @@ class DiskThread:
         try:
             self._calls.put_nowait(call)
         except queue.Full:
-            raise DiskBusyError("too much waits for the disk") from None
+            raise DiskBusyError("too many calls wait for the disk") from None
         return await asyncio.wrap_future(result)
 
     def close(self) -> None:
-        """Ends the thread once it is done with what it has; does not wait for it."""
+        """End the thread after its queued calls, without waiting for it."""
         try:
             self._calls.put_nowait(None)
         except queue.Full:
-            return  # it hangs, and ends with the process
+            return  # the disk hangs, and the thread ends with the process
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
