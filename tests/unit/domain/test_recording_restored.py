@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sluice_media.contract import RecordedFile, StoredResult
-from sluice_operator.domain.recording.parts import farewell
+from sluice_operator.domain.recording.store_calls import farewell
 from tests.unit.domain.builders import (
     RecordingCase,
     at,

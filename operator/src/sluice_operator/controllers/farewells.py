@@ -14,7 +14,7 @@ import structlog
 
 from sluice_operator.domain.decision import StoreCall
 from sluice_operator.domain.invalid_spec import InvalidSpecError
-from sluice_operator.domain.recording.parts import farewell
+from sluice_operator.domain.recording.store_calls import farewell
 from sluice_operator.engine.cache import Cache, Manifest, key_of
 from sluice_operator.engine.clock import Clock
 from sluice_operator.engine.controller import StoreCaller

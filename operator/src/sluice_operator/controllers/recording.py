@@ -25,8 +25,8 @@ from sluice_operator.domain.names import RESTART_ANNOTATION
 from sluice_operator.domain.observed import ObservedRecording, Sample
 from sluice_operator.domain.recording.decide import decide
 from sluice_operator.domain.recording.files import MAX_FILES, OPEN_STATES
-from sluice_operator.domain.recording.parts import stored_uid
 from sluice_operator.domain.recording.state import FINALIZE_FAILED
+from sluice_operator.domain.recording.store_calls import stored_uid
 from sluice_operator.domain.samples import fresh
 from sluice_operator.domain.times import soonest
 from sluice_operator.engine.cache import Manifest, key_of, uid_of

@@ -1,39 +1,33 @@
-"""A Recording that is being deleted: what it is held for, and for how long.
+"""The deletion of a Recording: what its finalizer waits for, and for how long.
 
-First its recorder is told to stop and to keep everything; that takes a minute at most, but where
-the store takes nothing and chunks still wait on the recorder's disk. Then, with
-``deletionPolicy: Retain``, the store is told to finish what there is, and the Recording goes; with
-``Delete`` it goes when the store has deleted everything. What cannot be done within ten minutes is
-said: nobody waits for ever without knowing what for.
+1. The recorder is told to stop and to keep everything. That takes a minute at most, or up to ten
+   while chunks on its disk wait for a store that does not answer.
+2. With ``deletionPolicy: Retain`` the store is told to make the files of what there is, and the
+   Recording goes. With ``Delete`` the Recording goes when the store has deleted everything.
+
+A wait of more than ten minutes ends, or is reported as a condition and an event.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 
-from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.domain.decision import Child, Condition, Decision, Deletion, Notice, StoreCall
 from sluice_operator.domain.livestream.auto_recording import is_remembered
 from sluice_operator.domain.manifests.recorder import recording_prefix
-from sluice_operator.domain.observed import ObservedRecording
-from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.owner import Stored, keep_everything
 from sluice_operator.domain.pod_view import Raw
-from sluice_operator.domain.recording.parts import (
-    job_of,
-    recorder_configuration,
-    store_call,
-    store_name,
-    stored_uid,
-)
-from sluice_operator.domain.recording.state import Course, presence_of
-from sluice_operator.domain.samples import in_start_grace, nudges
+from sluice_operator.domain.recording.facts import RecordingFacts
+from sluice_operator.domain.recording.recorder import recorder_configuration
+from sluice_operator.domain.recording.state import Progress
+from sluice_operator.domain.recording.store_calls import store_call, stored_uid
+from sluice_operator.domain.samples import nudges
 from sluice_operator.domain.times import parse_time, seconds_until, soonest, utc_text
 
 _GIVE_UP_SECONDS = 55.0
-"""A recorder gets so long to close its chunks; kubectl says that it takes a minute."""
+"""Time that a recorder has to close its chunks; the documentation promises a minute."""
 DELETION_DEADLINE_SECONDS = 600.0
-"""From then on it is said that the store does not do what it shall, and again after as long."""
+"""Time until a deletion that does not succeed is reported, and between two reports."""
 _LOOK_AGAIN_SECONDS = 2.0
 _REMEMBERED_WITHIN_SECONDS = 60.0
 _REMEMBER_AGAIN_SECONDS = 0.5
@@ -41,78 +35,94 @@ _REPLACED = frozenset({"Ready", "Reconciling", "Stalled"})
 _WARNED_AT = "deletionWarnedAt"
 
 
-def holds_objects(stored: Stored, course: Course) -> bool:
-    """Something of the Recording may be in the store."""
-    return bool(course.files) or bool(stored.get("recordingStartedAt"))
+def holds_objects(stored: Stored, progress: Progress) -> bool:
+    """Return whether objects of the Recording may be in the store."""
+    return bool(progress.files) or bool(stored.get("recordingStartedAt"))
 
 
-def decide_deleted(
-    observed: ObservedRecording,
-    owner: Owner,
-    spec: RecordingSpec,
-    stored: Stored,
-    course: Course,
-    now: datetime,
-) -> Decision:
+@dataclass(slots=True, frozen=True)
+class _Deletion:
+    """A Recording that is being deleted."""
+
+    facts: RecordingFacts
+    progress: Progress
+    kept: Decision
+    """The decision that changes nothing and removes the finalizer."""
+    released: Decision
+    """The decision when nothing is left to do; an automatic Recording may wait to be remembered."""
+    age_seconds: float
+    """Time since the deletion was requested."""
+
+    @property
+    def recorder_done(self) -> bool:
+        return self.progress.end_reason is not None
+
+    @property
+    def recorder_gone(self) -> bool:
+        """No recorder writes any more, or its answer is not waited for."""
+        return not self.recorder_done or self.facts.job is None
+
+    @property
+    def folder(self) -> str:
+        """The Recording's folder, below the store's own prefix."""
+        return recording_prefix(stored_uid(self.facts.observed.raw))
+
+
+def decide_deleted(facts: RecordingFacts, progress: Progress) -> Decision:
+    observed = facts.observed
     kept = keep_everything(observed.raw)
-    age = -seconds_until(owner.deleted_at or now, 0, now)
+    age = -seconds_until(facts.owner.deleted_at or facts.now, 0, facts.now)
+    released = kept
     if not is_remembered(observed.raw, observed.stream) and age < _REMEMBERED_WITHIN_SECONDS:
-        # Else autoRecord would make it again.
-        held = replace(kept, finalizer=True, requeue_after_seconds=_REMEMBER_AGAIN_SECONDS)
-    else:
-        held = kept
-    over = course.end_reason is not None
-    if not over and _never_ran(observed, owner, stored, course):
-        return held
-    left = _patience(spec, course) - age
+        # Otherwise autoRecord would make the Recording again.
+        released = replace(kept, finalizer=True, requeue_after_seconds=_REMEMBER_AGAIN_SECONDS)
+    deletion = _Deletion(facts, progress, kept, released, age)
+    over = deletion.recorder_done
+    if not over and _never_ran(facts, progress):
+        return released
+    left = _patience(facts, progress) - age
     if not over and left > 0:
-        return _closing(observed, owner, spec, stored, kept, left)
-    if spec.deletion_policy == "Delete" and (not over or holds_objects(stored, course)):
-        return _emptied(observed, owner, spec, stored, kept, held, age, now, over=over)
-    return _retained(observed, owner, spec, course, kept, held, age, over=over)
+        return _closing(facts, kept, left)
+    empties = facts.spec.deletion_policy == "Delete"
+    if empties and (not over or holds_objects(facts.stored, progress)):
+        return _emptied(deletion)
+    return _retained(deletion)
 
 
-def _patience(spec: RecordingSpec, course: Course) -> float:
-    """A recorder that answers and still has chunks on its own disk is not given up: the store is
-    away, and what it holds is nowhere else."""
-    recorder = course.from_recorder
+def _patience(facts: RecordingFacts, progress: Progress) -> float:
+    """Return how long to wait for the recorder. It has longer while chunks on its disk wait for a
+    store that is away: they exist nowhere else."""
+    recorder = progress.from_recorder
     holds = recorder is not None and recorder.pending_bytes > 0
-    if holds and spec.deletion_policy == "Retain":
+    if holds and facts.spec.deletion_policy == "Retain":
         return DELETION_DEADLINE_SECONDS
     return _GIVE_UP_SECONDS
 
 
-def _never_ran(observed: ObservedRecording, owner: Owner, stored: Stored, course: Course) -> bool:
-    """No recorder can have written anything.
+def _never_ran(facts: RecordingFacts, progress: Progress) -> bool:
+    """Return whether no recorder can have written anything.
 
-    That none was heard proves nothing: a pod that runs, or did, may have written all the same."""
-    job = job_of(observed, owner)
+    A missing answer proves nothing: a pod that runs, or ran, may have written all the same."""
+    observed, job = facts.observed, facts.job
     if job is None:
         return True
-    if course.from_recorder is not None or stored.get("recordingStartedAt"):
+    if progress.from_recorder is not None or facts.stored.get("recordingStartedAt"):
         return False
     if any(pod.phase != "Pending" or pod.last_exit is not None for pod in observed.pods):
         return False
     counts = job.get("status") or {}
     if any(counts.get(count) for count in ("ready", "succeeded", "failed")):
         return False
-    return not (observed.pods and in_start_grace(observed.sample, observed.operator_uptime_seconds))
+    return not (observed.pods and facts.in_start_grace)
 
 
-def _closing(
-    observed: ObservedRecording,
-    owner: Owner,
-    spec: RecordingSpec,
-    stored: Stored,
-    kept: Decision,
-    left: float,
-) -> Decision:
-    """The recorder is told to stop and closes its chunks."""
-    config = recorder_configuration(observed, owner, spec, stored, presence_of(observed, stored))
+def _closing(facts: RecordingFacts, kept: Decision, left: float) -> Decision:
+    """Have the recorder stop and close its chunks."""
+    config = recorder_configuration(facts)
     return replace(
         kept,
         children=(Child(config.manifest),),
-        pod_config_hashes=nudges(observed.pods, observed.sample, config.hash),
+        pod_config_hashes=nudges(facts.observed.pods, facts.observed.sample, config.hash),
         finalizer=True,
         requeue_after_seconds=soonest(left),
     )
@@ -121,129 +131,101 @@ def _closing(
 # --------------------------------------------------------------------------- Retain
 
 
-def _retained(
-    observed: ObservedRecording,
-    owner: Owner,
-    spec: RecordingSpec,
-    course: Course,
-    kept: Decision,
-    held: Decision,
-    age: float,
-    *,
-    over: bool,
-) -> Decision:
-    """The store hears that it is on its own. Until it has, the engine does not let go; a store that
-    cannot be told for ten minutes is not waited for any longer."""
-    result = observed.stored
+def _retained(deletion: _Deletion) -> Decision:
+    """Tell the store to finish alone. The engine keeps the finalizer until the store took the call.
+    A store that takes no call for ten minutes is not waited for any longer."""
+    facts, result = deletion.facts, deletion.facts.observed.stored
     finished = result is not None and result.state in {"Done", "Failed"}
-    nothing = over and not course.files
-    if observed.store is None or finished or nothing or course.terminal:
-        return held
-    if age >= DELETION_DEADLINE_SECONDS + _GIVE_UP_SECONDS:
+    nothing = deletion.recorder_done and not deletion.progress.files
+    if facts.observed.store is None or finished or nothing or deletion.progress.terminal:
+        return deletion.released
+    if deletion.age_seconds >= DELETION_DEADLINE_SECONDS + _GIVE_UP_SECONDS:
         text = (
-            f"The pod of MediaStore {store_name(observed.raw)} could not be told to make the files "
-            f"of this Recording; the original chunks stay below {_folder(observed)}/."
+            f"The pod of MediaStore {facts.store_name} could not be told to make the files "
+            f"of this Recording; the original chunks stay below {deletion.folder}/."
         )
-        return replace(kept, notices=(Notice("Warning", "StoreNotTold", text),))
-    gone = not over or job_of(observed, owner) is None
-    call = store_call(observed, owner, spec, recorder_gone=gone, occasion="deleted")
-    return replace(held, store_calls=(call,))
+        return replace(deletion.kept, notices=(Notice("Warning", "StoreNotTold", text),))
+    call = store_call(facts, "deleted", recorder_gone=deletion.recorder_gone)
+    return replace(deletion.released, store_calls=(call,))
 
 
 # --------------------------------------------------------------------------- Delete
 
 
-def _emptied(
-    observed: ObservedRecording,
-    owner: Owner,
-    spec: RecordingSpec,
-    stored: Stored,
-    kept: Decision,
-    held: Decision,
-    age: float,
-    now: datetime,
-    *,
-    over: bool,
-) -> Decision:
-    """Everything of it goes out of the store, and only then does the Recording go."""
-    result = observed.stored
+def _emptied(deletion: _Deletion) -> Decision:
+    """Have the store delete all objects of the Recording; only then the Recording goes."""
+    facts, result = deletion.facts, deletion.facts.observed.stored
+    late = deletion.age_seconds >= DELETION_DEADLINE_SECONDS
     if result is not None and result.state == "Deleted":
-        return held
-    if observed.store is None and age >= DELETION_DEADLINE_SECONDS:
+        return deletion.released
+    if facts.observed.store is None and late:
         text = (
-            f"There is no MediaStore {store_name(observed.raw)} any more, so that nobody can "
-            f"delete the files of this Recording: they stay below {_folder(observed)}/."
+            f"There is no MediaStore {facts.store_name} any more, so that nobody can "
+            f"delete the files of this Recording: they stay below {deletion.folder}/."
         )
-        return replace(kept, notices=(Notice("Warning", "FilesLeft", text),))
+        return replace(deletion.kept, notices=(Notice("Warning", "FilesLeft", text),))
     decision = replace(
-        kept,
-        # A recorder that does not answer must not write into what is being emptied.
-        deletions=() if over else _job(observed, owner),
-        store_calls=_deletion_calls(observed, owner, spec, over=over),
+        deletion.kept,
+        # A recorder that does not answer must not write into the folder that is being emptied.
+        deletions=() if deletion.recorder_done else _job_deletion(facts),
+        store_calls=_deletion_calls(deletion),
         finalizer=True,
         requeue_after_seconds=_LOOK_AGAIN_SECONDS,
     )
-    if age < DELETION_DEADLINE_SECONDS:
-        return decision
-    return _late(decision, _blocked_words(observed, owner), stored, now)
+    return _report_late(deletion, decision) if late else decision
 
 
-def _job(observed: ObservedRecording, owner: Owner) -> tuple[Deletion, ...]:
-    job = job_of(observed, owner)
+def _job_deletion(facts: RecordingFacts) -> tuple[Deletion, ...]:
+    job = facts.job
     if job is None or "deletionTimestamp" in job["metadata"]:
         return ()
     text = "The recorder does not answer; it is taken away, because the Recording is deleted."
     uid = job["metadata"]["uid"]
-    return (Deletion("batch/v1", "Job", owner.workload_name, uid, "RecorderGivenUp", text),)
+    return (Deletion("batch/v1", "Job", facts.owner.workload_name, uid, "RecorderGivenUp", text),)
 
 
-def _deletion_calls(
-    observed: ObservedRecording, owner: Owner, spec: RecordingSpec, *, over: bool
-) -> tuple[StoreCall, ...]:
-    if observed.store is None:
+def _deletion_calls(deletion: _Deletion) -> tuple[StoreCall, ...]:
+    facts, gone = deletion.facts, deletion.recorder_gone
+    if facts.observed.store is None:
         return ()
-    result = observed.stored
-    gone = not over or job_of(observed, owner) is None
-    told = result is not None and result.state == "Deleting"
-    put = store_call(observed, owner, spec, recorder_gone=gone, occasion="deleted")
-    delete = store_call(observed, owner, spec, recorder_gone=gone, occasion="deleted", delete=True)
-    return (delete,) if told else (put, delete)
+    result = facts.observed.stored
+    delete = store_call(facts, "deleted", recorder_gone=gone, delete=True)
+    if result is not None and result.state == "Deleting":
+        return (delete,)
+    return (store_call(facts, "deleted", recorder_gone=gone), delete)
 
 
-def _folder(observed: ObservedRecording) -> str:
-    """Where its files are, below the store's own prefix."""
-    return recording_prefix(stored_uid(observed.raw))
-
-
-def _blocked_words(observed: ObservedRecording, owner: Owner) -> str:
-    name = store_name(observed.raw)
-    trouble = Stored.of(observed.store or {}).as_condition("Stalled")
+def _blocked_message(deletion: _Deletion) -> str:
+    facts = deletion.facts
+    name, owner = facts.store_name, facts.owner
+    trouble = Stored.of(facts.observed.store or {}).as_condition("Stalled")
     if trouble is not None:
         cause = f"MediaStore {name}: {trouble.message}"
-    elif observed.stored is None:
+    elif facts.observed.stored is None:
         cause = f"The pod of MediaStore {name} does not answer."
     else:
         cause = f"The pod of MediaStore {name} has not finished."
     return (
         f"The files of this Recording could not be deleted yet. {cause} It is tried on. To leave "
-        f"the files below {_folder(observed)}/ and let the Recording go, remove its "
+        f"the files below {deletion.folder}/ and let the Recording go, remove its "
         f"finalizer: kubectl patch recording {owner.name} --namespace={owner.namespace} "
         '--type=merge -p \'{"metadata":{"finalizers":null}}\''
     )
 
 
-def _late(decision: Decision, words: str, stored: Stored, now: datetime) -> Decision:
-    """It is said in the conditions, and as an event every ten minutes."""
+def _report_late(deletion: _Deletion, decision: Decision) -> Decision:
+    """Report the blocked deletion in the conditions, and as an event every ten minutes."""
+    message, now = _blocked_message(deletion), deletion.facts.now
     conditions = (
-        Condition("Ready", "False", "DeletionBlocked", words),
+        Condition("Ready", "False", "DeletionBlocked", message),
         *(c for c in decision.conditions if c.type not in _REPLACED),
-        Condition("Stalled", "True", "DeletionBlocked", words),
+        Condition("Stalled", "True", "DeletionBlocked", message),
     )
-    warned: str | None = stored.get(_WARNED_AT)
+    warned: str | None = deletion.facts.stored.get(_WARNED_AT)
     warned_at = parse_time(warned)
     notices: tuple[Notice, ...] = ()
     if warned_at is None or seconds_until(warned_at, DELETION_DEADLINE_SECONDS, now) <= 0:
         warned = utc_text(now)
-        notices = (Notice("Warning", "DeletionBlocked", words),)
+        notices = (Notice("Warning", "DeletionBlocked", message),)
     status: Raw = {**decision.status, _WARNED_AT: warned}
     return replace(decision, status=status, conditions=conditions, notices=notices)

@@ -1,5 +1,5 @@
-"""A Recording whose object was made anew, out of Git or of a backup, while its store holds what it
-recorded before: it is over already, and starts again only when it is asked to.
+"""A Recording whose object was made anew, from Git or a backup, while its store holds the files of
+the former object. It is over already, and starts again only when an annotation requests it.
 """
 
 from __future__ import annotations
@@ -9,31 +9,33 @@ from dataclasses import replace
 from sluice_operator.domain.decision import Condition, Decision
 from sluice_operator.domain.names import FINALIZER, RESTART_ANNOTATION
 from sluice_operator.domain.observed import ObservedRecording
-from sluice_operator.domain.owner import Owner, Stored, keep_everything
+from sluice_operator.domain.owner import Stored, keep_everything
 from sluice_operator.domain.readiness import Readiness, reconciling
+from sluice_operator.domain.recording.facts import RecordingFacts
 from sluice_operator.domain.recording.files import merged_files
-from sluice_operator.domain.recording.parts import farewell
 from sluice_operator.domain.recording.start import store_trouble
-from sluice_operator.domain.recording.state import Course
+from sluice_operator.domain.recording.state import Progress, RecordingState
+from sluice_operator.domain.recording.store_calls import farewell
 
 RESTORED = "Restored"
 _ASK_FOR_SECONDS = 120.0
-"""A store of a cluster that was just built pulls its image first. Meanwhile the hub keeps what is
-to be recorded, from the Recording's creation on."""
+"""Time to ask a store that does not answer: in a new cluster it pulls its image first. The hub keeps
+the media since the Recording's creation meanwhile."""
 _ASK_AGAIN_SECONDS = 2.0
 _AT_ONCE_SECONDS = 0.1
 
 
-def asked_to_restart(owner: Owner, stored: Stored) -> bool:
-    """Whether a restored Recording is to begin after all."""
-    asked = RESTART_ANNOTATION in owner.annotations and owner.deleted_at is None
-    return asked and stored.get("endReason") == RESTORED
+def asked_to_restart(facts: RecordingFacts) -> bool:
+    """Return whether the user requests that a restored Recording begins after all."""
+    asked = RESTART_ANNOTATION in facts.owner.annotations and not facts.deleted
+    return asked and facts.stored.get("endReason") == RESTORED
 
 
 def letting_go(observed: ObservedRecording) -> Decision | None:
-    """Before a restored Recording begins, its store is told that the name is free; None: it was.
+    """Return the decision that frees the name in the store before a restored Recording begins;
+    None when the store has done that.
 
-    Else the former Recording would be found again once this one is deleted."""
+    Otherwise the former Recording would be found again once this one is deleted."""
     call = farewell(observed.raw) if Stored.of(observed.raw).get("restoredUid") else None
     if call is None:
         return None
@@ -46,9 +48,9 @@ def letting_go(observed: ObservedRecording) -> Decision | None:
     )
 
 
-def restored_course(observed: ObservedRecording) -> Course | None:
-    """The end of a Recording that its store holds already; None: it holds nothing of the name."""
-    former = observed.former
+def restored_progress(facts: RecordingFacts) -> Progress | None:
+    """Return the end of a Recording that its store holds already; None when it holds none."""
+    former = facts.observed.former
     if former is None:
         return None
     words = (
@@ -58,11 +60,11 @@ def restored_course(observed: ObservedRecording) -> Course | None:
     )
     succeeded = Condition("Succeeded", "True", RESTORED, words)
     files = merged_files((), (), former.files)
-    return Course("Completed", False, succeeded, RESTORED, terminal=True, files=files)
+    return Progress(RecordingState.COMPLETED, "Completed", succeeded, files, RESTORED)
 
 
 def asking_the_store(observed: ObservedRecording) -> Readiness | None:
-    """While it is not known whether the store holds this Recording, no recorder is made."""
+    """Return the obstacle while it is not known whether the store holds this Recording."""
     if observed.former_asked_seconds is None or observed.store is None:
         return None
     left = _ASK_FOR_SECONDS - observed.former_asked_seconds

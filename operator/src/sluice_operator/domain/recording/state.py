@@ -1,20 +1,21 @@
-"""How a Recording stands: the facts, and the row of LIFECYCLE that they amount to."""
+"""The state of a Recording: a row of the lifecycle table, found from recorder, store and status.
+
+In: the `RecordingFacts`. Out: a `Progress`, which names the state and the values that the status
+shows for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
 from sluice_media.contract import RecorderPhase, RecorderStatus, StoredResult
-from sluice_operator.api.v1alpha1 import RecordingSpec
 from sluice_operator.domain.decision import Condition
-from sluice_operator.domain.names import STREAM_UID_ANNOTATION
-from sluice_operator.domain.observed import ObservedRecording
 from sluice_operator.domain.owner import Stored
+from sluice_operator.domain.recording.facts import RecordingFacts
 from sluice_operator.domain.recording.files import OPEN_STATES, merged_files
-from sluice_operator.domain.samples import fresh, in_start_grace
-from sluice_operator.domain.streams import is_there
 
 FINALIZE_FAILED = "FinalizeFailed"
 """Reason of Succeeded=False that may still become True: the store tries again."""
@@ -27,180 +28,214 @@ _NO_SPACE_WORDS = (
 
 _UNFINISHED = OPEN_STATES | {"Finalizing"}
 
-StreamPresence = Literal["There", "NeverSeen", "Gone"]
+Files = list[dict[str, Any]]
+"""Entries of ``status.files``."""
+
+
+class RecordingState(StrEnum):
+    """Rows of the lifecycle table. The state is the reason of Succeeded while that is Unknown."""
+
+    STARTING = "Starting"
+    """No recorder has answered yet."""
+    WAITING_FOR_STREAM = "WaitingForStream"
+    """The stream is not on air yet."""
+    RECORDING = "Recording"
+    INTERRUPTED = "Interrupted"
+    """The source is lost; the resume window has not passed."""
+    WAITING_FOR_RETURN = "WaitingForReturn"
+    """The session ended; ``rearmSeconds`` have not passed."""
+    CLOSING = "Closing"
+    """The recorder uploads its last chunks."""
+    WAITING_FOR_STORE = "WaitingForStore"
+    """The recorder began in a new pod, and the store does not return what was recorded before."""
+    STALE = "Stale"
+    """The recorder does not answer any more."""
+    FINALIZING = "Finalizing"
+    """The recorder is done; the store makes the MP4s."""
+    COMPLETED = "Completed"
+    DISCARDED = "Discarded"
+    """Nothing was worth keeping."""
+    FAILED = "Failed"
+    """The requested files do not exist; only the user can act."""
+
+
+_FINAL = frozenset({RecordingState.COMPLETED, RecordingState.DISCARDED, RecordingState.FAILED})
+_FILE_IS_OPEN = frozenset({RecordingState.RECORDING, RecordingState.INTERRUPTED})
 
 
 @dataclass(slots=True, frozen=True)
-class Course:
-    """One moment of a Recording, in the words of its status."""
+class Progress:
+    """The state of a Recording at one moment, with the values that its status shows."""
 
+    state: RecordingState
     phase: str
-    recording: bool
     succeeded: Condition
-    end_reason: str | None
+    files: Files
+    end_reason: str | None = None
     """Set once the recorder's work is over."""
-    terminal: bool
-    files: list[dict[str, Any]]
     from_recorder: RecorderStatus | None = None
     """The fresh answer of the recorder, when it was used."""
 
     @property
+    def recording(self) -> bool:
+        """A file is open, also during an interruption."""
+        return self.state in _FILE_IS_OPEN
+
+    @property
+    def terminal(self) -> bool:
+        return self.state in _FINAL
+
+    @property
     def failed(self) -> bool:
-        """The Recording ended without the files that were asked for; only the user can act."""
-        return self.terminal and self.succeeded.status == "False"
+        return self.state is RecordingState.FAILED
 
 
-def presence_of(observed: ObservedRecording, stored: Stored) -> StreamPresence:
-    """A stream made anew under the old name is another stream: what is recorded is gone."""
-    annotations = observed.raw["metadata"].get("annotations") or {}
-    known = stored.get("streamUid") or annotations.get(STREAM_UID_ANNOTATION)
-    if is_there(observed.stream) and observed.stream is not None:
-        return "There" if known in (None, observed.stream["metadata"]["uid"]) else "Gone"
-    return "NeverSeen" if known is None else "Gone"
-
-
-def is_stopped(spec: RecordingSpec, stored: Stored) -> bool:
-    """A stop is latched: what was stopped once stays so, whatever spec says later."""
-    return spec.desired_state == "Stopped" or stored.is_true("StopLatched")
-
-
-def course_of(
-    observed: ObservedRecording, spec: RecordingSpec, stored: Stored, presence: StreamPresence
-) -> Course:
-    """Combines what the recorder, the store and the last pass say."""
-    status = fresh(observed.sample)
+def progress_of(facts: RecordingFacts) -> Progress:
+    """Combine the answers of recorder and store with the stored status."""
+    recorder, result = facts.recorder, facts.observed.stored
     files = merged_files(
-        stored.get("files") or (),
-        status.files if status else (),
-        observed.stored.files if observed.stored else (),
+        facts.stored.get("files") or (),
+        recorder.files if recorder else (),
+        result.files if result else (),
     )
-    end_reason = _end_reason(observed, stored, status, presence, stopped=is_stopped(spec, stored))
+    end_reason = _end_reason(facts)
     if end_reason is not None:
-        return _ended(end_reason, files, observed.stored, status, stored)
-    if status is not None and status.earlier_unknown:
-        return _uninformed(status, stored, files)
-    if status is not None:
-        return _running(status, files)
-    return _unheard(observed, stored, files)
+        return _ended(facts, end_reason, files, recorder)
+    if recorder is None:
+        return _without_answer(facts, files)
+    if recorder.earlier_unknown:
+        return _without_history(facts, recorder, files)
+    return _running(recorder, files)
 
 
-def _end_reason(
-    observed: ObservedRecording,
-    stored: Stored,
-    status: RecorderStatus | None,
-    presence: StreamPresence,
-    *,
-    stopped: bool,
-) -> str | None:
-    """Why the recorder's work is over; None while it is not."""
-    known: str | None = stored.get("endReason")
+def _end_reason(facts: RecordingFacts) -> str | None:
+    """Return why the recorder's work is over; None while it is not."""
+    known: str | None = facts.stored.get("endReason")
     if known:
         return known
-    if status is not None and status.phase is RecorderPhase.DONE:
-        return status.end_reason or "StreamEnded"
-    result = observed.stored
+    recorder = facts.recorder
+    if recorder is not None and recorder.phase is RecorderPhase.DONE:
+        return recorder.end_reason or "StreamEnded"
+    by_default = "Stopped" if facts.stopped else "StreamEnded"
+    result = facts.observed.stored
     if result is not None and result.state in {"Finalizing", "Done", "Failed"}:
-        # The recorder ended while nobody listened; the journal in the store has its reason.
-        return result.end_reason or ("Stopped" if stopped else "StreamEnded")
-    nothing_can_come = presence == "Gone" or stopped
-    if nothing_can_come and status is None and not _has_recorder(observed, stored):
-        return "Stopped" if stopped else "StreamEnded"
+        # The recorder ended while the operator was down; the journal in the store has its reason.
+        return result.end_reason or by_default
+    nothing_can_come = facts.presence == "Gone" or facts.stopped
+    if nothing_can_come and recorder is None and not _may_have_written(facts):
+        return by_default
     return None
 
 
-def never_started(end_reason: str, reason: str, words: str) -> Course:
-    """The end of a Recording that has no recorder to end it. ``reason``: of Succeeded=False."""
-    succeeded = Condition("Succeeded", "False", reason, words)
-    return Course("Failed", False, succeeded, end_reason, terminal=True, files=[])
-
-
-def no_space() -> Course:
-    """The end of a Recording that found no room to begin."""
-    return never_started(NO_SPACE, NO_SPACE, _NO_SPACE_WORDS)
-
-
-def recorder_lost(observed: ObservedRecording, stored: Stored) -> Course:
-    """The end of a Recording whose recorder is not to be had back: the store has what there is."""
-    written = observed.stored.files if observed.stored else ()
-    files = merged_files(stored.get("files") or (), (), written)
-    return _ended("RecorderLost", files, observed.stored, None, stored)
-
-
-def _has_recorder(observed: ObservedRecording, stored: Stored) -> bool:
-    """There is, or was, a recorder that may have written something."""
+def _may_have_written(facts: RecordingFacts) -> bool:
+    """Return whether there is, or was, a recorder."""
+    observed = facts.observed
     job = any(kind == "Job" for kind, _ in observed.children)
-    return job or bool(observed.pods) or stored.get("recordingStartedAt") is not None
+    return job or bool(observed.pods) or facts.stored.get("recordingStartedAt") is not None
 
 
 # --------------------------------------------------------------------------- after the end
 
 
+def never_started(end_reason: str, reason: str, message: str) -> Progress:
+    """Return the end of a Recording that has no recorder. ``reason`` is that of Succeeded=False."""
+    succeeded = Condition("Succeeded", "False", reason, message)
+    return Progress(RecordingState.FAILED, "Failed", succeeded, [], end_reason)
+
+
+def no_space() -> Progress:
+    """Return the end of a Recording that found no room to begin."""
+    return never_started(NO_SPACE, NO_SPACE, _NO_SPACE_WORDS)
+
+
+def recorder_lost(facts: RecordingFacts) -> Progress:
+    """Return the end of a Recording whose recorder cannot be started again; the store makes files
+    of the chunks that it has."""
+    result = facts.observed.stored
+    files = merged_files(facts.stored.get("files") or (), (), result.files if result else ())
+    return _ended(facts, "RecorderLost", files, None)
+
+
 @dataclass(slots=True, frozen=True)
-class _Verdict:
-    phase: str
-    status: Literal["True", "False", "Unknown"]
+class _Outcome:
+    """The result after the recorder's end; FINALIZING while the store has none yet."""
+
+    state: RecordingState
     reason: str
     message: str
 
 
 def _ended(
-    reason: str,
-    files: list[dict[str, Any]],
-    result: StoredResult | None,
-    status: RecorderStatus | None,
-    stored: Stored,
-) -> Course:
-    verdict = _already_said(stored, result) or _verdict(reason, files, result)
-    return Course(
-        phase=verdict.phase,
-        recording=False,
-        succeeded=Condition("Succeeded", verdict.status, verdict.reason, verdict.message),
-        end_reason=reason,
-        terminal=verdict.status != "Unknown",
-        files=files,
-        from_recorder=status,
-    )
+    facts: RecordingFacts, end_reason: str, files: Files, recorder: RecorderStatus | None
+) -> Progress:
+    result = facts.observed.stored
+    outcome = _final_outcome(facts.stored, result) or _outcome(end_reason, files, result)
+    phase = outcome.state.value
+    if outcome.state is RecordingState.FINALIZING:
+        succeeded = Condition("Succeeded", "Unknown", outcome.reason, outcome.message)
+    elif outcome.state is RecordingState.FAILED:
+        succeeded = Condition("Succeeded", "False", outcome.reason, outcome.message)
+    else:
+        succeeded = Condition("Succeeded", "True", outcome.reason, outcome.message)
+    return Progress(outcome.state, phase, succeeded, files, end_reason, recorder)
 
 
-def _already_said(stored: Stored, result: StoredResult | None) -> _Verdict | None:
-    """A verdict is final, but for a file that could not be made: the store tries that again."""
+def _final_outcome(stored: Stored, result: StoredResult | None) -> _Outcome | None:
+    """Return the stored outcome, which is final, except for a file that the store tries again."""
     known = stored.as_condition("Succeeded")
     if known is None or known.status == "Unknown":
         return None
     if known.reason == FINALIZE_FAILED and result is not None:
         return None
-    phase = stored.get("phase") or ("Completed" if known.status == "True" else "Failed")
-    return _Verdict(phase, known.status, known.reason, known.message)
+    if known.status == "False":
+        state = RecordingState.FAILED
+    elif stored.get("phase") == RecordingState.DISCARDED:
+        state = RecordingState.DISCARDED
+    else:
+        state = RecordingState.COMPLETED
+    return _Outcome(state, known.reason, known.message)
 
 
-def _verdict(reason: str, files: Sequence[dict[str, Any]], result: StoredResult | None) -> _Verdict:
-    if reason == "TooShort":
+def _outcome(
+    end_reason: str, files: Sequence[dict[str, Any]], result: StoredResult | None
+) -> _Outcome:
+    if end_reason == "TooShort":
         words = "Stopped before there was enough to be kept (minimumSeconds)."
-        return _Verdict("Discarded", "True", "TooShort", words)
-    if reason == NO_SPACE and not files:
-        return _Verdict("Failed", "False", NO_SPACE, _NO_SPACE_WORDS)
+        return _Outcome(RecordingState.DISCARDED, "TooShort", words)
+    if end_reason == NO_SPACE and not files:
+        return _Outcome(RecordingState.FAILED, NO_SPACE, _NO_SPACE_WORDS)
     if not files and (result is None or result.state in {"Unknown", "Done"}):
-        if reason == "Stopped":
-            words = "Stopped before anything was recorded."
-            return _Verdict("Discarded", "True", "TooShort", words)
-        words = "The stream is gone; nothing of it was recorded."
-        if reason != "StreamEnded":
-            words = f"It ended ({reason}) before anything was recorded."
-        return _Verdict("Failed", "False", "NothingRecorded", words)
+        return _nothing_recorded(end_reason)
     if result is not None and result.state == "Failed":
         words = result.message or "The store could not finish the recording."
-        return _Verdict("Failed", "False", FINALIZE_FAILED, words)
+        return _Outcome(RecordingState.FAILED, FINALIZE_FAILED, words)
     if result is not None and result.state == "Done":
-        for file in files:
-            if file["state"] == "Failed":
-                cause = file.get("message", "the store gave no cause")
-                words = f"{file['name']} could not be made: {cause}"
-                return _Verdict("Failed", "False", FINALIZE_FAILED, words)
-            if file["state"] in _UNFINISHED and result.incomplete_message:
-                words = f"{file['name']} could not be made. {result.incomplete_message}"
-                return _Verdict("Failed", "False", FINALIZE_FAILED, words)
-        return _Verdict("Completed", "True", reason, _count(files))
-    return _Verdict("Finalizing", "Unknown", "Finalizing", "The store makes the files.")
+        fault = _missing_file(files, result)
+        if fault is not None:
+            return _Outcome(RecordingState.FAILED, FINALIZE_FAILED, fault)
+        return _Outcome(RecordingState.COMPLETED, end_reason, _count(files))
+    return _Outcome(RecordingState.FINALIZING, "Finalizing", "The store makes the files.")
+
+
+def _nothing_recorded(end_reason: str) -> _Outcome:
+    if end_reason == "Stopped":
+        words = "Stopped before anything was recorded."
+        return _Outcome(RecordingState.DISCARDED, "TooShort", words)
+    words = "The stream is gone; nothing of it was recorded."
+    if end_reason != "StreamEnded":
+        words = f"It ended ({end_reason}) before anything was recorded."
+    return _Outcome(RecordingState.FAILED, "NothingRecorded", words)
+
+
+def _missing_file(files: Sequence[dict[str, Any]], result: StoredResult) -> str | None:
+    """Return a sentence about the first MP4 that the store could not make."""
+    for file in files:
+        if file["state"] == "Failed":
+            cause = file.get("message", "the store gave no cause")
+            return f"{file['name']} could not be made: {cause}"
+        if file["state"] in _UNFINISHED and result.incomplete_message:
+            return f"{file['name']} could not be made. {result.incomplete_message}"
+    return None
 
 
 def _count(files: Sequence[dict[str, Any]]) -> str:
@@ -209,64 +244,85 @@ def _count(files: Sequence[dict[str, Any]]) -> str:
 
 # --------------------------------------------------------------------------- while it runs
 
-
-def _running(status: RecorderStatus, files: list[dict[str, Any]]) -> Course:
-    finalizing = any(f["state"] == "Finalizing" for f in files)
-    phase, reason, words = {
-        RecorderPhase.WAITING: (
-            "Pending",
-            "WaitingForStream",
-            "Waiting for the stream to go on air.",
-        ),
-        RecorderPhase.RECORDING: ("Recording", "Recording", "Recording."),
-        RecorderPhase.INTERRUPTED: (
-            "Interrupted",
-            "Interrupted",
-            "The source is gone; if it returns in time, the same file goes on.",
-        ),
-        RecorderPhase.WAITING_FOR_RETURN: (
-            "Finalizing" if finalizing else "Pending",
-            "WaitingForReturn",
-            "The stream went off air; its return opens the next file.",
-        ),
-    }.get(
-        status.phase,
-        ("Finalizing", "Closing", "The last chunks are on their way into the store."),
-    )
-    return Course(
-        phase=phase,
-        recording=status.phase in {RecorderPhase.RECORDING, RecorderPhase.INTERRUPTED},
-        succeeded=Condition("Succeeded", "Unknown", reason, words),
-        end_reason=None,
-        terminal=False,
-        files=files,
-        from_recorder=status,
-    )
+_STATE_IN_PHASE = {
+    RecorderPhase.WAITING: RecordingState.WAITING_FOR_STREAM,
+    RecorderPhase.RECORDING: RecordingState.RECORDING,
+    RecorderPhase.INTERRUPTED: RecordingState.INTERRUPTED,
+    RecorderPhase.WAITING_FOR_RETURN: RecordingState.WAITING_FOR_RETURN,
+}
+_PHASES = {
+    RecordingState.WAITING_FOR_STREAM: "Pending",
+    RecordingState.RECORDING: "Recording",
+    RecordingState.INTERRUPTED: "Interrupted",
+    RecordingState.WAITING_FOR_RETURN: "Pending",
+    RecordingState.CLOSING: "Finalizing",
+}
+_WORDS = {
+    RecordingState.STARTING: "The recorder is starting.",
+    RecordingState.WAITING_FOR_STREAM: "Waiting for the stream to go on air.",
+    RecordingState.RECORDING: "Recording.",
+    RecordingState.INTERRUPTED: "The source is gone; if it returns in time, the same file goes on.",
+    RecordingState.WAITING_FOR_RETURN: ("The stream went off air; its return opens the next file."),
+    RecordingState.CLOSING: "The last chunks are on their way into the store.",
+    RecordingState.WAITING_FOR_STORE: (
+        "Nobody can tell what was recorded before: the store does not answer."
+    ),
+    RecordingState.STALE: "The recorder has not been heard of for more than 10 s.",
+}
 
 
-def _uninformed(status: RecorderStatus, stored: Stored, files: list[dict[str, Any]]) -> Course:
-    """The recorder is there, but the store has not told it what was recorded before."""
-    known, phase = stored.as_condition("Succeeded"), stored.get("phase") or "Pending"
-    if status.store_error is None:  # it has only just begun
-        condition = known or _STARTING
-        return Course(phase, bool(stored.get("recording")), condition, None, False, files, status)
-    words = "Nobody can tell what was recorded before: the store does not answer."
-    condition = Condition("Succeeded", "Unknown", "WaitingForStore", words)
-    calm = "Interrupted" if phase == "Recording" else phase
-    return Course(calm, False, condition, None, False, files, status)
+def _unknown(state: RecordingState) -> Condition:
+    return Condition("Succeeded", "Unknown", state.value, _WORDS[state])
 
 
-_STARTING = Condition("Succeeded", "Unknown", "Starting", "The recorder is starting.")
+def _running(recorder: RecorderStatus, files: Files) -> Progress:
+    state = _STATE_IN_PHASE.get(recorder.phase, RecordingState.CLOSING)
+    phase = _PHASES[state]
+    finalizing = any(file["state"] == "Finalizing" for file in files)
+    if state is RecordingState.WAITING_FOR_RETURN and finalizing:
+        phase = "Finalizing"
+    return Progress(state, phase, _unknown(state), files, from_recorder=recorder)
 
 
-def _unheard(observed: ObservedRecording, stored: Stored, files: list[dict[str, Any]]) -> Course:
-    known, phase = stored.as_condition("Succeeded"), stored.get("phase")
-    if known is not None and phase:
-        if in_start_grace(observed.sample, observed.operator_uptime_seconds):
-            return Course(phase, bool(stored.get("recording")), known, None, False, files)
-        if stored.get("recordingStartedAt") or known.reason != "Starting":
-            words = "The recorder has not been heard of for more than 10 s."
-            stale = Condition("Succeeded", "Unknown", "Stale", words)
-            calm = "Interrupted" if phase == "Recording" else phase
-            return Course(calm, False, stale, None, False, files)
-    return Course("Pending", False, _STARTING, None, False, files)
+def _without_history(facts: RecordingFacts, recorder: RecorderStatus, files: Files) -> Progress:
+    """The recorder runs in a new pod, and the store has not returned what was recorded before."""
+    if recorder.store_error is None:  # it has only just begun
+        return _kept(facts, files, recorder)
+    return _not_measured(facts, RecordingState.WAITING_FOR_STORE, files, recorder)
+
+
+def _without_answer(facts: RecordingFacts, files: Files) -> Progress:
+    known = facts.stored.as_condition("Succeeded")
+    if known is not None and facts.stored.get("phase"):
+        if facts.in_start_grace:
+            return _kept(facts, files)
+        if facts.stored.get("recordingStartedAt") or known.reason != RecordingState.STARTING:
+            return _not_measured(facts, RecordingState.STALE, files)
+    starting = RecordingState.STARTING
+    return Progress(starting, "Pending", _unknown(starting), files)
+
+
+def _kept(facts: RecordingFacts, files: Files, recorder: RecorderStatus | None = None) -> Progress:
+    """Keep the stored state for a moment: the recorder is about to answer."""
+    known = facts.stored.as_condition("Succeeded") or _unknown(RecordingState.STARTING)
+    phase = facts.stored.get("phase") or "Pending"
+    return Progress(_stored_state(known), phase, known, files, from_recorder=recorder)
+
+
+def _stored_state(succeeded: Condition) -> RecordingState:
+    try:
+        return RecordingState(succeeded.reason)
+    except ValueError:  # a status of another version
+        return RecordingState.STARTING
+
+
+def _not_measured(
+    facts: RecordingFacts,
+    state: RecordingState,
+    files: Files,
+    recorder: RecorderStatus | None = None,
+) -> Progress:
+    """Keep the stored phase, but do not claim that a file is being written."""
+    phase = facts.stored.get("phase") or "Pending"
+    phase = "Interrupted" if phase == "Recording" else phase
+    return Progress(state, phase, _unknown(state), files, from_recorder=recorder)

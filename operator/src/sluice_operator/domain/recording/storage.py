@@ -1,4 +1,4 @@
-"""What a Recording says of its store while it depends on it."""
+"""The conditions and fields of a Recording that describe its store."""
 
 from __future__ import annotations
 
@@ -7,37 +7,35 @@ from typing import Any
 from sluice_media.contract import RecorderPhase, RecorderStatus
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.headroom import headroom_condition, headroom_event
-from sluice_operator.domain.observed import ObservedRecording
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.quantities import bytes_text
-from sluice_operator.domain.recording.state import Course
-from sluice_operator.domain.samples import fresh, in_start_grace
+from sluice_operator.domain.recording.facts import RecordingFacts
+from sluice_operator.domain.recording.state import Progress
+from sluice_operator.domain.samples import fresh
 from sluice_operator.domain.times import utc_text
 
 _REACHABLE = "StorageReachable"
 _HEADROOM = "StorageHeadroom"
 _COMPLETE = "Complete"
 _PENDING_STEP_BYTES = 64 << 20
-"""What waits grows all the time while the store is away; the sentence follows in coarse steps."""
+"""Step of the waiting bytes in a message. They grow all the time while the store is away, and each
+new message is a write."""
 
 
-def storage_conditions(
-    observed: ObservedRecording, stored: Stored, course: Course
-) -> tuple[Condition, ...]:
-    """The first two: of a Recording that still writes, or whose files are being made."""
-    found = [_complete(observed, stored)]
-    if not course.terminal:
-        found = [_reachable(observed, stored, course), _headroom(observed, stored), *found]
+def storage_conditions(facts: RecordingFacts, progress: Progress) -> tuple[Condition, ...]:
+    """Return StorageReachable and StorageHeadroom until the end is final, and Complete."""
+    found = [_complete(facts)]
+    if not progress.terminal:
+        found = [_reachable(facts, progress), _headroom(facts), *found]
     return tuple(condition for condition in found if condition is not None)
 
 
-def _reachable(observed: ObservedRecording, stored: Stored, course: Course) -> Condition | None:
-    if course.end_reason is not None:
+def _reachable(facts: RecordingFacts, progress: Progress) -> Condition | None:
+    if progress.end_reason is not None:
         return None
-    recorder = course.from_recorder
+    recorder = progress.from_recorder
     if recorder is None:
-        in_grace = in_start_grace(observed.sample, observed.operator_uptime_seconds)
-        return stored.as_condition(_REACHABLE) if in_grace else None
+        return facts.stored.as_condition(_REACHABLE) if facts.in_start_grace else None
     if recorder.store_error:
         reason = recorder.store_error_reason or "Unreachable"
         return Condition(_REACHABLE, "False", reason, _trouble(recorder))
@@ -46,11 +44,11 @@ def _reachable(observed: ObservedRecording, stored: Stored, course: Course) -> C
     return Condition(_REACHABLE, "True", "Reachable", "What is recorded reaches the store.")
 
 
-def _complete(observed: ObservedRecording, stored: Stored) -> Condition | None:
-    """False when the store lost content, or may have; absent otherwise."""
-    result = observed.stored
+def _complete(facts: RecordingFacts) -> Condition | None:
+    """Return Complete=False when the store lost content, or may have lost some; else None."""
+    result = facts.observed.stored
     if result is None:
-        return stored.as_condition(_COMPLETE)
+        return facts.stored.as_condition(_COMPLETE)
     if result.incomplete_reason is None:
         return None
     words = result.incomplete_message or "Content of it is lost."
@@ -62,11 +60,11 @@ def _complete(observed: ObservedRecording, stored: Stored) -> Condition | None:
     return Condition(_COMPLETE, "False", result.incomplete_reason, words)
 
 
-def storage_damage(observed: ObservedRecording, stored: Stored) -> dict[str, Any] | None:
-    """What the store cannot read, or has in no MP4, in figures."""
-    result = observed.stored
+def storage_damage(facts: RecordingFacts) -> dict[str, Any] | None:
+    """Return the counts of chunks and segments that the store cannot read, or has in no MP4."""
+    result = facts.observed.stored
     if result is None:
-        known: dict[str, Any] | None = stored.get("damage")
+        known: dict[str, Any] | None = facts.stored.get("damage")
         return known
     until = result.kept_until if result.kept_chunks else None
     found = {
@@ -88,38 +86,36 @@ def _trouble(recorder: RecorderStatus) -> str:
     return f"The store takes nothing: {error}. {pending} on the recorder's disk until it does."
 
 
-def _headroom(observed: ObservedRecording, stored: Stored) -> Condition | None:
-    known = stored.as_condition(_HEADROOM)
-    status = fresh(observed.store_sample)
-    if status is None or observed.store is None:
-        # The MediaStore says itself when it is not heard of.
+def _headroom(facts: RecordingFacts) -> Condition | None:
+    known = facts.stored.as_condition(_HEADROOM)
+    status, store = fresh(facts.observed.store_sample), facts.observed.store
+    if status is None or store is None:
+        # The MediaStore has a condition of its own for a pod that does not answer.
         return known
-    return headroom_condition(status, f"MediaStore {observed.store['metadata']['name']}")
+    return headroom_condition(status, f"MediaStore {store['metadata']['name']}")
 
 
 def storage_events(stored: Stored, conditions: tuple[Condition, ...]) -> dict[str, str]:
-    told: dict[str, str] = {}
+    events: dict[str, str] = {}
     for condition in conditions:
         if condition.type == _HEADROOM:
-            told |= headroom_event(stored, condition)
+            events |= headroom_event(stored, condition)
         elif condition.type == _REACHABLE:
             before = stored.condition(_REACHABLE)
             if condition.status == "False":
-                told[_REACHABLE] = "Warning"
+                events[_REACHABLE] = "Warning"
             elif before is not None and before["status"] == "False":
-                told[_REACHABLE] = "Normal"
+                events[_REACHABLE] = "Normal"
         elif condition.type == _COMPLETE:
-            told[_COMPLETE] = "Warning"
-    return told
+            events[_COMPLETE] = "Warning"
+    return events
 
 
-def storage_use(
-    observed: ObservedRecording, stored: Stored, course: Course
-) -> dict[str, Any] | None:
-    """How full the store is, while this Recording fills it; afterwards as it was then."""
-    status = fresh(observed.store_sample)
-    if status is None or not course.recording:
-        known: dict[str, Any] | None = stored.get("storage")
+def storage_use(facts: RecordingFacts, progress: Progress) -> dict[str, Any] | None:
+    """Return used and limit of the store while this Recording writes; the last ones afterwards."""
+    status = fresh(facts.observed.store_sample)
+    if status is None or not progress.recording:
+        known: dict[str, Any] | None = facts.stored.get("storage")
         return known
     use = {"usedBytes": status.used_bytes, "limitBytes": status.limit_bytes}
     return {key: value for key, value in use.items() if value is not None}
