@@ -17,7 +17,7 @@ from sluice_media.contract import (
     StoredResult,
     StoreStatus,
 )
-from sluice_operator.domain import mediastore, restream
+from sluice_operator.domain import mediastore
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.livestream import decide as livestream
 from sluice_operator.domain.observed import (
@@ -30,6 +30,7 @@ from sluice_operator.domain.observed import (
     ServicePort,
 )
 from sluice_operator.domain.recording import decide as recording
+from sluice_operator.domain.restream import decide as restream
 from tests.unit.domain.cases import NOW, SETTINGS, Case, at, recorded_file, text
 
 __all__ = [

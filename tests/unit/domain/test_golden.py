@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sluice_operator.domain import mediastore, restream
+from sluice_operator.domain import mediastore
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.livestream import decide as livestream
 from sluice_operator.domain.observed import (
@@ -24,6 +24,7 @@ from sluice_operator.domain.observed import (
     ObservedRestream,
 )
 from sluice_operator.domain.recording import decide as recording
+from sluice_operator.domain.restream import decide as restream
 from tests.unit.domain.builders import NOW, SETTINGS
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from sluice_media.contract import target_clearance
 from sluice_operator.controllers.targets import Place
-from sluice_operator.domain.claims import stored_claim
+from sluice_operator.domain.restream.clearance import stored_clearance
 from sluice_operator.engine.cache import Cache, Manifest, uid_of
 
 _DIGESTS = 8
@@ -92,8 +92,8 @@ class HolderBook:
 def _clearances(config_maps: Iterable[Manifest]) -> set[str]:
     found: set[str] = set()
     for config_map in config_maps:
-        claim = stored_claim(config_map)
-        found.update(claim.withdrawn_targets)
-        if claim.cleared_target:
-            found.add(claim.cleared_target)
+        clearance = stored_clearance(config_map)
+        found.update(clearance.withdrawn_targets)
+        if clearance.cleared_target:
+            found.add(clearance.cleared_target)
     return found

@@ -10,20 +10,20 @@ from sluice_media.contract import PusherStatus
 from sluice_operator.controllers.context import Context
 from sluice_operator.controllers.holders import HolderBook
 from sluice_operator.controllers.orphans import OrphanPods
-from sluice_operator.domain.claims import (
-    holds,
-    is_cleared,
-    is_undecided,
-    may_be_connected,
-    may_run,
-    stored_claim,
-)
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.names import ROLE, UID_LABEL, child_name
 from sluice_operator.domain.observed import ObservedRestream, Rival, Sample
 from sluice_operator.domain.owner import Owner
 from sluice_operator.domain.pod_view import PodView, pod_view
-from sluice_operator.domain.restream import decide
+from sluice_operator.domain.restream.clearance import (
+    holds,
+    is_cleared,
+    is_undecided,
+    may_be_connected,
+    may_run,
+    stored_clearance,
+)
+from sluice_operator.domain.restream.decide import decide
 from sluice_operator.domain.samples import fresh
 from sluice_operator.domain.streams import is_there
 from sluice_operator.engine.cache import Manifest, uid_of
@@ -110,7 +110,7 @@ class RestreamController:
     ) -> tuple[Rival, ...]:
         context, meta = self._context, obj["metadata"]
         found = {uid: context.cache.by_uid(uid) for uid in context.targets.others(uid_of(obj))}
-        older = stored_claim(config_map).duplicate_of
+        older = stored_clearance(config_map).duplicate_of
         if older is not None:
             other = context.cache.find(Key("Restream", meta["namespace"], older))
             # Since this operator started nobody has heard its pusher: what was decided holds.

@@ -14,7 +14,6 @@ from sluice_media.contract import (
 )
 from sluice_operator.api.v1alpha1 import RestreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef, Workload
-from sluice_operator.domain.claims import Claim
 from sluice_operator.domain.manifests.guard import address_guard
 from sluice_operator.domain.manifests.keys import (
     own_token,
@@ -24,6 +23,7 @@ from sluice_operator.domain.manifests.pod import KeyMount, PodShape, pod_templat
 from sluice_operator.domain.names import RESTART_ANNOTATION
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
+from sluice_operator.domain.restream.clearance import Clearance
 
 
 def pusher_config(
@@ -31,7 +31,7 @@ def pusher_config(
     spec: RestreamSpec,
     settings: DomainSettings,
     stream: StreamRef | None,
-    claim: Claim,
+    clearance: Clearance,
 ) -> PusherConfig:
     return PusherConfig(
         namespace=owner.namespace,
@@ -51,10 +51,10 @@ def pusher_config(
         retry_max_seconds=spec.retry.max_seconds,
         give_up_seconds=spec.retry.give_up_seconds,
         guard=address_guard(settings),
-        duplicate_of=claim.duplicate_of,
-        cleared_target=claim.cleared_target,
-        withdrawn_targets=list(claim.withdrawn_targets),
-        claim_revision=claim.revision,
+        duplicate_of=clearance.duplicate_of,
+        cleared_target=clearance.cleared_target,
+        withdrawn_targets=list(clearance.withdrawn_targets),
+        claim_revision=clearance.revision,
     )
 
 

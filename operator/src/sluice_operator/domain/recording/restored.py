@@ -19,8 +19,8 @@ from sluice_operator.domain.recording.store_calls import farewell
 
 RESTORED = "Restored"
 _ASK_FOR_SECONDS = 120.0
-"""Time to ask a store that does not answer: in a new cluster it pulls its image first. The hub keeps
-the media since the Recording's creation meanwhile."""
+"""Time to ask a store that does not answer: in a new cluster it pulls its image first. Meanwhile
+the hub keeps the media since the Recording's creation."""
 _ASK_AGAIN_SECONDS = 2.0
 _AT_ONCE_SECONDS = 0.1
 
