@@ -14,7 +14,8 @@ from sluice_operator.controllers.indices import FOLLOWER_INDEX, SESSION_INDEX
 from sluice_operator.controllers.service_events import ServiceEvents, ServiceRef
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.livestream.auto_recording import possible_names
-from sluice_operator.domain.livestream.decide import decide, is_busy
+from sluice_operator.domain.livestream.decide import decide
+from sluice_operator.domain.livestream.facts import is_busy
 from sluice_operator.domain.manifests.secret import BACKUP_TOKEN_KEY, TOKEN_KEY
 from sluice_operator.domain.names import ROTATED_ANNOTATION, child_name
 from sluice_operator.domain.observed import (
