@@ -90,7 +90,8 @@ def readable(decision: Decision) -> str:
         "status": dict(decision.status),
         "conditions": conditions,
     }
-    return yaml.safe_dump(document, sort_keys=False, width=100)
+    plain = json.loads(json.dumps(document))  # reasons are enums
+    return yaml.safe_dump(plain, sort_keys=False, width=100)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
 
 from sluice_operator.api.v1alpha1 import Retention
+from sluice_operator.api.v1alpha1.reasons import RecordingPhase
 from sluice_operator.domain.livestream.auto_recording import automatic_session
 from sluice_operator.domain.manifests.pod import key_volumes
 from sluice_operator.domain.names import FINALIZER
@@ -20,7 +21,9 @@ SESSION_INDEX = "session"
 """(namespace, uid of a LiveStream, start of a session) -> the Recordings that autoRecord made."""
 STORE_INDEX = "store"
 """(namespace, MediaStore) -> Recordings that what it does still matters to."""
-FINAL_PHASES = frozenset({"Completed", "Failed", "Discarded"})
+FINAL_PHASES = frozenset(
+    {RecordingPhase.COMPLETED, RecordingPhase.FAILED, RecordingPhase.DISCARDED}
+)
 """Of a Recording that is over."""
 RESTORED_INDEX = "restored"
 """uid of a former Recording -> the Recording that was made anew for it."""

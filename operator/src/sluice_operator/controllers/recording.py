@@ -17,6 +17,7 @@ from sluice_media.contract import (
     StoredResult,
     StoreStatus,
 )
+from sluice_operator.api.v1alpha1.reasons import SucceededReason
 from sluice_operator.controllers.context import Context
 from sluice_operator.controllers.farewells import Farewells
 from sluice_operator.controllers.indices import FINAL_PHASES, store_name
@@ -25,7 +26,6 @@ from sluice_operator.domain.names import RESTART_ANNOTATION
 from sluice_operator.domain.observed import ObservedRecording, Sample
 from sluice_operator.domain.recording.decide import decide
 from sluice_operator.domain.recording.files import MAX_FILES, OPEN_STATES
-from sluice_operator.domain.recording.state import FINALIZE_FAILED
 from sluice_operator.domain.recording.store_calls import stored_uid
 from sluice_operator.domain.samples import fresh
 from sluice_operator.domain.times import soonest
@@ -158,6 +158,6 @@ def _may_change(obj: Manifest) -> bool:
 def _may_be_retried(status: Mapping[str, Any]) -> bool:
     """A file that could not be made is tried again by the store: the failure is not the end."""
     return any(
-        c["type"] == "Succeeded" and c["reason"] == FINALIZE_FAILED
+        c["type"] == "Succeeded" and c["reason"] == SucceededReason.FINALIZE_FAILED
         for c in status.get("conditions") or ()
     )

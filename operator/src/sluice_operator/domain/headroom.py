@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sluice_media.contract import StoreStatus
+from sluice_operator.api.v1alpha1.reasons import HeadroomReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.quantities import bytes_text
@@ -19,14 +20,14 @@ def headroom_condition(status: StoreStatus | None, what: str) -> Condition:
     """``what`` names the store for people; None as status: it has not been heard of."""
     if status is None or status.headroom == "Unknown":
         words = f"How full {what} is has not been measured yet."
-        return Condition(_TYPE, "Unknown", "NotMeasured", words)
+        return Condition(_TYPE, "Unknown", HeadroomReason.NOT_MEASURED, words)
     if status.headroom == "Enough":
-        return Condition(_TYPE, "True", "Enough", f"There is room in {what}.")
+        return Condition(_TYPE, "True", HeadroomReason.ENOUGH, f"There is room in {what}.")
     if status.headroom == "AlmostExceeded":
         words = f"{what[0].upper()}{what[1:]} is almost full: {_used(status)}."
-        return Condition(_TYPE, "False", "AlmostExceeded", f"{words} {_ADVICE}")
+        return Condition(_TYPE, "False", HeadroomReason.ALMOST_EXCEEDED, f"{words} {_ADVICE}")
     words = f"{what[0].upper()}{what[1:]} is full: {_used(status)}; nothing can be recorded."
-    return Condition(_TYPE, "False", "Exceeded", f"{words} {_ADVICE}")
+    return Condition(_TYPE, "False", HeadroomReason.EXCEEDED, f"{words} {_ADVICE}")
 
 
 _ADVICE = "Delete recordings, set retention.seconds, or raise the limit."

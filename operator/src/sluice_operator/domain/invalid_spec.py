@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from sluice_operator.api.v1alpha1.reasons import StalledReason
 from sluice_operator.domain.decision import Condition, Decision
 from sluice_operator.domain.names import FINALIZER
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.pod_view import Raw
 
-INVALID_SPEC = "InvalidSpec"
-"""The reason of Stalled."""
 _REPLACED = frozenset({"Ready", "Reconciling", "Stalled"})
 
 
@@ -28,9 +27,9 @@ class InvalidSpecError(Exception):
             status=stored.without_conditions()
             | {"observedGeneration": raw["metadata"].get("generation", 0)},
             conditions=(
-                Condition("Ready", "False", INVALID_SPEC, text),
+                Condition("Ready", "False", StalledReason.INVALID_SPEC, text),
                 *(c for c in kept if c is not None and c.type not in _REPLACED),
-                Condition("Stalled", "True", INVALID_SPEC, text),
+                Condition("Stalled", "True", StalledReason.INVALID_SPEC, text),
             ),
             finalizer="deletionTimestamp" not in raw["metadata"]
             and FINALIZER in (raw["metadata"].get("finalizers") or ()),

@@ -7,6 +7,7 @@ from typing import Any
 
 from sluice_media.contract import STORE_PORT, StoreStatus
 from sluice_operator.api.v1alpha1 import MediaStoreSpec
+from sluice_operator.api.v1alpha1.reasons import ReadyReason, ReconcilingReason, StalledReason
 from sluice_operator.domain.decision import Child, Condition, Decision
 from sluice_operator.domain.headroom import headroom_condition, headroom_event
 from sluice_operator.domain.manifests.config import configuration
@@ -115,7 +116,7 @@ def _claim_missing(
     claim = claim_name(observed.raw)
     if observed.claim is None and spec.persistent_volume_claim.template is None:
         return stalled(
-            "ClaimNotFound",
+            StalledReason.CLAIM_NOT_FOUND,
             f"There is no PersistentVolumeClaim {claim} in namespace {owner.namespace}; create it, "
             "or let a MediaStore make one with persistentVolumeClaim.template.",
             look_again_seconds=CONFLICT_RETRY_SECONDS,
@@ -124,7 +125,7 @@ def _claim_missing(
         phase = (observed.claim.get("status") or {}).get("phase")
         if phase == "Lost":
             words = f"The volume of PersistentVolumeClaim {claim} is lost."
-            return stalled("ClaimLost", words)
+            return stalled(StalledReason.CLAIM_LOST, words)
     return None
 
 
@@ -172,15 +173,15 @@ def _readiness(
         operator_uptime_seconds=observed.operator_uptime_seconds,
         trouble_seconds=observed.settings.pod_trouble_seconds,
         now=now,
-        when_ready=ready("Configured", "Recordings can be written."),
+        when_ready=ready(ReadyReason.CONFIGURED, "Recordings can be written."),
     )
     status = fresh(observed.sample)
     if found.status == "True" and status is not None and not status.writable:
         if status.reason is None and status.message is None:
             what = "volume" if place.s3 is None else "bucket"
-            return reconciling("Starting", f"The store pod tries the {what} out.")
+            return reconciling(ReconcilingReason.STARTING, f"The store pod tries the {what} out.")
         words = status.message or "Nothing can be written into the store."
-        return stalled(status.reason or "NotWritable", words)
+        return stalled(status.reason or StalledReason.NOT_WRITABLE, words)
     return with_places(found, place.secrets)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sluice_media.contract import PodStatus
+from sluice_operator.api.v1alpha1.reasons import EventReason
 from sluice_operator.domain.decision import Child, Deletion, Notice, PodAnnotations
 from sluice_operator.domain.manifests.meta import metadata, selector
 from sluice_operator.domain.names import KEEP_POD_ANNOTATIONS
@@ -64,7 +65,7 @@ def less_protected(
         f"The {others.kind} {others.name} exists already and is not this stream's: nothing keeps a "
         "drain from evicting the pod on air. Delete or rename it."
     )
-    return (Notice("Warning", "NotProtected", words),)
+    return (Notice("Warning", EventReason.NOT_PROTECTED, words),)
 
 
 def pod_protection(

@@ -15,6 +15,7 @@ from typing import Literal
 
 from sluice_media.contract import PodStatus
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
+from sluice_operator.api.v1alpha1.reasons import ReconcilingReason, StalledReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.observed import Conflict, Sample
 from sluice_operator.domain.owner import Owner, Stored
@@ -61,7 +62,7 @@ class Readiness:
     def conditions(self) -> tuple[Condition, ...]:
         found = [Condition("Ready", self.status, self.reason, self.message)]
         if self.reconciling:
-            reason = "Progressing" if self.status == "True" else self.reason
+            reason = ReconcilingReason.PROGRESSING if self.status == "True" else self.reason
             found.append(Condition("Reconciling", "True", reason, self.reconciling))
         if self.stalled:
             found.append(Condition("Stalled", "True", self.reason, self.message))
@@ -88,7 +89,7 @@ def reconciling(reason: str, message: str, look_again_seconds: float | None = No
 def with_places(missing: Readiness, refs: Sequence[SecretKeyRef]) -> Readiness:
     """A SecretKeyMissing with where was looked: a pod sees mounted files, and which Secrets they
     come from is known to us."""
-    if missing.reason != "SecretKeyMissing" or not refs:
+    if missing.reason != StalledReason.SECRET_KEY_MISSING or not refs:
         return missing
     places = " and ".join(dict.fromkeys(f"key {ref.key} of Secret {ref.name}" for ref in refs))
     return replace(missing, message=f"{missing.message} Looked for: {places}.")
@@ -96,7 +97,7 @@ def with_places(missing: Readiness, refs: Sequence[SecretKeyRef]) -> Readiness:
 
 def name_conflict(message: str) -> Readiness:
     """Looked at again and again, because objects that are not ours are not watched."""
-    return stalled("NameConflict", message, look_again_seconds=CONFLICT_RETRY_SECONDS)
+    return stalled(StalledReason.NAME_CONFLICT, message, look_again_seconds=CONFLICT_RETRY_SECONDS)
 
 
 def conflict_readiness(owner: Owner, conflicts: Sequence[Conflict]) -> Readiness | None:
@@ -110,7 +111,7 @@ def conflict_readiness(owner: Owner, conflicts: Sequence[Conflict]) -> Readiness
             )
     for conflict in conflicts:
         return reconciling(
-            "Replacing",
+            ReconcilingReason.REPLACING,
             f"The {conflict.kind} {conflict.name} of an earlier object is still being deleted.",
             look_again_seconds=1.0,
         )
@@ -166,21 +167,25 @@ def pod_readiness(
     if trouble is not None:
         return trouble
     if sample is None:
-        return reconciling("Starting", f"The {what} is starting.")
-    return reconciling("NotAnswering", f"The {what} has not answered for more than 10 s.")
+        return reconciling(ReconcilingReason.STARTING, f"The {what} is starting.")
+    return reconciling(
+        ReconcilingReason.NOT_ANSWERING, f"The {what} has not answered for more than 10 s."
+    )
 
 
 def _answering(
     owner: Owner, stored: Stored, what: str, status: PodStatus, when_ready: Readiness
 ) -> Readiness:
     if status.config_error:
-        return stalled(status.config_error_reason or "InvalidConfiguration", status.config_error)
+        return stalled(
+            status.config_error_reason or StalledReason.INVALID_CONFIGURATION, status.config_error
+        )
     if status.config_generation >= owner.generation:
         return when_ready
     words = f"The {what} does not work with generation {owner.generation} yet."
     if stored.is_true("Ready"):
         return Readiness("True", when_ready.reason, when_ready.message, reconciling=words)
-    return reconciling("Starting", words)
+    return reconciling(ReconcilingReason.STARTING, words)
 
 
 def _kept(stored: Stored) -> Readiness | None:
@@ -209,21 +214,24 @@ def _pod_trouble(
             left = seconds_until(pod.since, trouble_seconds, now)
             if left <= 0:
                 return stalled(reason, message)
-            return reconciling("Starting", message, look_again_seconds=left)
+            return reconciling(ReconcilingReason.STARTING, message, look_again_seconds=left)
     return None
 
 
 def _cause(what: str, pod: PodView) -> tuple[str, str] | None:
     if pod.unschedulable_message is not None:
         told = _SCHEDULER_TALK.sub("", pod.unschedulable_message)
-        return "Unschedulable", f"No node can run the {what}: {told}"
+        return StalledReason.UNSCHEDULABLE, f"No node can run the {what}: {told}"
     detail = _KUBELET_TALK.sub("", pod.waiting_message or "").strip() or pod.waiting_reason
     if pod.waiting_reason in _IMAGE_REASONS:
-        return "ImagePullFailed", f"The image of the {what} cannot be pulled: {detail}"
+        return (
+            StalledReason.IMAGE_PULL_FAILED,
+            f"The image of the {what} cannot be pulled: {detail}",
+        )
     if pod.waiting_reason in _CONFIG_REASONS:
-        return "PodNotStarting", f"The {what} cannot be started: {detail}"
+        return StalledReason.POD_NOT_STARTING, f"The {what} cannot be started: {detail}"
     if pod.waiting_reason == "CrashLoopBackOff":
-        return "PodCrashing", _crash_words(what, pod)
+        return StalledReason.POD_CRASHING, _crash_words(what, pod)
     return None
 
 
@@ -235,11 +243,11 @@ def _crash_words(what: str, pod: PodView) -> str:
 
 def _still_crashing(stored: Stored, what: str, pods: Sequence[PodView]) -> Readiness | None:
     """Between two ends it runs for a moment, which is no recovery until it answers."""
-    if stored.since("Stalled", "True", "PodCrashing") is None:
+    if stored.since("Stalled", "True", StalledReason.POD_CRASHING) is None:
         return None
     for pod in pods:
         if not (pod.terminating or pod.ready) and pod.last_exit is not None:
-            return stalled("PodCrashing", _crash_words(what, pod))
+            return stalled(StalledReason.POD_CRASHING, _crash_words(what, pod))
     return None
 
 
@@ -260,6 +268,6 @@ def _no_pod_trouble(
         since = parse_time(condition.get("lastTransitionTime")) or now
         left = seconds_until(since, trouble_seconds, now)
         if left <= 0:
-            return stalled("PodForbidden", message)
-        return reconciling("Starting", message, look_again_seconds=left)
+            return stalled(StalledReason.POD_FORBIDDEN, message)
+        return reconciling(ReconcilingReason.STARTING, message, look_again_seconds=left)
     return None

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sluice_operator.api.v1alpha1.reasons import UpdatePendingReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.manifests.pod import users_keys
 from sluice_operator.domain.names import TEMPLATE_ANNOTATION
@@ -44,13 +45,23 @@ class Rollout:
             return Condition(
                 "UpdatePending",
                 "True",
-                "WaitingForIdle",
+                UpdatePendingReason.WAITING_FOR_IDLE,
                 "A changed pod (a new version, other resources or another Secret) waits until the "
                 "stream is off air; with updatePolicy: Immediate it does not wait.",
             )
         if self.rolling:
-            return Condition("UpdatePending", "False", "RollingOut", "The pod is being replaced.")
-        return Condition("UpdatePending", "False", "UpToDate", "The pod has the present version.")
+            return Condition(
+                "UpdatePending",
+                "False",
+                UpdatePendingReason.ROLLING_OUT,
+                "The pod is being replaced.",
+            )
+        return Condition(
+            "UpdatePending",
+            "False",
+            UpdatePendingReason.UP_TO_DATE,
+            "The pod has the present version.",
+        )
 
 
 def plan_rollout(

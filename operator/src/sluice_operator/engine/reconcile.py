@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from sluice_operator.api.v1alpha1.reasons import EventReason, StalledReason
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.invalid_spec import InvalidSpecError
 from sluice_operator.domain.names import CONFIG_ANNOTATION
@@ -124,7 +125,8 @@ class Reconciler:
                 decision = replace(decision, status=status)
         except (ForbiddenError, InvalidError) as error:
             refused = error
-            reason = "NotAllowed" if isinstance(error, ForbiddenError) else "Refused"
+            forbidden = isinstance(error, ForbiddenError)
+            reason = StalledReason.NOT_ALLOWED if forbidden else StalledReason.REFUSED
             decision = blocked(decision, reason, f"The API server refuses an object: {error}")
         # An object is not released before everything is done that it was held for.
         if not decision.finalizer and refused is None and told:
@@ -210,7 +212,7 @@ class Reconciler:
         except (ForbiddenError, InvalidError) as error:
             _log.warning("pod_not_annotated", namespace=namespace, pod=name, error=str(error))
             text = f"Pod {name} could not be annotated: {error}"
-            self._events.record(obj, "Warning", "PodNotAnnotated", text)
+            self._events.record(obj, "Warning", EventReason.POD_NOT_ANNOTATED, text)
 
     async def _set_finalizer(
         self, controller: Controller[Any], obj: Manifest, *, present: bool

@@ -23,8 +23,8 @@ from typing import Any
 from sluice_media.contract import IngestStatus, RingPin
 from sluice_operator.api.v1alpha1 import LiveStreamSpec, Recording
 from sluice_operator.api.v1alpha1.livestream import LISTED_SESSIONS, RecordingTemplate
+from sluice_operator.api.v1alpha1.reasons import StalledReason, SucceededReason
 from sluice_operator.domain.decision import Child
-from sluice_operator.domain.invalid_spec import INVALID_SPEC
 from sluice_operator.domain.names import (
     API_VERSION,
     AUTOMATIC_LABEL,
@@ -223,13 +223,13 @@ def _needs_nothing(recording: Raw) -> bool:
     """Return whether the hub need not hold content for this Recording: it is over, its recorder
     takes no more media, or its spec cannot be read and no recorder ever answered."""
     stored = Stored.of(recording)
-    course = stored.as_condition("Succeeded")
-    reason = course.reason if course is not None else "Starting"
-    unreadable = stored.since("Stalled", "True", INVALID_SPEC) is not None
+    succeeded = stored.as_condition("Succeeded")
+    reason = succeeded.reason if succeeded is not None else SucceededReason.STARTING
+    unreadable = stored.since("Stalled", "True", StalledReason.INVALID_SPEC) is not None
     return (
         bool(stored.get("endReason"))
-        or reason == "Closing"
-        or (unreadable and reason == "Starting")
+        or reason == SucceededReason.CLOSING
+        or (unreadable and reason == SucceededReason.STARTING)
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sluice_media.contract import IngestStatus
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
+from sluice_operator.api.v1alpha1.reasons import BackupLiveReason, LiveReason, NoRandomAccessReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.livestream.failovers import failover_fields, last_format_change
 from sluice_operator.domain.livestream.sessions import close_session, session_is_on, session_records
@@ -110,10 +111,10 @@ def _unheard(observed: ObservedLiveStream, stored: Stored, source: SourceKind) -
     if known is not None and in_start_grace(observed.sample, observed.operator_uptime_seconds):
         return Broadcast(kept, _as_stored(stored, source))
     kept |= source.off_air
-    if observed.sample is None and (known is None or known.reason == "Starting"):
-        words = "Starting", "The ingest pod is starting."
+    if observed.sample is None and (known is None or known.reason == LiveReason.STARTING):
+        words = LiveReason.STARTING, "The ingest pod is starting."
     else:
-        words = "Stale", "The ingest pod has not been heard of for more than 10 s."
+        words = LiveReason.STALE, "The ingest pod has not been heard of for more than 10 s."
     types = ("Live", "BackupLive") if source.backup else ("Live",)
     return Broadcast(kept, tuple(Condition(type_, "Unknown", *words) for type_ in types))
 
@@ -148,7 +149,9 @@ def _hub_without_memory(
     interrupted_at = stored.since("Live", "False")
     left = seconds_until(interrupted_at or now, max(_ADOPTION_SECONDS, source.window), now)
     if interrupted_at is None or left > 0:
-        condition = Condition("Live", "False", "Interrupted", "The source is gone; it may return.")
+        condition = Condition(
+            "Live", "False", LiveReason.INTERRUPTED, "The source is gone; it may return."
+        )
         return Broadcast(kept, (condition, *backup), look_again_seconds=left)
     waiting = _off_air(status, source)
     return Broadcast(kept | close_session(stored, interrupted_at), (waiting, *backup))
@@ -181,7 +184,7 @@ def _measured(stored: Stored, status: IngestStatus, source: SourceKind) -> Broad
             Condition(
                 "NoRandomAccess",
                 "True",
-                "NoKeyframe",
+                NoRandomAccessReason.NO_KEYFRAME,
                 "For more than 10 s there was no picture that decoding can start at; set the "
                 "encoder's keyframe interval to 2 s.",
             )
@@ -215,9 +218,11 @@ def _backup_since(stored: Stored, status: IngestStatus) -> Any:
 
 def _live(status: IngestStatus, source: SourceKind) -> Condition:
     if status.on_air:
-        return Condition("Live", "True", "OnAir", _on_air_words(status))
+        return Condition("Live", "True", LiveReason.ON_AIR, _on_air_words(status))
     if status.interrupted:
-        return Condition("Live", "False", "Interrupted", "The source is gone; it may return.")
+        return Condition(
+            "Live", "False", LiveReason.INTERRUPTED, "The source is gone; it may return."
+        )
     return _off_air(status, source)
 
 
@@ -233,22 +238,29 @@ def _on_air_words(status: IngestStatus) -> str:
 
 def _off_air(status: IngestStatus, source: SourceKind) -> Condition:
     if not source.active:
-        return Condition("Live", "False", "Disabled", "The stream is switched off (spec.active).")
+        return Condition(
+            "Live", "False", LiveReason.DISABLED, "The stream is switched off (spec.active)."
+        )
     if source.pulled and status.pull is not None and status.pull.given_up is not None:
         return Condition(
             "Live",
             "False",
-            "InactivityTimeout",
+            LiveReason.INACTIVITY_TIMEOUT,
             "No source delivered for pull.inactivitySeconds; none is tried until spec or the "
             f"annotation {RESTART_ANNOTATION} changes.",
         )
     if source.pulled:
-        return Condition("Live", "False", "WaitingForSource", "No source delivers; all are tried.")
+        return Condition(
+            "Live", "False", LiveReason.WAITING_FOR_SOURCE, "No source delivers; all are tried."
+        )
     if status.primary_connected or status.backup_connected:
         return Condition(
-            "Live", "False", "WaitingForKeyframe", "A publisher is there, its first keyframe not."
+            "Live",
+            "False",
+            LiveReason.WAITING_FOR_KEYFRAME,
+            "A publisher is there, its first keyframe not.",
         )
-    return Condition("Live", "False", "WaitingForPublisher", "Nobody publishes.")
+    return Condition("Live", "False", LiveReason.WAITING_FOR_PUBLISHER, "Nobody publishes.")
 
 
 def _backup_live(status: IngestStatus, source: SourceKind) -> tuple[Condition, ...]:
@@ -257,13 +269,16 @@ def _backup_live(status: IngestStatus, source: SourceKind) -> tuple[Condition, .
         return ()
     if status.backup_delivers:
         words = "The backup publisher delivers."
-        return (Condition("BackupLive", "True", "Delivering", words),)
+        return (Condition("BackupLive", "True", BackupLiveReason.DELIVERING, words),)
     if not source.active:
-        reason, words = "Disabled", "The stream is switched off (spec.active)."
+        reason, words = BackupLiveReason.DISABLED, "The stream is switched off (spec.active)."
     elif status.backup_connected:
-        reason, words = "NotDelivering", "The backup publisher is there, but sends no media."
+        reason, words = (
+            BackupLiveReason.NOT_DELIVERING,
+            "The backup publisher is there, but sends no media.",
+        )
     else:
-        reason, words = "WaitingForPublisher", "No backup publisher is there."
+        reason, words = BackupLiveReason.WAITING_FOR_PUBLISHER, "No backup publisher is there."
     return (Condition("BackupLive", "False", reason, words),)
 
 

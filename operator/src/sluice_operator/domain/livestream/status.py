@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sluice_operator.api.v1alpha1.reasons import LiveReason, ReadyReason, StreamRecordingReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.livestream.broadcast import Broadcast
 from sluice_operator.domain.livestream.facts import LiveStreamFacts
@@ -101,11 +102,13 @@ def _address_readiness(facts: LiveStreamFacts) -> Readiness:
     addresses = facts.addresses
     if facts.spec.source.push is not None and not addresses.bases:
         words = f"Set up; the gateway has no public address yet. {addresses.pending_text()}"
-        return ready("AddressPending", words.rstrip(), _ADDRESS_RETRY_SECONDS)
+        return ready(ReadyReason.ADDRESS_PENDING, words.rstrip(), _ADDRESS_RETRY_SECONDS)
     words = "Set up as asked for."
     if addresses.pending:
-        return ready("Configured", f"{words} {addresses.pending_text()}", _ADDRESS_RETRY_SECONDS)
-    return ready("Configured", words)
+        return ready(
+            ReadyReason.CONFIGURED, f"{words} {addresses.pending_text()}", _ADDRESS_RETRY_SECONDS
+        )
+    return ready(ReadyReason.CONFIGURED, words)
 
 
 def conditions_of(
@@ -113,10 +116,12 @@ def conditions_of(
 ) -> tuple[Condition, ...]:
     oldest = _oldest_recording(facts.observed.recordings)
     if oldest is None:
-        recording = Condition("Recording", "False", "NotRecording", "No Recording is running.")
+        recording = Condition(
+            "Recording", "False", StreamRecordingReason.NOT_RECORDING, "No Recording is running."
+        )
     else:
         words = f"Recording {oldest.name} is running."
-        recording = Condition("Recording", "True", "Recording", words)
+        recording = Condition("Recording", "True", StreamRecordingReason.RECORDING, words)
     first, *rest = readiness.conditions()
     return (first, *broadcast.conditions, recording, rollout.condition(), *rest)
 
@@ -125,7 +130,7 @@ def event_types(broadcast: Broadcast) -> dict[str, str]:
     live = broadcast.conditions[0]
     unknown = "Warning" if live.status == "Unknown" else "Normal"
     return {
-        "Live": "Warning" if live.reason == "InactivityTimeout" else unknown,
+        "Live": "Warning" if live.reason == LiveReason.INACTIVITY_TIMEOUT else unknown,
         "BackupLive": unknown,
         "NoRandomAccess": "Warning",
         "Recording": "Normal",

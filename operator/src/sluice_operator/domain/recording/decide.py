@@ -11,6 +11,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from sluice_operator.api.v1alpha1 import DEFAULT_STORE
+from sluice_operator.api.v1alpha1.reasons import (
+    EndReason,
+    ReadyReason,
+    ReconcilingReason,
+    StalledReason,
+    SucceededReason,
+)
 from sluice_operator.domain.decision import Child, Decision
 from sluice_operator.domain.livestream.auto_recording import is_remembered
 from sluice_operator.domain.manifests.store import default_store_manifest
@@ -135,9 +142,9 @@ def _given_up(facts: RecordingFacts, recorder: Readiness) -> Progress | None:
         return None
     if facts.stored.get("recordingStartedAt"):
         return recorder_lost(facts)
-    reason = "Stopped" if facts.stopped else "StreamEnded"
+    reason = EndReason.STOPPED if facts.stopped else EndReason.STREAM_ENDED
     words = f"The recorder could not be started, so nothing was recorded. {recorder.message}"
-    return never_started(reason, "NothingRecorded", words)
+    return never_started(reason, SucceededReason.NOTHING_RECORDED, words)
 
 
 def _stream_missing(facts: RecordingFacts) -> Readiness | None:
@@ -145,20 +152,24 @@ def _stream_missing(facts: RecordingFacts) -> Readiness | None:
     if facts.presence != "NeverSeen":
         return None
     what = f"LiveStream {facts.spec.stream_ref.name}"
-    return missing_reference(facts.owner, facts.stored, "StreamNotFound", what, facts.now)
+    return missing_reference(
+        facts.owner, facts.stored, StalledReason.STREAM_NOT_FOUND, what, facts.now
+    )
 
 
 def _store_missing(facts: RecordingFacts) -> Readiness | None:
     if facts.observed.store is not None:
         return None
     if _default_store(facts):
-        return reconciling("Starting", "The MediaStore default is being made.")
+        return reconciling(ReconcilingReason.STARTING, "The MediaStore default is being made.")
     return _store_not_found(facts)
 
 
 def _store_not_found(facts: RecordingFacts) -> Readiness:
     what = f"MediaStore {facts.store_name}"
-    return missing_reference(facts.owner, facts.stored, "StoreNotFound", what, facts.now)
+    return missing_reference(
+        facts.owner, facts.stored, StalledReason.STORE_NOT_FOUND, what, facts.now
+    )
 
 
 def _token_missing(facts: RecordingFacts) -> Readiness | None:
@@ -166,7 +177,7 @@ def _token_missing(facts: RecordingFacts) -> Readiness | None:
     if observed.hub_token or ("Secret", facts.owner.workload_name) in observed.children:
         return None
     words = "The stream is being set up."
-    return reconciling("Starting", words, look_again_seconds=_TOKEN_WAIT_SECONDS)
+    return reconciling(ReconcilingReason.STARTING, words, look_again_seconds=_TOKEN_WAIT_SECONDS)
 
 
 def _default_store(facts: RecordingFacts) -> tuple[Child, ...]:
@@ -185,7 +196,7 @@ def _default_store(facts: RecordingFacts) -> tuple[Child, ...]:
 
 def _after_the_end(facts: RecordingFacts, progress: Progress) -> Decision:
     observed, stored = facts.observed, facts.stored
-    readiness = ready("Finished", "It is over; no recorder is needed any more.")
+    readiness = ready(ReadyReason.FINISHED, "It is over; no recorder is needed any more.")
     if progress.failed:
         readiness = stalled(progress.succeeded.reason, progress.succeeded.message)
     if not progress.terminal and observed.store is None:

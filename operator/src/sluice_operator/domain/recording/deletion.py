@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sluice_operator.api.v1alpha1.reasons import EventReason, StalledReason
 from sluice_operator.domain.decision import Child, Condition, Decision, Deletion, Notice, StoreCall
 from sluice_operator.domain.livestream.auto_recording import is_remembered
 from sluice_operator.domain.manifests.recorder import recording_prefix
@@ -144,7 +145,9 @@ def _retained(deletion: _Deletion) -> Decision:
             f"The pod of MediaStore {facts.store_name} could not be told to make the files "
             f"of this Recording; the original chunks stay below {deletion.folder}/."
         )
-        return replace(deletion.kept, notices=(Notice("Warning", "StoreNotTold", text),))
+        return replace(
+            deletion.kept, notices=(Notice("Warning", EventReason.STORE_NOT_TOLD, text),)
+        )
     call = store_call(facts, "deleted", recorder_gone=deletion.recorder_gone)
     return replace(deletion.released, store_calls=(call,))
 
@@ -163,7 +166,7 @@ def _emptied(deletion: _Deletion) -> Decision:
             f"There is no MediaStore {facts.store_name} any more, so that nobody can "
             f"delete the files of this Recording: they stay below {deletion.folder}/."
         )
-        return replace(deletion.kept, notices=(Notice("Warning", "FilesLeft", text),))
+        return replace(deletion.kept, notices=(Notice("Warning", EventReason.FILES_LEFT, text),))
     decision = replace(
         deletion.kept,
         # A recorder that does not answer must not write into the folder that is being emptied.
@@ -181,7 +184,11 @@ def _job_deletion(facts: RecordingFacts) -> tuple[Deletion, ...]:
         return ()
     text = "The recorder does not answer; it is taken away, because the Recording is deleted."
     uid = job["metadata"]["uid"]
-    return (Deletion("batch/v1", "Job", facts.owner.workload_name, uid, "RecorderGivenUp", text),)
+    return (
+        Deletion(
+            "batch/v1", "Job", facts.owner.workload_name, uid, EventReason.RECORDER_GIVEN_UP, text
+        ),
+    )
 
 
 def _deletion_calls(deletion: _Deletion) -> tuple[StoreCall, ...]:
@@ -217,15 +224,15 @@ def _report_late(deletion: _Deletion, decision: Decision) -> Decision:
     """Report the blocked deletion in the conditions, and as an event every ten minutes."""
     message, now = _blocked_message(deletion), deletion.facts.now
     conditions = (
-        Condition("Ready", "False", "DeletionBlocked", message),
+        Condition("Ready", "False", StalledReason.DELETION_BLOCKED, message),
         *(c for c in decision.conditions if c.type not in _REPLACED),
-        Condition("Stalled", "True", "DeletionBlocked", message),
+        Condition("Stalled", "True", StalledReason.DELETION_BLOCKED, message),
     )
     warned: str | None = deletion.facts.stored.get(_WARNED_AT)
     warned_at = parse_time(warned)
     notices: tuple[Notice, ...] = ()
     if warned_at is None or seconds_until(warned_at, DELETION_DEADLINE_SECONDS, now) <= 0:
         warned = utc_text(now)
-        notices = (Notice("Warning", "DeletionBlocked", message),)
+        notices = (Notice("Warning", EventReason.DELETION_BLOCKED, message),)
     status: Raw = {**decision.status, _WARNED_AT: warned}
     return replace(decision, status=status, conditions=conditions, notices=notices)

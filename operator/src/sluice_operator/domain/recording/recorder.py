@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sluice_media.contract import BucketLocation, RecorderConfig
+from sluice_operator.api.v1alpha1.reasons import EventReason, ReadyReason
 from sluice_operator.domain.decision import Child, Deletion
 from sluice_operator.domain.livestream.auto_recording import session_of
 from sluice_operator.domain.manifests.config import CONFIG_KEY, Configuration, configuration
@@ -77,7 +78,7 @@ def recorder_deletions(facts: RecordingFacts) -> tuple[Deletion, ...]:
                 name=name,
                 uid=child["metadata"]["uid"],
                 # One event for all three.
-                reason="RecorderFinished" if kind == "Job" else "",
+                reason=EventReason.RECORDER_FINISHED if kind == "Job" else "",
                 text="The Recording is over; its recorder is taken away.",
             )
         )
@@ -96,7 +97,7 @@ def recorder_readiness(facts: RecordingFacts) -> Readiness:
         operator_uptime_seconds=observed.operator_uptime_seconds,
         trouble_seconds=observed.settings.pod_trouble_seconds,
         now=facts.now,
-        when_ready=ready("Configured", "The recorder is in place."),
+        when_ready=ready(ReadyReason.CONFIGURED, "The recorder is in place."),
     )
     if found.status != "True" and facts.recorder is None and observed.store is not None:
         trouble = store_trouble(observed.store)

@@ -6,6 +6,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sluice_operator.api.v1alpha1.reasons import (
+    EndReason,
+    ReconcilingReason,
+    RecordingPhase,
+    SucceededReason,
+)
 from sluice_operator.domain.decision import Condition, Decision
 from sluice_operator.domain.names import FINALIZER, RESTART_ANNOTATION
 from sluice_operator.domain.observed import ObservedRecording
@@ -17,7 +23,6 @@ from sluice_operator.domain.recording.start import store_trouble
 from sluice_operator.domain.recording.state import Progress, RecordingState
 from sluice_operator.domain.recording.store_calls import farewell
 
-RESTORED = "Restored"
 _ASK_FOR_SECONDS = 120.0
 """Time to ask a store that does not answer: in a new cluster it pulls its image first. Meanwhile
 the hub keeps the media since the Recording's creation."""
@@ -28,7 +33,7 @@ _AT_ONCE_SECONDS = 0.1
 def asked_to_restart(facts: RecordingFacts) -> bool:
     """Return whether the user requests that a restored Recording begins after all."""
     asked = RESTART_ANNOTATION in facts.owner.annotations and not facts.deleted
-    return asked and facts.stored.get("endReason") == RESTORED
+    return asked and facts.stored.get("endReason") == EndReason.RESTORED
 
 
 def letting_go(observed: ObservedRecording) -> Decision | None:
@@ -58,9 +63,11 @@ def restored_progress(facts: RecordingFacts) -> Progress | None:
         "deletion it was never told: nothing is recorded anew. To record anew, set the annotation "
         f"{RESTART_ANNOTATION}."
     )
-    succeeded = Condition("Succeeded", "True", RESTORED, words)
+    succeeded = Condition("Succeeded", "True", SucceededReason.RESTORED, words)
     files = merged_files((), (), former.files)
-    return Progress(RecordingState.COMPLETED, "Completed", succeeded, files, RESTORED)
+    return Progress(
+        RecordingState.COMPLETED, RecordingPhase.COMPLETED, succeeded, files, EndReason.RESTORED
+    )
 
 
 def asking_the_store(observed: ObservedRecording) -> Readiness | None:
@@ -75,7 +82,9 @@ def asking_the_store(observed: ObservedRecording) -> Readiness | None:
         return replace(trouble, look_again_seconds=min(_ASK_AGAIN_SECONDS, left))
     name = observed.store["metadata"]["name"]
     words = f"MediaStore {name} is asked whether it holds this Recording already."
-    return reconciling("Starting", words, look_again_seconds=min(_ASK_AGAIN_SECONDS, left))
+    return reconciling(
+        ReconcilingReason.STARTING, words, look_again_seconds=min(_ASK_AGAIN_SECONDS, left)
+    )
 
 
 def _count(files: int) -> str:

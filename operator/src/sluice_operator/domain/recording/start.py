@@ -6,6 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from sluice_media.contract import IngestStatus, Session
+from sluice_operator.api.v1alpha1.reasons import (
+    EndReason,
+    ReconcilingReason,
+    StalledReason,
+    SucceededReason,
+)
 from sluice_operator.domain.headroom import is_full
 from sluice_operator.domain.livestream.sessions import session_is_on
 from sluice_operator.domain.owner import Stored
@@ -29,7 +35,7 @@ def refused_start(facts: RecordingFacts) -> Progress | None:
     if _has_begun(facts) or facts.presence != "There":
         return None
     if not facts.spec.start_when_live and _was_live(facts) is False:
-        return never_started("StreamNotLive", "StreamNotLive", _NOT_LIVE)
+        return never_started(EndReason.STREAM_NOT_LIVE, SucceededReason.STREAM_NOT_LIVE, _NOT_LIVE)
     if facts.observed.store is not None and is_full(fresh(facts.observed.store_sample)):
         return no_space()
     return None
@@ -40,7 +46,9 @@ def store_trouble(store: Raw) -> Readiness | None:
     trouble = Stored.of(store).as_condition("Stalled")
     if trouble is None:
         return None
-    return stalled("StoreNotReady", f"MediaStore {store['metadata']['name']}: {trouble.message}")
+    return stalled(
+        StalledReason.STORE_NOT_READY, f"MediaStore {store['metadata']['name']}: {trouble.message}"
+    )
 
 
 def not_startable(facts: RecordingFacts) -> Readiness | None:
@@ -50,7 +58,7 @@ def not_startable(facts: RecordingFacts) -> Readiness | None:
     spec = facts.spec
     if facts.presence == "There" and not spec.start_when_live and _was_live(facts) is None:
         words = f"Whether LiveStream {spec.stream_ref.name} is live is not known at the moment."
-        return reconciling("Starting", words, look_again_seconds=_ASK_AGAIN_SECONDS)
+        return reconciling(ReconcilingReason.STARTING, words, look_again_seconds=_ASK_AGAIN_SECONDS)
     return None
 
 

@@ -12,16 +12,13 @@ from enum import StrEnum
 from typing import Any
 
 from sluice_media.contract import RecorderPhase, RecorderStatus, StoredResult
+from sluice_operator.api.v1alpha1.reasons import EndReason, RecordingPhase, SucceededReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.recording.facts import RecordingFacts
 from sluice_operator.domain.recording.files import OPEN_STATES, merged_files
 
-FINALIZE_FAILED = "FinalizeFailed"
-"""Reason of Succeeded=False that may still become True: the store tries again."""
-
-NO_SPACE = "NoSpace"
-_NO_SPACE_WORDS = (
+_NO_SPACE = (
     "No space for recording the stream. Delete recordings, set retention.seconds of those that are "
     "there, or raise the MediaStore's limit; then make a new Recording."
 )
@@ -35,27 +32,27 @@ Files = list[dict[str, Any]]
 class RecordingState(StrEnum):
     """Rows of the lifecycle table. The state is the reason of Succeeded while that is Unknown."""
 
-    STARTING = "Starting"
+    STARTING = SucceededReason.STARTING.value
     """No recorder has answered yet."""
-    WAITING_FOR_STREAM = "WaitingForStream"
+    WAITING_FOR_STREAM = SucceededReason.WAITING_FOR_STREAM.value
     """The stream is not on air yet."""
-    RECORDING = "Recording"
-    INTERRUPTED = "Interrupted"
+    RECORDING = SucceededReason.RECORDING.value
+    INTERRUPTED = SucceededReason.INTERRUPTED.value
     """The source is lost; the resume window has not passed."""
-    WAITING_FOR_RETURN = "WaitingForReturn"
+    WAITING_FOR_RETURN = SucceededReason.WAITING_FOR_RETURN.value
     """The session ended; ``rearmSeconds`` have not passed."""
-    CLOSING = "Closing"
+    CLOSING = SucceededReason.CLOSING.value
     """The recorder uploads its last chunks."""
-    WAITING_FOR_STORE = "WaitingForStore"
+    WAITING_FOR_STORE = SucceededReason.WAITING_FOR_STORE.value
     """The recorder began in a new pod, and the store does not return what was recorded before."""
-    STALE = "Stale"
+    STALE = SucceededReason.STALE.value
     """The recorder does not answer any more."""
-    FINALIZING = "Finalizing"
+    FINALIZING = SucceededReason.FINALIZING.value
     """The recorder is done; the store makes the MP4s."""
-    COMPLETED = "Completed"
-    DISCARDED = "Discarded"
+    COMPLETED = RecordingPhase.COMPLETED.value
+    DISCARDED = RecordingPhase.DISCARDED.value
     """Nothing was worth keeping."""
-    FAILED = "Failed"
+    FAILED = RecordingPhase.FAILED.value
     """The requested files do not exist; only the user can act."""
 
 
@@ -115,8 +112,8 @@ def _end_reason(facts: RecordingFacts) -> str | None:
         return known
     recorder = facts.recorder
     if recorder is not None and recorder.phase is RecorderPhase.DONE:
-        return recorder.end_reason or "StreamEnded"
-    by_default = "Stopped" if facts.stopped else "StreamEnded"
+        return recorder.end_reason or EndReason.STREAM_ENDED
+    by_default = EndReason.STOPPED if facts.stopped else EndReason.STREAM_ENDED
     result = facts.observed.stored
     if result is not None and result.state in {"Finalizing", "Done", "Failed"}:
         # The recorder ended while the operator was down; the journal in the store has its reason.
@@ -140,12 +137,12 @@ def _may_have_written(facts: RecordingFacts) -> bool:
 def never_started(end_reason: str, reason: str, message: str) -> Progress:
     """Return the end of a Recording that has no recorder. ``reason`` is that of Succeeded=False."""
     succeeded = Condition("Succeeded", "False", reason, message)
-    return Progress(RecordingState.FAILED, "Failed", succeeded, [], end_reason)
+    return Progress(RecordingState.FAILED, RecordingPhase.FAILED, succeeded, [], end_reason)
 
 
 def no_space() -> Progress:
     """Return the end of a Recording that found no room to begin."""
-    return never_started(NO_SPACE, NO_SPACE, _NO_SPACE_WORDS)
+    return never_started(EndReason.NO_SPACE, SucceededReason.NO_SPACE, _NO_SPACE)
 
 
 def recorder_lost(facts: RecordingFacts) -> Progress:
@@ -153,7 +150,7 @@ def recorder_lost(facts: RecordingFacts) -> Progress:
     of the chunks that it has."""
     result = facts.observed.stored
     files = merged_files(facts.stored.get("files") or (), (), result.files if result else ())
-    return _ended(facts, "RecorderLost", files, None)
+    return _ended(facts, EndReason.RECORDER_LOST, files, None)
 
 
 @dataclass(slots=True, frozen=True)
@@ -185,7 +182,7 @@ def _final_outcome(stored: Stored, result: StoredResult | None) -> _Outcome | No
     known = stored.as_condition("Succeeded")
     if known is None or known.status == "Unknown":
         return None
-    if known.reason == FINALIZE_FAILED and result is not None:
+    if known.reason == SucceededReason.FINALIZE_FAILED and result is not None:
         return None
     if known.status == "False":
         state = RecordingState.FAILED
@@ -199,32 +196,34 @@ def _final_outcome(stored: Stored, result: StoredResult | None) -> _Outcome | No
 def _outcome(
     end_reason: str, files: Sequence[dict[str, Any]], result: StoredResult | None
 ) -> _Outcome:
-    if end_reason == "TooShort":
+    if end_reason == EndReason.TOO_SHORT:
         words = "Stopped before there was enough to be kept (minimumSeconds)."
-        return _Outcome(RecordingState.DISCARDED, "TooShort", words)
-    if end_reason == NO_SPACE and not files:
-        return _Outcome(RecordingState.FAILED, NO_SPACE, _NO_SPACE_WORDS)
+        return _Outcome(RecordingState.DISCARDED, SucceededReason.TOO_SHORT, words)
+    if end_reason == EndReason.NO_SPACE and not files:
+        return _Outcome(RecordingState.FAILED, SucceededReason.NO_SPACE, _NO_SPACE)
     if not files and (result is None or result.state in {"Unknown", "Done"}):
         return _nothing_recorded(end_reason)
     if result is not None and result.state == "Failed":
         words = result.message or "The store could not finish the recording."
-        return _Outcome(RecordingState.FAILED, FINALIZE_FAILED, words)
+        return _Outcome(RecordingState.FAILED, SucceededReason.FINALIZE_FAILED, words)
     if result is not None and result.state == "Done":
         fault = _missing_file(files, result)
         if fault is not None:
-            return _Outcome(RecordingState.FAILED, FINALIZE_FAILED, fault)
+            return _Outcome(RecordingState.FAILED, SucceededReason.FINALIZE_FAILED, fault)
         return _Outcome(RecordingState.COMPLETED, end_reason, _count(files))
-    return _Outcome(RecordingState.FINALIZING, "Finalizing", "The store makes the files.")
+    return _Outcome(
+        RecordingState.FINALIZING, SucceededReason.FINALIZING, "The store makes the files."
+    )
 
 
 def _nothing_recorded(end_reason: str) -> _Outcome:
-    if end_reason == "Stopped":
+    if end_reason == EndReason.STOPPED:
         words = "Stopped before anything was recorded."
-        return _Outcome(RecordingState.DISCARDED, "TooShort", words)
+        return _Outcome(RecordingState.DISCARDED, SucceededReason.TOO_SHORT, words)
     words = "The stream is gone; nothing of it was recorded."
-    if end_reason != "StreamEnded":
+    if end_reason != EndReason.STREAM_ENDED:
         words = f"It ended ({end_reason}) before anything was recorded."
-    return _Outcome(RecordingState.FAILED, "NothingRecorded", words)
+    return _Outcome(RecordingState.FAILED, SucceededReason.NOTHING_RECORDED, words)
 
 
 def _missing_file(files: Sequence[dict[str, Any]], result: StoredResult) -> str | None:
@@ -251,11 +250,11 @@ _STATE_IN_PHASE = {
     RecorderPhase.WAITING_FOR_RETURN: RecordingState.WAITING_FOR_RETURN,
 }
 _PHASES = {
-    RecordingState.WAITING_FOR_STREAM: "Pending",
-    RecordingState.RECORDING: "Recording",
-    RecordingState.INTERRUPTED: "Interrupted",
-    RecordingState.WAITING_FOR_RETURN: "Pending",
-    RecordingState.CLOSING: "Finalizing",
+    RecordingState.WAITING_FOR_STREAM: RecordingPhase.PENDING,
+    RecordingState.RECORDING: RecordingPhase.RECORDING,
+    RecordingState.INTERRUPTED: RecordingPhase.INTERRUPTED,
+    RecordingState.WAITING_FOR_RETURN: RecordingPhase.PENDING,
+    RecordingState.CLOSING: RecordingPhase.FINALIZING,
 }
 _WORDS = {
     RecordingState.STARTING: "The recorder is starting.",
@@ -280,7 +279,7 @@ def _running(recorder: RecorderStatus, files: Files) -> Progress:
     phase = _PHASES[state]
     finalizing = any(file["state"] == "Finalizing" for file in files)
     if state is RecordingState.WAITING_FOR_RETURN and finalizing:
-        phase = "Finalizing"
+        phase = RecordingPhase.FINALIZING
     return Progress(state, phase, _unknown(state), files, from_recorder=recorder)
 
 
@@ -299,13 +298,13 @@ def _without_answer(facts: RecordingFacts, files: Files) -> Progress:
         if facts.stored.get("recordingStartedAt") or known.reason != RecordingState.STARTING:
             return _not_measured(facts, RecordingState.STALE, files)
     starting = RecordingState.STARTING
-    return Progress(starting, "Pending", _unknown(starting), files)
+    return Progress(starting, RecordingPhase.PENDING, _unknown(starting), files)
 
 
 def _kept(facts: RecordingFacts, files: Files, recorder: RecorderStatus | None = None) -> Progress:
     """Keep the stored state for a moment: the recorder is about to answer."""
     known = facts.stored.as_condition("Succeeded") or _unknown(RecordingState.STARTING)
-    phase = facts.stored.get("phase") or "Pending"
+    phase = facts.stored.get("phase") or RecordingPhase.PENDING
     return Progress(_stored_state(known), phase, known, files, from_recorder=recorder)
 
 
@@ -323,6 +322,6 @@ def _not_measured(
     recorder: RecorderStatus | None = None,
 ) -> Progress:
     """Keep the stored phase, but do not claim that a file is being written."""
-    phase = facts.stored.get("phase") or "Pending"
-    phase = "Interrupted" if phase == "Recording" else phase
+    phase = facts.stored.get("phase") or RecordingPhase.PENDING
+    phase = RecordingPhase.INTERRUPTED if phase == RecordingPhase.RECORDING else phase
     return Progress(state, phase, _unknown(state), files, from_recorder=recorder)

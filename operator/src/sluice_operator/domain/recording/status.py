@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sluice_operator.api.v1alpha1.reasons import StopLatchedReason, SucceededReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.livestream.auto_recording import session_of
 from sluice_operator.domain.readiness import Readiness
@@ -19,7 +20,9 @@ from sluice_operator.domain.recording.storage import (
 from sluice_operator.domain.times import exact_text, utc_text
 from sluice_operator.domain.transitions import events_for
 
-_REPORTED = frozenset({"Recording", "Interrupted", "WaitingForReturn"})
+_REPORTED = frozenset(
+    {SucceededReason.RECORDING, SucceededReason.INTERRUPTED, SucceededReason.WAITING_FOR_RETURN}
+)
 """Reasons of Succeeded=Unknown that are worth an event."""
 
 
@@ -78,7 +81,7 @@ def conditions_of(
         words = "It was stopped, which is final."
         if facts.spec.desired_state != "Stopped":
             words += " desiredState: Recording changes nothing any more; make a new Recording."
-        latched = (Condition("StopLatched", "True", "Stopped", words),)
+        latched = (Condition("StopLatched", "True", StopLatchedReason.STOPPED, words),)
     storage = storage_conditions(facts, progress)
     return (first, progress.succeeded, *storage, *latched, *rest)
 

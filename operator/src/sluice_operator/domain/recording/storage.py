@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sluice_media.contract import RecorderPhase, RecorderStatus
+from sluice_operator.api.v1alpha1.reasons import StorageReachableReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.headroom import headroom_condition, headroom_event
 from sluice_operator.domain.owner import Stored
@@ -37,11 +38,13 @@ def _reachable(facts: RecordingFacts, progress: Progress) -> Condition | None:
     if recorder is None:
         return facts.stored.as_condition(_REACHABLE) if facts.in_start_grace else None
     if recorder.store_error:
-        reason = recorder.store_error_reason or "Unreachable"
+        reason = recorder.store_error_reason or StorageReachableReason.UNREACHABLE
         return Condition(_REACHABLE, "False", reason, _trouble(recorder))
     if recorder.phase is RecorderPhase.WAITING or recorder.earlier_unknown:
         return None
-    return Condition(_REACHABLE, "True", "Reachable", "What is recorded reaches the store.")
+    return Condition(
+        _REACHABLE, "True", StorageReachableReason.REACHABLE, "What is recorded reaches the store."
+    )
 
 
 def _complete(facts: RecordingFacts) -> Condition | None:

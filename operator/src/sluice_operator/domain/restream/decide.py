@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from sluice_media.contract import PusherConfig, PushState
+from sluice_operator.api.v1alpha1.reasons import ReadyReason, ReconcilingReason, StalledReason
 from sluice_operator.domain.decision import Child, Decision, PodAnnotations
 from sluice_operator.domain.manifests.config import Configuration, configuration, stored_config
 from sluice_operator.domain.manifests.pod import deployment, template_hash
@@ -69,7 +70,9 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
     token_is_there = readiness is obstacle
     if readiness is None:
         readiness = _readiness(facts)
-    if clearance.duplicate_of and (not readiness.stalled or readiness.reason == "DuplicateTarget"):
+    if clearance.duplicate_of and (
+        not readiness.stalled or readiness.reason == StalledReason.DUPLICATE_TARGET
+    ):
         readiness = _duplicate(clearance.duplicate_of)
     children: tuple[Child, ...] = ()
     if conflict is None and token_is_there and (wanted or facts.deployment):
@@ -121,7 +124,9 @@ def _stream_missing(facts: RestreamFacts) -> Readiness | None:
     if is_there(facts.observed.stream):
         return None
     what = f"LiveStream {facts.spec.stream_ref.name}"
-    return missing_reference(facts.owner, facts.stored, "StreamNotFound", what, facts.now)
+    return missing_reference(
+        facts.owner, facts.stored, StalledReason.STREAM_NOT_FOUND, what, facts.now
+    )
 
 
 def _token_missing(facts: RestreamFacts, *, wanted: bool) -> Readiness | None:
@@ -130,13 +135,13 @@ def _token_missing(facts: RestreamFacts, *, wanted: bool) -> Readiness | None:
     if known or not wanted:
         return None
     words = "The stream is being set up."
-    return reconciling("Starting", words, look_again_seconds=_TOKEN_WAIT_SECONDS)
+    return reconciling(ReconcilingReason.STARTING, words, look_again_seconds=_TOKEN_WAIT_SECONDS)
 
 
 def _readiness(facts: RestreamFacts) -> Readiness:
     observed = facts.observed
     if not facts.spec.active and facts.has_no_pod:
-        return ready("Disabled", "Switched off (spec.active).")
+        return ready(ReadyReason.DISABLED, "Switched off (spec.active).")
     found = pod_readiness(
         facts.owner,
         facts.stored,
@@ -147,14 +152,14 @@ def _readiness(facts: RestreamFacts) -> Readiness:
         operator_uptime_seconds=observed.operator_uptime_seconds,
         trouble_seconds=observed.settings.pod_trouble_seconds,
         now=facts.now,
-        when_ready=ready("Configured", "Set up as asked for."),
+        when_ready=ready(ReadyReason.CONFIGURED, "Set up as asked for."),
     )
     return with_places(found, users_secrets(facts.spec))
 
 
 def _duplicate(older: str) -> Readiness:
     return stalled(
-        "DuplicateTarget",
+        StalledReason.DUPLICATE_TARGET,
         f"Restream {older} pushes to the same target with the same stream key already, and two "
         "publishers would push each other off; use another key, or switch one of them off or "
         "delete it.",

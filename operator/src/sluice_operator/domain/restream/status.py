@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sluice_media.contract import PusherStatus, PushState
+from sluice_operator.api.v1alpha1.reasons import PushReason, ReconcilingReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.pod_view import Raw
@@ -13,21 +14,24 @@ from sluice_operator.domain.restream.facts import RestreamFacts
 from sluice_operator.domain.rollout import Rollout
 from sluice_operator.domain.times import utc_text
 
-_IDLE_MESSAGES = {
-    "WaitingForStream": "Waiting for the stream to go on air.",
-    "Disabled": "Switched off (spec.active).",
-    "StreamNotFound": "There is no such stream.",
-    "CodecMismatch": "The target cannot carry this codec.",
-    "CheckingTarget": "Its target is compared with those of the other Restreams.",
+_CHECKING_TARGET = "CheckingTarget"
+"""Idle reason of a pusher that waits for its clearance; Live is Unknown/Starting meanwhile."""
+_IDLE_MESSAGES: dict[str, str] = {
+    PushReason.WAITING_FOR_STREAM: "Waiting for the stream to go on air.",
+    PushReason.DISABLED: "Switched off (spec.active).",
+    PushReason.STREAM_NOT_FOUND: "There is no such stream.",
+    PushReason.CODEC_MISMATCH: "The target cannot carry this codec.",
+    _CHECKING_TARGET: "Its target is compared with those of the other Restreams.",
 }
-_HANGS_UP = frozenset({"Closed", "Reset"})
-_REFUSED = {
-    "Forbidden": "The target's address may not be dialled from this cluster.",
-    "Tls": "The target's certificate is not trusted.",
-} | dict.fromkeys(
-    _HANGS_UP, "The target ends each connection within seconds, and does not say why."
-)
-_POD_IS_AWAY = frozenset({"Starting", "NotAnswering"})
+_HANGS_UP = frozenset({PushReason.CLOSED, PushReason.RESET})
+_HUNG_UP = "The target ends each connection within seconds, and does not say why."
+_REFUSED: dict[str, str] = {
+    PushReason.FORBIDDEN: "The target's address may not be dialled from this cluster.",
+    PushReason.TLS: "The target's certificate is not trusted.",
+    PushReason.CLOSED: _HUNG_UP,
+    PushReason.RESET: _HUNG_UP,
+}
+_POD_IS_AWAY = frozenset({ReconcilingReason.STARTING, ReconcilingReason.NOT_ANSWERING})
 _UNTRIED = frozenset({PushState.IDLE, PushState.CONNECTING, PushState.WAITING})
 """States in which a target that refused has not been tried again."""
 _PUSH_FIELDS = (
@@ -94,23 +98,23 @@ def live_condition(facts: RestreamFacts, readiness: Readiness) -> Condition:
     if readiness.stalled:
         return Condition("Live", "False", readiness.reason, readiness.message)
     pusher = facts.pusher
-    if pusher is not None and pusher.idle_reason == "CheckingTarget":
-        return Condition("Live", "Unknown", "Starting", _IDLE_MESSAGES["CheckingTarget"])
+    if pusher is not None and pusher.idle_reason == _CHECKING_TARGET:
+        return Condition("Live", "Unknown", PushReason.STARTING, _IDLE_MESSAGES[_CHECKING_TARGET])
     if pusher is not None:
         return _live_in_state(pusher)
     known = facts.stored.as_condition("Live")
     if known is not None and facts.keeps_stored_status:
         return known
     if not facts.spec.active and facts.has_no_pod:
-        return Condition("Live", "False", "Disabled", _IDLE_MESSAGES["Disabled"])
+        return Condition("Live", "False", PushReason.DISABLED, _IDLE_MESSAGES[PushReason.DISABLED])
     if readiness.reason == "StreamNotFound":
-        return Condition("Live", "False", "StreamNotFound", readiness.message)
+        return Condition("Live", "False", PushReason.STREAM_NOT_FOUND, readiness.message)
     if facts.observed.sample is None and (
-        known is None or known.reason in {"Starting", "Disabled"}
+        known is None or known.reason in {PushReason.STARTING, PushReason.DISABLED}
     ):
-        return Condition("Live", "Unknown", "Starting", "The pusher is starting.")
+        return Condition("Live", "Unknown", PushReason.STARTING, "The pusher is starting.")
     words = "The pusher has not been heard of for more than 10 s."
-    return Condition("Live", "Unknown", "Stale", words)
+    return Condition("Live", "Unknown", PushReason.STALE, words)
 
 
 def _live_in_state(pusher: PusherStatus) -> Condition:
@@ -119,23 +123,27 @@ def _live_in_state(pusher: PusherStatus) -> Condition:
     live: tuple[Literal["True", "False"], str, str]
     match pusher.state:
         case PushState.IDLE:
-            reason = pusher.idle_reason or "WaitingForStream"
+            reason = pusher.idle_reason or PushReason.WAITING_FOR_STREAM
             live = "False", reason, pusher.message or _IDLE_MESSAGES.get(reason, "Idle.")
         case PushState.CONNECTING:
-            live = "False", "Connecting", "Dialling the target."
+            live = "False", PushReason.CONNECTING, "Dialling the target."
         case PushState.LIVE:
-            live = "True", "Publishing", "The target takes the stream."
+            live = "True", PushReason.PUBLISHING, "The target takes the stream."
         case PushState.WAITING:
-            live = "False", "SourceInterrupted", "The source is gone; the connection is held."
+            live = (
+                "False",
+                PushReason.SOURCE_INTERRUPTED,
+                "The source is gone; the connection is held.",
+            )
         case PushState.STALLED:
-            live = "False", "TargetStalled", "The target takes too little; data piles up."
+            live = "False", PushReason.TARGET_STALLED, "The target takes too little; data piles up."
         case PushState.BACKOFF:
-            live = "False", "Retrying", f"The target was lost and is dialled again.{cause}"
+            live = "False", PushReason.RETRYING, f"The target was lost and is dialled again.{cause}"
         case PushState.REJECTED:
-            reason = error.class_ if error else "Rejected"
+            reason = error.class_ if error else PushReason.REJECTED
             live = "False", reason, f"{_REFUSED.get(reason, 'The target said no.')}{cause}"
         case PushState.GAVE_UP:
-            live = "False", "GaveUp", f"No success for retry.giveUpSeconds.{cause}"
+            live = "False", PushReason.GAVE_UP, f"No success for retry.giveUpSeconds.{cause}"
     return Condition("Live", *live)
 
 
@@ -170,7 +178,7 @@ def conditions_of(readiness: Readiness, live: Condition, rollout: Rollout) -> tu
 def event_types(live: Condition, status: dict[str, Any], stored: Stored) -> dict[str, str]:
     """Return the conditions whose changes make events. A target that stays down is dialled again
     and again; only the first failure makes an event."""
-    normal = {"OnAir", "Publishing", "WaitingForStream", "Disabled"}
+    normal = {PushReason.PUBLISHING, PushReason.WAITING_FOR_STREAM, PushReason.DISABLED}
     types = {"Stalled": "Warning", "UpdatePending": "Normal"}
     if status["state"] == PushState.REJECTED:
         del types["Stalled"]  # the event of Live has the same message
@@ -181,7 +189,7 @@ def event_types(live: Condition, status: dict[str, Any], stored: Stored) -> dict
 
 def _failed_again(status: dict[str, Any], stored: Stored) -> bool:
     """Return whether a try has failed in the same way as the one before."""
-    dialling = stored.since("Live", "False", "Connecting") is not None
+    dialling = stored.since("Live", "False", PushReason.CONNECTING) is not None
     error, former = status.get("lastError"), stored.get("lastError")
     failed = status["state"] in (PushState.BACKOFF, PushState.REJECTED)
     return bool(dialling and failed and error and former and error["class"] == former["class"])
