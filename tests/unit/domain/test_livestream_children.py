@@ -255,7 +255,7 @@ def test_srt_without_an_address_keeps_rtmp_on_and_says_why() -> None:
     ready = case.condition("Ready")
     assert ready is not None
     assert ready.message == (
-        "Set up as asked for. No address yet for SRT: Service sluice-system/sluice-gateway-srt "
+        "Set up as specified. No address yet for SRT: Service sluice-system/sluice-gateway-srt "
         "waits for its load balancer, whose last event is: "
         "SyncLoadBalancerFailed: UDP is not supported"
     )

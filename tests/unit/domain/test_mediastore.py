@@ -35,7 +35,7 @@ def test_a_claim_that_is_missing_is_told_in_words() -> None:
     stalled = case.condition("Stalled")
     assert stalled is not None
     assert stalled.reason == "ClaimNotFound"
-    assert stalled.message.startswith("There is no PersistentVolumeClaim tapes in namespace show;")
+    assert stalled.message.startswith("There is no PersistentVolumeClaim tapes in namespace show.")
     case.claim().pod().store().decide()
     assert (case.word("Ready"), case.word("Stalled")) == ("True/Configured", "")
 

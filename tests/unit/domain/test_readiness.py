@@ -101,7 +101,7 @@ TROUBLES = {
             "last_exit": "exit code 1",
         },
         "PodCrashing",
-        "The ingest pod ends again and again (last time: exit code 1); its log says why.",
+        "The ingest pod exits again and again (last time: exit code 1). Its log has the cause.",
     ),
     "a key is missing": Trouble(
         {"waiting_reason": "CreateContainerConfigError", "waiting_message": "no such Secret"},
@@ -208,7 +208,7 @@ def test_a_name_that_is_taken_is_told_and_nothing_is_written(case: Case[Any]) ->
     stalled = case.condition("Stalled")
     assert stalled is not None
     assert stalled.message == (
-        f"The ConfigMap a-{case.role} exists already and belongs to Deployment/shop; delete or "
+        f"The ConfigMap a-{case.role} already exists and belongs to Deployment/shop. Delete or "
         f"rename it, or give this {case.kind} another name."
     )
 

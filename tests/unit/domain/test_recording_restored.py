@@ -103,7 +103,9 @@ def test_no_recorder_is_made_before_the_store_has_answered() -> None:
     assert decision.requeue_after_seconds == pytest.approx(2)
     ready = case.condition("Ready")
     assert ready is not None
-    assert ready.message == "MediaStore default is asked whether it holds this Recording already."
+    assert ready.message == (
+        "Checking whether MediaStore default already holds a Recording of this name."
+    )
     case.facts["former_asked_seconds"] = None
     case.later(3).decide()
     assert "Job" in kinds(case)

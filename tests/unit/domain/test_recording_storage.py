@@ -99,8 +99,8 @@ def test_a_store_that_takes_nothing_is_told_with_what_waits() -> None:
     assert case.word("Succeeded") == "Unknown/Recording"
     assert case.status["recording"] is True
     assert message(case, "StorageReachable") == (
-        "The store takes nothing: the bucket is not there. More than 192 MiB wait on the "
-        "recorder's disk until it does."
+        "Uploads to the store fail: the bucket is not there. More than 192 MiB wait on the "
+        "recorder's disk until they succeed."
     )
     assert told.event_reasons["StorageReachable"] == "Warning"
     case.recorder(RECORDING, recorded_file(seconds=60))

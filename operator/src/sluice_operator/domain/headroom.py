@@ -1,4 +1,4 @@
-"""How full a store is: the condition StorageHeadroom, in words that do not change all the time."""
+"""The condition StorageHeadroom: the free space of a store, in a message that rarely changes."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ _TYPE = "StorageHeadroom"
 
 
 def is_full(status: StoreStatus | None) -> bool:
-    """Known for sure: nothing can be recorded into it."""
+    """Return whether the store is known to be full."""
     return status is not None and status.headroom == "Exceeded"
 
 
 def headroom_condition(status: StoreStatus | None, what: str) -> Condition:
-    """``what`` names the store for people; None as status: it has not been heard of."""
+    """Return the condition. ``what`` names the store in its message; ``status`` is None when the
+    store pod does not answer."""
     if status is None or status.headroom == "Unknown":
-        words = f"How full {what} is has not been measured yet."
-        return Condition(_TYPE, "Unknown", HeadroomReason.NOT_MEASURED, words)
+        message = f"The used space of {what} has not been measured yet."
+        return Condition(_TYPE, "Unknown", HeadroomReason.NOT_MEASURED, message)
     if status.headroom == "Enough":
         return Condition(_TYPE, "True", HeadroomReason.ENOUGH, f"There is room in {what}.")
     if status.headroom == "AlmostExceeded":
-        words = f"{what[0].upper()}{what[1:]} is almost full: {_used(status)}."
-        return Condition(_TYPE, "False", HeadroomReason.ALMOST_EXCEEDED, f"{words} {_ADVICE}")
-    words = f"{what[0].upper()}{what[1:]} is full: {_used(status)}; nothing can be recorded."
-    return Condition(_TYPE, "False", HeadroomReason.EXCEEDED, f"{words} {_ADVICE}")
+        message = f"{what[0].upper()}{what[1:]} is almost full: {_used(status)}."
+        return Condition(_TYPE, "False", HeadroomReason.ALMOST_EXCEEDED, f"{message} {_ADVICE}")
+    message = f"{what[0].upper()}{what[1:]} is full: {_used(status)}; nothing can be recorded."
+    return Condition(_TYPE, "False", HeadroomReason.EXCEEDED, f"{message} {_ADVICE}")
 
 
-_ADVICE = "Delete recordings, set retention.seconds, or raise the limit."
+_ADVICE = "Delete recordings, set their retention.seconds, or raise the limit."
 
 
 def _used(status: StoreStatus) -> str:
-    """In whole percent, so that a growing recording is not a new sentence each second."""
+    """Return the used space in whole percent, so that the message does not change every second."""
     if not status.limit_bytes:
         return f"{bytes_text(status.used_bytes)} are used"
     percent = status.used_bytes * 100 // status.limit_bytes
@@ -43,7 +44,7 @@ def _used(status: StoreStatus) -> str:
 
 
 def headroom_event(stored: Stored, condition: Condition) -> dict[str, str]:
-    """Getting full is worth an event, and room that is there again; having room is not."""
+    """Return an event when the store fills up, and when it has room again."""
     before = stored.condition(_TYPE)
     if condition.status == "False":
         return {_TYPE: "Warning"}

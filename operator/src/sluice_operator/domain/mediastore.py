@@ -1,4 +1,4 @@
-"""MediaStore: its claim, its store pod, and what its status says."""
+"""MediaStore: its claim, its store pod, and its status."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from sluice_operator.domain.readiness import (
     ready,
     reconciling,
     stalled,
-    with_places,
+    with_secret_keys,
 )
 from sluice_operator.domain.samples import fresh, in_start_grace, nudges, seconds_to_stale
 from sluice_operator.domain.specs import read_spec
@@ -46,7 +46,7 @@ from sluice_operator.domain.times import soonest, utc_text
 from sluice_operator.domain.transitions import events_for
 
 _AVAILABLE_STEP_BYTES = 64 * 1024 * 1024
-"""Free space changes with every neighbour on the volume; the status follows in coarse steps."""
+"""Step of the free space in the status: other users of the volume change it all the time."""
 _FULL_STEP_SECONDS = 60
 _MEASURED = (
     "usedBytes",
@@ -58,12 +58,12 @@ _MEASURED = (
 
 
 def decide(observed: ObservedMediaStore, now: datetime) -> Decision:
-    """The complete wish for one MediaStore. Pure."""
+    """Return the complete desired state of one MediaStore. Pure."""
     owner, stored = Owner.of(observed.raw), Stored.of(observed.raw)
     if owner.deleted_at is not None:
         return keep_everything(observed.raw)
     spec, place = read_spec(MediaStoreSpec, observed.raw), store_place(observed.raw)
-    conflict = conflict_readiness(owner, observed.conflicts) or _claim_of_others(
+    conflict = conflict_readiness(owner, observed.conflicts) or _foreign_claim(
         observed, owner, spec
     )
     obstacle = conflict or _claim_missing(observed, owner, spec)
@@ -91,10 +91,10 @@ def decide(observed: ObservedMediaStore, now: datetime) -> Decision:
 # --------------------------------------------------------------------------- the claim
 
 
-def _claim_of_others(
+def _foreign_claim(
     observed: ObservedMediaStore, owner: Owner, spec: MediaStoreSpec
 ) -> Readiness | None:
-    """Where a claim is to be made, somebody else's stands. (A named claim may be anybody's.)"""
+    """Return the conflict when a foreign claim has the name of the one to make."""
     claim = spec.persistent_volume_claim
     if claim is None or claim.template is None or observed.claim is None:
         return None
@@ -103,7 +103,7 @@ def _claim_of_others(
         return None
     name = observed.claim["metadata"]["name"]
     return name_conflict(
-        f"The PersistentVolumeClaim {name} exists already and was not made for this MediaStore; to "
+        f"The PersistentVolumeClaim {name} already exists and was not made for this MediaStore. To "
         f"use it, name it in claimName.",
     )
 
@@ -117,15 +117,18 @@ def _claim_missing(
     if observed.claim is None and spec.persistent_volume_claim.template is None:
         return stalled(
             StalledReason.CLAIM_NOT_FOUND,
-            f"There is no PersistentVolumeClaim {claim} in namespace {owner.namespace}; create it, "
-            "or let a MediaStore make one with persistentVolumeClaim.template.",
+            f"There is no PersistentVolumeClaim {claim} in namespace {owner.namespace}. Create it, "
+            "or have a MediaStore make one with persistentVolumeClaim.template.",
             look_again_seconds=CONFLICT_RETRY_SECONDS,
         )
     if observed.claim is not None:
         phase = (observed.claim.get("status") or {}).get("phase")
         if phase == "Lost":
-            words = f"The volume of PersistentVolumeClaim {claim} is lost."
-            return stalled(StalledReason.CLAIM_LOST, words)
+            message = (
+                f"The volume of PersistentVolumeClaim {claim} is lost. Make a new MediaStore with "
+                "another claim."
+            )
+            return stalled(StalledReason.CLAIM_LOST, message)
     return None
 
 
@@ -139,7 +142,7 @@ def _children(
     place: StorePlace,
     config_map: dict[str, Any],
 ) -> tuple[Child, ...]:
-    """Also while the claim is missing: the pod waits for it and starts by itself."""
+    """Return the children, also while the claim is missing: the pod waits for it."""
     template = store_template(owner, observed.settings, place)
     suffix = STATUS_SECRET["MediaStore"]
     children = [
@@ -179,10 +182,10 @@ def _readiness(
     if found.status == "True" and status is not None and not status.writable:
         if status.reason is None and status.message is None:
             what = "volume" if place.s3 is None else "bucket"
-            return reconciling(ReconcilingReason.STARTING, f"The store pod tries the {what} out.")
-        words = status.message or "Nothing can be written into the store."
-        return stalled(status.reason or StalledReason.NOT_WRITABLE, words)
-    return with_places(found, place.secrets)
+            return reconciling(ReconcilingReason.STARTING, f"The store pod is testing the {what}.")
+        message = status.message or "The store pod cannot write into the store."
+        return stalled(status.reason or StalledReason.NOT_WRITABLE, message)
+    return with_secret_keys(found, place.secrets)
 
 
 def _headroom(observed: ObservedMediaStore, stored: Stored) -> Condition:

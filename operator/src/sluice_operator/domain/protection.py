@@ -1,9 +1,9 @@
-"""What keeps a pod on air where it is: no eviction, and no scale-down of its node.
+"""The protection of a pod on air from eviction, and from the removal of its node.
 
-Annotations stop the cluster autoscaler and Karpenter; they are put on the running pod, never into
-its template, so that nothing is replaced for them. A PodDisruptionBudget stops evictions through
-the API, so that a drain waits. Both go when the stream goes off air. While the pod does not answer,
-both stay as they are.
+Annotations stop the cluster autoscaler and Karpenter. They are set on the running pod, never in its
+template, so that no pod is replaced for them. A PodDisruptionBudget stops evictions through the
+API, so that a drain waits. Both are removed when the stream goes off air. While the pod does not
+answer, both stay as they are.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BUDGET = ("policy/v1", "PodDisruptionBudget")
 def budget(owner: Owner) -> Child:
     """Return the budget that lets no pod of the owner be evicted.
 
-    A pod that is not ready carries no media and may be evicted all the same. Where the budget may
-    not be made, by a quota or a policy, the stream goes on without it."""
+    A pod that is not ready carries no media, so it may be evicted. If a quota or a policy refuses
+    the budget, the stream continues without it."""
     api_version, kind = BUDGET
     manifest = {
         "apiVersion": api_version,
@@ -46,26 +46,26 @@ def budget_deletion(existing: Raw) -> Deletion:
     return Deletion(api_version, kind, existing["metadata"]["name"], existing["metadata"]["uid"])
 
 
-def find_others_budget(conflicts: Sequence[Conflict]) -> Conflict | None:
-    """Return what has the name of our budget; without a budget a stream goes on all the same."""
+def find_foreign_budget(conflicts: Sequence[Conflict]) -> Conflict | None:
+    """Return the foreign object that has the name of our budget."""
     return next((conflict for conflict in conflicts if conflict.kind == BUDGET[1]), None)
 
 
 def less_protected(
-    changes: Sequence[PodAnnotations], others: Conflict | None
+    changes: Sequence[PodAnnotations], foreign: Conflict | None
 ) -> tuple[Notice, ...]:
-    """Return what is to be told once, when a pod begins to be kept and has no budget."""
+    """Return one notice when a pod is annotated and cannot have a budget."""
     if (
-        others is None
-        or others.leaving
+        foreign is None
+        or foreign.leaving
         or not any(all(change.values.values()) for change in changes)
     ):
         return ()
-    words = (
-        f"The {others.kind} {others.name} exists already and is not this stream's: nothing keeps a "
-        "drain from evicting the pod on air. Delete or rename it."
+    message = (
+        f"The {foreign.kind} {foreign.name} already exists and is not this stream's, so a drain "
+        "can evict the pod that is on air. Delete or rename it."
     )
-    return (Notice("Warning", EventReason.NOT_PROTECTED, words),)
+    return (Notice("Warning", EventReason.NOT_PROTECTED, message),)
 
 
 def pod_protection(
@@ -75,8 +75,8 @@ def pod_protection(
 
     Args:
         pods: pods of one owner.
-        status: what one of them answers; None: nothing is known, nothing is changed.
-        busy: replacing that pod would be seen by somebody.
+        status: the answer of one of them. If it is None, no annotation is changed.
+        busy: the replacement of that pod would interrupt or lose something.
     """
     if status is None:
         return ()

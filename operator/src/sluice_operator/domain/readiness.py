@@ -1,8 +1,8 @@
 """Ready, Reconciling and Stalled, as kstatus reads them, computed once for every kind.
 
-* Ready=True: set up as asked for (waiting for media counts).
-* Ready=Unknown with Reconciling=True: on its way, nobody has to do anything.
-* Ready=False with Stalled=True: the user must do something, the message says what.
+* Ready=True: set up as specified (waiting for media counts).
+* Ready=Unknown with Reconciling=True: in progress; the user need not act.
+* Ready=False with Stalled=True: the user must act; the message has the cause and the remedy.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from sluice_operator.domain.samples import fresh, in_start_grace
 from sluice_operator.domain.times import parse_time, seconds_until
 
 CONFLICT_RETRY_SECONDS = 10.0
-"""Objects that are not ours are not watched, so what they block is looked at so often."""
+"""Time between two looks at an object that is not ours: such objects are not watched."""
 REFERENCE_GRACE_SECONDS = 60.0
-"""Manifests are applied in any order: so long a missing reference is no mistake."""
+"""Time for which a missing reference is no error, because manifests are applied in any order."""
 
 _IMAGE_REASONS = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 )
-_KUBELET_TALK = re.compile(
+_KUBELET_PREFIX = re.compile(
     r"""
     Back-off \ pulling \ image \ "[^"]*" (?: : \s* | $ )
     | Err(?:ImagePull|ImageNeverPull) : \s*
@@ -39,9 +39,9 @@ _KUBELET_TALK = re.compile(
     """,
     re.VERBOSE,
 )
-"""What the kubelet puts before the cause, in one of two tries: each change would cost a write."""
-_SCHEDULER_TALK = re.compile(r" (?:no new claims to deallocate,? ?)?preemption: .*", re.DOTALL)
-"""What the scheduler tried beside: of no use to who has to find a node."""
+"""Text that the kubelet puts before the cause in every other try; each change would be a write."""
+_PREEMPTION = re.compile(r" (?:no new claims to deallocate,? ?)?preemption: .*", re.DOTALL)
+"""The scheduler's report on preemption, which does not help to find a node."""
 _CONFIG_REASONS = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
@@ -56,7 +56,7 @@ class Readiness:
     message: str
     stalled: bool = False
     reconciling: str = ""
-    """What is still going on, in words; empty: nothing."""
+    """Message of Reconciling; empty when nothing is in progress."""
     look_again_seconds: float | None = None
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -86,9 +86,9 @@ def reconciling(reason: str, message: str, look_again_seconds: float | None = No
 # --------------------------------------------------------------------------- causes
 
 
-def with_places(missing: Readiness, refs: Sequence[SecretKeyRef]) -> Readiness:
-    """A SecretKeyMissing with where was looked: a pod sees mounted files, and which Secrets they
-    come from is known to us."""
+def with_secret_keys(missing: Readiness, refs: Sequence[SecretKeyRef]) -> Readiness:
+    """Add the Secrets and keys to a SecretKeyMissing. The pod sees only mounted files; the operator
+    knows their Secrets."""
     if missing.reason != StalledReason.SECRET_KEY_MISSING or not refs:
         return missing
     places = " and ".join(dict.fromkeys(f"key {ref.key} of Secret {ref.name}" for ref in refs))
@@ -96,23 +96,26 @@ def with_places(missing: Readiness, refs: Sequence[SecretKeyRef]) -> Readiness:
 
 
 def name_conflict(message: str) -> Readiness:
-    """Looked at again and again, because objects that are not ours are not watched."""
+    """Return Stalled, to be checked again every ten seconds: foreign objects are not watched."""
     return stalled(StalledReason.NAME_CONFLICT, message, look_again_seconds=CONFLICT_RETRY_SECONDS)
 
 
 def conflict_readiness(owner: Owner, conflicts: Sequence[Conflict]) -> Readiness | None:
-    """An object that we would make exists already, and is not ours."""
+    """Return the verdict when an object of a child's name exists and is not ours."""
     for conflict in conflicts:
         if not conflict.leaving:
-            whose = f"belongs to {conflict.held_by}" if conflict.held_by else "was made by others"
+            whose = (
+                f"belongs to {conflict.held_by}" if conflict.held_by else "was not made by Sluice"
+            )
             return name_conflict(
-                f"The {conflict.kind} {conflict.name} exists already and {whose}; delete or rename "
+                f"The {conflict.kind} {conflict.name} already exists and {whose}. Delete or rename "
                 f"it, or give this {owner.kind} another name.",
             )
     for conflict in conflicts:
         return reconciling(
             ReconcilingReason.REPLACING,
-            f"The {conflict.kind} {conflict.name} of an earlier object is still being deleted.",
+            f"The {conflict.kind} {conflict.name} of an earlier object of this name is "
+            "still being deleted; the new one follows.",
             look_again_seconds=1.0,
         )
     return None
@@ -121,8 +124,11 @@ def conflict_readiness(owner: Owner, conflicts: Sequence[Conflict]) -> Readiness
 def missing_reference(
     owner: Owner, stored: Stored, reason: str, what: str, now: datetime
 ) -> Readiness:
-    """Something that is referred to is not there (yet): patience first, then Stalled."""
-    message = f"There is no {what} in namespace {owner.namespace}."
+    """Return Reconciling for a minute, then Stalled: the object that is referred to is missing."""
+    message = (
+        f"There is no {what} in namespace {owner.namespace}. Create it; "
+        f"this {owner.kind} then continues by itself."
+    )
     if stored.since("Stalled", "True", reason):
         return stalled(reason, message)
     waiting_since = stored.since("Reconciling", "True", reason)
@@ -147,10 +153,10 @@ def pod_readiness(
     now: datetime,
     when_ready: Readiness,
 ) -> Readiness:
-    """Whether the pod is there and works with the present configuration.
+    """Return whether the pod exists and works with the present configuration.
 
-    ``what`` names the pod for people ("ingest pod"); ``workload`` is its Deployment or Job;
-    ``trouble_seconds`` is how long a pod may be unable to start before a person is asked for.
+    ``what`` names the pod in messages ("ingest pod"); ``workload`` is its Deployment or Job;
+    ``trouble_seconds`` is the time for which a pod may fail to start before it is Stalled.
     """
     status = fresh(sample)
     if status is not None:
@@ -161,7 +167,7 @@ def pod_readiness(
             return kept
     trouble = (
         _pod_trouble(what, pods, trouble_seconds, now)
-        or _no_pod_trouble(what, pods, workload, trouble_seconds, now)
+        or _creation_trouble(what, pods, workload, trouble_seconds, now)
         or _still_crashing(stored, what, pods)
     )
     if trouble is not None:
@@ -182,10 +188,10 @@ def _answering(
         )
     if status.config_generation >= owner.generation:
         return when_ready
-    words = f"The {what} does not work with generation {owner.generation} yet."
+    message = f"The {what} has not applied generation {owner.generation} yet."
     if stored.is_true("Ready"):
-        return Readiness("True", when_ready.reason, when_ready.message, reconciling=words)
-    return reconciling(ReconcilingReason.STARTING, words)
+        return Readiness("True", when_ready.reason, when_ready.message, reconciling=message)
+    return reconciling(ReconcilingReason.STARTING, message)
 
 
 def _kept(stored: Stored) -> Readiness | None:
@@ -220,9 +226,9 @@ def _pod_trouble(
 
 def _cause(what: str, pod: PodView) -> tuple[str, str] | None:
     if pod.unschedulable_message is not None:
-        told = _SCHEDULER_TALK.sub("", pod.unschedulable_message)
-        return StalledReason.UNSCHEDULABLE, f"No node can run the {what}: {told}"
-    detail = _KUBELET_TALK.sub("", pod.waiting_message or "").strip() or pod.waiting_reason
+        cause = _PREEMPTION.sub("", pod.unschedulable_message)
+        return StalledReason.UNSCHEDULABLE, f"No node can run the {what}: {cause}"
+    detail = _KUBELET_PREFIX.sub("", pod.waiting_message or "").strip() or pod.waiting_reason
     if pod.waiting_reason in _IMAGE_REASONS:
         return (
             StalledReason.IMAGE_PULL_FAILED,
@@ -231,40 +237,40 @@ def _cause(what: str, pod: PodView) -> tuple[str, str] | None:
     if pod.waiting_reason in _CONFIG_REASONS:
         return StalledReason.POD_NOT_STARTING, f"The {what} cannot be started: {detail}"
     if pod.waiting_reason == "CrashLoopBackOff":
-        return StalledReason.POD_CRASHING, _crash_words(what, pod)
+        return StalledReason.POD_CRASHING, _crash_message(what, pod)
     return None
 
 
-def _crash_words(what: str, pod: PodView) -> str:
-    """Without the kubelet's own words, which name another delay each time."""
+def _crash_message(what: str, pod: PodView) -> str:
+    """Leave out the kubelet's message, which has another delay each time."""
     last = f" (last time: {pod.last_exit})" if pod.last_exit else ""
-    return f"The {what} ends again and again{last}; its log says why."
+    return f"The {what} exits again and again{last}. Its log has the cause."
 
 
 def _still_crashing(stored: Stored, what: str, pods: Sequence[PodView]) -> Readiness | None:
-    """Between two ends it runs for a moment, which is no recovery until it answers."""
+    """Return the trouble of a pod that runs between two crashes, until it answers."""
     if stored.since("Stalled", "True", StalledReason.POD_CRASHING) is None:
         return None
     for pod in pods:
         if not (pod.terminating or pod.ready) and pod.last_exit is not None:
-            return stalled(StalledReason.POD_CRASHING, _crash_words(what, pod))
+            return stalled(StalledReason.POD_CRASHING, _crash_message(what, pod))
     return None
 
 
-def _no_pod_trouble(
+def _creation_trouble(
     what: str,
     pods: Sequence[PodView],
     workload: Raw | None,
     trouble_seconds: float,
     now: datetime,
 ) -> Readiness | None:
-    """A quota or an admission policy keeps the pod from being made at all."""
+    """Return the trouble when a quota or an admission policy prevents the creation of the pod."""
     if any(not pod.terminating for pod in pods):
         return None
     for condition in ((workload or {}).get("status") or {}).get("conditions") or ():
         if condition["type"] != "ReplicaFailure" or condition["status"] != "True":
             continue
-        message = f"The {what} may not be made: {condition.get('message', '')}"
+        message = f"The {what} cannot be created: {condition.get('message', '')}"
         since = parse_time(condition.get("lastTransitionTime")) or now
         left = seconds_until(since, trouble_seconds, now)
         if left <= 0:

@@ -1,10 +1,10 @@
-"""When a changed pod template may reach the pods: nothing on air is ever restarted by us.
+"""The rollout of a changed pod template. The operator never restarts a stream that is on air.
 
-While a stream is on air its Deployment is applied with ``paused: true``: the new template is there,
-drift is repaired, nothing rolls. Another Secret of the user waits like every other change; until
-the pod is replaced, its configuration names the keys that the pod has mounted. When the stream is
-idle the hub is first asked to refuse new legs, and the Deployment is unpaused once the hub has
-echoed that, so that no publisher can come in between.
+While a stream is on air its Deployment is applied with ``paused: true``: the new template is
+stored and drift is repaired, but no pod is replaced. A change of the user's Secret waits like every
+other change. Until the pod is replaced, its configuration names the keys that the pod has mounted.
+When the stream is idle, the hub is first configured to refuse new legs (``drain``). The Deployment
+is unpaused once the hub has echoed that, so that no publisher can connect in between.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from sluice_operator.domain.pod_view import PodView, Raw
 
 @dataclass(slots=True, frozen=True)
 class Use:
-    """What the pod does at this moment, measured."""
+    """The measured use of a pod."""
 
     known: bool
     """False: the pod does not answer."""
     busy: bool = False
-    """Replacing the pod would be seen by somebody."""
+    """The replacement of the pod would interrupt or lose something."""
     drained: bool = True
-    """It refuses new work already (always true for pods that nobody connects to)."""
+    """The pod already refuses new legs. Always true for pods that accept no connections."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -38,7 +38,7 @@ class Rollout:
     pending: bool = False
     """A changed template waits."""
     rolling: bool = False
-    """Pods of another template are about to go: they need no refreshed configuration."""
+    """Pods of another template are being replaced: they need no new configuration."""
 
     def condition(self) -> Condition:
         if self.pending:
@@ -46,8 +46,8 @@ class Rollout:
                 "UpdatePending",
                 "True",
                 UpdatePendingReason.WAITING_FOR_IDLE,
-                "A changed pod (a new version, other resources or another Secret) waits until the "
-                "stream is off air; with updatePolicy: Immediate it does not wait.",
+                "The pod has changed (a new version, other resources or another Secret). It is "
+                "replaced when the stream is off air, or at once with updatePolicy: Immediate.",
             )
         if self.rolling:
             return Condition(
@@ -60,7 +60,7 @@ class Rollout:
             "UpdatePending",
             "False",
             UpdatePendingReason.UP_TO_DATE,
-            "The pod has the present version.",
+            "The pod is up to date.",
         )
 
 
@@ -72,11 +72,11 @@ def plan_rollout(
     immediate: bool,
     use: Use,
 ) -> Rollout:
-    """Whether the Deployment is applied paused, and whether the hub shall drain."""
+    """Return whether the Deployment is applied paused, and whether the hub shall drain."""
     outdated = [p for p in pods if not p.terminating and p.template_hash != template_hash]
     if deployment is None or not outdated:
         return Rollout()
-    if immediate or _already_unpaused(deployment, template_hash) or _nobody_home(outdated, use):
+    if immediate or _already_unpaused(deployment, template_hash) or _nothing_runs(outdated, use):
         return Rollout(rolling=True)
     if not use.known or use.busy:
         return Rollout(paused=True, pending=True)
@@ -97,6 +97,6 @@ def _already_unpaused(deployment: Raw, template_hash: str) -> bool:
     return not spec.get("paused") and annotations.get(TEMPLATE_ANNOTATION) == template_hash
 
 
-def _nobody_home(pods: Sequence[PodView], use: Use) -> bool:
-    """No pod is ready and none answers: there is nothing on air to protect."""
+def _nothing_runs(pods: Sequence[PodView], use: Use) -> bool:
+    """Return whether no pod is ready and none answers, so that nothing can be on air."""
     return not use.known and not any(pod.ready for pod in pods)

@@ -1,8 +1,8 @@
-"""Where publishers connect to: from the settings and the Services of gateway and WHIP to addresses.
+"""The addresses that publishers dial, from the settings and the Services of gateway and WHIP.
 
-What is set explicitly goes first; what is not is read off the Services. A protocol whose Service
-has no port for it is not there. RTMP and RTMPS have one Service, SRT and WHIP have one each: each
-has its own address, and one without any keeps none of the others back.
+A setting takes precedence over the Service. A protocol is not offered when its Service has no port
+for it. RTMP and RTMPS share one Service; SRT and WHIP have one each. Each Service has its own
+address, and a missing one does not delay the others.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Addresses:
     """Bases of the URLs, without namespace, stream and key."""
 
     bases: dict[Protocol, str] = field(default_factory=dict)
-    """By protocol; one that is missing here has no address."""
+    """Base URL by protocol; a protocol that is missing here has no address."""
     pending: dict[Protocol, str] = field(default_factory=dict)
-    """Protocol whose Service is there and has no address yet -> what is known about it."""
+    """Protocol whose Service exists but has no address yet -> a sentence about the cause."""
 
     def only(self, protocols: list[Protocol]) -> Addresses:
         return Addresses(
@@ -32,13 +32,15 @@ class Addresses:
         )
 
     def rtmp_server(self, protocol: Literal["RTMP", "RTMPS"], namespace: str) -> str | None:
-        """What OBS calls "Server"."""
+        """Return the URL up to the application, which OBS calls "Server"."""
         base = self.bases.get(protocol)
         return f"{base}/{namespace}" if base else None
 
     def srt(self, stream_id: str) -> str | None:
-        """A caller's URL. The stream id's ``/`` and ``?`` stay as they are, because OBS does not
-        decode it and FFmpeg does. No latency: its unit is another one in almost every tool."""
+        """Return the URL for a caller.
+
+        ``/`` and ``?`` of the stream id are not percent-encoded: FFmpeg decodes it, OBS does not.
+        The URL has no latency, because its unit differs from tool to tool."""
         base = self.bases.get("SRT")
         return f"{base}?streamid={quote(stream_id, safe='/?')}" if base else None
 
@@ -47,7 +49,7 @@ class Addresses:
         return f"{base}/whip/{namespace}/{name}" if base else None
 
     def pending_text(self) -> str:
-        """Name the protocols that have no address yet, and why; empty when all have one."""
+        """Return sentences about the protocols without an address; empty when all have one."""
         protocols_by_reason: dict[str, list[str]] = {}
         for protocol, why in self.pending.items():
             protocols_by_reason.setdefault(why, []).append(protocol)
@@ -63,48 +65,53 @@ def publish_addresses(
     gateway_srt: PublicService | None,
     whip: PublicService | None,
 ) -> Addresses:
-    """Return where publishers connect to. The Services given are those that exist."""
+    """Return the addresses. A Service that does not exist is None."""
     host, srt_host = settings.gateway_public_host, settings.gateway_public_srt_host
     ports, found = settings.gateway_public_ports, Addresses()
-    _add(found, "RTMP", "rtmp", host, ports.rtmp, gateway, "rtmp")
-    _add(found, "RTMPS", "rtmps", host, ports.rtmps, gateway, "rtmps")
-    _add(found, "SRT", "srt", srt_host, ports.srt, gateway_srt, "srt")
+    _add(found, _Listener("RTMP", "rtmp", gateway), host, ports.rtmp)
+    _add(found, _Listener("RTMPS", "rtmps", gateway), host, ports.rtmps)
+    _add(found, _Listener("SRT", "srt", gateway_srt), srt_host, ports.srt)
     if settings.whip_public_url:
         found.bases["WHIP"] = settings.whip_public_url.rstrip("/")
     else:
-        _add(found, "WHIP", "http", settings.whip_public_host, ports.whip, whip, "http")
+        _add(found, _Listener("WHIP", "http", whip), settings.whip_public_host, ports.whip)
     return found
 
 
-def _add(
-    found: Addresses,
-    protocol: Protocol,
-    scheme: str,
-    public_host: str,
-    public_port: int | None,
-    service: PublicService | None,
-    port_name: str,
-) -> None:
-    """Note the base of one protocol's URLs, or why there is none yet."""
+@dataclass(slots=True, frozen=True)
+class _Listener:
+    """A protocol's port on its Service."""
+
+    protocol: Protocol
+    scheme: str
+    """Scheme of the URLs, which is also the name of the Service's port."""
+    service: PublicService | None
+
+
+def _add(found: Addresses, listener: _Listener, public_host: str, public_port: int | None) -> None:
+    """Add the base of one protocol's URLs, or the cause of its absence."""
+    service, scheme = listener.service, listener.scheme
     host = public_host or (service.load_balancer_host if service is not None else None)
-    port = public_port or _port(service, port_name)
+    port = public_port or _port(service, scheme)
     if host and port:
-        found.bases[protocol] = f"{scheme}://{_literal(host)}:{port}"
-    elif service is not None and port_name in service.ports:
-        found.pending[protocol] = _why_pending(service)
+        found.bases[listener.protocol] = f"{scheme}://{_literal(host)}:{port}"
+    elif service is not None and scheme in service.ports:
+        found.pending[listener.protocol] = _why_pending(service)
 
 
 def _why_pending(service: PublicService) -> str:
     if service.type != "LoadBalancer":
         return f"Service {service.name} ({service.type}) has no public host or port."
-    words = f"Service {service.name} waits for its load balancer"
+    message = f"Service {service.name} waits for its load balancer"
     return (
-        f"{words}, whose last event is: {service.last_event}" if service.last_event else f"{words}."
+        f"{message}, whose last event is: {service.last_event}"
+        if service.last_event
+        else f"{message}."
     )
 
 
 def _port(service: PublicService | None, name: str) -> int | None:
-    """The port that is dialled from outside; None: there is none (yet)."""
+    """Return the port that is dialled from outside; None when there is none yet."""
     port = service.ports.get(name) if service is not None else None
     if port is None or service is None:
         return None

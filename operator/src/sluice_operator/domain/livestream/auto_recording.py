@@ -1,15 +1,16 @@
-"""``autoRecord``: which sessions still need a Recording, and what these Recordings look like.
+"""``autoRecord``: the sessions that still need a Recording, and the manifests of these Recordings.
 
-Once per session, whoever restarts when. The hub lists the sessions of which it holds content. A
-session is identified by its start time, which comes from the clock of the node where it started.
-The next session may start on another node, whose clock may be an hour behind. So the status lists
-the last sessions that have their Recording (``autoRecorded``). Older sessions are covered by one
-time (``autoRecordedUntil``), which is never later than the operator's own now.
+Each session gets exactly one Recording, also when pods or the operator restart. The hub lists the
+sessions of which it holds content. A session is identified by its start time, which comes from the
+clock of the node where it started. The next session may start on another node, whose clock may be
+an hour behind. So the status lists the last sessions that have their Recording (``autoRecorded``).
+Older sessions are covered by one time (``autoRecordedUntil``), which is never later than the
+operator's own now.
 
-This memory follows from the Recordings that are there, never from those that are about to be made:
-a Recording that could not be made is tried again. A Recording made by ``autoRecord`` may only
-vanish once its session stands in the status (`is_remembered`; its finalizer waits for that), so
-that deleting it never brings it back, also when the operator was restarted in between.
+This memory is built from Recordings that exist, never from those that are about to be made: a
+Recording that could not be made is tried again. A Recording made by ``autoRecord`` may only vanish
+once its session is in the status (`is_remembered`; its finalizer waits for that). So deleting it
+never makes it again, also when the operator was restarted in between.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ from sluice_operator.domain.times import exact_text, parse_time
 _NAME_LENGTH = 56
 _STREAM_LENGTH = 40
 _AT_ONCE = 20
-"""Recordings that one pass makes; the next one makes the rest."""
+"""Maximum number of Recordings that one pass makes; the next pass makes the rest."""
 _LISTED_AHEAD = LISTED_SESSIONS // 2
-"""Of the listed sessions: those that began later than now, by the clock of a node that is ahead.
-They never take all the room, because a right clock needs it too."""
+"""Maximum number of listed sessions that began later than now, by the clock of a node that is
+ahead. The rest of the list is for sessions of correct clocks."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -51,11 +52,11 @@ class RecordedSessions:
     """The sessions of a stream that have, or had, their Recording."""
 
     until: datetime | None = None
-    """Every session that started up to this time is among them; never later than now."""
+    """Every session that started up to this time is recorded; never later than now."""
     later: tuple[datetime, ...] = ()
-    """Start times of sessions after it: in order up to now, those ahead in order of arrival."""
+    """Start times of later sessions: sorted up to now, then those in the future as they arrived."""
     present: frozenset[datetime] = frozenset()
-    """Start times of the sessions whose Recording is there, listed or not."""
+    """Start times of the sessions whose Recording exists, listed or not."""
 
     @classmethod
     def of(cls, stored: Stored) -> RecordedSessions:
@@ -79,9 +80,9 @@ class RecordedSessions:
 
 
 def session_of(recording: Raw) -> datetime | None:
-    """When the session began that a Recording was made for; None: it was made by hand.
+    """Return the start of the session that a Recording was made for; None if it was made by hand.
 
-    What stands in the status counts first, because anybody may edit an annotation."""
+    The status takes precedence, because any user may edit an annotation."""
     known = (recording.get("status") or {}).get("sessionStartedAt")
     text = known or (recording["metadata"].get("annotations") or {}).get(SESSION_ANNOTATION)
     try:
@@ -106,13 +107,14 @@ def recorded_sessions(
 ) -> RecordedSessions:
     """Add the sessions of existing Recordings to those in the status.
 
-    The oldest of those that do not fit into the list raise ``until``. A session that began later
-    than ``now`` must not: later sessions of right clocks would count as recorded. Of these the list
-    keeps the last that arrived. As long as a Recording exists, its session needs no place in it."""
+    If the list is full, its oldest sessions raise ``until``. A session that began later than
+    ``now`` must not raise it: later sessions of correct clocks would count as recorded. Of such
+    sessions the list keeps the last that arrived. A session needs no place in the list while its
+    Recording exists."""
     known = RecordedSessions.of(stored)
     until = min(known.until, now) if known.until is not None else None
     arrived = _sessions_by_arrival(recordings, stream_uid)
-    # A Recording that is there comes after those that are gone or over, in each pass alike.
+    # Existing Recordings come last, so that the order is the same in each pass.
     order = [moment for moment in known.later if moment not in arrived] + arrived
     unknown = [moment for moment in order if until is None or moment > until]
     ahead = [moment for moment in unknown if moment > now][-_LISTED_AHEAD:]
@@ -124,8 +126,8 @@ def recorded_sessions(
 
 
 def _sessions_by_arrival(recordings: Iterable[Raw], stream_uid: str) -> list[datetime]:
-    """Return the sessions of a stream's automatic Recordings, the one that was made last at the
-    end, and after it those that are being deleted: these must be remembered now."""
+    """Return the sessions of a stream's automatic Recordings in the order of their creation. Those
+    that are being deleted come last, because they must be remembered now."""
     found: dict[datetime, tuple[bool, str]] = {}
     for recording in recordings:
         automatic, metadata = automatic_session(recording), recording["metadata"]
@@ -136,7 +138,7 @@ def _sessions_by_arrival(recordings: Iterable[Raw], stream_uid: str) -> list[dat
 
 
 def is_remembered(recording: Raw, stream: Raw | None) -> bool:
-    """Whether a Recording may vanish without being made again."""
+    """Return whether a Recording may vanish without being made again."""
     found = automatic_session(recording)
     if found is None or stream is None or "deletionTimestamp" in stream["metadata"]:
         return True
@@ -149,7 +151,7 @@ def is_remembered(recording: Raw, stream: Raw | None) -> bool:
 def new_sessions(
     spec: LiveStreamSpec, status: IngestStatus | None, recorded: RecordedSessions
 ) -> list[datetime]:
-    """When the sessions began that need a Recording, oldest first."""
+    """Return the starts of the sessions that need a Recording, oldest first."""
     if not spec.auto_record or status is None:
         return []
     begun = sorted({session.started_at for session in status.recordable})
@@ -169,10 +171,10 @@ def holds_alone(status: IngestStatus, recorded: RecordedSessions, pins: Iterable
 def wanted_recordings(
     owner: Owner, spec: LiveStreamSpec, sessions: Sequence[datetime], taken: Set[str]
 ) -> tuple[Child, ...]:
-    """A Recording per session. Made when missing and never touched again; it outlives the stream,
-    so that it has no owner.
+    """Return a Recording per session. It is created once and never changed. It has no owner,
+    because it outlives the stream.
 
-    ``taken``: those of their `possible_names` that other Recordings have."""
+    ``taken`` are the names among `possible_names` that other Recordings have."""
     template = spec.recording_template or RecordingTemplate()
     names = set(taken)
     found = []
@@ -185,9 +187,10 @@ def wanted_recordings(
 
 
 def possible_names(stream: str, session: datetime) -> Iterator[str]:
-    """Names for a session's Recording, the best one first, without an end.
+    """Yield names for a session's Recording, the preferred one first, without end.
 
-    ``<stream>-<yyyymmdd-hhmmss>``; two sessions of one second are told apart by a number."""
+    The form is ``<stream>-<yyyymmdd-hhmmss>``, with a number for a further session of the same
+    second."""
     moment = f"{session:%Y%m%d-%H%M%S}"
     for number in itertools.count(1):
         end = f"-{moment}" if number == 1 else f"-{moment}-{number}"
@@ -208,7 +211,7 @@ def _manifest(
                 SESSION_ANNOTATION: exact_text(session),
                 STREAM_UID_ANNOTATION: owner.uid,
             },
-            # From the first moment on: it must not be gone before it is remembered.
+            # From the start, so that it cannot vanish before its session is remembered.
             "finalizers": [FINALIZER],
         },
         "spec": {
@@ -234,7 +237,8 @@ def _needs_nothing(recording: Raw) -> bool:
 
 
 def pins_of(recordings: Iterable[Raw]) -> list[RingPin]:
-    """Every Recording that is not over: the hub keeps what its recorder does not hold yet."""
+    """Return a pin for every Recording that is not over: the hub keeps the media that its recorder
+    does not hold yet."""
     found = []
     for recording in recordings:
         metadata = recording["metadata"]

@@ -1,4 +1,5 @@
-"""What is on air: from the ingest pod's answer (or its silence) to the words of a status."""
+"""The media half of a LiveStream's status: from the hub's answer, or its absence, to fields and
+conditions."""
 
 from __future__ import annotations
 
@@ -23,13 +24,14 @@ _ADOPTION_SECONDS = 10.0
 """A hub in a new pod may still adopt the session from its gateway or a reader. Hubs of this version
 report that as ``adopting``."""
 _REJECTIONS_APART_SECONDS = 10.0
-"""An encoder with a wrong key tries again all the time; the same refusal is told so often."""
+"""Shortest time between two writes of the same refusal. An encoder with a wrong key tries all the
+time."""
 _HYSTERESIS = {"bitrateKbps": 0.25, "frameRate": 0.02}
-"""Measured values that wobble: a change by less than this share is not worth a write."""
+"""Measured values that vary all the time: a change by less than this share is not written."""
 
 _MAX_MESSAGE = 1_024
 _PULL_MESSAGES_APART_SECONDS = 30.0
-"""Sources that fail for several reasons, one after the other, are told of so often."""
+"""Shortest time between two messages about sources that fail for several reasons in turn."""
 
 _KEPT_FIELDS = (
     OBSERVED_AT,
@@ -48,12 +50,16 @@ _KEPT_FIELDS = (
     "sessions",
     "lastRejection",
 )
+_INTERRUPTED = (
+    "The source was lost. The session continues if it returns within resumeWindowSeconds."
+)
+_SWITCHED_OFF = "The stream is switched off. Set spec.active to true to switch it on."
 _OFF_AIR = {"live": False, "activeSource": None, "media": None}
 
 
 @dataclass(slots=True, frozen=True)
 class SourceKind:
-    """What of the spec the words depend on."""
+    """The parts of the spec that the broadcast's status depends on."""
 
     active: bool
     pulled: bool
@@ -93,30 +99,31 @@ class Broadcast:
 def on_air(
     observed: ObservedLiveStream, stored: Stored, source: SourceKind, now: datetime
 ) -> Broadcast:
-    """The present broadcast."""
+    """Return the present broadcast."""
     status = fresh(observed.sample)
     if status is None:
-        return _unheard(observed, stored, source)
+        return _without_answer(observed, stored, source)
     if status.session is None and session_is_on(stored):
         return _hub_without_memory(observed, stored, status, source, now)
     return _measured(stored, status, source)
 
 
-# --------------------------------------------------------------------------- nobody answers
+# --------------------------------------------------------------------------- no answer
 
 
-def _unheard(observed: ObservedLiveStream, stored: Stored, source: SourceKind) -> Broadcast:
+def _without_answer(observed: ObservedLiveStream, stored: Stored, source: SourceKind) -> Broadcast:
     known = stored.as_condition("Live")
     kept = {key: stored.get(key) for key in _KEPT_FIELDS}
     if known is not None and in_start_grace(observed.sample, observed.operator_uptime_seconds):
         return Broadcast(kept, _as_stored(stored, source))
     kept |= source.off_air
     if observed.sample is None and (known is None or known.reason == LiveReason.STARTING):
-        words = LiveReason.STARTING, "The ingest pod is starting."
+        condition = LiveReason.STARTING, "The ingest pod is starting."
     else:
-        words = LiveReason.STALE, "The ingest pod has not been heard of for more than 10 s."
+        message = "The ingest pod has not answered for more than 10 s; it may still be on air."
+        condition = LiveReason.STALE, message
     types = ("Live", "BackupLive") if source.backup else ("Live",)
-    return Broadcast(kept, tuple(Condition(type_, "Unknown", *words) for type_ in types))
+    return Broadcast(kept, tuple(Condition(type_, "Unknown", *condition) for type_ in types))
 
 
 def _as_stored(stored: Stored, source: SourceKind) -> tuple[Condition, ...]:
@@ -134,7 +141,7 @@ def _hub_without_memory(
     source: SourceKind,
     now: datetime,
 ) -> Broadcast:
-    """A session was on, and the hub that answers now has none (yet)."""
+    """Return the broadcast while the stored session is not, or not yet, the hub's."""
     kept = {key: stored.get(key) for key in _KEPT_FIELDS}
     known = stored.as_condition("Live")
     pod = next((p for p in observed.pods if p.uid == status.pod_uid), None)
@@ -149,9 +156,7 @@ def _hub_without_memory(
     interrupted_at = stored.since("Live", "False")
     left = seconds_until(interrupted_at or now, max(_ADOPTION_SECONDS, source.window), now)
     if interrupted_at is None or left > 0:
-        condition = Condition(
-            "Live", "False", LiveReason.INTERRUPTED, "The source is gone; it may return."
-        )
+        condition = Condition("Live", "False", LiveReason.INTERRUPTED, _INTERRUPTED)
         return Broadcast(kept, (condition, *backup), look_again_seconds=left)
     waiting = _off_air(status, source)
     return Broadcast(kept | close_session(stored, interrupted_at), (waiting, *backup))
@@ -185,48 +190,46 @@ def _measured(stored: Stored, status: IngestStatus, source: SourceKind) -> Broad
                 "NoRandomAccess",
                 "True",
                 NoRandomAccessReason.NO_KEYFRAME,
-                "For more than 10 s there was no picture that decoding can start at; set the "
-                "encoder's keyframe interval to 2 s.",
+                "Video arrives, but no keyframe for more than 10 s. Set the encoder's keyframe "
+                "interval to 2 s.",
             )
         )
     return Broadcast(fields, tuple(conditions), measured_on_air=status.on_air)
 
 
 def _delivers(status: IngestStatus, source: SourceKind) -> bool:
-    """A source that is only kept connected beside the one on air does not count."""
+    """Return ``status.live``. A warm standby source does not count."""
     if source.pulled:
         return status.pull is not None and status.pull.delivers
     return status.primary_delivers
 
 
 def _active_source(status: IngestStatus, source: SourceKind) -> str | None:
-    """A hub of the previous version names none."""
+    """Return the source on air. A hub of the previous version reports none."""
     if not status.on_air:
         return None
     return status.active_source or ("Pull" if source.pulled else "Primary")
 
 
 def _backup_since(stored: Stored, status: IngestStatus) -> Any:
-    """A backup that was not heard of for a while has delivered all the time, as far as we know."""
+    """Return since when the backup delivers. A gap without answers does not restart that time."""
     known = stored.get("startedAtBackup")
     if not status.backup_delivers:
         return known
     condition = stored.as_condition("BackupLive")
-    goes_on = condition is not None and condition.status != "False"
-    return known if known and goes_on else utc_text(status.observed_at)
+    continues = condition is not None and condition.status != "False"
+    return known if known and continues else utc_text(status.observed_at)
 
 
 def _live(status: IngestStatus, source: SourceKind) -> Condition:
     if status.on_air:
-        return Condition("Live", "True", LiveReason.ON_AIR, _on_air_words(status))
+        return Condition("Live", "True", LiveReason.ON_AIR, _on_air_message(status))
     if status.interrupted:
-        return Condition(
-            "Live", "False", LiveReason.INTERRUPTED, "The source is gone; it may return."
-        )
+        return Condition("Live", "False", LiveReason.INTERRUPTED, _INTERRUPTED)
     return _off_air(status, source)
 
 
-def _on_air_words(status: IngestStatus) -> str:
+def _on_air_message(status: IngestStatus) -> str:
     left_out = status.media.left_out_audio_codec if status.media is not None else None
     if not left_out:
         return "On air."
@@ -238,69 +241,76 @@ def _on_air_words(status: IngestStatus) -> str:
 
 def _off_air(status: IngestStatus, source: SourceKind) -> Condition:
     if not source.active:
-        return Condition(
-            "Live", "False", LiveReason.DISABLED, "The stream is switched off (spec.active)."
-        )
+        return Condition("Live", "False", LiveReason.DISABLED, _SWITCHED_OFF)
     if source.pulled and status.pull is not None and status.pull.given_up is not None:
         return Condition(
             "Live",
             "False",
             LiveReason.INACTIVITY_TIMEOUT,
-            "No source delivered for pull.inactivitySeconds; none is tried until spec or the "
-            f"annotation {RESTART_ANNOTATION} changes.",
+            "No source delivered media for pull.inactivitySeconds. None is tried again until the "
+            f"spec or the annotation {RESTART_ANNOTATION} changes.",
         )
     if source.pulled:
         return Condition(
-            "Live", "False", LiveReason.WAITING_FOR_SOURCE, "No source delivers; all are tried."
+            "Live",
+            "False",
+            LiveReason.WAITING_FOR_SOURCE,
+            "No source delivers media; all are tried in turn.",
         )
     if status.primary_connected or status.backup_connected:
         return Condition(
             "Live",
             "False",
             LiveReason.WAITING_FOR_KEYFRAME,
-            "A publisher is there, its first keyframe not.",
+            "Publisher connected; waiting for its first keyframe.",
         )
-    return Condition("Live", "False", LiveReason.WAITING_FOR_PUBLISHER, "Nobody publishes.")
+    return Condition(
+        "Live", "False", LiveReason.WAITING_FOR_PUBLISHER, "No publisher is connected."
+    )
 
 
 def _backup_live(status: IngestStatus, source: SourceKind) -> tuple[Condition, ...]:
-    """Absent where there can be no backup."""
+    """Return BackupLive; nothing when the stream can have no backup."""
     if not source.backup:
         return ()
     if status.backup_delivers:
-        words = "The backup publisher delivers."
-        return (Condition("BackupLive", "True", BackupLiveReason.DELIVERING, words),)
+        message = "The backup publisher delivers media."
+        return (Condition("BackupLive", "True", BackupLiveReason.DELIVERING, message),)
     if not source.active:
-        reason, words = BackupLiveReason.DISABLED, "The stream is switched off (spec.active)."
+        reason, message = BackupLiveReason.DISABLED, _SWITCHED_OFF
     elif status.backup_connected:
-        reason, words = (
+        reason, message = (
             BackupLiveReason.NOT_DELIVERING,
-            "The backup publisher is there, but sends no media.",
+            "The backup publisher is connected, but sends no media.",
         )
     else:
-        reason, words = BackupLiveReason.WAITING_FOR_PUBLISHER, "No backup publisher is there."
-    return (Condition("BackupLive", "False", reason, words),)
+        reason, message = (
+            BackupLiveReason.WAITING_FOR_PUBLISHER,
+            "No backup publisher is connected.",
+        )
+    return (Condition("BackupLive", "False", reason, message),)
 
 
 def _pull(stored: Stored, status: IngestStatus) -> dict[str, Any] | None:
-    """Which source is tried at this moment is not told: that would be a write every few seconds."""
-    told = status.pull
-    if told is None:
+    """Return ``status.pull``. The source that is being tried is left out, because it would cost a
+    write every few seconds."""
+    reported = status.pull
+    if reported is None:
         return None
     found: dict[str, Any] = {}
-    if told.delivers and told.uri_index is not None:
-        found["uriIndex"] = told.uri_index
-    if told.standby_index is not None and told.delivers:
-        found["standbyIndex"] = told.standby_index
+    if reported.delivers and reported.uri_index is not None:
+        found["uriIndex"] = reported.uri_index
+    if reported.standby_index is not None and reported.delivers:
+        found["standbyIndex"] = reported.standby_index
     known = stored.get("pull") or {}
     noted = parse_time(known.get("observedAt"))
     if noted is not None and (
-        told.message in (None, known["message"])
+        reported.message in (None, known["message"])
         or 0 <= (status.observed_at - noted).total_seconds() < _PULL_MESSAGES_APART_SECONDS
     ):
         return found | {"message": known["message"], "observedAt": known["observedAt"]}
-    if told.message:
-        message = told.message[:_MAX_MESSAGE]
+    if reported.message:
+        message = reported.message[:_MAX_MESSAGE]
         found |= {"message": message, "observedAt": utc_text(status.observed_at)}
     return found
 
@@ -325,12 +335,12 @@ def _rejection(stored: Stored, status: IngestStatus) -> Any:
     known = stored.get("lastRejection")
     if status.last_rejection is None:
         return known
-    told = {"reason": status.last_rejection.reason, "at": utc_text(status.last_rejection.at)}
+    reported = {"reason": status.last_rejection.reason, "at": utc_text(status.last_rejection.at)}
     if known is None:
-        return told
+        return reported
     before = parse_time(known["at"])
     if before is None:
-        return told
+        return reported
     passed = (status.last_rejection.at - before).total_seconds()
-    again = told["reason"] == known["reason"] and 0 <= passed < _REJECTIONS_APART_SECONDS
-    return known if again else told
+    again = reported["reason"] == known["reason"] and 0 <= passed < _REJECTIONS_APART_SECONDS
+    return known if again else reported

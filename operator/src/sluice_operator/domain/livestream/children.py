@@ -28,7 +28,7 @@ from sluice_operator.domain.manifests.pod import deployment, template_hash
 from sluice_operator.domain.manifests.secret import PublisherKeys, ingest_secret, token_secret
 from sluice_operator.domain.manifests.service import service
 from sluice_operator.domain.names import HUB_SECRET_SUFFIX, ROTATE_ANNOTATION
-from sluice_operator.domain.protection import budget, find_others_budget
+from sluice_operator.domain.protection import budget, find_foreign_budget
 from sluice_operator.domain.rollout import Rollout, Use, lacks_users_keys, plan_rollout
 
 
@@ -51,7 +51,7 @@ def plan_ingest(facts: LiveStreamFacts) -> IngestPlan:
 def livestream_children(facts: LiveStreamFacts, plan: IngestPlan) -> tuple[Child, ...]:
     observed, owner = facts.observed, facts.owner
     hub_token = token_secret(owner, HUB_SECRET_SUFFIX, observed.fresh_hub_token)
-    needs_budget = facts.busy and find_others_budget(observed.conflicts) is None
+    needs_budget = facts.busy and find_foreign_budget(observed.conflicts) is None
     sessions = new_sessions(facts.spec, facts.hub, facts.recorded)
     return (
         *_ingest_secret(facts, plan.keys),

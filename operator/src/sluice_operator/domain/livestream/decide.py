@@ -24,7 +24,7 @@ from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.protection import (
     BUDGET,
     budget_deletion,
-    find_others_budget,
+    find_foreign_budget,
     less_protected,
     pod_protection,
 )
@@ -71,7 +71,7 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
         pod_config_hashes=config_hashes,
         deletions=_budget_deletions(facts),
         pod_annotations=protection,
-        notices=less_protected(protection, find_others_budget(observed.conflicts)),
+        notices=less_protected(protection, find_foreign_budget(observed.conflicts)),
         requeue_after_seconds=soonest(
             held,
             readiness.look_again_seconds,

@@ -1,8 +1,8 @@
-"""When the sources of a pulled stream were given up: a memory that outlives ingest pods.
+"""The memory that the sources of a pulled stream were given up. It outlives ingest pods.
 
-An ingest pod gives up by itself and says so, with what was asked of it then: the generation of the
-spec and the restart annotation. That stands in the stream's status and goes into the configuration
-of every later pod, until one of the two changes.
+An ingest pod gives up by itself, and reports the request that it worked on: the generation of the
+spec and the restart annotation. The operator keeps that in the stream's status and writes it into
+the configuration of every later pod, until one of the two changes.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ _DIGEST_CHARS = 8
 
 
 def restart_token(owner: Owner) -> str:
-    """The restart annotation as a short digest, because it comes to stand in a status; empty when
-    there is none."""
+    """Return a short digest of the restart annotation, because the status shows it; empty when
+    there is no annotation."""
     asked = owner.annotations.get(RESTART_ANNOTATION, "")
     return hashlib.sha256(asked.encode()).hexdigest()[:_DIGEST_CHARS] if asked else ""
 
 
 def given_up(stored: Stored, owner: Owner, status: IngestStatus | None) -> GivenUp | None:
-    """The giving up of what is asked for at present; None: it is tried, or shall be.
+    """Return the present request if its sources were given up; None when they are tried.
 
-    ``status`` is what the pod says, if it is heard. A pod that started a moment before the
-    configuration told it may try; only media proves it right.
+    ``status`` is the pod's answer, if there is one. A pod that started just before the
+    configuration changed may still try its sources. Only if one delivers, they count as tried.
     """
     asked = GivenUp(generation=owner.generation, restart=restart_token(owner))
-    told = status.pull if status is not None else None
-    if told is not None and told.delivers:
+    pull = status.pull if status is not None else None
+    if pull is not None and pull.delivers:
         return None
-    if told is not None and told.given_up == asked:
+    if pull is not None and pull.given_up == asked:
         return asked
     known = (stored.get("pull") or {}).get("givenUp")
     return asked if known is not None and GivenUp.model_validate(known) == asked else None
 
 
 def with_given_up(pull: dict[str, Any] | None, found: GivenUp | None) -> dict[str, Any] | None:
-    """``status.pull`` with the memory in it."""
+    """Return ``status.pull`` with ``givenUp`` set to ``found``."""
     if found is None and pull is None:
         return None
     others = {key: value for key, value in (pull or {}).items() if key != "givenUp"}

@@ -1,7 +1,7 @@
-"""The last ten times on air: what is stored, brought up to date by what a hub says.
+"""The last ten sessions of a LiveStream: the stored ones, updated from the hub's status.
 
-Sessions are the hub's. The operator closes one by itself only when the hub that held it is gone for
-good and its successor knows nothing of it.
+The hub begins and ends sessions. The operator closes one only when the hub that held it is gone for
+good and its successor did not adopt the session.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def session_records(stored: Stored, status: IngestStatus) -> list[dict[str, Any]
         started = parse_time(entry["startedAt"])
         if started is not None:
             by_start[started] = dict(entry)
-    told: dict[datetime, Session] = {}
+    reported: dict[datetime, Session] = {}
     for session in (*([status.session] if status.session else []), *status.past_sessions):
         moment = parse_time(utc_text(session.started_at))
         if moment is not None:
-            told.setdefault(moment, session)
-    # The hub may have taken a session over, and then counts from zero in it.
-    in_new_sessions = sum(s.failovers for moment, s in told.items() if moment not in by_start)
+            reported.setdefault(moment, session)
+    # In a session that the hub took over, its count starts at zero.
+    in_new_sessions = sum(s.failovers for moment, s in reported.items() if moment not in by_start)
     more = max(0, new_failovers(stored, status) - in_new_sessions)
-    new = takewhile(lambda moment: moment not in by_start, told)
+    new = takewhile(lambda moment: moment not in by_start, reported)
     newest_first = [*new, *by_start]
-    for moment, session in told.items():
+    for moment, session in reported.items():
         before = by_start.get(moment)
         if before is None:
             count = session.failovers
@@ -74,7 +74,7 @@ def _session(session: Session) -> dict[str, Any]:
 
 
 def close_session(stored: Stored, at: datetime) -> dict[str, Any]:
-    """The stored session, ended at ``at``, which must lie behind its start."""
+    """Return the fields of the stored session, ended at ``at`` but not before its start."""
     started = stored.time("startedAt")
     end = max(at, started + timedelta(milliseconds=1)) if started is not None else at
     text = utc_text(end)

@@ -13,7 +13,7 @@ from sluice_operator.domain.livestream.giving_up import with_given_up
 from sluice_operator.domain.manifests.ingest import users_secrets
 from sluice_operator.domain.names import child_name
 from sluice_operator.domain.pod_view import Raw
-from sluice_operator.domain.readiness import Readiness, pod_readiness, ready, with_places
+from sluice_operator.domain.readiness import Readiness, pod_readiness, ready, with_secret_keys
 from sluice_operator.domain.recording.files import OPEN_STATES
 from sluice_operator.domain.rollout import Rollout
 from sluice_operator.domain.ticks import RECORDING_OBSERVED_AT
@@ -94,21 +94,21 @@ def livestream_readiness(facts: LiveStreamFacts) -> Readiness:
         now=facts.now,
         when_ready=_address_readiness(facts),
     )
-    return with_places(found, users_secrets(facts.spec))
+    return with_secret_keys(found, users_secrets(facts.spec))
 
 
 def _address_readiness(facts: LiveStreamFacts) -> Readiness:
     """Return ready: one protocol with an address is enough. The message names the others."""
     addresses = facts.addresses
     if facts.spec.source.push is not None and not addresses.bases:
-        words = f"Set up; the gateway has no public address yet. {addresses.pending_text()}"
-        return ready(ReadyReason.ADDRESS_PENDING, words.rstrip(), _ADDRESS_RETRY_SECONDS)
-    words = "Set up as asked for."
+        message = f"Set up, but the gateway has no public address yet. {addresses.pending_text()}"
+        return ready(ReadyReason.ADDRESS_PENDING, message.rstrip(), _ADDRESS_RETRY_SECONDS)
+    message = "Set up as specified."
     if addresses.pending:
         return ready(
-            ReadyReason.CONFIGURED, f"{words} {addresses.pending_text()}", _ADDRESS_RETRY_SECONDS
+            ReadyReason.CONFIGURED, f"{message} {addresses.pending_text()}", _ADDRESS_RETRY_SECONDS
         )
-    return ready(ReadyReason.CONFIGURED, words)
+    return ready(ReadyReason.CONFIGURED, message)
 
 
 def conditions_of(
@@ -120,8 +120,8 @@ def conditions_of(
             "Recording", "False", StreamRecordingReason.NOT_RECORDING, "No Recording is running."
         )
     else:
-        words = f"Recording {oldest.name} is running."
-        recording = Condition("Recording", "True", StreamRecordingReason.RECORDING, words)
+        message = f"Recording {oldest.name} is running."
+        recording = Condition("Recording", "True", StreamRecordingReason.RECORDING, message)
     first, *rest = readiness.conditions()
     return (first, *broadcast.conditions, recording, rollout.condition(), *rest)
 

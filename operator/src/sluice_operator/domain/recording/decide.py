@@ -41,10 +41,10 @@ from sluice_operator.domain.recording.recorder import (
     recorder_readiness,
 )
 from sluice_operator.domain.recording.restored import (
-    asked_to_restart,
-    asking_the_store,
-    letting_go,
+    free_the_name,
+    restart_requested,
     restored_progress,
+    store_not_asked,
 )
 from sluice_operator.domain.recording.start import not_startable, refused_start
 from sluice_operator.domain.recording.state import (
@@ -68,8 +68,8 @@ _CLEAN_UP_SECONDS = 0.1
 def decide(observed: ObservedRecording, now: datetime) -> Decision:
     """Return the complete desired state of one Recording. Pure."""
     facts = RecordingFacts.of(observed, now, Stored.of(observed.raw))
-    if asked_to_restart(facts):
-        decision = letting_go(observed)
+    if restart_requested(facts):
+        decision = free_the_name(observed)
         if decision is not None:
             return decision
         facts = RecordingFacts.of(replace(observed, stored=None), now, Stored({}))
@@ -87,17 +87,17 @@ def decide(observed: ObservedRecording, now: datetime) -> Decision:
 def _at_work(facts: RecordingFacts, progress: Progress) -> Decision:
     observed = facts.observed
     conflict = conflict_readiness(facts.owner, observed.conflicts)
-    asking = asking_the_store(observed)
+    unasked = store_not_asked(observed)
     obstacle = (
         conflict
-        or asking
+        or unasked
         or not_startable(facts)
         or _stream_missing(facts)
         or _store_missing(facts)
         or _token_missing(facts)
     )
     recorder_state = recorder_readiness(facts)
-    over = refused_start(facts) if asking is None else None
+    over = refused_start(facts) if unasked is None else None
     over = over or _given_up(facts, recorder_state)
     if over is not None:
         return _after_the_end(facts, over)
@@ -143,8 +143,8 @@ def _given_up(facts: RecordingFacts, recorder: Readiness) -> Progress | None:
     if facts.stored.get("recordingStartedAt"):
         return recorder_lost(facts)
     reason = EndReason.STOPPED if facts.stopped else EndReason.STREAM_ENDED
-    words = f"The recorder could not be started, so nothing was recorded. {recorder.message}"
-    return never_started(reason, SucceededReason.NOTHING_RECORDED, words)
+    message = f"The recorder could not be started, so nothing was recorded. {recorder.message}"
+    return never_started(reason, SucceededReason.NOTHING_RECORDED, message)
 
 
 def _stream_missing(facts: RecordingFacts) -> Readiness | None:
@@ -161,7 +161,7 @@ def _store_missing(facts: RecordingFacts) -> Readiness | None:
     if facts.observed.store is not None:
         return None
     if _default_store(facts):
-        return reconciling(ReconcilingReason.STARTING, "The MediaStore default is being made.")
+        return reconciling(ReconcilingReason.STARTING, "The MediaStore default is being created.")
     return _store_not_found(facts)
 
 
@@ -176,8 +176,8 @@ def _token_missing(facts: RecordingFacts) -> Readiness | None:
     observed = facts.observed
     if observed.hub_token or ("Secret", facts.owner.workload_name) in observed.children:
         return None
-    words = "The stream is being set up."
-    return reconciling(ReconcilingReason.STARTING, words, look_again_seconds=_TOKEN_WAIT_SECONDS)
+    message = "The stream is being set up."
+    return reconciling(ReconcilingReason.STARTING, message, look_again_seconds=_TOKEN_WAIT_SECONDS)
 
 
 def _default_store(facts: RecordingFacts) -> tuple[Child, ...]:
@@ -196,7 +196,9 @@ def _default_store(facts: RecordingFacts) -> tuple[Child, ...]:
 
 def _after_the_end(facts: RecordingFacts, progress: Progress) -> Decision:
     observed, stored = facts.observed, facts.stored
-    readiness = ready(ReadyReason.FINISHED, "It is over; no recorder is needed any more.")
+    readiness = ready(
+        ReadyReason.FINISHED, "The Recording is over; no recorder is needed any more."
+    )
     if progress.failed:
         readiness = stalled(progress.succeeded.reason, progress.succeeded.message)
     if not progress.terminal and observed.store is None:

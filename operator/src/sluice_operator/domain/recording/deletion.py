@@ -142,8 +142,9 @@ def _retained(deletion: _Deletion) -> Decision:
         return deletion.released
     if deletion.age_seconds >= DELETION_DEADLINE_SECONDS + _GIVE_UP_SECONDS:
         text = (
-            f"The pod of MediaStore {facts.store_name} could not be told to make the files "
-            f"of this Recording; the original chunks stay below {deletion.folder}/."
+            f"The pod of MediaStore {facts.store_name} did not answer for ten minutes, so it was "
+            "not told that this Recording is deleted. The original chunks stay below "
+            f"{deletion.folder}/."
         )
         return replace(
             deletion.kept, notices=(Notice("Warning", EventReason.STORE_NOT_TOLD, text),)
@@ -163,8 +164,8 @@ def _emptied(deletion: _Deletion) -> Decision:
         return deletion.released
     if facts.observed.store is None and late:
         text = (
-            f"There is no MediaStore {facts.store_name} any more, so that nobody can "
-            f"delete the files of this Recording: they stay below {deletion.folder}/."
+            f"MediaStore {facts.store_name} does not exist any more, so the files of this "
+            f"Recording cannot be deleted. They stay below {deletion.folder}/."
         )
         return replace(deletion.kept, notices=(Notice("Warning", EventReason.FILES_LEFT, text),))
     decision = replace(
@@ -182,7 +183,7 @@ def _job_deletion(facts: RecordingFacts) -> tuple[Deletion, ...]:
     job = facts.job
     if job is None or "deletionTimestamp" in job["metadata"]:
         return ()
-    text = "The recorder does not answer; it is taken away, because the Recording is deleted."
+    text = "The recorder does not answer and the Recording is being deleted, so its Job is deleted."
     uid = job["metadata"]["uid"]
     return (
         Deletion(
@@ -213,8 +214,8 @@ def _blocked_message(deletion: _Deletion) -> str:
     else:
         cause = f"The pod of MediaStore {name} has not finished."
     return (
-        f"The files of this Recording could not be deleted yet. {cause} It is tried on. To leave "
-        f"the files below {deletion.folder}/ and let the Recording go, remove its "
+        f"The files of this Recording could not be deleted yet. {cause} It is tried again. To "
+        f"leave the files below {deletion.folder}/ and delete the Recording alone, remove its "
         f"finalizer: kubectl patch recording {owner.name} --namespace={owner.namespace} "
         '--type=merge -p \'{"metadata":{"finalizers":null}}\''
     )

@@ -1,4 +1,4 @@
-"""A Recording's ``files[]``: what the recorder says of them, then what the store made of them."""
+"""A Recording's ``status.files``, merged from the stored list, the recorder and the store."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sluice_operator.domain.times import utc_text
 OPEN_STATES = frozenset({"Recording", "Interrupted"})
 """States of a file that is being written."""
 MAX_FILES = 200
-"""The newest files of a Recording, which its status lists."""
-_OF_RECORDER = ("title", "gaps", "endReason")
+"""Maximum number of files that a status lists: the newest ones."""
+_FROM_RECORDER = ("title", "gaps", "endReason")
 _FINISHED = frozenset({"Ready", "Expired", "Failed", "Discarded"})
 
 
 def file_entry(file: RecordedFile) -> dict[str, Any]:
-    """One file as it stands in a status."""
+    """Return one file as an entry of the status."""
     entry: dict[str, Any] = {
         "index": file.index,
         "name": file.name,
@@ -46,24 +46,25 @@ def file_entry(file: RecordedFile) -> dict[str, Any]:
 def merged_files(
     stored: Iterable[Raw], recorder: Iterable[RecordedFile], store: Iterable[RecordedFile]
 ) -> list[dict[str, Any]]:
-    """The files of all sources by index: a later source wins, but nothing unfinishes a file."""
+    """Return the files of all sources by index. A later source takes precedence, but a finished
+    file stays finished."""
     by_index: dict[int, dict[str, Any]] = {entry["index"]: dict(entry) for entry in stored}
     for source in (recorder, store):
         for file in source:
-            _take(by_index, file_entry(file))
+            _merge(by_index, file_entry(file))
     return [by_index[index] for index in sorted(by_index)][-MAX_FILES:]
 
 
-def _take(by_index: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
+def _merge(by_index: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
     known = by_index.get(entry["index"], {})
     finished = entry["state"] in _FINISHED
     if known.get("state") in _FINISHED and not finished:
         return
     if known.get("state") == "Expired" and entry["state"] == "Ready":
         return
-    # The store knows nothing of gaps or reasons that only the recorder saw. That the playlist is
-    # gone is news only of a file that is finished.
-    kept = _OF_RECORDER if finished else (*_OF_RECORDER, "originUri")
+    # Only the recorder reports gaps and end reasons. A missing playlist counts only once the file
+    # is finished.
+    kept = _FROM_RECORDER if finished else (*_FROM_RECORDER, "originUri")
     inherited = {key: known[key] for key in kept if key in known}
     by_index[entry["index"]] = inherited | entry
 
@@ -74,10 +75,10 @@ def total_seconds(files: Iterable[Mapping[str, Any]]) -> float:
 
 
 def file_count(files: Sequence[Mapping[str, Any]]) -> int:
-    """How many files there are, also when the list holds only the last two hundred of them."""
+    """Return the number of all files, also of those that the list has no room for."""
     return int(files[-1]["index"]) if len(files) == MAX_FILES else len(files)
 
 
 def total_bytes(files: Iterable[Mapping[str, Any]]) -> int:
-    """Size of the finished files."""
+    """Return the size of the finished files."""
     return sum(f.get("sizeBytes", 0) for f in files if f["state"] == "Ready")

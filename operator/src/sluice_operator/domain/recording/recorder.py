@@ -12,7 +12,7 @@ from sluice_operator.domain.manifests.pod import spool_limit_in
 from sluice_operator.domain.manifests.recorder import RecorderOrders, recorder_config, recorder_job
 from sluice_operator.domain.manifests.secret import token_secret
 from sluice_operator.domain.names import STATUS_SECRET
-from sluice_operator.domain.readiness import Readiness, pod_readiness, ready, with_places
+from sluice_operator.domain.readiness import Readiness, pod_readiness, ready, with_secret_keys
 from sluice_operator.domain.recording.facts import RecordingFacts
 from sluice_operator.domain.recording.start import store_trouble
 from sluice_operator.domain.streams import is_there, stream_ref, stream_workload
@@ -79,7 +79,7 @@ def recorder_deletions(facts: RecordingFacts) -> tuple[Deletion, ...]:
                 uid=child["metadata"]["uid"],
                 # One event for all three.
                 reason=EventReason.RECORDER_FINISHED if kind == "Job" else "",
-                text="The Recording is over; its recorder is taken away.",
+                text="The Recording is over; its recorder is deleted.",
             )
         )
     return tuple(found)
@@ -104,4 +104,4 @@ def recorder_readiness(facts: RecordingFacts) -> Readiness:
         if trouble is not None:
             return trouble
     secrets = store_place(observed.store).secrets if observed.store is not None else ()
-    return with_places(found, secrets)
+    return with_secret_keys(found, secrets)

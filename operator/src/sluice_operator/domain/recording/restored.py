@@ -30,13 +30,13 @@ _ASK_AGAIN_SECONDS = 2.0
 _AT_ONCE_SECONDS = 0.1
 
 
-def asked_to_restart(facts: RecordingFacts) -> bool:
+def restart_requested(facts: RecordingFacts) -> bool:
     """Return whether the user requests that a restored Recording begins after all."""
-    asked = RESTART_ANNOTATION in facts.owner.annotations and not facts.deleted
-    return asked and facts.stored.get("endReason") == EndReason.RESTORED
+    requested = RESTART_ANNOTATION in facts.owner.annotations and not facts.deleted
+    return requested and facts.stored.get("endReason") == EndReason.RESTORED
 
 
-def letting_go(observed: ObservedRecording) -> Decision | None:
+def free_the_name(observed: ObservedRecording) -> Decision | None:
     """Return the decision that frees the name in the store before a restored Recording begins;
     None when the store has done that.
 
@@ -58,19 +58,19 @@ def restored_progress(facts: RecordingFacts) -> Progress | None:
     former = facts.observed.former
     if former is None:
         return None
-    words = (
-        f"The store holds {_count(len(former.files))} of an earlier Recording of this name, whose "
-        "deletion it was never told: nothing is recorded anew. To record anew, set the annotation "
-        f"{RESTART_ANNOTATION}."
+    message = (
+        f"The store holds {_count(len(former.files))} of an earlier Recording of this name and was "
+        "not told of its deletion, so nothing is recorded. To record anew, set the annotation "
+        f"{RESTART_ANNOTATION} to any value."
     )
-    succeeded = Condition("Succeeded", "True", SucceededReason.RESTORED, words)
+    succeeded = Condition("Succeeded", "True", SucceededReason.RESTORED, message)
     files = merged_files((), (), former.files)
     return Progress(
         RecordingState.COMPLETED, RecordingPhase.COMPLETED, succeeded, files, EndReason.RESTORED
     )
 
 
-def asking_the_store(observed: ObservedRecording) -> Readiness | None:
+def store_not_asked(observed: ObservedRecording) -> Readiness | None:
     """Return the obstacle while it is not known whether the store holds this Recording."""
     if observed.former_asked_seconds is None or observed.store is None:
         return None
@@ -81,9 +81,9 @@ def asking_the_store(observed: ObservedRecording) -> Readiness | None:
     if trouble is not None:
         return replace(trouble, look_again_seconds=min(_ASK_AGAIN_SECONDS, left))
     name = observed.store["metadata"]["name"]
-    words = f"MediaStore {name} is asked whether it holds this Recording already."
+    message = f"Checking whether MediaStore {name} already holds a Recording of this name."
     return reconciling(
-        ReconcilingReason.STARTING, words, look_again_seconds=min(_ASK_AGAIN_SECONDS, left)
+        ReconcilingReason.STARTING, message, look_again_seconds=min(_ASK_AGAIN_SECONDS, left)
     )
 
 

@@ -23,8 +23,8 @@ from sluice_operator.domain.samples import fresh
 
 _ASK_AGAIN_SECONDS = 1.0
 _NOT_LIVE = (
-    "Stream is not live. Begin to publish and then make a new Recording, or leave out "
-    "startWhenLive: false, so that the Recording waits for the stream."
+    "Stream is not live. Begin to publish and then make a new Recording. Or leave out "
+    "startWhenLive: false; the Recording then waits for the stream."
 )
 
 
@@ -57,8 +57,10 @@ def not_startable(facts: RecordingFacts) -> Readiness | None:
         return None
     spec = facts.spec
     if facts.presence == "There" and not spec.start_when_live and _was_live(facts) is None:
-        words = f"Whether LiveStream {spec.stream_ref.name} is live is not known at the moment."
-        return reconciling(ReconcilingReason.STARTING, words, look_again_seconds=_ASK_AGAIN_SECONDS)
+        message = f"It is not known yet whether LiveStream {spec.stream_ref.name} is live."
+        return reconciling(
+            ReconcilingReason.STARTING, message, look_again_seconds=_ASK_AGAIN_SECONDS
+        )
     return None
 
 

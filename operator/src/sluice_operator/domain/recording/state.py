@@ -19,8 +19,8 @@ from sluice_operator.domain.recording.facts import RecordingFacts
 from sluice_operator.domain.recording.files import OPEN_STATES, merged_files
 
 _NO_SPACE = (
-    "No space for recording the stream. Delete recordings, set retention.seconds of those that are "
-    "there, or raise the MediaStore's limit; then make a new Recording."
+    "No space for recording the stream. Delete recordings, set their retention.seconds, or raise "
+    "the MediaStore's limit. Then make a new Recording."
 )
 
 _UNFINISHED = OPEN_STATES | {"Finalizing"}
@@ -197,33 +197,33 @@ def _outcome(
     end_reason: str, files: Sequence[dict[str, Any]], result: StoredResult | None
 ) -> _Outcome:
     if end_reason == EndReason.TOO_SHORT:
-        words = "Stopped before there was enough to be kept (minimumSeconds)."
-        return _Outcome(RecordingState.DISCARDED, SucceededReason.TOO_SHORT, words)
+        message = "Stopped with less media than minimumSeconds, so nothing is kept."
+        return _Outcome(RecordingState.DISCARDED, SucceededReason.TOO_SHORT, message)
     if end_reason == EndReason.NO_SPACE and not files:
         return _Outcome(RecordingState.FAILED, SucceededReason.NO_SPACE, _NO_SPACE)
     if not files and (result is None or result.state in {"Unknown", "Done"}):
         return _nothing_recorded(end_reason)
     if result is not None and result.state == "Failed":
-        words = result.message or "The store could not finish the recording."
-        return _Outcome(RecordingState.FAILED, SucceededReason.FINALIZE_FAILED, words)
+        message = result.message or "The store could not finish the recording."
+        return _Outcome(RecordingState.FAILED, SucceededReason.FINALIZE_FAILED, message)
     if result is not None and result.state == "Done":
         fault = _missing_file(files, result)
         if fault is not None:
             return _Outcome(RecordingState.FAILED, SucceededReason.FINALIZE_FAILED, fault)
         return _Outcome(RecordingState.COMPLETED, end_reason, _count(files))
     return _Outcome(
-        RecordingState.FINALIZING, SucceededReason.FINALIZING, "The store makes the files."
+        RecordingState.FINALIZING, SucceededReason.FINALIZING, "The store makes the MP4 files."
     )
 
 
 def _nothing_recorded(end_reason: str) -> _Outcome:
     if end_reason == EndReason.STOPPED:
-        words = "Stopped before anything was recorded."
-        return _Outcome(RecordingState.DISCARDED, SucceededReason.TOO_SHORT, words)
-    words = "The stream is gone; nothing of it was recorded."
+        message = "Stopped before anything was recorded."
+        return _Outcome(RecordingState.DISCARDED, SucceededReason.TOO_SHORT, message)
+    message = "The stream ended before anything was recorded."
     if end_reason != EndReason.STREAM_ENDED:
-        words = f"It ended ({end_reason}) before anything was recorded."
-    return _Outcome(RecordingState.FAILED, SucceededReason.NOTHING_RECORDED, words)
+        message = f"The Recording ended ({end_reason}) before anything was recorded."
+    return _Outcome(RecordingState.FAILED, SucceededReason.NOTHING_RECORDED, message)
 
 
 def _missing_file(files: Sequence[dict[str, Any]], result: StoredResult) -> str | None:
@@ -256,22 +256,30 @@ _PHASES = {
     RecordingState.WAITING_FOR_RETURN: RecordingPhase.PENDING,
     RecordingState.CLOSING: RecordingPhase.FINALIZING,
 }
-_WORDS = {
+_MESSAGES = {
     RecordingState.STARTING: "The recorder is starting.",
     RecordingState.WAITING_FOR_STREAM: "Waiting for the stream to go on air.",
     RecordingState.RECORDING: "Recording.",
-    RecordingState.INTERRUPTED: "The source is gone; if it returns in time, the same file goes on.",
-    RecordingState.WAITING_FOR_RETURN: ("The stream went off air; its return opens the next file."),
-    RecordingState.CLOSING: "The last chunks are on their way into the store.",
-    RecordingState.WAITING_FOR_STORE: (
-        "Nobody can tell what was recorded before: the store does not answer."
+    RecordingState.INTERRUPTED: (
+        "The source was lost. The same file continues if it returns within the stream's "
+        "resumeWindowSeconds."
     ),
-    RecordingState.STALE: "The recorder has not been heard of for more than 10 s.",
+    RecordingState.WAITING_FOR_RETURN: (
+        "The stream went off air. The next file begins if it returns within rearmSeconds."
+    ),
+    RecordingState.CLOSING: "The recorder uploads its last chunks to the store.",
+    RecordingState.WAITING_FOR_STORE: (
+        "The store does not answer, so the recorder does not know what was recorded before. It "
+        "continues when the store answers."
+    ),
+    RecordingState.STALE: (
+        "The recorder has not answered for more than 10 s; it may still be recording."
+    ),
 }
 
 
 def _unknown(state: RecordingState) -> Condition:
-    return Condition("Succeeded", "Unknown", state.value, _WORDS[state])
+    return Condition("Succeeded", "Unknown", state.value, _MESSAGES[state])
 
 
 def _running(recorder: RecorderStatus, files: Files) -> Progress:

@@ -78,10 +78,10 @@ def conditions_of(
     first, *rest = readiness.conditions()
     latched: tuple[Condition, ...] = ()
     if facts.stopped:
-        words = "It was stopped, which is final."
+        message = "The Recording was stopped, which is final."
         if facts.spec.desired_state != "Stopped":
-            words += " desiredState: Recording changes nothing any more; make a new Recording."
-        latched = (Condition("StopLatched", "True", StopLatchedReason.STOPPED, words),)
+            message += " desiredState: Recording has no effect any more; make a new Recording."
+        latched = (Condition("StopLatched", "True", StopLatchedReason.STOPPED, message),)
     storage = storage_conditions(facts, progress)
     return (first, progress.succeeded, *storage, *latched, *rest)
 

@@ -43,7 +43,7 @@ def _reachable(facts: RecordingFacts, progress: Progress) -> Condition | None:
     if recorder.phase is RecorderPhase.WAITING or recorder.earlier_unknown:
         return None
     return Condition(
-        _REACHABLE, "True", StorageReachableReason.REACHABLE, "What is recorded reaches the store."
+        _REACHABLE, "True", StorageReachableReason.REACHABLE, "Recorded media reaches the store."
     )
 
 
@@ -54,13 +54,13 @@ def _complete(facts: RecordingFacts) -> Condition | None:
         return facts.stored.as_condition(_COMPLETE)
     if result.incomplete_reason is None:
         return None
-    words = result.incomplete_message or "Content of it is lost."
+    message = result.incomplete_message or "Recorded media is lost."
     if result.kept_chunks and result.kept_until is not None:
-        words += (
+        message += (
             f" {result.kept_chunks} chunks that are in no MP4 are kept until "
             f"{utc_text(result.kept_until)}."
         )
-    return Condition(_COMPLETE, "False", result.incomplete_reason, words)
+    return Condition(_COMPLETE, "False", result.incomplete_reason, message)
 
 
 def storage_damage(facts: RecordingFacts) -> dict[str, Any] | None:
@@ -86,7 +86,9 @@ def _trouble(recorder: RecorderStatus) -> str:
     else:
         pending = f"Less than {bytes_text(_PENDING_STEP_BYTES)} wait"
     error = (recorder.store_error or "").rstrip(".")
-    return f"The store takes nothing: {error}. {pending} on the recorder's disk until it does."
+    return (
+        f"Uploads to the store fail: {error}. {pending} on the recorder's disk until they succeed."
+    )
 
 
 def _headroom(facts: RecordingFacts) -> Condition | None:

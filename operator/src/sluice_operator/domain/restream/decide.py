@@ -28,7 +28,7 @@ from sluice_operator.domain.readiness import (
     ready,
     reconciling,
     stalled,
-    with_places,
+    with_secret_keys,
 )
 from sluice_operator.domain.restream.clearance import Clearance, decide_clearance
 from sluice_operator.domain.restream.facts import RestreamFacts
@@ -134,14 +134,14 @@ def _token_missing(facts: RestreamFacts, *, wanted: bool) -> Readiness | None:
     known = observed.hub_token or ("Secret", facts.owner.workload_name) in observed.children
     if known or not wanted:
         return None
-    words = "The stream is being set up."
-    return reconciling(ReconcilingReason.STARTING, words, look_again_seconds=_TOKEN_WAIT_SECONDS)
+    message = "The stream is being set up."
+    return reconciling(ReconcilingReason.STARTING, message, look_again_seconds=_TOKEN_WAIT_SECONDS)
 
 
 def _readiness(facts: RestreamFacts) -> Readiness:
     observed = facts.observed
     if not facts.spec.active and facts.has_no_pod:
-        return ready(ReadyReason.DISABLED, "Switched off (spec.active).")
+        return ready(ReadyReason.DISABLED, "Switched off. Set spec.active to true to switch it on.")
     found = pod_readiness(
         facts.owner,
         facts.stored,
@@ -152,17 +152,16 @@ def _readiness(facts: RestreamFacts) -> Readiness:
         operator_uptime_seconds=observed.operator_uptime_seconds,
         trouble_seconds=observed.settings.pod_trouble_seconds,
         now=facts.now,
-        when_ready=ready(ReadyReason.CONFIGURED, "Set up as asked for."),
+        when_ready=ready(ReadyReason.CONFIGURED, "Set up as specified."),
     )
-    return with_places(found, users_secrets(facts.spec))
+    return with_secret_keys(found, users_secrets(facts.spec))
 
 
 def _duplicate(older: str) -> Readiness:
     return stalled(
         StalledReason.DUPLICATE_TARGET,
-        f"Restream {older} pushes to the same target with the same stream key already, and two "
-        "publishers would push each other off; use another key, or switch one of them off or "
-        "delete it.",
+        f"Restream {older} pushes to the same target with the same stream key, and two publishers "
+        "would disconnect each other. Use another key, or switch off or delete one of the two.",
     )
 
 

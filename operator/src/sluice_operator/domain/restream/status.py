@@ -7,6 +7,7 @@ from typing import Any, Literal
 from sluice_media.contract import PusherStatus, PushState
 from sluice_operator.api.v1alpha1.reasons import PushReason, ReconcilingReason
 from sluice_operator.domain.decision import Condition
+from sluice_operator.domain.names import RESTART_ANNOTATION
 from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.readiness import Readiness, stalled
@@ -18,19 +19,28 @@ _CHECKING_TARGET = "CheckingTarget"
 """Idle reason of a pusher that waits for its clearance; Live is Unknown/Starting meanwhile."""
 _IDLE_MESSAGES: dict[str, str] = {
     PushReason.WAITING_FOR_STREAM: "Waiting for the stream to go on air.",
-    PushReason.DISABLED: "Switched off (spec.active).",
-    PushReason.STREAM_NOT_FOUND: "There is no such stream.",
+    PushReason.DISABLED: "Switched off. Set spec.active to true to switch it on.",
+    PushReason.STREAM_NOT_FOUND: "The LiveStream does not exist.",
     PushReason.CODEC_MISMATCH: "The target cannot carry this codec.",
-    _CHECKING_TARGET: "Its target is compared with those of the other Restreams.",
+    _CHECKING_TARGET: "Checking whether another Restream pushes to the same target.",
 }
 _HANGS_UP = frozenset({PushReason.CLOSED, PushReason.RESET})
-_HUNG_UP = "The target ends each connection within seconds, and does not say why."
+_HUNG_UP = (
+    "The target closes each connection within seconds and gives no reason. Check uri and the key."
+)
 _REFUSED: dict[str, str] = {
-    PushReason.FORBIDDEN: "The target's address may not be dialled from this cluster.",
-    PushReason.TLS: "The target's certificate is not trusted.",
+    PushReason.FORBIDDEN: (
+        "This installation does not allow the target's address. Ask the administrator to allow it "
+        "(network.allowedNames or network.allowedRanges)."
+    ),
+    PushReason.TLS: "The target's certificate is not valid or not trusted.",
     PushReason.CLOSED: _HUNG_UP,
     PushReason.RESET: _HUNG_UP,
 }
+_GAVE_UP = (
+    "The target was not reached within retry.giveUpSeconds, so it is not dialled any more. To try "
+    f"again, set the annotation {RESTART_ANNOTATION}."
+)
 _POD_IS_AWAY = frozenset({ReconcilingReason.STARTING, ReconcilingReason.NOT_ANSWERING})
 _UNTRIED = frozenset({PushState.IDLE, PushState.CONNECTING, PushState.WAITING})
 """States in which a target that refused has not been tried again."""
@@ -107,14 +117,14 @@ def live_condition(facts: RestreamFacts, readiness: Readiness) -> Condition:
         return known
     if not facts.spec.active and facts.has_no_pod:
         return Condition("Live", "False", PushReason.DISABLED, _IDLE_MESSAGES[PushReason.DISABLED])
-    if readiness.reason == "StreamNotFound":
+    if readiness.reason == ReconcilingReason.STREAM_NOT_FOUND:
         return Condition("Live", "False", PushReason.STREAM_NOT_FOUND, readiness.message)
     if facts.observed.sample is None and (
         known is None or known.reason in {PushReason.STARTING, PushReason.DISABLED}
     ):
         return Condition("Live", "Unknown", PushReason.STARTING, "The pusher is starting.")
-    words = "The pusher has not been heard of for more than 10 s."
-    return Condition("Live", "Unknown", PushReason.STALE, words)
+    message = "The pusher has not answered for more than 10 s; it may still be publishing."
+    return Condition("Live", "Unknown", PushReason.STALE, message)
 
 
 def _live_in_state(pusher: PusherStatus) -> Condition:
@@ -128,22 +138,34 @@ def _live_in_state(pusher: PusherStatus) -> Condition:
         case PushState.CONNECTING:
             live = "False", PushReason.CONNECTING, "Dialling the target."
         case PushState.LIVE:
-            live = "True", PushReason.PUBLISHING, "The target takes the stream."
+            live = "True", PushReason.PUBLISHING, "The target accepts the stream."
         case PushState.WAITING:
             live = (
                 "False",
                 PushReason.SOURCE_INTERRUPTED,
-                "The source is gone; the connection is held.",
+                "The source was lost; the connection to the target is kept.",
             )
         case PushState.STALLED:
-            live = "False", PushReason.TARGET_STALLED, "The target takes too little; data piles up."
+            live = (
+                "False",
+                PushReason.TARGET_STALLED,
+                "The target takes the stream too slowly; media waits in the send queue.",
+            )
         case PushState.BACKOFF:
-            live = "False", PushReason.RETRYING, f"The target was lost and is dialled again.{cause}"
+            live = (
+                "False",
+                PushReason.RETRYING,
+                f"The target is not connected; it is dialled again.{cause}",
+            )
         case PushState.REJECTED:
             reason = error.class_ if error else PushReason.REJECTED
-            live = "False", reason, f"{_REFUSED.get(reason, 'The target said no.')}{cause}"
+            live = (
+                "False",
+                reason,
+                f"{_REFUSED.get(reason, 'The target refuses the stream.')}{cause}",
+            )
         case PushState.GAVE_UP:
-            live = "False", PushReason.GAVE_UP, f"No success for retry.giveUpSeconds.{cause}"
+            live = "False", PushReason.GAVE_UP, f"{_GAVE_UP}{cause}"
     return Condition("Live", *live)
 
 
@@ -182,7 +204,7 @@ def event_types(live: Condition, status: dict[str, Any], stored: Stored) -> dict
     types = {"Stalled": "Warning", "UpdatePending": "Normal"}
     if status["state"] == PushState.REJECTED:
         del types["Stalled"]  # the event of Live has the same message
-    if live.reason != "Connecting" and not _failed_again(status, stored):
+    if live.reason != PushReason.CONNECTING and not _failed_again(status, stored):
         types["Live"] = "Normal" if live.reason in normal else "Warning"
     return types
 
