@@ -1,8 +1,8 @@
-"""What the kinds share: the base of all models, references, workloads, and CEL helpers.
+"""Models and helpers that all kinds share: model base, references, workloads, CEL rules.
 
 The models are the source of ``crds/``: an attribute's docstring is what ``kubectl explain`` shows,
-and a constraint on a field is a constraint in the schema. In Python they read objects that the API
-server has already validated and defaulted, so they tolerate fields of a newer version.
+and a constraint on a field is a constraint in the schema. The operator reads objects that the API
+server has already validated and defaulted, so the models tolerate fields of a newer version.
 """
 
 from __future__ import annotations
@@ -16,40 +16,41 @@ from pydantic.alias_generators import to_camel
 
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 QUANTITY = r"^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
-"""As Kubernetes writes it into its own schemas."""
+"""The pattern of a quantity in the schemas of Kubernetes itself."""
 
 
 @dataclass(slots=True, frozen=True)
 class Rule:
-    """One CEL rule of ``x-kubernetes-validations`` and what a user reads when it is broken."""
+    """A CEL rule of ``x-kubernetes-validations``, with the message for an object that breaks it."""
 
     rule: str
     message: str
     field_path: str | None = None
-    """Where the error is shown, e.g. ``.uri``; None: at the rule's own place."""
+    """Field that the error names, e.g. ``.uri``; None: the field that carries the rule."""
 
     def as_schema(self) -> dict[str, str]:
+        """Return the rule as an entry of ``x-kubernetes-validations``."""
         schema = {"rule": self.rule, "message": self.message}
         return schema | ({"fieldPath": self.field_path} if self.field_path else {})
 
 
 def rules(*given: Rule) -> dict[str, Any]:
-    """For ``json_schema_extra`` of a model or a field."""
+    """Return the rules as ``json_schema_extra`` of a model or a field."""
     return {"x-kubernetes-validations": [rule.as_schema() for rule in given]}
 
 
 def frozen(field: str, kind: str, advice: str) -> Rule:
-    """The field cannot be changed, nor set or removed later.
+    """Return a rule that forbids changing the field, and setting or removing it later.
 
-    At the level of its parent, because a rule on the field itself does not run when the field is
-    set for the first time or removed."""
+    The rule belongs to the parent of the field. A rule on the field itself does not run when the
+    field is set for the first time or removed."""
     same = f"has(self.{field}) == has(oldSelf.{field})"
     equal = f"(!has(self.{field}) || self.{field} == oldSelf.{field})"
     return Rule(f"{same} && {equal}", f"{field} of a {kind} cannot be changed; {advice}")
 
 
 def dns_label_rule(kind: str, max_length: int, *, letter_first: bool) -> tuple[Rule, Rule]:
-    """``metadata.name`` leaves room for the suffixes of the children's names."""
+    """Return rules for ``metadata.name``, which must leave room for the children's suffixes."""
     first = "[a-z]" if letter_first else "[a-z0-9]"
     must = "begin with a letter" if letter_first else "begin with a letter or digit"
     return (
@@ -66,11 +67,13 @@ def dns_label_rule(kind: str, max_length: int, *, letter_first: bool) -> tuple[R
 
 
 def list_map(key: str) -> dict[str, Any]:
-    """A list whose entries are told apart by one of their fields (for server-side apply)."""
+    """Return the schema of a list that server-side apply merges by the field ``key``."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
 
 class ApiModel(BaseModel):
+    """Base of all models: camelCase aliases, frozen, described by attribute docstrings."""
+
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
@@ -97,54 +100,54 @@ Quantity = Annotated[
 
 
 class LocalRef(ApiModel):
-    """An object of the same namespace."""
+    """Reference to an object in the same namespace."""
 
     name: ObjectName
-    """Name of the object, in the namespace of the object that refers to it."""
+    """Name of the object. It is in the same namespace as the object that refers to it."""
 
 
 class SecretKeyRef(ApiModel):
-    """One key of a Secret of the same namespace."""
+    """Reference to one key of a Secret in the same namespace."""
 
     name: ObjectName
     """Name of the Secret."""
     key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-    """Key in the Secret's data."""
+    """Key in the data of the Secret."""
 
 
 class ContainerResources(ApiModel):
-    """CPU and memory, as in a container of a Pod."""
+    """CPU and memory, in the format of a container in a Pod."""
 
     requests: Annotated[dict[str, Quantity], Field(max_length=8)] | None = None
-    """What the scheduler sets aside, e.g. {cpu: 100m, memory: 128Mi}."""
+    """Resources that the scheduler reserves, e.g. {cpu: 100m, memory: 128Mi}."""
     limits: Annotated[dict[str, Quantity], Field(max_length=8)] | None = None
-    """What the container may use at most, e.g. {memory: 512Mi}."""
+    """Maximum resources that the container may use, e.g. {memory: 512Mi}."""
 
 
 class Toleration(ApiModel):
-    """A taint that the pods put up with, as in a Pod."""
+    """Toleration of a node taint, in the format of a Pod."""
 
     key: Annotated[str, Field(max_length=316)] | None = None
-    """Key of the taint; absent with operator Exists: every taint."""
+    """Key of the taint. Absent, with operator Exists: every taint."""
     operator: Literal["Equal", "Exists"] | None = None
-    """How key and value are compared (Equal when absent)."""
+    """Comparison of key and value. Absent: Equal."""
     value: Annotated[str, Field(max_length=63)] | None = None
-    """Value of the taint, with operator Equal."""
+    """Value of the taint, for operator Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint; absent: all of them."""
+    """Effect of the taint. Absent: all effects."""
     toleration_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None
-    """With effect NoExecute: for how long the taint is put up with."""
+    """Seconds that the taint is tolerated, for effect NoExecute. Absent: for ever."""
 
 
 class Workload(ApiModel):
-    """How and where the pods of a stream run."""
+    """Resources, nodes and priority of the pods of a stream."""
 
     resources: ContainerResources | None = None
-    """CPU and memory of the ingest pod; absent: the installation's default."""
+    """CPU and memory of the ingest pod. Absent: the default of the installation."""
     node_selector: (
         Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=16)] | None
     ) = None
-    """Labels that a node must have to run the pods of this stream (ingest, recorders, pushers)."""
+    """Labels that a node must have to run pods of this stream (ingest, recorders, pushers)."""
     tolerations: (
         Annotated[
             list[Toleration],
@@ -152,11 +155,12 @@ class Workload(ApiModel):
         ]
         | None
     ) = None
-    """Taints that the pods of this stream put up with."""
+    """Node taints that the pods of this stream tolerate."""
     image_pull_secrets: (
         Annotated[list[LocalRef], Field(max_length=8, json_schema_extra=list_map("name"))] | None
     ) = None
-    """Secrets of this namespace for pulling the media image, beside those of the installation."""
+    """Secrets in this namespace for pulling the media image, in addition to the Secrets of the
+    installation."""
     priority_class_name: (
         Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)] | None
     ) = None
@@ -175,12 +179,12 @@ class Column:
     json_path: str
     description: str
     priority: int = 0
-    """1: only with ``-o wide``."""
+    """1: shown only with ``-o wide``."""
 
 
 @dataclass(slots=True, frozen=True)
 class CrdNames:
-    """What a CustomResourceDefinition says beside its schema."""
+    """The parts of a CustomResourceDefinition that are not its schema."""
 
     kind: str
     plural: str
@@ -190,10 +194,10 @@ class CrdNames:
     selectable_fields: Sequence[str] = ()
     """JSON paths that field selectors may use, e.g. ``.spec.streamRef.name``."""
     name_rules: Sequence[Rule] = ()
-    """About ``metadata.name``; only the schema's root may look at it."""
+    """Rules for ``metadata.name``. Kubernetes allows them only at the root of the schema."""
 
 
 class Resource(ApiModel):
-    """Base of the kinds. Subclasses add ``spec`` and ``status`` and their `CrdNames`."""
+    """Base of the kinds. A subclass adds ``spec``, ``status`` and its `CrdNames`."""
 
     crd: ClassVar[CrdNames]

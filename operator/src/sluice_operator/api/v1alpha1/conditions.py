@@ -11,23 +11,23 @@ from sluice_operator.api.v1alpha1.common import ApiModel, list_map
 
 
 class StatusCondition(ApiModel):
-    """One fact about the object, as kubectl wait and GitOps tools read it."""
+    """One fact about the object, for kubectl wait and GitOps tools."""
 
     type: Annotated[str, Field(max_length=316, pattern=r"^[A-Za-z]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
-    """What it is about, e.g. Ready."""
+    """Name of the condition, e.g. Ready."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it holds; Unknown when nothing is known at the moment."""
+    """True, False, or Unknown while there is no current information."""
     observed_generation: Annotated[int, Field(ge=0)] | None = None
-    """The generation of the object that this was decided about."""
+    """Generation of the object that this condition was computed from."""
     last_transition_time: datetime
-    """When status changed last."""
+    """Time of the last change of status (UTC)."""
     reason: Annotated[
         str,
         Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"),
     ]
-    """The cause in one word, for programs."""
+    """Cause as one word, for programs."""
     message: Annotated[str, Field(max_length=32_768)]
-    """The cause in words, for people."""
+    """Cause as a sentence, for people."""
 
 
 Conditions = Annotated[

@@ -22,212 +22,216 @@ from sluice_operator.api.v1alpha1.recording import RecordingOptions
 from sluice_operator.api.v1alpha1.source import Failover, Push, Source
 
 LISTED_SESSIONS = 50
-"""In ``status.autoRecorded``. Of older ones only the latest beginning is known, which is wrong only
-when there were so many within the difference of two nodes' clocks. Half of the list is for sessions
-of nodes whose clock is ahead of the operator's."""
+"""Maximum length of ``status.autoRecorded``. Of older sessions, the status keeps only the latest
+start. That is wrong only when more sessions than this start within the difference of two nodes'
+clocks. Half of the list is for sessions of nodes whose clock is ahead of the operator's clock."""
 
 
 class RecordingTemplate(RecordingOptions):
-    """The Recordings that autoRecord makes."""
+    """Options of the Recordings that autoRecord creates."""
 
 
 class LiveStreamSpec(ApiModel):
-    """What the stream shall be."""
+    """Desired state of the stream."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            # Publishers have keys and addresses, a pulled stream has none: one would have to
-            # vanish, or appear, under the hands of whoever uses it.
+            # A pushed stream has keys and addresses, and a pulled stream has none. A change would
+            # take them away, or create them, while publishers use the stream.
             Rule(
                 "has(self.source.push) == has(oldSelf.source.push)",
-                "a LiveStream that is pushed cannot become one that is pulled, nor the other way "
-                "round; make a new LiveStream",
+                "a LiveStream that is pushed cannot become one that is pulled, or the reverse; "
+                "make a new LiveStream",
                 ".source",
             )
         )
     )
 
     title: Annotated[str, Field(max_length=255)] = ""
-    """Title of the stream; it becomes part of the title of its recordings."""
+    """Title of the stream. The titles of its recordings contain it."""
     active: bool = True
-    """false: publishers are refused with Disabled, and who is on air is cut; nothing is pulled."""
+    """false: the stream is switched off. A publisher on air is disconnected, new publishers are
+    refused with Disabled, and nothing is pulled."""
     source: Source = Source(push=Push())
-    """Where the media comes from."""
+    """Source of the media: pushed by encoders, or pulled from URIs. Default: push."""
     failover: Failover = Failover()
-    """When a publisher counts as gone, and what happens then."""
+    """Change from one publisher to the other when the publisher on air stops sending."""
     resume_window_seconds: Annotated[int, Field(ge=0, le=1_800)] = 10
-    """A publisher that is lost and back within this time continues the same session: recordings
-    go on in the same file, restreams keep their connection. Counted from the last media."""
+    """Resume window in seconds, counted from the last media. A publisher that comes back within
+    this time continues its session: recordings continue in the same file, and restreams keep their
+    connection."""
     auto_record: bool = False
-    """true: each session is recorded, from its first keyframe, by a Recording of its own that is
-    made for it. Stopping or deleting that Recording does not bring it back."""
+    """true: the operator creates one Recording for each session, which begins at the first keyframe
+    of the session. A Recording that was stopped or deleted is not created again."""
     recording_template: RecordingTemplate | None = None
-    """What these Recordings are like; absent: all defaults. A change counts for the next one."""
+    """Options of the Recordings that autoRecord creates. Absent: all defaults. A change applies to
+    the next session."""
     workload: Workload | None = None
-    """How and where the pods of this stream run."""
+    """Resources, nodes and priority of the pods of this stream."""
     update_policy: Literal["WhenIdle", "Immediate"] = "WhenIdle"
-    """When a changed pod (a new version, other resources, another Secret) replaces the running one:
-    WhenIdle waits until the stream is off air (condition UpdatePending says so), Immediate
-    interrupts it."""
+    """Time at which a changed pod (new version, other resources, another Secret) replaces the
+    running pod. WhenIdle: when the stream is off air; until then the condition UpdatePending is
+    true. Immediate: at once, which interrupts the stream."""
 
 
 class IngestAddresses(ApiModel):
-    """Where publishers connect to. The keys are in the Secret, never here. The backup has the same
-    addresses: its key says which one it is."""
+    """Addresses that publishers connect to, without the keys. The backup uses the same addresses
+    with its own key."""
 
     secret_name: Annotated[str, Field(max_length=253)]
-    """Secret with what is pasted into an encoder: rtmpServer, streamKey, rtmpUrl, rtmpsUrl, srtUrl,
-    whipUrl and whipToken, and the same for the backup (and the keys token and backupToken)."""
+    """Secret with the settings for an encoder: rtmpServer, streamKey, rtmpUrl, rtmpsUrl, srtUrl,
+    whipUrl and whipToken, the same settings for the backup, and the keys token and backupToken."""
     rtmp: Annotated[str, Field(max_length=512)] | None = None
-    """RTMP address without the key; absent while the gateway has no address."""
+    """RTMP address without the key. Absent while the gateway has no address."""
     rtmps: Annotated[str, Field(max_length=512)] | None = None
-    """RTMPS address without the key; absent where the gateway has no certificate."""
+    """RTMPS address without the key. Absent if the gateway has no certificate."""
     srt: Annotated[str, Field(max_length=512)] | None = None
-    """SRT address; the stream id in the Secret has the key too."""
+    """SRT address without the key. The key is part of the stream id in the Secret."""
     whip: Annotated[str, Field(max_length=512)] | None = None
-    """WHIP address (WebRTC); the key is its bearer token."""
+    """WHIP address (WebRTC). The key is sent as its bearer token."""
 
 
 class MediaFacts(ApiModel):
-    """The media as measured in the bit stream."""
+    """Properties of the media, measured in the bit stream."""
 
     video_codec: Annotated[str, Field(max_length=32)] | None = None
-    """Codec of the picture, e.g. H264; absent when there is none."""
+    """Video codec, e.g. H264. Absent without video."""
     audio_codec: Annotated[str, Field(max_length=32)] | None = None
-    """Codec of the sound, e.g. AAC; absent when there is none."""
+    """Audio codec, e.g. AAC. Absent without audio."""
     left_out_audio_codec: Annotated[str, Field(max_length=64)] | None = None
-    """Codec of sound that the source sends and that Sluice does not carry; absent when there is
-    no such sound."""
+    """Codec of an audio track that the source sends and Sluice leaves out, because it does not
+    support the codec. Absent without such a track."""
     width: Annotated[int, Field(ge=0, le=65_535)] | None = None
-    """Width of the picture in pixels."""
+    """Width of the video in pixels."""
     height: Annotated[int, Field(ge=0, le=65_535)] | None = None
-    """Height of the picture in pixels."""
+    """Height of the video in pixels."""
     frame_rate: Annotated[float, Field(ge=0)] | None = None
-    """Pictures per second."""
+    """Video frames per second."""
     bitrate_kbps: Annotated[int, Field(ge=0)] | None = None
-    """Bit rate of the whole stream in kbit/s; follows changes of more than a quarter."""
+    """Bit rate of the whole stream in kbit/s. Updated when it changes by more than a quarter."""
 
 
 class LastRejection(ApiModel):
     """The last publisher that was refused."""
 
     reason: Annotated[str, Field(max_length=64)]
-    """BadKey, Busy, Disabled, ProtocolNotAllowed or UnsupportedCodec."""
+    """Reason of the refusal: BadKey, Busy, Disabled, ProtocolNotAllowed or UnsupportedCodec."""
     at: datetime
-    """When it was refused (UTC)."""
+    """Time of the refusal (UTC)."""
 
 
 class LastFailover(ApiModel):
-    """The last time that another source went on air."""
+    """The last change from one source to another."""
 
     at: datetime
-    """When (UTC)."""
+    """Time of the change (UTC)."""
     from_: Annotated[str, Field(alias="from", max_length=32)]
-    """Which one was on air before: Primary, Backup, or of a pulled stream Uri and its index."""
+    """Source before the change: Primary, Backup, or Uri with its index for a pulled stream."""
     to: Annotated[str, Field(max_length=32)]
-    """Which one is on air since."""
+    """Source after the change."""
     gap_milliseconds: Annotated[int, Field(ge=0)]
-    """For how long nothing went out."""
+    """Time in milliseconds without output."""
 
 
 class LastFormatChange(ApiModel):
-    """The last time that codec, picture size or tracks changed within a session."""
+    """The last change of codec, video size or tracks within a session."""
 
     at: datetime
-    """When (UTC)."""
+    """Time of the change (UTC)."""
     before: Annotated[str, Field(max_length=256)]
-    """The media before, in words."""
+    """Media before the change, as text."""
     after: Annotated[str, Field(max_length=256)]
-    """The media since, in words."""
+    """Media after the change, as text."""
 
 
 class GivenUp(ApiModel):
-    """What was asked for when the sources were given up."""
+    """State of the spec when the stream stopped trying its sources."""
 
     generation: Annotated[int, Field(ge=0)]
-    """The version of the spec."""
+    """Generation of the spec at that time."""
     restart: Annotated[str, Field(max_length=64)] | None = None
-    """Digest of the annotation sluice.video/restart; absent: there was none."""
+    """Digest of the annotation sluice.video/restart at that time. Absent without the annotation."""
 
 
 class PullProgress(ApiModel):
-    """How the pulling goes."""
+    """State of the sources of a pulled stream."""
 
     uri_index: Annotated[int, Field(ge=0)] | None = None
-    """Which of spec.source.pull.uris delivers, counted from 0; absent while none does."""
+    """Index in spec.source.pull.uris, counted from 0, of the source that sends media now. Absent
+    while no source sends media."""
     standby_index: Annotated[int, Field(ge=0)] | None = None
-    """Which one is kept connected beside it."""
+    """Index of the source that stays connected as the standby."""
     message: Annotated[str, Field(max_length=1_024)] | None = None
-    """Why the last source that failed did so."""
+    """Cause of the last failure of a source, as a sentence."""
     observed_at: datetime | None = None
-    """When message was noted (UTC); a new one is told at most every 30 seconds."""
+    """Time of message (UTC). A new message is written at most every 30 seconds."""
     given_up: GivenUp | None = None
-    """Set: no source delivered for inactivitySeconds, and none is tried until spec or the
-    annotation changes. An ingest pod that is replaced learns of it."""
+    """Present after inactivitySeconds without media from any source. No source is tried until the
+    spec or the annotation sluice.video/restart changes. A new ingest pod keeps this state."""
 
 
 class FailoverCounter(ApiModel):
-    """Where the counting of failovers stands."""
+    """Last value of the failover counter of an ingest pod."""
 
     pod_uid: Annotated[str, Field(max_length=64)]
-    """The ingest pod that counts."""
+    """Uid of the ingest pod that counts."""
     value: Annotated[int, Field(ge=0)]
-    """How many it has counted since it started; all of them are in failovers."""
+    """Failovers since this pod started. They are included in failovers."""
 
 
 class RestreamCount(ApiModel):
-    """The Restreams of this stream."""
+    """Number of Restreams of this stream."""
 
     total: Annotated[int, Field(ge=0)]
-    """How many there are."""
+    """Number of all Restreams."""
     live: Annotated[int, Field(ge=0)]
-    """How many of them deliver to their target now."""
+    """Number of Restreams that send to their target now."""
 
 
 class SessionRecord(ApiModel):
-    """One time on air, interruptions within the resume window included."""
+    """One session: the time on air, with interruptions within the resume window."""
 
     started_at: datetime
-    """First media (UTC)."""
+    """Time of the first media (UTC)."""
     finished_at: datetime | None = None
-    """Last media (UTC); absent while the session is on."""
+    """Time of the last media (UTC). Absent while the session continues."""
     protocol: Annotated[str, Field(max_length=16)] | None = None
-    """How the publisher came in."""
+    """Protocol of the publisher."""
     media: Annotated[str, Field(max_length=256)] | None = None
-    """Codecs and size, in words."""
+    """Codecs and video size, as text."""
     failovers: Annotated[int, Field(ge=0)] | None = None
-    """How often another source went on air; absent: never."""
+    """Number of failovers in the session. Absent: none."""
     end_reason: Annotated[str, Field(max_length=64)] | None = None
-    """Why it ended, e.g. WindowPassed or Disabled."""
+    """Reason of the end, e.g. WindowPassed or Disabled."""
 
 
 class LiveStreamStatus(ApiModel):
-    """What the ingest pod measures, and what the operator made of the spec."""
+    """Measurements of the ingest pod, and the state of the stream's objects."""
 
     observed_generation: Annotated[int, Field(ge=-1)] | None = None
-    """The generation of the spec that this status was decided about; -1: not decided yet."""
+    """Generation of the spec that this status was computed from. -1: not computed yet."""
     observed_at: datetime | None = None
-    """When live, backupLive, activeSource and media were measured, by the ingest pod's clock (UTC).
-    On air it is renewed at least once a minute while the pod is heard; off air it is the time of
-    the last change."""
+    """Time at which live, backupLive, activeSource and media were measured, by the clock of the
+    ingest pod (UTC). On air it is updated at least once a minute while the pod answers. Off air it
+    is the time of the last change."""
     live: bool | None = None
-    """The primary publisher, or a pulled source, delivers media at this moment."""
+    """true: the primary publisher, or a pulled source, sends media now."""
     backup_live: bool | None = None
-    """The backup publisher delivers media at this moment; absent where there can be none."""
+    """true: the backup publisher sends media now. Absent if the stream can have no backup."""
     active_source: Annotated[str, Field(max_length=32)] | None = None
-    """Which source is on air: Primary, Backup or Pull; absent when none is."""
+    """Source on air: Primary, Backup or Pull. Absent off air."""
     recording: bool | None = None
-    """A Recording of this stream is being written."""
+    """true: a Recording of this stream is being written."""
     recording_duration: Annotated[float, Field(ge=0)] | None = None
-    """Seconds of media in the file that the oldest running Recording writes, at
+    """Seconds of media in the file that the oldest running Recording writes, measured at
     recordingObservedAt."""
     recording_observed_at: datetime | None = None
-    """When recordingDuration was measured, by the recorder's clock (UTC)."""
+    """Time at which recordingDuration was measured, by the clock of the recorder (UTC)."""
     recording_name: Annotated[str, Field(max_length=253)] | None = None
-    """The oldest running Recording."""
+    """Name of the oldest running Recording."""
     auto_recorded_until: datetime | None = None
-    """Sessions that began up to this moment got the Recording that autoRecord makes (UTC). It is
-    never later than the time at which it is written."""
+    """Sessions that started up to this time have their Recording from autoRecord (UTC). It is never
+    later than the time at which it was written."""
     auto_recorded: (
         Annotated[
             list[datetime],
@@ -237,33 +241,35 @@ class LiveStreamStatus(ApiModel):
         ]
         | None
     ) = None
-    """Later sessions that got it, each by the moment at which it began (UTC, by the clock of the
-    node that it began on); the last fifty. Of those that began in the future, by the clock of a
-    node that is ahead, the last twenty-five."""
+    """Start times of later sessions that have their Recording from autoRecord: the last fifty (UTC,
+    by the clock of the node of the session). At most twenty-five of them are later than the
+    operator's own time, because the clock of their node is ahead."""
     started_at: datetime | None = None
-    """When the present or last session began (UTC)."""
+    """Start of the present or last session (UTC)."""
     started_at_backup: datetime | None = None
-    """When the backup publisher began to deliver, the last time that it did (UTC)."""
+    """Time at which the backup publisher last began to send media (UTC)."""
     finished_at: datetime | None = None
-    """When the last finished session ended: its last media (UTC). Kept when a new one begins."""
+    """End of the last finished session: the time of its last media (UTC). It stays when a new
+    session starts."""
     failovers: Annotated[int, Field(ge=0)] | None = None
-    """How often another source went on air, since the LiveStream was made."""
+    """Number of failovers since the LiveStream was created."""
     failover_counter: FailoverCounter | None = None
-    """Where the counting of failovers stands, so that it goes on when the pod is replaced."""
+    """Last value of the pod's failover counter. With it, failovers stays correct when the pod is
+    replaced."""
     last_failover: LastFailover | None = None
-    """The last time that another source went on air."""
+    """The last change from one source to another."""
     last_format_change: LastFormatChange | None = None
-    """The last time that codec, picture size or tracks changed within a session."""
+    """The last change of codec, video size or tracks within a session."""
     pull: PullProgress | None = None
-    """How the pulling goes; absent for a stream that is pushed."""
+    """State of the sources of a pulled stream. Absent for a pushed stream."""
     ingest: IngestAddresses | None = None
-    """Where publishers connect to; absent for a stream that is pulled."""
+    """Addresses that publishers connect to. Absent for a pulled stream."""
     media: MediaFacts | None = None
-    """The media on air; absent off air."""
+    """Properties of the media on air. Absent off air."""
     last_rejection: LastRejection | None = None
-    """The last publisher that was refused, and why."""
+    """The last publisher that was refused, and the reason."""
     restreams: RestreamCount | None = None
-    """How many Restreams there are, and how many deliver."""
+    """Number of Restreams, and how many of them send to their target."""
     sessions: (
         Annotated[
             list[SessionRecord],
@@ -271,16 +277,17 @@ class LiveStreamStatus(ApiModel):
         ]
         | None
     ) = None
-    """The last ten times on air, newest first."""
+    """The last ten sessions, newest first."""
     conditions: Conditions | None = None
-    """Ready: set up as asked for. Live: on air, whatever feeds it. BackupLive: the backup publisher
-    delivers. Recording: being recorded. UpdatePending: a new version of the pods waits until the
-    stream is off air. Reconciling, Stalled: only while true."""
+    """Ready: set up as specified; a stream that waits for media is ready. Live: on air, from any
+    source. BackupLive: the backup publisher sends media. Recording: being recorded. UpdatePending:
+    a changed pod waits until the stream is off air. Reconciling and Stalled are present only while
+    true."""
 
 
 class LiveStream(Resource):
-    """A live stream: an encoder publishes it here, or it is pulled from elsewhere; recordings and
-    restreams take it from here."""
+    """A live stream. An encoder publishes it, or Sluice pulls it from a URI. Recordings and
+    Restreams read from it."""
 
     crd: ClassVar[CrdNames] = CrdNames(
         kind="LiveStream",
@@ -292,24 +299,29 @@ class LiveStream(Resource):
                 "Ready",
                 "string",
                 '.status.conditions[?(@.type=="Ready")].status',
-                "Set up as asked for; waiting for media counts as ready.",
+                "Set up as specified; a stream that waits for media is ready.",
             ),
             Column("Live", "string", '.status.conditions[?(@.type=="Live")].status', "On air."),
-            Column("Source", "string", ".status.activeSource", "Which source is on air."),
+            Column("Source", "string", ".status.activeSource", "Source on air."),
             Column("Recording", "boolean", ".status.recording", "Being recorded."),
             Column(
                 "Recording_Duration",
                 "number",
                 ".status.recordingDuration",
-                "Seconds in the file being written.",
+                "Seconds of media in the file being written.",
             ),
-            Column("Restreams", "integer", ".status.restreams.live", "Restreams that deliver."),
+            Column(
+                "Restreams",
+                "integer",
+                ".status.restreams.live",
+                "Number of Restreams that send to their target.",
+            ),
             Column("Age", "date", ".metadata.creationTimestamp", "Time since creation."),
             Column(
                 "Reason",
                 "string",
                 '.status.conditions[?(@.type=="Live")].reason',
-                "Why it is on air or not.",
+                "Reason of the condition Live.",
                 priority=1,
             ),
         ),
@@ -317,6 +329,6 @@ class LiveStream(Resource):
     )
 
     spec: LiveStreamSpec
-    """What the stream shall be."""
+    """Desired state of the stream."""
     status: LiveStreamStatus | None = None
-    """What is measured; written by the operator."""
+    """Observed state of the stream, written by the operator."""

@@ -1,4 +1,4 @@
-"""MediaStore: where recordings are kept."""
+"""MediaStore: the storage of recordings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def _bytes_rules(field: str) -> dict[str, Any]:
 
 
 class ClaimTemplate(ApiModel):
-    """A PersistentVolumeClaim that is made for this store, and stays when the store is deleted."""
+    """A PersistentVolumeClaim that the operator creates for this store. It stays when the store is
+    deleted."""
 
     size: Annotated[
         str,
@@ -48,17 +49,17 @@ class ClaimTemplate(ApiModel):
     ]
     """Size of the claim, e.g. 20Gi."""
     storage_class_name: ObjectName | None = None
-    """StorageClass of the claim; absent: the cluster's default."""
+    """StorageClass of the claim. Absent: the default of the cluster."""
     access_modes: Annotated[
         list[Literal["ReadWriteOnce", "ReadWriteMany"]],
         Field(min_length=1, max_length=2, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = Field(default=["ReadWriteOnce"])
-    """With ReadWriteOnce all recorders and the store share one node; ReadWriteMany survives the
-    loss of a node."""
+    """Access modes of the claim. With ReadWriteOnce, all recorders and the store run on one node.
+    With ReadWriteMany, recording survives the loss of a node."""
 
 
 class ClaimSource(ApiModel):
-    """A PersistentVolumeClaim of the same namespace."""
+    """A PersistentVolumeClaim in the same namespace."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -70,9 +71,9 @@ class ClaimSource(ApiModel):
     )
 
     claim_name: ObjectName | None = None
-    """An existing claim."""
+    """Name of an existing claim."""
     template: ClaimTemplate | None = None
-    """A claim to be made."""
+    """A claim that the operator creates."""
 
 
 _ENDPOINT_RULES = rules(
@@ -93,7 +94,7 @@ _PAIR = "has(self.accessKeySecretRef) == has(self.secretKeySecretRef)"
 
 
 class S3(ApiModel):
-    """Storage that speaks S3."""
+    """A bucket in a storage with the S3 protocol."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -116,9 +117,10 @@ class S3(ApiModel):
     )
 
     endpoint: Annotated[str, Field(max_length=512, json_schema_extra=_ENDPOINT_RULES)] | None = None
-    """https://HOST[:PORT], or http:// inside a trusted network; absent: Amazon's."""
+    """Server: https://HOST[:PORT], or http://HOST[:PORT] inside a trusted network. Absent: Amazon
+    S3."""
     region: Annotated[str, Field(max_length=64, pattern=r"^[-a-zA-Z0-9]+$")] = "us-east-1"
-    """Region of the bucket; servers of your own mostly take any."""
+    """Region of the bucket. Most self-hosted servers accept any region."""
     bucket: Annotated[
         str, Field(min_length=3, max_length=63, pattern=r"^[a-z0-9][-.a-z0-9]*[a-z0-9]$")
     ]
@@ -126,28 +128,28 @@ class S3(ApiModel):
     prefix: (
         Annotated[str, Field(min_length=1, max_length=512, json_schema_extra=_PREFIX_RULES)] | None
     ) = None
-    """What all keys begin with, e.g. recordings/studio-a; absent: the store has the whole bucket.
-    No two MediaStores may have the same place."""
+    """Prefix of all object keys, e.g. recordings/studio-a. Absent: the store uses the whole bucket.
+    Two MediaStores must not use the same bucket and prefix."""
     path_style: bool = True
-    """true: https://ENDPOINT/BUCKET/KEY, which every server understands; false: the bucket is part
-    of the host name."""
+    """true: URLs are https://ENDPOINT/BUCKET/KEY, which every server supports. false: the bucket is
+    part of the host name."""
     access_key_secret_ref: SecretKeyRef | None = None
     """Secret with the access key id."""
     secret_key_secret_ref: SecretKeyRef | None = None
     """Secret with the secret access key."""
     session_token_secret_ref: SecretKeyRef | None = None
-    """Secret with the session token, where the two keys are temporary ones."""
+    """Secret with the session token. Only for temporary keys."""
     ca_secret_ref: SecretKeyRef | None = None
-    """Secret with PEM certificates that the endpoint's certificate is verified with; absent: the
-    public authorities."""
+    """Secret with the certificate authorities (PEM) that verify the certificate of the endpoint.
+    Absent: the public authorities."""
     service_account_name: ObjectName | None = None
-    """Instead of keys: the pods run as this ServiceAccount, and the cloud gives them its identity
-    (IRSA, EKS Pod Identity and the like)."""
+    """ServiceAccount of the store's pods, used instead of keys: the cloud gives the pods its
+    identity (IRSA, EKS Pod Identity or similar)."""
 
 
 class MediaStoreSpec(ApiModel):
-    """Where recordings are kept. The place cannot be changed later; credentials, the way to it and
-    the limit can."""
+    """Desired storage of recordings. Claim, bucket and prefix cannot be changed later. Credentials,
+    endpoint and limit can."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -174,9 +176,9 @@ class MediaStoreSpec(ApiModel):
     )
 
     persistent_volume_claim: ClaimSource | None = None
-    """A PersistentVolumeClaim of the same namespace."""
+    """A PersistentVolumeClaim in the same namespace."""
     s3: S3 | None = None
-    """A bucket of a storage that speaks S3."""
+    """A bucket in a storage with the S3 protocol."""
     limit: (
         Annotated[
             str,
@@ -189,38 +191,40 @@ class MediaStoreSpec(ApiModel):
         ]
         | None
     ) = None
-    """How much all recordings together may take up, e.g. 500Gi. A Recording that reaches it ends
-    cleanly (StorageLimit). Absent: as much as there is."""
+    """Maximum size of all recordings together, e.g. 500Gi. A Recording that reaches the limit ends
+    cleanly (StorageLimit). Absent: no limit except the size of the storage."""
     warn_at_percent: Annotated[int, Field(ge=1, le=100)] = 90
-    """From so much of the limit, or of the volume, on: StorageHeadroom=False/AlmostExceeded."""
+    """Fill level, in percent of the limit or of the volume, from which the condition
+    StorageHeadroom is False (AlmostExceeded)."""
 
 
 class MediaStoreStatus(ApiModel):
-    """What the store measures."""
+    """Measurements of the store."""
 
     observed_generation: Annotated[int, Field(ge=-1)] | None = None
-    """The generation of the spec that this status was decided about; -1: not decided yet."""
+    """Generation of the spec that this status was computed from. -1: not computed yet."""
     location: Annotated[str, Field(max_length=1_024)] | None = None
-    """Where the recordings are: pvc://CLAIM/ or s3://BUCKET/PREFIX/."""
+    """Location of the recordings: pvc://CLAIM/ or s3://BUCKET/PREFIX/."""
     claim_name: Annotated[str, Field(max_length=253)] | None = None
-    """The PersistentVolumeClaim in use."""
+    """Name of the PersistentVolumeClaim in use."""
     used_bytes: Annotated[int, Field(ge=0)] | None = None
-    """Bytes that recordings take up, at observedAt."""
+    """Size of all recordings in bytes, at observedAt."""
     limit_bytes: Annotated[int, Field(ge=0)] | None = None
-    """Bytes that they may take up: the limit, or the size of the volume."""
+    """Maximum size of all recordings in bytes: the limit, or the size of the volume."""
     available_bytes: Annotated[int, Field(ge=0)] | None = None
-    """Bytes that are free on the volume, at observedAt."""
+    """Free bytes on the volume, at observedAt."""
     seconds_to_full: Annotated[int, Field(ge=0)] | None = None
-    """How long the rest lasts at the rate of the last minutes; absent: it does not grow."""
+    """Seconds until the storage is full, at the rate of the last minutes. Absent while the size
+    does not grow."""
     observed_at: datetime | None = None
-    """When the bytes and seconds were measured (UTC)."""
+    """Time at which the sizes and secondsToFull were measured (UTC)."""
     conditions: Conditions | None = None
-    """Ready: recordings can be written. StorageHeadroom: there is room. Reconciling, Stalled: only
-    while true."""
+    """Ready: recordings can be written. StorageHeadroom: there is enough free space. Reconciling
+    and Stalled are present only while true."""
 
 
 class MediaStore(Resource):
-    """A place where recordings are kept; the one named default when nothing else is said."""
+    """A storage for recordings. Recordings without storeRef use the MediaStore named default."""
 
     crd: ClassVar[CrdNames] = CrdNames(
         kind="MediaStore",
@@ -234,15 +238,15 @@ class MediaStore(Resource):
                 '.status.conditions[?(@.type=="Ready")].status',
                 "Recordings can be written.",
             ),
-            Column("Location", "string", ".status.location", "Where the recordings are."),
-            Column("Used", "integer", ".status.usedBytes", "Bytes taken up by recordings."),
-            Column("Limit", "integer", ".status.limitBytes", "Bytes that they may take up."),
+            Column("Location", "string", ".status.location", "Location of the recordings."),
+            Column("Used", "integer", ".status.usedBytes", "Size of all recordings in bytes."),
+            Column("Limit", "integer", ".status.limitBytes", "Maximum size in bytes."),
             Column("Age", "date", ".metadata.creationTimestamp", "Time since creation."),
         ),
         name_rules=dns_label_rule("MediaStore", 56, letter_first=True),
     )
 
     spec: MediaStoreSpec
-    """Where recordings are kept."""
+    """Desired storage of recordings."""
     status: MediaStoreStatus | None = None
-    """What is measured; written by the operator."""
+    """Observed state of the store, written by the operator."""

@@ -1,4 +1,4 @@
-"""Recording: keep what a LiveStream sends."""
+"""Recording: record a LiveStream into files."""
 
 from __future__ import annotations
 
@@ -28,38 +28,40 @@ _TEN_YEARS = 315_360_000
 
 
 class Retention(ApiModel):
-    """For how long what was recorded is kept. It counts for each file, from its end."""
+    """Time for which files are kept. It is counted for each file, from the end of the file."""
 
     seconds: Annotated[int, Field(ge=1, le=_TEN_YEARS)] | None = None
-    """An MP4 is deleted so long after its end; absent: it is kept for ever."""
+    """Retention of an MP4 in seconds. Absent: it is kept for ever."""
     keep_original: bool = False
-    """true: beside the MP4, the original chunks stay as a playable HLS playlist (originUri)."""
+    """true: the original chunks are kept beside the MP4, as a playable HLS playlist (originUri)."""
     original_seconds: Annotated[int, Field(ge=1, le=_TEN_YEARS)] = 604_800
-    """With keepOriginal: the original is deleted so long after the end of its file (7 days)."""
+    """Retention of the original chunks in seconds, with keepOriginal. The default is 7 days."""
 
 
 class RecordingOptions(ApiModel):
-    """How is recorded and for how long it is kept: in a Recording, and in the recordingTemplate of
-    a LiveStream."""
+    """Options of recording and retention, in a Recording and in the recordingTemplate of a
+    LiveStream."""
 
     store_ref: LocalRef | None = None
-    """The MediaStore that keeps the files; absent: the one named default."""
+    """The MediaStore that keeps the files. Absent: the MediaStore named default."""
     record_type: Literal["Origin"] = "Origin"
     """Origin: the media that the publisher sent, unchanged."""
     split_seconds: Annotated[int, Field(ge=10, le=604_800)] = 14_400
-    """A file that is so long ends at the next keyframe, which begins the next file; nothing is lost
-    or doubled in between. In a bucket, so does a file of 128 GiB."""
+    """Maximum length of a file in seconds. A file of this length ends at the next keyframe, and the
+    next file begins with that keyframe. Nothing is lost or repeated between them. In a bucket, a
+    file also ends at 128 GiB."""
     max_duration_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    """So much media in all files ends the Recording (MaxDurationReached); absent: no limit."""
+    """Maximum media in all files together, in seconds. The Recording then ends
+    (MaxDurationReached). Absent: no limit."""
     retention: Retention = Retention()
-    """For how long what was recorded is kept. Can be changed at any time."""
+    """Time for which files are kept. It can be changed at any time."""
     deletion_policy: Literal["Retain", "Delete"] = "Retain"
-    """What becomes of the files when the Recording is deleted. Retain: they stay in the store.
-    Delete: they are deleted too, and the Recording goes when they are gone."""
+    """Effect of deleting the Recording. Retain: its files stay in the store. Delete: its files are
+    deleted first, and the Recording disappears after them."""
 
 
 class RecordingSpec(RecordingOptions):
-    """What to record. Only desiredState and retention can be changed later."""
+    """Desired recording. Only desiredState and retention can be changed later."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -76,57 +78,61 @@ class RecordingSpec(RecordingOptions):
     )
 
     stream_ref: LocalRef
-    """The LiveStream to record. It may be off air or not even exist yet: then it is waited for."""
+    """The LiveStream to record. If it is off air or does not exist yet, the Recording waits for
+    it."""
     desired_state: Literal["Recording", "Stopped"] = "Recording"
-    """Stopped ends the recording for good; setting it back later changes nothing."""
+    """Stopped ends the recording for good. Changing it back later has no effect."""
     start_when_live: bool = True
-    """true: a stream that is off air is waited for. false: the Recording fails (StreamNotLive) when
-    the stream is not on air at its creation."""
+    """true: the Recording waits until the stream is on air. false: the Recording fails
+    (StreamNotLive) if the stream is off air when the Recording is created."""
     rearm_seconds: Annotated[int, Field(ge=0, le=604_800)] = 3_600
-    """After the stream went off air its return is waited for so long, and opens the next file."""
+    """Time in seconds to wait for the stream after it went off air. If it returns in this time, the
+    recording continues in a new file. If not, the Recording ends."""
     minimum_seconds: Annotated[int, Field(ge=0, le=3_600)] = 10
-    """Stopped by desiredState with less than this in all files: nothing is kept (TooShort)."""
+    """Minimum media in seconds. If desiredState stops a Recording with less media in all files, no
+    file is kept (TooShort)."""
 
 
 class FileGap(ApiModel):
-    """Media that is missing in a file."""
+    """Missing media in a file."""
 
     at_seconds: Annotated[float, Field(ge=0)]
-    """Position in the MP4, where media follows on media."""
+    """Position of the gap in the MP4, in seconds. The MP4 plays on there without a pause."""
     wall_seconds: Annotated[float, Field(ge=0)]
-    """How long is missing there."""
+    """Length of the missing media in seconds."""
 
 
 class RecordingFile(ApiModel):
     """One file of a Recording."""
 
     index: Annotated[int, Field(ge=0)]
-    """Position among the files of this Recording, from 1."""
+    """Number of the file in this Recording, counted from 1."""
     name: Annotated[str, Field(max_length=253)]
-    """File name, made of ids."""
+    """File name, built from ids."""
     title: Annotated[str, Field(max_length=512)] | None = None
-    """Stream Record: {title of the stream}, {end time UTC}."""
+    """Title for people: Stream Record: {title of the stream}, {end time UTC}."""
     state: Annotated[str, Field(max_length=32)]
-    """Recording and Interrupted: being written. Finalizing: the MP4 is being made. Ready: there.
-    Expired: retention.seconds have passed, it was deleted. Failed: the MP4 could not be made, see
-    message. Discarded: it was too short and nothing of it was kept."""
+    """State of the file. Recording and Interrupted: it is being written. Finalizing: the MP4 is
+    being made. Ready: the MP4 is complete. Expired: it was deleted after retention.seconds.
+    Failed: the MP4 could not be made, see message. Discarded: it was too short and was not
+    kept."""
     started_at: datetime
-    """Wall clock at its first frame (UTC)."""
+    """Time of the first frame (UTC)."""
     ended_at: datetime | None = None
-    """Wall clock at its last frame (UTC)."""
+    """Time of the last frame (UTC)."""
     duration_seconds: Annotated[float, Field(ge=0)] | None = None
-    """Seconds of media in it."""
+    """Media in the file, in seconds."""
     size_bytes: Annotated[int, Field(ge=0)] | None = None
-    """Size of the MP4."""
+    """Size of the MP4 in bytes."""
     sha256: Annotated[str, Field(max_length=64)] | None = None
     """SHA-256 of the MP4, in hex."""
     uri: Annotated[str, Field(max_length=2_048)] | None = None
-    """Where the MP4 is."""
+    """URI of the MP4."""
     origin_uri: Annotated[str, Field(max_length=2_048)] | None = None
-    """Where the playlist (HLS) of the original chunks is: while the file is written and made, and
-    after that with retention.keepOriginal."""
+    """URI of the HLS playlist of the original chunks. Present until the MP4 is complete, and after
+    that only with retention.keepOriginal."""
     expires_at: datetime | None = None
-    """When retention deletes the MP4 (UTC); absent: never."""
+    """Time at which retention deletes the MP4 (UTC). Absent: never."""
     gaps: (
         Annotated[
             list[FileGap],
@@ -134,90 +140,91 @@ class RecordingFile(ApiModel):
         ]
         | None
     ) = None
-    """Where media is missing; the first hundred."""
+    """Gaps in the media of the file: the first hundred."""
     end_reason: Annotated[str, Field(max_length=64)] | None = None
-    """Why the file was closed: SessionEnded, ParametersChanged, TimelineLost, Split, Stopped,
+    """Reason for closing the file: SessionEnded, ParametersChanged, TimelineLost, Split, Stopped,
     MaxDurationReached or StorageLimit."""
     message: Annotated[str, Field(max_length=1_024)] | None = None
-    """Why it failed, or what of it is lost, in words."""
+    """Cause of a failure, or a description of lost media, as a sentence."""
 
 
 class StorageUse(ApiModel):
-    """How full the store is."""
+    """Fill level of the store."""
 
     used_bytes: Annotated[int, Field(ge=0)] | None = None
-    """Bytes that all recordings in it take up."""
+    """Size of all recordings in the store, in bytes."""
     limit_bytes: Annotated[int, Field(ge=0)] | None = None
-    """How many there may be: the store's limit, or the size of its volume."""
+    """Maximum size in bytes: the limit of the store, or the size of its volume."""
 
 
 class StorageDamage(ApiModel):
-    """What of the recording the store cannot read, or has in no MP4."""
+    """Parts of the recording that the store cannot read, or that are in no MP4."""
 
     journal_segments: Annotated[int, Field(ge=0)] | None = None
-    """Segments of the recorders' journals that are missing or damaged."""
+    """Number of missing or damaged segments in the recorders' journals."""
     lost_chunks: Annotated[int, Field(ge=0)] | None = None
-    """Chunks that are missing or damaged; the gaps of the files say where."""
+    """Number of missing or damaged chunks. The gaps of the files show their positions."""
     kept_chunks: Annotated[int, Field(ge=0)] | None = None
-    """Chunks that are in no MP4. They are kept for some time, and never deleted unseen."""
+    """Number of chunks that are in no MP4. The store keeps them until keptUntil."""
     kept_until: datetime | None = None
-    """When the store deletes them (UTC)."""
+    """Time at which the store deletes the chunks that are in no MP4 (UTC)."""
 
 
 class RecordingStatus(ApiModel):
-    """What the recorder and the store measure."""
+    """Measurements of the recorder and the store."""
 
     observed_generation: Annotated[int, Field(ge=-1)] | None = None
-    """The generation of the spec that this status was decided about; -1: not decided yet."""
+    """Generation of the spec that this status was computed from. -1: not computed yet."""
     recording: bool | None = None
-    """A file is open; also during an interruption within the resume window."""
+    """true: a file is open. A file stays open during an interruption within the resume window."""
     recording_duration: Annotated[float, Field(ge=0)] | None = None
-    """Seconds of media over all files, at observedAt."""
+    """Seconds of media in all files, at observedAt."""
     observed_at: datetime | None = None
-    """When recordingDuration was measured (UTC)."""
+    """Time at which recordingDuration was measured (UTC)."""
     recording_started_at: datetime | None = None
-    """Wall clock at the first frame of the first file (UTC)."""
+    """Time of the first frame of the first file (UTC)."""
     phase: Annotated[str, Field(max_length=32)] | None = None
-    """Pending, Recording, Interrupted, Finalizing, Completed, Failed or Discarded. For people;
-    programs read the conditions."""
+    """Pending, Recording, Interrupted, Finalizing, Completed, Failed or Discarded. The phase is for
+    people; programs read the conditions."""
     end_reason: Annotated[str, Field(max_length=64)] | None = None
-    """Why it ended: Stopped, StreamEnded, MaxDurationReached, StorageLimit, TooShort, RecorderLost,
-    StreamNotLive, NoSpace or Restored. Absent until then."""
+    """Reason of the end: Stopped, StreamEnded, MaxDurationReached, StorageLimit, TooShort,
+    RecorderLost, StreamNotLive, NoSpace or Restored. Absent before the end."""
     restored_uid: Annotated[str, Field(max_length=64)] | None = None
-    """Uid of the earlier Recording of this name whose files these are: it had ended, and this
-    object was made anew, out of Git or of a backup."""
+    """Uid of an earlier Recording of this name, which had ended. This object was created again, for
+    example from Git or a backup, and shows the files of that Recording."""
     session_started_at: datetime | None = None
-    """Of a Recording that autoRecord made: when the session began that it is of (UTC)."""
+    """Start of the recorded session (UTC). Only in a Recording that autoRecord created."""
     stream_uid: Annotated[str, Field(max_length=64)] | None = None
-    """Uid of the LiveStream that is recorded; the Recording outlives it."""
+    """Uid of the recorded LiveStream. The Recording stays when the LiveStream is deleted."""
     store_name: Annotated[str, Field(max_length=253)] | None = None
-    """The MediaStore that keeps the files."""
+    """Name of the MediaStore that keeps the files."""
     deletion_warned_at: datetime | None = None
-    """When it was said last that its files cannot be deleted (UTC)."""
+    """Time of the last event about files that cannot be deleted (UTC)."""
     store_generation: Annotated[int, Field(ge=0)] | None = None
-    """The generation of the spec whose retention the store works with."""
+    """Generation of the spec whose retention the store applies."""
     storage: StorageUse | None = None
-    """How full the store was when this Recording wrote into it last."""
+    """Fill level of the store at the last write of this Recording."""
     damage: StorageDamage | None = None
-    """Absent while the store can read everything and all of it is in the files."""
+    """Parts of the recording that the store cannot read, or that are in no MP4. Absent without
+    damage."""
     size_bytes: Annotated[int, Field(ge=0)] | None = None
-    """Size of all finished files."""
+    """Size of all finished files in bytes."""
     file_count: Annotated[int, Field(ge=0)] | None = None
-    """How many files there are."""
+    """Number of files."""
     files: (
         Annotated[list[RecordingFile], Field(max_length=200, json_schema_extra=list_map("index"))]
         | None
     ) = None
-    """The files, oldest first; the last two hundred."""
+    """The last two hundred files, oldest first."""
     conditions: Conditions | None = None
-    """Ready: the recorder is in place (waiting counts) or has done its work. Succeeded: the files
-    are in the store. StorageReachable: chunks reach the store. StorageHeadroom: there is room in
-    it. Complete: only while False, content is lost or may be. StopLatched: it was stopped, which is
-    final. Reconciling, Stalled: only while true."""
+    """Ready: the recorder runs, waits for the stream, or has finished. Succeeded: the files are in
+    the store. StorageReachable: chunks reach the store. StorageHeadroom: the store has enough free
+    space. Complete is present only while False: content is lost or may be lost. StopLatched: the
+    Recording was stopped, which is final. Reconciling and Stalled are present only while true."""
 
 
 class Recording(Resource):
-    """A recording of a LiveStream. Creating it starts it."""
+    """A recording of a LiveStream. Recording starts when the object is created."""
 
     crd: ClassVar[CrdNames] = CrdNames(
         kind="Recording",
@@ -226,21 +233,21 @@ class Recording(Resource):
         short_name="rec",
         columns=(
             Column("Stream", "string", ".spec.streamRef.name", "The LiveStream."),
-            Column("Phase", "string", ".status.phase", "What it does."),
+            Column("Phase", "string", ".status.phase", "Phase of the recording."),
             Column(
                 "Recording_Duration",
                 "number",
                 ".status.recordingDuration",
-                "Seconds over all files.",
+                "Seconds of media in all files.",
             ),
-            Column("Size", "integer", ".status.sizeBytes", "Bytes of all finished files."),
-            Column("Files", "integer", ".status.fileCount", "How many files there are."),
+            Column("Size", "integer", ".status.sizeBytes", "Size of all finished files in bytes."),
+            Column("Files", "integer", ".status.fileCount", "Number of files."),
             Column("Age", "date", ".metadata.creationTimestamp", "Time since creation."),
             Column(
                 "Reason",
                 "string",
                 '.status.conditions[?(@.type=="Succeeded")].reason',
-                "Why it is in this phase.",
+                "Reason of the condition Succeeded.",
                 priority=1,
             ),
         ),
@@ -249,6 +256,6 @@ class Recording(Resource):
     )
 
     spec: RecordingSpec
-    """What to record."""
+    """Desired recording."""
     status: RecordingStatus | None = None
-    """What is measured; written by the operator."""
+    """Observed state of the recording, written by the operator."""

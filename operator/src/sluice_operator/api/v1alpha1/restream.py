@@ -1,4 +1,4 @@
-"""Restream: push a LiveStream on to one target."""
+"""Restream: push a LiveStream to one target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sluice_operator.api.v1alpha1.uris import (
     USERINFO,
 )
 
-# The rules exclude each other, so that a user reads one sentence and not five.
+# At most one rule is broken at a time, so that a user reads one message and not five.
 _SCHEME = "self.matches('^(rtmps?|srt)://')"
 _RTMP = "self.matches('^rtmps?://')"
 _APP = "self.matches('^rtmps?://[^/]+/[^/]')"
@@ -52,23 +52,23 @@ _URI_RULES = rules(
     ),
     Rule(
         f"!({_FINE} && {SRT}) || !{NO_CALLER}",
-        "a restream calls its target, so the mode of an SRT target can only be caller: let the "
+        "a Restream calls its target, so the mode of an SRT target can only be caller: let the "
         "target listen and use mode=caller here",
     ),
     Rule(
         f"!({_FINE} && {SRT}) || {NO_CALLER} || {SRT_QUERY}",
-        "of an SRT uri's options only mode and latency may stand here; a streamid belongs into "
-        "streamKeySecretRef and a passphrase into passphraseSecretRef, or put the whole uri into a "
-        "Secret and name it in uriSecretRef",
+        "of the options of an SRT uri, only mode and latency may stand here; a streamid belongs "
+        "into streamKeySecretRef and a passphrase into passphraseSecretRef, or put the whole uri "
+        "into a Secret and name it in uriSecretRef",
     ),
     Rule(
         f"!({_FINE} && {_RTMP}) || !{QUERY}",
-        "the uri must not carry a query or fragment, because that is where keys stand; put the "
+        "the uri must not carry a query or fragment, because these often contain a key; put the "
         "whole uri into a Secret and name it in uriSecretRef",
     ),
     Rule(
         f"!({_FINE_RTMP} || {_FINE_SRT}) || {SERVER}",
-        "the uri must name a server: a host name or an address, and perhaps a port",
+        "the uri must name a server: a host name or an address, and optionally a port",
     ),
     Rule(
         f"!({_FINE_RTMP} && {SERVER}) || {_APP}",
@@ -77,13 +77,13 @@ _URI_RULES = rules(
     ),
     Rule(
         f"!({_FINE_SRT} && {SERVER}) || ({SRT_PORT} && {_NO_PATH})",
-        "an SRT uri must be srt://SERVER:PORT, perhaps with ?latency=MILLISECONDS",
+        "an SRT uri must be srt://SERVER:PORT, optionally with ?latency=MILLISECONDS",
     ),
 )
 
 
 class Retry(ApiModel):
-    """How a lost target is dialled again."""
+    """Retries after a lost or refused connection."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -95,15 +95,16 @@ class Retry(ApiModel):
     )
 
     min_seconds: Annotated[int, Field(ge=1, le=60)] = 1
-    """Pause before the first retry; it doubles with each failure."""
+    """Pause in seconds before the first retry. The pause doubles with each failure."""
     max_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
-    """Longest pause between retries."""
+    """Longest pause in seconds between retries."""
     give_up_seconds: Annotated[int, Field(ge=0, le=604_800)] = 0
-    """Without success for so long no more retries are made (state GaveUp); 0: never give up."""
+    """Time in seconds without success after which no more retries are made (state GaveUp). 0: no
+    limit."""
 
 
 class RestreamSpec(ApiModel):
-    """What to push where."""
+    """Desired push of a stream to a target."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -123,8 +124,8 @@ class RestreamSpec(ApiModel):
             ),
             Rule(
                 "!has(self.passphraseSecretRef) || !has(self.uri) || self.uri.startsWith('srt://')",
-                "passphraseSecretRef encrypts what goes to an srt:// target; RTMP has no "
-                "passphrase: remove it, and use rtmps:// for encryption",
+                "passphraseSecretRef is only for an srt:// target; RTMP has no passphrase: remove "
+                "it, and use rtmps:// for encryption",
             ),
             Rule(
                 "!(has(self.uriSecretRef) && has(self.caSecretRef)"
@@ -136,79 +137,80 @@ class RestreamSpec(ApiModel):
     )
 
     title: Annotated[str, Field(max_length=255)] = ""
-    """Title, for people."""
+    """Title for people."""
     stream_ref: LocalRef
-    """The LiveStream to push. It may be off air or not even exist yet: then it is waited for."""
+    """The LiveStream to push. If it is off air or does not exist yet, the Restream waits for it."""
     active: bool = True
-    """false: nothing is pushed."""
+    """false: nothing is pushed, and the connection to the target is closed."""
     uri: (
         Annotated[str, Field(min_length=1, max_length=1_024, json_schema_extra=_URI_RULES)] | None
     ) = None
-    """The target, when nothing in it is secret: rtmp://SERVER/APP, rtmps://SERVER/APP or
-    srt://SERVER:PORT, which may say ?latency=MILLISECONDS."""
+    """URI of the target, if it contains no secret: rtmp://SERVER/APP, rtmps://SERVER/APP or
+    srt://SERVER:PORT, optionally with ?latency=MILLISECONDS."""
     uri_secret_ref: SecretKeyRef | None = None
-    """Secret with the target's whole uri, when something in it is secret: the server and app, or
-    with the stream key behind it; of SRT also with streamid and passphrase."""
+    """Secret with the whole URI of the target. Use it if the URI contains a secret. An RTMP URI may
+    end with the stream key; an SRT URI may contain streamid and passphrase."""
     stream_key_secret_ref: SecretKeyRef | None = None
-    """Secret with the stream key, as the platform gives it; of an SRT target the streamid."""
+    """Secret with the stream key that the platform gave you. For an SRT target: the streamid."""
     passphrase_secret_ref: SecretKeyRef | None = None
-    """Secret with the passphrase, 10 to 79 characters, that an SRT target is encrypted with."""
+    """Secret with the passphrase (10 to 79 characters) that encrypts the stream to an SRT
+    target."""
     ca_secret_ref: SecretKeyRef | None = None
-    """Secret with the certificate authorities (PEM) that an rtmps target's certificate is verified
-    with, when they are not the public ones."""
+    """Secret with the certificate authorities (PEM) that verify the certificate of an rtmps target.
+    Absent: the public authorities."""
     audio: Literal["Keep", "Drop", "Silence"] = "Keep"
-    """Keep: as it comes. Drop: video alone. Silence: a silent track in place of what comes, also
-    when nothing does: some platforms take no video without one."""
+    """Keep: the audio of the stream. Drop: no audio. Silence: a silent audio track, also if the
+    stream has no audio; some platforms refuse video without audio."""
     video_codecs: Literal["Announced", "Assume"] = "Assume"
-    """What an rtmp or rtmps target is taken to decode beside H.264. Assume: what the stream has;
-    most servers that take HEVC do not announce it. Announced: HEVC is pushed only to a server that
-    announces it (Enhanced RTMP v2)."""
+    """Video codecs beside H.264 that are pushed to an rtmp or rtmps target. Assume: the codec of
+    the stream, because most servers that accept HEVC do not announce it. Announced: HEVC only if
+    the server announces it (Enhanced RTMP v2)."""
     retry: Retry = Retry()
-    """How a lost target is dialled again."""
+    """Retries after a lost or refused connection."""
 
 
 class LastError(ApiModel):
-    """The last thing that went wrong with the target."""
+    """The last error of the connection to the target."""
 
     class_: Annotated[str, Field(alias="class", max_length=32)]
-    """Dns, Refused, Reset, Timeout, BadName, Unauthorized, Tls, Unsupported, Forbidden,
-    Closed."""
+    """Kind of the error: Dns, Refused, Reset, Timeout, BadName, Unauthorized, Tls, Unsupported,
+    Forbidden or Closed."""
     message: Annotated[str, Field(max_length=1_024)]
-    """What happened, in words."""
+    """Description of the error, as a sentence."""
     at: datetime
-    """When (UTC)."""
+    """Time of the error (UTC)."""
 
 
 class RestreamStatus(ApiModel):
-    """What the pusher measures."""
+    """Measurements of the pusher."""
 
     observed_generation: Annotated[int, Field(ge=-1)] | None = None
-    """The generation of the spec that this status was decided about; -1: not decided yet."""
+    """Generation of the spec that this status was computed from. -1: not computed yet."""
     live: bool | None = None
-    """The target accepted the publish, and the bytes leave."""
+    """true: the target accepted the stream and receives it."""
     state: Annotated[str, Field(max_length=32)] | None = None
-    """What the pusher does now: Idle, Connecting, Live, Waiting (the source is interrupted, the
-    connection is held), Stalled, Backoff, Rejected or GaveUp."""
+    """State of the pusher: Idle, Connecting, Live, Waiting (the source is interrupted, and the
+    connection stays open), Stalled, Backoff, Rejected or GaveUp."""
     target: Annotated[str, Field(max_length=1_024)] | None = None
-    """Where it pushes to, without anything secret."""
+    """URI of the target, without secrets."""
     started_at: datetime | None = None
-    """Since when the present connection delivers (UTC)."""
+    """Time since which the present connection sends media (UTC)."""
     attempts: Annotated[int, Field(ge=0)] | None = None
-    """How often the target was dialled since the pusher started."""
+    """Number of connection attempts since the pusher started."""
     reconnects: Annotated[int, Field(ge=0)] | None = None
-    """How often a connection that had delivered was lost and made again."""
+    """Number of connections that had sent media, were lost, and were made again."""
     bytes_sent: Annotated[int, Field(ge=0)] | None = None
-    """What went to the target since the pusher started, at observedAt."""
+    """Bytes sent to the target since the pusher started, at observedAt."""
     dropped_frames: Annotated[int, Field(ge=0)] | None = None
-    """Pictures (audio frames of a stream without video) that were left out since the pusher
-    started, because the target took less than the stream; counted at observedAt."""
+    """Video frames (audio frames in a stream without video) that were dropped since the pusher
+    started, because the target accepted less than the stream has, at observedAt."""
     observed_at: datetime | None = None
-    """When bytesSent and droppedFrames were counted (UTC)."""
+    """Time at which bytesSent and droppedFrames were counted (UTC)."""
     last_error: LastError | None = None
-    """The last thing that went wrong with the target."""
+    """The last error of the connection to the target."""
     conditions: Conditions | None = None
-    """Ready: set up as asked for. Live: the target takes the stream. UpdatePending, Reconciling,
-    Stalled: only while true."""
+    """Ready: set up as specified. Live: the target receives the stream. UpdatePending, Reconciling
+    and Stalled are present only while true."""
 
 
 class Restream(Resource):
@@ -221,20 +223,20 @@ class Restream(Resource):
         short_name="rst",
         columns=(
             Column("Stream", "string", ".spec.streamRef.name", "The LiveStream."),
-            Column("Target", "string", ".status.target", "Where it pushes to."),
+            Column("Target", "string", ".status.target", "URI of the target, without secrets."),
             Column(
                 "Live",
                 "string",
                 '.status.conditions[?(@.type=="Live")].status',
-                "The target takes the stream.",
+                "The target receives the stream.",
             ),
-            Column("State", "string", ".status.state", "What the pusher does now."),
+            Column("State", "string", ".status.state", "State of the pusher."),
             Column("Age", "date", ".metadata.creationTimestamp", "Time since creation."),
             Column(
                 "Reason",
                 "string",
                 '.status.conditions[?(@.type=="Live")].reason',
-                "Why it is live or not.",
+                "Reason of the condition Live.",
                 priority=1,
             ),
         ),
@@ -243,6 +245,6 @@ class Restream(Resource):
     )
 
     spec: RestreamSpec
-    """What to push where."""
+    """Desired push of a stream to a target."""
     status: RestreamStatus | None = None
-    """What is measured; written by the operator."""
+    """Observed state of the restream, written by the operator."""

@@ -1,4 +1,4 @@
-"""Where a LiveStream's media comes from: pushed by encoders, or pulled from URIs."""
+"""The source of a LiveStream: pushed by encoders, or pulled from URIs."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ Protocol = Literal["RTMP", "RTMPS", "SRT", "WHIP"]
 
 
 class Backup(ApiModel):
-    """A second publisher beside the first one."""
+    """A second publisher beside the primary one."""
 
     enabled: bool = True
-    """Whether a second encoder may publish at the same time, with the key backupToken: it takes
-    over when the first one falls silent. false: publishers with that key are refused."""
+    """true: a second encoder may publish at the same time, with the key backupToken. It takes over
+    when the primary stops sending. false: publishers with that key are refused."""
 
 
 class Srt(ApiModel):
-    """What is special to publishers over SRT."""
+    """Options for publishers over SRT."""
 
     latency_milliseconds: Annotated[int, Field(ge=20, le=8_000)] | None = None
-    """Time within which lost packets are asked for again; the greater one of this and the
-    encoder's counts. About four round trips. Absent: the gateway's default."""
+    """SRT latency: the time in which lost packets can be sent again. The larger of this value and
+    the encoder's value applies. Use about four round trips. Absent: the default of the gateway."""
     passphrase_secret_ref: SecretKeyRef | None = None
-    """Secret with the passphrase, 10 to 79 characters, that SRT publishers must encrypt with;
-    absent: without encryption."""
+    """Secret with the passphrase (10 to 79 characters) that SRT publishers must encrypt with.
+    Absent: no encryption."""
 
 
 class Push(ApiModel):
-    """Encoders publish to this cluster's gateway."""
+    """Encoders publish to the gateway of this cluster."""
 
     protocols: Annotated[
         list[Protocol],
         Field(min_length=1, max_length=4, json_schema_extra={"x-kubernetes-list-type": "set"}),
     ] = Field(default=["RTMP", "RTMPS", "SRT", "WHIP"])
-    """Protocols that publishers may use; others are refused with ProtocolNotAllowed."""
+    """Protocols that publishers may use. Other protocols are refused with ProtocolNotAllowed."""
     backup: Backup = Backup()
-    """A second publisher beside the first one, which takes over when that falls silent."""
+    """A second publisher beside the primary one. It takes over when the primary stops sending."""
     srt: Srt | None = None
-    """What is special to publishers over SRT."""
+    """Options for publishers over SRT."""
 
 
 # --------------------------------------------------------------------------- pull
 
-# The rules exclude each other, so that a user reads one sentence and not five.
+# At most one rule is broken at a time, so that a user reads one message and not five.
 _SCHEME = "self.matches('^(rtmps?|srt|https?|rtsps?)://')"
 _FINE = f"{PRINTABLE} && {_SCHEME} && !{USERINFO}"
 
@@ -78,22 +78,22 @@ _URI_RULES = rules(
     ),
     Rule(
         f"!({_FINE} && {SRT}) || !{NO_CALLER}",
-        "an SRT source is called by the stream, so the mode can only be caller: let the source "
-        "listen; a source that calls by itself is a publisher (source.push)",
+        "the stream calls an SRT source, so the mode can only be caller: let the source listen; "
+        "a source that calls is a publisher and belongs under source.push",
     ),
     Rule(
         f"!({_FINE} && {SRT}) || {NO_CALLER} || {SRT_QUERY}",
-        "of an SRT uri's options only mode and latency may stand here; streamid and passphrase "
-        "are secret: put the whole uri into a Secret and name it in uriSecretRef",
+        "of the options of an SRT uri, only mode and latency may stand here; streamid and "
+        "passphrase are secret: put the whole uri into a Secret and name it in uriSecretRef",
     ),
     Rule(
         f"!({_FINE}) || {SRT} || !{QUERY}",
-        "the uri must not carry a query or fragment, because that is where keys stand; put the "
+        "the uri must not carry a query or fragment, because these often contain a key; put the "
         "whole uri into a Secret and name it in uriSecretRef",
     ),
     Rule(
         f"!({_FINE}) || {SERVER}",
-        "the uri must name a server: a host name or an address, and perhaps a port",
+        "the uri must name a server: a host name or an address, and optionally a port",
     ),
     Rule(
         f"!({_FINE} && {SRT} && {SERVER}) || {SRT_PORT}",
@@ -103,7 +103,7 @@ _URI_RULES = rules(
 
 
 class PullUri(ApiModel):
-    """One source."""
+    """One source that the stream can pull from."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -115,7 +115,7 @@ class PullUri(ApiModel):
                 "!has(self.caSecretRef) || !has(self.uri)"
                 " || self.uri.matches('^(rtmps|https|rtsps)://')",
                 "caSecretRef is about the certificate of an rtmps://, https:// or rtsps:// source; "
-                "remove it, or use one of these",
+                "remove it, or use one of these schemes",
             ),
         )
     )
@@ -123,24 +123,24 @@ class PullUri(ApiModel):
     uri: (
         Annotated[str, Field(min_length=1, max_length=1_024, json_schema_extra=_URI_RULES)] | None
     ) = None
-    """The source, when nothing in it is secret: rtmp, rtmps, srt (as caller), http, https (HLS, TS,
-    MP4), rtsp or rtsps; without user, password and query."""
+    """URI of the source, if it contains no secret: rtmp, rtmps, srt (as caller), http, https (HLS,
+    TS, MP4), rtsp or rtsps, without user, password and query."""
     uri_secret_ref: SecretKeyRef | None = None
-    """Secret with the source's whole uri, when something in it is secret."""
+    """Secret with the whole URI of the source. Use it if the URI contains a secret."""
     ca_secret_ref: SecretKeyRef | None = None
-    """Secret with the certificate authorities (PEM) that the certificate of an rtmps, https or
-    rtsps source is verified with, when they are not the public ones."""
+    """Secret with the certificate authorities (PEM) that verify the certificate of an rtmps, https
+    or rtsps source. Absent: the public authorities."""
 
 
 class Pull(ApiModel):
-    """The stream fetches its media itself."""
+    """The stream pulls its media itself."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             Rule(
                 "self.inactivitySeconds > self.stallSeconds",
-                "inactivitySeconds must be greater than stallSeconds, because a source that sends "
-                "nothing is not left before stallSeconds have passed",
+                "inactivitySeconds must be greater than stallSeconds, because the stream stays on "
+                "a silent source for stallSeconds",
             )
         )
     )
@@ -149,25 +149,28 @@ class Pull(ApiModel):
         list[PullUri],
         Field(min_length=1, max_length=16, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
     ]
-    """Sources, in their order: when one does not answer or falls silent it is the next one's turn,
-    and after the last one the first one's again."""
+    """Sources in the order in which they are tried. When a source does not answer or stops sending,
+    the stream changes to the next source; after the last source it begins again with the first."""
     stall_seconds: Annotated[int, Field(ge=1, le=60)] = 3
-    """A source that sent nothing for so long is left for the next one."""
+    """Stall timeout in seconds. After this time without media the stream changes to the next
+    source."""
     retry_seconds: Annotated[int, Field(ge=1, le=60)] = 3
-    """Pause after a round in which no source delivered."""
+    """Pause in seconds after a round in which no source sent media."""
     inactivity_seconds: Annotated[int, Field(ge=10, le=604_800)] = 7_200
-    """More than stallSeconds. When no source delivered for so long, no more tries are made until
-    spec or the annotation sluice.video/restart changes (condition Live says InactivityTimeout)."""
+    """Time in seconds without media from any source, after which the stream stops trying (condition
+    Live has the reason InactivityTimeout). A change of the spec or of the annotation
+    sluice.video/restart starts it again. Must be greater than stallSeconds."""
     standby: Literal["Cold", "Warm"] = "Cold"
-    """Warm: the next source is kept connected beside the one on air, so that a change takes less
-    than a second; it costs the bandwidth twice. Cold: it is connected when it is needed."""
+    """Warm: the next source stays connected beside the source on air. A change then takes less than
+    a second, but needs twice the bandwidth. Cold: the next source is connected when it is
+    needed."""
 
 
 # --------------------------------------------------------------------------- both
 
 
 class Source(ApiModel):
-    """Where the media comes from."""
+    """Source of the media: exactly one of push and pull."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -178,18 +181,18 @@ class Source(ApiModel):
     push: Push | None = None
     """Encoders publish with the keys in the Secret that status.ingest.secretName names."""
     pull: Pull | None = None
-    """The stream fetches its media itself, from the first of several sources that delivers."""
+    """The stream pulls its media itself, from the first source in a list that sends media."""
 
 
 class Failover(ApiModel):
-    """When a publisher counts as gone, and what happens then."""
+    """Change from one publisher to the other when the publisher on air stops sending."""
 
     stall_milliseconds: Annotated[int, Field(ge=200, le=30_000)] = 800
-    """A publisher that sent nothing for so long is not waited for: the backup takes over, and
-    another one with the same key may take its place. This is how an encoder gets back in after its
-    cable was pulled."""
+    """Stall timeout. A publisher that sends nothing for this time is treated as gone: the backup
+    takes over, and a new connection with the same key may replace it. So an encoder can connect
+    again after its cable was pulled."""
     failback: Literal["Never", "AfterStable"] = "Never"
-    """Never: the backup stays on air until it falls silent itself. AfterStable: the primary goes on
-    air again once it has delivered for failbackSeconds without a break."""
+    """Never: the backup stays on air until it stops sending. AfterStable: the primary goes back on
+    air after it has sent media for failbackSeconds without a break."""
     failback_seconds: Annotated[int, Field(ge=5, le=3_600)] = 60
-    """With AfterStable: how long the primary must have delivered."""
+    """Time in seconds that the primary must send media without a break, for AfterStable."""

@@ -1,7 +1,7 @@
-"""Terms about a uri for CEL rules: what kinds that dial somebody have in common.
+"""CEL expressions about a URI, shared by the rules of the kinds that dial a URI.
 
-Each is a CEL expression over ``self``, the uri. The API server costs them by the uri's length, and
-RE2 has no look-around, so rules are put together from whole-string matches.
+``self`` is the URI. The API server estimates the cost of an expression from the length of the URI.
+RE2 has no look-around, so the rules are combined from whole-string matches.
 """
 
 from __future__ import annotations
@@ -16,4 +16,4 @@ NO_CALLER = "self.matches('^srt://.*[?&]mode=(listener|rendezvous)(&.*)?$')"
 SRT_QUERY = (
     r"self.matches('^[^?#]*([?](mode=caller|latency=[0-9]+)(&(mode=caller|latency=[0-9]+))*)?$')"
 )
-"""Nothing that is secret: of SRT's options only these two."""
+"""The SRT options that are not secret: mode and latency."""
