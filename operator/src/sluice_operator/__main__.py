@@ -9,8 +9,8 @@ def _leave(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-# The kernel takes no default action for process 1 of a container: a SIGTERM that arrives while
-# modules are imported would be lost, and the pod would live on until its grace period is over.
+# The kernel has no default action for signals to process 1 of a container. Without this handler, a
+# SIGTERM during the imports would be lost, and the pod would use up its whole grace period.
 signal.signal(signal.SIGTERM, _leave)
 
 from sluice_operator.cli import app  # noqa: E402

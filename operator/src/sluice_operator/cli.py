@@ -1,4 +1,4 @@
-"""The commands: ``run``, ``crds DIR`` and ``version``."""
+"""The command line of the operator: ``run``, ``crds DIR`` and ``version``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 @app.command()
 def run() -> None:
-    """Runs the operator; settings come from SLUICE_* variables, the cluster from KUBECONFIG."""
+    """Run the operator. Settings come from SLUICE_* variables, the cluster from KUBECONFIG."""
     from sluice_operator.app import run as run_operator
     from sluice_operator.settings import Settings
     from sluice_operator.telemetry.logs import configure_logging
@@ -48,8 +48,8 @@ def run() -> None:
 def crds(
     directory: Annotated[Path, typer.Argument(help="Folder to write the YAML files to.")],
 ) -> None:
-    """Writes the CustomResourceDefinitions, one file for each kind."""
-    from sluice_operator.crd.write import write_crds
+    """Write the CustomResourceDefinitions, one file for each kind."""
+    from sluice_operator.crd import write_crds
 
     for path in write_crds(directory):
         typer.echo(path)
@@ -57,7 +57,7 @@ def crds(
 
 @app.command("version")
 def show_version() -> None:
-    """Prints the version."""
+    """Print the version."""
     try:
         typer.echo(version("sluice-operator"))
     except PackageNotFoundError:
@@ -65,6 +65,7 @@ def show_version() -> None:
 
 
 def _leaves(group: BaseException) -> list[BaseException]:
+    """Return the exceptions inside nested exception groups."""
     if isinstance(group, BaseExceptionGroup):
         return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
     return [group]

@@ -1,4 +1,7 @@
-"""The operator's settings: environment variables with the prefix ``SLUICE_``. Never a key."""
+"""Settings of the operator, from environment variables with the prefix ``SLUICE_``.
+
+No setting is a key: keys are in Secrets.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from sluice_operator.domain.quantities import bytes_of
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _Names = Annotated[tuple[str, ...], NoDecode]
-"""Comma-separated in the environment."""
+"""Names, separated by commas in the environment."""
 _Port = Annotated[int | None, Field(ge=1, le=65_535)]
 _Resources = dict[str, dict[str, dict[str, str]]]
 
@@ -42,22 +45,22 @@ DENIED_RANGES = (
     "fe80::/10",
     "ff00::/8",
 )
-"""This host, link-local and the clouds' metadata addresses, multicast, reserved, and IPv4 behind
-NAT64 (IANA special-purpose registries). Private networks are not among them: cameras live there.
-The cluster's own ranges come beside these."""
+"""This host, link-local and cloud metadata addresses, multicast, reserved addresses, and IPv4
+behind NAT64 (IANA special-purpose registries). Private networks are allowed, because cameras are
+there. The cluster's own ranges are refused in addition."""
 
 
 def _cidr(text: str) -> str:
-    """Raises ValueError for what is no address range."""
+    """Return the range in its normal form. Raises ValueError if the text is not a range."""
     return str(ipaddress.ip_network(text, strict=False))
 
 
 _Ranges = Annotated[tuple[Annotated[str, AfterValidator(_cidr)], ...], NoDecode]
-"""Comma-separated in the environment."""
+"""Address ranges, separated by commas in the environment."""
 
 
 def _quantity(text: str) -> str:
-    """Raises ValueError for what is no quantity of bytes greater than 0; empty: not set."""
+    """Return the quantity; empty means not set. Raises ValueError if it is not above 0."""
     if text and bytes_of(text) <= 0:
         raise ValueError("must be greater than 0")
     return text
@@ -72,110 +75,124 @@ def _own_namespace() -> str:
 
 
 def _identity() -> str:
-    """A container that restarts in its pod keeps the identity, and with it the Lease."""
+    """Return the pod's uid, so that a container that restarts in its pod keeps the Lease.
+
+    Outside a pod, return the host name with a random number."""
     return os.environ.get("POD_UID") or f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 class Settings(BaseSettings):
+    """All settings of the operator, with their defaults."""
+
     model_config = SettingsConfigDict(env_prefix="SLUICE_", extra="ignore", frozen=True)
 
-    # --- where and as whom
+    # --- namespaces and identity
     namespace: str = Field(default_factory=_own_namespace)
-    """Namespace of the operator itself: its Lease is there."""
+    """Namespace of the operator and of its Lease."""
     lease_name: str = "sluice-operator"
     identity: str = Field(default_factory=_identity)
-    """Holder name in the Lease; default: POD_UID, else the host's name and a random number."""
+    """Holder name in the Lease. Default: POD_UID, or the host name and a random number."""
     watch_namespaces: _Names = ()
-    """Comma-separated; empty: all namespaces."""
+    """Namespaces that the operator works in; empty: all namespaces."""
 
     # --- media pods
     media_image: str
     """Image of the media pods."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     image_pull_secrets: _Names = ()
-    """Comma-separated names of Secrets in the streams' namespaces."""
+    """Names of Secrets in the namespaces of the streams."""
     cluster_domain: str = "cluster.local"
     media_resources: _Resources = Field(default_factory=dict)
-    """JSON, role (ingest, record, push, store) -> Kubernetes resource requirements; a role that is
-    missing here has its default."""
+    """JSON: role (ingest, record, push, store) -> Kubernetes resource requirements. A role that is
+    missing here uses its default."""
     media_log_level: str = "INFO"
 
-    # --- the gateway's address
+    # --- addresses that publishers dial
     gateway_service: str = ""
-    """Name of the gateway's Service for RTMP and RTMPS; empty: none."""
+    """Name of the gateway's Service for RTMP and RTMPS; empty: there is none."""
     gateway_srt_service: str = ""
-    """Name of the gateway's Service for SRT; empty: none."""
+    """Name of the gateway's Service for SRT; empty: there is none."""
     gateway_namespace: str = ""
-    """Namespace of these and of WHIP's Service; empty: the operator's."""
+    """Namespace of the Services of the gateway and WHIP; empty: the operator's namespace."""
     gateway_public_host: str = ""
-    """What RTMP and RTMPS publishers dial; empty: the address of the Service's load balancer."""
+    """Host that RTMP and RTMPS publishers dial; empty: the address of the load balancer."""
     gateway_public_srt_host: str = ""
-    """What SRT publishers dial; empty: the address of that Service's load balancer."""
+    """Host that SRT publishers dial; empty: the address of the load balancer."""
     gateway_public_rtmp_port: _Port = None
+    """Port that RTMP publishers dial. None: the node port of the Service (type NodePort) or its
+    port (other types)."""
     gateway_public_rtmps_port: _Port = None
+    """Port that RTMPS publishers dial; None: as for RTMP."""
     gateway_public_srt_port: _Port = None
-    """None: the Service's node port (NodePort) or port (LoadBalancer); none of both: not there."""
+    """Port that SRT publishers dial; None: as for RTMP."""
     whip_service: str = ""
-    """Name of WHIP's Service; empty: none."""
+    """Name of WHIP's Service; empty: there is none."""
     whip_public_host: str = ""
+    """Host that WHIP publishers dial; empty: the address of the load balancer."""
     whip_public_port: _Port = None
-    """The same for WHIP."""
+    """Port that WHIP publishers dial; None: as for RTMP."""
     whip_public_url: str = ""
-    """What WHIP URLs begin with, in place of both; empty: ``http://HOST:PORT``."""
+    """Begin of WHIP URLs, used instead of host and port; empty: ``http://HOST:PORT``."""
 
-    # --- what may be dialled for users: sources that are pulled, targets of restreams
+    # --- addresses that streams may dial: sources that are pulled, targets of restreams
     network_denied_ranges: _Ranges = DENIED_RANGES
+    """Ranges that no stream may dial."""
     network_cluster_ranges: _Ranges = ()
-    """The cluster's pods, Services and nodes; refused like those before. Empty: the operator reads
-    them from the cluster, and does not start where it cannot."""
+    """Ranges of the cluster's pods, Services and nodes. No stream may dial them. Empty: the
+    operator reads them from the cluster, and does not start if it cannot."""
     network_allowed_ranges: _Ranges = ()
-    """Wins over both."""
+    """Ranges that streams may dial even if the two lists above contain them."""
     network_allowed_names: _Names = ()
-    """Comma-separated host names that may be dialled although they are the cluster's own."""
+    """Host names that streams may dial even if they are in the cluster."""
 
-    # --- the MediaStore `default` of a namespace that has none
+    # --- the MediaStore `default`, created in a namespace that has none
     default_store: bool = True
+    """true: the operator creates it when a Recording needs it."""
     default_store_size: str = "20Gi"
+    """Size of its claim."""
     default_store_storage_class: str = ""
-    """Empty: the cluster's default class."""
+    """StorageClass of its claim; empty: the default of the cluster."""
     default_store_limit: _Bytes = ""
-    """Empty: none."""
+    """Maximum size of its recordings; empty: no limit."""
     default_store_s3_bucket: str = ""
-    """Set: S3 by the workload's identity in place of a claim, each namespace below its name."""
+    """Bucket used instead of a claim, with the identity of the ServiceAccount. The recordings of
+    each namespace are below the name of the namespace. Empty: a claim."""
     default_store_s3_service_account: str = "default"
-    """ServiceAccount in each namespace that has the identity."""
+    """ServiceAccount with that identity, in each namespace."""
     default_store_s3_endpoint: str = ""
-    """Empty: Amazon's."""
+    """Server of the bucket; empty: Amazon S3."""
     default_store_s3_region: str = "us-east-1"
     default_store_s3_prefix: str = ""
-    """Before the namespace."""
+    """Prefix of the object keys, before the name of the namespace."""
     default_store_s3_path_style: bool = True
 
     # --- disks and priority of media pods
     recorder_spool: _Bytes = "1Gi"
-    """What a recorder keeps while its store takes nothing."""
+    """Maximum size of the chunks that a recorder keeps on disk while its store is away."""
     ingest_spool: _Bytes = "4Gi"
-    """What an ingest pod keeps of sessions that no recorder holds yet."""
+    """Maximum size of the sessions that an ingest pod keeps on disk until recorders hold them."""
     store_scratch: _Bytes = "4Gi"
-    """What an S3 store's pod may use while it makes an MP4."""
+    """Maximum disk space that the pod of an S3 store uses while it makes an MP4."""
     store_priority_class: str = ""
-    """Empty: the cluster's default."""
+    """PriorityClass of store pods; empty: the default of the cluster."""
 
     # --- this process
     pod_addresses: _Names = ()
-    """Comma-separated addresses of the operator's own pod; empty: it runs in no pod."""
+    """Addresses of the operator's own pod; empty outside a pod."""
     observe_mode: Literal["direct", "proxy"] = "direct"
-    """How media pods are asked: by their address, or through the API server (from outside)."""
+    """Way to the media pods. direct: by their addresses. proxy: through the API server, for an
+    operator outside the cluster."""
     pod_trouble_seconds: float = Field(default=120, ge=10, le=3_600)
-    """A pod that cannot be scheduled, pulled or started for so long needs a person: Stalled."""
+    """Time in seconds after which a pod that cannot be scheduled, pulled or started makes its
+    object Stalled."""
     workers: int = Field(default=8, ge=1, le=64)
-    """Objects that are reconciled at the same time."""
+    """Number of objects that are reconciled at the same time."""
     bind: str = "0.0.0.0"  # noqa: S104  a pod's own address is not known beforehand
     port: int = Field(default=8080, ge=0, le=65_535)
-    """Of /healthz, /readyz and /metrics; 0: any free one."""
+    """Port of /healthz, /readyz and /metrics; 0: any free port."""
     log_level: str = "INFO"
     log_format: Literal["auto", "json", "text"] = "auto"
-    """auto: text on a terminal, else json."""
+    """auto: text on a terminal, json anywhere else."""
 
     @field_validator(
         "watch_namespaces",
@@ -194,7 +211,7 @@ class Settings(BaseSettings):
         return value
 
     def domain(self) -> DomainSettings:
-        """What decisions depend on."""
+        """Return the settings that decisions depend on."""
         defaults = DomainSettings(media_image=self.media_image)
         store = DefaultStore(
             size=self.default_store_size,

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
-from sluice_operator.kube import client as kube_client
+from sluice_operator.kube import transport as kube_transport
 from sluice_operator.kube.client import KubeClient
 from sluice_operator.kube.errors import (
     AlreadyExistsError,
@@ -205,7 +205,7 @@ async def test_a_server_that_cannot_be_reached_is_unavailable() -> None:
 async def test_a_server_that_does_not_answer_is_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kube_client, "_TIMEOUT", aiohttp.ClientTimeout(total=0.1))
+    monkeypatch.setattr(kube_transport, "_TIMEOUT", aiohttp.ClientTimeout(total=0.1))
 
     async def answer(request: web.Request) -> web.Response:
         await asyncio.sleep(5)
@@ -237,12 +237,12 @@ async def test_a_401_has_the_credentials_loaded_anew(monkeypatch: pytest.MonkeyP
     async with serving(server) as client:
 
         async def load() -> Configuration:
-            configuration = Configuration(host=client._configuration.host)
+            configuration = Configuration(host=client._transport._configuration.host)
             configuration.api_key["BearerToken"] = "Bearer t2"
             return configuration
 
-        monkeypatch.setattr(kube_client, "load_configuration", load)
-        monkeypatch.setattr(client, "_logged_in_at", -1e9)
+        monkeypatch.setattr(kube_transport, "load_configuration", load)
+        monkeypatch.setattr(client._transport, "_logged_in_at", -1e9)
         assert await client.get(SECRETS, "ns", "a") == {"ok": True}
         assert await client.get(SECRETS, "ns", "a") == {"ok": True}
     assert len(server.requests) == 3
@@ -297,7 +297,7 @@ async def test_a_client_waits_only_for_its_own_connections() -> None:
 
     async with serving(Server(answer)) as client:
         reads = [asyncio.ensure_future(client.get(SECRETS, "ns", str(n))) for n in range(200)]
-        lease = KubeClient(Configuration(host=client._configuration.host), connections=1)
+        lease = KubeClient(Configuration(host=client._transport._configuration.host), connections=1)
         async with asyncio.timeout(60):
             assert await lease.get(LEASES, "ns", "sluice") == {}
         await lease.close()

@@ -1,4 +1,4 @@
-"""What the API server does not insist on, but we do: see `lint`."""
+"""Rules for CustomResourceDefinitions that are stricter than the API server's: see `lint`."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from dataclasses import dataclass
 from typing import Any
 
 _CLOSED_IN_STATUS = frozenset({"status.conditions[].status"})
-"""True, False and Unknown are the words of Kubernetes, and there will be no others."""
+"""Status fields that may be enums: Kubernetes fixes the values True, False and Unknown."""
 
 
 @dataclass(slots=True, frozen=True)
 class Finding:
+    """A field of a schema that breaks a rule."""
+
     where: str
     """Path in the schema, e.g. ``spec.uri``."""
     what: str
+    """The rule that it breaks."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
 
 
 def lint(crd: Mapping[str, Any]) -> list[Finding]:
-    """What is wrong with a CustomResourceDefinition; empty when it is as we want it.
+    """Return the fields of a CustomResourceDefinition that break a rule.
 
-    Every field is described; every string, list and map is bounded (else CEL rules have no cost
-    estimate); every list says how it is merged; numbers in ``spec`` are integers with bounds; and
-    nothing non-structural is in it. No word in ``status`` is an enum: a newer operator must be
-    able to write a new one while older CustomResourceDefinitions are installed.
+    Every field has a description. Every string, list and map has a maximum size, because the API
+    server needs it to estimate the cost of CEL rules. Every list has a merge type. Numbers in
+    ``spec`` are integers with bounds. The schema is structural. No string in ``status`` is an enum:
+    a newer operator must be able to write a new value while older CustomResourceDefinitions are
+    installed.
     """
     findings: list[Finding] = []
     for version in crd["spec"]["versions"]:

@@ -1,8 +1,8 @@
-"""A pydantic model as a structural OpenAPI v3 schema.
+"""Converter from a pydantic model to a structural OpenAPI v3 schema.
 
-Kubernetes takes a subset of JSON schema ("structural", in the documentation of
-CustomResourceDefinitions): no ``$ref``, no ``null`` alternatives, no ``const``, a ``type``
-everywhere. pydantic writes the full language; this module rewrites it.
+Kubernetes accepts a subset of JSON schema, which the documentation of CustomResourceDefinitions
+calls "structural": no ``$ref``, no ``null`` alternatives, no ``const``, a ``type`` everywhere.
+pydantic writes full JSON schema, and this module rewrites it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _REF = "#/$defs/"
 
 
 class SchemaError(ValueError):
-    """A model uses something that a CustomResourceDefinition cannot say."""
+    """A model uses a type that a CustomResourceDefinition cannot express."""
 
 
 def structural_schema(model: type[BaseModel]) -> Schema:
-    """The schema of the model by its aliases, as the API server takes it."""
+    """Return the structural schema of the model, with its aliases as field names."""
     whole = model.model_json_schema(by_alias=True, mode="validation")
     return _structural(whole, whole.get("$defs", {}), model.__name__)
 
@@ -76,7 +76,9 @@ def _structural(node: Mapping[str, Any], defs: Mapping[str, Any], where: str) ->
 
 
 def _resolved(node: Mapping[str, Any], defs: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """Without ``$ref`` and ``null``; what stands beside a reference wins over its target."""
+    """Return the node without ``$ref`` and ``null``.
+
+    Keys beside a reference override the same keys in its target."""
     if "$ref" in node:
         target = defs[node["$ref"].removeprefix(_REF)]
         beside = {key: value for key, value in node.items() if key != "$ref"}
@@ -86,7 +88,7 @@ def _resolved(node: Mapping[str, Any], defs: Mapping[str, Any], where: str) -> M
         return node
     real = [a for a in alternatives if a.get("type") != "null"]
     if len(real) != 1:
-        raise SchemaError(f"{where}: a union of types cannot be told in a structural schema")
+        raise SchemaError(f"{where}: a structural schema cannot have a union of types")
     beside = {
         key: value
         for key, value in node.items()
@@ -96,7 +98,7 @@ def _resolved(node: Mapping[str, Any], defs: Mapping[str, Any], where: str) -> M
 
 
 def _without_nulls(default: Any) -> Any:
-    """A default object leaves out what is absent in it: null would be refused."""
+    """Return a default without its null values, which the API server would refuse."""
     if isinstance(default, Mapping):
         return {k: _without_nulls(v) for k, v in default.items() if v is not None}
     return default

@@ -1,1 +1,1 @@
-"""kopf as a watch engine: the only place that imports it."""
+"""kopf as a watch engine: the only package that imports kopf."""

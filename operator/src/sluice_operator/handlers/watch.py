@@ -1,7 +1,8 @@
-"""Runs kopf's watch streams and hands each object on; kopf writes nothing to any object.
+"""Watches of the Kubernetes API, run by kopf. Every object that arrives is passed to a callback.
 
-Only ``on.event``: handlers for create, update and resume would keep annotations on every object,
-daemons and timers would put finalizers on them, and indices make the start quadratic.
+Only ``on.event`` is used, so that kopf writes nothing to any object. Handlers for create, update
+and resume would keep annotations on every object. Daemons and timers would add finalizers. Indices
+make the start quadratic in the number of objects.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ Sink = Callable[[Manifest], object]
 
 
 class _Endless:
-    """Waits between retries: 1, 2, 4 … 30 s, and 30 s for ever."""
+    """Pauses between retries: 1, 2, 4, 8 and 16 s, then 30 s for ever."""
 
     def __iter__(self) -> Iterator[float]:
         return itertools.chain((1.0, 2.0, 4.0, 8.0, 16.0), itertools.repeat(30.0))
 
 
 def watch_settings(watched: Collection[Watched]) -> kopf.OperatorSettings:
+    """Return settings with which kopf only watches: no peering, no events of its own."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.scanning.disabled = True
@@ -49,11 +51,12 @@ def watch_settings(watched: Collection[Watched]) -> kopf.OperatorSettings:
 def watch_registry(
     watched: Collection[Watched], on_seen: Sink, on_gone: Sink, on_listed: Callable[[], None]
 ) -> kopf.OperatorRegistry:
+    """Return a registry with one event handler for each watched kind, and our login."""
     registry = kopf.OperatorRegistry()
 
     async def on_event(event: kopf.RawEvent, **_: Any) -> None:
         (on_gone if event["type"] == "DELETED" else on_seen)(event["object"])
-        if event["type"] is None:  # out of a list, not of a watch
+        if event["type"] is None:  # the object comes from a list, not from a watch
             on_listed()
 
     async def login(**_: Any) -> kopf.ConnectionInfo:
@@ -70,18 +73,18 @@ def watch_registry(
 
 @contextmanager
 def lists_reported(watched: Collection[Watched], on_listed: Callable[[], None]) -> Iterator[None]:
-    """Have each end of a list reported, also of one that is empty.
+    """Call ``on_listed`` at the end of each list, also of an empty one.
 
-    kopf hands the objects of a list on, and nothing else of it: after a list without objects no
-    handler would be called, although everything may have been deleted meanwhile. The mark that it
-    sends itself at the end of a list is caught where it is made, in `continuous_watch`.
+    kopf passes on only the objects of a list. After an empty list it calls no handler, although
+    all objects may have been deleted. Inside kopf, `continuous_watch` yields a mark at the end of
+    a list. This function wraps `continuous_watch` to see that mark.
     """
     original = watching.continuous_watch
     ours = {(entry.resource.group, entry.resource.plural) for entry in watched}
 
-    async def reporting(**parts: Any) -> AsyncIterator[Any]:
-        resource = parts["resource"]
-        async for event in original(**parts):
+    async def reporting(**arguments: Any) -> AsyncIterator[Any]:
+        resource = arguments["resource"]
+        async for event in original(**arguments):
             if event is watching.Bookmark.LISTED and (resource.group, resource.plural) in ours:
                 on_listed()
             yield event
@@ -102,10 +105,11 @@ async def watch(
     on_listed: Callable[[], None],
     on_started: Callable[[], None],
 ) -> None:
-    """Watches until cancelled; raises when kopf cannot go on (a CRD vanished, say).
+    """Watch until cancelled. Raise when kopf cannot continue, for example after a CRD vanished.
 
-    ``on_listed`` is called after each list, and for each object that came out of one.
-    ``on_started`` is called when kopf's tasks exist: its signal handlers have just replaced ours.
+    ``on_seen`` and ``on_gone`` get each object that exists or was deleted. ``on_listed`` is called
+    after each list, and for each object in a list. ``on_started`` is called when the tasks of kopf
+    exist. At that moment kopf has replaced the process's signal handlers with its own.
     """
     existing = asyncio.all_tasks()
     with lists_reported(watched, on_listed):
@@ -121,7 +125,7 @@ async def watch(
 
 
 async def _connection(configuration: Configuration) -> kopf.ConnectionInfo:
-    """The same login as our own client's; kopf asks for a new one after a 401."""
+    """Return the credentials of our own client for kopf, which requests new ones after a 401."""
     scheme, _, token = (await authorization(configuration)).get("Authorization", "").partition(" ")
     return kopf.ConnectionInfo(
         server=configuration.host,

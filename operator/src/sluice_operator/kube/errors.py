@@ -1,4 +1,4 @@
-"""What can go wrong at the API server, in the terms that the engine decides by.
+"""Errors of requests to the API server: one class for each case that the engine handles apart.
 
 Source: the ``Status`` object of the Kubernetes API conventions (its ``reason`` and ``code``).
 """
@@ -9,12 +9,12 @@ from collections.abc import Set
 
 
 class ApiError(Exception):
-    """A request that the API server, or the way to it, did not fulfil."""
+    """A request that failed at the API server or on the way to it."""
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
-        """What the server asked for (header ``Retry-After``), if it did."""
+        """Value of the header ``Retry-After``; None without the header."""
 
 
 class NotFoundError(ApiError):
@@ -22,7 +22,7 @@ class NotFoundError(ApiError):
 
 
 class ConflictError(ApiError):
-    """409: the object is not the one, or not in the version, that the request was made for."""
+    """409: the request names another uid or version than the object has."""
 
 
 class AlreadyExistsError(ConflictError):
@@ -30,23 +30,23 @@ class AlreadyExistsError(ConflictError):
 
 
 class ForbiddenError(ApiError):
-    """403: RBAC, a quota or an admission policy said no."""
+    """403: RBAC, a quota or an admission policy refuses the request."""
 
 
 class NamespaceTerminatingError(ApiError):
-    """403: nothing new may be made in a namespace that is being deleted; it goes by itself."""
+    """403: the namespace is being deleted, so no object can be created in it."""
 
 
 class InvalidError(ApiError):
-    """400 or 422: the object is refused as it stands; the same request will not succeed later."""
+    """400 or 422: the object is invalid. The same request will not succeed later."""
 
 
 class ExpiredError(ApiError):
-    """410: the continuation of a chunked list, or a resource version, is too old."""
+    """410: the continue token of a list, or a resource version, is too old."""
 
 
 class UnauthorizedError(ApiError):
-    """401: the credentials count no longer."""
+    """401: the credentials are not valid, or no longer."""
 
 
 class UnavailableError(ApiError):
@@ -67,8 +67,10 @@ _BY_CODE: dict[int, type[ApiError]] = {
 
 
 def error_of(code: int, reason: str, message: str, causes: Set[str] = frozenset()) -> ApiError:
-    """The error for an HTTP status code and, out of the Status object beside it, the ``reason``
-    and the reasons of ``details.causes``."""
+    """Return the error for an HTTP status code and its Status object.
+
+    ``reason`` is the field of the Status object; ``causes`` are the reasons in its
+    ``details.causes``."""
     if code == 409 and reason == "AlreadyExists":
         return AlreadyExistsError(message)
     if code == 403 and "NamespaceTerminating" in causes:

@@ -1,8 +1,8 @@
-"""Where the API server is and who we are there: kubeconfig on a desk, service account in a pod.
+"""Address of the API server and credentials: a kubeconfig, or the service account of a pod.
 
-Parsing of kubeconfigs (exec plugins and OIDC too) is ``kubernetes.aio.config``'s. Bound
-service-account tokens are rotated by the kubelet about every 50 minutes; the configuration's own
-hook reads the file again each minute, and a 401 makes the client load everything anew.
+``kubernetes.aio.config`` parses kubeconfigs, with exec plugins and OIDC. The kubelet rotates bound
+service-account tokens about every 50 minutes. The configuration reads the token file again each
+minute, and after a 401 the client loads the whole configuration again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TOKEN_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 class LoginError(RuntimeError):
-    """There are no usable credentials; the text says what was looked for."""
+    """There are no usable credentials; the message names the files that were tried."""
 
 
 def _is_in_pod() -> bool:
@@ -26,9 +26,9 @@ def _is_in_pod() -> bool:
 
 
 async def load_configuration() -> Configuration:
-    """Credentials from ``KUBECONFIG``, else of the pod, else ``~/.kube/config``.
+    """Load credentials from ``KUBECONFIG``, from the pod, or from ``~/.kube/config``.
 
-    Raises LoginError.
+    The first of these that exists is used. Raises LoginError.
     """
     configuration = Configuration()
     explicit = os.environ.get("KUBECONFIG")
@@ -48,7 +48,7 @@ async def load_configuration() -> Configuration:
 
 
 async def authorization(configuration: Configuration) -> dict[str, str]:
-    """The request headers that carry our credentials; empty with client certificates."""
+    """Return the request headers with our credentials; empty with client certificates."""
     settings: dict[str, Any] = dict(await configuration.auth_settings())
     bearer = settings.get("BearerToken", {}).get("value")  # a rotated token was read again
     return {"Authorization": str(bearer)} if bearer else {}

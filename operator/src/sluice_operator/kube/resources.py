@@ -1,4 +1,4 @@
-"""Which kinds we speak of, and where they live in the API's tree of paths."""
+"""The kinds that the operator uses, and their paths in the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from sluice_operator.domain.names import GROUP, VERSION
 
 @dataclass(slots=True, frozen=True)
 class Resource:
+    """A kind in one version, as the API server serves it."""
+
     group: str
     """Empty for the core API."""
     version: str
@@ -24,7 +26,7 @@ class Resource:
     def path(
         self, namespace: str | None = None, name: str | None = None, subresource: str | None = None
     ) -> str:
-        """The URL path of the collection, of an object in it, or of an object's subresource."""
+        """Return the URL path of the collection, of one object, or of its subresource."""
         parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
         if namespace:
             parts += ["namespaces", namespace]
@@ -78,5 +80,5 @@ _KNOWN = {
 
 
 def resource_of(manifest: Mapping[str, Any]) -> Resource:
-    """The resource of an object by its ``apiVersion`` and ``kind``; KeyError for a foreign one."""
+    """Return the resource of an object; KeyError for a kind that the operator does not use."""
     return _KNOWN[manifest["apiVersion"], manifest["kind"]]

@@ -1,1 +1,1 @@
-"""What the operator tells of itself: logs, metrics and probes."""
+"""Logs, metrics and probes of the operator."""

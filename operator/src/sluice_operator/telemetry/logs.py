@@ -1,6 +1,6 @@
 """Structured logs on standard output: JSON objects in a pod, coloured lines on a terminal.
 
-Nothing that is logged may hold a key: objects are named, never printed.
+A log line must not contain a key, so it contains names of objects and never their content.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SHARED: tuple[structlog.typing.Processor, ...] = (
 
 
 def configure_logging(level: str, style: Literal["auto", "json", "text"]) -> None:
-    """Sets up structlog and the standard library's logging for the whole process."""
+    """Configure structlog and the standard library's logging for the whole process."""
     text = style == "text" or (style == "auto" and sys.stdout.isatty())
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())

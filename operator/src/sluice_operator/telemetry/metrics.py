@@ -1,4 +1,4 @@
-"""The operator's Prometheus metrics. No label ever names an object: their number is not bounded."""
+"""Prometheus metrics of the operator. No label names an object: objects have no limit in number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PASS_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15,
 
 
 class Metrics:
-    """All of them in one place; one instance for the process, others for tests."""
+    """All metrics of the operator. The process has one instance; tests make their own."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -39,7 +39,7 @@ class Metrics:
             registry=self.registry,
         )
         self.queue_depth = Gauge(
-            "sluice_queue_depth", "Objects that wait to be looked at", registry=self.registry
+            "sluice_queue_depth", "Objects that wait for a pass", registry=self.registry
         )
         self.cached_objects = Gauge(
             "sluice_cached_objects", "Objects in the cache", registry=self.registry
@@ -52,13 +52,13 @@ class Metrics:
         )
         self.polled_pods = Gauge(
             "sluice_polled_pods",
-            "Media pods that are asked for their status, by state (fresh, stale)",
+            "Media pods whose status is polled, by state (fresh, stale)",
             ("state",),
             registry=self.registry,
         )
         self.poll_answers = Counter(
             "sluice_poll_answers_total",
-            "Ends of status polls, by result",
+            "Finished status polls, by result",
             ("result",),
             registry=self.registry,
         )
@@ -72,4 +72,5 @@ class Metrics:
         )
 
     def count_request(self, verb: str, kind: str) -> None:
+        """Count a request to the API server."""
         self.api_requests.labels(verb, kind).inc()

@@ -1,4 +1,7 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``: up before anything else, kopf's own come too late."""
+"""HTTP server of ``/healthz``, ``/readyz`` and ``/metrics``.
+
+It starts before every other part of the operator. kopf's own probes start too late.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 async def serve_probes(
     host: str, port: int, *, registry: CollectorRegistry, ready: Callable[[], bool]
 ) -> AsyncIterator[int]:
-    """Serves while the context lasts; yields the port (useful when ``port`` is 0).
+    """Serve while the context lasts; yield the port, which the kernel chooses if ``port`` is 0.
 
-    Alive is who answers: everything runs on one event loop, and whatever dies ends the process.
+    Every answer of ``/healthz`` is "ok": all parts run on the same event loop, and a part that
+    fails ends the process.
     """
 
     async def healthz(_: web.Request) -> web.Response:
