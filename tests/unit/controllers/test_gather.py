@@ -318,7 +318,7 @@ class Rounds:
     def first_round_is_over(self) -> bool:
         return not self.waiting
 
-    def is_to_be_heard(self, owner_uid: str) -> bool:
+    def awaits_first_poll(self, owner_uid: str) -> bool:
         return owner_uid in self.waiting
 
 

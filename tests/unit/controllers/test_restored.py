@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sluice_media.contract import RecordedFile, StoredResult, StoreStatus
-from sluice_operator.controllers.farewells import Farewells
+from sluice_operator.controllers.deletion_notices import DeletionNotices
 from sluice_operator.controllers.recording import RecordingController
 from sluice_operator.engine.children import Children
 from sluice_operator.engine.events import EventRecorder
@@ -36,8 +36,8 @@ class Rebuilt(Recorded):
 
     def __init__(self) -> None:
         super().__init__()
-        self.farewells = Farewells(self.world.cache, self.stores, self.world.clock)
-        self.controller = RecordingController(self.world.context, self.stores, self.farewells)
+        self.deletions = DeletionNotices(self.world.cache, self.stores, self.world.clock)
+        self.controller = RecordingController(self.world.context, self.stores, self.deletions)
         self.asked_seconds: float | None = None
         """How long the store has been asked in vain, by what was gathered last."""
 
@@ -127,19 +127,19 @@ async def test_a_deletion_is_told_and_until_then_the_name_is_not_looked_for() ->
     rebuilt.holds()
     world = rebuilt.world
     world.http.answers["PUT", rebuilt.path] = (503, b"")
-    running = asyncio.ensure_future(rebuilt.farewells.run())
+    running = asyncio.ensure_future(rebuilt.deletions.run())
     world.change(rebuilt.recording, status=ENDED)
     world.cache.remove(rebuilt.uid)
     fresh = make_recording()
     fresh["metadata"]["uid"] = "fresh"
     world.put(fresh)
     await settle()
-    assert rebuilt.farewells.is_pending(REC)
+    assert rebuilt.deletions.is_pending(REC)
     assert await rebuilt.observed() == (None, False)
     world.http.answers["PUT", rebuilt.path] = (200, b"{}")
     world.http.answers[NAMED] = (404, b"")
     await world.clock.advance(5)
-    assert not rebuilt.farewells.is_pending(REC)
+    assert not rebuilt.deletions.is_pending(REC)
     assert [m for m, *_ in world.http.asked].count("PUT") == 2
     assert await rebuilt.observed() == (None, False)
     running.cancel()
@@ -150,13 +150,13 @@ async def test_a_deletion_that_cannot_be_told_is_given_up_after_ten_minutes() ->
     rebuilt = Rebuilt()
     world = rebuilt.world
     world.http.answers["PUT", rebuilt.path] = (503, b"")
-    running = asyncio.ensure_future(rebuilt.farewells.run())
+    running = asyncio.ensure_future(rebuilt.deletions.run())
     world.change(rebuilt.recording, status=ENDED)
     world.cache.remove(rebuilt.uid)
     await world.clock.advance(590)
-    assert rebuilt.farewells.is_pending(REC)
+    assert rebuilt.deletions.is_pending(REC)
     await world.clock.advance(15)
-    assert not rebuilt.farewells.is_pending(REC)
+    assert not rebuilt.deletions.is_pending(REC)
     running.cancel()
     await asyncio.wait([running])
 
@@ -164,7 +164,7 @@ async def test_a_deletion_that_cannot_be_told_is_given_up_after_ten_minutes() ->
 async def test_of_one_that_recorded_nothing_nobody_is_told() -> None:
     rebuilt = Rebuilt()
     rebuilt.world.cache.remove(rebuilt.uid)
-    assert not rebuilt.farewells.is_pending(REC)
+    assert not rebuilt.deletions.is_pending(REC)
 
 
 async def test_what_the_store_does_with_the_former_one_wakes_the_restored_one() -> None:
@@ -202,8 +202,8 @@ async def test_from_the_look_at_the_store_to_the_new_recorder() -> None:
         world.cache,
         Children(world.api, world.lookup),
         events,
-        rebuilt.stores,
-        world.clock,
+        store=rebuilt.stores,
+        clock=world.clock,
         finalizer="sluice.video/recording",
     )
 

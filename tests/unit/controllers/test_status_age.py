@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-import aiohttp
 import pytest
-from pydantic import SecretStr
 
 from sluice_media.contract import IngestStatus, PodStatus, Session
 from sluice_operator.controllers.livestream import LiveStreamController
@@ -22,7 +20,7 @@ from sluice_operator.engine.events import EventRecorder
 from sluice_operator.engine.loop import Loop
 from sluice_operator.engine.queue import Key
 from sluice_operator.engine.reconcile import Reconciler
-from sluice_operator.pods.http import PodAddress
+from sluice_operator.pods.http import PodRequest
 from sluice_operator.pods.observer import StatusObserver
 from sluice_operator.pods.store_client import StoreClient
 from sluice_operator.telemetry.metrics import Metrics
@@ -40,17 +38,8 @@ class Hub:
         self._status = status
 
     @asynccontextmanager
-    async def open(
-        self,
-        method: str,
-        pod: PodAddress,
-        port: int,
-        path: str,
-        token: SecretStr | None,
-        timeout: aiohttp.ClientTimeout,
-        body: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[Any]:
-        asked = parse_qs(path.partition("?")[2])
+    async def open(self, request: PodRequest) -> AsyncIterator[Any]:
+        asked = parse_qs(request.path.partition("?")[2])
         held = 0.0 if int(asked["version"][0]) != self._status.version else float(asked["wait"][0])
         clock, status = self._clock, self._status
 
@@ -109,14 +98,14 @@ class Operator(World):
             self.cache,
             Children(self.api, self.lookup),
             EventRecorder(self.api, self.clock, metrics, instance="test"),
-            StoreClient(
+            store=StoreClient(
                 self.context.cache,
                 self.context.samples,
                 self.context.clock,
                 self.http,
                 self.context.status_token,
             ),
-            self.clock,
+            clock=self.clock,
             finalizer="sluice.video/recording",
         )
         self.loop = Loop(self.queue, reconciler, [self.controller], self.clock, metrics, workers=1)

@@ -10,7 +10,7 @@ import pytest
 
 from sluice_media.contract import PusherStatus, PushState, target_clearance
 from sluice_operator.controllers.restream import RestreamController
-from sluice_operator.controllers.targets import TargetBook
+from sluice_operator.controllers.targets import TargetIndex
 from sluice_operator.domain.observed import Rival
 from sluice_operator.engine.queue import Key
 from tests.unit.controllers.world import (
@@ -73,18 +73,18 @@ def keys(*names: str) -> set[Key]:
 
 
 def test_the_book_knows_who_has_the_same_target() -> None:
-    book = TargetBook()
-    assert book.note("1", "ns", "a") == set()
-    assert book.note("2", "ns", "a") == {"1"}
-    assert book.note("2", "ns", "a") == set(), "no news"
-    assert book.note("3", "other", "a") == set(), "a namespace is a world"
-    assert book.others("1") == {"2"}
-    assert book.note("2", "ns", "b") == {"1"}, "who is left has to know"
-    assert book.others("1") == set()
-    assert book.note("2", "ns", "") == set()
-    assert book.note("9", "ns", "") == set()
-    assert book.forget("1") == set()
-    assert book.forget("1") == set()
+    index = TargetIndex()
+    assert index.note("1", "ns", "a") == set()
+    assert index.note("2", "ns", "a") == {"1"}
+    assert index.note("2", "ns", "a") == set(), "no news"
+    assert index.note("3", "other", "a") == set(), "a namespace is a world"
+    assert index.others("1") == {"2"}
+    assert index.note("2", "ns", "b") == {"1"}, "who is left has to know"
+    assert index.others("1") == set()
+    assert index.note("2", "ns", "") == set()
+    assert index.note("9", "ns", "") == set()
+    assert index.forget("1") == set()
+    assert index.forget("1") == set()
 
 
 async def test_two_with_one_target_see_each_other_and_others_do_not() -> None:
@@ -211,7 +211,7 @@ def configured(world: Pushers, name: str, **fields: Any) -> None:
     config = {"namespace": "ns", "name": name, "uid": "u"} | fields
     data = {"config.json": json.dumps(config)}
     made = make_child("v1", "ConfigMap", f"{name}-push", world.objects[name], data=data)
-    world.lookup.learn(world.api.put(made))
+    world.lookup.remember(world.api.put(made))
 
 
 @pytest.mark.parametrize(

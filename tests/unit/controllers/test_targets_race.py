@@ -16,7 +16,7 @@ import pytest
 
 from sluice_media.contract import PusherConfig, PusherStatus, PushState, target_clearance
 from sluice_operator.controllers.restream import RestreamController
-from sluice_operator.controllers.targets import TargetBook
+from sluice_operator.controllers.targets import TargetIndex
 from sluice_operator.domain.decision import Decision
 from sluice_operator.engine.queue import Key
 from tests.unit.controllers.test_targets import SHOW, Pushers
@@ -112,7 +112,7 @@ class Race(Pushers):
             manifest: Any = child.manifest
             if manifest["kind"] == "ConfigMap":
                 made = make_child("v1", "ConfigMap", f"{name}-push", obj, data=manifest["data"])
-                self.lookup.learn(self.api.put(made))
+                self.lookup.remember(self.api.put(made))
             if manifest["kind"] == "Deployment":
                 spec = manifest["spec"]
                 self.put(make_child("apps/v1", "Deployment", f"{name}-push", obj, spec=spec))
@@ -159,7 +159,7 @@ class Race(Pushers):
     def restart_operator(self) -> None:
         for name in NAMES:
             self.samples.forget(self.objects[name]["metadata"]["uid"])
-        self.context.targets = self.wakeups._targets = TargetBook()
+        self.context.targets = self.wakeups._targets = TargetIndex()
         self.status.clear()
         self.passes.clear()
         self.controller = RestreamController(self.context)

@@ -277,5 +277,5 @@ async def test_after_a_start_everything_is_looked_at() -> None:
     world.put(make_livestream())
     world.put(make_recording())
     await world.woken()
-    world.wakeups.look_at_all()
+    world.wakeups.enqueue_all()
     assert await world.woken() == {SHOW, REC}

@@ -8,9 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
-from pydantic import SecretStr
-
 from sluice_operator.controllers.context import Context
 from sluice_operator.controllers.indices import INDICES, slim_object
 from sluice_operator.controllers.wakeups import Wakeups, is_current
@@ -19,7 +16,7 @@ from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.engine.cache import Cache
 from sluice_operator.engine.lookup import Lookup
 from sluice_operator.engine.queue import Key, WorkQueue
-from sluice_operator.pods.http import PodAddress
+from sluice_operator.pods.http import PodRequest
 from sluice_operator.pods.observer import StatusObserver
 from sluice_operator.pods.samples import Samples
 from sluice_operator.telemetry.metrics import Metrics
@@ -99,19 +96,11 @@ class FakeHttp:
         self.asked: list[tuple[str, str, str, int, str | None]] = []
 
     @asynccontextmanager
-    async def open(
-        self,
-        method: str,
-        pod: PodAddress,
-        port: int,
-        path: str,
-        token: SecretStr | None,
-        timeout: aiohttp.ClientTimeout,
-        body: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[Any]:
-        shown = token.get_secret_value() if token else None
-        self.asked.append((method, pod.ip, path, port, shown))
-        status, raw = self.answers.get((method, path.partition("?")[0]), (404, b""))
+    async def open(self, request: PodRequest) -> AsyncIterator[Any]:
+        shown = request.token.get_secret_value() if request.token else None
+        self.asked.append((request.method, request.pod.ip, request.path, request.port, shown))
+        path = request.path.partition("?")[0]
+        status, raw = self.answers.get((request.method, path), (404, b""))
 
         class Content:
             async def iter_any(self) -> AsyncIterator[bytes]:
@@ -135,11 +124,11 @@ class World:
         self.http = FakeHttp()
         self.queue = WorkQueue(self.clock)
         self.context = Context(
-            self.cache,
-            self.lookup,
-            self.samples,
-            self.clock,
-            DomainSettings(media_image="media"),
+            cache=self.cache,
+            lookup=self.lookup,
+            samples=self.samples,
+            clock=self.clock,
+            settings=DomainSettings(media_image="media"),
             started_at=0.0,
         )
         self.observer = StatusObserver(

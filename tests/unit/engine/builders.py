@@ -109,8 +109,8 @@ class Engine:
             self.cache,
             self.children,
             self.events,
-            self.store,
-            self.clock,
+            store=self.store,
+            clock=self.clock,
             finalizer=FINALIZER,
         )
 

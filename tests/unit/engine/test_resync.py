@@ -33,7 +33,7 @@ class Rounds:
             engine.clock,
             WATCHED,
             group=GROUP,
-            look_at_all=self._count,
+            enqueue_all=self._count,
         )
 
     def _count(self) -> None:

@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from sluice_operator.kube.errors import UnavailableError
-from sluice_operator.pods.http import DirectHttp, PodAddress, ProxyHttp
+from sluice_operator.pods.http import DirectHttp, PodAddress, PodRequest, ProxyHttp
 
 TIMEOUT = aiohttp.ClientTimeout(total=2)
 TOKEN = SecretStr("a-token")
@@ -41,7 +41,7 @@ async def test_through_the_api_server_the_token_has_a_header_of_its_own() -> Non
     client = FakeClient()
     pod = PodAddress("ns", "show-1", "10.0.0.1")
     proxy = ProxyHttp(client)  # type: ignore[arg-type]
-    async with proxy.open("GET", pod, 9100, "/v1/status?version=1", TOKEN, TIMEOUT):
+    async with proxy.open(PodRequest("GET", pod, 9100, "/v1/status?version=1", TOKEN, TIMEOUT)):
         pass
     assert client.asked == [
         (
@@ -68,7 +68,7 @@ async def test_straight_to_the_pod_the_token_is_a_bearer_token() -> None:
     pod, port = PodAddress("ns", "show-1", "127.0.0.1"), runner.addresses[0][1]
     async with (
         DirectHttp() as http,
-        http.open("GET", pod, port, "/v1/status", TOKEN, TIMEOUT) as response,
+        http.open(PodRequest("GET", pod, port, "/v1/status", TOKEN, TIMEOUT)) as response,
     ):
         assert await response.text() == "ok"
     await runner.cleanup()
@@ -76,9 +76,8 @@ async def test_straight_to_the_pod_the_token_is_a_bearer_token() -> None:
 
 
 async def test_a_pod_that_does_not_listen_is_unavailable() -> None:
+    pod = PodAddress("ns", "show-1", "127.0.0.1")
     async with DirectHttp() as http:
         with pytest.raises(UnavailableError, match="show-1"):
-            async with http.open(
-                "GET", PodAddress("ns", "show-1", "127.0.0.1"), 9, "/", None, TIMEOUT
-            ):
+            async with http.open(PodRequest("GET", pod, 9, "/", None, TIMEOUT)):
                 pass

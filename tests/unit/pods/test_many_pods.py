@@ -135,13 +135,13 @@ async def test_an_object_with_two_pods_takes_both_along() -> None:
     await asyncio.wait([running])
 
 
-async def test_a_pod_is_to_be_heard_until_it_was_asked_once(monkeypatch: Any) -> None:
+async def test_a_pod_awaits_its_first_poll_until_it_was_polled_once(monkeypatch: Any) -> None:
     """Ten seconds after a start many of 12,000 were not asked yet, and their streams Stale."""
     crowd = Crowd()
     asked: dict[str, asyncio.Event] = {}
 
     async def ask(poll: Any, *_: Any) -> Any:
-        await asked.setdefault(poll.target.pod_uid, asyncio.Event()).wait()
+        await asked.setdefault(poll.endpoint.pod_uid, asyncio.Event()).wait()
         raise PollError("silent")
 
     monkeypatch.setattr(crowd.observer, "_ask", ask)
@@ -154,7 +154,7 @@ async def test_a_pod_is_to_be_heard_until_it_was_asked_once(monkeypatch: Any) ->
 
     def waiting() -> list[bool]:
         owners = ("owner-0", "owner-1", "owner-2", "owner")
-        return [crowd.observer.is_to_be_heard(owner) for owner in owners]
+        return [crowd.observer.awaits_first_poll(owner) for owner in owners]
 
     assert waiting() == [True, True, True, False], "who came later was not waited for"
     asked["pod-0"].set()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from sluice_media.contract import IngestStatus, PodStatus
 from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL, ROLE_LABEL, UID_LABEL
 from sluice_operator.engine.clock import SystemClock
 from sluice_operator.engine.queue import Key
-from sluice_operator.pods.http import DirectHttp, PodAddress
+from sluice_operator.pods.http import DirectHttp, PodRequest
 from sluice_operator.pods.observer import ObserverTimes, StatusObserver
 from sluice_operator.pods.samples import Samples
 from sluice_operator.telemetry.metrics import Metrics
@@ -60,18 +61,9 @@ class LocalHttp(DirectHttp):
         self.ports: dict[str, int] = {}
 
     @asynccontextmanager
-    async def open(
-        self,
-        method: str,
-        pod: PodAddress,
-        port: int,
-        path: str,
-        token: SecretStr | None,
-        timeout: aiohttp.ClientTimeout,
-        body: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        local = self.ports.get(pod.name, 9)
-        async with super().open(method, pod, local, path, token, timeout, body) as response:
+    async def open(self, request: PodRequest) -> AsyncIterator[aiohttp.ClientResponse]:
+        local = self.ports.get(request.pod.name, 9)
+        async with super().open(replace(request, port=local)) as response:
             yield response
 
 

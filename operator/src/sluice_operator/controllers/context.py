@@ -1,4 +1,4 @@
-"""The context of a controller: children, pods, samples and tokens, for every kind alike."""
+"""Facts that every controller gathers: children, pods, status samples and tokens of an object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import SecretStr
 
 from sluice_media.contract import PodStatus
-from sluice_operator.controllers.targets import TargetBook
+from sluice_operator.controllers.targets import TargetIndex
 from sluice_operator.domain.names import CHILDREN, STATUS_SECRET, child_name
 from sluice_operator.domain.observed import Conflict, DomainSettings, Sample
 from sluice_operator.domain.pod_view import PodView, pod_view
@@ -31,12 +31,12 @@ S = TypeVar("S", bound=PodStatus)
 
 
 def fresh_token() -> str:
-    """128 random bits in hex."""
+    """Return 128 random bits in hex."""
     return secrets.token_hex(16)
 
 
 def secret_value(secret: Manifest | None, key: str) -> str | None:
-    """A value of a Secret as text; None when it is missing, empty or no text."""
+    """Return a value of a Secret as text; None when it is missing, empty or not text."""
     encoded = ((secret or {}).get("data") or {}).get(key)
     if not encoded:
         return None
@@ -47,17 +47,19 @@ def secret_value(secret: Manifest | None, key: str) -> str | None:
 
 
 class FirstRound(Protocol):
-    """How far the polling has come; see `StatusObserver`."""
+    """Progress of the first polls after a start; see `StatusObserver`."""
 
     @property
-    def first_round_is_over(self) -> bool: ...
+    def first_round_is_over(self) -> bool:
+        """True when every pod was polled once."""
 
-    def is_to_be_heard(self, owner_uid: str) -> bool: ...
+    def awaits_first_poll(self, owner_uid: str) -> bool:
+        """Return whether a pod of the object was not polled yet."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Context:
-    """What all gatherers work with."""
+    """Sources of facts that all controllers share."""
 
     cache: Cache
     lookup: Lookup
@@ -65,27 +67,28 @@ class Context:
     clock: Clock
     settings: DomainSettings
     started_at: float
-    """Monotonic seconds at which the polling of pods began."""
-    targets: TargetBook = field(default_factory=TargetBook)
-    """Where pushers push to."""
+    """Monotonic time in seconds at which the polling of pods began."""
+    targets: TargetIndex = field(default_factory=TargetIndex)
+    """Targets of the pushers."""
     rounds: FirstRound | None = None
-    """Which pods were not asked yet since the polling began; None: all were."""
+    """Progress of the first polls; None: every pod was polled."""
 
     def uptime_seconds(self, owner: Manifest, *, with_others: bool = False) -> float:
-        """How long an object's pods could have been heard by now; 0 while one of them, or
-        (``with_others``) any pod at all, waits to be asked for the first time."""
+        """Return the time in seconds in which the object's pods could have answered.
+
+        It is 0 while one of them waits for its first poll; ``with_others``: while any pod does."""
         if self.rounds is not None:
             waits = not self.rounds.first_round_is_over
-            if waits and (with_others or self.rounds.is_to_be_heard(uid_of(owner))):
+            if waits and (with_others or self.rounds.awaits_first_poll(uid_of(owner))):
                 return 0.0
         return self.clock.monotonic() - self.started_at
 
     async def children(
         self, owner: Manifest, more: Iterable[tuple[str, str, str]] = ()
     ) -> tuple[dict[tuple[str, str], Manifest], tuple[Conflict, ...]]:
-        """(children that are ours by (kind, name), names that are taken). Raises ApiError.
+        """Return our children by (kind, name), and the names that foreign objects have taken.
 
-        ``more``: children beside those that an object of the kind always has, as in CHILDREN."""
+        ``more`` are children in addition to CHILDREN, in its format. Raises ApiError."""
         meta = owner["metadata"]
         found: dict[tuple[str, str], Manifest] = {}
         conflicts: list[Conflict] = []
@@ -102,24 +105,26 @@ class Context:
         return found, tuple(conflicts)
 
     def pods(self, owner: Manifest) -> tuple[PodView, ...]:
+        """Return the pods of an object, oldest first."""
         found = self.cache.select(POD_INDEX, uid_of(owner))
         namespace = owner["metadata"]["namespace"]
         return tuple(pod_view(pod) for pod in found if pod["metadata"]["namespace"] == namespace)
 
     def sample(self, owner: Manifest, model: type[S]) -> Sample[S] | None:
+        """Return the last status of the object's pod, with its age."""
         last = self.samples.last(uid_of(owner))
         if last is None or not isinstance(last[0], model):
             return None
         return Sample(status=last[0], age_seconds=last[1])
 
     def referred(self, kind: str, owner: Manifest, name: str) -> Manifest | None:
-        """An object of ours in the same namespace."""
+        """Return an object of ours in the namespace of the owner, if it exists."""
         return self.cache.find(Key(kind, owner["metadata"]["namespace"], name))
 
     async def status_token(self, owner: Key, fresh: bool = False) -> SecretStr | None:
-        """What opens the API of an object's pods. Raises ApiError.
+        """Return the bearer token of the object's pods. Raises ApiError.
 
-        ``fresh``: what was known was refused.
+        ``fresh``: read it again, because the pod refused the remembered token.
         """
         name = child_name(owner.name, STATUS_SECRET[owner.kind])
         age = 0.0 if fresh else _TOKEN_MAX_AGE_SECONDS
@@ -128,13 +133,13 @@ class Context:
         return SecretStr(value) if value else None
 
     async def hub_token(self, stream: Manifest | None) -> str | None:
-        """The token of a stream's hub, when the stream is there and has one. Raises ApiError."""
+        """Return the token of a stream's hub, if both exist. Raises ApiError."""
         if stream is None:
             return None
         meta = stream["metadata"]
         name = child_name(meta["name"], STATUS_SECRET["LiveStream"])
         secret = await self.lookup.find(SECRETS, meta["namespace"], name)
-        # A user's Secret under that name is no token of ours.
+        # A Secret of this name that a user made is not our token.
         if secret is None or not _is_controlled_by(secret, stream):
             return None
         return secret_value(secret, "token")

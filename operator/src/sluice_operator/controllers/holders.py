@@ -1,9 +1,12 @@
-"""Which Restreams may be connected to a target by what their configurations say or said.
+"""Index of the holders of a target: the Restreams and pods that may be connected to it.
 
-A configuration names targets by clearances, which only the target's digest and the hub's token lead
-to. So a Restream is found by the digests that its pusher has shown; while a clearance of it follows
-from none of them (its pusher was not heard since this operator started) it counts for every target
-of its namespace, and its configuration is to be read.
+In: the configurations of the pushers, the digests that they report, and the pods in the cache. Out:
+for a target, the Restreams whose configuration clears it or did clear it.
+
+A configuration names a target by a clearance, which is computed from the target's digest and the
+hub's token. So a Restream is found by the digests that its pusher reported. When none of these
+digests gives the clearance (the pusher has not answered since this operator started), the Restream
+counts for every target of its namespace, and its configuration must be read.
 """
 
 from __future__ import annotations
@@ -11,36 +14,41 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sluice_media.contract import target_clearance
-from sluice_operator.controllers.targets import Place
+from sluice_operator.controllers.targets import TargetKey
+from sluice_operator.domain.names import KIND_LABEL, UID_LABEL
 from sluice_operator.domain.restream.clearance import stored_clearance
 from sluice_operator.engine.cache import Cache, Manifest, uid_of
+from sluice_operator.pods.endpoints import POD_INDEX
 
 _DIGESTS = 8
-"""Targets of one Restream that are remembered, the latest."""
+"""Number of a Restream's latest targets that are remembered."""
 
 
-class HolderBook:
-    """By uid of the Restream; follows the cache."""
+class HolderIndex:
+    """Possible holders of each target, by uid of the Restream. It follows the cache."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._digests: dict[str, dict[str, None]] = {}
-        self._places: dict[str, frozenset[Place]] = {}
-        self._uids: dict[Place, dict[str, None]] = {}
+        self._targets: dict[str, frozenset[TargetKey]] = {}
+        self._uids: dict[TargetKey, dict[str, None]] = {}
         self._unknown: dict[str, dict[str, None]] = {}
+        """namespace -> Restreams that count for every target of the namespace."""
         for restream in cache.of_kind("Restream"):
             self._on_change(None, restream)
         cache.subscribe(self._on_change)
 
-    def holders(self, place: Place) -> list[str]:
-        """Those that may hold the target: their configurations tell for sure."""
-        return [*self._uids.get(place, ()), *self._unknown.get(place[0], ())]
+    def holders(self, target: TargetKey) -> list[str]:
+        """Return the uids of all possible holders. Their configurations give the exact answer."""
+        return [*self._uids.get(target, ()), *self._unknown.get(target[0], ())]
 
     def note(
         self, obj: Manifest, config_maps: Iterable[Manifest], token: str | None, digest: str
-    ) -> frozenset[Place]:
-        """Take in what a Restream's configurations say. ``digest``: what its pusher shows, if it
-        was heard. Returns the targets that are known to be held."""
+    ) -> frozenset[TargetKey]:
+        """Store the clearances in the configurations of a Restream.
+
+        ``digest`` is the digest that its pusher reports; empty if it has not answered. Return the
+        targets that the Restream is known to hold."""
         uid, namespace = uid_of(obj), obj["metadata"]["namespace"]
         if self._cache.by_uid(uid) is None:
             return frozenset()
@@ -56,7 +64,7 @@ class HolderBook:
             unknown.pop(uid, None)
         else:
             unknown[uid] = None
-        return self._places.get(uid, frozenset())
+        return self._targets.get(uid, frozenset())
 
     def _remember(self, uid: str, digest: str) -> None:
         known = self._digests.setdefault(uid, {})
@@ -65,16 +73,16 @@ class HolderBook:
         if len(known) > _DIGESTS:
             del known[next(iter(known))]
 
-    def _set(self, uid: str, places: frozenset[Place]) -> None:
-        former = self._places.pop(uid, frozenset())
-        for place in former - places:
-            del self._uids[place][uid]
-            if not self._uids[place]:
-                del self._uids[place]
-        for place in places - former:
-            self._uids.setdefault(place, {})[uid] = None
-        if places:
-            self._places[uid] = places
+    def _set(self, uid: str, targets: frozenset[TargetKey]) -> None:
+        former = self._targets.pop(uid, frozenset())
+        for target in former - targets:
+            del self._uids[target][uid]
+            if not self._uids[target]:
+                del self._uids[target]
+        for target in targets - former:
+            self._uids.setdefault(target, {})[uid] = None
+        if targets:
+            self._targets[uid] = targets
 
     def _on_change(self, former: Manifest | None, present: Manifest | None) -> None:
         obj = present or former
@@ -89,7 +97,49 @@ class HolderBook:
             self._set(uid_of(obj), frozenset())
 
 
+class OrphanPods:
+    """Pods of pushers whose Restream does not exist, by namespace. It follows the cache.
+
+    Such a pod may be connected to any target."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._pods: dict[str, dict[str, None]] = {}
+        for pod in cache.of_kind("Pod"):
+            self._on_pod(pod, gone=False)
+        cache.subscribe(self._on_change)
+
+    def of(self, namespace: str) -> list[Manifest]:
+        """Return the orphan pods of a namespace."""
+        found = (self._cache.by_uid(uid) for uid in self._pods.get(namespace, ()))
+        return [pod for pod in found if pod is not None]
+
+    def _on_change(self, former: Manifest | None, present: Manifest | None) -> None:
+        obj = present or former
+        if obj is None:
+            return
+        if obj["kind"] == "Pod":
+            self._on_pod(obj, gone=present is None)
+        elif obj["kind"] == "Restream" and (former is None or present is None):
+            for pod in self._cache.select(POD_INDEX, uid_of(obj)):
+                self._on_pod(pod, gone=False)
+
+    def _on_pod(self, pod: Manifest, *, gone: bool) -> None:
+        labels = pod["metadata"].get("labels") or {}
+        if labels.get(KIND_LABEL) != "Restream":
+            return
+        namespace = pod["metadata"]["namespace"]
+        if not gone and self._cache.by_uid(labels.get(UID_LABEL, "")) is None:
+            self._pods.setdefault(namespace, {})[uid_of(pod)] = None
+            return
+        known = self._pods.get(namespace, {})
+        known.pop(uid_of(pod), None)
+        if not known:
+            self._pods.pop(namespace, None)
+
+
 def _clearances(config_maps: Iterable[Manifest]) -> set[str]:
+    """Return the clearances in the configurations, the present and the withdrawn ones."""
     found: set[str] = set()
     for config_map in config_maps:
         clearance = stored_clearance(config_map)

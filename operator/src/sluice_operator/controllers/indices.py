@@ -1,11 +1,11 @@
-"""Indices of the cache: the relations between objects, and the parts of an object that are kept."""
+"""Indices of the cache, which find related objects, and the slim copy of an object in the cache."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import datetime
 
-from sluice_operator.api.v1alpha1 import Retention
+from sluice_operator.api.v1alpha1 import DEFAULT_STORE, Retention
 from sluice_operator.api.v1alpha1.reasons import RecordingPhase
 from sluice_operator.domain.livestream.auto_recording import automatic_session
 from sluice_operator.domain.manifests.pod import key_volumes
@@ -15,25 +15,23 @@ from sluice_operator.kube.client import FIELD_MANAGER
 from sluice_operator.pods.endpoints import POD_INDEX, pod_owners
 
 FOLLOWER_INDEX = "follower"
-"""(namespace, LiveStream) -> its Restreams, and those of its Recordings that still depend on it or
-that it must still look at. Most Recordings are over and not among them."""
+"""(namespace, LiveStream) -> its Restreams, and its Recordings that depend on it or that it still
+needs. Recordings that are over are left out; they are the most."""
 SESSION_INDEX = "session"
-"""(namespace, uid of a LiveStream, start of a session) -> the Recordings that autoRecord made."""
+"""(namespace, uid of a LiveStream, start of a session) -> the Recordings of autoRecord."""
 STORE_INDEX = "store"
-"""(namespace, MediaStore) -> Recordings that what it does still matters to."""
+"""(namespace, MediaStore) -> the Recordings that still depend on the state of the store."""
 FINAL_PHASES = frozenset(
     {RecordingPhase.COMPLETED, RecordingPhase.FAILED, RecordingPhase.DISCARDED}
 )
-"""Of a Recording that is over."""
+"""Phases of a Recording that is over."""
 RESTORED_INDEX = "restored"
-"""uid of a former Recording -> the Recording that was made anew for it."""
-DEFAULT_STORE = "default"
-"""What an absent storeRef means."""
+"""uid of a former Recording -> the Recording that was created again in its place."""
 _DEFAULT_RETENTION = Retention().model_dump(by_alias=True, exclude_none=True)
 
 
 def _is_over(recording: Manifest) -> bool:
-    """It has its end, and nobody deletes it: most Recordings of a cluster are like that."""
+    """Return whether a Recording has ended and is not being deleted."""
     phase = (recording.get("status") or {}).get("phase")
     return phase in FINAL_PHASES and "deletionTimestamp" not in recording["metadata"]
 
@@ -42,7 +40,7 @@ def _followed(obj: Manifest) -> list[tuple[str, str]]:
     if obj["kind"] not in ("Recording", "Restream"):
         return []
     if obj["kind"] == "Recording" and _is_over(obj):
-        # One of autoRecord is held until its stream remembers it.
+        # The finalizer of an automatic Recording stays until the stream's status lists its session.
         held = FINALIZER in (obj["metadata"].get("finalizers") or ())
         if not held or obj["spec"].get("deletionPolicy") == "Delete":
             return []
@@ -55,6 +53,7 @@ def _sessions(obj: Manifest) -> list[tuple[str, str, datetime]]:
 
 
 def store_name(recording: Manifest) -> str:
+    """Return the name of the MediaStore of a Recording."""
     reference = recording["spec"].get("storeRef") or {}
     return str(reference.get("name", DEFAULT_STORE))
 
@@ -62,20 +61,20 @@ def store_name(recording: Manifest) -> str:
 def _stores(obj: Manifest) -> list[tuple[str, str]]:
     if obj["kind"] != "Recording":
         return []
-    if _is_over(obj) and not _is_to_be_told(obj):
+    if _is_over(obj) and not _has_new_retention(obj):
         return []
     return [(obj["metadata"]["namespace"], store_name(obj))]
 
 
-def _is_to_be_told(recording: Manifest) -> bool:
-    """Return whether the store of a Recording that is over must be told its retention.
+def _has_new_retention(recording: Manifest) -> bool:
+    """Return whether a Recording that is over has a retention that its store does not have yet.
 
-    Without files there is nothing to tell. Of files that were restored the store is told only
-    another retention than the default."""
+    A Recording without files needs no retention. For restored files, the store needs only a
+    retention that is not the default."""
     status = recording.get("status") or {}
-    told = status.get("storeGeneration")
-    if told is not None:
-        return bool(told != recording["metadata"].get("generation"))
+    acknowledged = status.get("storeGeneration")
+    if acknowledged is not None:
+        return bool(acknowledged != recording["metadata"].get("generation"))
     retention = {**_DEFAULT_RETENTION, **(recording["spec"].get("retention") or {})}
     return bool(status.get("files")) and retention != _DEFAULT_RETENTION
 
@@ -95,8 +94,9 @@ INDICES: Mapping[str, Callable[[Manifest], Iterable[Hashable]]] = {
 
 
 def slim_object(obj: Manifest) -> Manifest:
-    """What the cache keeps of an object: of the spec of a pod, which are most and biggest, only
-    which keys it mounts."""
+    """Return the part of an object that the cache keeps.
+
+    Pods are the most and largest objects. Of the spec of a pod, only the volumes with keys stay."""
     small = slim(obj, FIELD_MANAGER)
     if obj["kind"] != "Pod":
         return small

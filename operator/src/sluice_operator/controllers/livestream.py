@@ -1,4 +1,4 @@
-"""LiveStream: its children, its pod, who records and restreams it, and what publishers dial."""
+"""Controller of LiveStream: gathers children, pod, Recordings, Restreams and public Services."""
 
 from __future__ import annotations
 
@@ -32,10 +32,13 @@ from sluice_operator.kube.resources import LIVE_STREAMS, SECRETS, SERVICES, Reso
 
 _SERVICE_MAX_AGE_SECONDS = 30.0
 _INGEST_SECRET_MAX_AGE_SECONDS = 1.0
-"""Nobody tells us of an edit but the ingest pod, which wakes us when its mounted key changed."""
+"""Secrets are not watched. The ingest pod reports a changed key, and that pass must read the new
+Secret."""
 
 
 class LiveStreamController:
+    """Reconciliation of LiveStreams."""
+
     resource: Resource = LIVE_STREAMS
 
     def __init__(
@@ -47,8 +50,8 @@ class LiveStreamController:
         gateway_srt: ServiceRef | None = None,
         events: ServiceEvents | None = None,
     ) -> None:
-        """``gateway``, ``gateway_srt`` and ``whip``: the Services that publishers dial; None where
-        there is none. ``events`` says why one of them has no address."""
+        """``gateway``, ``gateway_srt`` and ``whip`` are the Services that publishers dial; None if
+        there is none. ``events`` returns the reason when one of them has no address."""
         self._context = context
         self._gateway = gateway
         self._gateway_srt = gateway_srt
@@ -56,6 +59,7 @@ class LiveStreamController:
         self._events = events
 
     async def gather(self, obj: Manifest) -> ObservedLiveStream:
+        """Collect the facts of a LiveStream. Raises ApiError."""
         context, meta = self._context, obj["metadata"]
         ingest_secret = await self._ingest_secret(obj)
         children, conflicts = await context.children(obj, self._budget(obj))
@@ -81,11 +85,13 @@ class LiveStreamController:
         )
 
     def decide(self, observed: ObservedLiveStream, now: datetime) -> Decision:
+        """Return the decision of the domain."""
         return decide(observed, now)
 
     def _budget(self, obj: Manifest) -> tuple[tuple[str, str, str], ...]:
-        """Looked for only when there is one, or when one is about to be made: that there is none
-        is asked of the API server each time."""
+        """Return the PodDisruptionBudget as a child if it exists or is about to be created.
+
+        In all other cases it is left out, because a missing child costs a GET in each pass."""
         meta, sample = obj["metadata"], self._context.sample(obj, IngestStatus)
         api_version, kind = BUDGET
         key = Key(kind, meta["namespace"], child_name(meta["name"], "ingest"))
@@ -94,7 +100,7 @@ class LiveStreamController:
         return ((api_version, kind, "ingest"),) if wanted or exists else ()
 
     def _recordings(self, obj: Manifest) -> tuple[Manifest, ...]:
-        """Those that are not over, and those that recordable sessions have already."""
+        """Return the Recordings that are not over, and those of the recordable sessions."""
         context, meta = self._context, obj["metadata"]
         select = context.cache.select
         found = select(FOLLOWER_INDEX, (meta["namespace"], meta["name"]), "Recording")
@@ -104,7 +110,7 @@ class LiveStreamController:
         return tuple({uid_of(recording): recording for recording in found}.values())
 
     def _recording_names(self, obj: Manifest) -> frozenset[str]:
-        """Names that are taken, of those that Recordings of the recordable sessions could get."""
+        """Return the taken names among the possible names for Recordings of recordable sessions."""
         sample = self._context.sample(obj, IngestStatus)
         if not obj["spec"].get("autoRecord") or sample is None:
             return frozenset()
@@ -154,7 +160,7 @@ class LiveStreamController:
 
 
 def public_service(service: Mapping[str, Any]) -> PublicService:
-    """What publishers' addresses follow from, out of a raw Service (v1)."""
+    """Return the facts about a Service (v1) that the addresses for publishers depend on."""
     spec = service["spec"]
     addresses = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
     return PublicService(

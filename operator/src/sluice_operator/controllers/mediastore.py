@@ -1,4 +1,4 @@
-"""MediaStore: its store pod and its claim."""
+"""Controller of MediaStore: gathers its store pod and its claim."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from sluice_operator.kube.resources import MEDIA_STORES, PERSISTENT_VOLUME_CLAIM
 
 
 class MediaStoreController:
+    """Reconciliation of MediaStores."""
+
     resource: Resource = MEDIA_STORES
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     async def gather(self, obj: Manifest) -> ObservedMediaStore:
+        """Collect the facts of a MediaStore. Raises ApiError."""
         context = self._context
         children, conflicts = await context.children(obj)
-        namespace, claim_called = obj["metadata"]["namespace"], claim_name(obj)
+        namespace, name = obj["metadata"]["namespace"], claim_name(obj)
         claim = None
-        if claim_called is not None:
-            claim = await context.lookup.find(PERSISTENT_VOLUME_CLAIMS, namespace, claim_called)
+        if name is not None:
+            claim = await context.lookup.find(PERSISTENT_VOLUME_CLAIMS, namespace, name)
         return ObservedMediaStore(
             raw=obj,
             settings=context.settings,
@@ -40,4 +43,5 @@ class MediaStoreController:
         )
 
     def decide(self, observed: ObservedMediaStore, now: datetime) -> Decision:
+        """Return the decision of the domain."""
         return decide(observed, now)

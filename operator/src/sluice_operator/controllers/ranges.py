@@ -1,13 +1,12 @@
-"""The cluster's own address ranges, read from the cluster.
+"""The address ranges of the cluster, read from the API server.
 
-In: the API's ServiceCIDRs (networking.k8s.io/v1, Kubernetes 1.33) and nodes, and the addresses of
-pods. Out: ranges that no stream may dial on a user's behalf. They are either whole or not there at
-all: a guard that lacks the pods' range would let everybody who may make a LiveStream reach other
-tenants' pods.
+In: ServiceCIDRs (networking.k8s.io/v1, Kubernetes 1.33), nodes, and the addresses of pods. Out:
+ranges that no stream may dial on a user's behalf. Incomplete ranges are an error: without the range
+of the pods, every user who may create a LiveStream could reach the pods of other tenants.
 
-The nodes' ranges are not those of the pods with every network plugin: Calico gives each node blocks
-out of its whole pool, while kubeadm sets spec.podCIDRs all the same. So the ranges only count while
-every pod that the operator sees at its start is in one of them.
+With some network plugins, pods have addresses outside the podCIDRs of the nodes. Calico gives each
+node blocks out of its whole pool, while kubeadm still sets spec.podCIDRs. So the ranges are used
+only if they contain every pod that the operator sees at its start.
 """
 
 from __future__ import annotations
@@ -25,16 +24,16 @@ from sluice_operator.kube.errors import ApiError, ForbiddenError, NotFoundError
 from sluice_operator.kube.resources import NODES, PODS, SERVICE_CIDRS, Resource
 
 _EVERY_SECONDS = 60.0
-"""Nodes come and go; a new one brings its own range of pods."""
+"""Pause between reads. A new node has a new range of pods."""
 _MOST_PODS = 500
-"""Pods of one list: a bound on memory and time in large clusters."""
+"""Maximum pods in one list, to limit memory and time in large clusters."""
 _PODS_OF_THE_NETWORK = "spec.hostNetwork=false,status.phase=Running"
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _log = structlog.get_logger(__name__)
 
 
 class RangesUnknownError(RuntimeError):
-    """The ranges cannot be read from this cluster; somebody has to name them."""
+    """The ranges cannot be read from this cluster, so the user must set them."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
@@ -45,7 +44,7 @@ class RangesUnknownError(RuntimeError):
 
 
 class PodOutsideError(RangesUnknownError):
-    """The ranges can be read, but they do not contain this pod."""
+    """The ranges of the cluster do not contain this pod."""
 
     def __init__(self, pod: str, address: str) -> None:
         super().__init__(
@@ -54,9 +53,9 @@ class PodOutsideError(RangesUnknownError):
 
 
 class ClusterRanges:
-    """The ranges that are known. ``on_change`` is called with all of them when there are more.
+    """The known ranges. ``on_change`` is called with all of them when a range is added.
 
-    ``namespaces`` are those whose pods the operator may list; empty: all."""
+    ``namespaces`` are the namespaces whose pods the operator may list; empty: all."""
 
     def __init__(
         self,
@@ -82,11 +81,11 @@ class ClusterRanges:
         self._use(found)
 
     async def run(self) -> None:
-        """Look again and again, until cancelled. What is known is kept while it cannot be read.
+        """Read the ranges again every minute, until cancelled. Keep the known ranges on errors.
 
-        A pod that turns out to be outside does not end an operator at work: who may make pods could
-        stop everybody's broadcasts with one. Its address is refused from now on, and the log says
-        what to set."""
+        A pod outside the ranges does not end a running operator, because then every user who may
+        create pods could stop all broadcasts. Its address is refused from now on, and the log names
+        the value to set."""
         while True:
             await self._clock.sleep(_EVERY_SECONDS)
             try:
@@ -100,7 +99,7 @@ class ClusterRanges:
 
     async def _read(self) -> tuple[list[str], list[tuple[str, str]]]:
         """Return the ranges, and the pods that are in none of them."""
-        # Pods before nodes: the node of each of them is there by then.
+        # Pods before nodes: so the list of nodes contains the node of each pod.
         pods = [pod for namespace in self._namespaces for pod in await self._pods(namespace)]
         services = await self._list(SERVICE_CIDRS)
         nodes = await self._list(NODES)
@@ -109,8 +108,10 @@ class ClusterRanges:
         return found, pods_outside([*self._known, *found], [*own, *pods])
 
     def _use(self, found: Iterable[str]) -> None:
-        """What was found once stays: a node that goes may come back, and each change is one to the
-        configuration of every stream."""
+        """Add the ranges to the known ones. Known ranges are never removed.
+
+        A node that goes may come back, and each change rewrites the configuration of every stream.
+        """
         ranges = merged([*self._known, *found])
         if ranges != self._known:
             self._known = ranges
@@ -118,7 +119,9 @@ class ClusterRanges:
             self._on_change(ranges)
 
     async def _pods(self, namespace: str | None) -> list[tuple[str, str]]:
-        """Return pods, in words, and their addresses; without those on their host's network."""
+        """Return the pods, as text for messages, with their addresses.
+
+        Pods in the network of their host are left out."""
         listed = await self._list(
             PODS, namespace=namespace, field_selector=_PODS_OF_THE_NETWORK, at_most=_MOST_PODS
         )
@@ -170,7 +173,7 @@ def pods_outside(ranges: Iterable[str], pods: Iterable[tuple[str, str]]) -> list
 
 
 def merged(ranges: Iterable[str]) -> tuple[str, ...]:
-    """Sort ranges, and join those that lie beside or in each other."""
+    """Return the ranges sorted, with adjacent and overlapping ranges joined."""
     networks: set[_Network] = {ipaddress.ip_network(text, strict=False) for text in ranges}
     four = [n for n in networks if isinstance(n, ipaddress.IPv4Network)]
     six = [n for n in networks if isinstance(n, ipaddress.IPv6Network)]

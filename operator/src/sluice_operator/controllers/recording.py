@@ -1,4 +1,4 @@
-"""Recording: its recorder, its stream, and what the store made of it."""
+"""Controller of Recording: gathers its recorder, its stream, and the result in its store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sluice_media.contract import (
 )
 from sluice_operator.api.v1alpha1.reasons import SucceededReason
 from sluice_operator.controllers.context import Context
-from sluice_operator.controllers.farewells import Farewells
+from sluice_operator.controllers.deletion_notices import DeletionNotices
 from sluice_operator.controllers.indices import FINAL_PHASES, store_name
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.names import RESTART_ANNOTATION
@@ -40,18 +40,21 @@ _WRITING = frozenset({RecorderPhase.RECORDING, RecorderPhase.INTERRUPTED})
 
 
 class RecordingController:
+    """Reconciliation of Recordings."""
+
     resource: Resource = RECORDINGS
 
     def __init__(
-        self, context: Context, stores: StoreClient, farewells: Farewells | None = None
+        self, context: Context, stores: StoreClient, deletions: DeletionNotices | None = None
     ) -> None:
         self._context = context
         self._stores = stores
-        self._farewells = farewells
+        self._deletions = deletions
         self._first_asked: OrderedDict[str, float] = OrderedDict()
-        """uid of a Recording -> when its store was first asked what it holds of the name."""
+        """uid of a Recording -> monotonic time of the first request for a former result."""
 
     async def gather(self, obj: Manifest) -> ObservedRecording:
+        """Collect the facts of a Recording. Raises ApiError."""
         context = self._context
         children, conflicts = await context.children(obj)
         stream = context.referred("LiveStream", obj, obj["spec"]["streamRef"]["name"])
@@ -81,6 +84,7 @@ class RecordingController:
         )
 
     def decide(self, observed: ObservedRecording, now: datetime) -> Decision:
+        """Return the decision of the domain, with the time of the next request to the store."""
         decision = decide(observed, now)
         wait = soonest(decision.requeue_after_seconds, observed.ask_store_again_seconds)
         return replace(decision, requeue_after_seconds=wait)
@@ -88,17 +92,19 @@ class RecordingController:
     async def _stored(
         self, obj: Manifest, store: Manifest | None, sample: Sample[RecorderStatus] | None
     ) -> StoreAnswer:
-        """The store's word, once there may be something of it that the recorder does not know."""
+        """Return the result in the store, if the store may know more than the recorder."""
         if store is None:
             return StoreAnswer()
         status = obj.get("status") or {}
         began = status.get("recordingStartedAt") or (sample is not None and sample.status.files)
-        # Only who is heard writes: what a lost recorder said last may be long over.
-        heard = fresh(sample)
-        writing = heard is not None and heard.phase in _WRITING and not _lacks_files(status, heard)
+        # Only a recorder that answers is writing. The last answer of a lost recorder may be old.
+        current = fresh(sample)
+        writing = (
+            current is not None and current.phase in _WRITING and not _lacks_files(status, current)
+        )
         over = status.get("phase") in FINAL_PHASES and not _may_change(obj)
         done = sample is not None and sample.status.phase is RecorderPhase.DONE
-        # Also of a recorder that was never heard: it may have written.
+        # A deleted Recording always asks: a recorder that never answered may have written files.
         deleting = "deletionTimestamp" in obj["metadata"]
         if not deleting and (over or writing or not (began or done)):
             return StoreAnswer()
@@ -107,7 +113,9 @@ class RecordingController:
     async def _former(
         self, obj: Manifest, store: Manifest
     ) -> tuple[StoredResult | None, float | None]:
-        """Return what the store holds of the name, or since when it has been asked, in seconds."""
+        """Return the store's result of a former Recording with this name.
+
+        If the store does not answer, return None and the seconds since the first request."""
         now = self._context.clock.monotonic
         first = self._first_asked.setdefault(uid_of(obj), now())
         if len(self._first_asked) > _REMEMBERED:
@@ -115,22 +123,22 @@ class RecordingController:
         try:
             return await self._stores.former(store, key_of(obj)), None
         except ApiError as error:
-            _log.info("store_not_asked", recording=str(key_of(obj)), cause=str(error))
+            _log.info("store_not_reached", recording=str(key_of(obj)), cause=str(error))
             return None, now() - first
 
     def _may_be_restored(self, obj: Manifest) -> bool:
-        """Whether it has not begun, and may be one that its store holds already."""
+        """Return whether the Recording has not begun, and its store may hold a former result."""
         status, meta = obj.get("status") or {}, obj["metadata"]
         if status.get("endReason") or status.get("recordingStartedAt"):
             return False
         if "deletionTimestamp" in meta or RESTART_ANNOTATION in (meta.get("annotations") or {}):
             return False
-        deleted = self._farewells is not None and self._farewells.is_pending(key_of(obj))
+        deleted = self._deletions is not None and self._deletions.is_pending(key_of(obj))
         return not deleted and not self._context.pods(obj)
 
 
 def _lacks_files(status: Mapping[str, Any], recorder: RecorderStatus) -> bool:
-    """Whether the status lacks files that the recorder has no room to list any more."""
+    """Return whether the status lacks older files that the recorder does not list any more."""
     if not recorder.older_files or not recorder.files:
         return False
     first = recorder.files[0].index
@@ -143,7 +151,9 @@ def _lacks_files(status: Mapping[str, Any], recorder: RecorderStatus) -> bool:
 
 
 def _may_change(obj: Manifest) -> bool:
-    """What is over may still be finished after all, or be taken by retention."""
+    """Return whether the store may still change the files of a Recording that is over.
+
+    It may finish a failed file after all, and retention may delete files."""
     status, spec = obj.get("status") or {}, obj["spec"]
     if _may_be_retried(status) or "keptUntil" in (status.get("damage") or {}):
         return True
@@ -156,7 +166,7 @@ def _may_change(obj: Manifest) -> bool:
 
 
 def _may_be_retried(status: Mapping[str, Any]) -> bool:
-    """A file that could not be made is tried again by the store: the failure is not the end."""
+    """Return whether the store retries a file of the Recording that could not be made."""
     return any(
         c["type"] == "Succeeded" and c["reason"] == SucceededReason.FINALIZE_FAILED
         for c in status.get("conditions") or ()

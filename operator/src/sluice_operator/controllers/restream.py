@@ -1,4 +1,7 @@
-"""Restream: its pusher and its stream. Targets and keys stay in the pod."""
+"""Controller of Restream: gathers its pusher, its stream, and its rivals for the target.
+
+The URI of a target and its key stay in the pod. The operator sees only a digest.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,7 @@ from datetime import UTC, datetime
 
 from sluice_media.contract import PusherStatus
 from sluice_operator.controllers.context import Context
-from sluice_operator.controllers.holders import HolderBook
-from sluice_operator.controllers.orphans import OrphanPods
+from sluice_operator.controllers.holders import HolderIndex, OrphanPods
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.names import ROLE, UID_LABEL, child_name
 from sluice_operator.domain.observed import ObservedRestream, Rival, Sample
@@ -32,42 +34,45 @@ from sluice_operator.kube.resources import CONFIG_MAPS, RESTREAMS, Resource
 from sluice_operator.pods.endpoints import POD_INDEX
 
 _GONE = Rival("", datetime.fromtimestamp(0, UTC), wants=False, busy=True)
-"""A Restream that is deleted, and has a pod left."""
+"""A Restream that was deleted and still has a pod."""
 
 
 class RestreamController:
+    """Reconciliation of Restreams."""
+
     resource: Resource = RESTREAMS
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._decided: dict[str, Manifest] = {}
-        """By uid: the pusher's ConfigMap as it was decided, which is perhaps not written yet. Other
-        workers decide about others meanwhile."""
-        self._holders = HolderBook(context.cache)
+        """uid -> the last decided ConfigMap of the pusher, which may not be written yet. Other
+        workers, which decide about other Restreams at the same time, need it."""
+        self._holders = HolderIndex(context.cache)
         self._orphans = OrphanPods(context.cache)
         context.cache.subscribe(self._on_change)
 
     async def gather(self, obj: Manifest) -> ObservedRestream:
+        """Collect the facts of a Restream. Raises ApiError."""
         context = self._context
         children, conflicts = await context.children(obj)
         stream = context.referred("LiveStream", obj, obj["spec"]["streamRef"]["name"])
         hub_token = await context.hub_token(stream)
         config_map = children.get(("ConfigMap", _config_name(obj)))
         while True:
-            # What others with this target say or get while we ask concerns us; nothing comes
-            # between the last look and the decision.
+            # The reads below take time. Repeat them if another Restream with this target changed
+            # meanwhile. Nothing awaits between the last check and the decision.
             sample = context.sample(obj, PusherStatus)
-            place = (obj["metadata"]["namespace"], _digest(sample))
-            before = context.targets.revision(place)
-            self._holders.note(obj, await self._config_maps(obj), hub_token, place[1])
+            target = (obj["metadata"]["namespace"], _digest(sample))
+            before = context.targets.revision(target)
+            self._holders.note(obj, await self._config_maps(obj), hub_token, target[1])
             rivals = await self._rivals(obj, config_map, sample, hub_token)
-            told = context.sample(obj, PusherStatus)
-            if context.targets.revision(place) == before and _digest(told) == place[1]:
+            latest = context.sample(obj, PusherStatus)
+            if context.targets.revision(target) == before and _digest(latest) == target[1]:
                 break
         return ObservedRestream(
             raw=obj,
             settings=context.settings,
-            # Who has a target depends on what all the others say.
+            # The holder of a target depends on the answers of all pushers.
             operator_uptime_seconds=context.uptime_seconds(obj, with_others=True),
             children=children,
             conflicts=conflicts,
@@ -79,6 +84,7 @@ class RestreamController:
         )
 
     def decide(self, observed: ObservedRestream, now: datetime) -> Decision:
+        """Return the decision of the domain; note the ConfigMap in it for other passes."""
         decision = decide(observed, now)
         for child in decision.children:
             if child.manifest["kind"] == "ConfigMap":
@@ -86,16 +92,16 @@ class RestreamController:
         return decision
 
     def _note(self, observed: ObservedRestream, config_map: Manifest) -> None:
-        """Take in what was decided, before anybody else decides."""
+        """Store the decided ConfigMap before another worker decides."""
         obj, digest = observed.raw, _digest(observed.sample)
         former = self._decided.get(uid_of(obj))
         self._decided[uid_of(obj)] = config_map
         stored = observed.children.get(("ConfigMap", _config_name(obj)))
-        said = [found for found in (config_map, former, stored) if found is not None]
-        held = self._holders.note(obj, said, observed.hub_token, digest)
+        config_maps = [found for found in (config_map, former, stored) if found is not None]
+        held = self._holders.note(obj, config_maps, observed.hub_token, digest)
         if former != config_map:
-            for place in held | {(obj["metadata"]["namespace"], digest)}:
-                self._context.targets.touch(place)
+            for target in held | {(obj["metadata"]["namespace"], digest)}:
+                self._context.targets.touch(target)
 
     def _on_change(self, former: Manifest | None, present: Manifest | None) -> None:
         if present is None and former is not None:
@@ -108,26 +114,28 @@ class RestreamController:
         sample: Sample[PusherStatus] | None,
         hub_token: str | None,
     ) -> tuple[Rival, ...]:
+        """Return the other Restreams that have, want or may be connected to the target."""
         context, meta = self._context, obj["metadata"]
         found = {uid: context.cache.by_uid(uid) for uid in context.targets.others(uid_of(obj))}
         older = stored_clearance(config_map).duplicate_of
         if older is not None:
             other = context.cache.find(Key("Restream", meta["namespace"], older))
-            # Since this operator started nobody has heard its pusher: what was decided holds.
+            # Its pusher has not answered since this operator started: the former decision stays.
             if other is not None and context.sample(other, PusherStatus) is None:
                 found[uid_of(other)] = other
         rivals = [await self._rival(uid, other) for uid, other in sorted(found.items())]
-        told = sample.status if sample is not None else None
-        if told is not None and is_undecided(config_map, told, hub_token):
-            rivals += await self._possible_holders(obj, told.target_digest, found)
-            rivals += self._left_pods(meta["namespace"])
+        status = sample.status if sample is not None else None
+        if status is not None and is_undecided(config_map, status, hub_token):
+            rivals += await self._possible_holders(obj, status.target_digest, found)
+            rivals += self._orphans_without_target(meta["namespace"])
         return tuple(rivals)
 
     async def _possible_holders(
         self, obj: Manifest, digest: str, known: Mapping[str, object]
     ) -> list[Rival]:
-        """Who may be connected to this target by what its configuration says or said, although
-        its pusher names another one, or has not been heard since this operator started."""
+        """Return the Restreams whose configuration clears this target or did clear it.
+
+        Their pushers report another target, or have not answered since this operator started."""
         context, namespace = self._context, obj["metadata"]["namespace"]
         found = []
         for uid in self._holders.holders((namespace, digest)):
@@ -137,17 +145,17 @@ class RestreamController:
             config_maps = await self._config_maps(other)
             stream = context.referred("LiveStream", other, other["spec"]["streamRef"]["name"])
             token = await context.hub_token(stream)
-            heard = context.sample(other, PusherStatus)
-            # It may have been decided about while we asked.
+            answered = context.sample(other, PusherStatus)
+            # Another worker may have decided about it during the reads above.
             decided = [self._decided[uid]] if uid in self._decided else []
-            self._holders.note(other, [*decided, *config_maps], token, _digest(heard))
+            self._holders.note(other, [*decided, *config_maps], token, _digest(answered))
             if token is not None and any(holds(found, digest, token) for found in config_maps):
                 rival = await self._rival(uid_of(other), other)
-                found.append(replace(rival, wants=rival.wants and heard is None, busy=True))
+                found.append(replace(rival, wants=rival.wants and answered is None, busy=True))
         return found
 
-    def _left_pods(self, namespace: str) -> list[Rival]:
-        """Pods whose Restream had gone when this operator started."""
+    def _orphans_without_target(self, namespace: str) -> list[Rival]:
+        """Return a rival if a running pod's Restream was gone when this operator started."""
         for pod in self._orphans.of(namespace):
             uid = (pod["metadata"].get("labels") or {}).get(UID_LABEL, "")
             if uid not in self._context.targets and self._may_run(pod_view(pod)):
@@ -171,13 +179,16 @@ class RestreamController:
         )
 
     async def _is_busy(self, obj: Manifest) -> bool:
-        """A pusher that answers is believed; of one that does not, its pod's end is waited for."""
+        """Return whether a Restream is connected or may be.
+
+        The answer of its pusher is trusted. A pusher that does not answer may be connected until
+        its pod has ended."""
         context = self._context
-        pods, told = context.pods(obj), fresh(context.sample(obj, PusherStatus))
+        pods, status = context.pods(obj), fresh(context.sample(obj, PusherStatus))
         config_maps = await self._config_maps(obj)
         cleared = any(map(is_cleared, config_maps))
-        if told is not None and pods:
-            return cleared or may_be_connected(next(iter(config_maps), None), told)
+        if status is not None and pods:
+            return cleared or may_be_connected(next(iter(config_maps), None), status)
         wanted = "deletionTimestamp" not in obj["metadata"]
         return (wanted and cleared) or any(map(self._may_run, pods))
 
@@ -185,14 +196,14 @@ class RestreamController:
         return may_run(pod, self._context.clock.now())
 
     async def _config_maps(self, obj: Manifest) -> Sequence[Manifest]:
-        """What stands in the pusher's configuration, and what is being written there."""
+        """Return the decided and the stored ConfigMap of the pusher, if they exist."""
         namespace = obj["metadata"]["namespace"]
         stored = await self._context.lookup.find(CONFIG_MAPS, namespace, _config_name(obj))
         return [found for found in (self._decided.get(uid_of(obj)), stored) if found is not None]
 
 
 def _digest(sample: Sample[PusherStatus] | None) -> str:
-    """What the pusher shows of its target; empty: nothing, or it was not heard."""
+    """Return the digest that the pusher reports; empty: no target, or no answer yet."""
     return sample.status.target_digest if sample is not None else ""
 
 

@@ -1,7 +1,7 @@
-"""Why a Service has no address: the event that its load balancer left.
+"""The last event of a Service that waits for an address from its load balancer.
 
-Events are listed only for a Service that waits, and remembered for a few seconds, because every
-stream that publishers use asks for the same two or three Services.
+Events are listed only for a Service that waits. The result is remembered for a few seconds, because
+every pushed stream needs the same two or three Services.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class ServiceRef:
+    """Namespace and name of a Service."""
+
     namespace: str
     name: str
 
 
 class ServiceEvents:
+    """Reader of the events of Services."""
+
     def __init__(self, api: Api, clock: Clock) -> None:
         self._api = api
         self._clock = clock
@@ -43,7 +47,7 @@ class ServiceEvents:
         try:
             page = await self._api.list(EVENTS, namespace=ref.namespace, field_selector=selector)
         except ApiError as error:
-            # Only an explanation is missing: the stream is set up without it.
+            # The event is only an explanation. The stream is set up without it.
             _log.warning("service_events_not_readable", service=ref.name, error=str(error))
             text = ""
         else:
@@ -55,8 +59,8 @@ class ServiceEvents:
 def last_event(events: Sequence[Manifest]) -> str:
     """Return ``<reason>: <message>`` of the last warning, or of the last event without one.
 
-    A controller that tries again and again leaves two events in turn, and each change of the text
-    would be a write to every stream."""
+    Warnings come first, because a controller that retries posts two events in turn. Each change of
+    the text would be a write to every stream."""
     if not events:
         return ""
     last = max(events, key=lambda event: (event.get("type") == "Warning", _moment(event)))
@@ -65,7 +69,7 @@ def last_event(events: Sequence[Manifest]) -> str:
 
 
 def _moment(event: Manifest) -> str:
-    """RFC 3339, in the field that the event's author uses."""
+    """Return the latest time of an event (RFC 3339). Its author may use any of these fields."""
     series = event.get("series") or {}
     candidates = (series.get("lastObservedTime"), event.get("lastTimestamp"))
     created = event["metadata"].get("creationTimestamp")

@@ -1,8 +1,9 @@
-"""Which Restreams push to the same target, as far as their pushers have said.
+"""Index of Restreams by target, to find Restreams that push to the same target.
 
-In: the digest that a pusher shows of its target. Out: who else of the namespace shows the same. An
-index, so that fifty Restreams of one stream cost fifty look-ups and not their product. Digests are
-kept in memory only; after a start of the operator they come with the pushers' first answers.
+In: the digest of the target that a pusher reports. Out: the other Restreams of the namespace with
+this digest. With an index, fifty Restreams of one stream cost fifty lookups and not 2,500. Digests
+are kept in memory only. After a start of the operator they come with the first answers of the
+pushers.
 """
 
 from __future__ import annotations
@@ -11,61 +12,62 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Set
 
-Place = tuple[str, str]
+TargetKey = tuple[str, str]
 """(namespace, digest of a target)."""
 
 _REVISIONS = 10_000
 
 
-class TargetBook:
-    """By uid of the Restream; an entry outlives the object until its last pod has gone."""
+class TargetIndex:
+    """Targets by uid of the Restream. An entry stays until the last pod of the Restream is gone."""
 
     def __init__(self) -> None:
-        self._place: dict[str, Place] = {}
-        self._uids: dict[Place, set[str]] = {}
+        self._key: dict[str, TargetKey] = {}
+        self._uids: dict[TargetKey, set[str]] = {}
         self._serial = itertools.count(1)
-        self._revisions: OrderedDict[Place, int] = OrderedDict()
+        self._revisions: OrderedDict[TargetKey, int] = OrderedDict()
 
-    def revision(self, place: Place) -> int:
-        """Changes with each change that concerns the target."""
-        return self._revisions.get(place, 0)
+    def revision(self, target: TargetKey) -> int:
+        """Return a number that changes with each change that concerns the target."""
+        return self._revisions.get(target, 0)
 
-    def touch(self, place: Place) -> None:
-        """Note that something about the target has changed."""
-        self._revisions[place] = next(self._serial)
-        self._revisions.move_to_end(place)
+    def touch(self, target: TargetKey) -> None:
+        """Give the target a new revision."""
+        self._revisions[target] = next(self._serial)
+        self._revisions.move_to_end(target)
         if len(self._revisions) > _REVISIONS:
             self._revisions.popitem(last=False)
 
     def note(self, uid: str, namespace: str, digest: str) -> Set[str]:
-        """A pusher says what its target is (empty: none that is usable). Returns whom that
-        concerns: those with the former and with the new target, when it changed."""
-        place = (namespace, digest)
-        if self._place.get(uid) == place or (not digest and uid not in self._place):
+        """Store the digest that a pusher reports; empty means that it has no usable target.
+
+        Return the uids of the other Restreams with the former or the new target, if it changed."""
+        target = (namespace, digest)
+        if self._key.get(uid) == target or (not digest and uid not in self._key):
             return frozenset()
         concerned = self.forget(uid)
         if digest:
-            self._place[uid] = place
-            self._uids.setdefault(place, set()).add(uid)
-            self.touch(place)
+            self._key[uid] = target
+            self._uids.setdefault(target, set()).add(uid)
+            self.touch(target)
         return concerned | self.others(uid)
 
     def __contains__(self, uid: str) -> bool:
-        return uid in self._place
+        return uid in self._key
 
     def others(self, uid: str) -> Set[str]:
-        """Those with the same target."""
-        place = self._place.get(uid)
-        return frozenset(self._uids[place] - {uid}) if place is not None else frozenset()
+        """Return the uids of the other Restreams with the target of this one."""
+        target = self._key.get(uid)
+        return frozenset(self._uids[target] - {uid}) if target is not None else frozenset()
 
     def forget(self, uid: str) -> Set[str]:
-        """It pushes nothing any more. Returns those that have the target still."""
-        place = self._place.pop(uid, None)
-        if place is None:
+        """Remove a Restream that pushes no more; return the other Restreams with its target."""
+        target = self._key.pop(uid, None)
+        if target is None:
             return frozenset()
-        self.touch(place)
-        self._uids[place].discard(uid)
-        if not self._uids[place]:
-            del self._uids[place]
+        self.touch(target)
+        self._uids[target].discard(uid)
+        if not self._uids[target]:
+            del self._uids[target]
             return frozenset()
-        return frozenset(self._uids[place])
+        return frozenset(self._uids[target])

@@ -1,8 +1,8 @@
-"""Which change makes which object be looked at again.
+"""Wake-ups: which change queues which objects for a pass.
 
-Listens to the cache, so that it does not matter whether the watch, the resync or our own write
-brought the news. Our own writes wake others (a Recording its LiveStream), but not the object
-that was just written: its own key only counts what a user changes.
+The changes come from the cache, and into the cache from the watch, the resync and our own writes.
+Our own writes wake related objects (a Recording wakes its LiveStream), but not the object itself:
+its own key is queued only by changes that a user makes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sluice_operator.controllers.indices import (
     STORE_INDEX,
     store_name,
 )
-from sluice_operator.controllers.targets import TargetBook
+from sluice_operator.controllers.targets import TargetIndex
 from sluice_operator.domain.livestream.decide import renews_age
 from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL, UID_LABEL
 from sluice_operator.engine.cache import Cache, Manifest, key_of, uid_of
@@ -27,18 +27,20 @@ from sluice_operator.pods.endpoints import POD_INDEX, PodEndpoint
 from sluice_operator.pods.observer import StatusObserver
 
 KINDS = ("MediaStore", "LiveStream", "Recording", "Restream")
-"""Of ours, in the order in which they are looked at after a start."""
+"""Our kinds, in the order in which they are queued after a start."""
 
 
 def is_current(cache: Cache, endpoint: PodEndpoint) -> bool:
-    """Whether the object that a pod claims to work for exists, in the pod's own namespace."""
+    """Return whether the object in the labels of a pod exists in the namespace of the pod."""
     owner = cache.by_uid(endpoint.owner_uid)
     return owner is not None and key_of(owner) == endpoint.owner
 
 
 class Wakeups:
+    """Listener of the cache and of the pods' answers, which adds keys to the queue."""
+
     def __init__(
-        self, cache: Cache, queue: WorkQueue, observer: StatusObserver, targets: TargetBook
+        self, cache: Cache, queue: WorkQueue, observer: StatusObserver, targets: TargetIndex
     ) -> None:
         self._cache = cache
         self._queue = queue
@@ -46,21 +48,23 @@ class Wakeups:
         self._targets = targets
         cache.subscribe(self._on_change)
 
-    def look_at_all(self) -> None:
-        """Has every object of ours looked at, when there is nothing better to do."""
+    def enqueue_all(self) -> None:
+        """Queue every object of ours with the lowest priority."""
         for kind in KINDS:
             for obj in self._cache.of_kind(kind):
                 self._queue.add(key_of(obj), Lane.TICK)
 
     def on_answer(self, owner: Key, former: PodStatus | None, status: PodStatus) -> None:
-        """A media pod answered; with an unchanged version only its numbers have moved on."""
+        """Queue the owner of a media pod that answered, and the objects that depend on the answer.
+
+        With an unchanged version, only counters or durations changed."""
         ticked = (
             former is not None
             and former.pod_uid == status.pod_uid
             and former.version == status.version
         )
         if ticked and isinstance(status, IngestStatus):
-            # It has no numbers that tick: only its age may be due.
+            # An ingest status has no counters that tick. Only `observedAt` may be due.
             stream = self._cache.find(owner)
             if stream is None or not renews_age(stream, status):
                 return
@@ -77,7 +81,7 @@ class Wakeups:
             self._on_target(owner, status.target_digest)
 
     def _on_target(self, owner: Key, digest: str) -> None:
-        """A pusher said something new: who has the same target may have to let go, or may go."""
+        """Queue the Restreams with the same target: they may have to leave it, or may take it."""
         restream = self._cache.find(owner)
         if restream is not None:
             uid = uid_of(restream)
@@ -109,14 +113,15 @@ class Wakeups:
         elif former is None:
             for pod in self._cache.select(POD_INDEX, uid_of(obj)):
                 self._observer.see(pod)
-        if _wish(former) != _wish(present):
+        changed_by_user = _desired(former) != _desired(present)
+        if changed_by_user:
             self._queue.add(key_of(obj))
             self._wake(self._targets.others(uid_of(obj)))
         if present is None:
             self._forget_target(uid_of(obj))
-        if _said(former) == _said(present):
+        if _visible(former) == _visible(present):
             return
-        ticked = _conditions(former) == _conditions(present) and _wish(former) == _wish(present)
+        ticked = _conditions(former) == _conditions(present) and not changed_by_user
         for other in self._related(obj, ticked=ticked):
             waits = not ticked and (obj["kind"] != "MediaStore" or _waits_to_begin(other))
             self._queue.add(key_of(other), Lane.CHANGE if waits else Lane.TICK)
@@ -131,12 +136,15 @@ class Wakeups:
         self._forget_target(owner)
 
     def _forget_target(self, uid: str) -> None:
-        """Once neither the Restream nor a pod of it is left."""
+        """Forget the target of a Restream when the object and all its pods are gone."""
         if self._cache.by_uid(uid) is None and not self._cache.select(POD_INDEX, uid):
             self._wake(self._targets.forget(uid))
 
     def _related(self, obj: Manifest, *, ticked: bool) -> Iterable[Manifest]:
-        """Who depends on this object. Numbers that tick only matter upwards, to the stream."""
+        """Return the objects that depend on this object.
+
+        A change of counters or durations concerns only the LiveStream of a Recording or Restream.
+        """
         meta = obj["metadata"]
         here = (meta["namespace"], meta["name"])
         if obj["kind"] in ("Recording", "Restream"):
@@ -152,7 +160,7 @@ class Wakeups:
 
 
 def _owner_key(obj: Manifest) -> Key | None:
-    """The object of ours that a child or a pod belongs to."""
+    """Return the object of ours that a child or a pod belongs to."""
     meta = obj["metadata"]
     labels = meta.get("labels") or {}
     if obj["kind"] == "Pod":
@@ -164,13 +172,13 @@ def _owner_key(obj: Manifest) -> Key | None:
 
 
 def _waits_to_begin(recording: Manifest) -> bool:
-    """Return whether a Recording may need its store to get a recorder at all."""
+    """Return whether a Recording has no recorder yet, so that it may wait for its store."""
     status = recording.get("status") or {}
     return not status.get("recordingStartedAt") and not status.get("endReason")
 
 
-def _wish(obj: Manifest | None) -> Any:
-    """What a user changes."""
+def _desired(obj: Manifest | None) -> Any:
+    """Return the parts of an object that a user changes."""
     if obj is None:
         return None
     meta = obj["metadata"]
@@ -182,9 +190,9 @@ def _wish(obj: Manifest | None) -> Any:
     )
 
 
-def _said(obj: Manifest | None) -> Any:
-    """What others may depend on."""
-    return None if obj is None else (_wish(obj), obj.get("status"))
+def _visible(obj: Manifest | None) -> Any:
+    """Return the parts of an object that other objects depend on."""
+    return None if obj is None else (_desired(obj), obj.get("status"))
 
 
 def _conditions(obj: Manifest | None) -> Any:

@@ -1,5 +1,4 @@
-"""The kind-agnostic half of the operator: a queue of keys, a cache, and one pass per key.
+"""The part of the operator that knows no kind: a queue of keys, a cache, and one pass per key.
 
-What the kinds are, and what is to be done about them, comes in through
-:class:`sluice_operator.engine.controller.Controller`.
+A kind is passed in as a :class:`sluice_operator.engine.controller.Controller`.
 """

@@ -1,10 +1,10 @@
-"""What the cluster looked like when we last heard of it: slim objects, keyed by uid.
+"""Cache of the cluster's objects: slim copies, keyed by uid.
 
-Keyed by uid because a name outlives its object: what was computed for one incarnation must never
-land on the next. Fed by the watch, by our own writes (so that a pass sees what the former one
-did) and by the resync; an older version never replaces a newer one, and a removed object does not
-come back with a late answer. Resource versions are compared as numbers, which Kubernetes
-guarantees for one resource since 1.35 (KEP-5504) and did in fact before.
+The key is the uid because a name can get a new object: a decision about the former object must
+never change the new one. Objects come from the watch, from our own writes (so that a pass sees the
+result of the former pass) and from the resync. An older version never replaces a newer one, and a
+late answer does not bring a removed object back. Resource versions are compared as numbers.
+Kubernetes guarantees that since 1.35 for one resource (KEP-5504), and earlier versions did it too.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ Manifest = Mapping[str, Any]
 Slimmer = Callable[[Manifest], Manifest]
 IndexFunction = Callable[[Manifest], Iterable[Hashable]]
 Listener = Callable[[Manifest | None, Manifest | None], None]
-"""(former, present): None before it came and after it went."""
+"""Callback with (former, present) object. Former is None for a new object, and present is None for
+a removed one."""
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _TOMBSTONES = 10_000
 
 
 def key_of(obj: Manifest) -> Key:
+    """Return kind, namespace and name of an object."""
     return Key(obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
 
 
@@ -33,7 +35,7 @@ def uid_of(obj: Manifest) -> str:
 
 
 def version_of(obj: Manifest) -> int:
-    """The resource version as a number; 0 when it is none."""
+    """Return the resource version as a number; 0 when it is not a number."""
     version = str(obj["metadata"].get("resourceVersion", ""))
     return int(version) if version.isdecimal() else 0
 
@@ -44,11 +46,14 @@ def _is_newer(obj: Manifest, former: Manifest) -> bool:
 
 
 def owner_uids(obj: Manifest) -> list[str]:
+    """Return the uids of the owners of an object."""
     return [str(ref["uid"]) for ref in obj["metadata"].get("ownerReferences", ())]
 
 
 def slim(obj: Manifest, manager: str) -> Manifest:
-    """A copy without what weighs most and is never read: other managers' fields, kubectl's copy."""
+    """Return a copy without the two largest parts that the operator never reads.
+
+    These are the managedFields of other managers and kubectl's last-applied copy."""
     meta = dict(obj["metadata"])
     ours = [e for e in meta.pop("managedFields", ()) if e.get("manager") == manager]
     if ours:
@@ -60,12 +65,13 @@ def slim(obj: Manifest, manager: str) -> Manifest:
 
 
 class Cache:
-    """Objects by uid, with indices by name, by owner and by whatever the kinds ask for."""
+    """Objects by uid, with indices by name and by owner, and with indices that a caller adds."""
 
     def __init__(
         self, slimmer: Slimmer, indices: Mapping[str, IndexFunction] | None = None
     ) -> None:
-        """``indices``: name -> the values under which an object shall be found by `select`."""
+        """``slimmer`` returns the part of an object that is kept. ``indices`` are the additional
+        indices: name -> function that returns the values under which `select` finds an object."""
         self._slim = slimmer
         self._functions: dict[str, IndexFunction] = {"owner": owner_uids, **(indices or {})}
         self._objects: dict[str, Manifest] = {}
@@ -80,11 +86,12 @@ class Cache:
         return len(self._objects)
 
     def subscribe(self, listener: Listener) -> None:
-        """Has the listener called after each change, whoever brought it."""
+        """Call the listener after each change of the cache."""
         self._listeners.append(listener)
 
     def update(self, obj: Manifest) -> bool:
-        """Takes an object in; False when what we have is as new, or it is known to be gone."""
+        """Store an object. Return False if the cache has this version or a newer one, or if the
+        object was removed in a newer version."""
         uid, key = uid_of(obj), key_of(obj)
         if version_of(obj) <= self._tombstones.get(uid, -1):
             return False
@@ -105,14 +112,14 @@ class Cache:
         for entry in filed:
             self._index.setdefault(entry, {})[uid] = None
         self._filed[uid] = filed
-        self._tell(former, small)
+        self._notify(former, small)
         return True
 
     def remove(self, uid: str, version: int | None = None) -> Manifest | None:
-        """Forgets an object as of a version (default: the one we have); returns what was known.
+        """Remove an object as of a version; return its cached copy.
 
-        It comes back only in a newer version: the watch also reports an object as deleted that
-        merely lost our label.
+        The default is the cached version. The object comes back only in a newer version: the watch
+        reports an object as deleted also when it only lost our label.
         """
         obj = self._objects.pop(uid, None)
         self._bury(uid, version if version is not None else version_of(obj) if obj else 0)
@@ -123,31 +130,35 @@ class Cache:
         self._uids_by_kind[key.kind].pop(uid, None)
         if self._uid_by_key.get(key) == uid:
             del self._uid_by_key[key]
-        self._tell(obj, None)
+        self._notify(obj, None)
         return obj
 
     def by_uid(self, uid: str) -> Manifest | None:
+        """Return the object with this uid, if it is cached."""
         return self._objects.get(uid)
 
     def find(self, key: Key) -> Manifest | None:
+        """Return the object of this kind, namespace and name, if it is cached."""
         uid = self._uid_by_key.get(key)
         return self._objects[uid] if uid is not None else None
 
     def of_kind(self, kind: str) -> Iterator[Manifest]:
+        """Return all objects of a kind."""
         return (self._objects[uid] for uid in tuple(self._uids_by_kind.get(kind, ())))
 
     def owned(self, owner_uid: str, kind: str | None = None) -> list[Manifest]:
-        """Objects that refer to this owner, the oldest first."""
+        """Return the objects with this owner, oldest first."""
         return self.select("owner", owner_uid, kind)
 
     def select(self, index: str, value: Hashable, kind: str | None = None) -> list[Manifest]:
+        """Return the objects that an index has under a value, oldest first."""
         found = [self._objects[uid] for uid in self._index.get((index, value), ())]
         if kind is not None:
             found = [obj for obj in found if obj["kind"] == kind]
         found.sort(key=lambda o: (o["metadata"].get("creationTimestamp", ""), key_of(o)))
         return found
 
-    def _tell(self, former: Manifest | None, present: Manifest | None) -> None:
+    def _notify(self, former: Manifest | None, present: Manifest | None) -> None:
         for listener in self._listeners:
             listener(former, present)
 

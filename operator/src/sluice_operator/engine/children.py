@@ -1,11 +1,12 @@
-"""Makes the children be as decided: without ever touching what is somebody else's.
+"""Writer of child objects. It never changes an object that belongs to somebody else.
 
-An object is ours when its controller is the object decided about, by uid. Forced server-side apply
-takes over whatever bears the name (a user's Secret, which a later clean-up would then delete), so
-each child is looked at before any is written, and a write carries the uid of what was looked at.
+A child is ours when its controller reference has the uid of the owner. A forced server-side apply
+would take over any object of the same name, for example a user's Secret, and a later clean-up would
+delete that Secret. So every child is read before any child is written, and a write carries the uid
+that was read.
 
-An apply is skipped when the object bears the hash of what we would apply (the hash covers the
-owner's uid) and our managedFields entry still holds every path that we set.
+An apply is skipped when two things hold: the object has the hash of the manifest that we would
+apply (the hash covers the owner's uid), and our managedFields entry has every path of the manifest.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ HASH_ANNOTATION = "sluice.video/spec-hash"
 
 
 class NameTakenError(ConflictError):
-    """A child's name belongs to an object that we do not control.
+    """The name of a child belongs to an object that we do not control.
 
-    A ConflictError, because the next gathering sees it, and the decision says it to the user.
+    It is a ConflictError, so that the facts are gathered again. The next decision then reports the
+    conflict to the user.
     """
 
     def __init__(self, child: Key, holder: str) -> None:
@@ -44,31 +46,38 @@ class NameTakenError(ConflictError):
 
 @dataclass(slots=True)
 class _Plan:
+    """The write of one child."""
+
     manifest: dict[str, Any]
     existing: Manifest | None
     create_only: bool
     over_version: str
+    """Resource version that the existing object must have; empty: any version."""
 
 
 class Children:
+    """Writer of the children of all objects."""
+
     def __init__(self, api: Api, lookup: Lookup) -> None:
         self._api = api
         self._lookup = lookup
 
     async def make(self, owner: Manifest, children: Iterable[Child]) -> None:
-        """Applies what differs. Raises NameTakenError before anything is written, or ApiError."""
+        """Apply the children that differ from their manifest.
+
+        Raises NameTakenError before the first write, or ApiError."""
         plans = [await self._plan(owner, child) for child in children]
         for plan in plans:
             if plan.existing is None or not plan.create_only:
                 await self._carry_out(plan)
 
     async def _plan(self, owner: Manifest, child: Child) -> _Plan:
-        manifest = finished(owner, child)
+        manifest = render_child(owner, child)
         resource, meta = resource_of(manifest), manifest["metadata"]
         existing = await self._lookup.find(resource, meta["namespace"], meta["name"])
         if existing is not None and child.owned:
             _check_ours(owner, existing)
-        # What has no owner outlives us and may be somebody else's: made when missing, that is all.
+        # A child without an owner outlives us and may belong to somebody else: only create it.
         create_only = child.create_only or not child.owned
         return _Plan(manifest, existing, create_only, child.over_version)
 
@@ -87,15 +96,15 @@ class Children:
                     manifest["metadata"]["resourceVersion"] = plan.over_version
                 made = await self._api.apply(manifest)
         except ConflictError:
-            # It is not what we took it for.
+            # The remembered object is old: read it again, so that the next pass sees it.
             meta = manifest["metadata"]
-            await self._lookup.ask(resource_of(manifest), meta["namespace"], meta["name"])
+            await self._lookup.read(resource_of(manifest), meta["namespace"], meta["name"])
             raise
-        self._lookup.learn(made)
+        self._lookup.remember(made)
 
 
-def finished(owner: Manifest, child: Child) -> dict[str, Any]:
-    """The manifest with owner reference, managed-by label and hash: what is applied."""
+def render_child(owner: Manifest, child: Child) -> dict[str, Any]:
+    """Return the manifest to apply: with owner reference, managed-by label and hash."""
     manifest: dict[str, Any] = deepcopy(dict(child.manifest))
     meta = manifest.setdefault("metadata", {})
     meta["namespace"] = owner["metadata"]["namespace"]
@@ -118,7 +127,7 @@ def finished(owner: Manifest, child: Child) -> dict[str, Any]:
 
 
 def controller_of(obj: Manifest) -> Manifest | None:
-    """The owner reference that has ``controller: true``."""
+    """Return the owner reference that has ``controller: true``."""
     for reference in obj["metadata"].get("ownerReferences", ()):
         if reference.get("controller"):
             found: Manifest = reference

@@ -1,4 +1,4 @@
-"""Time as something that is passed in, so that tests own it."""
+"""The clock that every part of the operator gets passed in, so that tests control the time."""
 
 from __future__ import annotations
 
@@ -10,23 +10,30 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    def cancel(self) -> None: ...
+    """A callback that waits for its time."""
+
+    def cancel(self) -> None:
+        """Cancel the callback."""
 
 
 class Clock(Protocol):
+    """Source of time, and of waiting."""
+
     def now(self) -> datetime:
-        """UTC, for what people read."""
+        """Return the time of day (UTC), for timestamps."""
 
     def monotonic(self) -> float:
-        """Seconds, for what is measured."""
+        """Return seconds that never go back, for durations."""
 
-    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer: ...
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call the callback after this time."""
 
-    async def sleep(self, seconds: float) -> None: ...
+    async def sleep(self, seconds: float) -> None:
+        """Wait for this time."""
 
 
 class SystemClock:
-    """The real one; ``call_later`` needs a running event loop."""
+    """The clock of the system. ``call_later`` needs a running event loop."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

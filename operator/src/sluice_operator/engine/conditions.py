@@ -1,4 +1,4 @@
-"""From decided conditions to the list that stands in status, and to the events worth posting."""
+"""Converter from a decision to the status that is written, and to the events that are posted."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _EXCLUSIVE = {"Ready", "Reconciling", "Stalled"}
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC, whole seconds, as Kubernetes writes it."""
+    """Return RFC 3339 in UTC with whole seconds, the format of Kubernetes."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def status_of(obj: Manifest, decision: Decision, now: datetime) -> dict[str, Any]:
-    """The whole status: what was decided, and conditions that keep their lastTransitionTime."""
+    """Return the whole status. A condition with the same status keeps its lastTransitionTime."""
     stored = _by_type(obj)
     conditions = [
         {
@@ -36,7 +36,9 @@ def status_of(obj: Manifest, decision: Decision, now: datetime) -> dict[str, Any
 
 
 def transitions(obj: Manifest, decision: Decision) -> list[tuple[Condition, str]]:
-    """Conditions that change by this decision, with the type of the event to post (if any)."""
+    """Return the conditions that this decision changes, each with the type of its event.
+
+    Conditions without an event are left out."""
     stored = _by_type(obj)
     changed: list[tuple[Condition, str]] = []
     for condition in decision.conditions:
@@ -49,7 +51,7 @@ def transitions(obj: Manifest, decision: Decision) -> list[tuple[Condition, str]
 
 
 def blocked(decision: Decision, reason: str, message: str) -> Decision:
-    """The decision of an object whose children the API server refuses: the user must act."""
+    """Return a Stalled decision for an object whose children the API server refuses."""
     kept = tuple(c for c in decision.conditions if c.type not in _EXCLUSIVE)
     conditions = (
         Condition("Ready", "False", reason, message),
@@ -75,7 +77,7 @@ def _since(stored: Mapping[str, Any] | None, condition: Condition, now: datetime
 
 
 def _without_nulls(value: Any) -> Any:
-    """Absent and null mean the same to us, but not to a comparison."""
+    """Return the value without nulls, so that absent and null fields compare as equal."""
     if isinstance(value, Mapping):
         return {k: _without_nulls(v) for k, v in value.items() if v is not None}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What a kind brings along to be reconciled, and what the engine needs of the world."""
+"""Interfaces of the engine: a controller per kind, the API server, and the client of the stores."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ O = TypeVar("O")  # noqa: E741  the observed state of a kind
 
 
 class Controller(Protocol[O]):
-    """A kind: ``gather`` does the I/O, ``decide`` is pure."""
+    """The reconciliation of one kind: ``gather`` does the I/O, ``decide`` is pure."""
 
     @property
-    def resource(self) -> Resource: ...
+    def resource(self) -> Resource:
+        """The kind, as the API server serves it."""
 
     async def gather(self, obj: Manifest) -> O:
-        """Everything that the decision needs. Raises ApiError."""
+        """Collect all facts that the decision needs. Raises ApiError."""
 
-    def decide(self, observed: O, now: datetime) -> Decision: ...
+    def decide(self, observed: O, now: datetime) -> Decision:
+        """Return the decision for the facts. Raises InvalidSpecError."""
 
 
 class StoreCaller(Protocol):
+    """Client of the store pods."""
+
     async def call(self, namespace: str, call: StoreCall) -> None:
-        """Raises ApiError (UnavailableError) when the store did not take it."""
+        """Send a call to a store. Raises ApiError when the store does not accept it."""
 
 
 class Api(Protocol):
-    """What the engine asks of the API server; :class:`sluice_operator.kube.client.KubeClient`."""
+    """Requests to the API server; see :class:`sluice_operator.kube.client.KubeClient`."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]: ...
 

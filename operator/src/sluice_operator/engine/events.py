@@ -1,7 +1,7 @@
-"""Kubernetes events: what ``kubectl describe`` and ``kubectl get events`` tell people.
+"""Kubernetes events, which ``kubectl describe`` and ``kubectl get events`` show.
 
-Posted in the background, so that a slow API server does not hold a pass up. The same event about
-the same object is counted up instead of posted again (core/v1 ``count``, ``lastTimestamp``).
+Events are posted in the background, so that a slow API server does not delay a pass. When an event
+repeats for an object, its counter is raised instead (core/v1 ``count``, ``lastTimestamp``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COMPONENT = "sluice-operator"
 _PENDING = 1_000
 _REMEMBERED = 4_096
 _MESSAGE_LENGTH = 1_024
-"""What the API server takes."""
+"""Maximum characters of a message that the API server accepts."""
 
 _log = structlog.get_logger(__name__)
 _Fingerprint = tuple[str, str, str, str]
@@ -33,6 +33,8 @@ _Fingerprint = tuple[str, str, str, str]
 
 @dataclass(slots=True, frozen=True)
 class _Event:
+    """An event to post."""
+
     about: Manifest
     type: str
     reason: str
@@ -45,11 +47,15 @@ class _Event:
 
 @dataclass(slots=True)
 class _Posted:
+    """An event that was posted."""
+
     name: str
     count: int
 
 
 class EventRecorder:
+    """Queue of events, and the task that posts them."""
+
     def __init__(self, api: Api, clock: Clock, metrics: Metrics, *, instance: str) -> None:
         self._api = api
         self._clock = clock
@@ -60,14 +66,14 @@ class EventRecorder:
         self._serial = 0
 
     def record(self, about: Manifest, event_type: str, reason: str, text: str) -> None:
-        """Has an event posted; drops it (and counts that) when too many wait."""
+        """Queue an event. Drop and count it when too many events wait."""
         try:
             self._pending.put_nowait(_Event(about, event_type, reason, text[:_MESSAGE_LENGTH]))
         except asyncio.QueueFull:
             self._metrics.events_dropped.inc()
 
     async def run(self) -> None:
-        """Posts until cancelled. An event that is refused is logged and dropped."""
+        """Post events until cancelled. An event that is refused is logged and dropped."""
         while True:
             event = await self._pending.get()
             try:
@@ -81,7 +87,7 @@ class EventRecorder:
                 self._pending.task_done()
 
     async def flush(self, timeout_seconds: float) -> None:
-        """Waits until everything recorded so far was posted; only while `run` runs."""
+        """Wait until all queued events are posted. `run` must be running."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 await self._pending.join()
@@ -115,7 +121,7 @@ class EventRecorder:
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                # As client-go names them: the object and the moment in nanoseconds.
+                # The naming of client-go: the object's name and the time in nanoseconds.
                 "name": f"{meta['name']}.{nanoseconds:x}",
                 "namespace": meta["namespace"],
             },

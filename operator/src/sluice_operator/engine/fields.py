@@ -1,10 +1,10 @@
-"""Does our managedFields entry still hold every path we set?
+"""Comparison of a manifest with the paths in our managedFields entry.
 
-The API server records per field manager which paths it set last (KEP-555, structured-merge-diff's
-FieldsV1: ``f:name`` a field, ``k:{…}`` an element of a keyed list, ``v:…`` an element of a set;
-an empty object owns the path with everything below it). Whoever changes a value takes its path
-away from us, so a path that is missing means that the value is no longer ours: ``kubectl scale``
-and a removed field leave our hash annotation in place, but not our entry.
+The API server records for each field manager the paths that it set last. The format is FieldsV1 of
+structured-merge-diff (KEP-555): ``f:name`` is a field, ``k:{…}`` an element of a keyed list, and
+``v:…`` an element of a set. An empty object owns its path and all paths below. When another manager
+changes a value, our entry loses the path. So a missing path shows a foreign change. The hash
+annotation does not: ``kubectl scale`` and the removal of a field leave it as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Fields = Mapping[str, Any]
 
 
 def entry_of(obj: Mapping[str, Any], manager: str) -> Fields | None:
-    """FieldsV1 of what this manager applied, or None."""
+    """Return the FieldsV1 of this manager's applies, or None."""
     for entry in obj["metadata"].get("managedFields", ()):
         if (
             entry.get("manager") == manager
@@ -33,12 +33,13 @@ def entry_of(obj: Mapping[str, Any], manager: str) -> Fields | None:
 
 
 def holds_every_path(obj: Mapping[str, Any], manifest: Mapping[str, Any], manager: str) -> bool:
+    """Return whether the manager's entry has every path that the manifest sets."""
     entry = entry_of(obj, manager)
     return entry is not None and next(missing_paths(entry, manifest), None) is None
 
 
 def missing_paths(entry: Fields, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """The paths that the manifest sets and the entry does not hold, as ``.spec.replicas``."""
+    """Yield the paths that the manifest sets and the entry lacks, e.g. ``.spec.replicas``."""
     for name, value in manifest.items():
         if name in _IDENTITY:
             continue
@@ -53,7 +54,7 @@ def _field(fields: Fields, name: str, value: Any, path: str) -> Iterator[str]:
     path = f"{path}.{name}"
     below = fields.get(f"f:{name}")
     if below is None:
-        # An empty map or list that the server dropped is nobody's.
+        # The server drops empty maps and lists, and then no manager owns them.
         if value not in ({}, []):
             yield path
     elif below:
@@ -83,5 +84,7 @@ def _item(fields: Fields, item: Any, path: str) -> Iterator[str]:
 
 
 def _is_key_of(key: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
-    """Whether a list-map key is this item's; what the item leaves out was defaulted (protocol)."""
+    """Return whether a list-map key belongs to this item.
+
+    A key field that the item lacks has a server default, such as the protocol of a port."""
     return all(name not in item or item[name] == value for name, value in key.items())

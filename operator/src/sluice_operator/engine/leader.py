@@ -1,10 +1,11 @@
-"""One Lease (coordination.k8s.io/v1), so that two operators never write at the same time.
+"""Leader election by a Lease (coordination.k8s.io/v1), so that two operators never write together.
 
-The rules are client-go's: whoever finds the Lease unchanged for its whole duration, *measured on
-its own clock since it first saw it like that*, may take it, so no clocks are compared. The holder
-stops leading after `renew_deadline_seconds` without a successful renewal, counted from when that
-renewal was *sent*; the others wait for the longer `lease_seconds`, counted from when they *saw*
-it. Leadership therefore ends before anybody else can begin, whatever was lost in between.
+The rules are those of client-go. A process may take the Lease after it has seen it unchanged for
+the whole lease duration, measured by its own clock. So no clocks are compared. The holder stops
+leading after `renew_deadline_seconds` without a successful renewal, counted from the time at which
+the last renewal was *sent*. The others wait for the longer `lease_seconds`, counted from the time
+at which they *saw* that renewal. So the leader always stops before the next one starts, even when
+messages are lost.
 """
 
 from __future__ import annotations
@@ -29,19 +30,22 @@ _log = structlog.get_logger(__name__)
 
 
 class LeadershipLostError(RuntimeError):
-    """Somebody else may lead from now on: stop writing at once."""
+    """Another process may lead from now on: stop writing at once."""
 
 
 @dataclass(slots=True, frozen=True)
 class LeaseTimes:
+    """Durations of the leader election."""
+
     lease_seconds: float = 15.0
-    """How long others wait after the last change that they saw."""
+    """Time after the last seen change of the Lease until another process may take it."""
     renew_deadline_seconds: float = 10.0
-    """How long we go on leading after the last renewal that succeeded; less than lease_seconds."""
+    """Time after the last successful renewal until the leader stops; less than lease_seconds."""
     retry_seconds: float = 2.0
-    """Between renewals."""
+    """Pause between renewals."""
     look_seconds: float = 0.5
-    """Between looks at somebody else's Lease: after a rollout nobody leads for so long."""
+    """Pause between reads of another process's Lease. After a rollout there is no leader for up to
+    this time."""
 
     def __post_init__(self) -> None:
         if not self.retry_seconds < self.renew_deadline_seconds < self.lease_seconds:
@@ -49,7 +53,9 @@ class LeaseTimes:
 
 
 class Leader:
-    """``identity`` must be this process's alone; a restart in the same pod may keep it."""
+    """Membership of this process in the leader election.
+
+    ``identity`` must be unique. A container that restarts in its pod may keep it."""
 
     def __init__(
         self,
@@ -68,19 +74,19 @@ class Leader:
         self._identity = identity
         self._times = times or LeaseTimes()
         self._seen: tuple[str, str] | None = None
-        """Holder and resource version, as last seen."""
+        """Holder and resource version at the last read."""
         self._seen_at = 0.0
         self._lease: dict[str, Any] | None = None
         self._renewed_at = 0.0
 
     @property
     def is_leading(self) -> bool:
-        """Whether writing is allowed at this very moment."""
+        """True while this process may write."""
         age = self._clock.monotonic() - self._renewed_at
         return self._lease is not None and age < self._times.renew_deadline_seconds
 
     async def acquire(self) -> None:
-        """Returns once we lead."""
+        """Wait until this process leads."""
         waiting_for = ""
         while not await self._try():
             holder = self._seen[0] if self._seen else ""
@@ -91,7 +97,7 @@ class Leader:
         _log.info("leading", identity=self._identity)
 
     async def hold(self) -> None:
-        """Renews for ever; raises LeadershipLostError before anybody else can lead."""
+        """Renew the Lease for ever. Raises LeadershipLostError before another process can lead."""
         while True:
             await self._clock.sleep(self._times.retry_seconds)
             remaining = (
@@ -102,7 +108,7 @@ class Leader:
                 raise LeadershipLostError(f"lease {self._namespace}/{self._name} was not renewed")
 
     async def release(self) -> None:
-        """Lets the next one begin at once; best effort."""
+        """Give the Lease back, so that the next leader starts at once. Errors are ignored."""
         if self._lease is None:
             return
         lease, self._lease = self._lease, None
@@ -125,7 +131,7 @@ class Leader:
             await self.release()
 
     async def _renew(self, remaining_seconds: float) -> bool:
-        """One try, bounded by what is left. True: we still lead, renewed or not."""
+        """Try one renewal within the remaining time; return whether this process still leads."""
         try:
             async with asyncio.timeout(remaining_seconds):
                 if await self._try():
@@ -135,7 +141,7 @@ class Leader:
         return self.is_leading
 
     async def _try(self) -> bool:
-        """Takes or renews the Lease if we may. Errors count as no."""
+        """Take or renew the Lease if that is allowed; return False on errors too."""
         sent_at = self._clock.monotonic()
         try:
             lease = self._lease or await self._api.get(LEASES, self._namespace, self._name)
@@ -148,15 +154,15 @@ class Leader:
                 return False
             taken = created
         except ConflictError:
-            # Somebody wrote it: if we held it, we find out whether it is still ours.
-            return await self._look_again()
+            # Another process wrote the Lease. Read it again to see if it is still ours.
+            return await self._read_again()
         except ApiError as error:
             _log.warning("lease_not_reached", error=str(error))
             return False
         self._lease, self._renewed_at = taken, sent_at
         return True
 
-    async def _look_again(self) -> bool:
+    async def _read_again(self) -> bool:
         if self._lease is None:
             return False
         try:
@@ -164,7 +170,7 @@ class Leader:
         except ApiError:
             return False
         ours = lease["spec"].get("holderIdentity") == self._identity
-        # Still ours (somebody annotated it, say): the next renewal takes this version.
+        # Still ours, for example after an annotation: the next renewal uses this version.
         self._lease = lease if ours else None
         return False
 
@@ -180,7 +186,9 @@ class Leader:
         return now - self._seen_at >= self._times.lease_seconds
 
     def _may_create(self) -> bool:
-        """There is no Lease. If there was one, its holder may not know yet that it is deleted."""
+        """Return whether to create the missing Lease.
+
+        If it was deleted, its holder may still lead. So wait for the lease duration first."""
         self._lease = None
         if self._seen is None:
             return True

@@ -1,7 +1,7 @@
-"""Finds objects by name: in the cache when the kind is watched, else by a remembered GET.
+"""Lookup of objects by name: in the cache if the kind is watched, or by a GET that is remembered.
 
-Secrets, ConfigMaps and the like are not watched (no list right on Secrets). What was read or
-written is remembered for a while, so that a pass that only ticks costs no request.
+Secrets and ConfigMaps are not watched, because the operator may not list Secrets. Objects that were
+read or written are remembered for some time, so that a pass without changes needs no request.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ _FORGET_SECONDS = 900.0
 
 @dataclass(slots=True)
 class _Remembered:
+    """Result of the last GET or write of a name."""
+
     at: float
     obj: Manifest | None
-    """None: there was none."""
+    """None: there was no such object."""
 
 
 class Lookup:
-    """``watched`` names the kinds whose objects with our label the watch keeps in the cache."""
+    """Objects by name. ``watched`` are the kinds whose objects with our label are watched."""
 
     def __init__(self, api: Api, cache: Cache, clock: Clock, *, watched: Set[str]) -> None:
         self._api = api
@@ -48,9 +50,9 @@ class Lookup:
         *,
         max_age_seconds: float = _MAX_AGE_SECONDS,
     ) -> Manifest | None:
-        """The object as far as we know; raises ApiError when it has to be asked for in vain.
+        """Return the cached or remembered object, or read it. Raises ApiError.
 
-        That there is none is never believed for more than a second: we may be about to make it.
+        A missing object is remembered for one second only, because the operator may create it.
         """
         key = Key(resource.kind, namespace, name)
         if resource.kind in self._watched and (cached := self._cache.find(key)) is not None:
@@ -60,19 +62,19 @@ class Lookup:
             limit = max_age_seconds if known.obj is not None else _ABSENT_MAX_AGE_SECONDS
             if self._clock.monotonic() - known.at < limit:
                 return known.obj
-        return await self.ask(resource, namespace, name)
+        return await self.read(resource, namespace, name)
 
-    async def ask(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
-        """The object as it is now. Raises ApiError."""
+    async def read(self, resource: Resource, namespace: str, name: str) -> Manifest | None:
+        """Read the object from the API server. Raises ApiError."""
         try:
             obj = await self._api.get(resource, namespace, name)
         except NotFoundError:
-            self.gone(Key(resource.kind, namespace, name))
+            self.remember_absent(Key(resource.kind, namespace, name))
             return None
-        return self.learn(obj)
+        return self.remember(obj)
 
-    def learn(self, obj: Manifest) -> Manifest:
-        """Takes an answer of the API server in; returns what is kept of it."""
+    def remember(self, obj: Manifest) -> Manifest:
+        """Store an object from an answer of the API server; return its slim copy."""
         key = key_of(obj)
         labels = obj["metadata"].get("labels") or {}
         if key.kind in self._watched and labels.get(MANAGED_BY_LABEL) == MANAGED_BY:
@@ -84,14 +86,14 @@ class Lookup:
         self._memory[key] = _Remembered(self._clock.monotonic(), small)
         return small
 
-    def gone(self, key: Key) -> None:
-        """The API server says that there is no such object."""
+    def remember_absent(self, key: Key) -> None:
+        """Note that the object does not exist."""
         cached = self._cache.find(key) if key.kind in self._watched else None
         if cached is not None:
             self._cache.remove(uid_of(cached))
         self._memory[key] = _Remembered(self._clock.monotonic(), None)
 
     def sweep(self) -> None:
-        """Drops what was not asked for in a long time."""
+        """Forget objects that were not read or written for 15 minutes."""
         oldest = self._clock.monotonic() - _FORGET_SECONDS
         self._memory = {key: known for key, known in self._memory.items() if known.at > oldest}

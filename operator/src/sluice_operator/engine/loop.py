@@ -1,4 +1,4 @@
-"""The workers: take keys from the queue, reconcile them, and see to it that failures come back."""
+"""The workers: they take keys from the queue, reconcile them, and queue failed keys again."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _log = structlog.get_logger(__name__)
 
 
 class Loop:
+    """The worker tasks and the controllers of all kinds."""
+
     def __init__(
         self,
         queue: WorkQueue,
@@ -43,13 +45,13 @@ class Loop:
         self._stopping = False
 
     async def run(self) -> None:
-        """Works until cancelled."""
+        """Run the workers until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(self._workers):
                 tasks.create_task(self._work(), name=f"worker-{number}")
 
     async def drain(self, timeout_seconds: float) -> None:
-        """Begins nothing new and waits for the passes that are under way."""
+        """Start no new pass, and wait for the running passes."""
         self._stopping = True
         try:
             async with asyncio.timeout(timeout_seconds):
@@ -81,7 +83,7 @@ class Loop:
             self._failed(key, error)
             return
         except Exception as error:
-            # A bug that one object brings out must not stop the others.
+            # A bug that one object triggers must not stop the passes of the others.
             _log.exception("reconcile_crashed", object=str(key))
             self._failed(key, error)
             return

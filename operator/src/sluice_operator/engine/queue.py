@@ -1,15 +1,15 @@
-"""The work queue: which object is looked at next.
+"""The work queue: it decides which object gets the next pass.
 
 Rules
-    *Dedup*: a key waits at most once. *Single flight*: a key is never handed out twice at a time;
-    added while being worked on, it is handed out again afterwards (dirty). *Delay*: a key has at
-    most one timer, the earliest wish wins. *Backoff*: per key, 0.1 s doubling to 60 s, with jitter.
-    *Three lanes*: what somebody changed, what is due (a deadline, a retry), and what only ticks. A
-    lane goes ahead of those after it, but each has its share of the turns, so that a deadline is
-    kept however much is changed meanwhile.
+    *Dedup*: a key waits at most once. *Single flight*: a key has at most one worker; a key that is
+    added during its pass gets another pass afterwards (dirty). *Delay*: a key has at most one
+    timer, and the earliest time wins. *Backoff*: per key, 0.1 s doubling to 60 s, with jitter.
+    *Three lanes*: changes, due times (a deadline, a retry), and ticks. Earlier lanes go first, but
+    each lane has its share of the turns, so that many changes cannot delay a deadline.
 
-A change wakes a key out of its backoff, because it may be what the key was waiting for, but not
-sooner than a second after its last failure: our own half-done pass makes changes too.
+A change ends the backoff of a key, because the key may have waited for that change. The next pass
+still starts one second after the last failure at the earliest, because a failed pass makes changes
+too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WAKE_AFTER_FAILURE_SECONDS = 1.0
 
 @dataclass(slots=True, frozen=True, order=True)
 class Key:
-    """Names an object, whichever incarnation of the name it is."""
+    """Kind, namespace and name of an object, without its uid."""
 
     kind: str
     namespace: str
@@ -42,12 +42,14 @@ class Key:
 
 
 class Lane(IntEnum):
+    """Priority of a key in the queue, highest first."""
+
     CHANGE = 0
-    """Somebody changed something."""
+    """An object changed."""
     DUE = 1
-    """A time has come: a deadline, or the next try after a failure."""
+    """A deadline has come, or the next try after a failure."""
     TICK = 2
-    """Numbers have moved on, or everything is looked at."""
+    """Only counters or durations changed, or all objects are checked."""
 
 
 _TURNS = (
@@ -60,7 +62,7 @@ _TURNS = (
     Lane.CHANGE,
     Lane.TICK,
 )
-"""Which lane is asked first at each turn; where it is empty, the others are in their order."""
+"""The lane that is served at each turn. If it is empty, the first lane with a key is served."""
 
 
 @dataclass(slots=True)
@@ -77,14 +79,14 @@ class _Failures:
 
 
 class WorkQueue:
-    """Not thread-safe: everything happens on one event loop."""
+    """Keys that wait for a pass. Not thread-safe: all calls come from one event loop."""
 
     def __init__(self, clock: Clock, *, jitter: Callable[[], float] = random.random) -> None:
-        """``jitter`` returns a number in 0..1."""
+        """``jitter`` returns a number from 0 to 1."""
         self._clock = clock
         self._jitter = jitter
         self._ready: dict[Lane, OrderedDict[Key, None]] = {lane: OrderedDict() for lane in Lane}
-        """A key keeps its place in a lane when it comes into another one as well."""
+        """Keys of each lane. A key that is added to a second lane keeps its place in the first."""
         self._waiting: set[Key] = set()
         self._turn = 0
         self._working: set[Key] = set()
@@ -94,11 +96,11 @@ class WorkQueue:
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
-        """Keys that wait to be worked on now."""
+        """Return the number of keys that wait for a worker, without those that wait for a time."""
         return len(self._waiting) + len(self._dirty)
 
     def add(self, key: Key, lane: Lane = Lane.CHANGE) -> None:
-        """Has the key looked at as soon as a worker is free."""
+        """Queue the key for the next free worker."""
         failures = self._failures.get(key)
         if failures is not None and key not in self._working:
             wait = failures.last + _WAKE_AFTER_FAILURE_SECONDS - self._clock.monotonic()
@@ -108,7 +110,7 @@ class WorkQueue:
         self._push(key, lane)
 
     def add_after(self, key: Key, seconds: float, lane: Lane = Lane.DUE) -> None:
-        """Has the key looked at after this time, or earlier if it was to be already."""
+        """Queue the key after this time. An earlier timer of the key stays."""
         due = self._clock.monotonic() + max(0.0, seconds)
         pending = self._delayed.get(key)
         if pending is not None:
@@ -121,7 +123,7 @@ class WorkQueue:
         self._delayed[key] = _Delayed(due, lane, timer)
 
     def retry(self, key: Key) -> float:
-        """Counts a failure and returns the seconds until the next try."""
+        """Count a failure, and queue the key again; return the seconds until then."""
         failures = self._failures.setdefault(key, _Failures(0, 0.0))
         base = min(_FIRST_BACKOFF_SECONDS * 2.0 ** min(failures.count, 30), _LAST_BACKOFF_SECONDS)
         seconds = base * (1.0 - _JITTER * self._jitter())
@@ -131,18 +133,18 @@ class WorkQueue:
         return seconds
 
     def succeeded(self, key: Key) -> None:
-        """Forgets the failures of a key."""
+        """Reset the failures of a key."""
         self._failures.pop(key, None)
 
     def forget(self, key: Key) -> None:
-        """Drops the timer and the failures of a key whose object is gone."""
+        """Drop the timer and the failures of a key whose object is gone."""
         self._failures.pop(key, None)
         delayed = self._delayed.pop(key, None)
         if delayed is not None:
             delayed.timer.cancel()
 
     async def get(self) -> Key:
-        """The next key; call :meth:`done` with it afterwards."""
+        """Wait for the next key and return it. The caller must call :meth:`done` afterwards."""
         while not self._waiting:
             self._wake.clear()
             await self._wake.wait()
@@ -153,11 +155,12 @@ class WorkQueue:
             self._ready[lane].pop(key, None)
         self._waiting.discard(key)
         self._working.add(key)
-        # Whatever was to happen later is happening now.
+        # This pass replaces the one that the timer would start.
         self._drop_timer(key)
         return key
 
     def done(self, key: Key) -> None:
+        """Note the end of the pass. Queue the key again if it was added during the pass."""
         self._working.discard(key)
         lane = self._dirty.pop(key, None)
         if lane is not None:

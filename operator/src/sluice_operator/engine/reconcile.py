@@ -1,10 +1,14 @@
-"""One pass over one object: gather -> decide -> act, and what comes out of it.
+"""One pass over one object: gather -> decide -> act.
 
-The order of acting is: our finalizer (before there is anything to clean up), children, pod
-annotations, deletions, store calls, the finalizer's removal, one status write, which is skipped
-when it would say what stands there already, and at the very end the optional children: whoever
-refuses one of them, or does not answer, delays nothing else. Whatever does not match what was
-gathered (409) has everything gathered again.
+The actions have an order:
+
+1. Add our finalizer, before there is anything to clean up.
+2. Apply children, annotate pods, delete objects, call stores.
+3. Remove our finalizer.
+4. Write the status once. The write is skipped when the status is equal to the stored one.
+5. Apply the optional children. They are last, so that a refused one delays nothing else.
+
+A conflict (409) means that the gathered facts are old. Then all facts are gathered again.
 """
 
 from __future__ import annotations
@@ -39,7 +43,7 @@ from sluice_operator.kube.errors import (
 from sluice_operator.kube.resources import PODS, resource_of
 
 _TRIES = 4
-"""Passes within one call, when the world changes under our feet."""
+"""Maximum passes in one call of `Reconciler.run`. Each conflict (409) starts another pass."""
 _REFUSED_RETRY_SECONDS = 30.0
 _OPTIONAL_RETRY_SECONDS = 10.0
 _STORE_RETRY_SECONDS = 3.0
@@ -49,27 +53,29 @@ _log = structlog.get_logger(__name__)
 
 
 class Outcome(StrEnum):
+    """Result of a pass, as a label of the metric ``sluice_reconcile_total``."""
+
     SETTLED = "settled"
-    """As decided; nothing to do until something changes."""
+    """The object is as decided. The next change starts the next pass."""
     WAITING = "waiting"
-    """As decided; to be looked at again after a while."""
+    """The object is as decided. The next pass starts after a time."""
     STALLED = "stalled"
-    """The user must act; whatever is changed wakes it."""
+    """The user must act. The next change starts the next pass."""
     GONE = "gone"
-    """There is no such object any more."""
+    """The object does not exist any more."""
 
 
 @dataclass(slots=True, frozen=True)
 class Result:
+    """Outcome of a pass, with the time until the next one."""
+
     outcome: Outcome
     requeue_after_seconds: float | None = None
+    """Seconds until the next pass; None: after the next change."""
 
 
 class Reconciler:
-    """Reconciles objects of all kinds that a controller was given for.
-
-    ``finalizer`` is the name of ours.
-    """
+    """Passes over objects of all kinds. ``finalizer`` is the name of our finalizer."""
 
     def __init__(
         self,
@@ -77,9 +83,9 @@ class Reconciler:
         cache: Cache,
         children: Children,
         events: EventRecorder,
+        *,
         store: StoreCaller,
         clock: Clock,
-        *,
         finalizer: str,
     ) -> None:
         self._api = api
@@ -91,7 +97,7 @@ class Reconciler:
         self._finalizer = finalizer
 
     async def run(self, controller: Controller[Any], key: Key) -> Result:
-        """One pass, or several when a 409 says that it was made on old facts. Raises ApiError."""
+        """Make a pass over the object, and another one after each conflict. Raises ApiError."""
         for attempt in range(_TRIES):
             obj = self._cache.find(key)
             if obj is None:
@@ -99,7 +105,7 @@ class Reconciler:
             try:
                 return await self._pass(controller, obj)
             except NamespaceTerminatingError:
-                # Our children went first; the object follows by itself.
+                # The namespace is being deleted, and the object with it.
                 return Result(Outcome.WAITING, _TERMINATING_RETRY_SECONDS)
             except ConflictError as conflict:
                 _log.debug("gather_again", object=str(key), cause=str(conflict))
@@ -114,13 +120,13 @@ class Reconciler:
         except InvalidSpecError as invalid:
             decision = invalid.decision(obj)
         refused: ForbiddenError | InvalidError | None = None
-        told = True
+        acknowledged = True
         if decision.finalizer:
             obj = await self._set_finalizer(controller, obj, present=True)
         try:
             await self._act(obj, decision)
-            told = await self._tell_store(obj, decision)
-            if told and decision.status_when_told:
+            acknowledged = await self._call_stores(obj, decision)
+            if acknowledged and decision.status_when_told:
                 status = {**decision.status, **decision.status_when_told}
                 decision = replace(decision, status=status)
         except (ForbiddenError, InvalidError) as error:
@@ -128,29 +134,33 @@ class Reconciler:
             forbidden = isinstance(error, ForbiddenError)
             reason = StalledReason.NOT_ALLOWED if forbidden else StalledReason.REFUSED
             decision = blocked(decision, reason, f"The API server refuses an object: {error}")
-        # An object is not released before everything is done that it was held for.
-        if not decision.finalizer and refused is None and told:
+        # The finalizer goes only after the work that it was held for.
+        if not decision.finalizer and refused is None and acknowledged:
             obj = await self._set_finalizer(controller, obj, present=False)
         try:
             if not _is_vanishing(obj):
                 await self._write_status(obj, decision)
         finally:
-            # Else a status that cannot be written would cost a Recording.
+            # In a finally, because automatic Recordings are optional children. A status that cannot
+            # be written must not cost a Recording.
             all_made = await self._make_optional(obj, decision)
         for notice in decision.notices:
             self._events.record(obj, notice.type, notice.reason, notice.text)
         if refused is not None:
             return Result(Outcome.STALLED, _REFUSED_RETRY_SECONDS)
-        result = _result(decision) if told else Result(Outcome.WAITING, _STORE_RETRY_SECONDS)
+        if acknowledged:
+            result = _result(decision)
+        else:
+            result = Result(Outcome.WAITING, _STORE_RETRY_SECONDS)
         return result if all_made else _no_later(result, _OPTIONAL_RETRY_SECONDS)
 
     async def _act(self, obj: Manifest, decision: Decision) -> None:
         namespace = obj["metadata"]["namespace"]
         await self._children.make(obj, [c for c in decision.children if not c.optional])
-        for wish in decision.pod_config_hashes:
-            # Makes the kubelet refresh the pod's mounts (0.2 s instead of 40 to 80).
-            value = {CONFIG_ANNOTATION: wish.value}
-            await self._annotate(obj, wish.pod_name, wish.pod_uid, value)
+        for desired in decision.pod_config_hashes:
+            # The annotation makes the kubelet refresh the mounts: 0.2 s instead of 40 to 80 s.
+            value = {CONFIG_ANNOTATION: desired.value}
+            await self._annotate(obj, desired.pod_name, desired.pod_uid, value)
         for change in decision.pod_annotations:
             await self._annotate(obj, change.pod_name, change.pod_uid, change.values)
         for deletion in decision.deletions:
@@ -164,8 +174,10 @@ class Reconciler:
                 self._events.record(obj, "Normal", deletion.reason, deletion.text)
 
     async def _make_optional(self, obj: Manifest, decision: Decision) -> bool:
-        """Make each that can be made, all at once; return whether all were. Raises ConflictError,
-        after which everything is gathered again, and NamespaceTerminatingError."""
+        """Apply the optional children at the same time; return whether all of them succeeded.
+
+        A refused child is reported as an event. Raises ConflictError or NamespaceTerminatingError.
+        """
         children = [child for child in decision.children if child.optional]
         made = await asyncio.gather(
             *(self._children.make(obj, [child]) for child in children), return_exceptions=True
@@ -185,20 +197,22 @@ class Reconciler:
                 raise error
         return not failures
 
-    async def _tell_store(self, obj: Manifest, decision: Decision) -> bool:
-        """Whether everything was told. A store may still be starting: that is no failure."""
+    async def _call_stores(self, obj: Manifest, decision: Decision) -> bool:
+        """Send the calls to the stores; return whether the stores accepted all of them.
+
+        A store may still be starting, so a refusal is not an error."""
         try:
             for call in decision.store_calls:
                 await self._store.call(obj["metadata"]["namespace"], call)
         except ApiError as error:
-            _log.info("store_not_told", object=obj["metadata"]["name"], cause=str(error))
+            _log.info("store_call_failed", object=obj["metadata"]["name"], cause=str(error))
             return False
         return True
 
     async def _annotate(
         self, obj: Manifest, name: str, uid: str, values: Mapping[str, str | None]
     ) -> None:
-        """Patch a pod of the object. Where that is refused, everything goes on without it."""
+        """Patch a pod of the object. A refused patch is reported as an event, and ignored."""
         pod = self._cache.by_uid(uid)
         annotations = (pod["metadata"].get("annotations") or {}) if pod is not None else {}
         if all(annotations.get(key) == value for key, value in values.items()):
@@ -217,13 +231,13 @@ class Reconciler:
     async def _set_finalizer(
         self, controller: Controller[Any], obj: Manifest, *, present: bool
     ) -> Manifest:
-        """Puts our finalizer on or takes it off; returns the object as it is then."""
+        """Add or remove our finalizer; return the object after the change."""
         meta = obj["metadata"]
         finalizers = list(meta.get("finalizers") or ())
         if (self._finalizer in finalizers) == present:
             return obj
         if present and "deletionTimestamp" in meta:
-            return obj  # the API server takes no new ones by then
+            return obj  # the API server accepts no new finalizer during a deletion
         changed = (
             [*finalizers, self._finalizer]
             if present
@@ -272,7 +286,7 @@ class Reconciler:
             self._events.record(obj, event_type, condition.reason, condition.message)
 
     async def _refresh(self, controller: Controller[Any], obj: Manifest) -> None:
-        """Has the cache hold what is there now, without waiting for the watch."""
+        """Read the object again into the cache, without waiting for the watch."""
         meta = obj["metadata"]
         try:
             live = await self._api.get(controller.resource, meta["namespace"], meta["name"])
@@ -283,7 +297,7 @@ class Reconciler:
 
 
 def _is_vanishing(obj: Manifest) -> bool:
-    """Being deleted, and nobody holds it: there is nothing left to write a status on."""
+    """Return whether the object is deleted and has no finalizer, so that it takes no status."""
     meta = obj["metadata"]
     return "deletionTimestamp" in meta and not meta.get("finalizers")
 

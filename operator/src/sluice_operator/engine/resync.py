@@ -1,8 +1,9 @@
-"""Finds what the watch did not tell: soon after a start or a new list, and every ten minutes.
+"""Resync: compares the cache with the API server, to find changes that the watch did not report.
 
-An object that is deleted between our own list and the watch's is reported by nobody and stays in
-the cache as a ghost; hence the first look after 15 s. It lists metadata only. Every object of
-ours is looked at afterwards, so that what is not watched (Secrets, ConfigMaps) is repaired too.
+It runs 15 s after a start, 5 s after a new list of the watch, and every ten minutes. It is needed
+because an object that is deleted between our own list and the list of the watch stays in the cache
+as a ghost. It lists metadata only. Afterwards every object of ours gets a pass, so that children
+that are not watched (Secrets, ConfigMaps) are repaired too.
 """
 
 from __future__ import annotations
@@ -29,18 +30,20 @@ _log = structlog.get_logger(__name__)
 
 
 class CrdVanishedError(RuntimeError):
-    """A kind of ours is not served any more: this process has nothing to do here."""
+    """One of our kinds is not served any more, so this process must end."""
 
 
 @dataclass(slots=True, frozen=True)
 class Watched:
+    """A kind that is watched."""
+
     resource: Resource
     label_selector: str = ""
     namespaces: tuple[str, ...] = ()
-    """Empty: all of them."""
+    """Watched namespaces; empty: all."""
 
     async def pages(self, api: Api, *, metadata_only: bool = False) -> list[ListPage]:
-        """All objects, a page for each namespace. Raises ApiError."""
+        """List all objects, one page for each namespace. Raises ApiError."""
         return [
             await api.list(
                 self.resource,
@@ -53,7 +56,7 @@ class Watched:
 
 
 async def missing_crds(api: Api, watched: Iterable[Watched], group: str) -> set[str]:
-    """Plural names of our kinds that discovery does not show."""
+    """Return the plural names of our kinds that the API server does not serve."""
     ours = [w.resource for w in watched if w.resource.group == group]
     served: set[str] = set()
     for version in {resource.version for resource in ours}:
@@ -62,7 +65,7 @@ async def missing_crds(api: Api, watched: Iterable[Watched], group: str) -> set[
 
 
 async def list_everything(api: Api, cache: Cache, watched: Iterable[Watched]) -> None:
-    """Fills the cache before the workers begin."""
+    """Fill the cache before the workers start."""
     for entry in watched:
         items = [item for page in await entry.pages(api) for item in page.items]
         for obj in items:
@@ -71,7 +74,7 @@ async def list_everything(api: Api, cache: Cache, watched: Iterable[Watched]) ->
 
 
 class Resync:
-    """``look_at_all()`` is called after each round."""
+    """The timer of the resync, and its rounds. ``enqueue_all()`` is called after each round."""
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Resync:
         watched: Iterable[Watched],
         *,
         group: str,
-        look_at_all: Callable[[], None],
+        enqueue_all: Callable[[], None],
     ) -> None:
         self._api = api
         self._cache = cache
@@ -90,18 +93,20 @@ class Resync:
         self._clock = clock
         self._watched = tuple(watched)
         self._group = group
-        self._look_at_all = look_at_all
+        self._enqueue_all = enqueue_all
         self._due = asyncio.Event()
         self._is_soon = False
 
     def soon(self) -> None:
-        """The watch began anew with a list: what was deleted meanwhile is in none of its events."""
+        """Start a round in 5 s.
+
+        Called when the watch starts again with a list, which does not report deleted objects."""
         if not self._is_soon:
             self._is_soon = True
             self._clock.call_later(_SOON_SECONDS, self._due.set)
 
     async def run(self) -> None:
-        """Until cancelled. Raises CrdVanishedError; an API server that is away is waited for."""
+        """Make rounds until cancelled; repeat a round that failed. Raises CrdVanishedError."""
         await self._clock.sleep(_FIRST_SECONDS)
         while True:
             self._is_soon = False
@@ -116,21 +121,21 @@ class Resync:
             timer.cancel()
 
     async def once(self) -> None:
-        """One round. Raises CrdVanishedError or ApiError."""
+        """Make one round. Raises CrdVanishedError or ApiError."""
         missing = await missing_crds(self._api, self._watched, self._group)
         if missing:
             raise CrdVanishedError(f"not served any more: {', '.join(sorted(missing))}")
         for entry in self._watched:
             await self._compare(entry)
         self._lookup.sweep()
-        self._look_at_all()
+        self._enqueue_all()
 
     async def _compare(self, entry: Watched) -> None:
         pages = await entry.pages(self._api, metadata_only=True)
         listed: Mapping[str, Manifest] = {
             uid_of(item): item for page in pages for item in page.items
         }
-        # What is newer than the list cannot be missing in it.
+        # An object that is newer than the list may be missing in it, and is not a ghost.
         as_of = min(_number(page.resource_version) for page in pages)
         ghosts = [
             uid_of(obj)

@@ -1,4 +1,4 @@
-"""The media pods that can be asked for their status, found in the cache."""
+"""Endpoints of the media pods in the cache, from which the operator reads ``/v1/status``."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ STATUS_MODELS: Mapping[str, type[PodStatus]] = {
     "push": PusherStatus,
     "store": StoreStatus,
 }
-"""The model of ``/v1/status`` by a pod's role."""
+"""The model of ``/v1/status`` for each role of a pod."""
 
 
 @dataclass(slots=True, frozen=True)
 class PodEndpoint:
-    """A running media pod that answers ``/v1/status``."""
+    """A running media pod that serves ``/v1/status``."""
 
     pod_uid: str
     created: str
@@ -65,7 +65,7 @@ def endpoint_of(pod: Manifest) -> PodEndpoint | None:
 
 
 def pod_owners(obj: Manifest) -> list[str]:
-    """Return the uid of the object that a pod belongs to: the function behind POD_INDEX."""
+    """Return the uid of the object that a pod belongs to. It is the function of POD_INDEX."""
     if obj["kind"] != "Pod":
         return []
     uid = (obj["metadata"].get("labels") or {}).get(UID_LABEL)

@@ -1,8 +1,8 @@
-"""The way to a media pod: straight to its address, or through the API server's pod proxy.
+"""HTTP requests to media pods: direct to their address, or through the pod proxy of the API server.
 
-Straight is for an operator inside the cluster. The proxy is for one outside (a desk), and costs
-the right ``get`` on ``pods/proxy``. The API server consumes ``Authorization`` itself, so that the
-pod's token travels in a header of our own there.
+Direct requests are for an operator in the cluster. The proxy is for an operator outside, such as on
+a laptop, and needs the right ``get`` on ``pods/proxy``. The API server uses up the header
+``Authorization``, so requests through the proxy carry the pod's token in a header of our own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sluice_operator.kube.resources import PODS
 
 
 class TooLargeError(Exception):
-    """A body is larger than it may be."""
+    """The body of a response is too large."""
 
 
 async def whole_body(
@@ -32,7 +32,7 @@ async def whole_body(
 ) -> bytes:
     """Read a body to its end, without the white space before it. Raises TooLargeError.
 
-    ``on_piece(begun)`` is called for each piece that arrives; ``begun``: the body has begun.
+    ``on_piece(begun)`` is called for each piece; ``begun`` is true after the white space.
     """
     body = bytearray()
     async for piece in response.content.iter_any():
@@ -45,36 +45,49 @@ async def whole_body(
 
 @dataclass(slots=True, frozen=True)
 class PodAddress:
+    """A pod, with its IP address."""
+
     namespace: str
     name: str
     ip: str
 
 
+@dataclass(slots=True, frozen=True)
+class PodRequest:
+    """A request to a port of a media pod."""
+
+    method: str
+    pod: PodAddress
+    port: int
+    path: str
+    """Path with the query."""
+    token: SecretStr | None
+    """Bearer token; None: no authorization."""
+    timeout: aiohttp.ClientTimeout
+    body: Mapping[str, Any] | None = None
+    """JSON body."""
+
+
 class PodHttp(Protocol):
-    def open(
-        self,
-        method: str,
-        pod: PodAddress,
-        port: int,
-        path: str,
-        token: SecretStr | None,
-        timeout: aiohttp.ClientTimeout,
-        body: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Async context manager of an `aiohttp.ClientResponse` whose body is still to be read.
+    """A way to the media pods."""
+
+    def open(self, request: PodRequest) -> Any:
+        """Return an async context manager of an `aiohttp.ClientResponse` with an unread body.
 
         Raises UnavailableError when the pod cannot be reached.
         """
 
 
 class DirectHttp:
-    """``async with DirectHttp() as http``; proxies of the environment are not for pods."""
+    """Requests to the address of the pod: ``async with DirectHttp() as http``.
+
+    HTTP proxies in the environment are ignored."""
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> DirectHttp:
-        # Each poll holds a connection: no limit of their number.
+        # No limit of connections, because each poll holds one.
         connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=0)
         self._session = aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
@@ -86,27 +99,18 @@ class DirectHttp:
             await self._session.close()
 
     @asynccontextmanager
-    async def open(
-        self,
-        method: str,
-        pod: PodAddress,
-        port: int,
-        path: str,
-        token: SecretStr | None,
-        timeout: aiohttp.ClientTimeout,
-        body: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def open(self, request: PodRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
             raise RuntimeError("use it as a context manager")
+        pod, port = request.pod, request.port
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
-        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         try:
             response = await self._session.request(
-                method,
-                f"http://{host}:{port}{path}",
-                headers=headers,
-                json=body,
-                timeout=timeout,
+                request.method,
+                f"http://{host}:{port}{request.path}",
+                headers=_authorization(request, "Authorization"),
+                json=request.body,
+                timeout=request.timeout,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
@@ -118,23 +122,25 @@ class DirectHttp:
 
 
 class ProxyHttp:
+    """Requests through the pod proxy of the API server."""
+
     def __init__(self, client: KubeClient) -> None:
         self._client = client
 
     @asynccontextmanager
-    async def open(
-        self,
-        method: str,
-        pod: PodAddress,
-        port: int,
-        path: str,
-        token: SecretStr | None,
-        timeout: aiohttp.ClientTimeout,
-        body: Mapping[str, Any] | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        through = f"{PODS.path(pod.namespace, f'http:{pod.name}:{port}', 'proxy')}{path}"
-        headers = {TOKEN_HEADER: f"Bearer {token.get_secret_value()}"} if token else {}
+    async def open(self, request: PodRequest) -> AsyncIterator[aiohttp.ClientResponse]:
+        pod = request.pod
+        proxy = PODS.path(pod.namespace, f"http:{pod.name}:{request.port}", "proxy")
         async with self._client.stream(
-            method, through, headers=headers, timeout=timeout, body=body
+            request.method,
+            f"{proxy}{request.path}",
+            headers=_authorization(request, TOKEN_HEADER),
+            timeout=request.timeout,
+            body=request.body,
         ) as response:
             yield response
+
+
+def _authorization(request: PodRequest, header: str) -> dict[str, str]:
+    token = request.token
+    return {header: f"Bearer {token.get_secret_value()}"} if token is not None else {}

@@ -1,9 +1,9 @@
-"""Polls every media pod's ``/v1/status`` and tells when a word of it changed or it fell silent.
+"""Observer of the media pods: polls ``/v1/status``, and reports changes and pods that are silent.
 
-One long poll for each pod that is Running, not terminating, and works for an object that exists
-(by uid). The pod answers at once when something changed, else sends a space every 2 s; without a
-sign of life for 6 s its word is stale. The answer must carry the pod's own uid: a Succeeded pod
-keeps its podIP after the address was given away.
+Every pod that is Running, not terminating, and belongs to an existing object (by uid) has one long
+poll. The pod answers at once when its status changes, and sends a space every 2 s until then. After
+6 s without a byte its status is stale. The answer must contain the pod's own uid, because a
+Succeeded pod keeps its podIP after another pod got the address.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from sluice_operator.engine.clock import Clock, Timer
 from sluice_operator.engine.queue import Key
 from sluice_operator.kube.errors import ApiError
 from sluice_operator.pods.endpoints import STATUS_MODELS, PodEndpoint, endpoint_of
-from sluice_operator.pods.http import PodHttp, TooLargeError, whole_body
+from sluice_operator.pods.http import PodHttp, PodRequest, TooLargeError, whole_body
 from sluice_operator.pods.samples import Samples
 from sluice_operator.telemetry.metrics import Metrics
 
 _MAX_BODY_BYTES = 256 * 1024
 _TOKENS_AT_ONCE = 16
-"""Tokens that are read at the same time. After a start each pod needs one, and passes need the API
-server as well."""
+"""Maximum number of tokens that are read at the same time. After a start every pod needs its token,
+and passes need the API server too."""
 _log = structlog.get_logger(__name__)
 
 
 class PollError(Exception):
-    """A poll brought no answer; ``result`` is the word for the metric."""
+    """A poll failed; ``result`` is its label in the metric ``sluice_poll_answers_total``."""
 
     def __init__(self, result: str) -> None:
         super().__init__(result)
@@ -52,27 +52,35 @@ class PollError(Exception):
 
 @dataclass(slots=True, frozen=True)
 class ObserverTimes:
+    """Timeouts and pauses of the polls."""
+
     wait_seconds: float = 25.0
-    """How long a pod may hold a poll."""
+    """Maximum time that a pod may hold a poll."""
     ticking_wait_seconds: float = 9.0
-    """The same while a duration grows that status shows: with the pause that follows, 10 s from
-    one mirrored value to the next."""
+    """Maximum time that a pod may hold a poll while its status has a growing duration. With the
+    pause that follows, the object's status gets a new value every 10 s."""
     silence_seconds: float = 6.0
+    """Time without a byte after which the status of a pod is stale."""
     connect_seconds: float = 3.0
+    """Timeout of the connection."""
     first_retry_seconds: float = 0.1
+    """Pause after the first failure. It grows with each failure."""
     last_retry_seconds: float = 5.0
+    """Longest pause after a failure."""
     starting_seconds: float = 10.0
-    """A pod that was seen Running for less, and never answered, is only about to listen …"""
+    """Time in which a new pod that has not answered yet is treated as starting."""
     starting_retry_seconds: float = 0.15
-    """… and is asked again so soon."""
+    """Longest pause after a failure of a starting pod."""
     pause_seconds: float = 0.05
-    """Between two polls, so that a status that changes all the time costs 20 polls a second."""
+    """Pause between polls. A status that changes all the time costs at most 20 polls a second."""
     unchanged_pause_seconds: float = 1.0
-    """After an answer that is no news: a pod that does not wait is not to be asked in a rush."""
+    """Pause after an unchanged status, so that a pod that does not hold polls is not flooded."""
 
 
 @dataclass(slots=True)
 class _Poll:
+    """The poll of one pod."""
+
     endpoint: PodEndpoint
     nudge: asyncio.Event
     task: asyncio.Task[None] | None = None
@@ -81,9 +89,12 @@ class _Poll:
 
 
 class StatusObserver:
-    """``token_of(owner, fresh)`` reads the bearer token (ApiError); ``on_answer(owner, former,
-    status)`` is called when the version changed, and for each answer while a duration grows or a
-    stream is on air; ``on_liveness(owner)`` when a pod fell silent or is heard again."""
+    """The polls of all media pods.
+
+    ``token_of(owner, fresh)`` reads the bearer token; it raises ApiError.
+    ``on_answer(owner, former, status)`` is called when the version of a status changed, and for
+    every answer while a duration grows or a stream is on air. ``on_liveness(owner)`` is called when
+    a pod stops or starts answering."""
 
     def __init__(
         self,
@@ -109,15 +120,15 @@ class StatusObserver:
         self._times = times or ObserverTimes()
         self._polls: dict[str, _Poll] = {}
         self._by_owner: dict[str, dict[str, None]] = {}
-        """uid of the object -> uids of the pods that are asked for it."""
+        """uid of the object -> uids of its polled pods."""
         self._fresh_count = 0
         self._first_round: set[str] = set()
-        """uids of the pods that were there when the polling began and were not asked yet."""
+        """uids of the pods that existed at the start of the polling and were not polled yet."""
         self._token_reads = asyncio.Semaphore(_TOKENS_AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
-        """Owns the polls; runs until cancelled."""
+        """Poll until cancelled. All polls are tasks of this call."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._first_round = set(self._polls)
@@ -128,18 +139,19 @@ class StatusObserver:
             finally:
                 self._tasks = None
 
-    def is_to_be_heard(self, owner_uid: str) -> bool:
-        """Whether a pod of the object waits to be asked for the first time since the polling
-        began: with thousands of pods that takes its time."""
+    def awaits_first_poll(self, owner_uid: str) -> bool:
+        """Return whether a pod of the object was not polled yet since the start of the polling.
+
+        With thousands of pods the first polls take some time."""
         return not self._first_round.isdisjoint(self._by_owner.get(owner_uid, ()))
 
     @property
     def first_round_is_over(self) -> bool:
-        """Every pod that was there when the polling began has been asked once."""
+        """True when every pod that existed at the start of the polling was polled once."""
         return not self._first_round
 
     def see(self, pod: Manifest) -> None:
-        """Takes note of a pod as it is now: begins, goes on, or ends to ask it."""
+        """Start, continue or end the poll of a pod, by its present state."""
         endpoint = endpoint_of(pod)
         if endpoint is None or not self._is_current(endpoint):
             self.lose(uid_of(pod))
@@ -157,7 +169,7 @@ class StatusObserver:
         self._start(poll)
 
     def lose(self, pod_uid: str) -> None:
-        """The pod is gone, or not to be asked any more."""
+        """End the poll of a pod that is gone, or must not be polled any more."""
         poll = self._polls.pop(pod_uid, None)
         if poll is None:
             return
@@ -171,13 +183,13 @@ class StatusObserver:
         if poll.task is not None:
             poll.task.cancel()
         if poll.fresh:
-            # Its word ages from now on; whoever relies on it is to look again when it is stale.
+            # Its last status ages from now on. The owner needs a pass when it becomes stale.
             owner = poll.endpoint.owner
             self._clock.call_later(self._times.silence_seconds, lambda: self._on_liveness(owner))
         self._mark(poll, fresh=False)
 
     def forget(self, owner_uid: str) -> None:
-        """The object is gone: neither its pods nor their words count any longer."""
+        """End the polls of an object that is gone, and forget the answers of its pods."""
         for pod_uid in tuple(self._by_owner.get(owner_uid, ())):
             self.lose(pod_uid)
         self._samples.forget(owner_uid)
@@ -196,7 +208,7 @@ class StatusObserver:
                 status = await self._ask(poll, version, wait, refused)
             except PollError as error:
                 self._metrics.poll_answers.labels(error.result).inc()
-                # Nobody else would tell: such a pod is stale for as long as it runs.
+                # A pod with too large a status stays stale, and only this warning shows the cause.
                 log = _log.warning if error.result == "too_large" and not failures else _log.debug
                 log("poll_failed", pod=poll.endpoint.address.name, result=error.result)
                 self._first_round.discard(poll.endpoint.pod_uid)
@@ -208,24 +220,26 @@ class StatusObserver:
             self._metrics.poll_answers.labels("answer").inc()
             is_news = status.version != version
             version, ticks = status.version, _ticks(status)
-            # A status that only ticks is fetched as often as it is to be mirrored.
+            # A growing duration is fetched as often as the object's status is updated with it.
             wait = self._times.ticking_wait_seconds if ticks else self._times.wait_seconds
-            self._take(poll, status, tell=is_news or ticks or _ages(status))
+            self._take(poll, status, report=is_news or ticks or _ages(status))
             pause = self._times.pause_seconds if is_news else self._times.unchanged_pause_seconds
             await self._clock.sleep(pause)
 
-    def _take(self, poll: _Poll, status: PodStatus, *, tell: bool) -> None:
+    def _take(self, poll: _Poll, status: PodStatus, *, report: bool) -> None:
         endpoint = poll.endpoint
         self._first_round.discard(endpoint.pod_uid)
         self._alive(poll)
         former = self._samples.answered(
             endpoint.owner_uid, endpoint.pod_uid, endpoint.created, status
         )
-        if tell:
+        if report:
             self._on_answer(endpoint.owner, former, status)
 
     async def _ask(self, poll: _Poll, version: int, wait: float, refused: bool) -> PodStatus:
-        """One poll. Raises PollError. ``refused``: the token was, the last time."""
+        """Poll once. Raises PollError.
+
+        ``refused``: the pod refused the token of the last poll, so it is read again."""
         endpoint = poll.endpoint
         path = f"/v1/status?version={version}&wait={wait:g}"
         timeout = aiohttp.ClientTimeout(
@@ -236,9 +250,8 @@ class StatusObserver:
         try:
             async with self._token_reads:
                 token = await self._token_of(endpoint.owner, refused)
-            async with self._http.open(
-                "GET", endpoint.address, STATUS_PORT, path, token, timeout
-            ) as response:
+            request = PodRequest("GET", endpoint.address, STATUS_PORT, path, token, timeout)
+            async with self._http.open(request) as response:
                 if response.status != 200:
                     raise PollError(f"http_{response.status}")
                 body = await self._read(poll, response, version)
@@ -260,7 +273,8 @@ class StatusObserver:
 
     async def _read(self, poll: _Poll, response: aiohttp.ClientResponse, version: int) -> bytes:
         def on_piece(begun: bool) -> None:
-            if version >= 0 and not begun:  # proven by an earlier answer to be this pod
+            # A space counts only after an answer that proved the uid of the pod.
+            if version >= 0 and not begun:
                 self._alive(poll)
                 self._samples.heartbeat(poll.endpoint.owner_uid, poll.endpoint.pod_uid)
 
@@ -283,7 +297,7 @@ class StatusObserver:
         self._on_liveness(poll.endpoint.owner)
 
     async def _pause(self, poll: _Poll, failures: int, *, starting: bool) -> None:
-        """Backs off, unless the pod becomes ready meanwhile."""
+        """Wait before the next try. End the wait when the pod becomes ready."""
         times = self._times
         longest = times.starting_retry_seconds if starting else times.last_retry_seconds
         base = min(times.first_retry_seconds * 1.6 ** min(failures - 1, 20), longest)
@@ -305,6 +319,7 @@ class StatusObserver:
 
 
 def _ticks(status: PodStatus) -> bool:
+    """Return whether a duration or counter in the status grows now."""
     match status:
         case RecorderStatus():
             return status.phase is RecorderPhase.RECORDING
@@ -315,5 +330,5 @@ def _ticks(status: PodStatus) -> bool:
 
 
 def _ages(status: PodStatus) -> bool:
-    """Return whether the object's status shows how old the answer is, whatever it says."""
+    """Return whether the object's status shows the age of the answer."""
     return isinstance(status, IngestStatus) and status.on_air

@@ -1,4 +1,4 @@
-"""The last word of each object's media pod, and how long ago its last sign of life was."""
+"""The last status of each object's media pod, with the time since its last sign of life."""
 
 from __future__ import annotations
 
@@ -9,47 +9,50 @@ from sluice_operator.engine.clock import Clock
 
 
 @dataclass(slots=True)
-class Heard:
-    """One pod's last answer. ``heard_at`` moves on with each heartbeat: the pod stands by it."""
+class _LastAnswer:
+    """The last answer of a pod."""
 
     pod_uid: str
     pod_created: str
     """creationTimestamp, which sorts as text."""
     status: PodStatus
-    heard_at: float
+    alive_at: float
+    """Monotonic time of the last answer or heartbeat. A heartbeat confirms the last answer."""
 
 
 class Samples:
-    """Keyed by the uid of the object that the pod works for; survives the pod, not the object."""
+    """Last answers by the uid of the object. They outlive the pod, but not the object."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heard: dict[str, Heard] = {}
+        self._answers: dict[str, _LastAnswer] = {}
 
     def answered(
         self, owner_uid: str, pod_uid: str, pod_created: str, status: PodStatus
     ) -> PodStatus | None:
-        """Takes an answer in and returns the former one; a newer pod's is never replaced by an
-        older one's."""
-        former = self._heard.get(owner_uid)
+        """Store an answer and return the former one.
+
+        The answer of an older pod never replaces the answer of a newer pod."""
+        former = self._answers.get(owner_uid)
         if former is not None and former.pod_created > pod_created:
             return former.status
         now = self._clock.monotonic()
-        self._heard[owner_uid] = Heard(pod_uid, pod_created, status, now)
+        self._answers[owner_uid] = _LastAnswer(pod_uid, pod_created, status, now)
         return former.status if former is not None else None
 
     def heartbeat(self, owner_uid: str, pod_uid: str) -> None:
-        """The pod lives, and its last answer still holds."""
-        heard = self._heard.get(owner_uid)
-        if heard is not None and heard.pod_uid == pod_uid:
-            heard.heard_at = self._clock.monotonic()
+        """Note a heartbeat of the pod: its last answer is still valid."""
+        answer = self._answers.get(owner_uid)
+        if answer is not None and answer.pod_uid == pod_uid:
+            answer.alive_at = self._clock.monotonic()
 
     def last(self, owner_uid: str) -> tuple[PodStatus, float] | None:
-        """(last answer, seconds since the last sign of life), or None when none ever answered."""
-        heard = self._heard.get(owner_uid)
-        if heard is None:
+        """Return the last answer and the seconds since the last sign of life; None without any."""
+        answer = self._answers.get(owner_uid)
+        if answer is None:
             return None
-        return heard.status, self._clock.monotonic() - heard.heard_at
+        return answer.status, self._clock.monotonic() - answer.alive_at
 
     def forget(self, owner_uid: str) -> None:
-        self._heard.pop(owner_uid, None)
+        """Forget the answers of an object's pods."""
+        self._answers.pop(owner_uid, None)

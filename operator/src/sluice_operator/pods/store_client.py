@@ -1,4 +1,4 @@
-"""Talks to the store pods: tells them of Recordings, asks what became of them."""
+"""Client of the store pods: sends them calls about Recordings, and reads the results."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ from sluice_operator.engine.clock import Clock
 from sluice_operator.engine.queue import Key
 from sluice_operator.kube.errors import ApiError, InvalidError, UnavailableError
 from sluice_operator.pods.endpoints import POD_INDEX, PodEndpoint, endpoint_of
-from sluice_operator.pods.http import PodHttp, TooLargeError, whole_body
+from sluice_operator.pods.http import PodHttp, PodRequest, TooLargeError, whole_body
 from sluice_operator.pods.samples import Samples
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0, sock_connect=2.0)
 _FILES_PER_PAGE = 50
 _MAX_BODY_BYTES = 8 << 20
-"""A page has 250 KiB at most; a store of a former version sends all files at once."""
+"""Limit of a body. A page has at most 250 KiB, but a store of a former version sends all files at
+once."""
 _RESULT_MAX_AGE_SECONDS = 15.0
 _MAX_AGE_SECONDS = {"Deleting": 1.0}
-"""Somebody waits for the end of it (kubectl delete)."""
+"""State of a result -> its shorter maximum age. A user waits for the end of a deletion."""
 _FIRST_RETRY_SECONDS = 2.0
 _LAST_RETRY_SECONDS = 60.0
 _UNFINISHED_SECONDS = 60.0
-"""The store reports when a Recording changes. This is for a report that was lost with its pod."""
-_TOLD_AGAIN_SECONDS = 300.0
+"""Time after which an unfinished result is read again. The store reports changes, but a report can
+be lost with its pod."""
+_REPEAT_SECONDS = 300.0
+"""Time after which an accepted call is sent again."""
 _REMEMBERED = 10_000
 
 _log = structlog.get_logger(__name__)
@@ -43,31 +46,34 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class StoreAnswer:
-    """What a store answered, and when to ask again although nothing has happened."""
+    """The answer of a store, and the time of the next request."""
 
     result: StoredResult | None = None
-    """None: it was not asked, or did not answer."""
+    """None: the store was not asked, or did not answer."""
     ask_again_seconds: float | None = None
+    """Seconds until the next request without a change; None: only after a change."""
 
 
 @dataclass(slots=True)
 class _Asked:
-    """The last question about one Recording."""
+    """The last request about one Recording."""
 
     at: float
+    """Monotonic time of the request."""
     place: tuple[str, int]
-    """The pod that was asked (empty: there was none) and its version of this Recording then."""
+    """The pod that was asked (empty: there was none), and its version of this Recording."""
     result: StoredResult | None
     failures: int = 0
-    """In a row."""
+    """Number of failed requests in a row."""
 
     @property
     def retry_seconds(self) -> float:
+        """Pause before the next request."""
         return min(_FIRST_RETRY_SECONDS * 2.0 ** min(self.failures - 1, 30), _LAST_RETRY_SECONDS)
 
 
 class StoreClient:
-    """What a store was told and what it answered is remembered, so that ticks cost nothing."""
+    """Requests to the stores. Calls and results are remembered, so that ticks cost no request."""
 
     def __init__(
         self,
@@ -77,17 +83,21 @@ class StoreClient:
         http: PodHttp,
         token_of: Callable[[Key], Awaitable[SecretStr | None]],
     ) -> None:
-        """``token_of`` returns the bearer token of a store's pods; it raises ApiError."""
+        """``token_of`` reads the bearer token of a store's pods; it raises ApiError."""
         self._cache = cache
         self._samples = samples
         self._clock = clock
         self._http = http
         self._token_of = token_of
-        self._told: OrderedDict[tuple[str, str, str], tuple[float, str]] = OrderedDict()
+        self._acknowledged: OrderedDict[tuple[str, str, str], tuple[float, str]] = OrderedDict()
+        """(uid of the pod, uid of the Recording, method) -> time and body of the last call."""
         self._asked: OrderedDict[str, _Asked] = OrderedDict()
 
     async def call(self, namespace: str, call: StoreCall) -> None:
-        """``PUT`` or ``DELETE /v1/recordings/<uid>``. Raises UnavailableError or InvalidError."""
+        """Send ``PUT`` or ``DELETE /v1/recordings/<uid>``.
+
+        A call that the same pod has accepted is repeated after five minutes at the earliest. Raises
+        UnavailableError or InvalidError."""
         store = self._cache.find(Key("MediaStore", namespace, call.store_name))
         endpoint = self._pod(store) if store is not None else None
         uid = str(call.body["uid"])
@@ -96,21 +106,21 @@ class StoreClient:
         method = "DELETE" if call.delete else "PUT"
         body = f"{call.occasion} {json.dumps(call.body, sort_keys=True)}"
         now = self._clock.monotonic()
-        told = self._told.get((endpoint.pod_uid, uid, method))
-        if told is not None and told[1] == body and now - told[0] < _TOLD_AGAIN_SECONDS:
+        last = self._acknowledged.get((endpoint.pod_uid, uid, method))
+        if last is not None and last[1] == body and now - last[0] < _REPEAT_SECONDS:
             return
         await self._request(method, endpoint, uid, body=None if call.delete else call.body)
-        # What was asked before is no answer to this.
+        # A result from before the call is old.
         self._asked.pop(uid, None)
-        self._told[endpoint.pod_uid, uid, method] = (now, body)
-        if len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
+        self._acknowledged[endpoint.pod_uid, uid, method] = (now, body)
+        if len(self._acknowledged) > _REMEMBERED:
+            self._acknowledged.popitem(last=False)
 
     async def result(self, store: Manifest, recording_uid: str) -> StoreAnswer:
-        """What became of a Recording: ``GET /v1/recordings/<uid>``, or what is remembered of it.
+        """Return the result of a Recording, remembered or from ``GET /v1/recordings/<uid>``.
 
-        A question that failed is not repeated before its time, unless the store has another pod
-        or reports news of this Recording.
+        A failed request waits for its retry time. It is repeated earlier only if the store has
+        another pod or reports a change of this Recording.
         """
         endpoint = self._pod(store)
         place = (
@@ -128,9 +138,9 @@ class StoreClient:
         return StoreAnswer(known.result, self._ask_again_seconds(known))
 
     async def former(self, store: Manifest, recording: Key) -> StoredResult | None:
-        """What the store holds of an ended Recording of this name whose deletion it was never told.
+        """Return the result of an ended Recording of this name that was not reported as deleted.
 
-        Raises ApiError when it cannot be asked.
+        Raises ApiError when the store does not answer.
         """
         endpoint = self._pod(store)
         if endpoint is None:
@@ -143,7 +153,7 @@ class StoreClient:
             )
             return await self._result(endpoint, found.uid) if found.older_files else found
         except InvalidError:
-            return None  # there is none, or the store is of a version that does not know names
+            return None  # no such Recording, or the store's version does not support names
         except (TooLargeError, ValidationError) as error:
             raise UnavailableError(f"store pod {endpoint.address.name} sent no result") from error
 
@@ -169,12 +179,14 @@ class StoreClient:
             try:
                 result = await self._result(endpoint, uid)
             except (ApiError, TooLargeError, ValidationError) as error:
-                _log.info("store_not_asked", recording=uid, cause=str(error))
+                _log.info("store_not_reached", recording=uid, cause=str(error))
         now = self._clock.monotonic()
         return _Asked(now, place, result, 0 if result is not None else failures + 1)
 
     async def _result(self, endpoint: PodEndpoint, uid: str) -> StoredResult:
-        """The result with its newest files, page by page. Raises what `_request` raises."""
+        """Return the result with its newest files, read page by page.
+
+        Raises the errors of `_request`."""
         newest = page = await self._page(endpoint, uid)
         files = page.files
         while page.older_files and page.files and len(files) < MAX_FILES:
@@ -191,7 +203,7 @@ class StoreClient:
         return status.changed.get(recording_uid, 0) if isinstance(status, StoreStatus) else 0
 
     def _pod(self, store: Manifest) -> PodEndpoint | None:
-        """The newest pod of the store that can be asked."""
+        """Return the newest running pod of the store."""
         endpoints = [
             endpoint
             for pod in self._cache.select(POD_INDEX, uid_of(store))
@@ -208,18 +220,21 @@ class StoreClient:
         *,
         body: Mapping[str, Any] | None = None,
     ) -> bytes:
-        """The body of the answer to a GET. Raises ApiError or TooLargeError."""
+        """Send a request; return the body of the answer to a GET.
+
+        Raises ApiError or TooLargeError."""
         token = await self._token_of(endpoint.owner)
         path = "/v1/recordings" + (f"/{uid}" if uid else "") + query
         try:
-            async with self._http.open(
-                method, endpoint.address, STORE_PORT, path, token, _TIMEOUT, body
-            ) as response:
+            request = PodRequest(method, endpoint.address, STORE_PORT, path, token, _TIMEOUT, body)
+            async with self._http.open(request) as response:
                 status = response.status
                 wanted = method == "GET" and status < 300
                 raw = await whole_body(response, _MAX_BODY_BYTES) if wanted else b""
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise UnavailableError(f"store pod {endpoint.address.name} broke off") from error
+            raise UnavailableError(
+                f"store pod {endpoint.address.name} did not complete its answer"
+            ) from error
         if status in (404, 422):
             raise InvalidError(
                 f"store pod {endpoint.address.name} refuses Recording {uid}: {status}"

@@ -1,8 +1,7 @@
-"""Deletions of Recordings that their stores are to be told of.
+"""Notices to the stores about Recordings that were deleted.
 
-A Recording that is over has no finalizer, so that its object can go at any time, and nobody else
-remembers it. While its store does not know that it was deleted, a new Recording of the name would
-count as the former one, made anew.
+A Recording that is over has no finalizer, so its object can disappear at any time. Until its store
+has the notice, a new Recording of the same name would get the files of the deleted one.
 """
 
 from __future__ import annotations
@@ -29,43 +28,44 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class _Farewell:
+class _Notice:
     call: StoreCall
     since: float
+    """Monotonic time of the deletion."""
 
 
-class Farewells:
-    """Follows the cache; run :meth:`run` as a task."""
+class DeletionNotices:
+    """Notices that wait for their store. It follows the cache; :meth:`run` must be a task."""
 
     def __init__(self, cache: Cache, stores: StoreCaller, clock: Clock) -> None:
         self._stores = stores
         self._clock = clock
-        self._pending: dict[Key, _Farewell] = {}
+        self._pending: dict[Key, _Notice] = {}
         self._wake = asyncio.Event()
         cache.subscribe(self._on_change)
 
     def is_pending(self, recording: Key) -> bool:
-        """Whether a Recording of this name was deleted, and its store does not know yet."""
+        """Return whether the store has not yet got the notice about a Recording of this name."""
         return recording in self._pending
 
     async def run(self) -> None:
-        """Tell the stores, until cancelled. One that cannot be told for ten minutes is given up."""
+        """Send the notices until cancelled. A notice is dropped after ten minutes of failures."""
         while True:
             self._wake.clear()
             for key, waiting in tuple(self._pending.items()):
-                await self._tell(key, waiting)
+                await self._send(key, waiting)
             if self._pending:
                 await self._clock.sleep(_RETRY_SECONDS)
             else:
                 await self._wake.wait()
 
-    async def _tell(self, key: Key, waiting: _Farewell) -> None:
+    async def _send(self, key: Key, waiting: _Notice) -> None:
         try:
             await self._stores.call(key.namespace, waiting.call)
         except ApiError as error:
             if self._clock.monotonic() - waiting.since < _GIVE_UP_SECONDS:
                 return
-            _log.warning("deletion_not_told", recording=str(key), cause=str(error))
+            _log.warning("deletion_not_reported", recording=str(key), cause=str(error))
         if self._pending.get(key) is waiting:
             del self._pending[key]
 
@@ -75,8 +75,8 @@ class Farewells:
         try:
             call = farewell(former)
         except InvalidSpecError as error:
-            _log.warning("deletion_not_told", recording=str(key_of(former)), cause=str(error))
+            _log.warning("deletion_not_reported", recording=str(key_of(former)), cause=str(error))
             return
         if call is not None and len(self._pending) < _PENDING:
-            self._pending[key_of(former)] = _Farewell(call, self._clock.monotonic())
+            self._pending[key_of(former)] = _Notice(call, self._clock.monotonic())
             self._wake.set()
