@@ -32,7 +32,7 @@
 {{ include "sluice.fullname" . }}-whip
 {{- end -}}
 
-{{/* (dict "root" $ "component" "operator") -> labels of everything that belongs to it. */}}
+{{/* (dict "root" $ "component" "operator") -> labels of all objects of the component. */}}
 {{- define "sluice.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
@@ -47,7 +47,7 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* (dict "root" $ "image" .Values.media.image) -> a pullable reference. */}}
+{{/* (dict "root" $ "image" .Values.media.image) -> image reference. */}}
 {{- define "sluice.image" -}}
 {{- if .image.digest -}}
 {{ .image.repository }}@{{ .image.digest }}
@@ -73,7 +73,7 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Where pods may run: (.Values.operator or .Values.gateway) -> fields of a pod spec. */}}
+{{/* (.Values.operator or .Values.gateway) -> fields of a pod spec that choose its node. */}}
 {{- define "sluice.placement" -}}
 {{- with .nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
@@ -147,18 +147,18 @@ spec:
     {{- end }}
 {{- end -}}
 
-{{/* Host in the URLs that people paste; empty: the operator reads the load balancer's address. */}}
+{{/* Host in RTMP and RTMPS URLs; empty: the operator reads the address of the load balancer. */}}
 {{- define "sluice.gateway.publicHost" -}}
 {{- if .Values.gateway.publicHost -}}
 {{- .Values.gateway.publicHost -}}
 {{- else if eq .Values.gateway.service.type "NodePort" -}}
-{{- fail "gateway.publicHost is empty: with gateway.service.type=NodePort, give the host name or address under which encoders reach your nodes" -}}
+{{- fail "gateway.publicHost is empty: with gateway.service.type=NodePort, give the host name or address at which encoders reach your nodes" -}}
 {{- else if eq .Values.gateway.service.type "ClusterIP" -}}
 {{- printf "%s.%s.svc.%s" (include "sluice.gateway.fullname" .) .Release.Namespace .Values.clusterDomain -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Host in SRT URLs; empty: the operator reads the address of SRT's own load balancer. */}}
+{{/* Host in SRT URLs; empty: the operator reads the address of the load balancer for SRT. */}}
 {{- define "sluice.gateway.srtHost" -}}
 {{- if .Values.gateway.srt.publicHost -}}
 {{- .Values.gateway.srt.publicHost -}}
@@ -171,7 +171,7 @@ spec:
 {{- end -}}
 
 {{/* (dict "values" .Values.gateway "type" "NodePort" "name" "rtmp") -> port in URLs; empty: the operator
-reads it off the Service. */}}
+reads it from the Service. */}}
 {{- define "sluice.publicPort" -}}
 {{- $set := get .values.publicPorts .name -}}
 {{- if $set -}}
@@ -181,7 +181,7 @@ reads it off the Service. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* Names of the gateway's ports that are on, space-separated. */}}
+{{/* Names of the gateway's enabled ports, separated by spaces. */}}
 {{- define "sluice.gateway.protocols" -}}
 rtmp{{ if .Values.gateway.rtmps.enabled }} rtmps{{ end }}{{ if .Values.gateway.srt.enabled }} srt{{ end }}
 {{- end -}}
@@ -191,25 +191,26 @@ rtmp{{ if .Values.gateway.rtmps.enabled }} rtmps{{ end }}{{ if .Values.gateway.s
 {{- required "gateway.rtmps.secretName is empty: with gateway.rtmps.enabled, name the kubernetes.io/tls Secret with the certificate" .Values.gateway.rtmps.secretName -}}
 {{- end -}}
 
-{{/* Type of WHIP's Service. */}}
+{{/* Type of WHIP's Services. */}}
 {{- define "sluice.whip.type" -}}
 {{- default .Values.gateway.service.type .Values.whip.service.type -}}
 {{- end -}}
 
-{{/* Address that WHIP publishers send their offers to; empty: the operator reads the load balancer's. */}}
+{{/* Host that WHIP publishers send their offers to; empty: the operator reads the address of the load
+balancer. */}}
 {{- define "sluice.whip.publicHost" -}}
 {{- $given := default .Values.gateway.publicHost .Values.whip.publicHost -}}
 {{- if $given -}}
 {{- $given -}}
 {{- else if eq (include "sluice.whip.type" .) "NodePort" -}}
 {{- if eq .Values.gateway.service.type "NodePort" }}{{ include "sluice.gateway.publicHost" . }}{{ end -}}
-{{- fail "whip.publicHost is empty: with whip.service.type=NodePort, give the host name or address under which publishers reach your nodes, or set whip.enabled=false" -}}
+{{- fail "whip.publicHost is empty: with whip.service.type=NodePort, give the host name or address at which publishers reach your nodes, or set whip.enabled=false" -}}
 {{- else if eq (include "sluice.whip.type" .) "ClusterIP" -}}
 {{- printf "%s.%s.svc.%s" (include "sluice.whip.fullname" .) .Release.Namespace .Values.clusterDomain -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Address that they are told to send their media to; empty: nobody knows it. */}}
+{{/* Host that WHIP publishers send their media to; empty: it is not known. */}}
 {{- define "sluice.whip.mediaHost" -}}
 {{- if .Values.whip.mediaHost -}}
 {{- .Values.whip.mediaHost -}}
@@ -220,19 +221,19 @@ rtmp{{ if .Values.gateway.rtmps.enabled }} rtmps{{ end }}{{ if .Values.gateway.s
 {{- end -}}
 {{- end -}}
 
-{{/* Whether WHIP is installed: "true" or empty. */}}
+{{/* "true" if WHIP is installed, or empty. */}}
 {{- define "sluice.whip.on" -}}
 {{- if and .Values.whip.enabled (include "sluice.whip.mediaHost" .) -}}true{{- end -}}
 {{- end -}}
 
-{{/* UDP port that WHIP publishers are told. */}}
+{{/* UDP port that WHIP publishers send their media to. */}}
 {{- define "sluice.whip.publicMediaPort" -}}
 {{- $whip := .Values.whip -}}
 {{- if $whip.publicPorts.media -}}
 {{- int $whip.publicPorts.media -}}
 {{- else if eq (include "sluice.whip.type" .) "NodePort" -}}
 {{- if not $whip.service.nodePorts.media -}}
-{{- fail "whip.service.nodePorts.media is 0: with type NodePort the UDP port must be fixed, because publishers are told it" -}}
+{{- fail "whip.service.nodePorts.media is 0: with type NodePort the UDP port must be fixed, because publishers get it before they send media" -}}
 {{- end -}}
 {{- int $whip.service.nodePorts.media -}}
 {{- else -}}
@@ -240,14 +241,14 @@ rtmp{{ if .Values.gateway.rtmps.enabled }} rtmps{{ end }}{{ if .Values.gateway.s
 {{- end -}}
 {{- end -}}
 
-{{/* (.Values.gateway.podAnnotations) -> annotations of pods that publishers hold connections to: no
-autoscaler removes their node. The values win. */}}
+{{/* (.Values.gateway.podAnnotations) -> annotations of pods with publishers, so that no autoscaler
+removes their node. The given values override equal keys. */}}
 {{- define "sluice.onAirAnnotations" -}}
 {{- $keep := dict "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" "karpenter.sh/do-not-disrupt" "true" -}}
 {{- toYaml (merge (dict) . $keep) -}}
 {{- end -}}
 
-{{/* Startup, liveness and readiness of gateway and WHIP. */}}
+{{/* Startup, liveness and readiness probes of the gateway and WHIP. */}}
 {{- define "sluice.probes" -}}
 startupProbe:
   httpGet:

@@ -1,4 +1,4 @@
-{{/* The operator's settings; sluice_operator.settings says what each means. */}}
+{{/* The operator's settings. sluice_operator.settings describes each of them. */}}
 {{- define "sluice.operator.env" -}}
 - name: POD_UID
   valueFrom:
