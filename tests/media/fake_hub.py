@@ -25,7 +25,9 @@ from sluice_media.contract import (
     TimelineHeartbeat,
 )
 from sluice_media.formats.units import AccessUnit, TrackFormat
-from sluice_media.timeline.framing import CONTENT_TYPE, Record, encode, track_infos
+from sluice_media.hub.http.reader_output import UpgradedOutput
+from sluice_media.net.upgrade import accept_upgrade
+from sluice_media.timeline.framing import TIMELINE_PROTOCOL, Record, encode, track_infos
 
 TOKEN = "hub-token"
 SESSION_STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -105,15 +107,16 @@ class FakeHub:
         at, head = self._start(request)
         if at is None:
             raise web.HTTPNotFound
-        response = web.StreamResponse(headers={"Content-Type": CONTENT_TYPE})
-        await response.prepare(request)
+        upgraded = await accept_upgrade(request, TIMELINE_PROTOCOL, buffer_bytes=4_096)
+        output = UpgradedOutput(upgraded)
         with contextlib.suppress(ConnectionError):
-            await self._send(response, at, head)
-        return response
+            await self._send(output, at, head)
+        await output.close()
+        return upgraded.response
 
-    async def _send(self, response: web.StreamResponse, at: int, head: list[Record]) -> None:
+    async def _send(self, output: UpgradedOutput, at: int, head: list[Record]) -> None:
         for record in head:
-            await response.write(encode(record))
+            await output.write(encode(record))
         beat_at = 0.0
         words: tuple[bool, bool] | None = None
         while True:
@@ -122,14 +125,14 @@ class FakeHub:
             batch = batch[: ends[0]] if ends else batch
             at += len(batch)
             if batch:
-                await response.write(b"".join(map(encode, batch)))
+                await output.write(b"".join(map(encode, batch)))
             if ends:
                 return
             now_words = (self.session, self.delivering)
             if time.monotonic() - beat_at >= 0.5 or words != now_words:
                 beat_at, words = time.monotonic(), now_words
                 beat = TimelineHeartbeat(session=self.session, delivering=self.delivering)
-                await response.write(encode(beat))
+                await output.write(encode(beat))
             if not batch:
                 await asyncio.sleep(0.02)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sluice_media.gateway.settings import GatewaySettings
 from sluice_media.net import http_server
+from sluice_media.timeline.leg_framing import LEG_PROTOCOL
 from tests.media.broadcast_rig import broadcast_rig
 from tests.media.media_clips import make_clip
 from tests.unit.gateway.rig import until
@@ -19,7 +20,9 @@ FLOOD_SECONDS = 4
 TOKEN = "canary-of-a-half-right-request"
 HEAD = f"Host: x\r\nAuthorization: Bearer {TOKEN}"
 SRT_INDUCTION = bytes.fromhex("80000000000000000000000000000000") + bytes.fromhex("00000004")
-CHUNKED = f"POST /v1/legs HTTP/1.1\r\n{HEAD}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+UPGRADE = (
+    f"POST /v1/legs HTTP/1.1\r\n{HEAD}\r\nConnection: Upgrade\r\nUpgrade: {LEG_PROTOCOL}\r\n\r\n"
+).encode()
 
 
 def garbage(rng: random.Random) -> bytes:
@@ -29,7 +32,7 @@ def garbage(rng: random.Random) -> bytes:
         (
             noise,
             b"\x03" + rng.randbytes(3_072) + noise,  # a whole RTMP handshake first
-            CHUNKED + noise,
+            UPGRADE + noise,
             f"GET /v1/timeline HTTP/1.1\r\n{HEAD} \x01\r\nno header {TOKEN}\r\n\r\n".encode(),
             b"GET /v1/sta",
             b"\x16\x03\x01\x02\x00\x01",  # the beginning of TLS

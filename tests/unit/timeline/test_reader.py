@@ -11,7 +11,8 @@ from pydantic import SecretStr
 
 from sluice_media.contract import TimelineEnd, TimelineFormat, TimelineHeartbeat
 from sluice_media.formats.units import AccessUnit, UnitFlags
-from sluice_media.timeline.framing import Record, encode
+from sluice_media.net.upgrade import accept_upgrade
+from sluice_media.timeline.framing import TIMELINE_PROTOCOL, Record, encode
 from sluice_media.timeline.reader import HubBack, HubLost, Position, TimelineReader
 
 NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
@@ -39,13 +40,13 @@ class Hub:
     async def timeline(self, request: web.Request) -> web.StreamResponse:
         self.queries.append(dict(request.query))
         assert request.headers["Authorization"] == "Bearer secret"
-        response = web.StreamResponse()
-        await response.prepare(request)
+        upgraded = await accept_upgrade(request, TIMELINE_PROTOCOL, buffer_bytes=4_096)
         if not self.scripts:
             await asyncio.sleep(30)
         for record in self.scripts.pop(0):
-            await response.write(encode(record))
-        return response
+            upgraded.writer.write(encode(record))
+        await upgraded.close(1)
+        return upgraded.response
 
     async def ack(self, request: web.Request) -> web.Response:
         self.acks.append(await request.text())

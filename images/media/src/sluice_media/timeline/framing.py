@@ -32,6 +32,8 @@ from sluice_media.contract import (
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
 
 CONTENT_TYPE = "application/vnd.sluice.timeline"
+TIMELINE_PROTOCOL = "sluice-timeline"
+"""Name of the protocol in an HTTP Upgrade."""
 MAX_BODY_BYTES = 16 << 20
 """Maximum length of a body, larger than any picture. A longer record proves that the peer is not a
 hub."""

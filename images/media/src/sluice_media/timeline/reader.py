@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from http import HTTPStatus
 from typing import Literal
 
@@ -26,8 +24,9 @@ from pydantic import SecretStr
 
 from sluice_media.contract import TimelineAck, TimelineEnd, TimelineFormat
 from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
-from sluice_media.timeline.drained import ClosedError, RefusedError, connect
-from sluice_media.timeline.framing import FramingError, Record, TimelineDecoder
+from sluice_media.net.upgrade import UpgradeRefused
+from sluice_media.timeline.connection import ClosedError, TimelineConnection, connect
+from sluice_media.timeline.framing import FramingError, Record
 
 HEARTBEAT_TIMEOUT_SECONDS = 2.0
 """Silence after which the hub counts as dead or frozen: four missing heartbeats of 0.5 s."""
@@ -36,7 +35,6 @@ SAME_UNIT_TICKS = 225
 TRACK_SKEW_TICKS = 2 * TICKS_PER_SECOND
 """Maximum distance of two tracks that both continue. A track further behind has ended."""
 _FULL_READ_BYTES = 128 << 10
-_RECEIVE_BUFFER_BYTES = 1 << 20
 _CONNECT_TIMEOUT_SECONDS = 3.0
 _RETRY_MIN_SECONDS = 0.1
 _RETRY_MAX_SECONDS = 1.0
@@ -79,31 +77,6 @@ class HubBack:
     monotonic: float
 
 
-class _Pause:
-    """Pause between two reads, in which the kernel collects arrivals.
-
-    The kernel's buffer is larger than _FULL_READ_BYTES. A reader that is behind therefore gets full
-    reads, and then does not pause.
-    """
-
-    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
-        self._transport = transport
-        self._seconds = seconds
-        found = transport.get_extra_info("socket")
-        if found is not None:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-
-    async def __call__(self) -> None:
-        if self._transport.is_closing():
-            return
-        self._transport.pause_reading()
-        try:
-            await asyncio.sleep(self._seconds)
-        finally:
-            if not self._transport.is_closing():
-                self._transport.resume_reading()
-
-
 class TimelineReader:
     """Reader of one stream's timeline.
 
@@ -142,7 +115,7 @@ class TimelineReader:
         self._since = since
         self._session_started_at = session_started_at
         self._gather_seconds = gather_seconds
-        self._connection = self._streamed if tick is None else partial(self._drained, tick)
+        self._tick = tick
         self._timeline = start.timeline if start else None
         self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
         self._taken_us: int | None = None
@@ -179,7 +152,7 @@ class TimelineReader:
                     if fresh:
                         yield fresh
                 why = "the hub closed the connection"
-            except (aiohttp.ClientResponseError, RefusedError) as refused:
+            except UpgradeRefused as refused:
                 why = f"the hub answered {refused.status}"
                 if refused.status == HTTPStatus.NOT_FOUND and self._asks_for_session:
                     lost = True
@@ -188,7 +161,7 @@ class TimelineReader:
                 why = "the hub sent nothing for 2 s"
             except (ClosedError, FramingError) as error:
                 why = str(error)
-            except (aiohttp.ClientError, OSError) as error:
+            except OSError as error:
                 why = f"{type(error).__name__}"
             if not lost:
                 lost = True
@@ -216,61 +189,34 @@ class TimelineReader:
         except (TimeoutError, aiohttp.ClientError, OSError):
             return False
 
-    async def _drained(
-        self, tick: Callable[[], Awaitable[None]]
-    ) -> AsyncIterator[list[Record] | None]:
-        """Yield None when the hub has accepted, then the records that arrived before each tick."""
+    async def _connection(self) -> AsyncIterator[list[Record] | None]:
+        """Yield None when the hub has accepted, then the records of one connection."""
         async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
-            connection = await connect(self._url(), "/v1/timeline", self._query(), self._headers())
+            connection = await connect(self._url(), self._query(), self._headers())
         with closing(connection):
             self._held_before = dict(self._taken)
             yield None
-            received_at = time.monotonic()
-            while True:
-                batch: list[Record] = []
-                try:
-                    more = connection.take(batch)
-                except (OSError, FramingError):
-                    yield batch  # the records before the error are complete
-                    raise
-                if batch:
-                    yield batch
-                    received_at = time.monotonic()
-                elif time.monotonic() - received_at >= HEARTBEAT_TIMEOUT_SECONDS:
-                    raise TimeoutError
-                await (asyncio.sleep(0) if more else tick())
-
-    async def _streamed(self) -> AsyncIterator[list[Record] | None]:
-        """Yield None when the hub has accepted, then the records of each arrival at once."""
-        timeout = aiohttp.ClientTimeout(
-            total=None,
-            sock_connect=_CONNECT_TIMEOUT_SECONDS,
-            sock_read=HEARTBEAT_TIMEOUT_SECONDS,
-        )
-        async with self._session.get(
-            f"{self._url()}/v1/timeline",
-            params=self._query(),
-            headers=self._headers(),
-            timeout=timeout,
-        ) as response:
-            response.raise_for_status()
-            self._held_before = dict(self._taken)
-            yield None
-            decoder = TimelineDecoder()
-            transport = response.connection.transport if response.connection else None
-            pause = None
-            if self._gather_seconds and transport is not None:
-                pause = _Pause(transport, self._gather_seconds)
-            async for data in response.content.iter_any():
-                batch: list[Record] = []
-                try:
-                    batch.extend(decoder.feed(data))
-                except FramingError:
-                    yield batch  # the records before the error are complete
-                    raise
+            tick = self._tick
+            batches = self._streamed(connection) if tick is None else _ticked(connection, tick)
+            async for batch in batches:
                 yield batch
-                if pause is not None and len(data) < _FULL_READ_BYTES:
-                    await pause()
+
+    async def _streamed(self, connection: TimelineConnection) -> AsyncIterator[list[Record]]:
+        """Yield the records of each arrival at once."""
+        if self._gather_seconds:
+            connection.collect_in_kernel()
+        while True:
+            batch: list[Record] = []
+            try:
+                async with asyncio.timeout(HEARTBEAT_TIMEOUT_SECONDS):
+                    count = await connection.receive(batch)
+            except (OSError, FramingError):
+                yield batch  # the records before the error are complete
+                raise
+            yield batch
+            # A reader that is behind gets full reads, and then does not pause.
+            if self._gather_seconds and count < _FULL_READ_BYTES:
+                await asyncio.sleep(self._gather_seconds)
 
     def _query(self) -> dict[str, str]:
         query = {"reader": self._reader, "role": self._role}
@@ -316,3 +262,23 @@ class TimelineReader:
         self._taken.clear()
         self._taken_us = None
         self._held_before.clear()
+
+
+async def _ticked(
+    connection: TimelineConnection, tick: Callable[[], Awaitable[None]]
+) -> AsyncIterator[list[Record]]:
+    """Yield the records that arrived before each tick."""
+    received_at = time.monotonic()
+    while True:
+        batch: list[Record] = []
+        try:
+            more = connection.take(batch)
+        except (OSError, FramingError):
+            yield batch  # the records before the error are complete
+            raise
+        if batch:
+            yield batch
+            received_at = time.monotonic()
+        elif time.monotonic() - received_at >= HEARTBEAT_TIMEOUT_SECONDS:
+            raise TimeoutError
+        await (asyncio.sleep(0) if more else tick())

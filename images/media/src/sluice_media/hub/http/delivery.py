@@ -1,26 +1,24 @@
-"""One reader's reply on its way: records from its place in the ring, heartbeats in between.
+"""The delivery of a timeline to one reader: records from its place in the ring, and heartbeats.
 
-In: a reader, and a call of :meth:`Delivery.push` whenever something may be new. Out: bytes on its
-connection. A reader that keeps up is written to right where its units come in, without a task that
-would have to be woken for every one of them; the task of the request does the rest: it catches up
-with the past, waits for a socket that is full, and ends the reply.
+In: a reader, and a call of :meth:`Delivery.push` whenever there may be something new. Out: bytes on
+its connection. A reader that keeps up gets each unit in the call that brings it, because waking a
+task for each unit costs more. The task of the request does the rest: it catches up with the past,
+waits for a socket that is full, and ends the delivery.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
-
 from sluice_media.contract import TimelineHeartbeat
 from sluice_media.hub.clock import Clock, Moment
+from sluice_media.hub.http.reader_output import ReaderOutput
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.output.readers import Reader
 from sluice_media.hub.output.ts_view import TsView
 from sluice_media.hub.spool.session import Place
 from sluice_media.hub.spool.spooler import Spooler
-from sluice_media.net.chunked_bodies import chunk, takes_more
 from sluice_media.timeline.framing import encode
 
 HEARTBEAT_SECONDS = 0.5
@@ -28,15 +26,13 @@ BATCH_BYTES = 256 << 10
 
 
 class Delivery:
-    """``response`` has been prepared, and ``transport`` is what it goes over."""
+    """The records and heartbeats for one reader, and the task that writes them."""
 
     def __init__(
         self,
         hub: Hub,
         reader: Reader,
-        request: web.Request,
-        response: web.StreamResponse,
-        transport: asyncio.Transport,
+        output: ReaderOutput,
         *,
         view: TsView | None,
         clock: Clock,
@@ -46,24 +42,20 @@ class Delivery:
         self.reader = reader
         self._spool = spool
         self._hub = hub
-        self._request = request
-        self._response = response
-        self._transport = transport
-        self._chunked = response.headers.get("Transfer-Encoding") == "chunked"
-        """Not so for HTTP/1.0 and HEAD."""
+        self._output = output
         self._view = view
         self._clock = clock
         self._metrics = metrics
-        self._said = b""
-        self._said_at = 0.0
+        self._last_heartbeat = b""
+        self._heartbeat_at = 0.0
         self._ended = False
         self._missed = False
-        """Something was new while :meth:`run` was writing."""
+        """There was something new while :meth:`run` was writing."""
         self._live: asyncio.Future[None] | None = None
-        """What :meth:`run` waits for while :meth:`push` serves the reader."""
+        """:meth:`run` waits for it while :meth:`push` serves the reader."""
 
     async def run(self) -> None:
-        """Writes until the session ends or the connection breaks."""
+        """Write until the session ends. Raises OSError when the connection breaks."""
         loop = asyncio.get_running_loop()
         while True:
             self._missed = False
@@ -72,7 +64,7 @@ class Delivery:
             else:
                 data = self._next(self._clock())
             if data:
-                await self._response.write(data)
+                await self._output.write(data)
             if self._ended:
                 return
             if self.reader.place is None and self.reader.at_head and not self._missed:
@@ -81,33 +73,35 @@ class Delivery:
                     await self._live
                 finally:
                     self._live = None
-                await self._request.writer.drain()
+                await self._output.write(b"")  # waits for a full socket
 
     def push(self, now: Moment) -> None:
-        """Sends what is new; leaves to :meth:`run` what a live connection does not take at once."""
+        """Send new records and due heartbeats, or wake :meth:`run` when the socket is full."""
         live = self._live
         if live is None or live.done():
             self._missed = True
             return
-        if not self._chunked or not takes_more(self._transport):
+        if not self._output.takes_more:
             live.set_result(None)
             return
         try:
             if data := self._next(now):
-                self._transport.writelines(chunk((data,)))
+                self._output.push(data)
         except Exception as error:
-            # One reader's failure is its own: the others are served in the same call.
+            # The other readers are served in the same call.
             live.set_exception(error)
             return
         if self._ended or not self.reader.at_head:
             live.set_result(None)
 
     def cut(self) -> None:
-        self._transport.abort()
+        self._output.cut()
 
     async def _from_disk(self, place: Place) -> bytes:
-        """The next records of a reader that the ring has left behind; heartbeats while the disk
-        takes its time. Raises ConnectionResetError when it does not give them."""
+        """Return the next records of a reader that is behind the ring; send heartbeats meanwhile.
+
+        Raises ConnectionResetError when the disk does not have them.
+        """
         reader = self.reader
         if self._spool is None or reader.timeline is None:
             raise ConnectionResetError("there is no spool")
@@ -115,7 +109,7 @@ class Delivery:
         try:
             while not (await asyncio.wait({reading}, timeout=HEARTBEAT_SECONDS))[0]:
                 if beat := self._out(_BEATS[True, True]):
-                    await self._response.write(beat)
+                    await self._output.write(beat)
         finally:
             reading.cancel()
         data, reader.place, seq = reading.result()
@@ -130,21 +124,22 @@ class Delivery:
         return data
 
     def _next(self, now: Moment) -> bytes:
-        """What is to be sent now. Raises ConnectionResetError when that has left the ring."""
+        """Return the bytes to send now. Raises ConnectionResetError: they have left the ring."""
         parts: list[bytes] = []
         self._collect(parts, now)
         beat = self._heartbeat()
         if not self._ended and (
-            beat is not self._said or now.monotonic - self._said_at >= HEARTBEAT_SECONDS * 0.9
+            beat is not self._last_heartbeat
+            or now.monotonic - self._heartbeat_at >= HEARTBEAT_SECONDS * 0.9
         ):
             parts.append(beat)
-            self._said, self._said_at = beat, now.monotonic
+            self._last_heartbeat, self._heartbeat_at = beat, now.monotonic
         if not parts:
             return b""
         return self._out(b"".join(parts) if len(parts) > 1 else parts[0])
 
     def _collect(self, parts: list[bytes], now: Moment) -> None:
-        """The next records, if there are any."""
+        """Append the next records, if there are any."""
         reader = self.reader
         timeline = reader.timeline
         if timeline is None:
@@ -167,7 +162,7 @@ class Delivery:
         self._ended = reader.has_ended
 
     def _heartbeat(self) -> bytes:
-        """A reader that is still behind hears of what it reads, not of what comes later."""
+        """Return the heartbeat for the place of the reader, which may be in the past."""
         if not self.reader.at_head:
             return _BEATS[True, True]
         return _BEATS[self._hub.output.timeline is not None, self._hub.delivering]

@@ -1,5 +1,8 @@
 """``GET /v1/timeline`` for readers, and ``POST /v1/timeline/ack`` for recorders' acknowledgements.
 
+Our readers request an HTTP Upgrade, and get the records on a plain connection. Without an upgrade
+the records are the body of the reply, for users and other tools.
+
 A reader's reply has framed records from the requested position, a heartbeat every 500 ms, and the
 end record of the session, after which the reply ends. Before a session it has only heartbeats.
 With ``session=`` it has that session's content; when the hub holds none of it, the reply is 404
@@ -21,14 +24,16 @@ from pydantic import SecretStr, ValidationError
 from sluice_media.contract import TimelineAck
 from sluice_media.hub.clock import Clock, us_of
 from sluice_media.hub.http.delivery import Delivery
+from sluice_media.hub.http.reader_output import ReaderOutput, UpgradedOutput, body_output
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.output.readers import RECORDER, Reader
 from sluice_media.hub.output.timeline import Request
 from sluice_media.hub.output.ts_view import TsView
 from sluice_media.hub.spool.spooler import Spooler
+from sluice_media.net.upgrade import accept_upgrade, wants_upgrade
 from sluice_media.pod.status_server import bearer_matches
-from sluice_media.timeline.framing import CONTENT_TYPE
+from sluice_media.timeline.framing import CONTENT_TYPE, TIMELINE_PROTOCOL
 
 MAX_READERS = 500
 MAX_NAME = 128
@@ -98,19 +103,17 @@ class TimelineEndpoint:
         wanted = self._check_session(_request(request))
         reader = Reader(*_identity(request), wanted, self._clock())
         view = TsView() if request.query.get("format") == "ts" else None
-        content_type = CONTENT_TYPE if view is None else "video/mp2t"
-        response = web.StreamResponse(headers={"Content-Type": content_type})
-        response.force_close()
-        await response.prepare(request)
-        transport = request.transport
-        if transport is None:  # the reader has disconnected already
-            return response
+        output: ReaderOutput
+        if view is None and wants_upgrade(request, TIMELINE_PROTOCOL):
+            output = UpgradedOutput(
+                await accept_upgrade(request, TIMELINE_PROTOCOL, buffer_bytes=MAX_ACK_BYTES)
+            )
+        else:
+            output = await body_output(request, CONTENT_TYPE if view is None else "video/mp2t")
         delivery = Delivery(
             self._hub,
             reader,
-            request,
-            response,
-            transport,
+            output,
             view=view,
             clock=self._clock,
             metrics=self._metrics,
@@ -126,7 +129,8 @@ class TimelineEndpoint:
         finally:
             self._deliveries.pop(reader, None)
             self._hub.readers.detach(reader, self._clock())
-        return response
+        await output.close()
+        return output.response
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         if not bearer_matches(request, self._token()):

@@ -1,4 +1,4 @@
-"""The connection that is emptied now and then: the same records, whatever the peer does."""
+"""The connection of a reader: the same records, whatever the hub sends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ import pytest
 
 from sluice_media.contract import TimelineEnd, TimelineHeartbeat
 from sluice_media.formats.units import AccessUnit, UnitFlags
-from sluice_media.timeline.drained import ClosedError, DrainedConnection, RefusedError, connect
-from sluice_media.timeline.framing import FramingError, Record, encode
+from sluice_media.net.upgrade import NotHttp, UpgradeRefused
+from sluice_media.timeline.connection import ClosedError, TimelineConnection, connect
+from sluice_media.timeline.framing import TIMELINE_PROTOCOL, FramingError, Record, encode
 
-HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+HEAD = (
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+    f"Upgrade: {TIMELINE_PROTOCOL}\r\n\r\n"
+).encode()
 RECORDS: list[Record] = [
     AccessUnit(0, 90_000, 93_600, UnitFlags.RANDOM_ACCESS, 7, b"picture" * 100),
     AccessUnit(1, 90_001, 90_001, UnitFlags.NONE, 8, b"sound"),
@@ -22,11 +26,6 @@ RECORDS: list[Record] = [
     TimelineEnd(reason="WindowPassed", finished_at=datetime(2026, 3, 1, tzinfo=UTC)),
 ]
 WIRE = b"".join(map(encode, RECORDS))
-
-
-def chunked(data: bytes, size: int) -> bytes:
-    parts = [data[at : at + size] for at in range(0, len(data), size)]
-    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
 Script = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -49,9 +48,9 @@ async def peer(script: Script) -> AsyncIterator[str]:
         server.close()
 
 
-async def ask(url: str) -> DrainedConnection:
+async def ask(url: str) -> TimelineConnection:
     async with asyncio.timeout(5):
-        return await connect(url, "/v1/timeline", {"reader": "r 1"}, {"Authorization": "Bearer x"})
+        return await connect(url, {"reader": "r 1"}, {"Authorization": "Bearer x"})
 
 
 async def everything(url: str) -> tuple[list[Record], Exception]:
@@ -77,43 +76,46 @@ def saying(*pieces: bytes) -> Script:
     return script
 
 
-@pytest.mark.parametrize("size", [1, 7, 5_000])
-async def test_chunks_of_any_size_give_the_records(size: int) -> None:
-    body = chunked(WIRE, size)
-    async with peer(saying(HEAD, body[:31], body[31:])) as url:
-        found, error = await everything(url)
+async def received(url: str) -> tuple[list[Record], Exception]:
+    """All records as a reader gets them that waits for each arrival, and how it ended."""
+    found: list[Record] = []
+    with closing(await ask(url)) as connection:
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    await connection.receive(found)
+                except (OSError, FramingError) as error:
+                    return found, error
+
+
+@pytest.mark.parametrize("read", [everything, received], ids=["at ticks", "at arrivals"])
+@pytest.mark.parametrize("size", [1, 31, 700])
+async def test_pieces_of_any_size_give_the_records(
+    read: Callable[[str], Awaitable[tuple[list[Record], Exception]]], size: int
+) -> None:
+    async with peer(saying(HEAD, WIRE[:size], WIRE[size:])) as url:
+        found, error = await read(url)
     assert found == RECORDS
     assert isinstance(error, ClosedError)
 
 
-async def test_a_reply_that_comes_and_ends_at_once_is_taken_whole() -> None:
-    async with peer(saying(HEAD + chunked(WIRE, 100) + b"0\r\n\r\n")) as url:
+async def test_records_that_come_with_the_answer_are_taken() -> None:
+    async with peer(saying(HEAD + WIRE)) as url:
         found, error = await everything(url)
     assert found == RECORDS
     assert isinstance(error, ClosedError)
-
-
-async def test_a_body_without_chunks_ends_with_its_connection() -> None:
-    async with peer(saying(b"HTTP/1.0 200 OK\r\n\r\n" + WIRE[:9], WIRE[9:])) as url:
-        assert (await everything(url))[0] == RECORDS
 
 
 async def test_what_came_whole_before_garbage_is_there() -> None:
-    async with peer(saying(HEAD, chunked(WIRE + b"\xff\0\0\0\1x", 64), b"no size\r\n")) as url:
+    async with peer(saying(HEAD, WIRE + b"\xff\0\0\0\1x", b"\xff" * 9)) as url:
         found, error = await everything(url)
     assert found == RECORDS
     assert isinstance(error, FramingError)
 
 
-@pytest.mark.parametrize("line", [b"-5\r\n", b"5_0\r\n", b"\r\n", b"x" * 5_000, b"3\r\nabcd\r\n"])
-async def test_what_is_no_chunk_is_refused(line: bytes) -> None:
-    async with peer(saying(HEAD + line)) as url:
-        assert isinstance((await everything(url))[1], FramingError)
-
-
 async def test_a_refusal_has_its_status() -> None:
     async with peer(saying(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")) as url:
-        with pytest.raises(RefusedError) as refused:
+        with pytest.raises(UpgradeRefused) as refused:
             await ask(url)
     assert refused.value.status == 404
 
@@ -121,7 +123,7 @@ async def test_a_refusal_has_its_status() -> None:
 @pytest.mark.parametrize("reply", [b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 2\r\n\r\n", b"y" * 40_000])
 async def test_a_peer_that_speaks_something_else_is_no_hub(reply: bytes) -> None:
     async with peer(saying(reply)) as url:
-        with pytest.raises(FramingError):
+        with pytest.raises(NotHttp):
             await ask(url)
 
 
@@ -134,8 +136,8 @@ async def test_a_peer_that_goes_before_it_answers_is_an_os_error() -> None:
 
 
 async def test_a_token_cannot_add_a_line_to_the_request() -> None:
-    with pytest.raises(FramingError):
-        await connect("http://localhost:1", "/", {}, {"Authorization": "Bearer x\r\nHost: y"})
+    with pytest.raises(NotHttp):
+        await connect("http://localhost:1", {}, {"Authorization": "Bearer x\r\nHost: y"})
 
 
 async def test_nothing_new_is_no_error() -> None:
