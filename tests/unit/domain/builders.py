@@ -220,7 +220,7 @@ class RecordingCase(Case[ObservedRecording]):
 
 
 def make_recording(name: str, stream: StreamCase | None = None) -> RecordingCase:
-    """Of a stream that exists, into a MediaStore that does."""
+    """Return a Recording of an existing stream, into an existing MediaStore."""
     case = RecordingCase(name, stream.name if stream else "a")
     case.into(make_mediastore("default"))
     return case.of(stream or make_livestream("a"))

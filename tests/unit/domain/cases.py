@@ -1,4 +1,4 @@
-"""What the builders of all kinds have in common.
+"""The base class of the builders of all kinds.
 
 A builder stands for one object in its cluster. ``decide()`` makes one pass as the engine would:
 the decided status is stored (with transition times), the children exist afterwards, and the status
@@ -62,7 +62,7 @@ def recorded_file(
 
 
 class Case(ABC, Generic[O]):
-    """What is the same for every kind."""
+    """The parts that are the same for every kind."""
 
     kind = ""
     role = ""
@@ -177,7 +177,7 @@ class Case(ABC, Generic[O]):
         return self
 
     def echo(self) -> Object:
-        """What the pod answers of itself: configured with what is decided now."""
+        """Return the pod's answer about itself: it works with the present configuration."""
         pods = self.facts["pods"]
         config = self.child("ConfigMap")
         digest = ""
@@ -205,7 +205,7 @@ class Case(ABC, Generic[O]):
         before = {c["type"]: c for c in self.raw.get("status", {}).get("conditions", ())}
         status = {
             **decision.status,
-            **(decision.status_when_told if self.store_listens else {}),
+            **(decision.status_when_acknowledged if self.store_listens else {}),
             "conditions": [_stamped(c, before.get(c.type), self.now) for c in decision.conditions],
         }
         assert violations(STATUS_SCHEMAS[self.kind], status, "status") == []

@@ -27,7 +27,7 @@ def gave_up() -> StreamCase:
 
 
 def told(case: StreamCase) -> PullConfig:
-    """What the ingest pod's configuration says."""
+    """Return the ingest pod's configuration."""
     config = IngestConfig.model_validate_json(case.child("ConfigMap")["data"]["config.json"])
     assert config.pull is not None
     return config.pull

@@ -34,7 +34,7 @@ class Row:
     want_live: str
     live: bool = False
     want_ready: str = "True/Configured"
-    """What the target does is no fault of ours."""
+    """Expected Ready; the target's behaviour does not change it."""
     want_stalled: str = ""
 
 

@@ -278,7 +278,7 @@ async def test_what_a_store_was_told_is_written_only_once_it_was() -> None:
     engine = make_engine()
     engine.store.error = UnavailableError("no pod")
     call = StoreCall("default", {"uid": "u"}, "closed")
-    controller = FakeController(decided(store_calls=(call,), status_when_told={"told": 1}))
+    controller = FakeController(decided(store_calls=(call,), status_when_acknowledged={"told": 1}))
     await engine.reconciler.run(controller, KEY)
     assert stored(engine)["status"].get("told") is None
     engine.store.error = None

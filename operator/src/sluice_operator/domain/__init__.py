@@ -1,9 +1,9 @@
 """The pure half of the operator: ``decide(observed, now) -> Decision`` for each kind.
 
-* `names` and `observed`, `decision`: the joint with the engine.
+* `names`, `observed` and `decision`: the interface to the engine.
 * `livestream`, `recording`, `restream`, `mediastore`: one ``decide`` each.
-* `readiness`, `rollout`, `samples`, `ticks`: rules that hold for every kind.
-* `manifests`: from spec to plain objects.
+* `readiness`, `rollout`, `samples`, `ticks`: rules for every kind.
+* `manifests`: builders of Kubernetes objects.
 
-Nothing here does I/O, reads a clock or makes a random number.
+No function here does I/O, reads a clock or makes a random number.
 """

@@ -1,8 +1,8 @@
-"""What a `decide()` hands to the engine: the complete wish, not a list of steps.
+"""The result of a `decide()`: the complete desired state, not a list of steps.
 
 One pass of the engine is gather -> ``decide(observed, now)`` -> apply children -> delete ->
-finalizer -> one status write. A decision therefore names every child that shall exist, the whole
-status, and when to look again; the engine finds out what differs from the cluster.
+finalizer -> one status write. So a decision names every child that must exist, the whole status,
+and the time of the next pass. The engine finds the differences from the cluster.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Manifest = Mapping[str, Any]
 
 @dataclass(slots=True, frozen=True)
 class Condition:
-    """A Kubernetes condition without its times; the engine keeps ``lastTransitionTime``."""
+    """A Kubernetes condition without its time; the engine adds ``lastTransitionTime``."""
 
     type: str
     status: Literal["True", "False", "Unknown"]
@@ -26,41 +26,44 @@ class Condition:
 
 @dataclass(slots=True, frozen=True)
 class Child:
-    """An object that shall exist, owned by the object decided about.
+    """An object that must exist, owned by the object that the decision is about.
 
     The engine adds the controller owner reference (``blockOwnerDeletion: false``), the managed-by
-    label and the spec hash, and refuses to touch an object that somebody else controls.
+    label and the spec hash. It never changes an object that another controller owns.
     """
 
     manifest: Manifest
-    """apiVersion, kind, metadata.name, and what is to be set: for server-side apply."""
+    """apiVersion, kind, metadata.name, and the fields to set by server-side apply."""
     create_only: bool = False
-    """Made once and never applied again (Jobs)."""
+    """Created once and never applied again (Jobs)."""
     owned: bool = True
-    """False: no owner reference, so that it outlives its maker (a MediaStore's claim)."""
+    """False: no owner reference, so that the object outlives its owner (a MediaStore's claim)."""
     optional: bool = False
-    """Made after everything else, and a refusal keeps nothing else from being done: it is posted as
-    an event and tried again."""
+    """Created after everything else. A refusal does not stop the pass: it is posted as an event,
+    and the object is tried again."""
     over_version: str = ""
-    """The resource version that the manifest was made from, when it repeats values that a user may
-    change (a token): it is written over that version only, else everything is gathered again."""
+    """The resource version that the manifest was made from. Set when the manifest repeats values
+    that a user may change (a token): it replaces that version only. If the object has another
+    version, the pass starts again."""
 
 
 @dataclass(slots=True, frozen=True)
 class Deletion:
+    """A child to delete, with the event for it."""
+
     api_version: str
     kind: str
     name: str
     uid: str
     reason: str = ""
-    """One word for the event, e.g. RecorderFinished; empty: no event, another one says it."""
+    """Reason of the event, e.g. RecorderFinished; empty when the deletion makes no event."""
     text: str = ""
-    """The sentence for the event."""
+    """Message of the event."""
 
 
 @dataclass(slots=True, frozen=True)
 class PodConfigHash:
-    """Patch this annotation onto a pod, so that its kubelet refreshes the mounts at once."""
+    """An annotation to patch onto a pod, so that its kubelet refreshes the mounts at once."""
 
     pod_name: str
     pod_uid: str
@@ -69,30 +72,30 @@ class PodConfigHash:
 
 @dataclass(slots=True, frozen=True)
 class PodAnnotations:
-    """Annotations to be patched onto a running pod; its template knows nothing of them."""
+    """Annotations to patch onto a running pod. Its template does not have them."""
 
     pod_name: str
     pod_uid: str
     values: Mapping[str, str | None]
-    """None: the annotation is removed."""
+    """Name -> value; None removes the annotation."""
 
 
 @dataclass(slots=True, frozen=True)
 class StoreCall:
-    """Tell a store pod of a Recording, or to delete it (``/v1/recordings/<uid>``); idempotent."""
+    """An idempotent request to a store pod about a Recording (``/v1/recordings/<uid>``)."""
 
     store_name: str
     body: Mapping[str, Any]
     """A `sluice_media.contract.StoredRecording` as JSON."""
     occasion: str
-    """What is new to the store: it is told once for each occasion."""
+    """The news in the request. The store is called once for each occasion."""
     delete: bool = False
-    """DELETE instead of PUT; of the body only the uid counts."""
+    """DELETE instead of PUT; then only the uid in the body counts."""
 
 
 @dataclass(slots=True, frozen=True)
 class Notice:
-    """An event that no condition's transition tells. It is posted each time that it is decided."""
+    """An event that no condition's transition causes. It is posted in each pass that decides it."""
 
     type: Literal["Normal", "Warning"]
     reason: str
@@ -101,22 +104,24 @@ class Notice:
 
 @dataclass(slots=True, frozen=True)
 class Decision:
+    """The desired state of one object."""
+
     status: Mapping[str, Any]
-    """The whole status but its conditions."""
+    """The whole status without its conditions."""
     conditions: tuple[Condition, ...]
-    """All conditions that shall exist; a type that is missing here is removed."""
+    """All conditions that must exist; a type that is missing here is removed."""
     children: tuple[Child, ...] = ()
     deletions: tuple[Deletion, ...] = ()
     pod_config_hashes: tuple[PodConfigHash, ...] = ()
     pod_annotations: tuple[PodAnnotations, ...] = ()
     store_calls: tuple[StoreCall, ...] = ()
-    status_when_told: Mapping[str, Any] = field(default_factory=dict)
-    """Fields that become part of the status only when the store took every call."""
+    status_when_acknowledged: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that are added to the status only when the store acknowledged every call."""
     notices: tuple[Notice, ...] = ()
     finalizer: bool = False
-    """Whether our finalizer shall be on the object now."""
+    """True: our finalizer must be on the object."""
     requeue_after_seconds: float | None = None
-    """Look again after so long even if nothing changes; None: only when something does."""
+    """Time until the next pass if nothing changes; None when only a change causes one."""
     event_reasons: Mapping[str, str] = field(default_factory=dict)
-    """Condition type -> event type (Normal or Warning) for a transition into this state; a type
-    that is missing here makes no event."""
+    """Condition type -> event type (Normal or Warning) of the event that its transition makes. A
+    type that is missing here makes no event."""

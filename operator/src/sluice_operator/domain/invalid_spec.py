@@ -1,4 +1,4 @@
-"""What is decided about an object whose stored ``spec`` cannot be read."""
+"""The decision about an object whose stored ``spec`` cannot be read."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ _REPLACED = frozenset({"Ready", "Reconciling", "Stalled"})
 
 
 class InvalidSpecError(Exception):
-    """An object cannot be decided about, because its spec, or that of what it refers to, cannot be
-    read. The text is a sentence for the user."""
+    """The spec of an object, or of one that it refers to, cannot be read.
+
+    The text is a sentence for the user."""
 
     def decision(self, raw: Raw) -> Decision:
-        """Nothing is touched and everything else stays said; only that it stands still is new, and
-        of which generation that is said.
+        """Return a decision that changes only Ready, Stalled and ``observedGeneration``.
 
-        What is being deleted is let go: there is no telling any more what it was held for."""
+        An object that is being deleted loses its finalizer, because it is not known any more what
+        the finalizer waits for."""
         stored = Stored.of(raw)
         kept = (stored.as_condition(c["type"]) for c in stored.get("conditions") or ())
         text = str(self)

@@ -1,7 +1,4 @@
-"""Names that both halves of the operator must agree on: labels, annotations, children.
-
-Nothing here decides anything; it is the one home of every literal name.
-"""
+"""Names that the domain and the engine share: labels, annotations, children."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ ROLE_LABEL = f"{GROUP}/role"
 KIND_LABEL = f"{GROUP}/kind"
 NAME_LABEL = f"{GROUP}/name"
 UID_LABEL = f"{GROUP}/uid"
-"""KIND, NAME and UID of the object that a pod or child works for (a pod's controller is a
-ReplicaSet, so the labels are the way back)."""
+"""KIND, NAME and UID of the object that a pod or child belongs to. A pod's controller is a
+ReplicaSet, so its object is found by these labels."""
 
 CONFIG_ANNOTATION = f"{GROUP}/config"
 """On pods; see `sluice_media.contract.CONFIG_ANNOTATION`."""
@@ -27,25 +24,26 @@ KEEP_POD_ANNOTATIONS = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
     "karpenter.sh/do-not-disrupt": "true",
 }
-"""On pods that are on air: what keeps the cluster autoscaler and Karpenter from removing a node."""
+"""On pods on air: keep the cluster autoscaler and Karpenter from removing the node."""
 TEMPLATE_ANNOTATION = f"{GROUP}/template"
-"""On pod templates, so on pods: digest of the template the pod was made from."""
+"""On pod templates, and so on pods: digest of the template."""
 ROTATE_ANNOTATION = f"{GROUP}/rotate-key"
-"""On a LiveStream: a new value asks for a new publishing key."""
+"""On a LiveStream: a new value requests new publishing keys."""
 ROTATED_ANNOTATION = f"{GROUP}/rotated-key"
-"""On the ingest Secret: the last value of ROTATE_ANNOTATION that was obeyed. It is written in one
-request with the new token, so that a crash in between cannot rotate twice."""
+"""On the ingest Secret: the last value of ROTATE_ANNOTATION that was carried out. It is written in
+one request with the new token, so that a crash cannot rotate twice."""
 RESTART_ANNOTATION = f"{GROUP}/restart"
-"""On a Restream: a new value makes its pusher connect anew, with its Secrets as they are now. On a
-Recording: it begins, although its store holds an earlier one of its name."""
+"""On a pulled LiveStream: a new value has sources that were given up tried again. On a Restream: a
+new value makes its pusher connect again, with its present Secrets. On a Recording: it begins,
+although its store holds an earlier one of its name."""
 
 SESSION_ANNOTATION = f"{GROUP}/session-started-at"
-"""On a Recording that autoRecord made: the moment at which the session began that it is of."""
+"""On a Recording that autoRecord made: the start of its session."""
 STREAM_UID_ANNOTATION = f"{GROUP}/stream-uid"
-"""On the same: uid of the LiveStream."""
+"""On a Recording that autoRecord made: uid of the LiveStream."""
 STREAM_LABEL = f"{GROUP}/stream"
 AUTOMATIC_LABEL = f"{GROUP}/automatic"
-"""On the same: name of the LiveStream, and that nobody asked for it by hand (``true``)."""
+"""On a Recording that autoRecord made: name of the LiveStream, and ``true``."""
 
 ROLE = {"LiveStream": "ingest", "Recording": "record", "Restream": "push", "MediaStore": "store"}
 """Kind -> role of its pods, which is also the suffix of its children's names."""
@@ -77,7 +75,7 @@ CHILDREN: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("apps/v1", "Deployment", "store"),
     ),
 }
-"""Kind -> every child it can own, as (apiVersion, kind, suffix): what gather() looks for."""
+"""Kind -> every child it can own, as (apiVersion, kind, suffix): gather() looks for them."""
 
 STATUS_SECRET = {
     "LiveStream": "hub",
@@ -85,9 +83,10 @@ STATUS_SECRET = {
     "Restream": "push",
     "MediaStore": "store",
 }
-"""Kind -> suffix of the Secret whose key ``token`` opens its pods' /v1/status (and the hub's
-timeline, and the store's /v1/recordings). A Recording and a Restream hold a copy of their stream's
-hub token, so that they can still be asked after the stream was deleted."""
+"""Kind -> suffix of the Secret whose key ``token`` authorizes requests to its pods' /v1/status (and
+to the hub's timeline and the store's /v1/recordings). A Recording and a Restream hold a copy of
+their stream's hub token, so that the operator can request their status after the stream was
+deleted."""
 
 
 def child_name(owner: str, suffix: str) -> str:

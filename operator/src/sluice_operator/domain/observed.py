@@ -1,25 +1,25 @@
-"""What a ``decide()`` is given: everything it may look at, as plain data, gathered beforehand.
+"""The input of a ``decide()``: everything it may depend on, gathered beforehand as plain data.
 
-The engine gathers (all the I/O), hands one of the ``Observed…`` objects and the present time to
-the kind's ``decide(observed, now)``, and acts on the `Decision` that comes back.
+The engine gathers (all the I/O), passes one of the ``Observed…`` objects and the present time to
+the kind's ``decide(observed, now)``, and carries out the returned `Decision`.
 
-What the gatherer promises
+Guarantees of the gatherer
     * ``raw`` is the object as the API server returns it (``metadata``, ``spec``, ``status``).
     * ``children`` holds the raw children that exist *and* are controlled by ``raw``'s uid, keyed
-      by (kind, name); Secrets are in it without ``data``. Names to look for: `names.CHILDREN`.
-    * ``conflicts`` holds the children's names that exist and are not controlled by our uid.
+      by (kind, name); Secrets are in it without ``data``. `names.CHILDREN` has their names.
+    * ``conflicts`` holds the objects with a child's name that our uid does not control.
     * ``pods`` are the pods with our `names.UID_LABEL`, as `pod_view.pod_view` makes them.
-    * ``sample`` is the last answer of the newest pod that ever answered for this uid since the
-      operator started, even when that pod is gone: ``age_seconds`` says how long ago its last sign
-      of life (answer or heartbeat) was. The object is queued when a pod has been silent for 6 s.
+    * ``sample`` is the last answer of the newest pod that has answered for this uid since the
+      operator started, even when that pod is gone. ``age_seconds`` is the time since its last
+      answer or heartbeat. The object is queued when a pod has been silent for 6 s.
 
-What a decision means to the engine
-    * A child that a decision does not name is left alone; only ``deletions`` deletes.
+Meaning of a decision for the engine
+    * A child that a decision does not name is not changed; only ``deletions`` deletes.
     * ``create_only`` children are created when missing and never patched.
     * ``owned=False`` children get no owner reference and are exempt from the conflict check.
-    * Related objects wake each other: a Recording or Restream wakes its LiveStream and the other
-      way round, a MediaStore wakes the Recordings that use it. Recordings that are over sleep on,
-      unless something is left to be done for them.
+    * A change of an object queues related ones: a Recording or Restream queues its LiveStream and
+      the reverse; a MediaStore queues the Recordings that use it. Recordings that are over are not
+      queued, unless work is left for them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ from sluice_media.contract import (
 )
 from sluice_operator.domain.pod_view import PodView, Raw
 
-"""An API object as JSON."""
 ChildKey = tuple[str, str]
 """(kind, name)"""
 
@@ -51,36 +50,39 @@ S_co = TypeVar("S_co", bound=PodStatus, covariant=True)
 
 @dataclass(slots=True, frozen=True)
 class DefaultBucket:
-    """The bucket that all namespaces' MediaStores ``default`` share, each below its own name."""
+    """The bucket that the MediaStores ``default`` of all namespaces share.
+
+    Each namespace has a prefix of its own name."""
 
     bucket: str
     service_account_name: str = "default"
-    """ServiceAccount in each namespace whose identity opens the bucket."""
+    """ServiceAccount, in each namespace, with access to the bucket."""
     endpoint: str = ""
-    """Empty: Amazon's."""
+    """URL of the S3 endpoint; empty: Amazon's."""
     region: str = "us-east-1"
     prefix: str = ""
-    """What stands before the namespace; may be empty."""
+    """Prefix before the namespace; may be empty."""
     path_style: bool = True
 
 
 @dataclass(slots=True, frozen=True)
 class DefaultStore:
-    """The MediaStore ``default`` that a namespace gets at its first Recording."""
+    """Settings of the MediaStore ``default`` that a namespace gets at its first Recording."""
 
     size: str = "20Gi"
-    """Of its claim, a Kubernetes quantity."""
+    """Size of its claim, a Kubernetes quantity."""
     storage_class_name: str | None = None
-    """None: the cluster's default class."""
+    """StorageClass of its claim; None: the cluster's default."""
     bucket: DefaultBucket | None = None
-    """Set: S3 in place of a claim."""
+    """Bucket that replaces the claim."""
     limit: str = ""
-    """A Kubernetes quantity; empty: none."""
+    """Limit of the store, a Kubernetes quantity; empty: no limit."""
 
 
 def _default_resources() -> dict[str, dict[str, dict[str, str]]]:
-    """Requests are what a pod takes on air at 6 Mb/s (resident): ingest 111 MiB with its ring of
-    60 s full (60 MiB idle), recorder 82 MiB, pusher 67 MiB, store 62 MiB and its FFmpeg 58 MiB."""
+    """Return resources by role. The requests cover the resident memory measured on air at 6 Mb/s:
+    ingest 111 MiB with a full ring of 60 s (60 MiB idle), recorder 82 MiB, pusher 67 MiB, store
+    62 MiB and its FFmpeg 58 MiB."""
     return {
         "ingest": {"requests": {"cpu": "20m", "memory": "128Mi"}, "limits": {"memory": "768Mi"}},
         "record": {"requests": {"cpu": "20m", "memory": "96Mi"}, "limits": {"memory": "384Mi"}},
@@ -91,7 +93,7 @@ def _default_resources() -> dict[str, dict[str, dict[str, str]]]:
 
 @dataclass(slots=True, frozen=True)
 class PublicPorts:
-    """Ports that publishers dial. None: the Service's node port (NodePort) or port."""
+    """Ports that publishers dial; None: the node port (NodePort) or the port of the Service."""
 
     rtmp: int | None = None
     rtmps: int | None = None
@@ -101,7 +103,7 @@ class PublicPorts:
 
 @dataclass(slots=True, frozen=True)
 class DomainSettings:
-    """Settings of the installation that end up in children or addresses."""
+    """Settings of the installation that children and addresses depend on."""
 
     media_image: str
     image_pull_policy: str = "IfNotPresent"
@@ -111,37 +113,37 @@ class DomainSettings:
     default_store: DefaultStore | None = field(default_factory=DefaultStore)
     """None: switched off; a Recording without a MediaStore is then Stalled/StoreNotFound."""
     gateway_public_host: str = ""
-    """What RTMP and RTMPS publishers dial; empty: the address of the Service's load balancer."""
+    """Host that RTMP and RTMPS publishers dial; empty: the Service's load balancer."""
     gateway_public_srt_host: str = ""
-    """What SRT publishers dial; empty: the address of that Service's load balancer."""
+    """Host that SRT publishers dial; empty: the load balancer of the SRT Service."""
     gateway_public_ports: PublicPorts = PublicPorts()
     whip_public_host: str = ""
-    """The same for WHIP, which has a Service of its own."""
+    """Host that WHIP publishers dial; empty: the load balancer of the WHIP Service."""
     whip_public_url: str = ""
-    """What WHIP URLs begin with, where something in front of it terminates TLS; empty: plain HTTP
-    to host and port."""
+    """Base of the WHIP URLs, when a proxy in front of it terminates TLS; empty: plain HTTP to host
+    and port."""
     denied_ranges: tuple[str, ...] = ()
     """CIDRs that ingest pods and pushers must not dial, the cluster's own among them."""
     allowed_ranges: tuple[str, ...] = ()
-    """CIDRs that they may dial all the same."""
+    """CIDRs that they may dial although a denied range contains them."""
     allowed_names: tuple[str, ...] = ()
-    """Host names that they may dial although these are the cluster's own."""
+    """Host names of the cluster that they may dial."""
     pod_trouble_seconds: float = 120.0
-    """A pod that cannot be scheduled, pulled or started for so long needs a person."""
+    """Time for which a pod may fail to be scheduled, pulled or started before it is Stalled."""
     resources: Mapping[str, Mapping[str, Mapping[str, str]]] = field(
         default_factory=_default_resources
     )
     """Role -> Kubernetes resource requirements."""
     recorder_spool_bytes: int = 1 << 30
-    """Disk of a recorder for chunks that the store has not taken yet."""
+    """Disk of a recorder for chunks that are not in the store yet."""
     ingest_spool_bytes: int = 4 << 30
     """Disk of an ingest pod for sessions that no recorder holds yet."""
     store_scratch_bytes: int = 4 << 30
-    """Disk of an S3 store's pod for the MP4 that is being made."""
+    """Disk of an S3 store's pod for the MP4 in progress."""
     store_priority_class: str = ""
     """PriorityClass of the store pods; empty: the cluster's default."""
     log_level: str = "INFO"
-    """Of the media pods."""
+    """Log level of the media pods."""
 
 
 # --------------------------------------------------------------------------- parts
@@ -149,15 +151,15 @@ class DomainSettings:
 
 @dataclass(slots=True, frozen=True)
 class Conflict:
-    """A child's name that is taken by an object we do not control."""
+    """An object that has a child's name and that we do not control."""
 
     kind: str
     name: str
     held_by: str = ""
-    """Its controller as ``Kind/name``, or empty when nobody controls it."""
+    """Its controller as ``Kind/name``; empty when it has none."""
     leaving: bool = False
-    """True: it is being deleted, or it belongs to an earlier object of our kind and name, so that
-    it goes by itself; nobody has to do anything."""
+    """It is being deleted, or it belongs to an earlier object of our kind and name, so it vanishes
+    without the user."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -168,30 +170,30 @@ class ServicePort:
 
 @dataclass(slots=True, frozen=True)
 class PublicService:
-    """A Service of the gateway or of WHIP, as far as publishers' addresses follow from it."""
+    """The fields of a Service of the gateway or of WHIP that publishers' addresses follow from."""
 
     type: str
     """NodePort, LoadBalancer or ClusterIP."""
     ports: Mapping[str, ServicePort] = field(default_factory=dict)
-    """By name: ``rtmp`` and ``rtmps``, or ``srt``, of the gateway; ``http`` of WHIP."""
+    """Ports by name: ``rtmp`` and ``rtmps``, or ``srt``, of the gateway; ``http`` of WHIP."""
     load_balancer_host: str | None = None
     """First IP or host name of ``status.loadBalancer.ingress``."""
     name: str = ""
     """``<namespace>/<name>``."""
     last_event: str = ""
-    """The event that says why it has no address; empty: it has one, or there is no event."""
+    """The event with the cause of its missing address; empty when there is none."""
 
 
 @dataclass(slots=True, frozen=True)
 class IngestSecret:
-    """What the existing Secret ``<name>-ingest`` says; read live, never from a cache of guesses."""
+    """The content of the existing Secret ``<name>-ingest``, read live in each pass."""
 
     token: str | None = field(repr=False)
     """The primary publisher's key; None when the Secret lacks it."""
     backup_token: str | None = field(default=None, repr=False)
     """The backup publisher's key."""
     rotation: str | None = None
-    """Its annotation `names.ROTATED_ANNOTATION`."""
+    """Value of its annotation `names.ROTATED_ANNOTATION`."""
     version: str = ""
     """The resource version that was read."""
 
@@ -202,7 +204,7 @@ class Sample(Generic[S_co]):
 
     status: S_co
     age_seconds: float
-    """Since the pod's last sign of life, answer or heartbeat."""
+    """Time since the pod's last answer or heartbeat."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -212,9 +214,9 @@ class Rival:
     name: str
     created_at: datetime
     wants: bool
-    """It exists, is switched on and has a stream: the target is its, if it is the older one."""
+    """It exists, is active and has a stream, so it gets the target if it is the older one."""
     busy: bool
-    """Its pusher is or may be connected at this moment."""
+    """Its pusher is connected, or may be."""
 
 
 # --------------------------------------------------------------------------- one per kind
@@ -222,17 +224,19 @@ class Rival:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ObservedLiveStream:
+    """A LiveStream with everything that its decision depends on."""
+
     raw: Raw
     settings: DomainSettings
     fresh_token: str = field(repr=False)
-    """128 bit in hex, made anew for each pass; used only when a publishing key is needed."""
+    """128 bits in hex, made for each pass; used only when a publishing key is needed."""
     fresh_backup_token: str = field(repr=False)
-    """The same for the backup publisher."""
+    """128 bits in hex for the backup publisher's key."""
     fresh_hub_token: str = field(repr=False)
-    """The same for readers of the hub."""
+    """128 bits in hex for the token of the hub's readers."""
     operator_uptime_seconds: float = 3600.0
-    """Since the operator began to poll media pods; 0 while it has not asked each of them once whose
-    word the decision depends on."""
+    """Time since the operator began to poll media pods; 0 until it has polled each pod that the
+    decision depends on."""
     children: Mapping[ChildKey, Raw] = field(default_factory=dict)
     conflicts: tuple[Conflict, ...] = ()
     ingest_secret: IngestSecret | None = None
@@ -240,7 +244,7 @@ class ObservedLiveStream:
     gateway: PublicService | None = None
     gateway_srt: PublicService | None = None
     whip: PublicService | None = None
-    """The Services that publishers dial; None: not there."""
+    """``gateway``, ``gateway_srt`` and ``whip`` are Services; None when one does not exist."""
     pods: tuple[PodView, ...] = ()
     sample: Sample[IngestStatus] | None = None
     recordings: tuple[Raw, ...] = ()
@@ -249,11 +253,13 @@ class ObservedLiveStream:
     restreams: tuple[Raw, ...] = ()
     """Restreams of the namespace whose streamRef names this stream."""
     recording_names: frozenset[str] = frozenset()
-    """Names of other Recordings, among those that a Recording about to be made could get."""
+    """Names of other Recordings, among the names that a new automatic Recording could get."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ObservedRecording:
+    """A Recording with everything that its decision depends on."""
+
     raw: Raw
     settings: DomainSettings
     operator_uptime_seconds: float = 3600.0
@@ -262,29 +268,31 @@ class ObservedRecording:
     stream: Raw | None = None
     """The LiveStream that streamRef names."""
     hub_token: str | None = field(default=None, repr=False)
-    """``token`` of Secret ``<stream>-hub``; None: not there (yet)."""
+    """``token`` of Secret ``<stream>-hub``; None when it does not exist yet."""
     stream_sample: Sample[IngestStatus] | None = None
-    """What the stream's hub says."""
+    """The last answer of the stream's hub."""
     store: Raw | None = None
     """The MediaStore that storeRef (or ``default``) names."""
     store_sample: Sample[StoreStatus] | None = None
-    """What its pod says."""
+    """The last answer of the store pod."""
     pods: tuple[PodView, ...] = ()
     sample: Sample[RecorderStatus] | None = None
     stored: StoredResult | None = None
-    """The store's answer to ``GET /v1/recordings/<uid>``; None: not asked or no answer."""
+    """The store's answer to ``GET /v1/recordings/<uid>``; None when there is none."""
     former: StoredResult | None = None
-    """What the store holds of an earlier Recording of this name, when it had ended and its deletion
-    was never told; ``stored`` is the same then."""
+    """The store's result of an earlier Recording of this name that ended, and whose deletion the
+    store was not told; ``stored`` has the same value then."""
     former_asked_seconds: float | None = None
-    """Seconds since the store was first asked for it, when it did not answer; else None. Counted by
-    the operator: the Recording's creation time is by another clock."""
+    """Time since the first request for ``former``, while the store does not answer; None otherwise.
+    It is measured by the operator, because the creation time is by another clock."""
     ask_store_again_seconds: float | None = None
-    """When to look again, because the store did not answer or has not finished."""
+    """Time until the next request, because the store did not answer or has not finished."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ObservedRestream:
+    """A Restream with everything that its decision depends on."""
+
     raw: Raw
     settings: DomainSettings
     operator_uptime_seconds: float = 3600.0
@@ -299,6 +307,8 @@ class ObservedRestream:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ObservedMediaStore:
+    """A MediaStore with everything that its decision depends on."""
+
     raw: Raw
     settings: DomainSettings
     fresh_token: str = field(repr=False)

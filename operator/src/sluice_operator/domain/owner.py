@@ -1,4 +1,4 @@
-"""The object that is decided about, as far as every kind has the same: identity and past."""
+"""The object of a decision, for every kind: its identity, and the status of the last pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sluice_operator.domain.times import parse_time
 
 @dataclass(slots=True, frozen=True)
 class Owner:
-    """Identity of the object; children are made from it."""
+    """Identity of the object; its children are named after it."""
 
     kind: str
     name: str
@@ -55,7 +55,7 @@ class Owner:
 
 @dataclass(slots=True, frozen=True)
 class Stored:
-    """The status that the last pass wrote."""
+    """Access to the status that the last pass wrote."""
 
     status: Raw
 
@@ -81,14 +81,14 @@ class Stored:
         return condition is not None and condition["status"] == "True"
 
     def as_condition(self, type_: str) -> Condition | None:
-        """The stored condition as one to be kept."""
+        """Return the stored condition, so that it can be kept."""
         raw = self.condition(type_)
         if raw is None:
             return None
         return Condition(type_, raw["status"], raw["reason"], raw.get("message", ""))
 
     def since(self, type_: str, status: str, *reasons: str) -> datetime | None:
-        """When the condition got this status, if it (still) has it for one of these reasons."""
+        """Return when the condition got this status; None if it has another status or reason."""
         raw = self.condition(type_)
         if raw is None or raw["status"] != status or (reasons and raw["reason"] not in reasons):
             return None
@@ -99,7 +99,7 @@ class Stored:
 
 
 def keep_everything(raw: Raw) -> Decision:
-    """Nothing to do and nothing to say: for an object that is being deleted."""
+    """Return the decision that changes nothing, for an object that is being deleted."""
     stored = Stored.of(raw)
     kept = (stored.as_condition(c["type"]) for c in stored.get("conditions") or ())
     return Decision(

@@ -1,4 +1,4 @@
-"""A pod, as far as a decision depends on it."""
+"""The fields of a pod that decisions depend on."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from sluice_operator.domain.names import (
 from sluice_operator.domain.times import parse_time
 
 Raw = Mapping[str, Any]
+"""An API object as JSON."""
 
 
 @dataclass(slots=True, frozen=True)
 class PodView:
-    """A pod, as far as a decision depends on it."""
+    """The fields of a pod that decisions depend on."""
 
     name: str
     uid: str
@@ -28,22 +29,22 @@ class PodView:
     phase: str = "Pending"
     ready: bool = False
     ends_by: datetime | None = None
-    """Until when its node has time to end it (`deletionTimestamp`); None: nobody has deleted it."""
+    """End of its grace period (`deletionTimestamp`); None when it was not deleted."""
     waiting_reason: str | None = None
-    """The container's, e.g. ImagePullBackOff."""
+    """Reason of its waiting container, e.g. ImagePullBackOff."""
     waiting_message: str | None = None
     unschedulable_message: str | None = None
-    """The scheduler's words, while it finds no node."""
+    """The scheduler's message, while it finds no node."""
     last_exit: str | None = None
-    """The last end of its container, in words; None: it has not ended yet."""
+    """The last exit of its container as text; None when it has not exited yet."""
     since: datetime | None = None
-    """Since when it is unschedulable or waiting; None when it is neither."""
+    """Time since which it is unschedulable or waiting; None when it is neither."""
     config_annotation: str | None = None
     template_hash: str | None = None
-    """Which template the pod was made from."""
+    """Digest of the template that the pod was made from."""
     volumes: tuple[Raw, ...] = ()
     kept: bool = False
-    """It carries `names.KEEP_POD_ANNOTATIONS`."""
+    """It has the annotations `names.KEEP_POD_ANNOTATIONS`."""
 
     @property
     def terminating(self) -> bool:
@@ -51,7 +52,7 @@ class PodView:
 
 
 def pod_view(pod: Raw) -> PodView:
-    """The view of a raw pod (v1)."""
+    """Return the view of a raw pod (v1)."""
     metadata, status = pod["metadata"], pod.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     annotations = metadata.get("annotations") or {}

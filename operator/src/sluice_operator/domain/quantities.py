@@ -1,4 +1,4 @@
-"""Quantities of bytes: as Kubernetes writes them, as numbers, and as people read them.
+"""Conversion of byte quantities between Kubernetes' notation, numbers, and text for people.
 
 Source: the ``Quantity`` of the Kubernetes API (``k8s.io/apimachinery/pkg/api/resource``).
 """
@@ -28,10 +28,10 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def bytes_of(quantity: str) -> int:
-    """``20Gi`` -> 21474836480; parts of a byte are dropped. Raises ValueError."""
+    """Convert ``20Gi`` to 21474836480; parts of a byte are dropped. Raises ValueError."""
     text = quantity.strip()
     for suffix, factor in _SUFFIXES.items():
-        # `12E` is a suffix, `12E3` an exponent; the suffix is what stands last.
+        # `12E` has a suffix, `12E3` an exponent; a suffix is always last.
         if text.endswith(suffix):
             return int(_number(text.removesuffix(suffix), quantity) * factor)
     return int(_number(text, quantity))
@@ -48,7 +48,7 @@ def _number(text: str, quantity: str) -> Decimal:
 
 
 def bytes_text(count: int) -> str:
-    """``18.2 GiB``: at most one digit behind the point."""
+    """Return e.g. ``18.2 GiB``, with at most one digit after the point."""
     value, unit = float(count), _UNITS[0]
     for unit in _UNITS:
         if value < 1024 or unit == _UNITS[-1]:

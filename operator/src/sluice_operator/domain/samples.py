@@ -1,4 +1,4 @@
-"""How much an answer of a media pod is worth at this moment."""
+"""The age of a media pod's answer: fresh, stale, or not there yet."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from sluice_operator.domain.observed import Sample
 from sluice_operator.domain.pod_view import PodView
 
 STALE_SECONDS = 10.0
-"""A pod that gave no sign of life for longer says nothing any more (LIFECYCLE, Words)."""
+"""Age after which the last answer of a silent pod does not count any more (LIFECYCLE, Words)."""
 START_GRACE_SECONDS = 10.0
-"""After its own start the operator believes what it once wrote for so long, and in any case until
-it has asked each pod once."""
-_NOT_QUITE_FRESH_SECONDS = 2.5
-"""A pod in touch sends a heartbeat every 2 s; only beyond that a time to look again is needed."""
+"""Time after its start for which the operator trusts the stored status. It trusts it longer until
+each pod was asked once."""
+_FRESH_SECONDS = 2.5
+"""Age up to which no extra pass is scheduled: a connected pod sends a heartbeat every 2 s."""
 
 S = TypeVar("S", bound=PodStatus)
 
 
 def fresh(sample: Sample[S] | None) -> S | None:
-    """What the pod says, unless that is stale."""
+    """Return the pod's answer, unless it is stale."""
     if sample is None or sample.age_seconds > STALE_SECONDS:
         return None
     return sample.status
 
 
 def in_start_grace(sample: Sample[S] | None, operator_uptime_seconds: float) -> bool:
-    """Nobody has been heard since the operator started, which was only a moment ago."""
+    """Return whether the operator has just started and the pod has not answered since."""
     return sample is None and operator_uptime_seconds < START_GRACE_SECONDS
 
 
 def seconds_to_stale(sample: Sample[S] | None, operator_uptime_seconds: float) -> float | None:
-    """When to look again because silence will have become staleness by then."""
+    """Return the time until the answer becomes stale, or the start grace ends."""
     if sample is None:
         left = START_GRACE_SECONDS - operator_uptime_seconds
         return left + 0.1 if left > 0 else None
-    if _NOT_QUITE_FRESH_SECONDS < sample.age_seconds <= STALE_SECONDS:
+    if _FRESH_SECONDS < sample.age_seconds <= STALE_SECONDS:
         return STALE_SECONDS - sample.age_seconds + 0.1
     return None
 
@@ -51,11 +51,11 @@ def nudges(
     keys_version: str = "",
     skip_template_other_than: str | None = None,
 ) -> tuple[PodConfigHash, ...]:
-    """Pods whose mounts must be refreshed now, because they run with another configuration.
+    """Return the annotations of pods that work with another configuration, to refresh their mounts.
 
-    A pod that has just started mounted what was there, so it gets no annotation (one write less a
-    pod) unless its echo says that it has missed something. ``keys_version`` changes when a mounted
-    key does, of which the echo knows nothing.
+    A new pod has mounted the present configuration, so it gets no annotation (one write less)
+    unless it echoes another one. ``keys_version`` changes with a mounted key, which the echo does
+    not cover.
     """
     value = f"{config_hash}-{keys_version}" if keys_version else config_hash
     status = fresh(sample)

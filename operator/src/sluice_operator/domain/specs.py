@@ -1,7 +1,7 @@
-"""A stored ``spec`` as a model, or a sentence for the user when it cannot be read.
+"""Reading a stored ``spec`` as a model, with a sentence for the user when it cannot be read.
 
 The API server checks objects against its schema when they are written, not when the schema
-changes: an object of an older version may hold what this one refuses.
+changes. So an object of an older version may hold values that this version refuses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MAX_FAULTS = 3
 
 
 def read_spec(model: type[M], raw: Raw) -> M:
-    """The object's spec. Raises InvalidSpecError."""
+    """Return the object's spec. Raises InvalidSpecError."""
     try:
         return model.model_validate(raw.get("spec") or {})
     except ValidationError as error:
@@ -27,9 +27,9 @@ def read_spec(model: type[M], raw: Raw) -> M:
 
 
 def _sentence(raw: Raw, error: ValidationError) -> str:
-    """Without the values that were found: where and what, as far as the first few faults go."""
+    """Name the fields and faults, the first three, without the values, which may be secret."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    told = "; ".join(
+    listed = "; ".join(
         f"{'.'.join(str(part) for part in ('spec', *fault['loc']))}: {fault['msg']}"
         for fault in faults[:_MAX_FAULTS]
     )
@@ -37,5 +37,5 @@ def _sentence(raw: Raw, error: ValidationError) -> str:
     name = f"{raw['kind']} {raw['metadata']['name']}"
     return (
         f"{name} was stored by another version of Sluice and cannot be read by this one: "
-        f"{told}{more}. Correct it (kubectl edit), or delete it."
+        f"{listed}{more}. Correct it (kubectl edit), or delete it."
     )

@@ -1,4 +1,4 @@
-"""What a Recording or a Restream makes of the LiveStream that it refers to."""
+"""The LiveStream that a Recording or a Restream refers to, as their decisions use it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sluice_operator.domain.specs import read_spec
 
 
 def is_there(stream: Raw | None) -> bool:
-    """Whether the stream exists and is not about to vanish."""
+    """Return whether the stream exists and is not being deleted."""
     return stream is not None and "deletionTimestamp" not in stream["metadata"]
 
 
 def stream_spec(stream: Raw) -> LiveStreamSpec:
-    """Raises InvalidSpecError."""
+    """Return the stream's spec. Raises InvalidSpecError."""
     return read_spec(LiveStreamSpec, stream)
 
 
 def stream_ref(stream: Raw, settings: DomainSettings) -> StreamRef:
-    """Where a reader finds the stream's hub, and what it must know of the stream."""
+    """Return the address of the stream's hub, with the fields that readers need."""
     metadata, spec = stream["metadata"], stream_spec(stream)
     return StreamRef(
         name=metadata["name"],
@@ -34,5 +34,5 @@ def stream_ref(stream: Raw, settings: DomainSettings) -> StreamRef:
 
 
 def stream_workload(stream: Raw | None) -> Workload | None:
-    """Where the stream's pods shall run; its recorders and pushers follow it."""
+    """Return the placement of the stream's pods, which its recorders and pushers share."""
     return None if stream is None else stream_spec(stream).workload

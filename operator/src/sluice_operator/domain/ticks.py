@@ -1,8 +1,8 @@
-"""Values that change all the time are written at most every ten seconds.
+"""The limit for values that change all the time: they are written at most every ten seconds.
 
-The time between two values is taken from the clock of the pod that measured them. That time stands
-beside the values in the status, and is never compared with the operator's clock. A value of another
-pod may seem to be earlier than the stored one, or much later: then it is written at once.
+The time between two values is taken from the clock of the pod that measured them. That time is in
+the status beside the values, and is never compared with the operator's clock. A value of another
+pod may seem earlier than the stored one, or much later; it is written at once.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sluice_operator.domain.times import parse_time, seconds_until
 
 TICK_SECONDS = 10.0
 _SLACK_SECONDS = 0.5
-"""Pods are polled every ten seconds, but not to the millisecond."""
+"""Tolerance, because pods are polled every ten seconds, but not to the millisecond."""
 _LOOK_AGAIN_SECONDS = 2.5
-"""The clock of a pod only moves on with its next answer."""
+"""Shortest wait for a held value: a pod's clock advances only with its next answer."""
 
 OBSERVED_AT = "observedAt"
 RECORDING_OBSERVED_AT = "recordingObservedAt"
@@ -47,9 +47,9 @@ def hold_ticks(
     """Return the status to write, and the seconds until held values are to be looked at again.
 
     If only ticking values differ from the stored ones, the stored ones are kept for ten seconds of
-    ``clock``, the field with their time. If only times differ, the stored times are kept: for ever,
-    or until ``observedAt`` is older by ``refresh_seconds``. Only a later answer can be newer by
-    that much, so that there is nothing to look at again before it comes.
+    ``clock``, the field with their time. If only times differ, the stored times are kept without
+    limit, or until ``observedAt`` is older by ``refresh_seconds``. Only a later answer can be newer
+    by that much, so no pass is scheduled for it.
     """
     before = {key: value for key, value in stored.items() if key != "conditions"}
     if _still(status) != _still(before) or _clocks(status) != _clocks(before):
@@ -92,7 +92,7 @@ def _without_clocks(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _still(status: Mapping[str, Any]) -> dict[str, Any]:
-    """The status without everything that ticks."""
+    """Return the status without the ticking values."""
     out = {key: value for key, value in status.items() if key not in _TICKING | _CLOCKS}
     if "files" in out:
         out["files"] = [_still_file(file) for file in out["files"]]

@@ -1,4 +1,4 @@
-"""Moments in a status: RFC 3339 in UTC, with milliseconds where media is measured."""
+"""Times in a status: RFC 3339 in UTC, with milliseconds for measured times."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 
 def utc_text(moment: datetime) -> str:
-    """E.g. ``2026-05-04T10:00:00.120Z``."""
+    """Return e.g. ``2026-05-04T10:00:00.120Z``."""
     text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
     return text.removesuffix("+00:00") + "Z"
 
 
 def exact_text(moment: datetime) -> str:
-    """The same with microseconds, for a moment by which something is told apart."""
+    """Return the time with microseconds, for a time that identifies something."""
     text = moment.astimezone(UTC).isoformat(timespec="microseconds")
     return text.removesuffix("+00:00") + "Z"
 
@@ -22,11 +22,11 @@ def parse_time(text: str | None) -> datetime | None:
 
 
 def seconds_until(begin: datetime, seconds: float, now: datetime) -> float:
-    """How long until ``seconds`` have passed since ``begin``; 0 or less when they have."""
+    """Return the time until ``seconds`` have passed since ``begin``; 0 or less when they have."""
     return (begin + timedelta(seconds=seconds) - now).total_seconds()
 
 
 def soonest(*candidates: float | None) -> float | None:
-    """The shortest wait, never below 0.1 s; None when there is nothing to wait for."""
+    """Return the shortest wait, at least 0.1 s; None when there is nothing to wait for."""
     waits = [c for c in candidates if c is not None]
     return max(0.1, min(waits)) if waits else None

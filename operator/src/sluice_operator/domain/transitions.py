@@ -1,4 +1,4 @@
-"""Which changes of a condition are worth a Kubernetes event."""
+"""The changes of conditions that make a Kubernetes event."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from sluice_operator.domain.owner import Stored
 def events_for(
     stored: Stored, conditions: Sequence[Condition], types: Mapping[str, str]
 ) -> dict[str, str]:
-    """Condition type -> Normal or Warning, without what only says that things are starting.
+    """Return condition type -> Normal or Warning, for the conditions whose change makes an event.
 
-    Something that is or was True is told, and so is a change between two known states; that a new
-    object is first Unknown and then idle is not."""
-    told = {}
+    A condition that is or was True makes one, and so does a change between two known statuses. A
+    new object that is first Unknown and then idle makes none."""
+    events = {}
     for condition in conditions:
         if condition.type not in types:
             continue
         before = stored.condition(condition.type)
         was = before["status"] if before else "Unknown"
         if "True" in (was, condition.status) or "Unknown" not in (was, condition.status):
-            told[condition.type] = types[condition.type]
-    return told
+            events[condition.type] = types[condition.type]
+    return events

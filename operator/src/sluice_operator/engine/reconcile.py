@@ -126,8 +126,8 @@ class Reconciler:
         try:
             await self._act(obj, decision)
             acknowledged = await self._call_stores(obj, decision)
-            if acknowledged and decision.status_when_told:
-                status = {**decision.status, **decision.status_when_told}
+            if acknowledged and decision.status_when_acknowledged:
+                status = {**decision.status, **decision.status_when_acknowledged}
                 decision = replace(decision, status=status)
         except (ForbiddenError, InvalidError) as error:
             refused = error

@@ -1,4 +1,4 @@
-"""A role's configuration as a ConfigMap, and the digest by which its pod echoes it."""
+"""A role's configuration as a ConfigMap, with the digest that its pod echoes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ C = TypeVar("C", bound=PodConfig)
 
 @dataclass(slots=True, frozen=True)
 class Configuration:
+    """A rendered configuration."""
+
     manifest: dict[str, Any]
     """The ConfigMap."""
     hash: str
-    """What the pod echoes once it works with it."""
+    """Digest that the pod echoes once it works with this configuration."""
 
 
 def configuration(owner: Owner, config: PodConfig) -> Configuration:
-    """The ConfigMap of the object's pod; ``config.hash`` is filled in."""
+    """Render the ConfigMap of the object's pod, with ``config.hash`` filled in."""
     digest = hashlib.sha256(config.to_json().encode()).hexdigest()[:16]
     document = config.model_copy(update={"hash": digest}).to_json()
     manifest = {
@@ -41,8 +43,8 @@ def configuration(owner: Owner, config: PodConfig) -> Configuration:
 
 
 def stored_config(model: type[C], config_map: Raw | None) -> C | None:
-    """Read the configuration from the ConfigMap. None: it was never made, or it was made by
-    somebody else and cannot be read; it is then made anew."""
+    """Read the configuration from the ConfigMap; None when there is none, or when it cannot be read
+    because Sluice did not write it."""
     try:
         return model.model_validate_json((config_map or {})["data"][CONFIG_KEY])
     except (KeyError, ValidationError):

@@ -1,4 +1,4 @@
-"""Which addresses a pod may dial on a user's behalf: the same for sources and for targets."""
+"""The addresses that a pod may dial for a user: the same rules for sources and targets."""
 
 from __future__ import annotations
 

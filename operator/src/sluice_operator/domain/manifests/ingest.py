@@ -1,4 +1,4 @@
-"""The ingest pod of a LiveStream: its hub."""
+"""The ingest pod of a LiveStream, which runs its hub: configuration and pod template."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def with_mounted_keys(wanted: IngestConfig, mounted: IngestConfig | None) -> Ing
 
 
 def _spool_limit(spec: LiveStreamSpec, settings: DomainSettings) -> int:
-    """Without autoRecord the disk only bridges what a recorder is away, and none was asked for."""
+    """Return the limit. Without autoRecord the disk only bridges the absence of a recorder, and the
+    pod requests no disk."""
     if spec.auto_record:
         return settings.ingest_spool_bytes
     return min(settings.ingest_spool_bytes, _BRIDGE_BYTES)
@@ -134,7 +135,7 @@ def _keys(owner: Owner, spec: LiveStreamSpec) -> tuple[KeyMount, ...]:
 
 
 def users_secrets(spec: LiveStreamSpec) -> tuple[SecretKeyRef, ...]:
-    """The keys of the user's own Secrets that the ingest pod mounts."""
+    """Return the keys of the user's own Secrets that the ingest pod mounts."""
     push, pull = spec.source.push, spec.source.pull
     refs = [push.srt.passphrase_secret_ref] if push is not None and push.srt is not None else []
     for source in pull.uris if pull is not None else ():

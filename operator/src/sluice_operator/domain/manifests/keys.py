@@ -1,4 +1,4 @@
-"""Which keys each role finds where: the file names of `sluice_media.contract`, as mounts."""
+"""The keys of each role as mounts, with the file names of `sluice_media.contract`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def _mount(path: str, secret: str, key: str, *, optional: bool = False) -> KeyMo
 
 
 def own_token(owner: Owner) -> KeyMount:
-    """What opens this pod's status, and the hub's timeline."""
+    """Return the token for requests to this pod's status, and to the hub's timeline."""
     secret = child_name(owner.name, STATUS_SECRET[owner.kind])
     return _mount(HUB_TOKEN_FILE, secret, TOKEN_KEY)
 
 
 def publisher_keys(owner: Owner) -> tuple[KeyMount, KeyMount]:
-    """Of the primary and of the backup leg."""
+    """Return the keys of the primary and of the backup leg."""
     secret = child_name(owner.name, "ingest")
     return (
         _mount(INGEST_TOKEN_FILE, secret, TOKEN_KEY),
@@ -31,6 +31,6 @@ def publisher_keys(owner: Owner) -> tuple[KeyMount, KeyMount]:
 
 
 def users_key(file: str, ref: SecretKeyRef) -> KeyMount:
-    """One of a Secret of the user's, which may be missing: the pod says so then. ``file`` is the
-    contract's name of it."""
+    """Return a key of a user's Secret. It may be missing; the pod reports that. ``file`` is the
+    contract's name of the key."""
     return _mount(file, ref.name, ref.key, optional=True)

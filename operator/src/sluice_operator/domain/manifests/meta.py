@@ -31,7 +31,7 @@ def labels(owner: Owner) -> dict[str, str]:
 
 
 def selector(owner: Owner) -> dict[str, str]:
-    """With the uid, so that a new object never takes over pods of a former one of its name."""
+    """Return labels with the uid, so that a new object never adopts pods of an earlier one."""
     return {ROLE_LABEL: owner.role, UID_LABEL: owner.uid}
 
 

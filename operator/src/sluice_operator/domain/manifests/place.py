@@ -1,4 +1,4 @@
-"""Where a MediaStore keeps things, as its store pod and its recorders have to know it."""
+"""The place where a MediaStore keeps recordings, as its store pod and its recorders need it."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from sluice_operator.domain.specs import read_spec
 
 @dataclass(slots=True, frozen=True)
 class StorePlace:
-    """Exactly one of ``claim`` and ``s3`` is set."""
+    """A claim or a bucket: exactly one of ``claim`` and ``s3`` is set."""
 
     uri_base: str
-    """What stands before a key: ``pvc://CLAIM/`` or ``s3://BUCKET/PREFIX/``."""
+    """Prefix of the URIs: ``pvc://CLAIM/`` or ``s3://BUCKET/PREFIX/``."""
     claim: str | None = None
     s3: BucketLocation | None = None
     keys: tuple[KeyMount, ...] = ()
-    """The user's Secrets with credentials and authorities."""
+    """Mounts of the user's Secrets with credentials and authorities."""
     secrets: tuple[SecretKeyRef, ...] = ()
-    """The same as the user names them."""
+    """References of the user to these Secrets."""
     service_account: str | None = None
-    """Whose identity opens the bucket, where no keys do."""
+    """ServiceAccount with access to the bucket; set when no keys are given."""
 
 
 def claim_name(store: Raw) -> str | None:
-    """The PersistentVolumeClaim of a MediaStore: the one it names, or the one made for it.
+    """Return the PersistentVolumeClaim of a MediaStore: the one it names, or the one made for it.
 
-    Of the raw object, because it is asked for before anything has been checked."""
+    It reads the raw object, because the gatherer needs the name before the spec is validated."""
     claim = store["spec"].get("persistentVolumeClaim")
     if claim is None:
         return None
@@ -48,7 +48,7 @@ def claim_name(store: Raw) -> str | None:
 
 
 def store_place(store: Raw) -> StorePlace:
-    """Raises InvalidSpecError."""
+    """Return the place of a MediaStore. Raises InvalidSpecError."""
     s3 = read_spec(MediaStoreSpec, store).s3
     if s3 is None:
         claim = claim_name(store)

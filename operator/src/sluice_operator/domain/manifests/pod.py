@@ -1,4 +1,5 @@
-"""The pod template that all roles share: restricted, without a service account, keys as files."""
+"""The pod template that all roles share: restricted, without a service account token, with keys as
+files."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ _KEY_VOLUME = "key-"
 _MEBIBYTE = 1 << 20
 _SPOOL_MARGIN_BYTES = 64 * _MEBIBYTE
 _UNREACHABLE_SECONDS = 30
-"""After so long on a node that nobody hears of, a pod is replaced (Kubernetes' default: 300)."""
+"""Time until a pod on an unreachable node is replaced (default of Kubernetes: 300)."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,41 +46,41 @@ class KeyMount:
     secret: str
     key: str
     optional: bool = False
-    """True for a user's Secret: the pod says itself that it is missing, instead of not starting."""
+    """True for a user's Secret: the pod starts without it and reports that it is missing."""
 
 
 @dataclass(slots=True, frozen=True)
 class PodShape:
-    """What is different from role to role."""
+    """The parts of a pod that differ from role to role."""
 
     keys: Sequence[KeyMount]
     ports: Sequence[tuple[str, int]] = ()
     """(name, port) beside the status port."""
     claim: str | None = None
-    """PersistentVolumeClaim to be mounted at STORE_DIR."""
+    """PersistentVolumeClaim that is mounted at STORE_DIR."""
     spool_bytes: int | None = None
-    """What the role keeps at most on its own disk: the scheduler sets that aside. None: little."""
+    """Maximum size of the data on its own disk, which the pod requests; None: hardly any."""
     spool_capped: bool = True
-    """False: the volume has no size limit of its own. The kubelet evicts who exceeds one, and the
-    limit that a role keeps to can change while its pod stays (a stream is on air)."""
+    """False: the volume has no size limit. The kubelet evicts a pod that exceeds one, and the limit
+    in a role's configuration can change while its pod stays (a stream is on air)."""
     service_account: str | None = None
-    """Whose identity a cloud gives the pod; no token of it is mounted."""
+    """ServiceAccount whose cloud identity the pod gets; its token is not mounted."""
     priority_class: str | None = None
-    """Where the stream's workload does not say."""
+    """PriorityClass unless ``workload`` has one."""
     grace_seconds: int = 15
     restart_policy: str = "Always"
     workload: Workload | None = field(default=None)
     own_resources: bool = False
-    """Whether ``workload.resources`` is meant for this pod."""
+    """``workload.resources`` applies to this pod."""
 
 
 def deployment(
     owner: Owner, template: dict[str, Any], *, replicas: int = 1, paused: bool = False
 ) -> dict[str, Any]:
-    """One pod, replaced without surge, so that there are never two by our own doing.
+    """Return a Deployment of one pod, replaced without surge, so that a rollout never runs two.
 
-    Never ``Recreate``: after the loss of a node the next change of the template would leave no pod
-    at all, because the lost one stays Terminating."""
+    ``Recreate`` would leave no pod when the template changes after the loss of a node, because the
+    lost pod stays Terminating."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -103,13 +104,13 @@ def deployment(
 
 
 def template_hash(template: dict[str, Any]) -> str:
-    """The digest that the template carries as an annotation."""
+    """Return the digest in the template's annotation."""
     digest: str = template["metadata"]["annotations"][TEMPLATE_ANNOTATION]
     return digest
 
 
 def pod_template(owner: Owner, settings: DomainSettings, shape: PodShape) -> dict[str, Any]:
-    """The template, annotated with its own digest."""
+    """Return the template, annotated with its own digest."""
     workload = shape.workload or Workload()
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
@@ -162,8 +163,8 @@ def _container(
             {"name": "SLUICE_LOG_LEVEL", "value": settings.log_level},
         ],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports],
-        # Ready within a second of listening, without asking that often for ever.
-        # Patient: on a node that is overloaded, killing what is slow makes everything slower.
+        # The startup probe runs every second, so that the pod is ready soon after it listens.
+        # The limits are high: on an overloaded node, a restart makes everything slower.
         "startupProbe": _probe("/healthz", period=1, failures=300),
         "readinessProbe": _probe("/readyz", period=3, failures=2),
         "livenessProbe": _probe("/healthz", period=10, failures=6),
@@ -205,17 +206,17 @@ def _resources(
 
 
 def _spool_volume(limit_bytes: int) -> str:
-    """How big the volume must be for a role that keeps at most ``limit_bytes`` there.
+    """Return the volume size for a role that keeps at most ``limit_bytes`` there.
 
-    A chunk or segment is still open beside those that count, and journals are written: who is
-    evicted for a few bytes too many loses all of them."""
+    The margin is for the open chunk or segment and for journals. A pod that exceeds the volume is
+    evicted and loses all of it."""
     size = limit_bytes + limit_bytes // 4 + _SPOOL_MARGIN_BYTES
     return f"{-(-size // _MEBIBYTE)}Mi"
 
 
 def spool_limit_in(workload: Raw | None) -> int | None:
-    """What the role may keep on the volume that its Job or Deployment was made with; None: there
-    is no such volume, or it has no limit."""
+    """Return the ``limit_bytes`` that fits the spool volume of an existing Job or Deployment; None
+    when there is no such volume, or it has no limit."""
     template = ((workload or {}).get("spec") or {}).get("template") or {}
     for volume in (template.get("spec") or {}).get("volumes") or ():
         size = (volume.get("emptyDir") or {}).get("sizeLimit")
@@ -249,7 +250,7 @@ def _volume_name(folder: str) -> str:
 
 
 def _folders(keys: Sequence[KeyMount]) -> dict[str, list[KeyMount]]:
-    """The keys by the folder that they are in, in their order."""
+    """Group the keys by folder; their order is kept."""
     found: dict[str, list[KeyMount]] = {}
     for key in keys:
         found.setdefault(key.folder, []).append(key)
@@ -257,7 +258,7 @@ def _folders(keys: Sequence[KeyMount]) -> dict[str, list[KeyMount]]:
 
 
 def _key_volume(folder: str, keys: Sequence[KeyMount]) -> dict[str, Any]:
-    """One Secret as it is, several ones projected into one folder."""
+    """Return a volume: a single Secret directly, several Secrets projected into one folder."""
     by_secret: dict[str, list[KeyMount]] = {}
     for key in keys:
         by_secret.setdefault(key.secret, []).append(key)
@@ -276,7 +277,7 @@ def _key_source(secret: str, keys: Sequence[KeyMount]) -> dict[str, Any]:
 
 
 def key_volumes(volumes: Iterable[Raw]) -> tuple[Raw, ...]:
-    """Return the volumes of keys that Sluice gave the pod, not those that others added."""
+    """Return the volumes with keys that Sluice added to the pod."""
     return tuple(volume for volume in volumes if volume["name"].startswith(_KEY_VOLUME))
 
 

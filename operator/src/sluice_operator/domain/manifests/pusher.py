@@ -1,4 +1,4 @@
-"""The pusher of a Restream."""
+"""The pusher of a Restream: its configuration and its pod template."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def pusher_template(
 
 
 def users_secrets(spec: RestreamSpec) -> tuple[SecretKeyRef, ...]:
-    """The keys of the user's own Secrets that the pusher mounts."""
+    """Return the keys of the user's own Secrets that the pusher mounts."""
     return tuple(ref for _, ref in _users_keys(spec))
 
 

@@ -1,4 +1,4 @@
-"""The recorder of a Recording: a Job, because it has an end."""
+"""The recorder of a Recording: its configuration, and its Job. It is a Job because it ends."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from sluice_operator.domain.owner import Owner
 
 _GRACE_SECONDS = 30
 """A recorder flushes within 20 s of SIGTERM."""
-_ALWAYS_AGAIN = 2_147_483_647
+_UNLIMITED_RETRIES = 2_147_483_647
 
 
 def recording_prefix(uid: str) -> str:
-    """Where in the store a Recording lives: made of ids only, never of titles."""
+    """Return the folder of a Recording in the store. It contains the uid, never a title."""
     return f"recordings/{uid}"
 
 
 @dataclass(slots=True, frozen=True)
 class RecorderOrders:
-    """What of a recorder's configuration does not stand in the spec."""
+    """The values of a recorder's configuration that are not in the spec."""
 
     stream: StreamRef | None
     stopped: bool
     keep_all: bool
-    """Nothing is too short to be kept (the Recording is deleted, not stopped)."""
+    """Keep media of any length, because the Recording is deleted, not stopped."""
     session_started_at: datetime | None
     s3: BucketLocation | None
     uri_base: str
@@ -73,10 +73,10 @@ def recorder_config(owner: Owner, spec: RecordingSpec, orders: RecorderOrders) -
 def recorder_job(
     owner: Owner, settings: DomainSettings, place: StorePlace, workload: Workload | None
 ) -> dict[str, Any]:
-    """Applied once, never again.
+    """Return the Job, which is created once and never applied again.
 
-    ``TerminatingOrFailed``: with ``Failed`` the Job of a lost node never gets a replacement. The
-    end is read from the journal, so the Job itself may try for ever."""
+    With ``podReplacementPolicy: Failed`` a pod on a lost node would never be replaced. The
+    Recording's end is read from the journal, so the Job may retry without limit."""
     shape = PodShape(
         keys=(own_token(owner), *place.keys),
         claim=place.claim,
@@ -93,7 +93,7 @@ def recorder_job(
         "spec": {
             "parallelism": 1,
             "completions": 1,
-            "backoffLimit": _ALWAYS_AGAIN,
+            "backoffLimit": _UNLIMITED_RETRIES,
             "podReplacementPolicy": "TerminatingOrFailed",
             "template": pod_template(owner, settings, shape),
         },

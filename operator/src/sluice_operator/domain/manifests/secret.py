@@ -1,4 +1,4 @@
-"""Secrets that the operator makes: publishers' keys with their addresses, and pods' own tokens."""
+"""Secrets that the operator makes: publishers' keys with addresses, and tokens of pods."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ BACKUP_TOKEN_KEY = "backupToken"
 
 @dataclass(slots=True, frozen=True)
 class PublisherKeys:
-    """The publishers' keys, which are input, and which rotation they come from."""
+    """The publishers' keys, which users may change, and the rotation that made them."""
 
     primary: str = field(repr=False)
     backup: str = field(repr=False)
     rotation: str | None = None
-    """Value of the annotation `names.ROTATED_ANNOTATION`; empty: never rotated."""
+    """Value of the annotation `names.ROTATED_ANNOTATION`; empty when never rotated."""
 
 
 def ingest_secret(
     owner: Owner, keys: PublisherKeys, addresses: Addresses, *, backup: bool
 ) -> dict[str, Any]:
-    """Secret ``<stream>-ingest``: the tokens are input, the rest follows from them.
+    """Return the Secret ``<stream>-ingest``: the tokens, and the values that follow from them.
 
-    ``addresses`` of the protocols that are allowed and there. ``backup``: whether its addresses
-    are given too; its token is there in any case, so that switching the backup on needs no new
-    pod and gives no new key."""
+    ``addresses`` are those of the allowed protocols. With ``backup`` the Secret has the backup's
+    addresses too. It always has the backup's token, so that enabling the backup needs no new pod
+    and makes no new key."""
     values = {TOKEN_KEY: keys.primary, BACKUP_TOKEN_KEY: keys.backup}
-    values |= _pasted(owner, keys.primary, addresses)
+    values |= _encoder_values(owner, keys.primary, addresses)
     if (whip := addresses.whip(owner.namespace, owner.name)) is not None:
         values |= {"whipUrl": whip, "whipToken": keys.primary}
     if backup:
-        pasted = _pasted(owner, keys.backup, addresses)
+        pasted = _encoder_values(owner, keys.backup, addresses)
         values |= {f"backup{key[0].upper()}{key[1:]}": value for key, value in pasted.items()}
     annotations = {ROTATED_ANNOTATION: keys.rotation} if keys.rotation else None
     return _secret(owner, child_name(owner.name, "ingest"), values, annotations)
 
 
-def _pasted(owner: Owner, token: str, addresses: Addresses) -> dict[str, str]:
-    """What a person pastes into an encoder, for one of the legs."""
+def _encoder_values(owner: Owner, token: str, addresses: Addresses) -> dict[str, str]:
+    """Return the values that a user pastes into an encoder, for one leg."""
     stream_key = f"{owner.name}?{token}"
     values = {"streamKey": stream_key}
     if (server := addresses.rtmp_server("RTMP", owner.namespace)) is not None:
@@ -59,7 +59,7 @@ def _pasted(owner: Owner, token: str, addresses: Addresses) -> dict[str, str]:
 
 
 def token_secret(owner: Owner, suffix: str, token: str) -> dict[str, Any]:
-    """A Secret with one token: of a hub, of a store, or a reader's copy of its hub's."""
+    """Return a Secret with one token: a hub's, a store's, or a reader's copy of its hub's."""
     return _secret(owner, child_name(owner.name, suffix), {TOKEN_KEY: token})
 
 
@@ -71,6 +71,6 @@ def _secret(
         "kind": "Secret",
         "metadata": metadata(owner, name, annotations),
         "type": "Opaque",
-        # `data`, because the API server forgets who owns what was given as `stringData`.
+        # The API server loses the field ownership of values in `stringData`, so this is `data`.
         "data": {key: b64encode(value.encode()).decode() for key, value in values.items()},
     }

@@ -1,4 +1,4 @@
-"""Services: how a hub and a store are found. Their names are the contract, not their addresses."""
+"""Services of hubs and stores. Clients use their names, never their addresses."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sluice_operator.domain.owner import Owner
 
 
 def hub_host(stream_name: str, namespace: str, cluster_domain: str) -> str:
-    """DNS name of a stream's hub; the trailing dot spares the resolver's search list."""
+    """Return the DNS name of a stream's hub. The trailing dot skips the resolver's search list."""
     return f"{child_name(stream_name, 'ingest')}.{namespace}.svc.{cluster_domain}."
 
 
 def service(owner: Owner, port_name: str, port: int) -> dict[str, Any]:
-    """The ClusterIP Service in front of the object's one pod."""
+    """Return the ClusterIP Service of the object's single pod."""
     return {
         "apiVersion": "v1",
         "kind": "Service",

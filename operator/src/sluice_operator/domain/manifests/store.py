@@ -1,4 +1,4 @@
-"""The store pod of a MediaStore, its claim, and the MediaStore that a namespace gets by itself."""
+"""The store pod of a MediaStore, its claim, and the default MediaStore of a namespace."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _GRACE_SECONDS = 30
 
 
 def claim_manifest(owner: Owner, template: ClaimTemplate) -> dict[str, Any]:
-    """A claim without an owner, so that the recordings outlive the MediaStore.
+    """Return a claim without an owner, so that the recordings outlive the MediaStore.
 
-    Its only label of identity is the MediaStore's name: whoever makes a MediaStore of this name
-    again finds the recordings again."""
+    It is labelled with the MediaStore's name only, not with its uid. So a new MediaStore of this
+    name uses the claim again."""
     spec: dict[str, Any] = {
         "accessModes": [str(mode) for mode in template.access_modes],
         "resources": {"requests": {"storage": template.size}},
@@ -60,7 +60,7 @@ def default_store_manifest(namespace: str, template: DefaultStore) -> dict[str, 
 
 
 def _default_s3(namespace: str, template: DefaultBucket) -> dict[str, Any]:
-    """A namespace keeps to its own prefix: in one bucket nobody meets another one's recordings."""
+    """Return the bucket with a prefix per namespace, which keeps their recordings apart."""
     s3: dict[str, Any] = {
         "bucket": template.bucket,
         "region": template.region,
@@ -88,7 +88,7 @@ def store_config(
 
 
 def store_template(owner: Owner, settings: DomainSettings, place: StorePlace) -> dict[str, Any]:
-    """With a claim, what is being made is on the claim too."""
+    """Return the template. With a claim, MP4s in progress are on the claim, not on a spool."""
     shape = PodShape(
         keys=(own_token(owner), *place.keys),
         ports=(("store", STORE_PORT),),

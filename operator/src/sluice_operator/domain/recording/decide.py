@@ -119,7 +119,7 @@ def _at_work(facts: RecordingFacts, progress: Progress) -> Decision:
         children=children,
         pod_config_hashes=nudges(observed.pods, observed.sample, config.hash) if reachable else (),
         store_calls=calls,
-        status_when_told={"storeGeneration": facts.owner.generation} if calls else {},
+        status_when_acknowledged={"storeGeneration": facts.owner.generation} if calls else {},
         finalizer=reachable
         or facts.job is not None
         or not is_remembered(observed.raw, observed.stream),
@@ -215,7 +215,7 @@ def _after_the_end(facts: RecordingFacts, progress: Progress) -> Decision:
         # Until the end is in the status, the recorder is the only source of it.
         deletions=recorder_deletions(facts) if stored.get("endReason") else (),
         store_calls=calls,
-        status_when_told={"storeGeneration": facts.owner.generation} if calls else {},
+        status_when_acknowledged={"storeGeneration": facts.owner.generation} if calls else {},
         finalizer=empties or not remembered,
         # No other event may cause a pass: the recorder may have been gone for long.
         requeue_after_seconds=soonest(

@@ -1,9 +1,10 @@
 """The deletion of a Recording: what its finalizer waits for, and for how long.
 
-1. The recorder is told to stop and to keep everything. That takes a minute at most, or up to ten
-   while chunks on its disk wait for a store that does not answer.
-2. With ``deletionPolicy: Retain`` the store is told to make the files of what there is, and the
-   Recording goes. With ``Delete`` the Recording goes when the store has deleted everything.
+1. The recorder stops and keeps everything. That takes a minute at most, or up to ten while chunks
+   on its disk wait for a store that does not answer.
+2. With ``deletionPolicy: Retain`` the store is called to make the files of the chunks that it has,
+   and the Recording vanishes. With ``Delete`` the Recording vanishes when the store has deleted
+   everything.
 
 A wait of more than ten minutes ends, or is reported as a condition and an event.
 """
@@ -50,7 +51,8 @@ class _Deletion:
     kept: Decision
     """The decision that changes nothing and removes the finalizer."""
     released: Decision
-    """The decision when nothing is left to do; an automatic Recording may wait to be remembered."""
+    """The decision when nothing is left to do. An automatic Recording may still wait until its
+    session is remembered."""
     age_seconds: float
     """Time since the deletion was requested."""
 
@@ -133,8 +135,8 @@ def _closing(facts: RecordingFacts, kept: Decision, left: float) -> Decision:
 
 
 def _retained(deletion: _Deletion) -> Decision:
-    """Tell the store to finish alone. The engine keeps the finalizer until the store took the call.
-    A store that takes no call for ten minutes is not waited for any longer."""
+    """Call the store to finish alone. The engine keeps the finalizer until the store acknowledges
+    the call. A store that does not answer for ten minutes is not waited for any longer."""
     facts, result = deletion.facts, deletion.facts.observed.stored
     finished = result is not None and result.state in {"Done", "Failed"}
     nothing = deletion.recorder_done and not deletion.progress.files
@@ -157,7 +159,7 @@ def _retained(deletion: _Deletion) -> Decision:
 
 
 def _emptied(deletion: _Deletion) -> Decision:
-    """Have the store delete all objects of the Recording; only then the Recording goes."""
+    """Have the store delete all objects of the Recording; only then the Recording vanishes."""
     facts, result = deletion.facts, deletion.facts.observed.stored
     late = deletion.age_seconds >= DELETION_DEADLINE_SECONDS
     if result is not None and result.state == "Deleted":

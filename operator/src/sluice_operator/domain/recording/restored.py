@@ -47,7 +47,7 @@ def free_the_name(observed: ObservedRecording) -> Decision | None:
     return replace(
         keep_everything(observed.raw),
         store_calls=(call,),
-        status_when_told={"restoredUid": None},
+        status_when_acknowledged={"restoredUid": None},
         finalizer=FINALIZER in (observed.raw["metadata"].get("finalizers") or ()),
         requeue_after_seconds=_AT_ONCE_SECONDS,
     )

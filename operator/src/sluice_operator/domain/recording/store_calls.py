@@ -1,4 +1,4 @@
-"""The calls by which the store learns of a Recording: closed files, its end, its retention."""
+"""The calls to the store about a Recording: closed files, its end, its retention."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class _Report:
 def store_calls(facts: RecordingFacts, progress: Progress) -> tuple[StoreCall, ...]:
     """Return the call for a file that was closed, for the end, or for another retention.
 
-    The store's answers do not replace the call: it may have found a file by itself without being
-    told that the file is closed."""
+    The store's answers do not make the call unnecessary: it may list a file that it has found by
+    itself, without a call that the file is closed."""
     if facts.observed.store is None:
         return ()
     result = facts.observed.stored
@@ -38,14 +38,14 @@ def store_calls(facts: RecordingFacts, progress: Progress) -> tuple[StoreCall, .
     ended = progress.end_reason is not None
     is_over = result is not None and result.state in {"Done", "Failed"}
     finishing = not progress.terminal and (closed or (ended and progress.files and not is_over))
-    if not finishing and not _retention_is_news(facts, progress):
+    if not finishing and not _retention_is_unknown(facts, progress):
         return ()
     gone = ended and facts.job is None
     occasion = f"closed {closed}, ended {ended}, generation {facts.owner.generation}"
     return (store_call(facts, occasion, recorder_gone=gone),)
 
 
-def _retention_is_news(facts: RecordingFacts, progress: Progress) -> bool:
+def _retention_is_unknown(facts: RecordingFacts, progress: Progress) -> bool:
     """Return whether the store holds files and does not have this generation's retention yet."""
     known = facts.stored.get("storeGeneration")
     if known == facts.owner.generation:
