@@ -242,7 +242,7 @@ def _cause(what: str, pod: PodView) -> tuple[str, str] | None:
 
 
 def _crash_message(what: str, pod: PodView) -> str:
-    """Leave out the kubelet's message, which has another delay each time."""
+    """Return the message without the kubelet's text, which has another delay each time."""
     last = f" (last time: {pod.last_exit})" if pod.last_exit else ""
     return f"The {what} exits again and again{last}. Its log has the cause."
 

@@ -34,7 +34,7 @@ from sluice_operator.domain.rollout import Rollout, Use, lacks_users_keys, plan_
 
 @dataclass(slots=True, frozen=True)
 class IngestPlan:
-    """The ingest pod as it shall be: its template, its configuration, and when it is replaced."""
+    """The desired ingest pod: its template, its configuration, its rollout, and the keys."""
 
     template: dict[str, Any]
     config: Configuration
@@ -135,7 +135,7 @@ def _config(facts: LiveStreamFacts, mounted: IngestConfig | None, *, drain: bool
 
 
 def _use(status: IngestStatus | None, draining_hash: str, *, holds: bool) -> Use:
-    """``holds``: a session is on this pod's disk, and nowhere else."""
+    """Return the pod's use. With ``holds``, a session is on this pod's disk and nowhere else."""
     if status is None:
         return Use(known=False)
     drained = status.config_hash == draining_hash

@@ -87,8 +87,8 @@ def _sessions(status: IngestStatus) -> Iterator[Session]:
 
 
 def _covers(session: Session, created_at: datetime) -> bool:
-    """Creation times are whole seconds, rounded down, so a session that began later in the same
-    second counts."""
+    """Return whether the session was on at ``created_at``. That time is in whole seconds, rounded
+    down, so a session that began later in the same second counts."""
     return session.finished_at is None or (
         session.started_at.replace(microsecond=0) <= created_at <= session.finished_at
     )

@@ -155,7 +155,7 @@ def recorder_lost(facts: RecordingFacts) -> Progress:
 
 @dataclass(slots=True, frozen=True)
 class _Outcome:
-    """The result after the recorder's end; FINALIZING while the store has none yet."""
+    """The result after the recorder's end; FINALIZING until the store has made the files."""
 
     state: RecordingState
     reason: str

@@ -29,8 +29,8 @@ class _Report:
 def store_calls(facts: RecordingFacts, progress: Progress) -> tuple[StoreCall, ...]:
     """Return the call for a file that was closed, for the end, or for another retention.
 
-    The store's answers do not make the call unnecessary: it may list a file that it has found by
-    itself, without a call that the file is closed."""
+    The call does not depend on the store's answers: the store may list a file that it has found by
+    itself, and it finishes that file only after the call."""
     if facts.observed.store is None:
         return ()
     result = facts.observed.stored

@@ -1,14 +1,15 @@
 """The rule "one target, one Restream": which pusher may dial the target that several name.
 
-Two publishers with one key push each other off, at most platforms again and again. Only pushers
+Two publishers with one key disconnect each other, on most platforms again and again. Only pushers
 know their targets (URIs and keys are in Secrets that the operator does not read). A pusher reports
 a keyed digest of its target, and dials nothing until the operator has cleared that digest.
 
 * The older Restream (creation time, then name) has the target; the others are duplicates of it.
-* A Restream is cleared once no other pusher is connected to the target, or could be by a clearance
-  whose withdrawal it has not read. A short time without a publisher is better than one with two.
+* A Restream is cleared once no other pusher is connected to the target, or may still connect by a
+  clearance whose withdrawal it has not read. So a target may have no publisher for a moment, but
+  never has two.
 * The clearance stays in the pusher's configuration, so the pusher needs no operator to dial again.
-  A withdrawn clearance stays there too, until the pusher has read of the withdrawal. So an operator
+  A withdrawn clearance stays there too, until the pusher has read the withdrawal. So an operator
   that has just started finds in the configurations which pushers may be connected to which target.
 """
 
@@ -48,7 +49,7 @@ class Clearance:
 
 
 def decide_clearance(facts: RestreamFacts, *, active: bool) -> Clearance:
-    """Return the clearance to write. A Restream that is not ``active`` is cleared for nothing."""
+    """Return the clearance to write. A Restream that is not ``active`` gets none."""
     observed, stored = facts.observed, stored_clearance(facts.config_map)
     found = _decided(facts, stored) if active else Clearance()
     withdrawn = set(() if _has_let_go(facts) else stored.withdrawn_targets)
