@@ -169,7 +169,7 @@ def _duplicate(older: str) -> Readiness:
 
 
 def _configuration(facts: RestreamFacts, clearance: Clearance, *, keys_wait: bool) -> Configuration:
-    """Render the configuration. With ``keys_wait``, the pod still mounts the former target's keys."""
+    """Render it. With ``keys_wait``, the pod still mounts the former target's keys."""
     observed, owner = facts.observed, facts.owner
     stream = None
     if is_there(observed.stream) and observed.stream is not None:
