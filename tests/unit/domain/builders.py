@@ -1,4 +1,4 @@
-"""Objects of the tests: ``make_livestream("a").on_air().decide()`` and its siblings."""
+"""Builders of test objects, such as ``make_livestream("a").on_air().decide()``."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class StreamCase(Case[ObservedLiveStream]):
         return self.spec(source={"push": fields})
 
     def pull(self, *uris: Any, **fields: Any) -> Self:
-        """A stream that is pulled; a URI may be a string or a (Secret, key)."""
+        """Make the stream pulled; a URI may be a string or a (Secret, key)."""
         given = [
             {"uri": uri}
             if isinstance(uri, str)
@@ -103,7 +103,7 @@ class StreamCase(Case[ObservedLiveStream]):
         return self
 
     def hub(self, **facts: Any) -> Self:
-        """The hub answers with these facts."""
+        """Have the hub answer with these facts."""
         if not self.facts["pods"]:
             self.pod()
         return self.says(IngestStatus(**(self.echo() | facts)))
@@ -126,13 +126,13 @@ class StreamCase(Case[ObservedLiveStream]):
         )
 
     def on_backup(self, since: float = 0.0, **facts: Any) -> Self:
-        """The backup feeds the output; the primary is away."""
+        """Have the backup feed the output, without a primary."""
         away = {"primary_connected": False, "primary_delivers": False}
         there = {"backup_connected": True, "backup_delivers": True, "active_source": "Backup"}
         return self.on_air(since, **(away | there | facts))
 
     def pulling(self, since: float = 0.0, index: int = 0, **facts: Any) -> Self:
-        """A pulled source feeds the output."""
+        """Have a pulled source feed the output."""
         away = {"primary_connected": False, "primary_delivers": False, "active_source": "Pull"}
         pull = PullStatus(uri_index=index, delivers=True)
         session = Session(started_at=at(since), protocol="Pull")
@@ -198,7 +198,7 @@ class RecordingCase(Case[ObservedRecording]):
         return self
 
     def storeless(self) -> Self:
-        """The MediaStore is not there."""
+        """Remove the MediaStore."""
         self.facts |= {"store": None, "store_sample": None, "stored": None}
         return self
 
@@ -287,7 +287,7 @@ class StoreCase(Case[ObservedMediaStore]):
         return mediastore.decide(self.observed(), self.now)
 
     def s3(self, **fields: Any) -> Self:
-        """In a bucket, by keys unless said otherwise."""
+        """Store in a bucket, with keys unless ``serviceAccountName`` is given."""
         keys = {
             "accessKeySecretRef": {"name": "minio", "key": "id"},
             "secretKeySecretRef": {"name": "minio", "key": "secret"},

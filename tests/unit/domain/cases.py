@@ -44,7 +44,7 @@ def at(seconds: float) -> datetime:
 
 
 def text(seconds: float) -> str:
-    """The moment as a status says it."""
+    """Return the time as a status has it."""
     return at(seconds).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
@@ -97,7 +97,7 @@ class Case(ABC, Generic[O]):
     # ---- the world
 
     def later(self, seconds: float, *, in_touch: bool = True) -> Self:
-        """Time passes; ``in_touch``: the pod goes on sending its heartbeat."""
+        """Let time pass; with ``in_touch`` the pod still sends its heartbeat."""
         self.now += timedelta(seconds=seconds)
         sample = self.facts["sample"]
         if sample is not None and not in_touch:
@@ -105,7 +105,7 @@ class Case(ABC, Generic[O]):
         return self
 
     def spec(self, **changes: Any) -> Self:
-        """The user changes the spec."""
+        """Change the spec, as the user does."""
         self.raw["spec"] |= changes
         self.raw["metadata"]["generation"] += 1
         return self
@@ -139,7 +139,7 @@ class Case(ABC, Generic[O]):
     # ---- the pod
 
     def pod(self, name: str = "pod-1", **facts: Any) -> Self:
-        """Its pod is there, running and ready unless said otherwise."""
+        """Add a pod, running and ready unless ``facts`` differ."""
         view: dict[str, Any] = {
             "uid": name,
             "created_at": self.now,
@@ -223,7 +223,7 @@ class Case(ABC, Generic[O]):
         return decision
 
     def settled(self) -> Self:
-        """A pass, its pod comes up and echoes, and another pass."""
+        """Make a pass, after which its pod comes up."""
         self.decide()
         self.pod()
         return self
@@ -238,7 +238,7 @@ class Case(ABC, Generic[O]):
         return next((c for c in self.last.conditions if c.type == type_), None)
 
     def word(self, type_: str) -> str:
-        """``True/OnAir`` and the like; empty when there is no such condition."""
+        """Return e.g. ``True/OnAir``; empty when there is no such condition."""
         condition = self.condition(type_)
         return f"{condition.status}/{condition.reason}" if condition else ""
 

@@ -1,4 +1,4 @@
-"""A row of the lifecycle table: an event, and what stands in a LiveStream's status afterwards."""
+"""A row of the lifecycle table: an event, and a LiveStream's status after it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Row", "check", "failover", "settled"]
 
 
 def settled(name: str = "a") -> StreamCase:
-    """A stream whose pod is up, configured and idle."""
+    """Return a stream whose pod is up, configured and idle."""
     case = make_livestream(name).key("k" * 32)
     case.settled().idle().decide()
     return case
@@ -20,7 +20,7 @@ def settled(name: str = "a") -> StreamCase:
 
 @dataclass(slots=True, frozen=True)
 class Row:
-    """One event of the table, and what stands in the status afterwards."""
+    """One event of the table, and the status after it."""
 
     case: StreamCase
     want_live: bool
@@ -29,7 +29,7 @@ class Row:
     want: dict[str, Any] = field(default_factory=dict)
     want_absent: tuple[str, ...] = ()
     want_backup: str | None = None
-    """The condition BackupLive; None: not looked at."""
+    """The condition BackupLive; None when it is not checked."""
 
 
 def failover(seconds: float, from_: str = "Primary", to: str = "Backup") -> Failover:

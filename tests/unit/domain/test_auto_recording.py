@@ -1,4 +1,4 @@
-"""autoRecord: a Recording per session, once, whoever restarts when."""
+"""autoRecord: one Recording per session, also when pods or the operator restart."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def config(case: StreamCase | RecordingCase) -> dict[str, Any]:
 
 
 def automatic(case: StreamCase) -> list[Any]:
-    """The Recordings that the last pass wants to be made."""
+    """Return the Recordings that the last pass makes."""
     assert case.last is not None
     wanted: list[Child] = [c for c in case.last.children if c.manifest["kind"] == "Recording"]
     assert all((child.create_only, child.owned) == (True, False) for child in wanted)
@@ -36,7 +36,7 @@ def automatic(case: StreamCase) -> list[Any]:
 
 
 def on_air(*sessions: datetime, **template: Any) -> StreamCase:
-    """A stream with autoRecord, whose hub holds these sessions."""
+    """Return a stream with autoRecord, whose hub holds these sessions."""
     case = make_livestream("a").key("k" * 32)
     case.raw["spec"] |= {"autoRecord": True}
     if template:
@@ -51,7 +51,7 @@ def holds(case: StreamCase, *sessions: datetime) -> StreamCase:
 
 
 def made(case: StreamCase, manifest: Any) -> RecordingCase:
-    """The Recording as it stands in the cluster, once it was made."""
+    """Return the Recording as it is in the cluster after its creation."""
     recording = make_recording(manifest["metadata"]["name"], case)
     recording.raw["metadata"] |= {
         key: value for key, value in manifest["metadata"].items() if key != "namespace"
@@ -118,9 +118,9 @@ def test_it_is_made_once_and_its_session_is_pinned() -> None:
     case.related(recording).decide()
     assert automatic(case) == []
     assert case.status["autoRecorded"] == ["2026-05-04T09:59:58.123456Z"]
-    told = config(case)
-    assert told["autoRecorded"] == ["2026-05-04T09:59:58.123456Z"]
-    assert told["pins"] == [
+    settings = config(case)
+    assert settings["autoRecorded"] == ["2026-05-04T09:59:58.123456Z"]
+    assert settings["pins"] == [
         {
             "recordingUid": f"uid-{recording.name}",
             "since": "2026-05-04T09:59:58.123456Z",
@@ -138,7 +138,7 @@ def test_deleting_it_does_not_bring_it_back() -> None:
 
 
 def test_a_new_operator_counts_the_recordings_that_are_there() -> None:
-    """The former one made it and did not live to write that down."""
+    """The former operator made it and ended before it wrote the status."""
     case = on_air(at(0))
     case.decide()
     recording = made(case, automatic(case)[0]).deleted()
@@ -171,7 +171,7 @@ def test_it_is_not_held_for_a_stream_that_never_remembers(gone: str) -> None:
     assert not recording.decide().finalizer
 
 
-def test_sessions_that_nobody_saw_are_made_up_for_oldest_first() -> None:
+def test_missed_sessions_are_recorded_later_oldest_first() -> None:
     case = on_air(at(-20), at(-7200), at(-3600))
     case.decide()
     names = [manifest["metadata"]["name"] for manifest in automatic(case)]
@@ -192,7 +192,7 @@ def test_two_sessions_of_one_second_are_told_apart() -> None:
     assert names == ["a-20260504-100000", "a-20260504-100000-2"]
 
 
-def test_a_name_that_somebody_took_is_left_to_them() -> None:
+def test_a_name_that_another_recording_has_is_not_used() -> None:
     case = on_air(at(0))
     case.facts["recording_names"] = frozenset({"a-20260504-100000"})
     case.decide()
@@ -209,7 +209,7 @@ def test_the_longest_name_of_a_stream_leaves_room_for_the_job() -> None:
     assert (len(name), name[-18:]) == (56, "-20260504-100000-2")
 
 
-def test_a_moment_that_somebody_wrote_into_the_future_stops_nothing() -> None:
+def test_a_forged_session_time_in_the_future_stops_no_session() -> None:
     case = on_air(at(0))
     case.decide()
     forged = made(case, automatic(case)[0])
@@ -229,7 +229,7 @@ def test_a_recording_of_a_former_stream_of_the_name_does_not_count() -> None:
     assert len(automatic(case)) == 1
 
 
-def test_an_annotation_that_is_no_moment_is_ignored() -> None:
+def test_an_annotation_that_is_not_a_time_is_ignored() -> None:
     case = on_air(at(-20))
     case.decide()
     odd = made(case, automatic(case)[0])
@@ -238,13 +238,13 @@ def test_an_annotation_that_is_no_moment_is_ignored() -> None:
     assert len(automatic(case)) == 1
 
 
-def test_a_hub_that_is_not_heard_says_nothing_of_sessions() -> None:
+def test_a_stale_answer_of_the_hub_makes_no_recording() -> None:
     case = on_air(at(0)).later(11, in_touch=False)
     case.decide()
     assert automatic(case) == []
 
 
-def test_its_recorder_is_told_the_session_whatever_is_edited_later() -> None:
+def test_its_recorder_has_the_session_whatever_is_edited_later() -> None:
     case = on_air(at(-2) + MICRO)
     case.decide()
     recording = made(case, automatic(case)[0]).of(case)
@@ -255,7 +255,7 @@ def test_its_recorder_is_told_the_session_whatever_is_edited_later() -> None:
     assert config(recording)["sessionStartedAt"] == "2026-05-04T09:59:58.123456Z"
 
 
-def test_the_pods_disk_is_asked_for_only_where_sessions_are_kept_on_it() -> None:
+def test_the_pods_disk_is_requested_only_when_sessions_are_kept_on_it() -> None:
     plain = make_livestream("a")
     plain.decide()
 
@@ -305,8 +305,8 @@ def test_one_that_is_over_is_held_until_it_is_remembered() -> None:
     assert not recording.of(case).decide().finalizer
 
 
-def test_one_whose_files_go_with_it_is_held_anyhow_and_not_looked_at_again() -> None:
-    """Its stream looks at it only once it is deleted."""
+def test_one_with_deletion_policy_delete_keeps_its_finalizer_and_is_not_queued_again() -> None:
+    """The stream reads it only once it is deleted."""
     case = on_air(at(0), deletionPolicy="Delete")
     case.decide()
     recording = made(case, automatic(case)[0]).of(case)

@@ -1,4 +1,4 @@
-"""autoRecord when nodes' clocks differ: a session is recorded once, whatever its beginning says."""
+"""autoRecord when nodes' clocks differ: a session is recorded once, whatever its start time."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ COUNT = LISTED_SESSIONS + 7
 
 
 class Cluster:
-    """A stream with the Recordings that were made for it."""
+    """A stream, and the Recordings that were made for it."""
 
     def __init__(self) -> None:
         self.stream = on_air()
         self.recordings: list[RecordingCase] = []
 
     def passes(self, count: int = 5) -> int:
-        """Lets the stream be looked at; returns how many Recordings that made."""
+        """Make a pass; return the number of Recordings that it made."""
         before = len(self.recordings)
         for _ in range(count):
             self.stream.related(*self.recordings).decide()
@@ -66,13 +66,13 @@ def test_deleting_it_does_not_bring_it_back(skew: float) -> None:
     assert not recording.of(cluster.stream).deleted().decide().finalizer, "nothing holds it"
     cluster.recordings.clear()
     assert cluster.passes() == 0
-    [told] = config(cluster.stream)["autoRecorded"]
-    assert datetime.fromisoformat(told) == at(skew), "the hub need not keep it"
+    [listed] = config(cluster.stream)["autoRecorded"]
+    assert datetime.fromisoformat(listed) == at(skew), "the hub need not keep it"
 
 
 @SKEWS
 def test_the_next_session_is_recorded_on_whatever_node_it_begins(skew: float) -> None:
-    """The first one is of a node whose clock is wrong, the next one of a right one; and back."""
+    """The clock of the first session's node is wrong, that of the next one's correct, and so on."""
     cluster = Cluster()
     for minutes in range(4):
         moment = at(60 * minutes + (skew if minutes % 2 == 0 else 0.0))
@@ -98,7 +98,7 @@ def test_many_sessions_are_remembered_in_little_room() -> None:
 
 @FAR_SKEWS
 def test_after_many_sessions_of_a_wrong_clock_those_of_right_ones_are_recorded(skew: float) -> None:
-    """The last of the many was once the time up to which every session counted as recorded."""
+    """The last of these sessions once was the time up to which all sessions counted as recorded."""
     cluster = Cluster().session(*(at(skew + n) for n in range(COUNT)))
     assert cluster.passes() == COUNT
     cluster.recordings.clear()
@@ -112,13 +112,15 @@ def test_after_many_sessions_of_a_wrong_clock_those_of_right_ones_are_recorded(s
 
 @FAR_SKEWS
 def test_sessions_of_a_wrong_clock_make_no_recordings_without_end(skew: float) -> None:
-    """Also while more of them have a Recording than the list has room for."""
+    """More of them have a Recording than the list has room for."""
     cluster = Cluster().session(*(at(skew + n) for n in range(COUNT)))
     assert cluster.passes() == COUNT
-    status, told = cluster.stream.status, config(cluster.stream)
+    status, settings = cluster.stream.status, config(cluster.stream)
     assert len(status["autoRecorded"]) <= LISTED_SESSIONS
     assert cluster.passes(20) == 0
-    assert (cluster.stream.status, config(cluster.stream)) == (status, told), "it has settled"
+    assert (cluster.stream.status, config(cluster.stream)) == (status, settings), (
+        "the list is stable"
+    )
     cluster.stream.later(2 * HOUR)
     assert cluster.passes(20) == 0
 
@@ -134,7 +136,7 @@ def test_one_after_the_other_each_is_recorded_once_and_the_last_are_remembered(s
     assert cluster.session(*(at(skew + n) for n in range(COUNT - 20, COUNT))).passes() == 0
 
 
-def test_one_that_is_being_deleted_is_remembered_whatever_else_there_is() -> None:
+def test_one_that_is_being_deleted_is_always_remembered() -> None:
     cluster = Cluster().session(*(at(YEAR + n) for n in range(COUNT)))
     cluster.passes()
     first = cluster.recordings[0]
@@ -169,7 +171,7 @@ def test_a_time_ahead_that_an_earlier_version_stored_stops_no_session() -> None:
 # --------------------------------------------------------------------------- earlier versions
 
 
-def test_a_status_of_an_earlier_version_goes_on() -> None:
+def test_a_status_of_an_earlier_version_is_continued() -> None:
     case: StreamCase = make_livestream("a").key("k" * 32)
     case.raw["spec"] |= {"autoRecord": True}
     case.settled()
@@ -177,12 +179,12 @@ def test_a_status_of_an_earlier_version_goes_on() -> None:
     last = at(-2) + timedelta(microseconds=123_456)
     holds(case, at(-60), last, at(5)).decide()
     assert [m["metadata"]["name"] for m in automatic(case)] == ["a-20260504-100005"]
-    told: Any = config(case)
-    assert told["autoRecordedUntil"] == "2026-05-04T09:59:58.123456Z"
+    settings: Any = config(case)
+    assert settings["autoRecordedUntil"] == "2026-05-04T09:59:58.123456Z"
 
 
 def test_a_hub_of_an_earlier_version_may_be_replaced_once_nothing_waits_for_a_recorder() -> None:
-    """It knows the moment only, and goes on listing what has had its Recording."""
+    """That hub knows only the time, and still lists sessions that have their Recording."""
     cluster = Cluster().session(at(-60))
     cluster.passes()
     cluster.recordings[0].raw["status"] = {"endReason": "StreamEnded"}

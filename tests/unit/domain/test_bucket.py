@@ -1,4 +1,4 @@
-"""MediaStore in a bucket: its pod, its limit, how full it is, and the one a namespace gets."""
+"""MediaStore in a bucket: its pod, its limit, its free space, and the default of a namespace."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_bucket_needs_no_claim() -> None:
     assert not [volume for volume in volumes if "persistentVolumeClaim" in volume]
 
 
-def test_its_limit_is_told_in_bytes_and_can_change() -> None:
+def test_its_limit_is_configured_in_bytes_and_can_change() -> None:
     case = make_mediastore("tapes").s3()
     case.spec(limit="500Gi", warnAtPercent=80).decide()
     assert (config(case)["limitBytes"], config(case)["warnAtPercent"]) == (500 * GIB, 80)
@@ -58,14 +58,14 @@ def test_its_pod_may_have_a_low_priority() -> None:
     assert template["priorityClassName"] == "background"
 
 
-def test_what_the_pod_finds_wrong_is_the_cause() -> None:
+def test_an_error_that_the_pod_reports_is_the_cause() -> None:
     case = up(writable=False, reason="NoSuchBucket", message="There is no bucket tapes.")
     assert case.word("Stalled") == "True/NoSuchBucket"
     assert case.last is not None
     assert case.last.event_reasons["Stalled"] == "Warning"
 
 
-def test_missing_keys_are_told_with_the_name_of_their_secret() -> None:
+def test_missing_keys_are_named_with_their_secret() -> None:
     case = up(config_error="The keys are not there.", config_error_reason="SecretKeyMissing")
     stalled = case.condition("Stalled")
     assert stalled is not None
@@ -83,25 +83,25 @@ def test_missing_keys_are_told_with_the_name_of_their_secret() -> None:
         ("Unknown", 0, "Unknown/NotMeasured"),
     ],
 )
-def test_how_full_it_is_is_a_condition(headroom: str, used: int, want: str) -> None:
+def test_its_free_space_is_a_condition(headroom: str, used: int, want: str) -> None:
     case = up(headroom=headroom, used_bytes=used * GIB, limit_bytes=20 * GIB)
     assert case.word("StorageHeadroom") == want
 
 
-def test_getting_full_is_told_once_and_with_figures_that_stand() -> None:
+def test_filling_up_makes_one_event_with_stable_figures() -> None:
     case = up(headroom="Enough", used_bytes=GIB, limit_bytes=20 * GIB, seconds_to_full=7_777)
     assert case.last is not None
     assert "StorageHeadroom" not in case.last.event_reasons
     assert case.status["secondsToFull"] == 7_740
     nearly: dict[str, Any] = {"headroom": "AlmostExceeded", "limit_bytes": 20 * GIB}
-    told = case.store(used_bytes=19 * GIB, **nearly).decide()
-    assert told.event_reasons["StorageHeadroom"] == "Warning"
+    decision = case.store(used_bytes=19 * GIB, **nearly).decide()
+    assert decision.event_reasons["StorageHeadroom"] == "Warning"
     before = case.condition("StorageHeadroom")
     case.store(used_bytes=19 * GIB + (1 << 20), **nearly).decide()
     assert case.condition("StorageHeadroom") == before
 
 
-def test_what_a_former_operator_said_of_it_stands_until_it_is_heard() -> None:
+def test_an_operator_that_just_started_keeps_the_stored_headroom() -> None:
     case = up(headroom="AlmostExceeded", used_bytes=19 * GIB, limit_bytes=20 * GIB)
     case.operator_restarted().decide()
     assert case.word("StorageHeadroom") == "False/AlmostExceeded"

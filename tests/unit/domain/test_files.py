@@ -1,4 +1,4 @@
-"""``files[]``: the recorder speaks first, the store has the last word."""
+"""``files[]``: the recorder reports them first, and the store takes precedence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole objects: what a first pass over ``golden/<kind>.in.yaml`` wants in the cluster.
+"""Whole objects: what a first pass over ``golden/<kind>.in.yaml`` decides.
 
 After a change on purpose: ``SLUICE_UPDATE_GOLDEN=1 python -m pytest tests/unit/domain``, and read
 the difference.
@@ -71,7 +71,7 @@ def decided(kind: str) -> Decision:
 
 
 def readable(decision: Decision) -> str:
-    """Children, status and conditions as YAML; JSON configuration is unfolded."""
+    """Return children, status and conditions as YAML, with the JSON configuration expanded."""
     children = []
     for child in decision.children:
         manifest = json.loads(json.dumps(child.manifest))
@@ -104,5 +104,5 @@ def test_the_first_pass_makes_exactly_these_objects(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_facts_give_the_same_wish(kind: str) -> None:
+def test_equal_facts_give_equal_decisions(kind: str) -> None:
     assert decided(kind) == decided(kind)

@@ -1,4 +1,4 @@
-"""A stored spec that this version cannot read is told, and nothing is touched."""
+"""A stored spec that this version cannot read is Stalled, and nothing is changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LiveStream that is pushed, row by row of the lifecycle table."""
+"""A pushed LiveStream, row by row of the lifecycle table."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A hub that came up a moment ago may go on with the session that was on: until it knows, the
-status keeps its words (LIFECYCLE, row 14)."""
+"""A new hub may adopt the session that was on. Until it has decided, the status is kept
+(LIFECYCLE, row 14)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.unit.domain.lifecycle import settled
 
 
 def restarted() -> StreamCase:
-    """The process of a pod that has been there for long died on air; its successor answers."""
+    """The process of an old pod died on air; its successor answers."""
     case = settled().on_air(since=3)
     case.decide()
     return case.later(3_600).on_air(since=3)
@@ -26,7 +26,7 @@ def test_while_it_may_adopt_the_session_nothing_changes() -> None:
     assert len(case.status["sessions"]) == 1
 
 
-def test_the_backup_keeps_its_words_as_well() -> None:
+def test_the_backup_condition_is_kept_as_well() -> None:
     case = settled().on_backup()
     case.decide()
     case.later(3_600).idle(adopting=True).decide()
@@ -44,7 +44,7 @@ def test_once_it_knows_of_none_the_source_is_gone() -> None:
     assert case.status["sessions"][0]["endReason"] == "HubLost"
 
 
-def test_a_stream_that_was_off_air_stays_so() -> None:
+def test_a_stream_off_air_stays_off_air() -> None:
     case = settled().idle(adopting=True)
     case.decide()
     assert (case.word("Live"), case.status["live"]) == ("False/WaitingForPublisher", False)

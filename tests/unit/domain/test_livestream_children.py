@@ -1,4 +1,4 @@
-"""LiveStream: its keys, the addresses that go with them, and what its pod is told."""
+"""LiveStream: its keys, their addresses, and the configuration of its pod."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_the_address_that_publishers_dial(case: AddressCase) -> None:
     assert ("rtmpUrl" in secret(decision, "a-ingest")) == (case.want is not None)
     reason = "Configured" if case.want else "AddressPending"
     assert stream.word("Ready") == f"True/{reason}"
-    # Nobody tells when the address is there.
+    # Nothing causes a pass when the address arrives.
     assert decision.requeue_after_seconds == (None if case.want else pytest.approx(15))
 
 
@@ -176,13 +176,13 @@ WHIP = PublicService("LoadBalancer", {"http": ServicePort(8080)}, "198.51.100.8"
 
 
 def reachable(case: StreamCase) -> StreamCase:
-    """Gateway and WHIP have addresses."""
+    """Give addresses to gateway and WHIP."""
     case.settings(gateway_public_host="", gateway_public_ports=PublicPorts())
     case.facts |= {"gateway": EVERYWHERE, "gateway_srt": SRT, "whip": WHIP}
     return case
 
 
-def test_what_is_pasted_into_encoders_of_every_protocol() -> None:
+def test_the_values_for_encoders_of_every_protocol() -> None:
     case = reachable(make_livestream("a").key("abc", backup="xyz"))
     assert secret(case.decide(), "a-ingest") == {
         "token": "abc",
@@ -220,7 +220,7 @@ def test_a_key_of_the_users_own_is_encoded_where_it_would_end_the_stream_id() ->
     assert values["srtStreamId"] == "show/a?a&b+c#d%e"
 
 
-def test_whip_behind_something_that_terminates_tls() -> None:
+def test_whip_behind_a_proxy_that_terminates_tls() -> None:
     case = reachable(make_livestream("a")).settings(whip_public_url="https://live.example.org/")
     assert secret(case.decide(), "a-ingest")["whipUrl"] == "https://live.example.org/whip/show/a"
 
@@ -247,7 +247,7 @@ REFUSED = PublicService(
 )
 
 
-def test_srt_without_an_address_keeps_rtmp_on_and_says_why() -> None:
+def test_srt_without_an_address_keeps_rtmp_and_names_the_cause() -> None:
     case = reachable(settled())
     case.facts["gateway_srt"] = REFUSED
     decision = case.idle().decide()
@@ -285,7 +285,7 @@ def test_without_any_address_the_services_last_events_are_quoted() -> None:
 
 
 def test_the_host_of_rtmp_is_not_taken_for_that_of_srt() -> None:
-    """Each load balancer has an address of its own, whatever name the other one has got."""
+    """Each load balancer has its own address, whatever name the other one has."""
     case = reachable(make_livestream("a")).settings(gateway_public_host="live.example.org")
     case.decide()
     assert case.status["ingest"]["rtmp"].startswith("rtmp://live.example.org:")
@@ -347,7 +347,7 @@ class MissingCase:
     ],
     ids=lambda missing: missing.why,
 )
-def test_a_users_secret_that_lacks_the_key_is_for_the_user_to_put_right(
+def test_a_users_secret_without_the_key_is_stalled(
     missing: MissingCase,
 ) -> None:
     case = missing.case.settled()
@@ -364,7 +364,9 @@ def test_a_users_secret_that_lacks_the_key_is_for_the_user_to_put_right(
 def test_a_pulled_stream_has_no_key_of_a_publisher() -> None:
     case = make_livestream("a").pull("rtmp://a.example/x").conflict("Secret", "ingest")
     case.settled().idle().decide()
-    assert case.word("Ready") == "True/Configured", "somebody else's Secret is in nobody's way"
+    assert case.word("Ready") == "True/Configured", (
+        "a foreign Secret does not disturb a pulled stream"
+    )
     assert case.child("Secret", "ingest") is None
     assert mounted(case, "ingest") is None
     assert config(case)["protocols"] == []
@@ -388,7 +390,7 @@ def test_a_backup_that_is_connected_keeps_the_pod_from_being_replaced() -> None:
     assert case.word("UpdatePending") == "True/WaitingForIdle"
 
 
-def test_how_long_a_pod_in_trouble_is_waited_for_is_a_setting() -> None:
+def test_the_patience_with_a_pod_in_trouble_is_a_setting() -> None:
     case = make_livestream("a").settings(pod_trouble_seconds=600.0)
     case.decide()
     case.pod(ready=False, phase="Pending", unschedulable_message="no node", since=case.now)

@@ -1,4 +1,4 @@
-"""LiveStream: what its status keeps of the past: sessions, failovers, rejections, formats."""
+"""LiveStream: the history in its status: sessions, failovers, rejections, formats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_ten_sessions_are_kept_newest_first() -> None:
     assert case.status["sessions"][0]["endReason"] == "WindowPassed"
 
 
-def test_sessions_that_passed_while_nobody_looked_are_filled_in() -> None:
+def test_sessions_that_passed_between_two_looks_are_added() -> None:
     case = settled().on_air(since=100)
     missed = Session(started_at=at(20), finished_at=at(40), protocol="RTMP")
     case.on_air(since=100, past_sessions=[missed]).decide()
@@ -52,7 +52,7 @@ def test_an_encoder_that_tries_a_wrong_key_all_the_time_does_not_cost_a_write_ea
     assert refused("BadKey", 5) == text(5)
     assert refused("BadKey", 6) == text(5)
     assert refused("BadKey", 15) == text(15)
-    assert refused("Busy", 15.5) == text(15.5), "another reason is news"
+    assert refused("Busy", 15.5) == text(15.5), "another reason is written"
 
 
 def test_a_stream_without_random_access_gets_advice() -> None:
@@ -60,10 +60,10 @@ def test_a_stream_without_random_access_gets_advice() -> None:
     case.decide()
     assert case.word("NoRandomAccess") == "True/NoKeyframe"
     case.interrupted().idle(interrupted=True, no_random_access=True).decide()
-    assert case.condition("NoRandomAccess") is None, "off air there is nothing to advise"
+    assert case.condition("NoRandomAccess") is None, "off air there is no advice"
 
 
-def test_a_bit_rate_that_wobbles_is_not_written_again() -> None:
+def test_small_changes_of_the_bit_rate_are_not_written() -> None:
     case = settled().on_air()
     case.decide()
     case.on_air(media=Media(video_codec="H264", width=1280, height=720, bitrate_kbps=3300))
@@ -83,7 +83,7 @@ def session(since: float, failovers: int, until: float | None = None) -> Session
 
 
 def counted(case: StreamCase) -> tuple[Any, list[Any]]:
-    """The sum, and the part of each session, newest first."""
+    """Return the sum, and the part of each session, newest first."""
     case.decide()
     sessions = case.status.get("sessions") or []
     return case.status["failovers"], [s.get("failovers", 0) for s in sessions]
@@ -98,7 +98,7 @@ def test_failovers_are_counted_over_sessions() -> None:
     assert counted(case) == (3, [1, 2])
 
 
-def test_the_count_goes_on_when_the_pod_is_replaced_in_the_middle_of_a_session() -> None:
+def test_the_count_continues_when_the_pod_is_replaced_in_the_middle_of_a_session() -> None:
     case = settled().on_air(session=session(0, 3), failovers=3)
     assert counted(case) == (3, [3])
     case.pod("pod-2").on_air(session=session(0, 0), failovers=0)
@@ -109,14 +109,14 @@ def test_the_count_goes_on_when_the_pod_is_replaced_in_the_middle_of_a_session()
     assert counted(case) == (7, [7])
 
 
-def test_a_new_pod_that_has_counted_as_much_as_the_old_one_is_not_taken_for_it() -> None:
+def test_a_new_pod_with_the_same_count_is_a_new_counter() -> None:
     case = settled().on_air(session=session(0, 3), failovers=3)
     case.decide()
     case.pod("pod-2").on_air(session=session(0, 3), failovers=3)
     assert counted(case) == (6, [6])
 
 
-def test_the_count_goes_on_when_the_process_starts_anew_in_the_same_pod() -> None:
+def test_the_count_continues_when_the_process_starts_anew_in_the_same_pod() -> None:
     case = settled().on_air(session=session(0, 3), failovers=3)
     case.decide()
     case.on_air(session=session(0, 1), failovers=1)
@@ -142,21 +142,21 @@ def test_a_session_that_ended_and_another_one_between_two_looks_share_the_count(
     assert counted(case) == (5, [3, 2])
 
 
-def test_the_later_failover_is_shown_whichever_pod_tells_of_it() -> None:
-    def told(seconds: float, to: str) -> Failover:
+def test_the_later_failover_is_shown_whichever_pod_reports_it() -> None:
+    def failover_to_leg(seconds: float, to: str) -> Failover:
         words = {"at": at(seconds), "from": "Primary", "to": to, "gapMilliseconds": 0}
         return Failover.model_validate(words)
 
-    case = settled().on_air(last_failover=told(20, "Backup"), failovers=1)
+    case = settled().on_air(last_failover=failover_to_leg(20, "Backup"), failovers=1)
     case.decide()
     case.pod("pod-2").on_air()
     case.decide()
     assert case.status["lastFailover"]["at"] == text(20)
-    case.on_air(last_failover=told(30, "Backup"), failovers=1).decide()
+    case.on_air(last_failover=failover_to_leg(30, "Backup"), failovers=1).decide()
     assert case.status["lastFailover"]["at"] == text(30)
 
 
-def test_a_change_of_the_format_is_told() -> None:
+def test_a_change_of_the_format_is_in_the_status() -> None:
     change = FormatChange(at=at(9), before="h264 1280x720", after="h264 1920x1080")
     case = settled().on_air(last_format_change=change)
     case.decide()
@@ -180,7 +180,7 @@ def test_started_at_backup_is_when_it_last_began() -> None:
     assert case.status["startedAtBackup"] == text(60)
 
 
-def test_a_stream_without_backup_says_nothing_of_one() -> None:
+def test_a_stream_without_backup_has_no_backup_condition() -> None:
     case = make_livestream("a").push(backup={"enabled": False}).key("k" * 32)
     case.settled().on_air().decide()
     assert case.condition("BackupLive") is None
@@ -191,15 +191,17 @@ def test_sources_that_fail_for_several_reasons_do_not_cost_a_write_each() -> Non
     case = make_livestream("a").pull("rtmp://a.example/x", "rtmp://b.example/x")
     case.settled().idle().decide()
 
-    def told(index: int, message: str, seconds: float) -> Any:
+    def report(index: int, message: str, seconds: float) -> Any:
         case.later(seconds).idle(pull=PullStatus(uri_index=index, message=message)).decide()
         return case.status["pull"]
 
-    first = told(0, "refused", 0)
-    assert first == {"message": "refused", "observedAt": text(0)}, "which one is tried is no news"
-    assert told(1, "no such host", 3) == first
-    assert told(0, "refused", 3) == first
-    assert told(1, "no such host", 30) == {"message": "no such host", "observedAt": text(36)}
+    first = report(0, "refused", 0)
+    assert first == {"message": "refused", "observedAt": text(0)}, (
+        "a change of the source that is tried is not written"
+    )
+    assert report(1, "no such host", 3) == first
+    assert report(0, "refused", 3) == first
+    assert report(1, "no such host", 30) == {"message": "no such host", "observedAt": text(36)}
 
 
 def test_sound_that_is_not_carried_is_named_while_the_stream_is_on_air() -> None:

@@ -1,4 +1,4 @@
-"""LiveStream that is pulled, row by row of the lifecycle table."""
+"""A pulled LiveStream, row by row of the lifecycle table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def gave_up() -> StreamCase:
     return case
 
 
-def told(case: StreamCase) -> PullConfig:
+def pull_config(case: StreamCase) -> PullConfig:
     """Return the ingest pod's configuration."""
     config = IngestConfig.model_validate_json(case.child("ConfigMap")["data"]["config.json"])
     assert config.pull is not None
@@ -34,9 +34,9 @@ def told(case: StreamCase) -> PullConfig:
 
 
 def row_1_created_and_no_source_delivers() -> Row:
-    told = PullStatus(uri_index=1, message="connection refused")
+    reported = PullStatus(uri_index=1, message="connection refused")
     return Row(
-        pulled().idle(pull=told),
+        pulled().idle(pull=reported),
         False,
         "False/WaitingForSource",
         want={"pull": {"message": "connection refused", "observedAt": text(0)}},
@@ -56,9 +56,9 @@ def row_3_a_source_delivers() -> Row:
 
 
 def row_4_a_warm_standby_is_no_backup() -> Row:
-    told = PullStatus(uri_index=0, delivers=True, standby_index=1)
+    reported = PullStatus(uri_index=0, delivers=True, standby_index=1)
     return Row(
-        pulled().pulling(since=3, pull=told),
+        pulled().pulling(since=3, pull=reported),
         True,
         "True/OnAir",
         "Pull",
@@ -118,10 +118,10 @@ def row_11_pulling_is_switched_off() -> Row:
 
 
 def row_13_nothing_for_inactivity_seconds() -> Row:
-    told = PullStatus(given_up=GivenUp(generation=2), message="connection refused")
+    reported = PullStatus(given_up=GivenUp(generation=2), message="connection refused")
     told_at = {"message": "connection refused", "observedAt": text(7_200)}
     return Row(
-        pulled().later(7_200).idle(pull=told),
+        pulled().later(7_200).idle(pull=reported),
         False,
         "False/InactivityTimeout",
         want={"pull": told_at | {"givenUp": {"generation": 2}}},
@@ -180,7 +180,7 @@ def test_each_row_of_the_lifecycle(make_row: Callable[[], Row]) -> None:
     check(make_row())
 
 
-def test_that_nothing_is_tried_any_more_is_a_warning() -> None:
+def test_giving_up_makes_a_warning() -> None:
     case = pulled().idle(pull=PullStatus(uri_index=0))
     case.decide()
     decision = case.later(7_200).idle(pull=GIVEN_UP).decide()
@@ -190,14 +190,14 @@ def test_that_nothing_is_tried_any_more_is_a_warning() -> None:
 # ------------------------------------------------------------------ an authority of its own
 
 
-def test_an_authority_that_is_not_there_is_named_with_its_place() -> None:
+def test_a_missing_authority_is_named_with_its_secret() -> None:
     own = {"name": "own-authority", "key": "ca.crt"}
     source = {"uri": "rtsps://camera.example/stream1", "caSecretRef": own}
     case = make_livestream("a").spec(
         source={"pull": {"uris": [{"uri": "rtmp://b.example/x"}, source]}}
     )
     case.settled()
-    assert told(case).with_ca == [1]
+    assert pull_config(case).with_ca == [1]
     missing = "The Secret does not have the CA certificate of source 2."
     case.idle(config_error=missing, config_error_reason="SecretKeyMissing").decide()
     assert case.word("Stalled") == "True/SecretKeyMissing"
@@ -209,54 +209,54 @@ def test_an_authority_that_is_not_there_is_named_with_its_place() -> None:
 # ------------------------------------------------------------------ given up, and asked for again
 
 
-def test_every_later_pod_is_told_that_an_earlier_one_gave_up() -> None:
+def test_the_configuration_of_every_later_pod_has_the_giving_up() -> None:
     case = gave_up()
-    assert told(case).given_up
+    assert pull_config(case).given_up
     case.no_pod().later(60, in_touch=False).decide()
-    assert told(case).given_up
+    assert pull_config(case).given_up
     case.pod("pod-2").idle(pull=None).decide()
-    assert told(case).given_up
+    assert pull_config(case).given_up
     case.idle(pull=PullStatus(uri_index=0)).decide()  # it was faster than its configuration
-    assert told(case).given_up
+    assert pull_config(case).given_up
     case.operator_restarted().decide()
-    assert told(case).given_up
+    assert pull_config(case).given_up
 
 
-def test_what_was_given_up_is_tried_again_when_a_restart_is_asked_for() -> None:
+def test_given_up_sources_are_tried_again_when_a_restart_is_requested() -> None:
     case = gave_up().annotated(restart="1")
-    case.decide()  # the pod has not read of it yet, and says that it has given up
-    assert not told(case).given_up
-    assert told(case).restart
+    case.decide()  # the pod has not read it yet, and still reports that it has given up
+    assert not pull_config(case).given_up
+    assert pull_config(case).restart
     assert "givenUp" not in case.status["pull"]
-    again = GivenUp(generation=2, restart=told(case).restart)
+    again = GivenUp(generation=2, restart=pull_config(case).restart)
     case.later(7_200).idle(pull=PullStatus(given_up=again)).decide()
-    assert told(case).given_up
+    assert pull_config(case).given_up
     assert case.status["pull"]["givenUp"]["restart"] == again.restart
     case.annotated(restart="2").decide()
-    assert not told(case).given_up
+    assert not pull_config(case).given_up
 
 
-def test_what_was_given_up_is_tried_again_after_any_change_of_the_spec() -> None:
+def test_given_up_sources_are_tried_again_after_any_change_of_the_spec() -> None:
     case = gave_up().spec(title="Another one")
     case.decide()
-    assert not told(case).given_up
+    assert not pull_config(case).given_up
     assert "givenUp" not in case.status["pull"]
 
 
-def test_what_delivers_was_not_given_up() -> None:
+def test_a_source_that_delivers_was_not_given_up() -> None:
     case = gave_up().pulling(since=7_300)
     case.decide()
-    assert not told(case).given_up
+    assert not pull_config(case).given_up
     assert case.status["pull"] == {"uriIndex": 0}
 
 
 def test_a_stream_that_waits_for_the_first_time_has_not_given_up() -> None:
     case = pulled()
-    assert not told(case).given_up
-    assert told(case).restart == ""
+    assert not pull_config(case).given_up
+    assert pull_config(case).restart == ""
 
 
-def test_of_the_restart_annotation_the_status_holds_a_short_digest() -> None:
+def test_the_status_holds_a_short_digest_of_the_restart_annotation() -> None:
     case = pulled().annotated(restart="x" * 10_000)
     case.decide()
-    assert len(told(case).restart) == 8
+    assert len(pull_config(case).restart) == 8

@@ -1,4 +1,4 @@
-"""LiveStream: what it does for its Recordings and Restreams."""
+"""LiveStream: its part in its Recordings and Restreams."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_recording_that_is_not_over_pins_the_ring() -> None:
     assert config(case)["pins"] == [pin]
     recording.raw["status"] = {"recordingStartedAt": text(1)}
     case.decide()
-    assert config(case)["pins"] == [pin], "its recorder may have to come back for the rest"
+    assert config(case)["pins"] == [pin], "its recorder may still need the rest"
     closing = {"type": "Succeeded", "status": "Unknown", "reason": "Closing", "message": ""}
     for over in ({"conditions": [closing]}, {"endReason": "Stopped"}):
         recording.raw["status"] = {"recordingStartedAt": text(1), **over}
@@ -36,24 +36,24 @@ def test_a_recording_that_is_not_over_pins_the_ring() -> None:
 
 
 def test_a_recording_that_cannot_be_made_pins_nothing() -> None:
-    """An older version stored what this one cannot read, and no recorder was made for it."""
+    """An older version stored a spec that this one cannot read, and no recorder was made."""
     case = settled()
     recording = make_recording("r", case).spec(recordType="Transcoded")
     with pytest.raises(InvalidSpecError) as caught:
         recording.decide()
-    told = caught.value.decision(recording.raw).conditions
+    conditions = caught.value.decision(recording.raw).conditions
     [stalled] = [
         {"type": c.type, "status": c.status, "reason": c.reason, "lastTransitionTime": text(0)}
-        for c in told
+        for c in conditions
         if c.type == "Stalled"
     ]
     recording.raw["status"] = {"conditions": [stalled]}
     case.related(recording).decide()
     assert config(case)["pins"] == []
-    heard = {"type": "Succeeded", "status": "Unknown", "reason": "Recording", "message": ""}
-    recording.raw["status"] = {"conditions": [stalled, heard]}
+    recording_on = {"type": "Succeeded", "status": "Unknown", "reason": "Recording", "message": ""}
+    recording.raw["status"] = {"conditions": [stalled, recording_on]}
     case.decide()
-    assert len(config(case)["pins"]) == 1, "its recorder works on"
+    assert len(config(case)["pins"]) == 1, "its recorder still works"
 
 
 def test_the_oldest_running_recording_is_mirrored() -> None:

@@ -1,5 +1,5 @@
-"""Another Secret of the user, named while the stream is on air: nothing on air is restarted by us,
-and until the pod is replaced it is told of the keys that it has mounted."""
+"""Another Secret of the user, named while the stream is on air. The pod is not restarted. Until it
+is replaced, its configuration names the keys that it has mounted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_immediate_is_the_users_way_to_a_secret_on_air() -> None:
     assert config(case)["srtPassphrase"] is True
 
 
-def test_the_source_on_air_stays_where_the_pod_finds_it() -> None:
+def test_the_source_on_air_keeps_the_index_of_its_file() -> None:
     """Sources are files by their index: another one in front would be read from the wrong file."""
     case = make_livestream("a").pull(("sat", "uri"), "rtmp://a.example/x", stallSeconds=3)
     case.settled().pulling().decide()
@@ -70,7 +70,7 @@ def test_sources_without_secrets_change_at_once_also_while_an_update_waits() -> 
     assert config(case)["pull"]["uris"] == [None, "rtmp://b.example/x"]
 
 
-def test_which_keys_a_pod_has_mounted_is_read_off_its_volumes() -> None:
+def test_the_mounted_keys_are_read_from_the_volumes() -> None:
     uris = [source("sat"), source("dish"), source("sat", "second")]
     case = make_livestream("a").spec(source={"pull": {"uris": uris}})
     case.decide()

@@ -1,4 +1,4 @@
-"""MediaStore: a claim, a pod that looks after it, and how full it is."""
+"""MediaStore: its claim, its store pod, and its free space."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_store_that_can_write_is_ready() -> None:
     assert (case.status["usedBytes"], case.status["observedAt"]) == (5, text(0))
 
 
-def test_a_claim_that_is_missing_is_told_in_words() -> None:
+def test_a_missing_claim_is_named_in_the_message() -> None:
     case = make_mediastore("archive").named_claim("tapes")
     case.decide()
     stalled = case.condition("Stalled")
@@ -40,7 +40,7 @@ def test_a_claim_that_is_missing_is_told_in_words() -> None:
     assert (case.word("Ready"), case.word("Stalled")) == ("True/Configured", "")
 
 
-def test_a_claim_of_somebody_else_is_not_taken_over() -> None:
+def test_a_foreign_claim_is_not_taken_over() -> None:
     case = make_mediastore("default").claim()
     assert case.decide().children == ()
     assert case.word("Stalled") == "True/NameConflict"
@@ -52,20 +52,20 @@ def test_a_claim_that_an_earlier_mediastore_left_is_found_again() -> None:
     assert case.word("Stalled") == ""
 
 
-def test_a_named_claim_may_be_anybodys_and_is_not_made() -> None:
+def test_a_named_claim_may_be_foreign_and_is_not_made() -> None:
     case = make_mediastore("archive").named_claim("tapes").claim()
     kinds = [c.manifest["kind"] for c in case.decide().children]
     assert kinds == ["Secret", "ConfigMap", "Service", "Deployment"]
 
 
-def test_a_volume_that_is_lost_is_told() -> None:
+def test_a_lost_volume_is_stalled() -> None:
     case = up().own_claim()
     case.facts["claim"]["status"]["phase"] = "Lost"
     case.decide()
     assert case.word("Stalled") == "True/ClaimLost"
 
 
-def test_a_store_that_cannot_write_is_told_with_its_own_words() -> None:
+def test_a_store_that_cannot_write_is_stalled_with_its_message() -> None:
     case = up().store(writable=False, reason="DiskFull", message="No space is left.")
     case.decide()
     assert case.word("Stalled") == "True/DiskFull"

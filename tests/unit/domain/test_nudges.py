@@ -1,4 +1,4 @@
-"""When a pod's mounts are refreshed at once, and when a write can be spared."""
+"""The annotations that refresh a pod's mounts at once, and the cases without one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_a_pod_that_started_with_the_present_configuration_is_left_alone() -> No
     assert up().decide().pod_config_hashes == ()
 
 
-def test_a_pod_that_works_with_an_old_configuration_is_told_once() -> None:
+def test_a_pod_with_an_old_configuration_is_annotated_once() -> None:
     case = up().spec(title="Evening show")
     (nudge,) = case.decide().pod_config_hashes
     assert (nudge.pod_name, nudge.pod_uid) == ("pod-1", "pod-1")
@@ -24,13 +24,13 @@ def test_a_pod_that_works_with_an_old_configuration_is_told_once() -> None:
     assert case.decide().pod_config_hashes == ()
 
 
-def test_a_pod_that_has_not_answered_yet_mounts_what_is_there_anyway() -> None:
+def test_a_pod_without_an_answer_is_not_annotated() -> None:
     case = make_livestream("a")
     case.decide()
     assert case.pod().spec(title="x").decide().pod_config_hashes == ()
 
 
-def test_a_pod_that_goes_is_not_told() -> None:
+def test_a_terminating_pod_is_not_annotated() -> None:
     case = up().pod(ends_by=at(30)).spec(title="x")
     assert case.decide().pod_config_hashes == ()
 

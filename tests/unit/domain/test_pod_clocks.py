@@ -40,7 +40,7 @@ def test_a_recorders_duration_ticks_every_ten_seconds(skew: float) -> None:
 
 
 @SKEWS
-def test_the_stream_mirrors_it_as_often(skew: float) -> None:
+def test_the_stream_mirrors_the_duration_at_the_same_rate(skew: float) -> None:
     case = settled().on_air()
     recording = make_recording("r", case)
 
@@ -56,7 +56,7 @@ def test_the_stream_mirrors_it_as_often(skew: float) -> None:
 
 
 @SKEWS
-def test_what_a_pusher_sent_and_a_store_holds_ticks_as_often(skew: float) -> None:
+def test_sent_and_used_bytes_tick_at_the_same_rate(skew: float) -> None:
     restream, store = make_restream("x"), make_mediastore("default").own_claim()
     restream.settled()
     store.settled()
@@ -72,7 +72,7 @@ def test_what_a_pusher_sent_and_a_store_holds_ticks_as_often(skew: float) -> Non
 
 
 def test_an_answer_that_comes_early_by_a_little_is_not_held() -> None:
-    """It would be looked at again and again, until the next answer comes ten seconds later."""
+    """Otherwise pass would follow pass until the next answer, ten seconds later."""
     case = make_recording("r")
     case.settled().recorder(RECORDING, recorded_file(seconds=0)).decide()
     held = case.later(9.4).recorder(RECORDING, recorded_file(seconds=9.4)).decide()
@@ -83,7 +83,7 @@ def test_an_answer_that_comes_early_by_a_little_is_not_held() -> None:
 
 
 @pytest.mark.parametrize("skew", [-HOUR, HOUR])
-def test_a_recorder_on_another_node_goes_on_at_once(skew: float) -> None:
+def test_a_recorder_on_another_node_continues_at_once(skew: float) -> None:
     case = make_recording("r")
     case.settled().recorder(RECORDING, recorded_file(seconds=60)).decide()
     case.later(4).recorder(RECORDING, recorded_file(seconds=64), observed_at=at(4 + skew)).decide()
@@ -93,7 +93,7 @@ def test_a_recorder_on_another_node_goes_on_at_once(skew: float) -> None:
 # --------------------------------------------------------------------------- the age of `live`
 
 
-def heard(case: StreamCase, seconds: float, skew: float, **facts: Any) -> Decision:
+def answered(case: StreamCase, seconds: float, skew: float, **facts: Any) -> Decision:
     case.now = at(seconds)
     return case.hub(observed_at=at(seconds + skew), **facts).decide()
 
@@ -102,16 +102,16 @@ ON_AIR = {"on_air": True, "primary_connected": True, "primary_delivers": True}
 
 
 @SKEWS
-def test_live_says_when_it_was_measured(skew: float) -> None:
+def test_live_has_the_time_of_its_measurement(skew: float) -> None:
     case = settled()
-    heard(case, 5, skew, **ON_AIR)
+    answered(case, 5, skew, **ON_AIR)
     assert (case.status["live"], case.status["observedAt"]) == (True, text(5 + skew))
-    held = heard(case, 25, skew, **ON_AIR)
+    held = answered(case, 25, skew, **ON_AIR)
     assert case.status["observedAt"] == text(5 + skew)
     assert held.requeue_after_seconds is None, "only the next answer can be newer"
-    heard(case, 35, skew, **ON_AIR)
+    answered(case, 35, skew, **ON_AIR)
     assert case.status["observedAt"] == text(35 + skew), "nothing changed but its age"
-    heard(case, 40, skew)
+    answered(case, 40, skew)
     assert (case.status["live"], case.status["observedAt"]) == (False, text(40 + skew))
 
 
@@ -119,12 +119,12 @@ def test_off_air_it_costs_no_write() -> None:
     case = settled()
     before = case.raw["status"]
     assert (before["live"], before["observedAt"]) == (False, text(0))
-    decision = heard(case, 3600, 0)
+    decision = answered(case, 3600, 0)
     assert case.raw["status"] == before
     assert decision.requeue_after_seconds is None
 
 
-def test_a_pod_that_is_not_heard_makes_it_no_younger() -> None:
+def test_without_an_answer_observed_at_is_not_renewed() -> None:
     case = settled().on_air()
     case.decide()
     case.later(11, in_touch=False).decide()
@@ -137,7 +137,7 @@ def test_a_pod_that_is_not_heard_makes_it_no_younger() -> None:
 def test_a_status_of_an_earlier_version_gets_its_age() -> None:
     case = settled()
     del case.raw["status"]["observedAt"]
-    heard(case, 60, 0)
+    answered(case, 60, 0)
     assert case.status["observedAt"] == text(60)
 
 
@@ -145,22 +145,22 @@ def test_a_status_of_an_earlier_version_gets_its_age() -> None:
 
 
 @SKEWS
-def test_why_a_source_failed_is_told_anew_after_half_a_minute(skew: float) -> None:
+def test_a_new_cause_of_a_failed_source_is_written_after_half_a_minute(skew: float) -> None:
     case = make_livestream("a").pull("rtmp://a.example/x", "rtmp://b.example/x")
     case.settled()
 
-    def told(seconds: float, message: str) -> Any:
-        heard(case, seconds, skew, pull=PullStatus(uri_index=0, message=message))
+    def report(seconds: float, message: str) -> Any:
+        answered(case, seconds, skew, pull=PullStatus(uri_index=0, message=message))
         return case.status["pull"]["message"]
 
-    assert told(0, "refused") == "refused"
-    assert told(29, "no such host") == "refused"
-    assert told(31, "no such host") == "no such host"
+    assert report(0, "refused") == "refused"
+    assert report(29, "no such host") == "refused"
+    assert report(31, "no such host") == "no such host"
 
 
 @SKEWS
-def test_what_the_next_pod_says_happened_later(skew: float) -> None:
-    """By its clock it may have happened before what the former pod said."""
+def test_events_of_the_next_pod_are_later(skew: float) -> None:
+    """By its clock the event may be earlier than that of the former pod."""
     case = settled().on_air(
         last_rejection=Rejection(reason="BadKey", at=at(0)),
         last_failover=failover(0, "Primary", "Backup"),
@@ -179,7 +179,7 @@ def test_what_the_next_pod_says_happened_later(skew: float) -> None:
 
 @SKEWS
 def test_the_session_that_is_on_is_the_one_that_began_last(skew: float) -> None:
-    """By its node's clock it may have begun before the former one, which was on another node."""
+    """By its node's clock it may have begun before the former session on another node."""
     case = settled().finished(0, 50)
     case.decide()
     case.later(60).pod("pod-2").on_air(since=60 + skew).decide()
@@ -192,7 +192,7 @@ def test_the_session_that_is_on_is_the_one_that_began_last(skew: float) -> None:
     assert case.status["sessions"][0]["endReason"] == "HubLost"
 
 
-def test_a_session_that_was_cut_off_the_list_is_no_new_one() -> None:
+def test_a_session_that_left_the_list_is_not_new() -> None:
     case = settled()
     past = [
         Session(started_at=at(60 * n), finished_at=at(60 * n + 50)) for n in reversed(range(10))

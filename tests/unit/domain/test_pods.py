@@ -1,4 +1,4 @@
-"""Every pod is restricted, gets its keys as files, and stands for one object."""
+"""Every pod is restricted, gets its keys as files, and belongs to one object."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_recorders_and_pushers_run_where_their_stream_runs() -> None:
         assert limits != {"memory": "9Gi"}, "resources are the ingest pod's"
 
 
-def test_a_raw_pod_is_seen_as_what_matters_of_it() -> None:
+def test_a_pod_view_has_the_fields_of_the_raw_pod() -> None:
     view = pod_view(
         {
             "metadata": {

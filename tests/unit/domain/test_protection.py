@@ -1,4 +1,4 @@
-"""A pod on air stays where it is: no eviction, no autoscaler, and no new pod template for it."""
+"""A pod on air is protected from eviction and autoscalers, without a new pod template."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_its_running_pod_is_annotated_and_its_template_is_not_changed() -> None:
     assert case.on_air().decide().pod_annotations == ()
 
 
-def test_off_air_both_go_so_that_a_drain_goes_on() -> None:
+def test_off_air_both_are_removed_so_that_a_drain_continues() -> None:
     case = with_budget(settled().pod(kept=True))
     decision = case.idle().decide()
     assert decision.deletions == (
@@ -99,7 +99,7 @@ def test_a_pusher_that_is_connected_is_annotated() -> None:
     assert change.values == TAKEN_OFF
 
 
-def test_an_annotation_that_is_somebody_elses_is_not_taken_off() -> None:
+def test_a_foreign_annotation_is_not_removed() -> None:
     meta = {"name": "p", "uid": "p", "creationTimestamp": "2026-03-01T12:00:00Z"}
     assert pod_view({"metadata": meta | {"annotations": dict(KEEP_POD_ANNOTATIONS)}}).kept
     theirs = {"karpenter.sh/do-not-disrupt": "true"}

@@ -25,7 +25,7 @@ def test_a_quantity_is_bytes(text: str, want: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "much", "1Gib", "Gi", "NaN", "1 2"])
-def test_what_is_none_is_refused(text: str) -> None:
+def test_text_that_is_not_a_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no quantity"):
         bytes_of(text)
 
@@ -40,5 +40,5 @@ def test_what_is_none_is_refused(text: str) -> None:
         (3 << 60, "3072 PiB"),
     ],
 )
-def test_bytes_are_read_by_people(count: int, want: str) -> None:
+def test_bytes_as_text(count: int, want: str) -> None:
     assert bytes_text(count) == want

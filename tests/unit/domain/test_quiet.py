@@ -96,7 +96,7 @@ WORLDS: list[Callable[[], Case[Any]]] = [
 
 
 @pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
-def test_nothing_new_nothing_written(make: Callable[[], Case[Any]]) -> None:
+def test_without_news_nothing_is_written(make: Callable[[], Case[Any]]) -> None:
     case = make()
     case.decide()
     case.decide()

@@ -1,4 +1,4 @@
-"""Ready, Reconciling and Stalled: what a user must fix, and what only takes its time."""
+"""Ready, Reconciling and Stalled: errors that the user must correct, and waits that end."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_pod_that_stopped_answering_is_not_called_ready() -> None:
     assert (case.word("Ready"), case.word("Stalled")) == ("Unknown/NotAnswering", "")
 
 
-def test_an_operator_that_just_started_believes_what_it_wrote() -> None:
+def test_an_operator_that_just_started_trusts_the_stored_status() -> None:
     case = up().later(600).operator_restarted()
     before = case.raw["status"]
     decision = case.decide()
@@ -59,7 +59,7 @@ def test_an_operator_that_just_started_believes_what_it_wrote() -> None:
     assert decision.requeue_after_seconds == pytest.approx(9.1)
 
 
-def test_silence_is_looked_at_again_when_it_becomes_staleness() -> None:
+def test_a_silent_pod_is_looked_at_again_when_its_answer_becomes_stale() -> None:
     assert up().later(6, in_touch=False).decide().requeue_after_seconds == pytest.approx(4.1)
     assert up().decide().requeue_after_seconds is None
 
@@ -138,8 +138,8 @@ def test_pod_trouble_needs_a_person_after_two_minutes(why: str) -> None:
         ("ImagePullBackOff", 'Back-off pulling image "x:1": ErrImagePull: x:1: not found'),
     ],
 )
-def test_each_try_of_the_kubelet_has_the_same_words(reason: str, message: str) -> None:
-    """They take turns, and a status that follows them is written for ever."""
+def test_the_message_is_the_same_for_each_try_of_the_kubelet(reason: str, message: str) -> None:
+    """The two messages alternate; a status that followed them would be written each time."""
     case = make_livestream("a")
     case.decide()
     case.pod(ready=False, phase="Pending", since=at(0), waiting_reason=reason)
@@ -152,7 +152,7 @@ def test_each_try_of_the_kubelet_has_the_same_words(reason: str, message: str) -
     assert ready.message == "The image of the ingest pod cannot be pulled: x:1: not found"
 
 
-def test_between_two_crashes_nothing_is_said_to_be_better() -> None:
+def test_between_two_crashes_the_pod_stays_stalled() -> None:
     case = make_livestream("a")
     case.decide()
     crashed: dict[str, Any] = {"ready": False, "since": at(0), "last_exit": "exit code 1"}
@@ -165,7 +165,7 @@ def test_between_two_crashes_nothing_is_said_to_be_better() -> None:
     assert (case.word("Ready"), case.word("Stalled")) == ("True/Configured", "")
 
 
-def test_put_right_it_recovers_by_itself() -> None:
+def test_once_corrected_it_recovers_by_itself() -> None:
     case = make_livestream("a")
     case.decide()
     case.pod(ready=False, unschedulable_message="no", since=at(0)).later(200).decide()
@@ -174,7 +174,7 @@ def test_put_right_it_recovers_by_itself() -> None:
     assert (case.word("Ready"), case.word("Stalled")) == ("True/Configured", "")
 
 
-def test_a_quota_that_keeps_the_pod_from_being_made_is_told() -> None:
+def test_a_quota_that_forbids_the_pod_is_stalled() -> None:
     case = make_livestream("a")
     case.decide()
     case.child("Deployment")["status"] = {
@@ -199,12 +199,12 @@ def test_a_quota_that_keeps_the_pod_from_being_made_is_told() -> None:
     [make_livestream("a"), make_restream("a"), make_mediastore("a")],
     ids=lambda case: case.kind,
 )
-def test_a_name_that_is_taken_is_told_and_nothing_is_written(case: Case[Any]) -> None:
+def test_a_name_conflict_is_stalled_and_nothing_is_written(case: Case[Any]) -> None:
     case.conflict("ConfigMap", case.role, held_by="Deployment/shop")
     decision = case.decide()
     assert decision.children == ()
     assert case.word("Stalled") == "True/NameConflict"
-    assert decision.requeue_after_seconds == 10, "what is not ours is not watched"
+    assert decision.requeue_after_seconds == 10, "foreign objects are not watched"
     stalled = case.condition("Stalled")
     assert stalled is not None
     assert stalled.message == (
@@ -213,7 +213,7 @@ def test_a_name_that_is_taken_is_told_and_nothing_is_written(case: Case[Any]) ->
     )
 
 
-def test_what_an_earlier_object_of_the_name_left_behind_is_only_waited_for() -> None:
+def test_leftovers_of_an_earlier_object_of_the_name_are_waited_for() -> None:
     case = make_livestream("a").conflict("Service", "ingest", leaving=True)
     decision = case.decide()
     assert (case.word("Ready"), case.word("Stalled")) == ("Unknown/Replacing", "")

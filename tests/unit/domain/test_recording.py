@@ -21,7 +21,7 @@ DONE = RecorderPhase.DONE
 
 
 def up() -> RecordingCase:
-    """Its recorder is there and waits for the stream."""
+    """Return a Recording whose recorder waits for the stream."""
     case = make_recording("r")
     case.settled().recorder(WAITING).decide()
     return case

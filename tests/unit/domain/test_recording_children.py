@@ -1,4 +1,4 @@
-"""Recording: its recorder, its store, what may be missing, and how it is deleted."""
+"""Recording: its recorder, its store, missing references, and its deletion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DONE = RecorderPhase.DONE
 
 
 def up() -> RecordingCase:
-    """Its recorder is there and waits for the stream."""
+    """Return a Recording whose recorder waits for the stream."""
     case = make_recording("r")
     case.settled().recorder(WAITING).decide()
     return case
@@ -54,14 +54,14 @@ def test_waiting_for_the_stream_is_ready() -> None:
     assert up().word("Ready") == "True/Configured"
 
 
-def test_the_recorder_is_told_where_and_since_when() -> None:
+def test_the_recorders_configuration_has_place_and_start() -> None:
     case = up()
-    told = config(case)
-    assert told["prefix"] == "recordings/uid-r"
-    assert told["createdAt"] == case.raw["metadata"]["creationTimestamp"]
-    assert told["desiredState"] == "Recording"
-    assert told["stream"]["host"] == "a-ingest.show.svc.cluster.local."
-    assert told["stream"]["uid"] == "uid-a"
+    settings = config(case)
+    assert settings["prefix"] == "recordings/uid-r"
+    assert settings["createdAt"] == case.raw["metadata"]["creationTimestamp"]
+    assert settings["desiredState"] == "Recording"
+    assert settings["stream"]["host"] == "a-ingest.show.svc.cluster.local."
+    assert settings["stream"]["uid"] == "uid-a"
 
 
 def test_a_job_is_made_once_and_never_applied_again() -> None:
@@ -93,7 +93,7 @@ def test_a_stop_does_not_wait_for_a_store_that_is_missing() -> None:
     assert config(case)["desiredState"] == "Stopped"
 
 
-def test_a_stream_that_goes_ends_the_recording_through_its_recorder() -> None:
+def test_a_deleted_stream_ends_the_recording_through_its_recorder() -> None:
     case = running().stream_deleted()
     decision = case.decide()
     assert "stream" not in config(case)
@@ -118,7 +118,7 @@ def test_a_stream_that_never_had_a_recorder_and_goes_ends_it_at_once() -> None:
     assert case.word("Succeeded") == "False/NothingRecorded"
 
 
-def test_the_end_is_written_before_the_witness_is_taken_away() -> None:
+def test_the_end_is_written_before_the_recorder_is_deleted() -> None:
     case = running().recorder(DONE, recorded_file(state="Finalizing"), end_reason="Stopped")
     first = case.decide()
     assert first.deletions == ()
@@ -138,7 +138,7 @@ def test_the_finalizer_is_there_until_the_chunks_are_closed() -> None:
     assert not case.decide().finalizer
 
 
-def test_a_finished_recording_says_the_same_for_ever() -> None:
+def test_the_verdict_of_a_finished_recording_never_changes() -> None:
     case = done("Stopped").stored("Done", recorded_file(state="Ready", seconds=60, size_bytes=9))
     case.decide()
     before = case.raw["status"]
@@ -175,7 +175,7 @@ def test_the_store_is_told_of_the_end_even_if_it_has_looked_before() -> None:
     case.decide()
     assert case.last is not None
     (call,) = case.last.store_calls
-    # It was asked, and so it looked; told that the recording is over it was not.
+    # The store has answered a request for its result, but was not told of the end.
     case.stored("Finalizing", recorded_file(state="Finalizing", seconds=60))
     (again,) = case.decide().store_calls
     assert again.occasion == call.occasion
@@ -208,7 +208,7 @@ def test_the_store_makes_the_files_final_and_keeps_the_gaps() -> None:
 # --------------------------------------------------------------------------- what may be missing
 
 
-def test_an_unknown_stream_is_waited_for_and_then_told() -> None:
+def test_an_unknown_stream_is_reconciling_and_then_stalled() -> None:
     case = make_recording("r").stream_deleted()
     decision = case.decide()
     assert case.word("Ready") == "Unknown/StreamNotFound"
@@ -232,7 +232,7 @@ def test_a_namespace_without_a_mediastore_gets_one() -> None:
 
 
 @pytest.mark.parametrize("switched_off", [True, False])
-def test_a_mediastore_that_is_missing_is_told(switched_off: bool) -> None:
+def test_a_missing_mediastore_is_reconciling_and_then_stalled(switched_off: bool) -> None:
     case = make_recording("r")
     case.facts["store"] = None
     if switched_off:
@@ -244,7 +244,7 @@ def test_a_mediastore_that_is_missing_is_told(switched_off: bool) -> None:
     assert case.word("Stalled") == "True/StoreNotFound"
 
 
-def test_a_mediastore_that_is_stalled_is_the_cause_that_is_told() -> None:
+def test_the_trouble_of_a_stalled_mediastore_is_the_cause() -> None:
     store = make_mediastore("default").named_claim("tapes")
     store.decide()
     case = make_recording("r").into(store)
@@ -255,7 +255,7 @@ def test_a_mediastore_that_is_stalled_is_the_cause_that_is_told() -> None:
     assert "PersistentVolumeClaim tapes" in stalled.message
 
 
-def test_a_name_that_is_taken_is_told() -> None:
+def test_a_name_conflict_is_stalled() -> None:
     case = make_recording("r").conflict("Job", "record")
     assert case.decide().children == ()
     assert case.word("Stalled") == "True/NameConflict"
@@ -281,7 +281,7 @@ def test_a_transition_brings_the_duration_up_to_date_at_once() -> None:
     assert case.status["recordingDuration"] == 64
 
 
-def test_a_duration_that_stands_is_not_written_again() -> None:
+def test_an_unchanged_duration_is_not_written_again() -> None:
     case = running(60)
     case.recorder(INTERRUPTED, recorded_file(state="Interrupted", seconds=64)).decide()
     before = case.raw["status"]
@@ -289,7 +289,7 @@ def test_a_duration_that_stands_is_not_written_again() -> None:
     assert case.raw["status"] == before
 
 
-def test_events_tell_transitions_and_not_the_start() -> None:
+def test_transitions_make_events_and_the_start_makes_none() -> None:
     case = make_recording("r")
     assert case.decide().event_reasons == {}
     case.pod().recorder(WAITING)

@@ -1,4 +1,4 @@
-"""Recording: what it is held for when it is deleted, and for how long."""
+"""Recording: the waits of its finalizer, and their limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def running(seconds: float = 60.0, **spec: Any) -> RecordingCase:
 
 
 def finished(**spec: Any) -> RecordingCase:
-    """Its MP4 is in the store."""
+    """Return a Recording whose MP4 is in the store."""
     case = running(**spec)
     case.recorder(DONE, recorded_file(state="Finalizing", seconds=60), end_reason="Stopped")
     case.decide()
@@ -50,8 +50,8 @@ def config(case: RecordingCase) -> dict[str, Any]:
 def test_deleting_a_running_recording_closes_it_and_keeps_everything() -> None:
     case = running(3).deleted()
     decision = case.decide()
-    told = config(case)
-    assert (told["desiredState"], told["minimumSeconds"]) == ("Stopped", 0)
+    settings = config(case)
+    assert (settings["desiredState"], settings["minimumSeconds"]) == ("Stopped", 0)
     assert decision.finalizer
     assert len(decision.pod_config_hashes) == 1
     case.recorder(DONE, recorded_file(state="Finalizing", seconds=4), end_reason="Stopped")
@@ -60,16 +60,16 @@ def test_deleting_a_running_recording_closes_it_and_keeps_everything() -> None:
     assert len(after.store_calls) == 1
 
 
-def test_a_recorder_that_never_closes_is_waited_for_for_a_minute() -> None:
+def test_a_recorder_that_never_closes_has_a_minute() -> None:
     case = running().deleted()
     assert case.decide().requeue_after_seconds == pytest.approx(55)
     given_up = case.later(56).decide()
     (call,) = given_up.store_calls
     assert call.body["recorderGone"] is True
-    assert not given_up.finalizer, "the engine lets go once the store was told"
+    assert not given_up.finalizer, "the engine removes the finalizer once the store acknowledged"
 
 
-def test_a_recorder_that_was_never_heard_may_have_written_all_the_same() -> None:
+def test_a_recorder_that_never_answered_may_have_written() -> None:
     case = make_recording("r")
     case.decide()
     case.pod().deleted()
@@ -87,7 +87,7 @@ def test_a_pod_that_has_run_may_have_written(phase: str) -> None:
     assert case.decide().finalizer
 
 
-def test_a_job_whose_pods_are_gone_says_whether_one_has_run() -> None:
+def test_a_job_without_pods_shows_whether_one_has_run() -> None:
     case = make_recording("r")
     case.decide()
     case.child("Job")["status"] = {"failed": 1}
@@ -106,7 +106,7 @@ def test_chunks_that_wait_for_a_store_that_is_away_are_not_given_up() -> None:
     assert not case.decide().finalizer
 
 
-def test_a_store_that_cannot_be_told_is_given_up_with_a_warning() -> None:
+def test_a_store_that_never_answers_is_given_up_with_a_warning() -> None:
     case = running().deleted()
     assert case.later(600).decide().store_calls != ()
     given_up = case.later(60).decide()
@@ -116,7 +116,7 @@ def test_a_store_that_cannot_be_told_is_given_up_with_a_warning() -> None:
     assert "recordings/uid-r/" in notice.text
 
 
-def test_without_its_mediastore_there_is_nobody_to_tell() -> None:
+def test_without_its_mediastore_no_call_is_made() -> None:
     case = running().storeless().deleted()
     case.decide()
     let_go = case.later(56).decide()
@@ -136,14 +136,16 @@ def test_a_recorder_that_found_no_node_has_not_run() -> None:
     assert not case.deleted().decide().finalizer
 
 
-def test_a_recording_deleted_just_after_the_operator_started_is_not_let_go_unasked() -> None:
+def test_a_recording_deleted_just_after_the_operators_start_waits_for_the_recorders_answer() -> (
+    None
+):
     case = make_recording("r")
     case.decide()
     case.pod().operator_restarted().deleted()
     assert case.decide().finalizer
 
 
-def test_a_finished_recording_goes_at_once_and_leaves_its_files() -> None:
+def test_a_finished_recording_vanishes_at_once_and_keeps_its_files() -> None:
     case = finished()
     assert case.last is not None
     assert not case.last.finalizer
@@ -154,7 +156,7 @@ def test_a_finished_recording_goes_at_once_and_leaves_its_files() -> None:
 # --------------------------------------------------------------------------- Delete
 
 
-def test_with_delete_a_finished_recording_is_held_and_its_files_go_first() -> None:
+def test_with_delete_a_finished_recording_waits_for_the_deletion_of_its_files() -> None:
     case = finished(deletionPolicy="Delete")
     assert case.last is not None
     assert case.last.finalizer
@@ -170,7 +172,7 @@ def test_with_delete_a_finished_recording_is_held_and_its_files_go_first() -> No
     assert not case.decide().finalizer
 
 
-def test_with_delete_a_running_recording_is_stopped_before_its_files_go() -> None:
+def test_with_delete_a_running_recording_is_stopped_before_its_files_are_deleted() -> None:
     case = running(deletionPolicy="Delete").deleted()
     first = case.decide()
     assert config(case)["desiredState"] == "Stopped"
@@ -184,7 +186,7 @@ def test_with_delete_a_running_recording_is_stopped_before_its_files_go() -> Non
     assert after.finalizer
 
 
-def test_with_delete_a_recorder_that_does_not_answer_is_taken_away_first() -> None:
+def test_with_delete_a_recorder_that_does_not_answer_is_deleted_first() -> None:
     case = running(deletionPolicy="Delete").deleted()
     case.decide()
     given_up = case.later(56).decide()
@@ -193,7 +195,7 @@ def test_with_delete_a_recorder_that_does_not_answer_is_taken_away_first() -> No
     assert given_up.finalizer
 
 
-def test_files_that_cannot_be_deleted_are_told_every_ten_minutes() -> None:
+def test_a_blocked_deletion_is_reported_every_ten_minutes() -> None:
     case = finished(deletionPolicy="Delete").deleted()
     case.facts["stored"] = None
     assert case.decide().notices == ()
@@ -205,12 +207,12 @@ def test_files_that_cannot_be_deleted_are_told_every_ten_minutes() -> None:
     assert "kubectl patch recording r --namespace=show --type=merge" in notice.text
     assert case.word("Stalled") == "True/DeletionBlocked"
     assert late.finalizer
-    assert late.store_calls != (), "it goes on trying"
+    assert late.store_calls != (), "it is tried again"
     assert case.later(300).decide().notices == ()
     assert len(case.later(301).decide().notices) == 1
 
 
-def test_the_trouble_of_the_store_is_the_cause_that_is_told() -> None:
+def test_the_trouble_of_the_store_is_the_cause() -> None:
     store = make_mediastore("default").named_claim("tapes")
     store.decide()
     case = finished(deletionPolicy="Delete").into(store).deleted()
@@ -218,8 +220,8 @@ def test_the_trouble_of_the_store_is_the_cause_that_is_told() -> None:
     assert "PersistentVolumeClaim tapes" in notice.text
 
 
-def test_files_of_a_mediastore_that_is_gone_stay_and_the_recording_goes() -> None:
-    """Else a namespace that is deleted would wait for ever."""
+def test_files_of_a_deleted_mediastore_stay_and_the_recording_vanishes() -> None:
+    """Otherwise a namespace that is being deleted would wait without end."""
     case = finished(deletionPolicy="Delete").storeless().deleted()
     assert case.decide().finalizer, "it may be made again"
     let_go = case.later(601).decide()
@@ -227,7 +229,7 @@ def test_files_of_a_mediastore_that_is_gone_stay_and_the_recording_goes() -> Non
     assert [notice.reason for notice in let_go.notices] == ["FilesLeft"]
 
 
-def test_with_delete_a_recording_of_nothing_takes_no_time() -> None:
+def test_with_delete_an_empty_recording_vanishes_at_once() -> None:
     case = make_recording("r")
     case.raw["spec"]["deletionPolicy"] = "Delete"
     case.decide()

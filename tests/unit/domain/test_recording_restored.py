@@ -1,4 +1,4 @@
-"""Recording: made anew, out of Git or of a backup, while its store holds what it recorded."""
+"""Recording: made anew, from Git or a backup, while its store holds the files of the former one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ready_file(index: int = 1, **more: Any) -> RecordedFile:
 
 
 def held(case: RecordingCase, *files: RecordedFile) -> RecordingCase:
-    """Its store holds an earlier Recording of the name."""
+    """Return a Recording whose store holds an earlier one of its name."""
     former = StoredResult(
         uid=FORMER,
         state="Done",
@@ -39,7 +39,7 @@ def held(case: RecordingCase, *files: RecordedFile) -> RecordingCase:
 
 
 def asked_again(case: RecordingCase) -> RecordingCase:
-    """The pass after: only what the status refers to is asked for."""
+    """Prepare the next pass, in which only the result of the uid in the status is requested."""
     case.facts |= {"former": None}
     return case
 
@@ -49,7 +49,7 @@ def kinds(case: RecordingCase) -> set[str]:
     return {child.manifest["kind"] for child in case.last.children}
 
 
-def test_what_the_store_holds_is_not_recorded_anew() -> None:
+def test_a_recording_that_the_store_holds_is_not_recorded_anew() -> None:
     case = held(make_recording("r"), ready_file(1), ready_file(2))
     decision = case.decide()
     assert (case.status["phase"], case.status["endReason"]) == ("Completed", "Restored")
@@ -113,7 +113,7 @@ def test_no_recorder_is_made_before_the_store_has_answered() -> None:
 
 @pytest.mark.parametrize("skew_seconds", [0, 3600, -3600])
 def test_a_store_that_does_not_answer_for_two_minutes_is_not_waited_for(skew_seconds: int) -> None:
-    """By the operator's own count: creation times are by the clock of the API server."""
+    """The operator measures the time: creation times are by the clock of the API server."""
     case = make_recording("r").later(skew_seconds)
     case.facts["former_asked_seconds"] = 0.0
     case.decide()
@@ -125,7 +125,7 @@ def test_a_store_that_does_not_answer_for_two_minutes_is_not_waited_for(skew_sec
     assert "Job" in kinds(case)
 
 
-def test_a_store_that_needs_its_user_says_so_while_it_is_waited_for() -> None:
+def test_the_trouble_of_the_store_is_shown_while_it_is_waited_for() -> None:
     case = make_recording("r")
     store = make_mediastore("default")
     store.raw["status"] = {
@@ -178,7 +178,7 @@ def test_its_files_are_kept_and_deleted_under_their_former_uid() -> None:
     assert not case.decide().finalizer
 
 
-def test_of_one_that_is_gone_the_store_is_told_that_its_name_is_free() -> None:
+def test_the_store_is_told_that_the_name_of_a_deleted_recording_is_free() -> None:
     case = make_recording("r")
     assert farewell(case.raw) is None, "nothing was recorded"
     case.raw["status"] = {"endReason": "Stopped", "files": [{"index": 1, "state": "Ready"}]}

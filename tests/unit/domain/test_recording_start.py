@@ -1,4 +1,4 @@
-"""Recording: what is checked before there is a recorder."""
+"""Recording: the checks before its recorder is made."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stream() -> StreamCase:
 
 
 def strict(live: StreamCase) -> RecordingCase:
-    """startWhenLive: false."""
+    """Return a Recording with startWhenLive: false."""
     case = make_recording("r", live)
     case.raw["spec"]["startWhenLive"] = False
     return case
@@ -59,12 +59,14 @@ def test_a_stream_that_is_not_live_fails_the_recording_at_once() -> None:
     assert succeeded is not None
     assert succeeded.message.startswith("Stream is not live. ")
     assert (kinds(case), decision.finalizer) == (set(), False)
-    assert decision.event_reasons == {"Succeeded": "Warning"}, "once, although Stalled says it too"
+    assert decision.event_reasons == {"Succeeded": "Warning"}, (
+        "one event, although Stalled has the same message"
+    )
     assert case.word("Ready") == "False/StreamNotLive"
     assert case.condition("Stalled") == replace(succeeded, type="Stalled", status="True")
 
 
-def test_that_is_final_also_when_the_stream_goes_live() -> None:
+def test_the_failure_is_final_also_when_the_stream_goes_live() -> None:
     live = stream()
     case = strict(live.idle())
     case.decide()
@@ -85,7 +87,7 @@ def test_a_session_that_is_on_is_live(how: str) -> None:
 
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])
 def test_one_that_recorded_nothing_has_nothing_to_tell_its_store(policy: str) -> None:
-    """Neither another retention nor its deletion."""
+    """Neither another retention nor its deletion makes a call."""
     case = strict(stream().idle()).spec(deletionPolicy=policy)
     case.decide()
     assert case.spec(retention={"seconds": 60}).decide().store_calls == ()
@@ -105,7 +107,7 @@ def test_a_session_that_was_over_at_the_creation_is_not_live() -> None:
     assert case.status["endReason"] == "StreamNotLive"
 
 
-def test_what_is_not_known_is_waited_for() -> None:
+def test_an_unknown_answer_is_waited_for() -> None:
     case = strict(stream())
     decision = case.decide()
     assert kinds(case) == set()
@@ -123,7 +125,7 @@ def test_a_hub_that_has_just_come_up_may_still_adopt_its_session() -> None:
     assert (case.status["phase"], kinds(case)) == ("Pending", set())
 
 
-def test_what_has_begun_is_not_asked_again() -> None:
+def test_a_recording_that_has_begun_is_not_checked_again() -> None:
     live = stream().on_air()
     case = strict(live)
     case.settled().recorder(RecorderPhase.RECORDING, recorded_file(seconds=5)).decide()
@@ -158,7 +160,7 @@ def test_a_store_that_becomes_full_later_is_the_recorders_business() -> None:
     assert case.word("StorageHeadroom") == "False/Exceeded"
 
 
-def test_how_full_an_unheard_store_is_stops_nothing() -> None:
+def test_a_store_without_an_answer_stops_nothing() -> None:
     store = full().later(60, in_touch=False)
     case = make_recording("r", stream().on_air()).into(store)
     case.decide()
@@ -190,7 +192,7 @@ def test_a_recorder_that_finds_no_room_to_begin_has_failed() -> None:
     assert (case.status["phase"], case.word("Succeeded")) == ("Failed", "False/NoSpace")
 
 
-def test_its_orders_are_what_the_spec_says() -> None:
+def test_its_configuration_follows_the_spec() -> None:
     case = make_recording("r")
     case.raw["spec"] |= {"splitSeconds": 20, "maxDurationSeconds": 90}
     case.decide()

@@ -1,4 +1,4 @@
-"""Recording: what it says of its store, where its recorder writes, and what retention does."""
+"""Recording: the conditions of its store, the place of its recorder, and its retention."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def message(case: RecordingCase, type_: str) -> str:
 # --------------------------------------------------------------------------- is it reachable
 
 
-def test_a_recorder_that_cannot_know_what_was_recorded_takes_nothing_back() -> None:
+def test_a_recorder_without_its_history_keeps_the_former_figures() -> None:
     case = running()
     before = case.decide().status
     away: dict[str, Any] = {
@@ -80,21 +80,21 @@ def test_a_recorder_that_cannot_know_what_was_recorded_takes_nothing_back() -> N
     assert case.decide().status["recordingDuration"] == 90
 
 
-def test_chunks_that_reach_the_store_are_told_without_an_event() -> None:
+def test_a_reachable_store_makes_no_event() -> None:
     case = running()
     assert case.word("StorageReachable") == "True/Reachable"
     assert case.last is not None
     assert "StorageReachable" not in case.last.event_reasons
 
 
-def test_a_store_that_takes_nothing_is_told_with_what_waits() -> None:
+def test_an_unreachable_store_is_reported_with_the_waiting_bytes() -> None:
     error: dict[str, Any] = {
         "store_error": "the bucket is not there.",
         "store_error_reason": "NoSuchBucket",
     }
     case = running()
     case.recorder(RECORDING, recorded_file(seconds=60), pending_bytes=200 * MIB, **error)
-    told = case.decide()
+    decision = case.decide()
     assert case.word("StorageReachable") == "False/NoSuchBucket"
     assert case.word("Succeeded") == "Unknown/Recording"
     assert case.status["recording"] is True
@@ -102,12 +102,12 @@ def test_a_store_that_takes_nothing_is_told_with_what_waits() -> None:
         "Uploads to the store fail: the bucket is not there. More than 192 MiB wait on the "
         "recorder's disk until they succeed."
     )
-    assert told.event_reasons["StorageReachable"] == "Warning"
+    assert decision.event_reasons["StorageReachable"] == "Warning"
     case.recorder(RECORDING, recorded_file(seconds=60))
     assert case.decide().event_reasons["StorageReachable"] == "Normal"
 
 
-def test_a_store_that_is_over_with_is_no_condition_any_more() -> None:
+def test_after_the_end_the_store_is_no_condition() -> None:
     case = finished()
     assert case.word("StorageReachable") == ""
     assert case.word("StorageHeadroom") == ""
@@ -119,24 +119,24 @@ def test_a_store_that_is_over_with_is_no_condition_any_more() -> None:
 def test_a_store_that_is_almost_full_is_a_warning() -> None:
     case = running()
     case.into(store(headroom="AlmostExceeded", used_bytes=19 * GIB, limit_bytes=20 * GIB))
-    told = case.decide()
+    decision = case.decide()
     assert case.word("StorageHeadroom") == "False/AlmostExceeded"
     assert message(case, "StorageHeadroom").startswith(
         "MediaStore default is almost full: 19 GiB of 20 GiB are used (95 %)."
     )
-    assert told.event_reasons["StorageHeadroom"] == "Warning"
+    assert decision.event_reasons["StorageHeadroom"] == "Warning"
     case.into(store(headroom="Enough", used_bytes=GIB, limit_bytes=20 * GIB))
     assert case.decide().event_reasons["StorageHeadroom"] == "Normal"
 
 
-def test_room_is_no_news() -> None:
+def test_free_space_makes_no_event() -> None:
     case = running()
-    told = case.into(store(headroom="Enough")).decide()
+    decision = case.into(store(headroom="Enough")).decide()
     assert case.word("StorageHeadroom") == "True/Enough"
-    assert "StorageHeadroom" not in told.event_reasons
+    assert "StorageHeadroom" not in decision.event_reasons
 
 
-def test_usage_is_told_while_it_records_and_ticks_with_the_duration() -> None:
+def test_usage_is_shown_while_it_records_and_ticks_with_the_duration() -> None:
     case = running()
     case.into(store(used_bytes=5, limit_bytes=GIB)).later(10)
     case.recorder(RECORDING, recorded_file(seconds=70)).decide()
@@ -173,7 +173,7 @@ def test_with_an_identity_the_job_runs_as_that_account_and_has_no_keys() -> None
     assert not [v for v in spec["volumes"] if v["name"].startswith("key-s3")]
 
 
-def test_a_recorder_goes_on_writing_where_it_did_when_its_mediastore_is_deleted() -> None:
+def test_a_recorder_keeps_its_place_when_its_mediastore_is_deleted() -> None:
     case = make_recording("r").into(make_mediastore("default").s3())
     case.settled().recorder(RECORDING, recorded_file(seconds=60)).decide()
     before = config(case)
@@ -186,12 +186,14 @@ def test_a_recorder_goes_on_writing_where_it_did_when_its_mediastore_is_deleted(
 def test_a_recorder_keeps_to_the_disk_that_its_job_was_made_with() -> None:
     case = running().settings(recorder_spool_bytes=8 * GIB)
     case.decide()
-    assert config(case)["spoolLimitBytes"] == GIB, "the kubelet evicts who exceeds the volume"
+    assert config(case)["spoolLimitBytes"] == GIB, (
+        "the kubelet evicts a pod that exceeds the volume"
+    )
     case.settings(recorder_spool_bytes=GIB // 2).decide()
     assert config(case)["spoolLimitBytes"] == GIB // 2
 
 
-def test_a_secret_that_is_missing_is_told_with_its_name() -> None:
+def test_a_missing_secret_is_named() -> None:
     case = make_recording("r").into(make_mediastore("default").s3())
     case.settled().recorder(
         RECORDING,
@@ -223,13 +225,13 @@ def test_another_retention_reaches_the_store_long_after_the_end() -> None:
     case.spec(retention={"seconds": 3600})
     (call,) = case.decide().store_calls
     assert call.body["retentionSeconds"] == 3600
-    assert len(case.decide().store_calls) == 1, "until the store has taken it"
+    assert len(case.decide().store_calls) == 1, "until the store has acknowledged it"
     case.store_listens = True
     case.decide()
     assert case.decide().store_calls == ()
 
 
-def test_what_ended_before_there_was_retention_is_not_told_again() -> None:
+def test_a_recording_that_ended_with_the_default_retention_makes_no_call() -> None:
     case = finished()
     del case.raw["status"]["storeGeneration"]
     assert case.decide().store_calls == ()
@@ -246,7 +248,7 @@ def test_another_retention_reaches_the_store_while_the_next_file_is_written() ->
     assert call.body["retentionSeconds"] == 99
 
 
-def test_a_file_that_expired_stays_listed_and_counts_no_more() -> None:
+def test_an_expired_file_stays_listed_but_is_not_counted() -> None:
     case = finished(retention={"seconds": 60})
     ready = recorded_file(state="Ready", seconds=60, size_bytes=7, expires_at=at(60))
     case.stored("Done", ready).decide()
@@ -297,7 +299,7 @@ def ended(*files: Any, **facts: Any) -> RecordingCase:
     return case
 
 
-def test_what_the_store_lost_is_told_and_stays_told() -> None:
+def test_a_loss_in_the_store_is_reported_and_stays_reported() -> None:
     case = ended(recorded_file(state="Ready", seconds=60, size_bytes=7), **DAMAGE)
     assert case.decide().event_reasons["Complete"] == "Warning"
     case.facts["stored"] = None
@@ -318,7 +320,7 @@ def test_what_the_store_lost_is_told_and_stays_told() -> None:
     }
 
 
-def test_a_recording_of_which_all_is_there_has_no_such_condition() -> None:
+def test_a_complete_recording_has_no_condition_complete() -> None:
     case = ended(recorded_file(state="Ready", seconds=60, size_bytes=7))
     assert case.condition("Complete") is None
     assert "damage" not in case.decide().status

@@ -1,4 +1,4 @@
-"""Recording: its recorder cannot be started, and then it is over."""
+"""Recording: its end when its recorder cannot be started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.unit.domain.builders import RecordingCase, at, make_recording, record
 
 
 def unschedulable(seconds: float = 130) -> RecordingCase:
-    """Its recorder finds no node."""
+    """Return a Recording whose recorder finds no node."""
     case = make_recording("r")
     case.decide()
     case.pod(phase="Pending", ready=False, ip=None, unschedulable_message="no node", since=at(0))
@@ -39,15 +39,15 @@ def test_a_stop_ends_a_recording_whose_recorder_could_not_be_started() -> None:
     assert case.raw["status"] == before
 
 
-def test_so_does_the_end_of_its_stream() -> None:
+def test_the_end_of_its_stream_ends_it_too() -> None:
     case = unschedulable().stream_deleted()
     case.decide()
     assert (case.status["phase"], case.status["endReason"]) == ("Failed", "StreamEnded")
     assert case.word("Succeeded") == "False/NothingRecorded"
 
 
-def test_a_recorder_that_is_only_slow_to_start_gets_to_carry_the_stop_out() -> None:
-    """The ring holds what it was asked for."""
+def test_a_recorder_that_starts_slowly_still_carries_out_the_stop() -> None:
+    """The ring still holds the media since the Recording's creation."""
     case = unschedulable(20).spec(desiredState="Stopped")
     decision = case.decide()
     assert (case.status["phase"], case.word("Stalled")) == ("Pending", "")
@@ -61,7 +61,7 @@ def test_an_operator_that_just_started_asks_the_recorder_first() -> None:
 
 
 def lost() -> RecordingCase:
-    """It recorded for a minute, and then its recorder found no node any more."""
+    """Return a Recording that ran for a minute, and whose recorder then found no node."""
     case = make_recording("r")
     case.settled().recorder(RecorderPhase.RECORDING, recorded_file(seconds=60)).decide()
     case.pod("pod-2", phase="Pending", ready=False, unschedulable_message="no node", since=at(0))
@@ -70,7 +70,7 @@ def lost() -> RecordingCase:
     return case
 
 
-def test_what_a_lost_recorder_has_recorded_is_made_into_a_file_at_the_stop() -> None:
+def test_the_media_of_a_lost_recorder_becomes_a_file_at_the_stop() -> None:
     case = lost().spec(desiredState="Stopped")
     first = case.decide()
     assert (case.status["phase"], case.status["endReason"]) == ("Finalizing", "RecorderLost")

@@ -90,7 +90,7 @@ def test_each_row_of_the_lifecycle(situation: str) -> None:
 
 
 def test_a_key_that_is_refused_waits_for_the_user_until_the_target_takes_it() -> None:
-    """Also while the target is asked again, which happens every minute at most."""
+    """The verdict stays while the target is dialled again, every minute at most."""
     refused: dict[str, Any] = {"last_error": error("Unauthorized", "no such key")}
     case = up().pusher(PushState.CONNECTING)
     case.decide()
@@ -114,7 +114,7 @@ def test_a_key_that_is_refused_waits_for_the_user_until_the_target_takes_it() ->
 
 
 def refused_and_off_air() -> RestreamCase:
-    """Its target refused the key, and then the session ended."""
+    """Return a Restream whose target refused the key before the session ended."""
     case = up().pusher(PushState.REJECTED, attempts=3, last_error=error("BadName", "no such key"))
     case.decide()
     return off_air(case)
@@ -146,7 +146,7 @@ def test_a_refused_key_waits_for_the_user_also_when_the_pod_is_replaced() -> Non
     case.pod("pod-2")
     for state, attempts in ((PushState.IDLE, 0), (PushState.CONNECTING, 1)):
         case.pusher(state, attempts=attempts).decide()
-        assert case.word("Stalled") == "True/BadName", "the new pusher knows nothing yet"
+        assert case.word("Stalled") == "True/BadName", "the new pusher has not tried yet"
         assert case.status["lastError"]["class"] == "BadName"
     case.pusher(PushState.LIVE, attempts=1).decide()
     assert (case.word("Ready"), "lastError" in case.status) == ("True/Configured", False)
@@ -159,14 +159,14 @@ def test_a_refused_key_is_tried_again_before_it_is_called_refused_once_it_was_ch
     case = refused_and_off_air()
     if change == "the spec":
         off_air(case.spec(uri="rtmp://other.example/live"))
-    else:  # the pusher sees these, and forgets what the former target said
+    else:  # the pusher reads these, and forgets the answer of the former target
         off_air(case, last_error=None)
     assert case.word("Stalled") == ""
     off_air(case, last_error=None)
     assert case.word("Ready") == "True/Configured"
 
 
-def test_the_last_error_is_told_in_words() -> None:
+def test_the_last_error_is_in_the_message() -> None:
     case = up().pusher(PushState.BACKOFF, last_error=error("Dns", "no such host"), attempts=3)
     case.decide()
     assert case.status["lastError"] == {"class": "Dns", "message": "no such host", "at": text(7)}
@@ -176,7 +176,7 @@ def test_the_last_error_is_told_in_words() -> None:
     assert live.message.endswith("The cause: no such host.")
 
 
-def test_a_key_that_is_missing_needs_a_person() -> None:
+def test_a_missing_key_is_stalled() -> None:
     case = up().pusher(
         PushState.IDLE,
         config_error="Secret platform has no key stream-key.",
@@ -191,7 +191,7 @@ def test_a_key_that_is_missing_needs_a_person() -> None:
     assert (case.word("Ready"), case.word("Stalled")) == ("True/Configured", "")
 
 
-def test_an_unknown_stream_is_waited_for_and_then_told() -> None:
+def test_an_unknown_stream_is_reconciling_and_then_stalled() -> None:
     case = make_restream("x").stream_deleted()
     assert case.decide().children == ()
     assert (case.word("Ready"), case.word("Live")) == (
@@ -204,13 +204,13 @@ def test_an_unknown_stream_is_waited_for_and_then_told() -> None:
     assert len(case.of(make_livestream("a")).decide().children) == 3
 
 
-def test_a_stream_that_goes_takes_the_pod_with_it() -> None:
+def test_a_deleted_stream_removes_the_pod() -> None:
     case = up().pusher(PushState.LIVE)
     case.decide()
     case.stream_deleted().decide()
     assert case.child("Deployment")["spec"]["replicas"] == 0
     assert "stream" not in config(case)
-    assert case.word("Ready") == "Unknown/StreamNotFound", "again a minute of patience"
+    assert case.word("Ready") == "Unknown/StreamNotFound", "the minute begins again"
     case.later(61).no_pod().decide()
     assert case.word("Stalled") == "True/StreamNotFound"
 
@@ -219,8 +219,8 @@ def test_switched_off_there_is_no_pod() -> None:
     case = up().pusher(PushState.LIVE, connected=True)
     case.decide()
     case.spec(active=False).decide()
-    assert case.child("Deployment")["spec"]["replicas"] == 1, "the pusher has to say goodbye"
-    assert case.word("Live") == "True/Publishing", "until the pusher has let go"
+    assert case.child("Deployment")["spec"]["replicas"] == 1, "the pusher has to unpublish first"
+    assert case.word("Live") == "True/Publishing", "until the pusher has disconnected"
     case.pusher(PushState.IDLE, idle_reason="Disabled").decide()
     assert case.child("Deployment")["spec"]["replicas"] == 0
     case.no_pod().decide()
@@ -237,14 +237,14 @@ def test_switched_off_from_the_start_nothing_is_made() -> None:
     assert case.word("Ready") == "True/Disabled"
 
 
-def test_a_pusher_that_is_not_heard_of_is_not_called_live() -> None:
+def test_a_pusher_that_does_not_answer_is_not_live() -> None:
     case = up().pusher(PushState.LIVE)
     case.decide()
     case.later(11, in_touch=False).decide()
     assert (case.word("Live"), case.status["live"]) == ("Unknown/Stale", False)
 
 
-def test_an_operator_that_just_started_believes_what_it_wrote() -> None:
+def test_an_operator_that_just_started_trusts_the_stored_status() -> None:
     case = up().pusher(PushState.LIVE, started_at=at(5))
     case.decide()
     before = case.raw["status"]
@@ -301,7 +301,7 @@ def test_a_stream_that_is_still_being_set_up_is_waited_for() -> None:
     assert case.word("Reconciling") == "True/Starting"
 
 
-def test_the_pusher_is_told_which_addresses_are_refused() -> None:
+def test_the_pushers_configuration_has_the_refused_addresses() -> None:
     case = make_restream("x").settings(
         denied_ranges=("10.96.0.0/12",), allowed_names=("gateway.system.svc.cluster.local",)
     )
@@ -336,7 +336,7 @@ def test_a_new_version_of_the_pod_waits_while_the_old_one_pushes(
     assert case.word("UpdatePending") == ("True/WaitingForIdle" if waits else "")
 
 
-def test_a_target_that_stays_down_is_told_once() -> None:
+def test_a_target_that_stays_down_makes_one_event() -> None:
     case = up()
     assert "Live" not in case.pusher(PushState.CONNECTING).decide().event_reasons
     refused: dict[str, Any] = {"last_error": error("Refused", "nothing listens")}
@@ -371,7 +371,7 @@ def test_a_transition_brings_the_bytes_up_to_date_at_once() -> None:
     assert case.status["bytesSent"] == 3_000
 
 
-def test_bytes_that_stand_are_not_written_again() -> None:
+def test_unchanged_bytes_are_not_written_again() -> None:
     case = up()
     case.pusher(PushState.STALLED, bytes_sent=3_000).decide()
     before = case.raw["status"]

@@ -1,4 +1,4 @@
-"""Nothing on air is ever restarted by us."""
+"""The operator never restarts a pod that is on air."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def up() -> StreamCase:
 
 
 def upgraded(case: StreamCase) -> StreamCase:
-    """A new version of the operator comes with a new image."""
+    """Change the image, as a new version of the operator does."""
     return case.settings(media_image="sluice-media:next")
 
 
@@ -43,12 +43,12 @@ def test_a_deployment_is_never_paused_at_creation() -> None:
     assert paused(make_livestream("a").decide()) is False
 
 
-def test_on_air_a_new_template_is_applied_paused_and_says_so() -> None:
+def test_on_air_a_new_template_is_applied_paused_with_a_condition() -> None:
     case = upgraded(up().on_air())
     assert paused(case.decide()) is True
     assert case.word("UpdatePending") == "True/WaitingForIdle"
     assert draining(case) is False
-    assert paused(case.decide()) is True, "also when it is there already"
+    assert paused(case.decide()) is True, "also when the Deployment exists already"
 
 
 def test_an_interruption_is_still_on_air() -> None:
@@ -66,12 +66,12 @@ def test_when_idle_the_hub_drains_first_and_then_is_replaced() -> None:
     case.decide()
     asked = case.later(60).finished(0, 50).decide()
     assert (paused(asked), draining(case)) == (True, True)
-    assert len(asked.pod_config_hashes) == 1, "the pod hears of it at once"
+    assert len(asked.pod_config_hashes) == 1, "the pod gets it at once"
     old = case.facts["pods"][0].template_hash
     rolled = case.finished(0, 50).decide()
     assert paused(rolled) is False
     assert draining(case) is False, "the next pod must not start out draining"
-    assert rolled.pod_config_hashes == (), "the pod that goes is left alone"
+    assert rolled.pod_config_hashes == (), "the pod that is being replaced gets no annotation"
     assert case.word("UpdatePending") == "False/RollingOut"
     assert case.facts["pods"][0].template_hash == old
     case.pod("pod-2").idle()
@@ -87,7 +87,7 @@ def test_a_publisher_that_comes_while_the_hub_is_asked_to_drain_wins() -> None:
     assert (paused(decision), draining(case)) == (True, False)
 
 
-def test_a_pod_that_is_ready_but_not_heard_of_is_left_alone() -> None:
+def test_a_ready_pod_that_does_not_answer_is_left_alone() -> None:
     case = upgraded(up().on_air().operator_restarted())
     assert paused(case.decide()) is True
     case.operator_up_for(600)
@@ -160,7 +160,7 @@ def test_another_secret_for_the_target_waits_while_it_is_pushed_to() -> None:
     case.spec(uri="rtmp://other.example/live", streamKeySecretRef={"name": "other", "key": "key"})
     assert paused(case.pusher(PushState.LIVE).decide()) is True
     assert case.word("UpdatePending") == "True/WaitingForIdle"
-    assert target(case) == "rtmp://platform.example/live", "its key is not for the other server"
+    assert target(case) == "rtmp://platform.example/live", "its key must not reach the other server"
     assert paused(case.pusher(PushState.IDLE).decide()) is False
     assert target(case) == "rtmp://other.example/live"
 

@@ -1,5 +1,4 @@
-"""One target, one Restream: who may dial, and that there is a moment without any rather than with
-two."""
+"""One target, one Restream: a target may have no publisher for a moment, but never two."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ CLEARED = target_clearance(DIGEST, TOKEN)
 
 
 def checking(name: str = "m") -> RestreamCase:
-    """Its pusher is up and has said what its target is, which nobody has compared yet."""
+    """Return a Restream whose pusher has shown its target, which was not compared yet."""
     case = make_restream(name)
     case.settled()
     case.pusher(PushState.IDLE, idle_reason="CheckingTarget", target_digest=DIGEST)
@@ -39,7 +38,7 @@ def rivals(case: RestreamCase, *found: Rival) -> RestreamCase:
 
 
 def rival(name: str, age: float = 0.0, *, wants: bool = True, busy: bool = False) -> Rival:
-    """``age``: seconds before the case was made."""
+    """Return a rival that is ``age`` seconds older than the case."""
     return Rival(name, at(-age), wants=wants, busy=busy)
 
 
@@ -48,13 +47,13 @@ def config(case: RestreamCase) -> dict[str, Any]:
     return found
 
 
-def test_nothing_is_dialled_before_the_pusher_has_said_what_its_target_is() -> None:
+def test_nothing_is_cleared_before_the_pusher_has_shown_its_target() -> None:
     case = make_restream("m")
     case.decide()
     assert config(case)["clearedTarget"] == ""
 
 
-def test_a_target_that_nobody_else_has_is_cleared_at_once() -> None:
+def test_a_target_without_rivals_is_cleared_at_once() -> None:
     case = checking()
     decision = case.decide()
     assert config(case)["clearedTarget"] == CLEARED
@@ -63,13 +62,13 @@ def test_a_target_that_nobody_else_has_is_cleared_at_once() -> None:
     assert case.word("Ready") == "True/Configured"
 
 
-def test_a_configuration_does_not_tell_the_digest() -> None:
+def test_a_configuration_does_not_contain_the_digest() -> None:
     case = live()
     assert DIGEST not in case.child("ConfigMap")["data"]["config.json"]
     assert DIGEST not in json.dumps(case.raw["status"])
 
 
-def test_the_younger_one_is_refused_and_told_of_whom() -> None:
+def test_the_younger_one_is_stalled_and_the_older_one_named() -> None:
     case = rivals(checking(), rival("elder", 60, busy=True))
     case.decide()
     assert (config(case)["clearedTarget"], config(case)["duplicateOf"]) == ("", "elder")
@@ -83,7 +82,7 @@ def test_the_younger_one_is_refused_and_told_of_whom() -> None:
     assert case.child("Deployment")["spec"]["replicas"] == 1, "to say when its target changes"
 
 
-def test_what_the_pusher_says_of_it_does_not_hide_the_others_name() -> None:
+def test_the_pushers_own_message_does_not_hide_the_name_of_the_other() -> None:
     case = rivals(checking(), rival("elder", 60))
     case.decide()
     case.pusher(
@@ -121,7 +120,7 @@ def test_the_younger_one_wakes_when_the_older_one_has_gone(gone: tuple[Rival, ..
     assert case.word("Stalled") == ""
 
 
-def test_while_the_one_that_was_switched_off_hangs_up_nobody_dials() -> None:
+def test_while_the_one_that_was_switched_off_hangs_up_no_other_dials() -> None:
     case = rivals(checking(), rival("elder", 60, busy=True))
     case.decide()
     rivals(case, rival("elder", 60, wants=False, busy=True)).decide()
@@ -131,7 +130,7 @@ def test_while_the_one_that_was_switched_off_hangs_up_nobody_dials() -> None:
     assert config(case)["clearedTarget"] == CLEARED
 
 
-def test_an_older_one_that_is_switched_on_waits_until_the_younger_one_let_go() -> None:
+def test_an_older_one_that_is_switched_on_waits_until_the_younger_one_hung_up() -> None:
     case = rivals(checking(), rival("younger", -60, busy=True))
     case.decide()
     assert config(case)["clearedTarget"] == ""
@@ -140,7 +139,7 @@ def test_an_older_one_that_is_switched_on_waits_until_the_younger_one_let_go() -
     assert config(case)["clearedTarget"] == CLEARED
 
 
-def test_who_pushes_is_not_disturbed_by_a_younger_one() -> None:
+def test_a_younger_restream_does_not_disturb_an_older_one_that_pushes() -> None:
     case = live()
     rivals(case, rival("younger", -60, busy=True)).decide()
     assert config(case)["clearedTarget"] == CLEARED
@@ -164,7 +163,7 @@ def renamed() -> RestreamCase:
     return case
 
 
-def test_what_is_withdrawn_is_kept_in_mind_until_the_pusher_has_read_of_it() -> None:
+def test_a_withdrawn_clearance_is_kept_until_the_pusher_has_read_the_withdrawal() -> None:
     case = renamed()
     assert config(case)["withdrawnTargets"] == [CLEARED]
     case.pusher(PushState.IDLE, target_digest="f" * 16, config_hash="the one before").decide()
@@ -175,7 +174,7 @@ def test_what_is_withdrawn_is_kept_in_mind_until_the_pusher_has_read_of_it() -> 
     assert config(case)["withdrawnTargets"] == []
 
 
-def test_what_is_withdrawn_is_nobodys_once_no_pod_is_left() -> None:
+def test_a_withdrawn_clearance_is_dropped_once_no_pod_is_left() -> None:
     case = live()
     case.spec(active=False).decide()
     assert config(case)["withdrawnTargets"] == [CLEARED]
@@ -184,19 +183,19 @@ def test_what_is_withdrawn_is_nobodys_once_no_pod_is_left() -> None:
     assert config(case)["withdrawnTargets"] == []
 
 
-def test_what_is_withdrawn_waits_for_a_pod_that_ends_and_is_not_ready_until_its_time_is_up() -> (
-    None
-):
+def test_a_withdrawn_clearance_waits_for_a_terminating_pod_until_its_time_is_up() -> None:
     case = live()
     case.pod(ready=False, ends_by=at(30)).spec(active=False).decide()
     decision = case.later(1, in_touch=False).decide()
     assert config(case)["withdrawnTargets"] == [CLEARED], "it may be connected still"
-    assert decision.requeue_after_seconds is not None, "nobody tells when a lost node's pod ends"
+    assert decision.requeue_after_seconds is not None, (
+        "nothing causes a pass when the pod of a lost node ends"
+    )
     case.later(31).decide()
     assert config(case)["withdrawnTargets"] == []
 
 
-def test_what_was_withdrawn_and_is_cleared_again_is_simply_cleared() -> None:
+def test_a_withdrawn_target_that_is_cleared_again_is_simply_cleared() -> None:
     case = renamed()
     case.pusher(PushState.IDLE, target_digest=DIGEST, config_hash="the one before")
     rivals(case).decide()
@@ -220,7 +219,7 @@ def test_an_operator_that_just_started_leaves_everything_as_it_is() -> None:
     assert decision.requeue_after_seconds == pytest.approx(9.1)
 
 
-def test_an_operator_that_just_started_clears_nothing_before_all_have_been_heard() -> None:
+def test_an_operator_that_just_started_clears_nothing_before_all_have_answered() -> None:
     case = checking().operator_up_for(3)
     decision = case.decide()
     assert config(case)["clearedTarget"] == ""
@@ -242,7 +241,7 @@ def test_a_pusher_that_an_older_operator_set_up_is_not_held_back() -> None:
     assert config(case)["clearedTarget"] == CLEARED
 
 
-def test_a_config_map_that_somebody_spoilt_is_made_anew() -> None:
+def test_an_unreadable_config_map_is_made_anew() -> None:
     case = live()
     name = ("ConfigMap", "m-push")
     case.facts["children"] = {
