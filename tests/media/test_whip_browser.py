@@ -1,4 +1,4 @@
-"""The page in a real Chromium with its fake camera: going live, and every way of not doing so."""
+"""The page in a real Chromium with a fake camera: going live, and every refusal."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ async def test_a_browser_goes_live_and_its_size_never_changes(
     assert publication.finished
 
 
-async def test_a_wrong_key_is_said_in_words_and_never_in_the_address(
+async def test_a_wrong_key_is_shown_as_text_and_never_in_the_address(
     rig: Rig, browser: Browser
 ) -> None:
     await browser.go_live("wrong-canary")
-    await browser.shows("The key is wrong.")
+    await browser.shows("The stream key is wrong.")
     await browser.shows("Not live")
     assert "canary" not in await browser.run("location.href")
     assert rig.publications == []
@@ -71,7 +71,7 @@ async def test_a_wrong_key_is_said_in_words_and_never_in_the_address(
     await browser.shows("Live")
 
 
-async def test_a_hub_that_is_away_is_said_in_words(rig: Rig, browser: Browser) -> None:
+async def test_a_missing_hub_is_shown_as_text(rig: Rig, browser: Browser) -> None:
     async def away(*_: object) -> None:
         raise HubUnavailable("no hub in time")
 
@@ -80,7 +80,7 @@ async def test_a_hub_that_is_away_is_said_in_words(rig: Rig, browser: Browser) -
     await browser.shows("cannot be reached now")
 
 
-async def test_a_stream_that_is_switched_off_is_said_in_words(rig: Rig, browser: Browser) -> None:
+async def test_a_switched_off_stream_is_shown_as_text(rig: Rig, browser: Browser) -> None:
     await browser.go_live()
     await browser.shows("Live")
     await rig.publication.has(video=5)
@@ -115,4 +115,4 @@ async def test_no_h264_or_no_opus_is_refused_with_406(browser: Browser) -> None:
     })"""
     for kind, codec, words in (("video", "h264", "H.264 video"), ("audio", "opus", "Opus audio")):
         answer = await browser.run(f'{offer}("{kind}", "{codec}")')
-        assert answer.startswith(f"406 the offer is without {words}")
+        assert answer.startswith(f"406 the offer has no {words}")

@@ -402,7 +402,7 @@ def test_any_events_leave_one_source_on_air_and_one_standby_at_most(
         view = world.machine.view()
         indices = [i for i in (view.index, view.standby) if i is not None]
         assert len(indices) == len(set(indices)) == len(world.alive)
-    # Sources that refuse are never hammered, and something is always due unless nothing may be.
+    # Sources that refuse are not dialled in a tight loop. A deadline exists whenever tries may run.
     began, before = world.now, len(world.starts)
     while world.now < began + 30:
         for child in list(world.alive):

@@ -56,7 +56,7 @@ _ASYMMETRY = "level-asymmetry-allowed=1;packetization-mode={};profile-level-id={
 
 
 def _h264(*formats: str, first: int = 102) -> dict[int, str]:
-    """Payload types, in steps of two, with ``profile-level-id packetization-mode`` each."""
+    """Return formats by payload type, from texts ``profile-level-id packetization-mode``."""
     made = {}
     for number, words in enumerate(formats):
         profile, mode = words.split()
@@ -81,7 +81,7 @@ ENCODERS = {
     "GStreamer": {96: "H264 packetization-mode=1; profile-level-id=640028; sprop-parameter-sets=Z"},
     "hardware": {99: "h264"},
 }  # fmt: skip
-"""The formats of the video section: payload type, and name with parameters."""
+"""Formats of the video section: payload type, and name with parameters."""
 
 
 def offer_of(formats: dict[int, str]) -> str:
@@ -99,13 +99,13 @@ def offer_of(formats: dict[int, str]) -> str:
 
 
 def without(words: str, instead: str = "") -> str:
-    """The offer with something changed; the test is wrong when it is not there."""
+    """Return the offer with a text replaced. The offer must hold the text."""
     assert words in OFFER
     return OFFER.replace(words, instead)
 
 
 async def make_offer(codec: str = "video/H264") -> str:
-    """A real one."""
+    """Return an offer that aiortc makes."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     connection.addTransceiver(AudioStreamTrack(), direction="sendonly")
     video = connection.addTransceiver(VideoStreamTrack(), direction="sendonly")

@@ -1,4 +1,4 @@
-"""Whose address counts where proxies pass requests on."""
+"""The publisher's address behind proxies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
     ("peer", "forwarded_for", "want"),
     [
         pytest.param("203.0.113.7", [], "203.0.113.7", id="no proxy"),
-        pytest.param("203.0.113.7", ["192.0.2.1"], "203.0.113.7", id="a stranger's invention"),
+        pytest.param("203.0.113.7", ["192.0.2.1"], "203.0.113.7", id="a forged header"),
         pytest.param("10.1.1.1", ["192.0.2.1"], "192.0.2.1", id="one proxy"),
         pytest.param("::ffff:10.1.1.1", ["192.0.2.1"], "192.0.2.1", id="IPv4 over IPv6"),
         pytest.param("10.1.1.1", ["1.2.3.4, 192.0.2.1"], "192.0.2.1", id="invented before it"),
@@ -29,7 +29,7 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
         pytest.param("fd00::1", ["2001:db8::9"], "2001:db8::9", id="IPv6"),
     ],
 )
-def test_only_what_trusted_proxies_wrote_counts(
+def test_only_entries_of_trusted_proxies_count(
     peer: str, forwarded_for: list[str], want: str
 ) -> None:
     assert publisher_address(peer, forwarded_for, PROXIES) == want

@@ -1,4 +1,4 @@
-"""Which H.264 format of an offer is answered, and with which parameters (RFC 6184, 8.2.2)."""
+"""The choice of an H.264 format, and its parameters in the answer (RFC 6184, 8.2.2)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def nothing(*_: object) -> None:
 
 
 async def answer_to(sdp: str) -> list[str]:
-    """The lines of the answer's video section."""
+    """Return the lines of the answer's video section."""
     port = await MediaPort.open("127.0.0.1", 0)
     peer = Peer(nothing, nothing)
     try:
@@ -40,18 +40,18 @@ async def answer_to(sdp: str) -> list[str]:
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-async def test_what_is_offered_in_practice_is_answered_with_its_own_profile(encoder: str) -> None:
+async def test_offers_of_real_encoders_are_answered_with_their_own_profile(encoder: str) -> None:
     payload_type, parameters = ANSWERED[encoder]
     lines = await answer_to(offer_of(ENCODERS[encoder]))
     assert lines[0].split()[3:] == [str(payload_type)]
     assert f"a=rtpmap:{payload_type} H264/90000" in lines
-    told = [line.partition(" ")[2] for line in lines if line.startswith("a=fmtp:")]
-    assert told == ([parameters] if parameters else [])
+    answered = [line.partition(" ")[2] for line in lines if line.startswith("a=fmtp:")]
+    assert answered == ([parameters] if parameters else [])
     assert f"a=rtcp-fb:{payload_type} nack pli" in lines
     assert "a=recvonly" in lines
 
 
-async def test_the_first_that_can_be_taken_is_chosen_and_keeps_its_retransmissions() -> None:
+async def test_the_first_supported_format_is_chosen_and_keeps_its_retransmissions() -> None:
     formats = {
         100: "H264 packetization-mode=2;profile-level-id=42e01f",
         101: "H264 packetization-mode=1;profile-level-id=53001f",
@@ -74,11 +74,11 @@ async def test_the_first_that_can_be_taken_is_chosen_and_keeps_its_retransmissio
     ],
     ids=["interleaved", "scalable", "no profile", "no mode"],
 )
-def test_formats_that_cannot_be_decoded_are_refused_in_words(parameters: str) -> None:
+def test_formats_that_cannot_be_decoded_are_refused_with_a_reason(parameters: str) -> None:
     with pytest.raises(CodecsMissing, match="Baseline, Main or High"):
         parse_offer(offer_of({102: f"H264 {parameters}"}))
 
 
-def test_payload_types_that_mean_something_else_are_not_taken() -> None:
+def test_reserved_payload_types_are_not_taken() -> None:
     with pytest.raises(CodecsMissing):
         parse_offer(offer_of({33: "H264 packetization-mode=1;profile-level-id=42e01f"}))

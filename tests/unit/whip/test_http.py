@@ -1,4 +1,4 @@
-"""The HTTP half of WHIP: what is answered to whom."""
+"""The HTTP side of WHIP: sessions, refusals, CORS and the page."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_the_session_of_another_stream_cannot_be_deleted(client: Client) -
         ({"body": OFFER + "a=x\r\n" * 20_000}, 413, "bytes"),
     ],
 )
-async def test_a_refusal_says_why(
+async def test_a_refusal_has_its_status_and_names_the_fault(
     client: Client, change: dict[str, str], status: int, words: str
 ) -> None:
     got, headers, body = await client.post(**change)
@@ -122,7 +122,7 @@ async def test_a_refusal_says_why(
         (HubUnavailable("no hub in time"), 503),
     ],
 )
-async def test_what_the_hub_says_becomes_a_status(
+async def test_a_hubs_refusal_becomes_a_status(
     error: Exception, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig = Rig()
@@ -138,7 +138,7 @@ async def test_what_the_hub_says_becomes_a_status(
     assert sum(rig.figure_of("sessions_refused_total").values()) == 1
 
 
-async def test_trickle_is_not_possible(client: Client) -> None:
+async def test_trickle_ice_is_refused(client: Client) -> None:
     _, headers, _ = await client.post()
     patch = {"Content-Type": "application/trickle-ice-sdpfrag"}
     status, answer, _ = await client.ask("PATCH", headers["Location"], patch | AUTH, "a=x")
@@ -177,7 +177,7 @@ async def test_behind_a_trusted_proxy_the_publishers_own_address_is_limited() ->
             assert (await client.post(**{"X-Forwarded-For": address}))[0] == status
 
 
-async def test_a_session_nobody_comes_to_ends_by_itself() -> None:
+async def test_a_session_without_media_ends_by_itself() -> None:
     async with running(connect_seconds=0.3) as client:
         await client.post()
         await until(lambda: client.rig.service.sessions == 0)
@@ -191,7 +191,7 @@ async def test_the_hub_ends_a_session(client: Client) -> None:
     assert client.rig.publication.finished
 
 
-async def test_a_drain_takes_no_more_and_ends_what_is_on(client: Client) -> None:
+async def test_a_drain_refuses_offers_and_ends_the_sessions(client: Client) -> None:
     await client.post()
     draining = asyncio.create_task(client.rig.service.drain(0.2))
     await asyncio.sleep(0.05)
@@ -201,7 +201,7 @@ async def test_a_drain_takes_no_more_and_ends_what_is_on(client: Client) -> None
     assert client.rig.service.sessions == 0
 
 
-async def test_without_an_address_to_give_nobody_is_taken() -> None:
+async def test_without_a_public_address_offers_are_refused() -> None:
     async with running(public_host="does-not-exist.invalid") as client:
         assert (await client.post())[0] == 503
     assert client.rig.publications == []
@@ -213,10 +213,10 @@ async def test_neither_key_nor_ice_password_is_logged() -> None:
             await client.post()
             await client.post(Authorization="Bearer another-canary")
             await client.post(without("a=fingerprint:sha-256", "a=fingerprint:sha-1 x y z"))
-    said = repr(lines)
-    assert "whip_accepted" in said
+    logged = repr(lines)
+    assert "whip_accepted" in logged
     for secret in (KEY, "another-canary", "abcdefghijklmnopqrstuvwx", "ABcd"):
-        assert secret not in said
+        assert secret not in logged
 
 
 async def test_the_page_is_served_with_a_strict_policy(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""One UDP port for all sessions: each datagram goes to its own."""
+"""One UDP port for all sessions: each datagram goes to its session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sluice_media.whip.media_port import MediaPort, stun_ufrag
 
 
 class Agent:
-    """An ICE agent that keeps what it gets."""
+    """An ICE agent that keeps all datagrams."""
 
     def __init__(self) -> None:
         self.got: list[bytes] = []
@@ -81,7 +81,7 @@ def test_the_user_name_of_a_binding_request_is_found() -> None:
     assert stun_ufrag(request("ours")) == "ours"
 
 
-def test_anything_else_names_nobody() -> None:
+def test_other_datagrams_name_no_session() -> None:
     whole = request("ours")
     for datagram in (b"", b"\x00\x01", whole[:20], whole[:28], b"\x80" + whole[1:]):
         assert stun_ufrag(datagram) is None
@@ -98,7 +98,7 @@ async def test_media_follows_the_session_that_a_request_has_named(
     assert (one.got, two.got[1:]) == ([], [b"\x80media"])
 
 
-async def test_a_stranger_reaches_nobody_and_is_counted(sender: Sender) -> None:
+async def test_datagrams_of_a_stranger_are_dropped_and_counted(sender: Sender) -> None:
     dropped: list[None] = []
     port = await MediaPort.open("127.0.0.1", 0, lambda: dropped.append(None))
     agent, stranger = Agent(), Sender(port)
@@ -123,7 +123,7 @@ async def test_a_forged_source_does_not_cut_a_running_session_off(
     assert victim.got[-1] == b"\x80media"
 
 
-async def test_a_client_that_comes_back_with_its_port_gets_it(
+async def test_a_client_that_returns_with_its_port_gets_a_new_session(
     port: MediaPort, sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sluice_media.whip.media_port._ADDRESS_SILENCE_SECONDS", 0.05)
@@ -161,7 +161,7 @@ async def test_the_addresses_of_one_session_are_limited(port: MediaPort) -> None
     assert port.addresses == 32
 
 
-async def test_a_name_is_given_once(port: MediaPort) -> None:
+async def test_a_user_name_fragment_is_used_once(port: MediaPort) -> None:
     port.join("ours", Agent())
     with pytest.raises(ValueError, match="in use"):
         port.join("ours", Agent())

@@ -1,4 +1,4 @@
-"""The transcoder's inside: what goes in may change, what comes out does not."""
+"""The transcoder's pipeline: the input may change, the output's format does not."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ OPTIONS = TranscodeOptions(
 START = 900_000
 PICTURE = 3_000
 SOUND = 1_800
-"""20 ms."""
+"""Duration of an Opus packet: 20 ms."""
 
 
 class Camera:
-    """Pictures of any size, each size with an encoder of its own."""
+    """A camera with pictures of any size; each size has its own encoder."""
 
     def __init__(self) -> None:
         self._codecs: dict[tuple[int, int], VideoCodecContext] = {}
@@ -106,17 +106,17 @@ def test_size_and_rate_stay_when_the_browser_changes_its_own() -> None:
     assert keyframes == [START, START + 30 * PICTURE]
 
 
-def test_a_small_beginning_makes_no_small_stream() -> None:
+def test_small_first_pictures_do_not_make_a_small_stream() -> None:
     output = Output().feed(Camera().picture(0, 80, 60))
     assert [(video.width, video.height) for video, _ in output.formats] == [(120, 90)]
 
 
-def test_an_upright_camera_stays_upright() -> None:
+def test_portrait_pictures_stay_portrait() -> None:
     output = Output().feed(Camera().picture(0, 90, 160))
     assert [(video.width, video.height) for video, _ in output.formats] == [(90, 160)]
 
 
-def test_a_process_that_goes_on_for_another_keeps_its_shape() -> None:
+def test_a_process_that_replaces_another_keeps_its_shape() -> None:
     options = replace(OPTIONS, shape=Shape(96, 64, 25, 1))
     output = Output(options).feed(
         Camera().picture(0),
@@ -132,7 +132,7 @@ def test_nothing_comes_before_the_first_keyframe() -> None:
     assert output.feed(pictures[0]).formats
 
 
-def test_pictures_that_are_missing_are_repeated() -> None:
+def test_missing_pictures_are_repeated() -> None:
     camera, output = Camera(), Output()
     for number in (0, 1, 2, 7, 8):
         output.feed(camera.picture(number))
@@ -158,7 +158,7 @@ def test_a_microphone_that_stops_becomes_silence_and_comes_back() -> None:
     assert abs(times[-1] - output.times(0)[-1]) < 20_000
 
 
-def test_times_only_grow_when_the_senders_do_not() -> None:
+def test_times_increase_even_when_the_senders_do_not() -> None:
     camera, output = Camera(), Output()
     pictures = [camera.picture(number) for number in range(30)]
     sound = list(microphone(40))
@@ -181,7 +181,7 @@ def test_times_only_grow_when_the_senders_do_not() -> None:
         b"\0\0\1" * 5_000,
     ],
 )
-def test_hostile_bytes_cost_pictures_and_nothing_else(payload: bytes) -> None:
+def test_hostile_bytes_only_cost_pictures(payload: bytes) -> None:
     camera, output = Camera(), Output()
     output.feed(camera.picture(0))
     bad = camera.picture(1)
@@ -190,7 +190,7 @@ def test_hostile_bytes_cost_pictures_and_nothing_else(payload: bytes) -> None:
     assert output.times(0)[-1] == START + 3 * PICTURE
 
 
-def test_a_picture_beyond_all_screens_never_reaches_the_decoder() -> None:
+def test_an_oversized_picture_never_reaches_the_decoder() -> None:
     camera, output = Camera(), Output()
     output.feed(camera.picture(0, 4_800, 2_700))
     assert output.units == []

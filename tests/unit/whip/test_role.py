@@ -1,4 +1,4 @@
-"""The WHIP role while it is being replaced."""
+"""The WHIP role while its pod is replaced."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ AUTH = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/sdp"}
 async def test_a_pod_that_drains_stays_ready_for_the_sessions_it_has(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """kube-proxy deletes the conntrack entries of a UDP endpoint that is not ready any more."""
-    told = asyncio.Event()
-    monkeypatch.setattr(role, "termination", lambda: told)
+    """kube-proxy deletes the conntrack entries of a UDP endpoint that is not ready."""
+    stop = asyncio.Event()
+    monkeypatch.setattr(role, "termination", lambda: stop)
     settings = WhipSettings(
         bind="127.0.0.1", public_host="127.0.0.1", whip_port=free_port(), whip_media_port=0,
         status_port=free_port(), grace_seconds=60,
@@ -47,7 +47,7 @@ async def test_a_pod_that_drains_stays_ready_for_the_sessions_it_has(
             while await get(readyz) != 200:
                 await asyncio.sleep(0.05)
             _, session = await post()
-            told.set()
+            stop.set()
             while (await post())[0] != 503:
                 await asyncio.sleep(0.05)
             assert await get(readyz) == 200

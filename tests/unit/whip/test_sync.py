@@ -1,4 +1,4 @@
-"""RTP timestamps become one clock for sound and pictures."""
+"""RTP timestamps are mapped to one clock for sound and pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_sound_that_arrives_with_a_picture_has_its_time() -> None:
     assert sound == picture
 
 
-def test_the_wrap_of_32_bits_is_no_jump() -> None:
+def test_times_continue_over_the_wrap_of_32_bits() -> None:
     clock = MediaClock()
     before = clock.time_of(VIDEO, (1 << 32) - 1_500, arrived=5.0)
     after = clock.time_of(VIDEO, 1_500, arrived=5.033)
@@ -48,7 +48,7 @@ def test_sender_reports_move_the_sound_to_its_pictures() -> None:
     assert clock.time_of(VIDEO, 3_000, arrived=5.033) == picture + 3_000
 
 
-def test_sender_reports_that_contradict_arrival_are_not_believed() -> None:
+def test_sender_reports_that_contradict_arrival_are_ignored() -> None:
     clock = MediaClock()
     clock.time_of(VIDEO, 0, arrived=5.0)
     sound = clock.time_of(AUDIO, 0, arrived=5.0)
@@ -57,7 +57,7 @@ def test_sender_reports_that_contradict_arrival_are_not_believed() -> None:
     assert clock.time_of(AUDIO, 0, arrived=5.0) == sound
 
 
-def test_reports_without_a_clock_and_before_media_say_nothing() -> None:
+def test_reports_without_a_clock_and_before_media_are_ignored() -> None:
     clock = MediaClock()
     clock.report(VIDEO, 100 * NTP_SECOND, 0)
     clock.time_of(VIDEO, 0, arrived=5.0)
@@ -67,7 +67,7 @@ def test_reports_without_a_clock_and_before_media_say_nothing() -> None:
     assert clock.time_of(AUDIO, 0, arrived=5.2) == sound
 
 
-def test_an_rtp_clock_that_was_set_anew_is_tied_to_arrival_again() -> None:
+def test_an_rtp_clock_that_was_reset_is_tied_to_arrival_again() -> None:
     clock = MediaClock()
     first = clock.time_of(VIDEO, 0, arrived=5.0)
     jumped = clock.time_of(VIDEO, 2_000_000_000, arrived=6.0)

@@ -68,7 +68,7 @@ class Relay:
         except NotAllowedError as refused:
             self._problem(PullFailure(Outcome.NOT_ALLOWED, str(refused)))
             return
-        except OSError as error:  # a timeout is one
+        except OSError as error:  # TimeoutError is an OSError
             self._problem(from_dial_error(error, place))
             return
         watch = RtspWatch() if self._uri.scheme.startswith("rtsp") else None

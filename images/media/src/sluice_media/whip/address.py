@@ -1,4 +1,4 @@
-"""Where browsers send media: the candidates of every answer."""
+"""The public address for media: a host name in, the candidates of each answer out."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ import structlog
 _RESOLVE_SECONDS = 2.0
 _FRESH_SECONDS = 30.0
 _MAX_CANDIDATES = 4
-_SOMEWHERE = ("192.0.2.1", 9)
-"""TEST-NET-1 (RFC 5737): asked for the route only, nothing is sent."""
+_ROUTE_PROBE = ("192.0.2.1", 9)
+"""An address of TEST-NET-1 (RFC 5737), used to look up the route. Nothing is sent."""
 _log = structlog.get_logger(__name__)
 
 
-class NoAddress(Exception):  # noqa: N818  says what it is
-    """There is no address to give; the text says why."""
+class NoAddress(Exception):  # noqa: N818  names the fact
+    """A missing public address; the text gives the reason."""
 
 
 class PublicAddress:
-    """``host``: an address, a name, or empty for this machine's own address."""
+    """The public address and port for media."""
 
     def __init__(self, host: str, port: int) -> None:
+        """``host`` is an address, a name, or empty for this machine's own address."""
         self._host = host
         self._port = port
         self._resolved: list[str] = []
         self._resolved_at = 0.0
 
     async def candidates(self) -> list[tuple[str, int]]:
-        """(address, port), the best first. Raises NoAddress. A name that cannot be resolved now
-        keeps the addresses it had."""
+        """Return pairs of address and port, the best first. Raise NoAddress.
+
+        A name that cannot be resolved now keeps its former addresses.
+        """
         return [(address, self._port) for address in await self._addresses()]
 
     async def _addresses(self) -> list[str]:
@@ -61,7 +64,7 @@ class PublicAddress:
 def _own_address() -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(_SOMEWHERE)
+            probe.connect(_ROUTE_PROBE)
         except OSError as error:
-            raise NoAddress("this machine has no address that others could reach") from error
+            raise NoAddress("this machine has no address that others can reach") from error
         return str(probe.getsockname()[0])

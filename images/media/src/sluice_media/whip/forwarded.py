@@ -1,9 +1,8 @@
-"""Where a request comes from when a proxy in front of us passes it on (``X-Forwarded-For``).
+"""The publisher's address behind proxies (``X-Forwarded-For``).
 
-In: the peer's address, the header's values, and the address ranges of the proxies that are
-trusted. Out: the publisher's address. Each proxy appends the address that it was dialled from, so
-the list is read from its end, and only as far as trusted proxies wrote it: what stands before that
-may be anybody's invention.
+In: the peer's address, the header's values, and the address ranges of the trusted proxies. Out: the
+publisher's address. Each proxy appends the address that it was dialled from. So the list is read
+from its end, as far as trusted proxies wrote it. Earlier entries may be forged.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ _MAX_HOPS = 32
 
 
 def publisher_address(peer: str, forwarded_for: Sequence[str], proxies: Sequence[Range]) -> str:
-    """Return the last address that a trusted proxy vouches for, or the peer's own."""
+    """Return the nearest address that does not belong to a trusted proxy."""
     found = plain_address(peer)
-    named = [hop.strip() for value in forwarded_for for hop in value.split(",")]
-    for hop in reversed(named[-_MAX_HOPS:]):
+    hops = [hop.strip() for value in forwarded_for for hop in value.split(",")]
+    for hop in reversed(hops[-_MAX_HOPS:]):
         address = _address(found)
         if address is None or not any(address in proxy for proxy in proxies):
             return found
@@ -32,13 +31,13 @@ def publisher_address(peer: str, forwarded_for: Sequence[str], proxies: Sequence
     return found
 
 
-def _address(words: str) -> IPv4Address | IPv6Address | None:
-    """Return an address that may come with a port, as some proxies write it."""
-    if words.startswith("["):
-        words = words[1:].partition("]")[0]
-    elif words.count(":") == 1:
-        words = words.partition(":")[0]
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Parse an address, with or without a port: some proxies append one."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
     try:
-        return ip_address(plain_address(words))
+        return ip_address(plain_address(text))
     except ValueError:
         return None

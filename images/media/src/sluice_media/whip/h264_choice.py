@@ -1,9 +1,9 @@
-"""Which of the H.264 formats that an offer lists is answered, and how (pure).
+"""The choice of one H.264 format from an offer (pure).
 
-In: the video section of an offer. Out: one payload type, and its parameters in the answer. The
-decoder takes every profile that an encoder of today writes; aiortc answers Baseline and Constrained
-Baseline alone, at level 3.1. So it is shown the chosen format as the one that it knows, and the
-answer that it writes gets the format's own parameters back.
+In: the video section of an offer. Out: one payload type, and its parameters in the answer. Our
+decoder takes every profile that today's encoders write. aiortc only answers Baseline and
+Constrained Baseline, at level 3.1. So the chosen format's parameters are replaced by aiortc's in
+the offer, and restored in the answer.
 
 Sources: RFC 6184 sections 8.1 (parameters and what their absence means) and 8.2.2 (profile and
 packetization mode are the same in offer and answer; so is the level here, which is always allowed);
@@ -20,22 +20,24 @@ from aiortc.rtp import DYNAMIC_PAYLOAD_TYPES
 from aiortc.sdp import MediaDescription
 
 LIBRARY_PROFILE_LEVEL_ID = "42e01f"
-"""Constrained Baseline, as aiortc names it among its own formats."""
+"""Constrained Baseline at level 3.1, as in aiortc's own formats."""
 _PROFILES = frozenset({0x42, 0x4D, 0x64, 0x6E, 0x7A, 0xF4, 0x2C})
-"""Baseline, Main, High, High 10, High 4:2:2, High 4:4:4 Predictive, CAVLC 4:4:4 Intra. Not:
-Extended, and the scalable and multiview ones."""
+"""Baseline, Main, High, High 10, High 4:2:2, High 4:4:4 Predictive, CAVLC 4:4:4 Intra. Extended and
+the scalable and multiview profiles are not supported."""
 _PROFILE_LEVEL_ID = re.compile(r"[0-9a-f]{6}", re.IGNORECASE)
 _SINGLE_NAL_UNIT, _NON_INTERLEAVED = "0", "1"
 
 
 @dataclass(slots=True, frozen=True)
 class H264Choice:
+    """The chosen format of an offer."""
+
     payload_type: int
     parameters: str
-    """Of the answer, as they stand in its fmtp line; empty: none, as in the offer."""
+    """Parameters for the answer's fmtp line; empty when the offer has none."""
 
-    def shown_to_library(self, sdp: str) -> str:
-        """The offer, in which the chosen format is one that aiortc knows."""
+    def for_library(self, sdp: str) -> str:
+        """Return the offer with the chosen format in the form that aiortc supports."""
         known = (
             f"level-asymmetry-allowed=1;packetization-mode=1;"
             f"profile-level-id={LIBRARY_PROFILE_LEVEL_ID}"
@@ -43,7 +45,7 @@ class H264Choice:
         return self._with(sdp, known)
 
     def answered(self, sdp: str) -> str:
-        """The answer that aiortc made, with the parameters that belong to the offered format."""
+        """Return aiortc's answer with the parameters of the offered format."""
         return self._with(sdp, self.parameters)
 
     def _with(self, sdp: str, parameters: str) -> str:
@@ -58,8 +60,10 @@ class H264Choice:
 
 
 def choose_h264(video: MediaDescription) -> H264Choice | None:
-    """The first that can be taken: an offer lists its formats in the sender's order of preference.
-    None when there is none."""
+    """Return the first supported format, or None.
+
+    An offer lists its formats in the sender's order of preference.
+    """
     for codec in video.rtp.codecs:
         is_h264 = codec.name.lower() == "h264" and codec.clockRate == 90_000
         number = codec.payloadType
@@ -77,13 +81,13 @@ def choose_h264(video: MediaDescription) -> H264Choice | None:
 
 
 def _texts(parameters: Mapping[str, int | str | None]) -> dict[str, str]:
-    """Some senders put a space behind the semicolon."""
+    """Return stripped names and values: some senders put a space after the semicolon."""
     return {name.strip(): str(value).strip() for name, value in parameters.items()}
 
 
 def _is_decodable(profile_level_id: str) -> bool:
     if not profile_level_id:
-        return True  # Baseline
+        return True  # a missing profile means Baseline
     if not _PROFILE_LEVEL_ID.fullmatch(profile_level_id):
         return False
     return int(profile_level_id[:2], 16) in _PROFILES

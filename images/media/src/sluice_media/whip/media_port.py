@@ -1,9 +1,9 @@
-"""The one UDP port of all sessions.
+"""The one UDP port of all sessions: each datagram goes to the ICE agent of its session.
 
-Datagrams in, each to the ICE agent of its session. A STUN request (RFC 8489) names its session by
-the user name, ``<our ufrag>:<their ufrag>``; the address it came from then belongs to that session,
-and everything else from there follows it. Another session gets the address only when it has been
-silent: a forged source address does not cut a running session off.
+A STUN request (RFC 8489) names its session in the user name, ``<our ufrag>:<their ufrag>``. From
+then on the request's source address belongs to that session, and all datagrams from this address go
+to it. Another session can claim the address only after a silence. So a forged source address does
+not cut off a running session.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import structlog
 Address = tuple[str, int]
 
 _MAX_ADDRESSES_PER_SESSION = 32
-"""A browser with many networks has about ten."""
+"""Maximum number of source addresses. A browser with many networks has about ten."""
 _ADDRESS_SILENCE_SECONDS = 1.0
-"""Then a STUN request may claim the address for another session: a client that came back with the
-same port."""
+"""Silence of an address after which a STUN request may claim it for another session. A client may
+return with its former port."""
 _RECEIVE_BUFFER_BYTES = 4 << 20
 _STUN_HEADER_BYTES = 20
 _STUN_COOKIE = b"\x21\x12\xa4\x42"
@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class PortUser(Protocol):
-    """What a session's ICE agent is to the port: an asyncio datagram protocol."""
+    """The ICE agent of a session: an asyncio datagram protocol."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None: ...
@@ -42,7 +42,7 @@ class PortUser(Protocol):
 
 
 def stun_ufrag(datagram: bytes) -> str | None:
-    """Our own user name fragment that a STUN binding request names; None for anything else."""
+    """Return our user name fragment in a STUN binding request, None for any other datagram."""
     if datagram[:2] != _BINDING_REQUEST or datagram[4:8] != _STUN_COOKIE:
         return None
     position = _STUN_HEADER_BYTES
@@ -60,7 +60,7 @@ def stun_ufrag(datagram: bytes) -> str | None:
 
 
 class SessionTransport(asyncio.DatagramTransport):
-    """The port as one session's agent sees it. Closing it ends the session's share only."""
+    """One session's share of the port. Closing it leaves the port open."""
 
     def __init__(self, port: MediaPort, ufrag: str, user: PortUser) -> None:
         super().__init__()
@@ -92,12 +92,15 @@ class SessionTransport(asyncio.DatagramTransport):
 
 @dataclass(slots=True)
 class _Claim:
+    """The session that owns a source address."""
+
     session: SessionTransport
-    heard_at: float
+    received_at: float
+    """Time of the last datagram."""
 
 
 class MediaPort(asyncio.DatagramProtocol):
-    """Made by :func:`MediaPort.open`; closed by whoever opened it."""
+    """The shared port. :meth:`open` makes it, and its caller must close it."""
 
     def __init__(self, on_dropped: Callable[[], None]) -> None:
         self._on_dropped = on_dropped
@@ -110,7 +113,10 @@ class MediaPort(asyncio.DatagramProtocol):
     async def open(
         cls, host: str, port: int, on_dropped: Callable[[], None] = lambda: None
     ) -> MediaPort:
-        """Binds the port; raises OSError. ``on_dropped`` hears of each datagram without a home."""
+        """Bind the port. Raise OSError.
+
+        ``on_dropped`` is called for each datagram that belongs to no session or breaks its parser.
+        """
         _, media_port = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: cls(on_dropped), local_addr=(host, port)
         )
@@ -118,29 +124,34 @@ class MediaPort(asyncio.DatagramProtocol):
 
     @property
     def sessions(self) -> int:
+        """Number of sessions."""
         return len(self._sessions)
 
     @property
     def addresses(self) -> int:
+        """Number of source addresses that belong to sessions."""
         return len(self._by_address)
 
     def join(self, ufrag: str, user: PortUser) -> None:
-        """Gives an agent its share. Raises ValueError for a user name fragment that is in use."""
+        """Give an agent its share. Raise ValueError when the user name fragment is in use."""
         if ufrag in self._sessions:
             raise ValueError("the ICE user name fragment is in use")
         transport = self._sessions[ufrag] = SessionTransport(self, ufrag, user)
         user.connection_made(transport)
 
     def leave(self, session: SessionTransport) -> None:
+        """Remove a session and its source addresses."""
         self._sessions.pop(session.ufrag, None)
         for address in session.addresses:
             del self._by_address[address]
 
     def send(self, data: bytes, address: Address) -> None:
+        """Send a datagram, unless the port is closed."""
         if not self._transport.is_closing():
             self._transport.sendto(data, address)
 
     def close(self) -> None:
+        """Close the port for all sessions."""
         self._transport.close()
 
     # ------------------------------------------------------------------ asyncio
@@ -161,7 +172,7 @@ class MediaPort(asyncio.DatagramProtocol):
         try:
             session.user.datagram_received(data, address)
         except Exception as error:
-            # A parser that a peer has broken must not close the port of all the others.
+            # A hostile datagram must not close the port for the other sessions.
             self._on_dropped()
             _log.warning("datagram_failed", error=type(error).__name__)
 
@@ -177,10 +188,10 @@ class MediaPort(asyncio.DatagramProtocol):
             taken_over = (
                 named is not None
                 and named is not claim.session
-                and now - claim.heard_at > _ADDRESS_SILENCE_SECONDS
+                and now - claim.received_at > _ADDRESS_SILENCE_SECONDS
             )
             if not taken_over:
-                claim.heard_at = now
+                claim.received_at = now
                 return claim.session
             claim.session.addresses.discard(address)
         if named is None or len(named.addresses) >= _MAX_ADDRESSES_PER_SESSION:

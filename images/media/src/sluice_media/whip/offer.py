@@ -1,4 +1,4 @@
-"""An SDP offer, checked before anything is started for it (pure).
+"""Checks of an SDP offer before any resource is allocated for it (pure).
 
 Sources: RFC 9725 section 4.2 (one bundle, the client sends only), RFC 9429 (JSEP), RFC 6184 section
 8.1 (H.264 over RTP), RFC 7587 (Opus over RTP).
@@ -13,42 +13,45 @@ from aiortc.sdp import MediaDescription, SessionDescription
 from sluice_media.whip.h264_choice import H264Choice, choose_h264
 
 MAX_OFFER_BYTES = 64 << 10
-"""A browser that lists every codec it has sends about 7 kB."""
+"""Maximum size of an offer. A browser that lists all its codecs sends about 7 kB."""
 _MAX_LINES = 2_000
 _UNUSABLE = (
-    "no H.264 format of the offer can be taken: Baseline, Main or High profile with packetization "
-    "mode 0 or 1 are"
+    "the offer has no supported H.264 format; supported are Baseline, Main or High profile with "
+    "packetization mode 0 or 1"
 )
 _REMOTE_CANDIDATES = ("a=candidate:", "a=end-of-candidates", "a=remote-candidates:")
 
 
-class BadOffer(ValueError):  # noqa: N818  says what it is
-    """The offer cannot be understood, or is not what WHIP allows; the text is for people."""
+class BadOffer(ValueError):  # noqa: N818  names the fact
+    """An offer that cannot be parsed or that WHIP does not allow. The text is for people."""
 
 
 class CodecsMissing(BadOffer):
-    """H.264 and Opus are not both offered, in a form that can be taken."""
+    """An offer without H.264 or Opus in a supported form."""
 
 
 @dataclass(slots=True, frozen=True)
 class Offer:
+    """A checked offer."""
+
     sdp: str
-    """Without the candidates of the peer: it finds us, we never send to an address that an offer
-    names. (So an offer cannot make us probe a network, and mDNS names need no resolving.)"""
+    """The offer without the peer's candidates. The peer connects to us, and we never send to an
+    address from an offer. So an offer cannot make us probe a network, and its mDNS names need not
+    be resolved."""
     h264: H264Choice
-    """The one H.264 format that is answered; ``sdp`` shows it as aiortc knows it."""
+    """The H.264 format for the answer. ``sdp`` holds it in the form that aiortc supports."""
 
 
 def parse_offer(text: str) -> Offer:
-    """Raises BadOffer or CodecsMissing."""
+    """Check an offer. Raise BadOffer or CodecsMissing."""
     lines = text.splitlines()
     if len(lines) > _MAX_LINES:
         raise BadOffer(f"the offer has more than {_MAX_LINES} lines")
     sdp = "\r\n".join(line for line in lines if not line.startswith(_REMOTE_CANDIDATES)) + "\r\n"
     try:
         description = SessionDescription.parse(sdp)
-    except Exception as error:  # the library's parser lets every kind of error through
-        raise BadOffer("the body is not an SDP offer that can be understood") from error
+    except Exception as error:  # the library's parser raises errors of any type
+        raise BadOffer("the body is not a valid SDP offer") from error
     audio = [media for media in description.media if media.kind == "audio"]
     video = [media for media in description.media if media.kind == "video"]
     if len(description.media) != len(audio) + len(video):
@@ -63,7 +66,7 @@ def parse_offer(text: str) -> Offer:
     h264 = choose_h264(video[0])
     if h264 is None:
         raise CodecsMissing(_UNUSABLE)
-    return Offer(h264.shown_to_library(sdp), h264)
+    return Offer(h264.for_library(sdp), h264)
 
 
 def _check_codecs(audio: list[MediaDescription], video: list[MediaDescription]) -> None:
@@ -84,7 +87,7 @@ def _check_codecs(audio: list[MediaDescription], video: list[MediaDescription]) 
     ]
     if missing:
         raise CodecsMissing(
-            f"the offer is without {' and '.join(missing)}: H.264 and Opus must both be offered"
+            f"the offer has no {' and no '.join(missing)}; H.264 and Opus are both required"
         )
 
 

@@ -1,4 +1,4 @@
-"""One WebRTC connection: an offer in, the answer out, then encoded frames with their times."""
+"""One WebRTC connection: an offer in; the answer and then encoded frames with their times out."""
 
 from __future__ import annotations
 
@@ -27,39 +27,42 @@ from sluice_media.whip.offer import CodecsMissing, Offer
 from sluice_media.whip.sync import MediaClock
 
 OnFrame = Callable[[TrackKind, bytes, int], None]
-"""(track, encoded frame, time in 90 kHz ticks)"""
+"""Function (track, encoded frame, time in 90 kHz ticks)."""
 _CODECS = {"audio": ("audio/opus",), "video": ("video/h264", "video/rtx")}
 _MAX_SOURCES = 64
-"""Sound, pictures and their retransmissions are three; more come when a browser begins anew."""
+"""Maximum number of RTP sources. Sound, pictures and retransmissions need three; a browser that
+restarts its tracks adds more."""
 
 
 class Peer:
-    """Closed by whoever made it, in any case."""
+    """One connection. Its owner must call :meth:`close`, also after an error."""
 
     def __init__(self, on_frame: OnFrame, on_loss: Callable[[], None]) -> None:
-        """``on_loss``: pictures are missing, and a keyframe was asked for."""
+        """``on_loss`` is called when pictures are lost and a keyframe was requested."""
         loop = asyncio.get_running_loop()
         self._on_frame = on_frame
         self._on_loss = on_loss
         self._clock = MediaClock()
         self._loop = loop
         self._connection = RTCPeerConnection(
-            # No STUN server: a silent one costs 5 s, and our address is known.
+            # No STUN server: one that does not answer costs 5 s, and our address is configured.
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
         self._connection.on("connectionstatechange", self._on_state)
         self._receivers: dict[TrackKind, RTCRtpReceiver] = {}
         self._lost = 0
-        self.heard_at = loop.time()
-        """When the last frame or sender report came; only who holds the keys can send one."""
+        self.received_at = loop.time()
+        """Time of the last frame or sender report. Both are authenticated by SRTP."""
         self.ended: asyncio.Future[str] = loop.create_future()
-        """How the connection ended, in words."""
+        """The reason for the end of the connection, as text."""
 
     async def answer(
         self, offer: Offer, port: MediaPort, candidates: Sequence[tuple[str, int]]
     ) -> str:
-        """The SDP answer with all candidates. Raises CodecsMissing, or ValueError for an offer
-        that the library refuses."""
+        """Return the SDP answer with all candidates.
+
+        Raise CodecsMissing, or ValueError for an offer that aiortc refuses.
+        """
         connection = self._connection
         for kind, wanted in _CODECS.items():
             transceiver = connection.addTransceiver(kind, direction="recvonly")
@@ -76,7 +79,7 @@ class Peer:
         try:
             await connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         except OperationError as error:
-            raise CodecsMissing("the library finds no format that it can take") from error
+            raise CodecsMissing("the offer has no supported combination of formats") from error
         except (InvalidAccessError, InvalidStateError) as error:
             raise ValueError("the offer cannot be answered") from error
         for transceiver in connection.getTransceivers():
@@ -86,31 +89,34 @@ class Peer:
         return offer.h264.answered(str(connection.localDescription.sdp))
 
     async def request_keyframe(self) -> bool:
-        """Whether there was somebody to ask."""
+        """Request a keyframe. Return False when the peer has sent no video lately."""
         return await send_keyframe_request(self._receivers[TrackKind.VIDEO])
 
     def newly_lost(self) -> int:
-        """Packets that were lost since the last call. To be called every second: a peer that
-        changes its sources all the time is cut off here."""
+        """Return the number of packets lost since the last call. Call it every second.
+
+        A peer that uses too many RTP sources is disconnected here.
+        """
         receptions = [reception(receiver) for receiver in self._receivers.values()]
         if sum(sources for sources, _ in receptions) > _MAX_SOURCES:
-            self._end("the sender changes its RTP sources all the time")
+            self._end("the sender used too many RTP sources")
         lost = sum(lost for _, lost in receptions)
         newly, self._lost = max(0, lost - self._lost), max(lost, self._lost)
         return newly
 
     async def close(self) -> None:
+        """Close the connection."""
         self._end("closed by us")
         await self._connection.close()
 
     def _receive(self, kind: TrackKind, receiver: RTCRtpReceiver) -> None:
         def on_frame(data: bytes, timestamp: int) -> None:
-            now = self.heard_at = self._loop.time()
+            now = self.received_at = self._loop.time()
             if data and not self.ended.done():
                 self._on_frame(kind, data, self._clock.time_of(kind, timestamp, now))
 
         def on_report(ntp: int, timestamp: int) -> None:
-            self.heard_at = self._loop.time()
+            self.received_at = self._loop.time()
             self._clock.report(kind, ntp, timestamp)
 
         def on_end() -> None:
@@ -124,6 +130,6 @@ class Peer:
         if state in ("failed", "closed"):
             self._end(f"the connection is {state}")
 
-    def _end(self, how: str) -> None:
+    def _end(self, reason: str) -> None:
         if not self.ended.done():
-            self.ended.set_result(how)
+            self.ended.set_result(reason)

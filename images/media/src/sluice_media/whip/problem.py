@@ -1,40 +1,64 @@
-"""Refusals as HTTP says them: a status, and a sentence for people as problem+json (RFC 9457)."""
+"""Refusals over HTTP: a status, and a sentence for people as problem+json (RFC 9457)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import StrEnum
 
 from aiohttp import web
 
 from sluice_media.publishing.publication import PublishRefused
 
-_STATUS = {
-    "BadKey": 401,
-    "BadPath": 404,
-    "Busy": 409,
-    "Disabled": 403,
-    "ProtocolNotAllowed": 403,
-    "TooManyFailures": 429,
-    "UnknownStream": 404,
-    "UnsupportedCodec": 406,
+
+class Reason(StrEnum):
+    """Reasons of refusals: the title of a problem, and a label of metrics."""
+
+    BAD_KEY = "BadKey"
+    BAD_OFFER = "BadOffer"
+    BAD_PATH = "BadPath"
+    BUSY = "Busy"
+    DISABLED = "Disabled"
+    HUB_UNAVAILABLE = "HubUnavailable"
+    METHOD_NOT_ALLOWED = "MethodNotAllowed"
+    NO_BACKUP = "NoBackup"
+    NOT_FOUND = "NotFound"
+    PROTOCOL_NOT_ALLOWED = "ProtocolNotAllowed"
+    TOO_MANY_CONNECTIONS = "TooManyConnections"
+    TOO_MANY_FAILURES = "TooManyFailures"
+    UNKNOWN_SESSION = "UnknownSession"
+    UNKNOWN_STREAM = "UnknownStream"
+    UNSUPPORTED_CODEC = "UnsupportedCodec"
+
+
+_STATUS: Mapping[str, int] = {
+    Reason.BAD_KEY: 401,
+    Reason.BAD_PATH: 404,
+    Reason.BUSY: 409,
+    Reason.DISABLED: 403,
+    Reason.PROTOCOL_NOT_ALLOWED: 403,
+    Reason.TOO_MANY_FAILURES: 429,
+    Reason.UNKNOWN_STREAM: 404,
+    Reason.UNSUPPORTED_CODEC: 406,
 }
 _RETRY_AFTER_SECONDS = {429: "60", 503: "2"}
 
 
-class Problem(Exception):  # noqa: N818  says what it is
-    """Raised by handlers; ``reason`` is one word, ``detail`` a sentence for people."""
+class Problem(Exception):  # noqa: N818  names the fact
+    """A refusal that a handler raises. ``detail`` is a sentence for people."""
 
     def __init__(
         self, status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None
     ) -> None:
+        """``reason`` is a :class:`Reason`, or a hub's reason that this version does not know."""
         super().__init__(detail)
         self.status = status
-        self.reason = reason
+        self.reason = str(reason)
         self.detail = detail
         self.headers = dict(headers or {})
 
     def response(self) -> web.Response:
+        """Return the HTTP response."""
         headers = self.headers
         if self.status in _RETRY_AFTER_SECONDS:
             headers.setdefault("Retry-After", _RETRY_AFTER_SECONDS[self.status])
@@ -50,5 +74,5 @@ class Problem(Exception):  # noqa: N818  says what it is
 
 
 def problem_of(refused: PublishRefused) -> Problem:
-    """A refusal by the hub. A reason that is new to us is still a refusal: 403."""
+    """Return the problem for a hub's refusal. An unknown reason becomes status 403."""
     return Problem(_STATUS.get(refused.reason, 403), refused.reason, refused.message)

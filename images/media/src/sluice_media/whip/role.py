@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def serve(settings: WhipSettings) -> None:
-    """The role with hubs that are found through the cluster's DNS."""
+    """Run the role with hubs that are found through the cluster's DNS."""
     registry = CollectorRegistry()
     locate = service_locator(settings.cluster_domain, settings.hub_port)
     async with reaching_hubs(locate, settings, GatewayMetrics(registry)) as hubs:
@@ -31,17 +31,19 @@ async def serve(settings: WhipSettings) -> None:
 
 
 async def serve_whip(settings: WhipSettings, publish: Publish, registry: CollectorRegistry) -> None:
-    """Runs until SIGTERM or SIGINT, then until the last session has ended or grace is over.
+    """Run until SIGTERM or SIGINT, then until the last session or the grace period has ended.
 
-    ``publish`` brings units to hubs; ``registry`` takes our metrics and is served with them."""
+    ``publish`` opens publications at hubs. ``registry`` holds the metrics, which are served too.
+    """
     stop = termination()
     async with (
         running_whip(settings, publish, registry) as service,
         serve_status(
             board=None,
             token=lambda: None,
-            # While it drains too: a terminating pod gets no new flows, while kube-proxy deletes the
-            # conntrack entries of a UDP endpoint that is no longer ready, and cuts its sessions.
+            # Ready while draining too. A terminating pod gets no new flows anyway. But kube-proxy
+            # deletes the conntrack entries of a UDP endpoint that is not ready, which would cut its
+            # sessions.
             ready=lambda: True,
             registry=registry,
             host=settings.bind,

@@ -1,4 +1,4 @@
-"""The sessions of this process: begun by an offer, counted, ended one by one or all together."""
+"""The sessions of this process: an offer in, an answer and a running session out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sluice_media.whip.address import NoAddress, PublicAddress
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.metrics import WhipMetrics
 from sluice_media.whip.offer import BadOffer, CodecsMissing, Offer, parse_offer
-from sluice_media.whip.problem import Problem, problem_of
+from sluice_media.whip.problem import Problem, Reason, problem_of
 from sluice_media.whip.publish import Publication, Publish
 from sluice_media.whip.session import Session
 from sluice_media.whip.settings import WhipSettings
@@ -28,11 +28,24 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, frozen=True)
+class PostedOffer:
+    """An offer as a publisher posted it."""
+
+    namespace: str
+    stream: str
+    key: SecretStr
+    remote: str
+    """Address of the publisher."""
+    sdp: str
+
+
+@dataclass(slots=True, frozen=True)
 class Begun:
-    """An offer that was taken."""
+    """A session that has begun."""
 
     id: str
     answer: str
+    """SDP answer."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,6 +57,8 @@ class _Running:
 
 
 class WhipService:
+    """All sessions, and the limits on their number."""
+
     def __init__(
         self,
         settings: WhipSettings,
@@ -58,7 +73,7 @@ class WhipService:
         self._port = port
         self._tasks = tasks
         self._limits = AddressLimits(settings, time.monotonic)
-        self._quiet = LogLimiter(time.monotonic)
+        self._log_limiter = LogLimiter(time.monotonic)
         self._address = PublicAddress(
             settings.public_host,
             settings.public_media_port or port.local_address[1],
@@ -69,45 +84,50 @@ class WhipService:
 
     @property
     def sessions(self) -> int:
+        """Number of sessions."""
         return len(self._running)
 
     @property
     def media_port(self) -> int:
+        """UDP port for media."""
         return self._port.local_address[1]
 
     @property
     def transcoder_pids(self) -> list[int]:
+        """Process ids of the transcoders."""
         pids = (running.session.transcoder_pid for running in self._running.values())
         return [pid for pid in pids if pid is not None]
 
-    async def begin(
-        self, namespace: str, stream: str, key: SecretStr, remote: str, sdp: str
-    ) -> Begun:
-        """Takes an offer. Raises Problem."""
+    async def begin(self, offer: PostedOffer) -> Begun:
+        """Begin a session for an offer. Raise Problem."""
         posted_at = asyncio.get_running_loop().time()
         try:
-            return await self._begin(namespace, stream, key, remote, sdp, posted_at)
+            return await self._begin(offer, posted_at)
         except Problem as problem:
             self._metrics.refused(problem.reason)
-            suppressed = self._quiet.admit(remote)
-            said = isinstance(problem.__cause__, PublishRefused)  # by the publication
-            if suppressed is not None and not said:
+            suppressed = self._log_limiter.admit(offer.remote)
+            # The publication logs the hub's refusals itself.
+            logged = isinstance(problem.__cause__, PublishRefused)
+            if suppressed is not None and not logged:
                 _log.info(
-                    "whip_refused", address=remote, reason=problem.reason, suppressed=suppressed
+                    "whip_refused",
+                    address=offer.remote,
+                    reason=problem.reason,
+                    suppressed=suppressed,
                 )
             raise
 
     async def end(self, namespace: str, stream: str, session_id: str) -> bool:
-        """Ends a session; whether there was one. Returns when it has ended, or after 2 s."""
+        """End a session and wait up to 2 s for its end. Return False when it does not exist."""
         running = self._running.get(session_id)
         if running is None or (running.namespace, running.stream) != (namespace, stream):
             return False
-        running.session.stop("the sender asked for the end")
+        running.session.stop("the sender requested the end")
         await asyncio.wait((running.task,), timeout=2)
         return True
 
     async def drain(self, grace_seconds: float) -> None:
-        """Takes no more offers, and ends what is still on after the grace time."""
+        """Refuse new offers, wait for the sessions, and end those left after the grace period."""
         self.draining = True
         if tasks := [running.task for running in self._running.values()]:
             _log.info("draining", sessions=len(tasks))
@@ -115,39 +135,46 @@ class WhipService:
         await self.close()
 
     async def close(self) -> None:
-        """Ends all sessions."""
+        """End all sessions."""
         self.draining = True
         running = list(self._running.values())
         for one in running:
-            one.session.stop("we are shutting down")
+            one.session.stop("the server is shutting down")
         if running:
             await asyncio.wait([one.task for one in running])
 
     # ------------------------------------------------------------------ beginning
 
-    async def _begin(
-        self, namespace: str, stream: str, key: SecretStr, remote: str, sdp: str, posted_at: float
-    ) -> Begun:
+    async def _begin(self, posted: PostedOffer, posted_at: float) -> Begun:
         if self.draining:
-            raise Problem(503, "HubUnavailable", "this server is being stopped; please try again")
-        offer = _parsed(sdp)
+            raise Problem(
+                503, Reason.HUB_UNAVAILABLE, "the server is shutting down; please try again"
+            )
+        offer = _parsed(posted.sdp)
         with contextlib.ExitStack() as held:
             try:
-                held.enter_context(self._limits.connection(remote))
+                held.enter_context(self._limits.connection(posted.remote))
             except TooManyConnections as refused:
-                raise Problem(429, "TooManyConnections", "too many sessions are open") from refused
+                raise Problem(
+                    429, Reason.TOO_MANY_CONNECTIONS, "too many sessions are open"
+                ) from refused
             candidates = await self._candidates()
-            publication = await self._published(namespace, stream, key, remote)
+            publication = await self._published(posted)
             session = Session(self._settings, self._metrics, publication, posted_at)
             answer = await self._answered(session, offer, candidates)
             session_id = secrets.token_urlsafe(16)
             task = self._tasks.create_task(
-                self._run(session_id, session, remote, held.pop_all()), name="whip-session"
+                self._run(session_id, session, posted.remote, held.pop_all()), name="whip-session"
             )
-            self._running[session_id] = _Running(namespace, stream, session, task)
-        self._limits.published(remote)
+            self._running[session_id] = _Running(posted.namespace, posted.stream, session, task)
+        self._limits.published(posted.remote)
         self._metrics.accepted.inc()
-        _log.info("whip_accepted", namespace=namespace, stream=stream, address=remote)
+        _log.info(
+            "whip_accepted",
+            namespace=posted.namespace,
+            stream=posted.stream,
+            address=posted.remote,
+        )
         return Begun(session_id, answer)
 
     async def _candidates(self) -> list[tuple[str, int]]:
@@ -155,20 +182,24 @@ class WhipService:
             return await self._address.candidates()
         except NoAddress as error:
             _log.error("no_public_address", why=str(error))
-            raise Problem(503, "HubUnavailable", str(error)) from error
+            raise Problem(503, Reason.HUB_UNAVAILABLE, str(error)) from error
 
-    async def _published(
-        self, namespace: str, stream: str, key: SecretStr, remote: str
-    ) -> Publication:
+    async def _published(self, posted: PostedOffer) -> Publication:
         try:
-            publication = await self._publish(namespace, stream, key, remote)
+            publication = await self._publish(
+                posted.namespace, posted.stream, posted.key, posted.remote
+            )
         except PublishRefused as refused:
             raise problem_of(refused) from refused
         except HubUnavailable as away:
-            raise Problem(503, "HubUnavailable", away.message) from away
+            raise Problem(503, Reason.HUB_UNAVAILABLE, away.message) from away
         if publication.leg != _PRIMARY:
             await publication.finish()
-            raise Problem(403, "NoBackup", "WHIP has no backup: use the key of the stream itself")
+            raise Problem(
+                403,
+                Reason.NO_BACKUP,
+                "WHIP has no backup: use the stream's primary key instead of its backup key",
+            )
         return publication
 
     async def _answered(
@@ -178,26 +209,26 @@ class WhipService:
             return await session.answer(offer, self._port, candidates)
         except CodecsMissing as missing:
             await session.close()
-            raise Problem(406, "UnsupportedCodec", str(missing)) from missing
+            raise Problem(406, Reason.UNSUPPORTED_CODEC, str(missing)) from missing
         except BaseException as error:
             await session.close()
             if not isinstance(error, Exception):
                 raise
-            # The library checks an offer while it answers. Its words quote the offer.
+            # aiortc checks an offer while it answers. Its error texts quote the offer.
             _log.warning("offer_not_answered", error=type(error).__name__)
-            raise Problem(400, "BadOffer", "the SDP offer cannot be answered") from None
+            raise Problem(400, Reason.BAD_OFFER, "the SDP offer cannot be answered") from None
 
     async def _run(
         self, session_id: str, session: Session, remote: str, held: contextlib.ExitStack
     ) -> None:
         running = self._running[session_id]
         began_at = time.monotonic()
-        why = "an error of ours"
+        why = "an internal error"
         try:
             with held, self._metrics.sessions.track_inprogress():
                 why = await session.run()
         except Exception as bug:
-            # One session must not take the others down; nobody knows what is in the text.
+            # A bug in one session must not end the others. Its text may hold a secret.
             _log.error("whip_session_failed", error=type(bug).__name__)
         finally:
             del self._running[session_id]
@@ -215,6 +246,6 @@ def _parsed(sdp: str) -> Offer:
     try:
         return parse_offer(sdp)
     except CodecsMissing as missing:
-        raise Problem(406, "UnsupportedCodec", str(missing)) from missing
+        raise Problem(406, Reason.UNSUPPORTED_CODEC, str(missing)) from missing
     except BadOffer as bad:
-        raise Problem(400, "BadOffer", str(bad)) from bad
+        raise Problem(400, Reason.BAD_OFFER, str(bad)) from bad

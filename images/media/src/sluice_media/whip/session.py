@@ -1,4 +1,4 @@
-"""One WHIP session: a peer, a transcoder and a publication, which live and end together."""
+"""One WHIP session: a peer, a transcoder and a publication, which begin and end together."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Session:
-    """``posted_at``: monotonic seconds when the offer came. :meth:`answer` is called first, then
-    :meth:`run` once, which cleans up in any case."""
+    """One session. Call :meth:`answer` first, then :meth:`run` once, which always cleans up."""
 
     def __init__(
         self,
@@ -35,6 +34,7 @@ class Session:
         publication: Publication,
         posted_at: float,
     ) -> None:
+        """``posted_at`` is the arrival of the offer, in monotonic seconds."""
         self._settings = settings
         self._metrics = metrics
         self._publication = publication
@@ -55,28 +55,29 @@ class Session:
 
     @property
     def transcoder_pid(self) -> int | None:
+        """Process id of the transcoder; None while it does not run."""
         return self._transcoder.pid
 
     async def answer(
         self, offer: Offer, port: MediaPort, candidates: Sequence[tuple[str, int]]
     ) -> str:
-        """The SDP answer. Raises CodecsMissing or ValueError; :meth:`close` is then to be
-        called."""
+        """Return the SDP answer. Raise CodecsMissing or ValueError; then call :meth:`close`."""
         return await self._peer.answer(offer, port, candidates)
 
     def stop(self, why: str) -> None:
-        """Ends the session soon; :meth:`run` returns when it has ended."""
+        """Make the session end soon; :meth:`run` returns when it has ended."""
         if not self._stopped.done():
             self._stopped.set_result(why)
 
     async def run(self) -> str:
-        """Serves the session to its end. Returns why it ended, in words."""
+        """Run the session to its end. Return the reason for its end as text."""
         try:
             return await self._until_end()
         finally:
             await asyncio.shield(self.close())
 
     async def close(self) -> None:
+        """Release the peer, the transcoder and the publication."""
         self._transcoding.cancel()
         await asyncio.gather(
             self._transcoding,
@@ -101,14 +102,14 @@ class Session:
             if peer.ended.done():
                 return peer.ended.result()
             if self._transcoding.done():
-                return _words_of(self._transcoding)
+                return _failure_of(self._transcoding)
             now = self._loop.time()
             if not self._live and now - began_at > self._settings.connect_seconds:
-                return "no picture came in time"
-            if self._live and now - peer.heard_at > self._settings.silence_seconds:
-                return "the sender was silent"
+                return f"no picture came within {self._settings.connect_seconds:g} s"
+            if self._live and now - peer.received_at > self._settings.silence_seconds:
+                return f"the sender was silent for {self._settings.silence_seconds:g} s"
             if self._keyframes.due(now) and await peer.request_keyframe():
-                self._keyframes.asked(now)
+                self._keyframes.requested(now)
                 self._metrics.keyframe_requests.inc()
             if now - counted_at >= _COUNT_SECONDS:
                 counted_at = now
@@ -145,7 +146,7 @@ class Session:
         self._publication.take_unit(unit)
 
 
-def _words_of(transcoding: asyncio.Task[None]) -> str:
+def _failure_of(transcoding: asyncio.Task[None]) -> str:
     error = transcoding.exception()
     if isinstance(error, TranscoderFailed):
         return f"the transcoder failed: {error}"

@@ -1,7 +1,7 @@
-"""A session's transcoder seen from outside: fed, watched, started again, and gone with its session.
+"""The owner of a session's transcoder process: it feeds, watches, restarts and ends the process.
 
-In: units as WebRTC has them. Out: formats and units for the hub; their times only grow, also when a
-new process continues where one has crashed.
+In: units as WebRTC carries them. Out: formats and units for the hub. Their times always increase,
+also when a new process replaces one that crashed.
 """
 
 from __future__ import annotations
@@ -34,22 +34,26 @@ from sluice_media.whip.metrics import WhipMetrics
 from sluice_media.whip.settings import WhipSettings
 
 _MAX_BACKLOG_BYTES = 1 << 20
-"""Unread by the process: about 2 s of media, and what comes in while it starts."""
+"""Maximum of bytes that the process has not read: about 2 s of media, which also covers its
+start."""
 _READ_BYTES = 256 << 10
 _END_SECONDS = 1.0
 _STEADY_SECONDS = 60.0
-"""A process that ran for so long was no part of the crashes before it."""
+"""Run time of a process after which earlier crashes no longer count."""
 _VIDEO_TRACK = 0
 _ENVIRONMENT = {"PYTHONPATH": str(Path(sluice_media.__file__).parents[1])}
-"""Nothing of ours: whoever takes the process over finds nothing there."""
+"""Environment of the process. It holds none of our settings, because hostile media might take the
+process over."""
 _log = structlog.get_logger(__name__)
 
 
-class TranscoderFailed(RuntimeError):  # noqa: N818  says what it is
-    """The process ended too often; the text is its last line, redacted."""
+class TranscoderFailed(RuntimeError):  # noqa: N818  names the fact
+    """Too many crashes of the process. The text is its last line, redacted."""
 
 
 class Transcoder:
+    """One session's process, and the state that outlives a crash of it."""
+
     def __init__(
         self,
         settings: WhipSettings,
@@ -78,17 +82,20 @@ class Transcoder:
         self._formats: Sequence[TrackFormat] = ()
         self._last_dts: dict[int, int] = {}
         self._skipping = False
-        """Pictures are dropped until the next keyframe."""
+        """True while pictures are dropped until the next keyframe."""
         self._resumed: set[int] = set()
         """Tracks whose next unit follows a crash."""
 
     @property
     def pid(self) -> int | None:
+        """Process id; None while no process runs."""
         return self._process.pid if self._process else None
 
     def feed(self, unit: AccessUnit) -> None:
-        """Hands a unit over, or drops it when the process is behind: pictures until the next
-        keyframe, which is asked for."""
+        """Hand a unit to the process, or drop it when the process is too slow.
+
+        After a drop, pictures are dropped until the next keyframe, which is requested.
+        """
         stdin = self._process.stdin if self._process else None
         is_video = unit.track == _VIDEO_TRACK
         if stdin is None or stdin.transport.is_closing():
@@ -109,22 +116,22 @@ class Transcoder:
         stdin.write(encode_unit(unit))
 
     async def run(self) -> None:
-        """Runs processes, one after the other, until cancelled. Raises TranscoderFailed."""
+        """Run processes, one after the other, until cancelled. Raise TranscoderFailed."""
         crashes = 0
         while True:
             started_at = time.monotonic()
-            words = await self._one_process()
+            error = await self._run_process()
             crashes = 1 if time.monotonic() - started_at > _STEADY_SECONDS else crashes + 1
-            _log.warning("transcoder_crashed", words=words, crashes=crashes)
+            _log.warning("transcoder_crashed", error=error, crashes=crashes)
             if crashes > self._settings.transcoder_restarts:
-                raise TranscoderFailed(words)
+                raise TranscoderFailed(error)
             self._metrics.transcoder_restarts.inc()
             self._skipping = True
             self._resumed = set(self._last_dts)
             self._on_keyframe_needed()
 
-    async def _one_process(self) -> str:
-        """Returns when the process has ended by itself: its last words."""
+    async def _run_process(self) -> str:
+        """Run one process until it ends by itself. Return its last line, or how it ended."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -172,7 +179,7 @@ class Transcoder:
 
     def _unit(self, unit: AccessUnit) -> None:
         if unit.dts <= self._last_dts.get(unit.track, unit.dts - 1):
-            return  # what a new process begins with may be older than what the last one ended with
+            return  # the first units of a new process may be older than the last ones before it
         self._last_dts[unit.track] = unit.dts
         if unit.track in self._resumed:
             self._resumed.discard(unit.track)
@@ -193,7 +200,7 @@ async def _drain(process: asyncio.subprocess.Process, tail: StderrTail) -> None:
 
 
 async def _end(process: asyncio.subprocess.Process, errors: asyncio.Task[None]) -> None:
-    """The process has nothing to save: the end of its input, a moment, then KILL."""
+    """Close the input, wait a moment, then kill the process: it has nothing to save."""
     assert process.stdin is not None
     process.stdin.close()
     try:

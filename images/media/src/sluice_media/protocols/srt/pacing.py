@@ -1,7 +1,7 @@
 """The pace of sending: at most 1.25 times as fast as the media plays.
 
-A hub's answer begins with seconds of media at once. Sent without a pace over SRT, 150 packets of
-it were lost. The media's own timestamps give the rate that is needed.
+A hub's answer begins with seconds of media at once. When the caller sent these at once over SRT,
+150 packets were lost. The media's own timestamps give the rate that is needed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``python -m sluice_media.whip.child OPTIONS``: standard input to standard output."""
+"""The transcoder's program: ``python -m sluice_media.whip.child OPTIONS``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _MAX_FILES = 16
 
 
 def main(argument: str) -> None:
+    """Transcode standard input to standard output. ``argument`` holds the options as JSON."""
     options = TranscodeOptions.from_argument(argument)
     _confine(options)
     decoder = TimelineDecoder()
@@ -30,7 +31,7 @@ def main(argument: str) -> None:
 
 
 def _confine(options: TranscodeOptions) -> None:
-    """What a decoder that a peer has taken over, or blown up, cannot go beyond."""
+    """Limit the process, in case hostile media takes its decoder over or makes it grow."""
     os.nice(options.nice)
     resource.setrlimit(resource.RLIMIT_AS, (options.memory_bytes, options.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,4 +1,4 @@
-"""What a transcoder is told at its start."""
+"""Options of a transcoder: a command line argument in JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 
 @dataclass(slots=True, frozen=True)
 class Shape:
-    """What never changes in a session's pictures."""
+    """The size and frame rate of a session's output pictures, which never change."""
 
     width: int
     height: int
@@ -24,7 +24,10 @@ class Shape:
 
 @dataclass(slots=True, frozen=True)
 class TranscodeOptions:
+    """Output format and resource limits of a transcoder."""
+
     lines: int
+    """Shorter side of the picture."""
     frame_rate: int
     video_bitrate_kbps: int
     audio_bitrate_kbps: int
@@ -33,13 +36,15 @@ class TranscodeOptions:
     memory_bytes: int
     nice: int
     shape: Shape | None = None
-    """None: to be decided at the first picture."""
+    """Shape of the output; None to derive it from the first picture."""
 
     def to_argument(self) -> str:
+        """Return the options as JSON."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_argument(cls, text: str) -> TranscodeOptions:
+        """Parse the options."""
         fields = json.loads(text)
         shape = fields.pop("shape")
         return replace(cls(**fields), shape=Shape(**shape) if shape else None)

@@ -1,4 +1,4 @@
-"""Pictures: decoded as they come, put on a canvas of constant size, encoded at a constant rate."""
+"""Pictures: decode them, scale them onto a canvas of constant size, encode at a constant rate."""
 
 from __future__ import annotations
 
@@ -18,28 +18,31 @@ from sluice_media.whip.child.options import Shape, TranscodeOptions
 
 _MAX_PIXELS = 4_096 * 2_304
 _MAX_ASPECT = 4
-"""A picture longer than that is put into one of this shape."""
+"""Maximum ratio of the longer to the shorter side. A longer picture gets bars."""
 _RATES = (10, 60)
-"""Declared frame rates outside are not believed."""
+"""Range of declared frame rates that are trusted."""
 _NAL_IDR = 5
 _DROPPED_NALS = frozenset({NAL_SPS, NAL_PPS, 9})
-"""Parameter sets travel in the format; delimiters are made anew by whoever needs them."""
+"""NAL units that are left out. The format carries the parameter sets, and muxers write their own
+access unit delimiters (type 9)."""
 
 
 class PictureDecoder:
-    """H.264 in byte stream form in, pictures out; nothing before the first keyframe."""
+    """A decoder: H.264 in byte stream form in, pictures out, from the first keyframe on."""
 
     def __init__(self) -> None:
         self._codec = _decoder()
         self._started = False
         self.declared_rate: Fraction | None = None
-        """Of the latest sequence parameter set that says one."""
+        """Frame rate of the latest sequence parameter set that declares one."""
 
     def decode(self, payload: bytes, pts: int) -> list[VideoFrame]:
-        """The pictures that are complete now. Broken ones are left out: the decoder conceals what
-        it can."""
+        """Return the pictures that are complete now.
+
+        The decoder conceals damage where it can. Pictures that it cannot decode are left out.
+        """
         try:
-            keyframe = self._look_at(payload)
+            keyframe = self._inspect(payload)
         except CodecError:
             return []
         if not self._started:
@@ -53,8 +56,8 @@ class PictureDecoder:
         except av.FFmpegError:
             return []
 
-    def _look_at(self, payload: bytes) -> bool:
-        """Whether it is a keyframe. Raises CodecError when it must not reach the decoder."""
+    def _inspect(self, payload: bytes) -> bool:
+        """Return whether it is a keyframe. Raise CodecError when the decoder must not get it."""
         keyframe = False
         for nal in iter_annexb(bytearray(payload), 0):
             nal_type = nal[0] & 0x1F
@@ -71,13 +74,13 @@ class PictureDecoder:
 def _decoder() -> VideoCodecContext:
     codec = av.CodecContext.create("h264", "r")
     assert isinstance(codec, VideoCodecContext)
-    codec.thread_count = 1  # threads of frames cost a frame of delay each
+    codec.thread_count = 1  # each further thread delays the output by a frame
     codec.flags |= Flags.low_delay
     return codec
 
 
 def shape_of(frame: VideoFrame, declared_rate: Fraction | None, options: TranscodeOptions) -> Shape:
-    """The size and rate of everything that goes out, from the first picture."""
+    """Return the output's size and frame rate, derived from the first picture."""
     if options.shape is not None:
         return options.shape
     short, long = sorted((frame.width, frame.height))
@@ -94,7 +97,7 @@ def shape_of(frame: VideoFrame, declared_rate: Fraction | None, options: Transco
 
 
 class Canvas:
-    """Scales pictures of any size onto one of constant size, with bars where the shape differs."""
+    """A scaler of pictures onto a constant size, with bars when the aspect ratio differs."""
 
     def __init__(self, width: int, height: int) -> None:
         self._size = f"{width}:{height}"
@@ -102,14 +105,14 @@ class Canvas:
         self._for: tuple[int, int, str] | None = None
 
     def fit(self, frame: VideoFrame) -> VideoFrame:
-        """Raises av.FFmpegError for a picture that cannot be scaled."""
+        """Return the scaled picture. Raise av.FFmpegError when it cannot be scaled."""
         kind = (frame.width, frame.height, frame.format.name)
         if self._graph is None or kind != self._for:
             self._graph, self._for = self._build(frame), kind
         self._graph.vpush(frame)
         fitted = self._graph.vpull()
         assert isinstance(fitted, VideoFrame)
-        # Else the encoder would code it as the sender did, keyframes included.
+        # Without this, the encoder would copy the sender's picture types, keyframes included.
         fitted.pict_type = PictureType.NONE
         return fitted
 
@@ -133,7 +136,7 @@ class Canvas:
 
 
 class PictureEncoder:
-    """Pictures with a number each in, access units in sample form out; no picture is delayed."""
+    """An encoder: numbered pictures in, access units in sample form out, without delay."""
 
     def __init__(self, shape: Shape, options: TranscodeOptions) -> None:
         codec = av.CodecContext.create("libx264", "w")
@@ -156,10 +159,10 @@ class PictureEncoder:
         codec.open()
         self._codec = codec
         self.config = _avcc(codec.extradata or b"")
-        """AVCDecoderConfigurationRecord"""
+        """AVCDecoderConfigurationRecord."""
 
     def encode(self, frame: VideoFrame, number: int) -> list[tuple[int, bytes, bool]]:
-        """(number, access unit, whether it is a keyframe) of each picture that is ready."""
+        """Return (number, access unit, is keyframe) for each picture that is ready."""
         frame.pts, frame.time_base = number, self._codec.time_base
         return [
             (packet.pts or 0, _sample(bytes(packet)), packet.is_keyframe)
@@ -173,7 +176,7 @@ def _avcc(extradata: bytes) -> bytes:
     sets.take([(nal[0] & 0x1F, nal) for nal in nals if nal[0] & 0x1F in (NAL_SPS, NAL_PPS)])
     config = sets.config()
     if config is None:
-        raise CodecError("the encoder has not said its parameter sets")
+        raise CodecError("the encoder has no parameter sets")
     return config
 
 

@@ -1,9 +1,9 @@
 """Both tracks together: units from a browser in, framed formats and units for the hub out.
 
-Everything begins at the first picture that can be decoded. Pictures stand on a grid of constant
-distance: one that comes early for its place replaces the one before, places that stay empty repeat
-it. A track that stays behind the other is filled, with the last picture or with silence, so that
-whoever waits for both never waits for long.
+The output begins at the first picture that can be decoded. Pictures are placed on a grid of
+constant intervals. When two pictures belong to one place, the later replaces the earlier. An empty
+place repeats the picture before it. A track that lags behind the other is filled, with the last
+picture or with silence, so that a reader of both tracks does not wait for long.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from sluice_media.whip.child.sound import SAMPLE_RATE, Sound
 VIDEO_TRACK = 0
 AUDIO_TRACK = 1
 _PATIENCE_TICKS = TICKS_PER_SECOND // 2
-"""How far a track may stay behind before it is filled."""
+"""Maximum lag of a track, beyond which it is filled."""
 _MAX_GAP_TICKS = 20 * TICKS_PER_SECOND
-"""A longer hole is no hole: such a time is not believed."""
+"""Maximum gap. Units with a time beyond it are dropped."""
 _TICKS_PER_MICROSECOND = TICKS_PER_SECOND / 1e6
 
 
 class _Output:
-    """What there is once the first picture has said the shape."""
+    """The state that exists once the first picture has set the shape."""
 
     def __init__(self, shape: Shape, start: int, options: TranscodeOptions) -> None:
         self.start = start
@@ -52,13 +52,17 @@ class _Output:
         self.last: VideoFrame | None = None
 
     def number_at(self, pts: int) -> int:
+        """Return the number of the picture whose place covers this time."""
         return int((pts - self.start) // self.step)
 
     def pts_of(self, number: int) -> int:
+        """Return the time of a picture."""
         return self.start + round(number * self.step)
 
 
 class Pipeline:
+    """The pipeline of one session."""
+
     def __init__(self, options: TranscodeOptions) -> None:
         self._options = options
         self._decoder = PictureDecoder()
@@ -68,7 +72,7 @@ class Pipeline:
         """Microseconds of UTC at time 0."""
 
     def feed(self, unit: AccessUnit) -> Iterator[bytes]:
-        """Yields framed records, ready to be sent."""
+        """Take a unit and yield framed records for the hub."""
         output = self._output
         if output is not None and abs(unit.pts - output.pts_of(output.next)) > _MAX_GAP_TICKS:
             return

@@ -1,4 +1,4 @@
-"""Sound: Opus in, AAC at 48 kHz in stereo out, without holes."""
+"""Sound: Opus packets in, AAC at 48 kHz in stereo without holes out."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TIME_BASE = Fraction(1, SAMPLE_RATE)
 _SAMPLES_PER_UNIT = 1_024
 _SILENCE_SAMPLES = 960
 _MAX_PACKET_BYTES = 8 << 10
-"""Opus: six frames of at most 1275 bytes."""
+"""Maximum size of an Opus packet: six frames of at most 1275 bytes."""
 _FILTERS = (
-    # Holes of more than 100 ms are filled and overlaps cut; less is stretched, unheard.
+    # Fill holes and cut overlaps of more than 100 ms. Stretch smaller ones, which is inaudible.
     ("aresample", "async=1000:min_hard_comp=0.1:first_pts=0"),
     ("aformat", "sample_fmts=fltp:sample_rates=48000:channel_layouts=stereo"),
     ("asetnsamples", f"n={_SAMPLES_PER_UNIT}:p=0"),
@@ -27,7 +27,7 @@ _FILTERS = (
 
 
 class Sound:
-    """All times are in samples from the session's first picture."""
+    """A transcoder of sound. All times are in samples since the session's first picture."""
 
     def __init__(self, options: TranscodeOptions) -> None:
         decoder = av.CodecContext.create("libopus", "r")
@@ -43,12 +43,15 @@ class Sound:
         self._decoder, self._encoder = decoder, encoder
         self._graph = _graph()
         self.config = bytes(encoder.extradata or b"")[:2]
-        """AudioSpecificConfig"""
+        """AudioSpecificConfig."""
         self.until = 0
-        """Where the sound that was taken ends."""
+        """End of the sound that was taken."""
 
     def take(self, packet: bytes, at: int) -> list[tuple[int, bytes]]:
-        """(time, raw AAC frame) of each that is ready. A packet that is no Opus is left out."""
+        """Take an Opus packet and return (time, raw AAC frame) for each frame that is ready.
+
+        A packet that is not valid Opus is dropped.
+        """
         if len(packet) > _MAX_PACKET_BYTES:
             return []
         try:
@@ -63,7 +66,7 @@ class Sound:
         return units
 
     def fill(self, until: int) -> list[tuple[int, bytes]]:
-        """Silence up to a time, where no sound came."""
+        """Add silence up to a time and return the frames as :meth:`take` does."""
         units: list[tuple[int, bytes]] = []
         while self.until + _SILENCE_SAMPLES <= until:
             frame = AudioFrame(format="s16", layout="stereo", samples=_SILENCE_SAMPLES)

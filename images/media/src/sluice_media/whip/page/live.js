@@ -1,32 +1,32 @@
 "use strict";
 // A WHIP client (RFC 9725). States: idle → connecting → live → idle; trouble while the connection
-// is interrupted. The key is read from its field when it is needed and kept nowhere else.
+// is interrupted. The key is read from its field when a broadcast starts, and is never stored.
 
 const $ = (id) => document.getElementById(id);
 const ICE_GRACE_MS = 8000;
 const ANSWER_MS = 30000;
 
 const fixedStream = streamFromPath();
-let media = null;      // what the camera and the microphone give
-let session = null;    // the broadcast that runs: {pc, location, key, timers}
+let media = null;      // the stream of the camera and the microphone
+let session = null;    // the running broadcast: {pc, location, key, timers}
 let meter = null;
 
-const words = {
-  NotAllowedError: "This page may not use the camera and the microphone. Allow it in the browser's address bar, then reload.",
-  NotFoundError: "No camera or microphone was found.",
-  NotReadableError: "The camera or the microphone is in use by another program.",
-  OverconstrainedError: "That camera or microphone is not there any more.",
+const mediaErrors = {
+  NotAllowedError: "This page may not use the camera and the microphone. Allow both in the browser's address bar, then reload the page.",
+  NotFoundError: "No camera or microphone was found. Connect one, then reload the page.",
+  NotReadableError: "Another program uses the camera or the microphone. Close it, then reload the page.",
+  OverconstrainedError: "The selected camera or microphone was disconnected. Select another one.",
 };
-const noPath = "The media connection could not be made: the server's UDP port cannot be reached from here.";
-const ended = "The server ended the broadcast: the stream was switched off, its key was changed, or somebody else took over.";
+const noPath = "No media connection: the server's UDP port cannot be reached from this network. Ask the operator of the server.";
+const ended = "The server ended the broadcast: the stream was switched off, its key was changed, or another publisher took over.";
 const refusals = {
-  401: "The key is wrong.",
-  403: "The stream does not take this broadcast.",
-  404: "There is no such stream.",
-  406: "This browser does not offer the codecs that are needed (H.264 and Opus).",
-  409: "Somebody else is live on this stream.",
-  429: "Too many attempts; please wait a minute.",
-  503: "The stream's server cannot be reached now; please try again.",
+  401: "The stream key is wrong. Check it, then go live again.",
+  403: "The stream refuses this broadcast.",
+  404: "There is no such stream. Check the namespace and the name.",
+  406: "This browser does not offer H.264 and Opus, which are both required. Use another browser.",
+  409: "Another publisher is live on this stream.",
+  429: "Too many attempts. Wait a minute, then go live again.",
+  503: "The stream's server cannot be reached now. Go live again in a moment.",
 };
 
 function show(state, text) {
@@ -55,7 +55,7 @@ function streamFromPath() {
 async function openMedia() {
   if (!window.isSecureContext || !navigator.mediaDevices) {
     $("preview-hint").textContent = "";
-    fail("Browsers give a page the camera only over HTTPS. Open this page with https://.");
+    fail("Browsers allow the camera only on pages with HTTPS. Open this page with https://.");
     return;
   }
   const wanted = (id) => ($(id).value ? { deviceId: { exact: $(id).value } } : {});
@@ -68,7 +68,7 @@ async function openMedia() {
     media = fresh;
   } catch (error) {
     $("preview-hint").textContent = "No camera";
-    fail(words[error.name] || `The camera could not be opened (${error.name}).`);
+    fail(mediaErrors[error.name] || `The camera could not be opened (${error.name}).`);
     return;
   }
   fail("");
@@ -142,7 +142,7 @@ async function start() {
   const pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
   const mine = { pc, key, location: "", timers: [], grace: 0, since: 0 };
   session = mine;
-  window.whipConnection = pc; // for whoever looks into it with the browser's own tools
+  window.whipConnection = pc; // for debugging with the browser's tools
   fail("");
   show("connecting", "Connecting…");
   for (const track of media.getTracks()) {
@@ -159,7 +159,7 @@ async function start() {
       signal: AbortSignal.timeout(ANSWER_MS),
     });
     if (answer.status !== 201) {
-      await end(mine, await sentence(answer));
+      await end(mine, await describeRefusal(answer));
       return;
     }
     mine.location = answer.headers.get("Location");
@@ -174,18 +174,20 @@ async function start() {
     });
     if (!mine.since) mine.grace = setTimeout(() => end(mine, noPath), ICE_GRACE_MS);
   } catch (error) {
-    await end(mine, error.name === "TimeoutError" ? "The server did not answer in time." : "The server cannot be reached.");
+    await end(mine, error.name === "TimeoutError"
+      ? "The server did not answer in time. Go live again in a moment."
+      : "The server cannot be reached. Check the network, then go live again.");
   }
 }
 
-async function sentence(answer) {
+async function describeRefusal(answer) {
   let detail = "";
   try {
     detail = (await answer.json()).detail || "";
-  } catch { /* a proxy's own page: the status says enough */ }
+  } catch { /* the error page of a proxy: only the status is known */ }
   const general = refusals[answer.status];
   if (general && answer.status !== 403) return general;
-  return detail ? `The stream does not take this broadcast: ${detail}.` : general || `The server refused (${answer.status}).`;
+  return detail ? `The stream refuses this broadcast: ${detail}.` : general || `The server refused the broadcast (status ${answer.status}).`;
 }
 
 function onState(mine) {
@@ -214,8 +216,8 @@ async function tick(mine) {
     const kbps = mine.bytes === undefined ? 0 : Math.round((report.bytesSent - mine.bytes) * 8 / 1000);
     mine.bytes = report.bytesSent;
     if (report.frameWidth) {
-      const limit = { cpu: ", slowed by this computer", bandwidth: ", slowed by the network" }[report.qualityLimitationReason] || "";
-      $("figures").textContent = `Sending ${report.frameWidth} × ${report.frameHeight}, ${Math.round(report.framesPerSecond || 0)} pictures a second, ${kbps} kbit/s${limit}`;
+      const limit = { cpu: ", limited by this computer", bandwidth: ", limited by the network" }[report.qualityLimitationReason] || "";
+      $("figures").textContent = `Sending ${report.frameWidth} × ${report.frameHeight}, ${Math.round(report.framesPerSecond || 0)} frames per second, ${kbps} kbit/s${limit}`;
     }
   }
 }
