@@ -140,7 +140,7 @@ class SrtListener:
         self._table.answer(request, verdict)
 
     async def _keep_house(self) -> None:
-        """Remove expired state at intervals. Raise SrtError when the receiving thread has failed."""
+        """Remove expired state regularly. Raise SrtError when the receiving thread has failed."""
         while not self._receiver.failed.done():
             await asyncio.wait((self._receiver.failed,), timeout=_HOUSEKEEPING_SECONDS)
             self._table.forget_expired()
