@@ -45,7 +45,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, frozen=True)
-class _Source:
+class _SourceSettings:
     """A source's settings at the start of its try. Later settings may have another order."""
 
     uri: SecretStr | None = None
@@ -189,7 +189,7 @@ class _Puller:
             match command:
                 case Start(child, index, standby):
                     task = self._tasks.create_task(
-                        self._try(child, index, standby, self._source(index))
+                        self._try(child, index, standby, self._settings_of(index))
                     )
                     self._running[child] = _Running(index, task)
                 case Stop(child, failure):
@@ -214,17 +214,19 @@ class _Puller:
         if failure.outcome is not Outcome.STOPPED:
             _log.info("pull_failed", uri=index, outcome=failure.outcome.value, why=failure.message)
 
-    def _source(self, index: int) -> _Source:
+    def _settings_of(self, index: int) -> _SourceSettings:
         settings = self._settings
         if settings is None:
-            return _Source()
+            return _SourceSettings()
         authorities = settings.authorities
-        return _Source(settings.uris[index], index in authorities, authorities.get(index))
+        return _SourceSettings(settings.uris[index], index in authorities, authorities.get(index))
 
-    async def _try(self, child: int, index: int, standby: bool, wanted: _Source) -> None:
+    async def _try(
+        self, child: int, index: int, standby: bool, source_settings: _SourceSettings
+    ) -> None:
         failure = _STOPPED
         try:
-            failure = await self._pull(child, index, standby, wanted)
+            failure = await self._pull(child, index, standby, source_settings)
         finally:
             running = self._running.pop(child, None)
             if running is not None:
@@ -234,15 +236,17 @@ class _Puller:
         if running is not None:
             self._handle(Ended(child, failure))
 
-    async def _pull(self, child: int, index: int, standby: bool, wanted: _Source) -> PullFailure:
-        if wanted.uri is None:
+    async def _pull(
+        self, child: int, index: int, standby: bool, source_settings: _SourceSettings
+    ) -> PullFailure:
+        if source_settings.uri is None:
             return PullFailure(Outcome.INVALID_URI, "The Secret with the URI has no such key.")
         if self._guard is None:
             return PullFailure(Outcome.NOT_ALLOWED, "The configured address ranges are not valid.")
-        text = wanted.uri.get_secret_value()
+        text = source_settings.uri.get_secret_value()
         try:
             uri = parse_pull_uri(text)
-            tls = self._trust(uri, wanted)
+            tls = self._trust(uri, source_settings)
         except InvalidUriError as invalid:
             return PullFailure(Outcome.INVALID_URI, str(invalid))
         except InvalidAuthorityError as invalid:
@@ -272,21 +276,21 @@ class _Puller:
             self._encodes.add(text)
         return failure
 
-    def _trust(self, uri: PullUri, wanted: _Source) -> ssl.SSLContext:
+    def _trust(self, uri: PullUri, source_settings: _SourceSettings) -> ssl.SSLContext:
         """Return the TLS context of a source. Raise InvalidAuthorityError.
 
         Nothing is dialled after an error: not even with the public authorities.
         """
-        if not wanted.has_authority:
+        if not source_settings.has_authority:
             return self._tls
         if not uri.tls:
             raise InvalidAuthorityError(
                 "A CA certificate is for rtmps://, https:// and rtsps:// alone, and the URI has "
                 "another scheme."
             )
-        if wanted.authority is None:
+        if source_settings.authority is None:
             raise InvalidAuthorityError("The Secret with the CA certificate has no such key.")
-        return client_context(wanted.authority.get_secret_value())
+        return client_context(source_settings.authority.get_secret_value())
 
     # ------------------------------------------------------------------ status
 

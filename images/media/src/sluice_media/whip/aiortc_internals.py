@@ -78,7 +78,7 @@ def pass_frames(
     """Make a receiver hand on its encoded frames. Call this before it receives.
 
     ``on_loss`` is called when pictures are lost for good and the sender was asked for a keyframe.
-    ``on_end`` is called when the sender said goodbye (RTCP BYE) or the connection was closed. All
+    ``on_end`` is called when the sender sent a goodbye (RTCP BYE) or the connection was closed. All
     callbacks run in the event loop.
     """
     inside: Any = receiver

@@ -64,7 +64,7 @@ class Peer:
         Raise CodecsMissing, or ValueError for an offer that aiortc refuses.
         """
         connection = self._connection
-        for kind, wanted in _CODECS.items():
+        for kind, mime_types in _CODECS.items():
             transceiver = connection.addTransceiver(kind, direction="recvonly")
             known = RTCRtpReceiver.getCapabilities(kind)
             assert known is not None
@@ -72,7 +72,7 @@ class Peer:
                 [
                     codec
                     for codec in known.codecs
-                    if codec.mimeType.lower() in wanted
+                    if codec.mimeType.lower() in mime_types
                     and codec.parameters.get("profile-level-id") in (None, LIBRARY_PROFILE_LEVEL_ID)
                 ]
             )
