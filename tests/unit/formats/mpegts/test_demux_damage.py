@@ -101,7 +101,7 @@ def test_what_is_no_transport_stream_is_said_to_be_none() -> None:
     lines = b"HTTP/1.1 400 Bad Request\r\n" * 40
     for _ in range(1_000):
         assert not list(demuxer.feed(lines))
-    with pytest.raises(MediaError, match="no MPEG transport stream"):
+    with pytest.raises(MediaError, match="not an MPEG transport stream"):
         list(demuxer.feed(lines * 20))
 
 

@@ -262,7 +262,7 @@ def test_what_cannot_be_carried_is_refused_by_name() -> None:
         TsMuxer((VIDEO, eld))
     with pytest.raises(CodecError, match="does not fit"):
         write([video(0, b"\x00\x00\xff\xff\x65", key=True)])
-    with pytest.raises(ValueError, match="without tracks"):
+    with pytest.raises(ValueError, match="at least one track"):
         TsMuxer(())
 
 

@@ -1,1 +1,1 @@
-"""Media formats: bytes in, access units out, and back. Nothing here does I/O."""
+"""Media formats (pure): bytes in, access units out, and back."""

@@ -1,11 +1,11 @@
-"""AMF0: the values inside RTMP commands and FLV script tags.
+"""AMF0: the values in RTMP commands and FLV script tags.
 
 Source: Adobe "Action Message Format -- AMF 0" (2007), clauses 2.2 to 2.18. Object references are
-read as None, XML documents as strings, typed objects as plain ones; the switch to AMF3 (0x11) is
-refused, because no publisher needs it (AMF3 *command messages* hold AMF0 values).
+read as None, XML documents as strings, typed objects as plain objects. The switch to AMF3 (0x11) is
+refused, because no publisher needs it (AMF3 *command messages* contain AMF0 values).
 
-Decoding is tolerant where encoders are sloppy: an ECMA array's count is not believed, an object
-that ends with the data needs no end marker, text that is no UTF-8 gets replacement characters.
+The decoder tolerates common faults of encoders. It ignores the count of an ECMA array. An object at
+the end of the data needs no end marker. Bytes that are not UTF-8 become replacement characters.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_DEPTH = 16
-"""Objects and arrays inside each other."""
+"""Maximum depth of nested objects and arrays."""
 MAX_VALUES = 4_096
-"""Values in one message, nested ones included."""
+"""Maximum number of values in one message, including nested values."""
 
 
 class AmfError(ValueError):
@@ -32,7 +32,7 @@ class Date:
 
 
 class EcmaArray(dict[str, "Value"]):
-    """An object that is (to be) written as an ECMA array, as onMetaData is."""
+    """Object that is written as an ECMA array, as in onMetaData."""
 
 
 Value = float | bool | str | None | Date | Sequence["Value"] | Mapping[str, "Value"]
@@ -50,7 +50,7 @@ _END = b"\x00\x00\x09"
 
 
 def decode(data: bytes) -> list[Value]:
-    """All values in ``data``. Raises AmfError."""
+    """Return all values in ``data``. Raises AmfError."""
     decoder = _Decoder(data)
     values: list[Value] = []
     try:
@@ -92,7 +92,7 @@ class _Decoder:
         if marker == _OBJECT:
             return self._properties({}, depth)
         if marker == _ECMA_ARRAY:
-            self._take(_U32)  # a count that many encoders leave at 0 or get wrong
+            self._take(_U32)  # the count is skipped: many encoders write 0 or a wrong number
             return self._properties(EcmaArray(), depth)
         if marker == _TYPED_OBJECT:
             self._text(_U16)
@@ -142,7 +142,8 @@ class _Decoder:
 
 
 def encode(*values: Value) -> bytes:
-    """The values one after another. Raises AmfError for what AMF0 cannot express."""
+    """Return the values, one after another. Raises AmfError for a value that AMF0 cannot
+    express."""
     out = bytearray()
     for value in values:
         _encode(out, value, 0)

@@ -1,24 +1,26 @@
-"""The errors of reading a publisher's container."""
+"""Errors of a container that a publisher sends."""
 
 from __future__ import annotations
 
 
 class MediaError(ValueError):
-    """The bytes are not the announced container, or a decoder configuration in them is broken.
+    """The bytes are not the announced container, or they have a broken decoder configuration.
 
     The message is a sentence for the publisher.
     """
 
     reason = "BadMedia"
-    """The reason in a leg's rejection and in metrics."""
+    """Reason in a leg's rejection and in metrics: ``LegReason.BAD_MEDIA`` of the contract, which
+    the formats do not import."""
 
 
-class UnsupportedCodec(MediaError):  # noqa: N818  the word is that of the API
+class UnsupportedCodec(MediaError):  # noqa: N818  the name is the reason of the API
     """The publisher sends a codec that Sluice does not carry."""
 
     reason = "UnsupportedCodec"
+    """``LegReason.UNSUPPORTED_CODEC`` of the contract."""
 
     def __init__(self, message: str, codec: str = "") -> None:
         super().__init__(message)
         self.codec = codec
-        """The codec's usual name, or as the publisher wrote it. Empty: there are several."""
+        """Usual name of the codec, or the publisher's own name for it; empty for several codecs."""

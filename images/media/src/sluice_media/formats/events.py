@@ -1,4 +1,4 @@
-"""The events that demultiplexers return: formats, access units and metadata."""
+"""Events that demultiplexers return: track formats, access units and metadata."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sluice_media.formats.units import AccessUnit, TrackFormat
 
 @dataclass(slots=True, frozen=True)
 class Metadata:
-    """The publisher's announcement of its tracks. None: not announced.
+    """The publisher's announcement of its tracks; None for a value that is not announced.
 
-    Sizes and rates are hints: the bitstream is right where it differs.
+    Sizes and rates are hints: the bitstream takes precedence.
     """
 
     width: int | None = None

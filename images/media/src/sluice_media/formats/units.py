@@ -1,12 +1,12 @@
-"""Access units: what flows between a leg, the hub and its readers.
+"""Access units, the data that flows between a leg, the hub and its readers.
 
-A unit is one coded picture or one coded audio frame. Its payload is in the *sample* form of
-ISO/IEC 14496-15 (video: NAL units with a length prefix) and ISO/IEC 14496-3 (audio: a raw AAC
-frame without ADTS), that is what FLV and MP4 carry; MPEG-TS is converted at its own edge. Decoder
-configuration travels beside the units, in :class:`TrackFormat`, never inside them.
+A unit is one coded picture or one coded audio frame. Its payload has the *sample* form of ISO/IEC
+14496-15 (video: NAL units with a length prefix) or ISO/IEC 14496-3 (audio: a raw AAC frame without
+ADTS). FLV and MP4 carry this form; the MPEG-TS code converts to it and from it. The decoder
+configuration is in :class:`TrackFormat`, never inside the units.
 
-All times are in ticks of 90 kHz and *unwrapped*: 64-bit integers that only grow, so that nobody
-downstream ever thinks about 2^33 or 2^32.
+All times are in ticks of 90 kHz and *unwrapped*: 64-bit integers that only increase. No other code
+handles the wraps at 2^33 or 2^32.
 """
 
 from __future__ import annotations
@@ -19,17 +19,23 @@ TICKS_PER_MS = TICKS_PER_SECOND // 1_000
 
 
 class TrackKind(StrEnum):
+    """Kind of a track's media."""
+
     VIDEO = "video"
     AUDIO = "audio"
 
 
 class Codec(StrEnum):
+    """Codecs that Sluice carries."""
+
     H264 = "h264"
     HEVC = "hevc"
     AAC = "aac"
 
 
 class UnitFlags(IntFlag):
+    """Properties of an access unit."""
+
     NONE = 0
     RANDOM_ACCESS = 1
     """Decoding can start here: IDR/IRAP, a recovery-point SEI, or any audio frame of a stream
@@ -44,25 +50,25 @@ _DISCONTINUITY = int(UnitFlags.DISCONTINUITY)
 
 @dataclass(slots=True, frozen=True)
 class TrackFormat:
-    """What a decoder needs to know of one track. Two formats are the same iff they are equal."""
+    """Everything that a decoder needs to start with a track. Equal formats are the same format."""
 
     track: int
-    """Track id, stable within one timeline; 0 is the video track, 1 the first audio track."""
+    """Number of the track, stable within one timeline: 0 for video, 1 for the first audio track."""
     kind: TrackKind
     codec: Codec
     config: bytes
     """AVCDecoderConfigurationRecord, HEVCDecoderConfigurationRecord or AudioSpecificConfig."""
     width: int = 0
-    """Displayed picture size in luma samples; 0 for audio."""
+    """Width of the displayed picture in luma samples; 0 for audio."""
     height: int = 0
     sample_rate: int = 0
-    """Hz; 0 for video."""
+    """Sample rate in Hz; 0 for video."""
     channels: int = 0
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class AccessUnit:
-    """Not frozen for the sake of speed, but nobody changes one."""
+    """One coded picture or audio frame. It is not frozen, for speed, but no code changes one."""
 
     track: int
     dts: int
@@ -70,12 +76,12 @@ class AccessUnit:
     pts: int
     flags: UnitFlags
     utc_us: int
-    """When the unit reached Sluice, microseconds since the Unix epoch (UTC)."""
+    """Time at which the unit reached Sluice, in microseconds since the Unix epoch (UTC)."""
     payload: bytes
 
     @property
     def is_random_access(self) -> bool:
-        # An IntFlag's own operators take a microsecond each, and every unit is asked several times.
+        # An IntFlag's own operator takes a microsecond, and this runs several times for each unit.
         return int.__and__(self.flags, _RANDOM_ACCESS) != 0
 
     @property

@@ -13,7 +13,7 @@ from sluice_media.formats.codecs.errors import CodecError
 
 ADTS_HEADER_BYTES = 7
 FRAME_LIMIT_BYTES = 1 << 13
-"""Every frame is shorter than this: ADTS counts the bytes of one, and of its header, in 13 bits."""
+"""Limit that every frame stays below: ADTS has 13 bits for the bytes of frame and header."""
 
 _SAMPLE_RATES = (
     96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000,
@@ -40,16 +40,19 @@ class AacConfig:
     object_type: int
     """Audio object type of the core coder: 2 is AAC-LC, also below SBR and PS."""
     sample_rate: int
-    """Hz, of the core coder. ``samples_per_frame / sample_rate`` is the duration of a frame,
-    with SBR too."""
+    """Sample rate of the core coder, in Hz. ``samples_per_frame / sample_rate`` is the duration of
+    a frame, also with SBR."""
     channels: int
-    """Channels of the core coder (parametric stereo makes two out of one)."""
+    """Number of channels of the core coder (parametric stereo makes two out of one)."""
     samples_per_frame: int
-    """Samples per channel and frame at ``sample_rate``: 1024 or 960 (low delay: 512 or 480)."""
+    """Number of samples per channel and frame, at ``sample_rate``: 1024 or 960 (low delay: 512 or
+    480).
+    """
     output_sample_rate: int
-    """Hz, after SBR where the configuration declares it; else ``sample_rate``."""
+    """Sample rate of the output, in Hz: after SBR where the configuration declares it, or
+    ``sample_rate``."""
     channel_configuration: int
-    """As coded; 0 when a program config element describes the channels."""
+    """Coded channel configuration; 0 when a program config element describes the channels."""
 
 
 def parse_asc(config: bytes) -> AacConfig:
@@ -91,17 +94,17 @@ def parse_asc(config: bytes) -> AacConfig:
 
 
 def adts_header(config: AacConfig, payload_len: int) -> bytes:
-    """The 7 bytes before a raw frame of ``payload_len`` bytes (no CRC).
+    """Return the 7 bytes before a raw frame of ``payload_len`` bytes (no CRC).
 
-    Raises :class:`CodecError` where ADTS cannot express the stream: object types beyond 4,
-    sample rates without an index, channels described by a program config element, frames above
-    8184 bytes.
+    Raises :class:`CodecError` when ADTS cannot express the stream: object types above 4, sample
+    rates without an index, channels that a program config element describes, frames above 8184
+    bytes.
     """
     return adts_frame_header(adts_base(config), payload_len)
 
 
 def adts_base(config: AacConfig) -> int:
-    """What the headers of all frames have in common, for :func:`adts_frame_header`. Raises
+    """Return the part that all frame headers share, for :func:`adts_frame_header`. Raises
     CodecError."""
     if not 1 <= config.object_type <= 4:
         raise CodecError(f"ADTS cannot carry audio object type {config.object_type}")
@@ -119,7 +122,8 @@ def adts_base(config: AacConfig) -> int:
 
 
 def adts_frame_header(base: int, payload_len: int) -> bytes:
-    """:func:`adts_header`, with the configuration's part made before. Raises CodecError."""
+    """Return an :func:`adts_header` from the shared part of :func:`adts_base`. Raises
+    CodecError."""
     frame_bytes = payload_len + ADTS_HEADER_BYTES
     if payload_len < 0 or frame_bytes >= FRAME_LIMIT_BYTES:
         raise CodecError(f"an AAC frame of {payload_len} bytes does not fit ADTS")
@@ -150,7 +154,7 @@ def _samples_per_frame(object_type: int, short_frames: bool) -> int:
 
 
 def _program_config_channels(bits: BitReader) -> int:
-    """Channels of a program_config_element(), clause 4.4.1.1 table 4.2."""
+    """Return the number of channels of a program_config_element(), clause 4.4.1.1 table 4.2."""
     bits.skip(4 + 2 + 4)  # element_instance_tag, object_type, sampling_frequency_index
     positioned = bits.u(4) + bits.u(4) + bits.u(4)  # front, side, back
     low_frequency = bits.u(2)
@@ -166,7 +170,8 @@ def _program_config_channels(bits: BitReader) -> int:
 
 
 def _appended_sbr_rate(bits: BitReader) -> int | None:
-    """Sample rate after SBR from the backward compatible extension at the end (1.6.5.2)."""
+    """Return the sample rate after SBR from the backward compatible extension at the end
+    (1.6.5.2)."""
     if bits.bits_left < 16 or bits.u(11) != _SYNC_EXTENSION:
         return None
     if _object_type(bits) != _AOT_SBR or not bits.flag():

@@ -1,4 +1,4 @@
-"""Reading bit fields and Exp-Golomb codes (Rec. ITU-T H.264 clauses 7.2 and 9.1)."""
+"""Reader of bit fields and Exp-Golomb codes (Rec. ITU-T H.264 clauses 7.2 and 9.1)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _MAX_FIELD_BITS = 32
 
 
 class BitReader:
-    """Reads big-endian bit fields from the start of ``data``.
+    """Position in ``data``, from which it reads big-endian bit fields.
 
-    Every read is of constant cost whatever the length of ``data``; reading past its end raises
+    The cost of a read does not depend on the length of ``data``. Reading past the end raises
     :class:`CodecError`.
     """
 
@@ -26,7 +26,7 @@ class BitReader:
         return self._bit_length - self._position
 
     def u(self, bits: int) -> int:
-        """Unsigned integer of ``bits`` bits (0 to 32)."""
+        """Read an unsigned integer of ``bits`` bits (0 to 32)."""
         if not 0 <= bits <= _MAX_FIELD_BITS:
             raise CodecError(f"a field of {bits} bits is not possible")
         end = self._position + bits
@@ -37,25 +37,27 @@ class BitReader:
         return value
 
     def flag(self) -> bool:
+        """Read one bit."""
         return self.u(1) == 1
 
     def skip(self, bits: int) -> None:
+        """Skip ``bits`` bits."""
         if bits < 0 or bits > self.bits_left:
             raise CodecError("the configuration ends in the middle of a field")
         self._position += bits
 
     def ue(self) -> int:
-        """Unsigned Exp-Golomb code, ``ue(v)``; at most 2^32 - 2."""
+        """Read an unsigned Exp-Golomb code, ``ue(v)``; at most 2^32 - 2."""
         window_bits = min(self.bits_left, _MAX_FIELD_BITS)
         zeros = window_bits - self._peek(window_bits).bit_length()
         if zeros == window_bits:
-            # 32 zeros or the end of the data: longer than any code a standard allows.
+            # 32 zeros, or the end of the data. No standard allows such a long code.
             raise CodecError("an Exp-Golomb code is too long")
         self.skip(zeros + 1)
         return (1 << zeros) - 1 + self.u(zeros)
 
     def se(self) -> int:
-        """Signed Exp-Golomb code, ``se(v)``."""
+        """Read a signed Exp-Golomb code, ``se(v)``."""
         code = self.ue()
         return (code + 1) >> 1 if code & 1 else -(code >> 1)
 

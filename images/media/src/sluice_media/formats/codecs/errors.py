@@ -1,10 +1,10 @@
-"""The one error of this package."""
+"""Error of this package."""
 
 from __future__ import annotations
 
 
 class CodecError(ValueError):
-    """The bytes are no valid configuration or access unit of their codec.
+    """The bytes are not a valid configuration or access unit of their codec.
 
-    The message says what is wrong with them, in words fit for a log or a status.
+    The message names the fault, for a log or a status.
     """

@@ -1,8 +1,8 @@
 """H.264/AVC: decoder configuration, picture size and random access.
 
-In: an AVCDecoderConfigurationRecord ("avcC", ISO/IEC 14496-15 clause 5.3.3.1), as FLV and MP4
-carry it, and access units in sample form. Out: :class:`AvcConfig` and whether decoding can
-start at a unit. Clause numbers in this module are those of Rec. ITU-T H.264 (08/2021).
+An AVCDecoderConfigurationRecord ("avcC", ISO/IEC 14496-15 clause 5.3.3.1) comes in, from FLV or
+MP4, with access units in sample form. :class:`AvcConfig` goes out, and the answer whether decoding
+can start at a unit. Clause numbers in this module are those of Rec. ITU-T H.264 (08/2021).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAL_ACCESS_UNIT_DELIMITER = 9
 _EXTENDED_SAR = 255
 _MAX_SPS_BYTES = 4_096
 _MAX_MACROBLOCKS_PER_SIDE = 2_048
-"""32768 luma samples: twice the limit of the highest level (A.3.1)."""
+"""Maximum size: 32768 luma samples, twice the limit of the highest level (A.3.1)."""
 _PROFILES_WITH_CHROMA_FORMAT = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139})
 _PROFILES_WITH_CHROMA_FORMAT |= {244}
 _MAX_REF_FRAMES_IN_CYCLE = 255
@@ -35,14 +35,14 @@ class SpsInfo:
     """Facts from a sequence parameter set."""
 
     width: int
-    """After cropping, in luma samples."""
+    """Width after cropping, in luma samples."""
     height: int
     frame_rate: float | None
-    """Frames per second as the VUI declares them; encoders may not keep to it."""
+    """Frames per second that the VUI declares; encoders may differ from it."""
     frame_number_bits: int = field(default=4, compare=False)
-    """Size of frame_num in slice headers."""
+    """Size of frame_num in slice headers, in bits."""
     order_count_bits: int = field(default=0, compare=False)
-    """Size of pic_order_cnt_lsb in slice headers; 0: pictures are not counted that way."""
+    """Size of pic_order_cnt_lsb in slice headers, in bits; 0 when slice headers do not have it."""
     separate_planes: bool = field(default=False, compare=False)
     may_have_fields: bool = field(default=False, compare=False)
 
@@ -52,12 +52,12 @@ class AvcConfig:
     """A parsed AVCDecoderConfigurationRecord."""
 
     width: int
-    """Displayed picture size (after cropping), in luma samples."""
+    """Width of the displayed picture (after cropping), in luma samples."""
     height: int
     nal_length_size: int
-    """Bytes of the length before each NAL unit: 1, 2 or 4."""
+    """Size of the length before each NAL unit, in bytes: 1, 2 or 4."""
     sps: tuple[bytes, ...]
-    """Sequence parameter sets as NAL units, header and emulation prevention included."""
+    """Sequence parameter sets as NAL units, with header and emulation prevention."""
     pps: tuple[bytes, ...]
     profile: int
     """profile_idc, e.g. 66 Baseline, 77 Main, 100 High."""
@@ -69,8 +69,8 @@ class AvcConfig:
 def parse_avcc(config: bytes) -> AvcConfig:
     """Parse a decoder configuration record; raises :class:`CodecError`.
 
-    At least one sequence and one picture parameter set are demanded: our outputs (MPEG-TS,
-    sequence headers) have nothing to start a decoder with otherwise.
+    At least one sequence and one picture parameter set are required: without them, our outputs
+    (MPEG-TS, sequence headers) cannot start a decoder.
     """
     if len(config) < 7:
         raise CodecError("the H.264 configuration is shorter than its fixed part")
@@ -95,9 +95,10 @@ def parse_avcc(config: bytes) -> AvcConfig:
 
 
 def is_random_access(payload: bytes, nal_length_size: int) -> bool:
-    """Whether decoding can start at this access unit: an IDR picture or a recovery point SEI.
+    """Return whether decoding can start at this access unit: at an IDR picture or recovery point
+    SEI.
 
-    Encoders with intra refresh send one IDR picture and recovery points from then on. Raises
+    Encoders with intra refresh send one IDR picture, and then recovery points. Raises
     :class:`CodecError` when the NAL unit lengths are wrong.
     """
     for nal in iter_nal_units(payload, nal_length_size):
@@ -105,8 +106,8 @@ def is_random_access(payload: bytes, nal_length_size: int) -> bool:
         if nal_type == NAL_IDR:
             return True
         if NAL_SLICE <= nal_type < NAL_IDR:
-            # SEI messages precede the first slice (7.4.1.2.3), and one picture's slices are
-            # either all IDR or none.
+            # SEI messages precede the first slice (7.4.1.2.3). Of one picture, all slices are IDR
+            # or none is.
             return False
         if nal_type == NAL_SEI and has_recovery_point(unescape(bytes(nal[1:]))):
             return True
@@ -114,11 +115,11 @@ def is_random_access(payload: bytes, nal_length_size: int) -> bool:
 
 
 def parse_sps(nal: bytes) -> SpsInfo:
-    """Facts of a sequence parameter set NAL unit (7.3.2.1.1); raises :class:`CodecError`."""
+    """Parse a sequence parameter set NAL unit (7.3.2.1.1); raises :class:`CodecError`."""
     if len(nal) > _MAX_SPS_BYTES:
         raise CodecError(f"a sequence parameter set of {len(nal)} bytes is not plausible")
     if len(nal) < 4 or nal[0] & 0x1F != NAL_SPS:
-        raise CodecError("no H.264 sequence parameter set where one belongs")
+        raise CodecError("the NAL unit is not an H.264 sequence parameter set")
     bits = BitReader(unescape(nal[1:]))
     profile = bits.u(8)
     bits.skip(16)  # constraint flags, level_idc
@@ -129,7 +130,7 @@ def parse_sps(nal: bytes) -> SpsInfo:
     frame_number_bits = bits.ue() + 4
     order_count_bits = _picture_order_count(bits)
     if max(frame_number_bits, order_count_bits) > _MAX_COUNTER_BITS:
-        raise CodecError("an H.264 counter of more than 16 bits")
+        raise CodecError("an H.264 counter has more than 16 bits")
     bits.ue()  # max_num_ref_frames
     bits.skip(1)  # gaps_in_frame_num_value_allowed_flag
     width_mbs = bits.ue() + 1
@@ -173,14 +174,17 @@ def _parameter_sets(
         if end > len(config) or end == start:
             raise CodecError(f"a {name} parameter set does not fit the H.264 configuration")
         if config[start] & 0x1F != nal_type:
-            raise CodecError(f"no {name} parameter set where the H.264 configuration has one")
+            raise CodecError(
+                f"the H.264 configuration has another NAL unit as {name} parameter set"
+            )
         sets.append(config[start:end])
         position = end
     return tuple(sets), position
 
 
 def _chroma_and_scaling(bits: BitReader) -> tuple[int, bool]:
-    """The fields of the High profiles; returns ChromaArrayType and separate_colour_plane_flag."""
+    """Read the fields of the High profiles; return ChromaArrayType and
+    separate_colour_plane_flag."""
     chroma_format = bits.ue()
     if chroma_format > 3:
         raise CodecError(f"H.264 chroma format {chroma_format} does not exist")
@@ -204,7 +208,7 @@ def _skip_scaling_list(bits: BitReader, size: int) -> None:
 
 
 def _picture_order_count(bits: BitReader) -> int:
-    """Returns the size of pic_order_cnt_lsb; 0 when slices do not have it."""
+    """Return the size of pic_order_cnt_lsb in bits; 0 when slices do not have it."""
     poc_type = bits.ue()
     if poc_type == 0:
         return bits.ue() + 4
@@ -221,7 +225,8 @@ def _picture_order_count(bits: BitReader) -> int:
 
 
 def _cropping(bits: BitReader, chroma_array_type: int, field_factor: int) -> tuple[int, int]:
-    """Luma samples cut off horizontally and vertically (7.4.2.1.1, formulas 7-19 to 7-22)."""
+    """Return the luma samples cut off horizontally and vertically (7.4.2.1.1, formulas 7-19 to
+    7-22)."""
     if not bits.flag():
         return 0, 0
     left, right, top, bottom = bits.ue(), bits.ue(), bits.ue(), bits.ue()
@@ -231,9 +236,9 @@ def _cropping(bits: BitReader, chroma_array_type: int, field_factor: int) -> tup
 
 
 def _vui_frame_rate(bits: BitReader) -> float | None:
-    """Frames per second from the VUI parameters (E.1.1).
+    """Return the frames per second from the VUI parameters (E.1.1).
 
-    Some encoders cut their VUI short; that costs the frame rate, not the stream.
+    Some encoders cut their VUI short. Then only the frame rate is unknown.
     """
     try:
         if not bits.flag():
@@ -250,7 +255,7 @@ def _vui_frame_rate(bits: BitReader) -> float | None:
 
 
 def skip_vui_before_timing(bits: BitReader) -> None:
-    """The head of the VUI, which H.264 (E.1.1) and HEVC (E.2.1) have in common."""
+    """Skip the head of the VUI, which is the same in H.264 (E.1.1) and HEVC (E.2.1)."""
     if bits.flag() and bits.u(8) == _EXTENDED_SAR:
         bits.skip(32)  # sar_width, sar_height
     if bits.flag():

@@ -1,9 +1,8 @@
 """HEVC: decoder configuration, picture size and random access.
 
-In: an HEVCDecoderConfigurationRecord ("hvcC", ISO/IEC 14496-15 clause 8.3.3.1), as Enhanced
-RTMP and MP4 carry it, and access units in sample form. Out: :class:`HevcConfig` and whether
-decoding can start at a unit. Clause numbers in this module are those of Rec. ITU-T H.265
-(08/2021).
+An HEVCDecoderConfigurationRecord ("hvcC", ISO/IEC 14496-15 clause 8.3.3.1) comes in, from Enhanced
+RTMP or MP4, with access units in sample form. :class:`HevcConfig` goes out, and the answer whether
+decoding can start at a unit. Clause numbers in this module are those of Rec. ITU-T H.265 (08/2021).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sluice_media.formats.codecs.nal import has_recovery_point, iter_nal_units, 
 
 NAL_FIRST_IRAP = 16
 NAL_LAST_IRAP = 21
-"""22 and 23 are reserved for more IRAP types (Table 7-1); no decoder starts at them today."""
+"""22 and 23 are reserved for more IRAP types (Table 7-1). No decoder starts at them today."""
 NAL_LAST_VCL = 31
 NAL_VPS = 32
 NAL_SPS = 33
@@ -40,12 +39,12 @@ class SpsInfo:
     """Facts from a sequence parameter set."""
 
     width: int
-    """Inside the conformance window, in luma samples."""
+    """Width inside the conformance window, in luma samples."""
     height: int
     frame_rate: float | None
-    """Pictures per second as the VUI declares them; encoders may not keep to it."""
+    """Pictures per second that the VUI declares; encoders may differ from it."""
     order_count_bits: int = field(default=0, compare=False)
-    """Size of slice_pic_order_cnt_lsb in slice headers; 0: it could not be read."""
+    """Size of slice_pic_order_cnt_lsb in slice headers, in bits; 0 when it could not be read."""
     separate_planes: bool = field(default=False, compare=False)
 
 
@@ -54,12 +53,12 @@ class HevcConfig:
     """A parsed HEVCDecoderConfigurationRecord."""
 
     width: int
-    """Displayed picture size (inside the conformance window), in luma samples."""
+    """Width of the displayed picture (inside the conformance window), in luma samples."""
     height: int
     nal_length_size: int
-    """Bytes of the length before each NAL unit: 1, 2 or 4."""
+    """Size of the length before each NAL unit, in bytes: 1, 2 or 4."""
     vps: tuple[bytes, ...]
-    """Parameter sets as NAL units, header and emulation prevention included."""
+    """Video parameter sets as NAL units, with header and emulation prevention."""
     sps: tuple[bytes, ...]
     pps: tuple[bytes, ...]
     profile: int
@@ -72,11 +71,11 @@ class HevcConfig:
 def parse_hvcc(config: bytes) -> HevcConfig:
     """Parse a decoder configuration record; raises :class:`CodecError`.
 
-    At least one VPS, SPS and PPS are demanded, as with H.264.
+    At least one VPS, SPS and PPS are required, as with H.264.
     """
     if len(config) < _FIXED_BYTES:
         raise CodecError("the HEVC configuration is shorter than its fixed part")
-    # Version 0 was written by encoders before the standard was final; the layout is the same.
+    # Encoders wrote version 0 before the standard was final. Its layout is the same.
     if config[0] not in (0, 1):
         raise CodecError(f"HEVC configuration version {config[0]} is not known")
     nal_length_size = (config[21] & 3) + 1
@@ -101,7 +100,8 @@ def parse_hvcc(config: bytes) -> HevcConfig:
 
 
 def is_random_access(payload: bytes, nal_length_size: int) -> bool:
-    """Whether decoding can start at this access unit: an IRAP picture or a recovery point SEI.
+    """Return whether decoding can start at this access unit: at an IRAP picture or recovery point
+    SEI.
 
     Raises :class:`CodecError` when the NAL unit lengths are wrong.
     """
@@ -116,11 +116,11 @@ def is_random_access(payload: bytes, nal_length_size: int) -> bool:
 
 
 def parse_sps(nal: bytes) -> SpsInfo:
-    """Facts of a sequence parameter set NAL unit (7.3.2.2.1); raises :class:`CodecError`."""
+    """Parse a sequence parameter set NAL unit (7.3.2.2.1); raises :class:`CodecError`."""
     if len(nal) > _MAX_SPS_BYTES:
         raise CodecError(f"a sequence parameter set of {len(nal)} bytes is not plausible")
     if len(nal) < 3 or (nal[0] >> 1) & 0x3F != NAL_SPS:
-        raise CodecError("no HEVC sequence parameter set where one belongs")
+        raise CodecError("the NAL unit is not an HEVC sequence parameter set")
     bits = BitReader(unescape(nal[2:]))
     bits.skip(4)  # sps_video_parameter_set_id
     max_sub_layers_minus1 = bits.u(3)
@@ -147,7 +147,10 @@ def parse_sps(nal: bytes) -> SpsInfo:
 
 
 def _order_count_bits(bits: BitReader) -> int:
-    """A field on the way there that we cannot read costs derived times, not the stream."""
+    """Return the size of slice_pic_order_cnt_lsb; 0 when a field before it cannot be read.
+
+    Then only the derived times of pictures are less exact.
+    """
     try:
         bits.ue()  # bit_depth_luma_minus8
         bits.ue()  # bit_depth_chroma_minus8
@@ -183,7 +186,7 @@ def _parameter_sets(config: bytes) -> dict[int, list[bytes]]:
 
 
 def _skip_profile_tier_level(bits: BitReader, max_sub_layers_minus1: int) -> None:
-    """profile_tier_level(1, max_sub_layers_minus1), clause 7.3.3."""
+    """Skip profile_tier_level(1, max_sub_layers_minus1), clause 7.3.3."""
     bits.skip(88 + 8)
     present = [(bits.flag(), bits.flag()) for _ in range(max_sub_layers_minus1)]
     if max_sub_layers_minus1:
@@ -193,9 +196,9 @@ def _skip_profile_tier_level(bits: BitReader, max_sub_layers_minus1: int) -> Non
 
 
 def _frame_rate(bits: BitReader, max_sub_layers_minus1: int, order_count_bits: int) -> float | None:
-    """Pictures per second from the VUI, which stands at the end of the parameter set.
+    """Return the pictures per second from the VUI at the end of the parameter set.
 
-    A field on the way there that we cannot read costs the frame rate, not the stream.
+    When a field before it cannot be read, only the frame rate is unknown.
     """
     try:
         _skip_to_vui(bits, max_sub_layers_minus1, order_count_bits)
@@ -242,7 +245,7 @@ def _skip_to_vui(bits: BitReader, max_sub_layers_minus1: int, order_count_bits: 
 
 
 def _skip_scaling_list_data(bits: BitReader) -> None:
-    """scaling_list_data(), clause 7.3.4."""
+    """Skip scaling_list_data(), clause 7.3.4."""
     for size_id in range(4):
         for _ in range(0, 6, 3 if size_id == 3 else 1):
             if not bits.flag():
@@ -255,7 +258,7 @@ def _skip_scaling_list_data(bits: BitReader) -> None:
 
 
 def _skip_short_term_sets(bits: BitReader) -> None:
-    """st_ref_pic_set(), clause 7.3.7, for every set of the sequence parameter set."""
+    """Skip every st_ref_pic_set() of the sequence parameter set, clause 7.3.7."""
     count = bits.ue()
     if count > _MAX_SHORT_TERM_SETS:
         raise CodecError("too many short-term reference picture sets")

@@ -1,4 +1,4 @@
-"""NAL units as H.264 and HEVC share them.
+"""NAL units, in the syntax that H.264 and HEVC share.
 
 Sources: Rec. ITU-T H.264 clause 7.3.1 and 7.4.1.1 (emulation prevention), 7.3.2.3.1 (SEI
 messages); Rec. ITU-T H.265 clauses 7.3.1.1 and 7.3.5; ISO/IEC 14496-15 clause 4.3 (the length
@@ -16,10 +16,10 @@ _EMULATION = b"\x00\x00\x03"
 
 
 def iter_nal_units(payload: bytes, nal_length_size: int) -> Iterator[memoryview]:
-    """The NAL units of one access unit in sample form, without their length prefixes.
+    """Yield the NAL units of an access unit in sample form, without their length prefixes.
 
-    Empty NAL units are passed over. Raises :class:`CodecError` when a length points outside of
-    the payload.
+    Empty NAL units are skipped. Raises :class:`CodecError` when a length points outside of the
+    payload.
     """
     view = memoryview(payload)
     position = 0
@@ -35,7 +35,7 @@ def iter_nal_units(payload: bytes, nal_length_size: int) -> Iterator[memoryview]
 
 
 def has_nal_units(payload: bytes, nal_length_size: int) -> bool:
-    """Whether :func:`iter_nal_units` yields any. Raises :class:`CodecError` as it does."""
+    """Return whether :func:`iter_nal_units` yields any; raise :class:`CodecError` when it would."""
     position = 0
     end = len(payload)
     found = False
@@ -50,17 +50,17 @@ def has_nal_units(payload: bytes, nal_length_size: int) -> bool:
 
 
 def unescape(nal: bytes) -> bytes:
-    """The RBSP of a NAL unit: without its emulation prevention bytes."""
-    # replace() takes matches from left to right without overlap, and an emulation prevention
-    # byte ends a run of zeros: both ways of counting agree.
+    """Return the RBSP of a NAL unit: its bytes without the emulation prevention bytes."""
+    # replace() finds matches from left to right without overlap. An emulation prevention byte ends
+    # a run of zeros, so replace() finds exactly the emulation prevention bytes.
     return nal.replace(_EMULATION, b"\x00\x00") if _EMULATION in nal else nal
 
 
 def has_recovery_point(sei_rbsp: bytes) -> bool:
-    """Whether an SEI RBSP (after its NAL unit header) holds a recovery point message."""
+    """Return whether an SEI RBSP (after its NAL unit header) has a recovery point message."""
     position = 0
     end = len(sei_rbsp)
-    # 2 bytes are the shortest message; what is shorter is rbsp_trailing_bits.
+    # The shortest message has 2 bytes. A shorter rest is rbsp_trailing_bits.
     while position + 2 <= end:
         payload_type, position = _sei_number(sei_rbsp, position)
         payload_size, position = _sei_number(sei_rbsp, position)
@@ -71,7 +71,7 @@ def has_recovery_point(sei_rbsp: bytes) -> bool:
 
 
 def _sei_number(rbsp: bytes, position: int) -> tuple[int, int]:
-    """A number coded as a run of 0xFF and a last byte; and the position after it."""
+    """Return a number that is coded as a run of 0xFF and a last byte, and the position after it."""
     value = 0
     for index in range(position, len(rbsp)):
         byte = rbsp[index]

@@ -1,8 +1,8 @@
-"""Parameter sets as a stream repeats them in, the decoder configuration record out.
+"""Collection of a stream's parameter sets: repeated sets in, the decoder configuration record out.
 
-In MPEG-TS the parameter sets travel inside the access units, in FLV they may be repeated there.
-They are collected by their ids, so that a set which is repeated, or sent later than the others, is
-no change of format.
+In MPEG-TS the parameter sets are inside the access units. FLV may repeat them there. The sets are
+collected by their ids. A set that is repeated, or that comes later than the others, is therefore no
+change of format.
 
 Sources: ISO/IEC 14496-15 clause 5.3.3.1 (avcC) and 8.3.3.1 (hvcC); Rec. ITU-T H.264 clauses
 7.3.2.1.1 and 7.3.2.2; Rec. ITU-T H.265 clauses 7.3.2.1 to 7.3.2.3 and 7.3.3.
@@ -19,35 +19,37 @@ from sluice_media.formats.codecs.bits import BitReader
 from sluice_media.formats.codecs.nal import iter_nal_units, unescape
 
 MAX_SETS = 64
-"""H.264 allows 32 + 256, encoders send 2 to 4."""
+"""Maximum number of sets. H.264 allows 32 + 256; encoders send 2 to 4."""
 MAX_SET_BYTES = 4_096
+"""Maximum size of one set."""
 _PROFILES_WITHOUT_CHROMA = frozenset({66, 77, 88})
 
 _Nal = tuple[int, bytes]
-"""NAL unit type, and the NAL unit with its header."""
+"""A NAL unit type, and the NAL unit with its header."""
 
 
 class ParameterSets(Protocol):
-    """The sets in force."""
+    """The parameter sets of one stream that are in force."""
 
     def take(self, nals: Sequence[_Nal]) -> bool:
-        """Takes the sets of one access unit; whether that changed anything.
+        """Take the sets of one access unit; return whether they changed anything.
 
-        Raises CodecError when one of them is broken; then nothing is changed.
+        Raises CodecError when one of them is broken. Then nothing is changed.
         """
 
     def take_sample(self, payload: bytes, nal_length_size: int) -> bool:
-        """The same for an access unit in sample form: what stands before its first slice.
+        """Take the sets before the first slice of an access unit in sample form, as :meth:`take`
+        does.
 
         Raises CodecError, also when the NAL unit lengths are wrong.
         """
 
     def config(self, nal_length_size: int = 4) -> bytes | None:
-        """The configuration record of the sets in force; None while one is missing."""
+        """Return the configuration record of the sets in force; None while a set is missing."""
 
 
 class _Sets(ABC):
-    """What both codecs have in common: sets by type and id."""
+    """The sets in force by type and id, for both codecs."""
 
     _types: frozenset[int]
     _sequence_type: int
@@ -64,8 +66,8 @@ class _Sets(ABC):
             if len(nal) > MAX_SET_BYTES:
                 raise CodecError(f"a parameter set of {len(nal)} bytes is not plausible")
             given[nal_type, self._id_of(nal_type, nal)] = nal
-        # A sequence parameter set with new content is another sequence: what was said of the one
-        # before it does not count any more, where there is something in its place.
+        # A sequence parameter set with new content begins another sequence. The sets given with it
+        # replace all earlier sets of their types.
         replaced = any(
             nal_type == self._sequence_type and self._sets.get((nal_type, number), nal) != nal
             for (nal_type, number), nal in given.items()
@@ -99,19 +101,20 @@ class _Sets(ABC):
     @staticmethod
     @abstractmethod
     def _type_of(first: int) -> int:
-        """NAL unit type, from the first byte of the header."""
+        """Return the NAL unit type from the first byte of the header."""
 
     @staticmethod
     @abstractmethod
-    def _is_slice(nal_type: int) -> bool: ...
+    def _is_slice(nal_type: int) -> bool:
+        """Return whether NAL units of this type are slices."""
 
     @abstractmethod
     def _id_of(self, nal_type: int, nal: bytes) -> int:
-        """Number of the set in that unit; raises CodecError when it has none."""
+        """Return the id of the set in that NAL unit; raise CodecError when it has none."""
 
 
 class AvcParameterSets(_Sets):
-    """H.264."""
+    """The parameter sets of an H.264 stream."""
 
     _types = frozenset({h264.NAL_SPS, h264.NAL_PPS})
     _sequence_type = h264.NAL_SPS
@@ -144,12 +147,12 @@ class AvcParameterSets(_Sets):
         else:
             number, limit = BitReader(unescape(nal[1:16])).ue(), 255
         if number > limit:
-            raise CodecError(f"an H.264 parameter set with the id {number}")
+            raise CodecError(f"an H.264 parameter set has the id {number}, above {limit}")
         return number
 
 
 class HevcParameterSets(_Sets):
-    """HEVC."""
+    """The parameter sets of an HEVC stream."""
 
     _types = frozenset({hevc.NAL_VPS, hevc.NAL_SPS, hevc.NAL_PPS})
     _sequence_type = hevc.NAL_SPS
@@ -161,7 +164,7 @@ class HevcParameterSets(_Sets):
             return None
         parts = [_hevc_head(arrays[1][1][0], nal_length_size)]
         for kind, nals in arrays:
-            # array_completeness: there are none in the samples.
+            # array_completeness: the samples contain no sets.
             parts += [bytes((0x80 | kind, 0, len(nals))), *map(_sized, nals)]
         return b"".join(parts)
 
@@ -183,7 +186,7 @@ class HevcParameterSets(_Sets):
         else:
             number, limit = BitReader(unescape(nal[2:16])).ue(), 63
         if number > limit:
-            raise CodecError(f"an HEVC parameter set with the id {number}")
+            raise CodecError(f"an HEVC parameter set has the id {number}, above {limit}")
         return number
 
 
@@ -192,7 +195,7 @@ def _sized(nal: bytes) -> bytes:
 
 
 def _avc_chroma(sps: bytes) -> tuple[int, int, int]:
-    """chroma_format_idc, bit_depth_luma_minus8, bit_depth_chroma_minus8."""
+    """Return chroma_format_idc, bit_depth_luma_minus8 and bit_depth_chroma_minus8."""
     bits = BitReader(unescape(sps[4:32]))
     bits.ue()  # seq_parameter_set_id
     chroma = bits.ue()
@@ -203,12 +206,12 @@ def _avc_chroma(sps: bytes) -> tuple[int, int, int]:
 
 def _checked_chroma(chroma: int, luma_depth: int, chroma_depth: int) -> tuple[int, int, int]:
     if chroma > 3 or max(luma_depth, chroma_depth) > 7:
-        raise CodecError("a chroma format or bit depth that does not exist")
+        raise CodecError("the chroma format or bit depth does not exist")
     return chroma, luma_depth, chroma_depth
 
 
 def _after_profile_tier_level(sps: bytes) -> tuple[BitReader, bytes]:
-    """A reader that stands at sps_seq_parameter_set_id, and the RBSP it reads."""
+    """Return a reader at sps_seq_parameter_set_id, and the RBSP that it reads."""
     rbsp = unescape(sps[2:])
     bits = BitReader(rbsp)
     bits.skip(4)
@@ -223,7 +226,7 @@ def _after_profile_tier_level(sps: bytes) -> tuple[BitReader, bytes]:
 
 
 def _hevc_head(sps: bytes, nal_length_size: int) -> bytes:
-    """The fixed part of an hvcC up to and with numOfArrays (3: VPS, SPS, PPS)."""
+    """Return the fixed part of an hvcC, up to and with numOfArrays (3: VPS, SPS, PPS)."""
     bits, rbsp = _after_profile_tier_level(sps)
     bits.ue()  # sps_seq_parameter_set_id
     chroma = bits.ue()
@@ -239,10 +242,10 @@ def _hevc_head(sps: bytes, nal_length_size: int) -> bytes:
     return b"".join(
         (
             b"\x01",
-            rbsp[1:13],  # profile, compatibility, constraints and level, laid out alike
-            b"\xf0\x00\xfc",  # min_spatial_segmentation_idc, parallelismType: not said
+            rbsp[1:13],  # profile, compatibility, constraints and level: the same layout in both
+            b"\xf0\x00\xfc",  # min_spatial_segmentation_idc, parallelismType: unknown
             bytes((0xFC | chroma, 0xF8 | luma_depth, 0xF8 | chroma_depth)),
-            b"\x00\x00",  # avgFrameRate: not said
+            b"\x00\x00",  # avgFrameRate: unknown
             bytes((temporal_layers << 3 | nested << 2 | nal_length_size - 1, 3)),
         )
     )

@@ -1,4 +1,4 @@
-"""Times of audio frames counted in samples: containers round them, and the error would be heard."""
+"""Times of audio frames, counted in samples. Containers round them, with an audible error."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _RESYNC_TICKS = TICKS_PER_SECOND * 2 // 1000
 
 
 class SampleClock:
-    """Times of audio frames by their number of samples, set anew when more than 2 ms off.
+    """Clock that counts an audio track's samples, reset when it is more than 2 ms off.
 
-    Streams that came through FLV have times in whole milliseconds; others round down.
+    Times of streams that came through FLV are whole milliseconds; other containers round down.
     """
 
     __slots__ = ("_base", "_frame_ticks", "_frames", "_rate")
@@ -31,8 +31,10 @@ class SampleClock:
     def stamp(self, given: None) -> int | None: ...
 
     def stamp(self, given: int | None) -> int | None:
-        """The time of the next frame, of which the stream says ``given`` (90 kHz; None: nothing).
-        None: not known."""
+        """Return the time of the next frame (90 kHz); None when it is not known.
+
+        ``given`` is the frame's time in the stream, or None when the stream has none.
+        """
         if self._base is not None:
             counted = self._base + self._frames * self._frame_ticks // self._rate
             if given is None or abs(given - counted) <= _RESYNC_TICKS:
@@ -43,5 +45,5 @@ class SampleClock:
         return given
 
     def reset(self) -> None:
-        """Frames are missing: the next one's time must be said."""
+        """Note that frames are missing: the next frame needs a time from the stream."""
         self._base = None

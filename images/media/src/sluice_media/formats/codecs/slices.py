@@ -1,7 +1,7 @@
-"""The heads of slices: where a picture stands in the order of display, and which fields are a pair.
+"""Slice headers: the order in which pictures are displayed, and the pairs of fields.
 
-In: parameter sets, and the first bytes of each picture's first slice, in decoding order. Out: the
-picture order count. It is needed only where a stream leaves times of pictures out.
+Parameter sets come in, with the first bytes of each picture's first slice, in decoding order. The
+picture order count goes out. Only streams without times for some pictures need it.
 
 Sources: Rec. ITU-T H.264 clauses 7.3.3 (slice header), 8.2.1.1 (picture order count type 0) and
 3.30 (complementary field pair); Rec. ITU-T H.265 clauses 7.3.6.1 and 8.3.1.
@@ -18,44 +18,48 @@ from sluice_media.formats.codecs.errors import CodecError
 from sluice_media.formats.codecs.nal import unescape
 
 SLICE_HEAD_BYTES = 32
-"""More than the fields that are read here can have, emulation prevention included."""
+"""Upper limit of the fields that are read here, with emulation prevention."""
 _MAX_RANDOM_ACCESS_REFERENCE = 20
-"""IDR and BLA pictures: counting begins anew (16 to 20); CRA pictures go on."""
+"""Last NAL unit type that resets the count: IDR and BLA pictures (16 to 20). CRA pictures continue
+it."""
 
 
 class PictureOrder(NamedTuple):
+    """Place of a picture in the order of display."""
+
     place: int
-    """The picture order count."""
+    """Picture order count."""
     begins: bool
-    """Counting begins anew with this picture."""
+    """True when this picture resets the count."""
 
 
 class Slices(Protocol):
-    """Reads the slices of one video stream, and tells the order of its pictures."""
+    """Reader of one video stream's slice headers, which keeps the picture order count."""
 
     first_slice_byte: int
-    """Which byte of a slice's NAL unit has its highest bit set when it is its picture's first."""
+    """Index of the byte in a slice's NAL unit whose highest bit marks the first slice of a
+    picture."""
     frame_seconds: float | None
-    """Duration of a frame as the parameter sets declare it."""
+    """Duration of a frame that the parameter sets declare."""
     counts_per_frame: int
-    """By how much the order count of two frames in a row usually differs."""
+    """Usual difference of the order counts of two consecutive frames."""
 
     @property
     def may_have_fields(self) -> bool:
-        """Return whether a frame may be coded as two pictures, one for each field."""
+        """True when a frame may be coded as two pictures, one for each field."""
 
     def take_sets(self, sets: Sequence[tuple[int, bytes]]) -> None:
-        """Take parameter sets as (NAL unit type, NAL unit); broken ones are passed over."""
+        """Take parameter sets as (NAL unit type, NAL unit). Broken ones are ignored."""
 
     def order(self, head: bytes) -> PictureOrder | None:
-        """Return the order of a picture by its first slice; None: it cannot be told."""
+        """Return the order of a picture from its first slice; None when it is unknown."""
 
     def is_second_field(self, first: bytes, second: bytes) -> bool:
-        """Return whether two pictures, by their first slices, are the fields of one frame."""
+        """Return whether two pictures, given by their first slices, are the fields of one frame."""
 
 
 class _Count:
-    """The high bits of an order count, of which slices carry the low ones (8.2.1.1, 8.3.1)."""
+    """High bits of an order count; slices contain only the low bits (8.2.1.1, 8.3.1)."""
 
     def __init__(self) -> None:
         self._before = 0
@@ -76,15 +80,17 @@ class _Count:
 
 
 class _AvcHead(NamedTuple):
+    """Fields of an H.264 slice header."""
+
     frame_number: int
     is_field: bool
     is_bottom: bool
     low: int | None
-    """pic_order_cnt_lsb; None: the stream does not count that way."""
+    """pic_order_cnt_lsb; None when the stream does not have it."""
 
 
 class AvcSlices:
-    """H.264."""
+    """:class:`Slices` of H.264."""
 
     first_slice_byte = 1
     counts_per_frame = 2
@@ -152,7 +158,7 @@ class AvcSlices:
 
 
 class HevcSlices:
-    """HEVC. Its fields are pictures of their own."""
+    """:class:`Slices` of HEVC. A field of HEVC is a picture of its own."""
 
     first_slice_byte = 2
     counts_per_frame = 1
@@ -201,7 +207,7 @@ class HevcSlices:
             low = 0 if nal_type in (19, 20) else bits.u(sps.order_count_bits)
         except CodecError:
             return None
-        # Leading pictures and those that no other one of their layer refers to do not count.
+        # Leading pictures, and pictures to which no other of their layer refers, do not count.
         is_reference = not head[1] & 7 > 1 and not (nal_type < 16 and not nal_type & 1)
         is_reference = is_reference and nal_type not in (7, 9)
         count = self._count.take(

@@ -1,7 +1,7 @@
-"""FLV, as a byte stream and as the payload of RTMP messages (the two are the same), sans-io.
+"""FLV, as a byte stream and as the payload of RTMP messages, which is the same (sans-io).
 
-:class:`TagReader` and :func:`encode_tag` frame it, :class:`FlvDemuxer` makes access units of it,
-:class:`FlvMuxer` makes it of access units.
+:class:`TagReader` and :func:`encode_tag` frame the tags. :class:`FlvDemuxer` turns them into access
+units, :class:`FlvMuxer` turns access units into tags.
 """
 
 from sluice_media.formats.flv.demux import FlvDemuxer

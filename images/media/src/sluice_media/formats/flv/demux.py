@@ -1,8 +1,8 @@
-"""FLV tags or RTMP messages in; track formats, access units and metadata out.
+"""FLV demultiplexer: tags or RTMP messages in; track formats, access units and metadata out.
 
-Times come out in 90 kHz, unwrapped over the whole life of the demuxer. FLV carries milliseconds,
-which makes 44.1 kHz audio step by 2070 or 2160 ticks instead of 2089.8: audio times are counted in
-samples instead, and set anew where that differs from the tags by more than 2 ms.
+Output times are in 90 kHz, unwrapped over the whole life of the demuxer. FLV carries milliseconds,
+so that 44.1 kHz audio would step by 2070 or 2160 ticks instead of 2089.8. Audio times are therefore
+counted in samples, and reset when they differ from the tags by more than 2 ms.
 
 Sources: those of :mod:`.packets`; ``onMetaData``: Annex E.5.
 """
@@ -29,7 +29,8 @@ _MAX_NUMBER = 1e9
 
 
 class MillisecondClock:
-    """Unwraps 32-bit milliseconds; jumps of less than 2^31 ms either way are taken as such."""
+    """Clock that unwraps 32-bit milliseconds. It accepts jumps of less than 2^31 ms in both
+    directions."""
 
     __slots__ = ("_last",)
 
@@ -37,6 +38,7 @@ class MillisecondClock:
         self._last: int | None = None
 
     def unwrap(self, timestamp_ms: int) -> int:
+        """Return the unwrapped time, in milliseconds."""
         if self._last is None:
             self._last = timestamp_ms & _MASK
         else:
@@ -45,7 +47,8 @@ class MillisecondClock:
 
 
 class FlvDemuxer:
-    """One source. Damaged units are left out, counted and flagged in their successor."""
+    """Demultiplexer of one source. It drops and counts damaged units, and flags the unit after
+    them."""
 
     def __init__(self) -> None:
         self._clock = MillisecondClock()
@@ -55,28 +58,29 @@ class FlvDemuxer:
         self._damaged: set[int] = set()
         self._is_sound_only = False
         self.left_out = ""
-        """Codec of the sound that is not carried, while the source sends such sound; else empty."""
+        """Codec of audio that the source sends and Sluice does not carry; empty without such
+        audio."""
         self.dropped_units = 0
-        """Units without a configuration before them, or with a broken NAL structure."""
+        """Number of units without a configuration before them, or with broken NAL units."""
 
     @property
     def formats(self) -> tuple[TrackFormat, ...]:
-        """The formats in force, video first."""
+        """Formats in force, video first."""
         video = self._video_format.in_force if self._video_format else None
         return tuple(found for found in (video, self._audio_format) if found)
 
     def feed(
         self, type_id: int, timestamp_ms: int, payload: bytes, utc_us: int
     ) -> list[DemuxEvent]:
-        """Takes one tag; ``utc_us`` is its time of arrival.
+        """Take one tag; return its events. ``utc_us`` is the tag's time of arrival.
 
-        A TrackFormat comes out only when it differs from the one in force, and then before the unit
-        that it is for. Video units carry
-        RANDOM_ACCESS where they are; audio units never do, because only who sees the whole stream
-        knows that it has no video. Sound of a codec that is not carried is left out, and
-        :attr:`left_out` names it. Raises UnsupportedCodec for pictures of such a codec, and for
-        such sound where the source has declared that there are no pictures; MediaError for a
-        decoder configuration that is broken.
+        A TrackFormat is returned only when it differs from the one in force, and before the unit to
+        which it applies. Video units have RANDOM_ACCESS where decoding can start. Audio units never
+        have it, because only the whole stream shows that there is no video. Audio of a codec that
+        Sluice does not carry is dropped, and :attr:`left_out` names the codec.
+
+        Raises UnsupportedCodec for video of such a codec, and for such audio when the source has
+        declared that it has no video. Raises MediaError for a broken decoder configuration.
         """
         if type_id == TagType.VIDEO:
             packet = parse_video(payload)
@@ -175,7 +179,8 @@ class FlvDemuxer:
 
 
 def parse_metadata(payload: bytes) -> Metadata | None:
-    """An ``onMetaData`` script tag (with or without ``@setDataFrame``); None when it is not one."""
+    """Parse an ``onMetaData`` script tag, with or without ``@setDataFrame``; None for other
+    tags."""
     try:
         values = amf0.decode(payload)
     except amf0.AmfError:
@@ -201,7 +206,7 @@ def _declares(given: dict[str, amf0.Value], kind: str, hint: str) -> bool:
     flag = given.get(f"has{kind.capitalize()}")
     if isinstance(flag, bool):
         return flag
-    # Some encoders say codec 0 for "none"; FFmpeg leaves the property out.
+    # Some encoders write codec 0 for "none"; FFmpeg omits the property.
     return bool(given.get(f"{kind}codecid")) or bool(_number(given.get(hint)))
 
 

@@ -1,7 +1,8 @@
-"""Track formats and access units in, FLV tags out; an RTMP message is the same without its frame.
+"""FLV multiplexer: track formats and access units in, tags out (RTMP messages have the same
+payload).
 
-Each sink (one pushed connection, one file) has a muxer of its own. Times start at 0 with the first
-unit and are rounded to milliseconds so that a track's never go backwards.
+Each sink (a pushed connection, a file) has its own muxer. Times start at 0 with the first unit.
+They are rounded to milliseconds and never decrease within a track.
 
 Sources: Adobe Flash Video File Format 10.1, Annex E.4.2, E.4.3, E.5; Enhanced RTMP v2 for HEVC.
 """
@@ -22,16 +23,17 @@ _HVC1 = b"hvc1"
 _HVC1_NUMBER = float(int.from_bytes(_HVC1, "big"))
 _AAC_ID = 10
 _AAC_HEAD = b"\xaf"
-"""AAC is always declared as 44 kHz, 16 bits, stereo; the AudioSpecificConfig says what it is."""
+"""AAC is always declared as 44 kHz, 16 bits, stereo. The AudioSpecificConfig has the real
+values."""
 _AAC_FRAME = _AAC_HEAD + b"\x01"
 _ENCODER = "Sluice"
-# Looked up once and not for each frame.
+# These are looked up once, not for each frame.
 _AAC, _HEVC = Codec.AAC, Codec.HEVC
 _AUDIO, _VIDEO = TagType.AUDIO, TagType.VIDEO
 
 
 def metadata_payload(formats: Sequence[TrackFormat]) -> bytes:
-    """The body of an ``onMetaData`` script tag for these tracks."""
+    """Return the body of an ``onMetaData`` script tag for these tracks."""
     properties = amf0.EcmaArray()
     for track in formats:
         if track.kind is TrackKind.VIDEO:
@@ -50,7 +52,7 @@ def metadata_payload(formats: Sequence[TrackFormat]) -> bytes:
 
 
 def sequence_header(track: TrackFormat, ms: int) -> FlvTag:
-    """The tag with a track's decoder configuration, stamped with a time in milliseconds."""
+    """Return the tag with a track's decoder configuration, at a time in milliseconds."""
     ms &= 0xFFFFFFFF
     if track.kind is TrackKind.AUDIO:
         return FlvTag(TagType.AUDIO, ms, _AAC_HEAD + b"\x00" + track.config)
@@ -62,7 +64,7 @@ def sequence_header(track: TrackFormat, ms: int) -> FlvTag:
 
 
 class FlvMuxer:
-    """Makes the tags of one sink. Call :meth:`start` first, and whenever the formats change."""
+    """Clock and codecs of one sink. Call :meth:`start` first, and again when the formats change."""
 
     def __init__(self) -> None:
         self._base: int | None = None
@@ -70,7 +72,7 @@ class FlvMuxer:
         self._codecs: dict[int, Codec] = {}
 
     def start(self, formats: Sequence[TrackFormat]) -> list[FlvTag]:
-        """Metadata and sequence headers, stamped with the last time that was written."""
+        """Return metadata and sequence headers, at the last time that was written."""
         self._codecs = {f.track: f.codec for f in formats}
         now = max(self._last_ms.values(), default=0)
         tags = [FlvTag(TagType.SCRIPT, now & 0xFFFFFFFF, metadata_payload(formats))]
@@ -78,13 +80,13 @@ class FlvMuxer:
         return tags
 
     def unit(self, unit: AccessUnit) -> FlvTag | None:
-        """The tag of one unit; None for a track that :meth:`start` was not told of."""
+        """Return the tag of one unit; None for a track that :meth:`start` did not get."""
         codec = self._codecs.get(unit.track)
         if codec is None:
             return None
         if self._base is None:
             self._base = unit.dts
-        # Half a millisecond is added: rounding to the nearest never errs by more than that.
+        # Half a millisecond is added, to round to the nearest.
         ms = (unit.dts - self._base + TICKS_PER_MS // 2) // TICKS_PER_MS
         ms = max(ms, self._last_ms.get(unit.track, 0))
         self._last_ms[unit.track] = ms

@@ -1,6 +1,6 @@
-"""What an audio or video tag says before its payload: codec, kind of packet, composition time.
+"""Headers of audio and video tags: codec, kind of packet, composition time.
 
-One function for video, one for audio; both understand the classic form and the extended one.
+One function is for video, one for audio. Both read the classic header and the extended one.
 
 Sources: Adobe Flash Video File Format 10.1, Annex E.4.2 (audio) and E.4.3 (video); Enhanced RTMP
 v2, "Enhanced Video" and "Enhanced Audio" (ExVideoTagHeader, ModEx, multitrack).
@@ -18,7 +18,7 @@ _FRAME_COMMAND = 5
 _EX_HEADER = 0x80
 _CODEC_AVC = 7
 _CODEC_HEVC = 12
-"""Not in Adobe's table: what encoders used for HEVC before Enhanced RTMP."""
+"""Number for HEVC in encoders before Enhanced RTMP. Adobe's table does not have it."""
 _SOUND_AAC = 10
 _SOUND_EX_HEADER = 9
 
@@ -38,6 +38,8 @@ _AUDIO_NAMES = {
 
 
 class PacketKind(Enum):
+    """Kind of a packet's body."""
+
     CONFIG = auto()
     """The body is a decoder configuration record."""
     FRAME = auto()
@@ -46,7 +48,8 @@ class PacketKind(Enum):
 
 @dataclass(slots=True)
 class Packet:
-    """Not frozen for the sake of speed: there is one for every frame."""
+    """A tag's payload without its header. It is not frozen, for speed: there is one for every
+    frame."""
 
     kind: PacketKind
     codec: Codec
@@ -56,7 +59,8 @@ class Packet:
 
 
 def parse_video(payload: bytes) -> Packet | None:
-    """The packet of a video tag; None for what carries no picture (commands, ends, truncated).
+    """Return the packet of a video tag; None for tags without a picture (commands, ends,
+    truncated).
 
     Raises UnsupportedCodec.
     """
@@ -79,7 +83,7 @@ def parse_video(payload: bytes) -> Packet | None:
 
 
 def parse_audio(payload: bytes) -> Packet | None:
-    """The packet of an audio tag; None for what carries no sound.
+    """Return the packet of an audio tag; None for tags without audio.
 
     Raises UnsupportedCodec.
     """
@@ -99,7 +103,7 @@ def parse_audio(payload: bytes) -> Packet | None:
 
 @dataclass(slots=True, frozen=True)
 class _Medium:
-    """Where extended audio and video headers differ."""
+    """Differences between extended audio and video headers."""
 
     word: str
     accepted: str
@@ -116,7 +120,7 @@ def _extended(payload: bytes, packet_type: int, medium: _Medium, *, command: boo
     for _ in range(_MAX_MOD_EX):
         if packet_type != _MOD_EX:
             break
-        # ModEx: a size of 1 to 256, or of up to 65536 when that says 256; data; the next type.
+        # ModEx: a size of 1 to 256 (256 means that a size of 16 bits follows), data, the next type.
         size = payload[position] + 1 if position < len(payload) else 0
         position += 1
         if size == 256:
@@ -135,7 +139,7 @@ def _extended(payload: bytes, packet_type: int, medium: _Medium, *, command: boo
 
 
 def _first_track(payload: bytes, position: int, medium: _Medium) -> Packet | None:
-    """Of a multitrack packet, the track 0; a player without multitrack shows that one as well."""
+    """Return track 0 of a multitrack packet; players without multitrack support show it, too."""
     if position + 5 > len(payload):
         return None
     multitrack_type, packet_type = payload[position] >> 4, payload[position] & 0x0F
@@ -168,8 +172,8 @@ def _coded(fourcc: bytes, packet_type: int, body: bytes, medium: _Medium) -> Pac
     codec = medium.codecs.get(fourcc)
     if codec is None:
         name = "".join(chr(c) if chr(c).isalnum() or c in b".-" else "?" for c in fourcc)
-        words = f"The {medium.word} is {name}; Sluice takes {medium.accepted}."
-        raise UnsupportedCodec(words, name)
+        message = f"The {medium.word} is {name}; Sluice takes {medium.accepted}."
+        raise UnsupportedCodec(message, name)
     if packet_type == _SEQUENCE_START:
         return Packet(PacketKind.CONFIG, codec, 0, body) if body else None
     composition_ms = 0

@@ -12,19 +12,22 @@ from enum import IntEnum
 from sluice_media.formats.errors import MediaError
 
 FILE_HEADER = b"FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00"
-"""With both kinds declared (what is really there, the tags tell), and PreviousTagSize0."""
+"""Header that declares audio and video, and PreviousTagSize0. The tags show the real tracks."""
 MAX_TAG_BYTES = 8 << 20
+"""Maximum payload of one tag."""
 _HEADER_BYTES = 9
 _MAX_HEADER_BYTES = 1_024
 _TAG_HEAD_BYTES = 11
 _PREVIOUS_SIZE_BYTES = 4
 _FILTERED = 0x20
 _TAG_HEAD = struct.Struct("!II3x")
-"""Type and length of the payload; timestamp, its highest byte last; stream id, always 0."""
+"""Type and length of the payload; timestamp with its highest byte last; stream id, always 0."""
 _PREVIOUS_SIZE = struct.Struct("!I")
 
 
 class TagType(IntEnum):
+    """Type of a tag; equal to the RTMP message type."""
+
     AUDIO = 8
     VIDEO = 9
     SCRIPT = 18
@@ -32,19 +35,19 @@ class TagType(IntEnum):
 
 @dataclass(slots=True)
 class FlvTag:
-    """Not frozen for the sake of speed: there is one for every frame."""
+    """One tag. It is not frozen, for speed: there is one for every frame."""
 
     type_id: int
-    """A TagType, or a number to be ignored. Equal to the RTMP message type."""
+    """A TagType, or another number that readers ignore."""
     timestamp_ms: int
-    """32 bits, wrapping."""
+    """Time in milliseconds, 32 bits, wrapping."""
     payload: bytes = field(repr=False)
 
 
 def encode_tag(type_id: int, timestamp_ms: int, payload: bytes) -> bytes:
-    """A tag and the size field behind it. The timestamp is taken modulo 2^32.
+    """Return a tag and the size field after it. The timestamp is taken modulo 2^32.
 
-    Raises MediaError for a payload whose length 24 bits cannot say.
+    Raises MediaError for a payload whose length does not fit 24 bits.
     """
     length = len(payload)
     if length > 0xFFFFFF:
@@ -57,7 +60,7 @@ def encode_tag(type_id: int, timestamp_ms: int, payload: bytes) -> bytes:
 
 
 class TagReader:
-    """Cuts FLV bytes into tags. ``feed()`` accepts any split of the stream."""
+    """Buffer that cuts FLV bytes into tags, at any split of the stream."""
 
     def __init__(self, max_tag_bytes: int = MAX_TAG_BYTES) -> None:
         self._max_tag_bytes = max_tag_bytes
@@ -65,9 +68,9 @@ class TagReader:
         self._header_done = False
 
     def feed(self, data: bytes) -> list[FlvTag]:
-        """The tags that are complete now. Raises MediaError; nothing can be read after that.
+        """Return the complete tags. After a MediaError nothing more can be read.
 
-        PreviousTagSize is not compared: muxers get it wrong, and nothing depends on it.
+        PreviousTagSize is ignored: some muxers write it wrong, and nothing depends on it.
         """
         buffer = self._buffer
         if not self._header_done:
@@ -78,7 +81,7 @@ class TagReader:
             data = bytes(memoryview(buffer)[position:])
             buffer.clear()
         if not buffer:
-            # As a rule a read holds whole tags: these are cut out of it without another copy.
+            # A read usually contains whole tags, which are cut out without another copy.
             tags, position = self._cut(data)
             if position < len(data):
                 buffer += memoryview(data)[position:]
@@ -89,7 +92,7 @@ class TagReader:
         return tags
 
     def _cut(self, data: bytes | bytearray) -> tuple[list[FlvTag], int]:
-        """The whole tags of ``data``, and where the rest begins."""
+        """Return the whole tags of ``data``, and the position of the rest."""
         tags: list[FlvTag] = []
         position = 0
         available = len(data)
@@ -111,15 +114,16 @@ class TagReader:
         return tags, position
 
     def _read_header(self) -> int:
-        """The position behind the header; sets ``_header_done`` when it is complete."""
+        """Return the position after the header; set ``_header_done`` when the header is
+        complete."""
         buffer = self._buffer
         if buffer[:3] != b"FLV"[: len(buffer)]:
-            raise MediaError("The bytes are no FLV: the signature is missing.")
+            raise MediaError("The bytes are not FLV: the signature is missing.")
         if len(buffer) < _HEADER_BYTES:
             return 0
         size = int.from_bytes(buffer[5:9], "big")
         if buffer[3] != 1 or not _HEADER_BYTES <= size <= _MAX_HEADER_BYTES:
-            raise MediaError("The FLV header is of a version that is not known.")
+            raise MediaError("The FLV header has an unknown version.")
         if len(buffer) < size + _PREVIOUS_SIZE_BYTES:
             return 0
         self._header_done = True

@@ -1,8 +1,8 @@
-"""The format of an FLV source's pictures: sequence headers and keyframes in, what is in force out.
+"""Format of an FLV source's video: sequence headers and keyframes in, the format in force out.
 
-A sequence header is not the last word: encoders that repeat the parameter sets in their keyframes
-may change them there. Many repeat the header as well, unchanged; it takes back what keyframes have
-said only when the next keyframe agrees.
+A sequence header is not final: encoders that repeat the parameter sets in their keyframes may
+change them there. Many encoders also repeat the unchanged header. A repeated header undoes the
+changes of keyframes only at the next keyframe, which may change the sets again.
 
 Sources: ISO/IEC 14496-15 clause 5.3.3.1 (avcC) and 8.3.3.1 (hvcC).
 """
@@ -25,7 +25,7 @@ VIDEO_TRACK = 0
 
 
 class VideoFormat:
-    """Of one codec, from one sequence header to the next that differs.
+    """Format of one codec, from one sequence header to the next different one.
 
     Raises MediaError when the header is broken.
     """
@@ -41,13 +41,14 @@ class VideoFormat:
             raise MediaError(f"The {header.codec} configuration is broken: {broken}.") from broken
 
     def repeat_header(self) -> None:
-        """The same sequence header came again."""
+        """Note that the source repeated its sequence header."""
         self._header_repeated = True
 
     def take_picture(self, sample: bytes) -> bool:
-        """Whether decoding can start at an access unit; if so its parameter sets are in force.
+        """Return whether decoding can start at an access unit. If so, its parameter sets are in
+        force.
 
-        Raises CodecError when it is broken, and then nothing is changed.
+        Raises CodecError when the unit is broken. Then nothing is changed.
         """
         codec = h264 if self._is_h264 else hevc
         if not codec.is_random_access(sample, self.nal_length_size):
@@ -61,15 +62,6 @@ class VideoFormat:
             self.in_force, _ = self._parse(config)
         self._sets, self._header_repeated = sets, False
         return True
-
-    def is_said_by(self, keyframe: bytes) -> bool:
-        """Whether the header and this picture, the last that was taken, say all that is in force;
-        else parameter sets count that an earlier picture brought."""
-        if self.in_force.config == self.header.body:
-            return True
-        alone = VideoFormat(self.header)
-        alone.take_picture(keyframe)
-        return alone.in_force == self.in_force
 
     def _parse(self, config: bytes) -> tuple[TrackFormat, int]:
         parsed: h264.AvcConfig | hevc.HevcConfig

@@ -1,15 +1,15 @@
-"""Access units of H.264 and HEVC cut out of the payloads of PES packets (sans-io).
+"""Cutter of access units: payloads of PES packets in, access units of H.264 and HEVC out (sans-io).
 
-In: payloads in their order, each with its times and with the word whether a unit ends where it
-ends. Out: access units, each with the times that are its own.
+Payloads come in, in their order, each with its times and a flag that states whether a unit ends at
+its end. Access units go out, each with its own times.
 
-Most multiplexers write one access unit in a PES packet; then its NAL units are views of the packet,
-and nothing is kept. Others begin a packet anywhere, or write several units in one. Then the bytes
-of a NAL unit are kept until it is complete, and a unit until the next one begins. A packet's times
-belong to the first unit that begins in it.
+Most multiplexers write one access unit in a PES packet. The NAL units are then views of the packet,
+and nothing is kept. Other multiplexers begin a packet anywhere, or write several units in one. Then
+the bytes of a NAL unit are kept until it is complete, and a unit is kept until the next one begins.
+The times of a packet belong to the first unit that begins in it.
 
-Sources: Rec. ITU-T H.264 clauses 7.4.1.2.3 and 7.4.1.2.4, Rec. ITU-T H.265 clause 7.4.2.4.4 (where
-an access unit begins); ISO/IEC 13818-1:2019 clause 2.4.3.7 (whose times they are).
+Sources: Rec. ITU-T H.264 clauses 7.4.1.2.3 and 7.4.1.2.4, Rec. ITU-T H.265 clause 7.4.2.4.4 (start
+of an access unit); ISO/IEC 13818-1:2019 clause 2.4.3.7 (unit to which the times belong).
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from sluice_media.formats.units import Codec
 _START_CODE = b"\x00\x00\x01"
 _MAX_UNIT_BYTES = 16 << 20
 _AVC_SLICES = frozenset({1, 2, 5})
-"""With first_mb_in_slice; data partitions B and C (3, 4) have none and belong to their A (2)."""
+"""NAL unit types with first_mb_in_slice. Data partitions B and C (3, 4) follow their partition A
+(2)."""
 _AVC_BEGINS = frozenset({6, 7, 8, 9, 15, 16, 17, 18})
-"""Not the prefix NAL unit (14), which stands before each slice of a scalable stream."""
+"""NAL unit types that begin a unit. The prefix NAL unit (14) does not: a scalable stream has one
+before each slice."""
 _HEVC_SLICES = frozenset({*range(10), *range(16, 22)})
 _HEVC_BEGINS = frozenset({32, 33, 34, 35, 39, *range(41, 45), *range(48, 56)})
 _AVC_DELIMITER, _HEVC_DELIMITER = 9, 35
@@ -34,33 +36,38 @@ _AVC_DELIMITER, _HEVC_DELIMITER = 9, 35
 
 @dataclass(slots=True)
 class UnitTimes:
-    """What a PES packet's header says of the first unit that begins in it; 90 kHz, unwrapped."""
+    """Times in a PES packet's header, for the first unit that begins in the packet; 90 kHz,
+    unwrapped."""
 
     pts: int | None
     dts: int | None
     taken: bool = False
+    """True when a unit has got these times."""
 
 
 @dataclass(slots=True)
 class CutUnit:
+    """One access unit, complete or in the making."""
+
     times: UnitTimes | None
-    """None: the stream says no time for this unit."""
+    """Times of the unit; None when the stream has none for it."""
     utc_us: int = 0
-    """When its last byte came."""
+    """Time of arrival of the last byte."""
     nals: list[tuple[int, memoryview | bytes]] = field(default_factory=list)
     """NAL unit types and NAL units, without padding."""
     size: int = 0
-    """Bytes of its NAL units."""
+    """Size of the NAL units, in bytes."""
     head: bytes = b""
-    """The first bytes of its first slice; empty while it has none."""
+    """First bytes of the first slice; empty before it."""
     next_at: int | None = None
-    """From this NAL unit on they belong to the next unit, if the next slice does: SEI messages may
-    stand between the slices of a picture, and delimiters between the fields of a frame."""
+    """Index of the first NAL unit that belongs to the next unit, if the next slice belongs to it.
+    SEI messages may come between the slices of a picture, and delimiters between the fields of a
+    frame."""
     next_times: UnitTimes | None = None
 
 
 class UnitCutter:
-    """Cuts the bytes of one video stream into access units."""
+    """Cutter of one video stream, with the bytes and the unit that are not complete."""
 
     def __init__(self, codec: Codec, slices: Slices) -> None:
         is_avc = codec is Codec.H264
@@ -72,36 +79,36 @@ class UnitCutter:
         self._is_avc = is_avc
         self._unit: CutUnit | None = None
         self._kept = bytearray()
-        """From the start code of a NAL unit that is not complete."""
+        """Bytes of the NAL unit that is not complete, from its start code on."""
         self._kept_times: UnitTimes | None = None
-        """Of the packet in which that NAL unit begins."""
+        """Times of the packet in which the kept NAL unit begins."""
         self._last_times: UnitTimes | None = None
-        """Of the last packet."""
+        """Times of the last packet."""
         self._scanned = 0
-        """No start code but the first begins before this place in the kept bytes."""
+        """Position in the kept bytes before which only the first start code begins."""
         self._at_start = False
-        """That NAL unit is the first of its packet."""
+        """True when the kept NAL unit is the first of its packet."""
         self._begun = False
-        """The kept NAL unit has been looked at already."""
+        """True when the kept NAL unit has been assigned to a unit."""
         self._searching = True
-        """A picture's beginning is missing: its other slices are of no use."""
+        """True while the beginning of a picture is missing. Its other slices are then dropped."""
         self.ragged = False
-        """Packets begin anywhere."""
+        """True when packets begin anywhere."""
         self.skipped = 0
-        """Packets with bytes that belong to no NAL unit whose beginning is known."""
+        """Number of packets with bytes before the first known start of a NAL unit."""
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of a NAL unit whose end has not come."""
+        """Number of bytes of the NAL unit that is not complete."""
         return len(self._kept)
 
     @property
     def has_picture(self) -> bool:
-        """A unit waits for the next one to begin."""
+        """True while a unit with a picture waits for the next unit to begin."""
         return self._unit is not None and bool(self._unit.head) and self._unit.next_at is None
 
     def begins_unit(self, payload: bytes | bytearray, start: int) -> bool:
-        """Return whether a payload begins as an access unit does."""
+        """Return whether a payload begins with the start of an access unit."""
         at = payload.find(_START_CODE, start, start + 8)
         head = at + 3
         if at < 0 or payload.count(0, start, at) != at - start or len(payload) < head + 3:
@@ -115,10 +122,11 @@ class UnitCutter:
     def feed(
         self, packet: bytearray, start: int, times: UnitTimes, utc_us: int, *, ends: bool
     ) -> list[CutUnit]:
-        """Take a payload; return the units that are complete now.
+        """Take a payload; return the complete units.
 
-        ``ends``: a NAL unit and its access unit end with the payload. Raises CodecError for more
-        NAL units or bytes than one access unit can have; :meth:`reset` is to be called then.
+        ``ends`` is True when a NAL unit and its access unit end with the payload. Raises CodecError
+        for more NAL units or bytes than an access unit can have; the caller then calls
+        :meth:`reset`.
         """
         out: list[CutUnit] = []
         if not ends or self._kept:
@@ -138,11 +146,11 @@ class UnitCutter:
         return out
 
     def flush(self, utc_us: int) -> list[CutUnit]:
-        """The stream has ended."""
+        """Return the last units, because the stream has ended."""
         return self.feed(bytearray(), 0, UnitTimes(None, None, taken=True), utc_us, ends=True)
 
     def reset(self) -> None:
-        """Forget what is kept: bytes are missing."""
+        """Forget all kept bytes and units, because bytes are missing."""
         self._unit = None
         self._kept = bytearray()
         self._scanned = 0
@@ -157,14 +165,14 @@ class UnitCutter:
         border = len(kept)
         kept += data
         if len(kept) > _MAX_UNIT_BYTES:
-            raise CodecError("a NAL unit that does not end")
+            raise CodecError(f"a NAL unit is longer than {_MAX_UNIT_BYTES} bytes")
         at = 0
         if not border:
             at = kept.find(_START_CODE)
             if at < 0 or kept.count(0, 0, at) != at:
                 self._lose_place()
             if at < 0:
-                # A start code may go on in the next packet.
+                # A start code may continue in the next packet.
                 zeros = 0 if ends else min(2, len(kept) - len(kept.rstrip(b"\x00")))
                 self._kept = bytearray(zeros)
                 return
@@ -175,7 +183,7 @@ class UnitCutter:
                 return
         following = kept.find(_START_CODE, max(at + 3, self._scanned))
         while following >= 0:
-            # The fourth byte of a start code belongs to it (B.1.2).
+            # A zero byte before the three bytes belongs to the start code (B.1.2).
             begins_at = following - (kept[following - 1] == 0)
             nal = bytes(kept[at + 3 : without_padding(kept, at + 3, following)])
             self._kept_nal(nal, utc_us, out)
@@ -198,7 +206,8 @@ class UnitCutter:
             self._begin(head, self._kept_times, out, at_start=self._at_start)
 
     def _resume(self, times: UnitTimes) -> int:
-        """Look for the start code that only zeros of have come so far."""
+        """Return the position of a start code of which only zeros have come so far; -1 without
+        one."""
         at = self._kept.find(_START_CODE)
         if at < 0 or self._kept.count(0, 0, at) != at:
             self._lose_place()
@@ -229,7 +238,7 @@ class UnitCutter:
         *,
         at_start: bool,
     ) -> None:
-        """Decide to which unit a NAL unit belongs, by its first bytes."""
+        """Assign a NAL unit to an access unit, by its first bytes."""
         unit = self._unit
         nal_type = nal[0] >> self._shift & self._mask
         if nal_type in self._begin_types:
@@ -249,7 +258,7 @@ class UnitCutter:
                 else:
                     unit.next_at = None
             elif unit is not None and unit.times is None and at_start and not self.ragged:
-                # Its parameter sets came in a packet of their own, without a time.
+                # The unit's parameter sets came in a packet of their own, without a time.
                 unit.times = _take(times)
             if unit is None:
                 unit = self._unit = CutUnit(_take(times))
@@ -258,14 +267,14 @@ class UnitCutter:
             self._unit = CutUnit(_take(times))
 
     def _is_first(self, nal: memoryview | bytes) -> bool:
-        """Whether a slice is the first one of its picture."""
+        """Return whether a slice is the first of its picture."""
         first = self._slices.first_slice_byte
         if len(nal) <= first or not nal[first] & 0x80:
             return False
         return self._is_avc or not (nal[0] & 1 or nal[1] >> 3)  # another layer of the same unit
 
     def _end(self, nal: memoryview | bytes, utc_us: int) -> None:
-        """The NAL unit is complete."""
+        """Add a complete NAL unit to its access unit."""
         unit = self._unit
         if unit is None:
             return
@@ -276,13 +285,13 @@ class UnitCutter:
             raise CodecError(f"a picture has more than {MAX_NAL_UNITS} NAL units")
         unit.size += len(nal)
         if unit.size > _MAX_UNIT_BYTES:
-            raise CodecError("a picture that does not end")
+            raise CodecError(f"a picture is longer than {_MAX_UNIT_BYTES} bytes")
         unit.nals.append((nal_type, nal))
         unit.utc_us = utc_us
 
     def _goes_on(self, unit: CutUnit, nal: memoryview | bytes, times: UnitTimes | None) -> bool:
-        """Whether the slice begins the second field of the unit's frame, and no time is said for
-        it alone."""
+        """Return whether the slice begins the second field of the unit's frame, without a time of
+        its own."""
         if not self._slices.may_have_fields:
             return False
         own = unit.next_times if unit.next_at is not None else times
@@ -291,7 +300,7 @@ class UnitCutter:
         return self._slices.is_second_field(unit.head, bytes(nal[:SLICE_HEAD_BYTES]))
 
     def _cut(self, out: list[CutUnit]) -> CutUnit | None:
-        """Hand a unit out; return the one that has begun behind it."""
+        """Append the unit to ``out``; return the next unit if it has begun."""
         unit, self._unit = self._unit, None
         if unit is None:
             return None
@@ -305,7 +314,7 @@ class UnitCutter:
 
 
 def _take(times: UnitTimes | None) -> UnitTimes | None:
-    """The times, for the first unit that begins in their packet."""
+    """Return the times for the first unit that begins in their packet, and None for later units."""
     if times is None or times.taken:
         return None
     times.taken = True

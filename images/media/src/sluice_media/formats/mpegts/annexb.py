@@ -1,4 +1,4 @@
-"""From the byte stream form of H.264 and HEVC to NAL units.
+"""Reader of the byte stream form of H.264 and HEVC: NAL units out.
 
 Sources: Rec. ITU-T H.264 Annex B and Rec. ITU-T H.265 Annex B (start codes, leading and trailing
 zero bytes).
@@ -11,17 +11,18 @@ from collections.abc import Iterator
 from sluice_media.formats.codecs import CodecError
 
 MAX_NAL_UNITS = 4_096
-"""In one access unit. Level 6.2 allows 600 slices; a picture of start codes alone must not cost
-an object every 4 bytes."""
+"""Maximum number in one access unit. Level 6.2 allows 600 slices. The limit keeps a picture of
+start codes alone from costing an object every 4 bytes."""
 _START_CODE = b"\x00\x00\x01"
 
 
 def iter_annexb(stream: bytearray, start: int) -> Iterator[memoryview]:
-    """The NAL units of the access unit in ``stream[start:]``, without start codes and padding.
+    """Yield the NAL units of the access unit in ``stream[start:]``, without start codes and
+    padding.
 
-    The views are of ``stream``, which must not be resized while they live. Empty NAL units are
-    passed over. Raises CodecError when something else than zeros comes before the first start
-    code, when there is none, and when there are more than 4096 NAL units.
+    They are views of ``stream``, which must not be resized while they live. Empty NAL units are
+    skipped. Raises CodecError without a start code, for other bytes than zeros before the first
+    start code, and for more than 4096 NAL units.
     """
     position = stream.find(_START_CODE, start)
     if position < 0 or stream.count(0, start, position) != position - start:
@@ -40,9 +41,9 @@ def iter_annexb(stream: bytearray, start: int) -> Iterator[memoryview]:
 
 
 def without_padding(stream: bytearray, begin: int, end: int) -> int:
-    """Return where the NAL unit in ``stream[begin:end]`` ends."""
-    # One zero is the fourth byte of the next start code. More of them are padding, which no
-    # NAL unit ends with (7.4.1: the last byte is not zero).
+    """Return the end of the NAL unit in ``stream[begin:end]``."""
+    # One zero is the first byte of a start code of four bytes. More zeros are padding: the last
+    # byte of a NAL unit is not zero (7.4.1).
     if end > begin and not stream[end - 1]:
         end -= 1
         if end > begin and not stream[end - 1]:

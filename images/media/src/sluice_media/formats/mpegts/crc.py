@@ -1,4 +1,4 @@
-"""The CRC of PSI sections (ISO/IEC 13818-1:2019, Annex A)."""
+"""CRC of PSI sections (ISO/IEC 13818-1:2019, Annex A)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _TABLE = tuple(_entry(byte) for byte in range(256))
 
 
 def crc32_mpeg2(data: bytes) -> int:
-    """CRC-32/MPEG-2: not reflected, starts at all ones, no final inversion.
+    """Return the CRC-32/MPEG-2: not reflected, starts at all ones, no final inversion.
 
-    Over a whole section, its own CRC included, the result is 0.
+    The CRC of a whole section with its own CRC is 0.
     """
     crc = 0xFFFF_FFFF
     for byte in data:

@@ -1,11 +1,11 @@
-"""The transport stream demultiplexer: bytes in, track formats and access units out (sans-io).
+"""Transport stream demultiplexer: bytes in, track formats and access units out (sans-io).
 
-The output is the same as that of the FLV demultiplexer: video in length-prefixed NAL units, with
-its parameter sets in the format and not in the units; raw AAC frames; times in 90 kHz, unwrapped.
-Random access is read from the bitstream, because many multiplexers leave the indicator out.
+The output has the form of the FLV demultiplexer's: video in length-prefixed NAL units, with the
+parameter sets in the format and not in the units; raw AAC frames; times in 90 kHz, unwrapped.
+Random access is read from the bitstream, because many multiplexers omit the indicator. Only packets
+of 188 bytes and the first program are read.
 
 Source: ISO/IEC 13818-1:2019, clause 2.4 (packets, PES, PSI), 2.14 and 2.17 (H.264 and HEVC).
-Read are packets of 188 bytes and the first program.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ MAX_AUDIO_TRACKS = 8
 
 _SYNC = 0x47
 _LOCK = re.compile(rb"\x47(?=.{187}\x47.{187}\x47)", re.DOTALL)
-"""Three packets in a row: 0x47 alone is found by chance every 256 bytes."""
+"""Start of three consecutive packets: a single 0x47 occurs by chance every 256 bytes."""
 _LOCK_BYTES = 2 * PACKET_BYTES + 1
 _LAST_LOCK = re.compile(rb"\x47(?=.{187}(?:\x47.{187})?(?:\x47.{,187})?\Z)", re.DOTALL)
 _MAX_SKIPPED_BYTES = 1 << 20
 _NULL_PID = 0x1FFF
 _NEXT_CONTROL = tuple(0x10 | (counter + 1) & 0xF for counter in range(16))
-"""By counter: the fourth byte of the next packet, if that is payload and nothing else."""
+"""Fourth byte of the next packet by the present counter, if the next packet has only a payload."""
 
 
 class _Stream:
-    """One PID with media, and the PES packet being put together."""
+    """One PID with media, and its PES packet in the making."""
 
     __slots__ = ("bounded", "codec", "expected", "headed", "limit", "open", "packet", "pid",
                  "track", "track_id", "utc_us")  # fmt: skip
@@ -64,25 +64,28 @@ class _Stream:
         self.track_id = track_id
         self.track = track
         self.expected = -1
-        """Fourth byte of the next plain packet; -1 before the first."""
+        """Fourth byte of the next plain packet; -1 before the first packet."""
         self.packet = bytearray()
         self.open = False
-        """Bytes are wanted: from a start to the end of a packet."""
+        """True from the start of a PES packet to its end."""
         self.headed = False
-        """The length is known, or known to be open."""
+        """True when the head of the PES packet was read."""
         self.bounded = False
+        """True when the head has a length."""
         self.limit = 0
-        """With so many bytes there is something to do."""
+        """Number of bytes at which :meth:`TsDemuxer._reached` is called."""
         self.utc_us = 0
 
     def start(self) -> None:
+        """Begin a PES packet."""
         self.packet = bytearray()
         self.open, self.headed, self.bounded = True, False, False
         self.limit = PES_HEAD_BYTES
 
 
 class TsDemuxer:
-    """One source. Damaged units are left out, counted and flagged in their successor."""
+    """Demultiplexer of one source. It drops and counts damaged units, and flags the unit after
+    them."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -101,43 +104,45 @@ class TsDemuxer:
         self._dropped_before = 0
         self._ready: deque[DemuxEvent] = deque()
         self.continuity_errors = 0
-        """Packets whose counter does not follow."""
+        """Number of packets with a counter that does not continue."""
         self.sync_losses = 0
-        """Places where no packet began when one should."""
+        """Number of places without the packet that should begin there."""
         self.transport_errors = 0
-        """Packets that the transport before us had marked as damaged."""
+        """Number of packets that an earlier transport marked as damaged."""
 
     @property
     def formats(self) -> tuple[TrackFormat, ...]:
-        """The formats in force, video first."""
+        """Formats in force, video first."""
         return tuple(self._formats[track] for track in sorted(self._formats))
 
     @property
     def left_out(self) -> str:
-        """Codecs of the sound of which none is carried; empty when there is no such sound."""
+        """Codecs of the audio when Sluice carries none of them; empty otherwise."""
         return self._map.left_out if self._map is not None else ""
 
     @property
     def dropped_units(self) -> int:
-        """Units without a configuration before them, and broken or incomplete ones."""
+        """Number of units without a configuration before them, and of broken or incomplete
+        units."""
         return self._dropped_before + sum(s.track.dropped_units for s in self._streams.values())
 
     @property
     def unfinished_bytes(self) -> int:
-        """Bytes that have come of PES packets and NAL units whose end has not been seen."""
+        """Number of bytes of PES packets and NAL units that are not complete."""
         streams = self._streams.values()
         return sum(s.track.kept_bytes + (len(s.packet) if s.open else 0) for s in streams)
 
     def feed(self, data: bytes, utc_us: int = 0) -> Iterator[DemuxEvent]:
-        """Takes the next bytes, cut anywhere; ``utc_us`` is their time of arrival.
+        """Take the next bytes, at any split; yield their events. ``utc_us`` is their time of
+        arrival.
 
-        The events are made while the iterator is used; what one iterator leaves, the next gives.
-        A TrackFormat comes only when it differs from the one in force, and a Metadata when the
-        program's tracks change: it declares which kinds of media there are. Audio units never
-        carry RANDOM_ACCESS, because only who sees the whole stream knows that it has no video.
+        The events are made while the iterator runs. Events that one iterator leaves come from the
+        next. A TrackFormat comes only when it differs from the one in force. A Metadata comes when
+        the program's tracks change, and declares the kinds of media. Audio units never have
+        RANDOM_ACCESS, because only the whole stream shows that there is no video.
 
-        Raises UnsupportedCodec when the program has media, but none that Sluice carries, and
-        MediaError when 1 MiB has gone by without a transport stream in it.
+        Raises UnsupportedCodec when the program has media but none that Sluice carries, and
+        MediaError after 1 MiB without a transport stream.
         """
         self._data = self._data[self._at :] + data
         self._at = 0
@@ -145,7 +150,7 @@ class TsDemuxer:
         return self._events(final=False)
 
     def flush(self) -> Iterator[DemuxEvent]:
-        """The end of the stream: what still waits, the last picture above all."""
+        """Yield the last events, because the stream has ended; they include the last picture."""
         yield from self._events(final=True)
         for stream in self._streams.values():
             self._finish(stream)
@@ -158,8 +163,8 @@ class TsDemuxer:
         while self._locked or self._lock(final=final):
             data, at = self._data, self._at
             last = len(data) - PACKET_BYTES
-            # Plain packets in the middle of a PES packet are the common case by far, and come in
-            # runs. Everything else goes through _packet().
+            # Most packets are plain ones in the middle of a PES packet, and come in runs. All
+            # others go through _packet().
             streams, utc_us = self._streams, self._utc_us
             while at <= last:
                 if data[at] != _SYNC:
@@ -197,7 +202,8 @@ class TsDemuxer:
             yield ready.popleft()
 
     def _lock(self, *, final: bool) -> bool:
-        """Looks for the next packet; whether there is one, and all that is needed to know it."""
+        """Search for the next packet; return whether it was found, with enough packets to be
+        sure."""
         data, at = self._data, self._at
         found = _LOCK.search(data, at)
         if found is None and final:
@@ -206,7 +212,7 @@ class TsDemuxer:
         self._skipped += self._at - at
         if self._skipped > _MAX_SKIPPED_BYTES:
             self._skipped = 0
-            raise MediaError("The bytes are no MPEG transport stream.")
+            raise MediaError("The bytes are not an MPEG transport stream.")
         self._locked = found is not None
         if self._locked:
             self._skipped = 0
@@ -219,13 +225,13 @@ class TsDemuxer:
             self._lose(stream)
 
     def _packet(self, packet: bytes) -> None:
-        """Anything but a plain packet of an open PES packet."""
+        """Process a packet that is not a plain one of an open PES packet."""
         flags, control = packet[1], packet[3]
         pid = (flags & 0x1F) << 8 | packet[2]
         if pid == _NULL_PID:
             return
         if flags & 0x80:
-            self.transport_errors += 1  # its PID may be wrong too; the counters will tell
+            self.transport_errors += 1  # its PID may be wrong, too; the counters will show the loss
             return
         start, discontinuity = 4, False
         if control & 0x20:
@@ -275,7 +281,7 @@ class TsDemuxer:
     # ------------------------------------------------------------------ PES packets
 
     def _reached(self, stream: _Stream) -> None:
-        """The PES packet has as many bytes as were waited for."""
+        """Read the head of a PES packet, or take the whole packet: it has reached its limit."""
         if not stream.headed:
             size = pes_bytes(stream.packet)
             if size is None:
@@ -291,7 +297,8 @@ class TsDemuxer:
             self._lose(stream)
 
     def _end(self, stream: _Stream, following: bytes = b"") -> None:
-        """No more bytes will come for the PES packet; those that come are of the next one."""
+        """End the PES packet, because the next one begins with ``following`` or the stream has
+        ended."""
         if not stream.open:
             return
         if stream.headed and not stream.bounded:
@@ -302,7 +309,7 @@ class TsDemuxer:
             self._lose(stream)
 
     def _finish(self, stream: _Stream) -> None:
-        """No more bytes will come for the PID."""
+        """End the PID: take its last PES packet and units."""
         self._end(stream)
         self._note(stream.track.flush(stream.utc_us))
 
@@ -327,7 +334,7 @@ class TsDemuxer:
             self._ready.append(event)
 
     def _lose(self, stream: _Stream) -> None:
-        """Bytes of this PID are missing."""
+        """Drop the PES packet, because bytes of this PID are missing."""
         if stream.open:
             stream.open = False
             self._dropped_before += 1
@@ -341,7 +348,7 @@ class TsDemuxer:
             return
         if self._program not in programs:
             if section[6]:
-                return  # not the first of several sections: ours may be in another
+                return  # not the first of several sections: our program may be in another
             self._program = next(iter(programs))
         if programs[self._program] != self._pmt_pid:
             self._pmt_pid = programs[self._program]
@@ -374,7 +381,7 @@ class TsDemuxer:
         )
 
     def _numbered(self, found: ProgramMap) -> Iterator[tuple[int, ProgramStream]]:
-        """The streams that become tracks: one of video and the first ones of audio."""
+        """Yield the streams that become tracks: one of video, and the first ones of audio."""
         free = {
             VIDEO_TRACK: iter((VIDEO_TRACK,)),
             AUDIO_TRACK: iter(range(1, 1 + MAX_AUDIO_TRACKS)),
@@ -387,7 +394,7 @@ class TsDemuxer:
                 yield track_id, stream
 
     def _stream(self, stream: ProgramStream, track_id: int, *, new: bool) -> _Stream:
-        """The state of a PID: the one it has if nothing about it has changed."""
+        """Return the state of a PID: its present state if neither codec nor track have changed."""
         known = self._streams.get(stream.pid)
         if known and known.codec is stream.codec and known.track_id == track_id:
             return known

@@ -1,4 +1,4 @@
-"""From the sample form of an access unit to the byte stream form that MPEG-TS carries.
+"""Conversion of an access unit from sample form to the byte stream form of MPEG-TS.
 
 Sources: Rec. ITU-T H.264 Annex B and clause 7.4.1.2.3 (order of NAL units), Rec. ITU-T H.265
 Annex B and clause 7.4.2.4.4; ISO/IEC 13818-1:2019 clause 2.14.1 and 2.17.1 (an access unit
@@ -15,20 +15,21 @@ from sluice_media.formats.units import Codec, TrackFormat
 
 _START_CODE = b"\x00\x00\x00\x01"
 _H264_DELIMITER = _START_CODE + b"\x09\xf0"
-"""primary_pic_type 7: any slice type may follow."""
+"""Delimiter with primary_pic_type 7: any slice type may follow."""
 _HEVC_DELIMITER = _START_CODE + b"\x46\x01\x50"
-"""pic_type 2: any slice type may follow."""
+"""Delimiter with pic_type 2: any slice type may follow."""
 
 
 class Elementary(Protocol):
-    """Converts the access units of one track."""
+    """Converter of one track's access units."""
 
     def pieces(self, payload: bytes, random_access: bool) -> list[bytes | memoryview]:
-        """Pieces that, joined, are the unit in byte stream form; raises CodecError."""
+        """Return pieces that, joined, are the unit in byte stream form; raises CodecError."""
 
 
 class _NalElementary:
-    """H.264 and HEVC: delimiter, parameter sets before a random access, start codes."""
+    """Converter of H.264 and HEVC: it adds a delimiter, start codes, and parameter sets before a
+    random access picture."""
 
     __slots__ = (
         "_delimiter",
@@ -75,7 +76,7 @@ class _NalElementary:
 
 
 class _AdtsElementary:
-    """AAC: a header before each frame."""
+    """Converter of AAC: it adds a header before each frame."""
 
     __slots__ = ("_base",)
 
@@ -87,7 +88,7 @@ class _AdtsElementary:
 
 
 def elementary(track_format: TrackFormat) -> Elementary:
-    """The converter for one track; raises CodecError when MPEG-TS cannot carry it."""
+    """Return the converter for one track; raises CodecError when MPEG-TS cannot carry the track."""
     if track_format.codec is Codec.AAC:
         return _AdtsElementary(track_format)
     return _NalElementary(track_format)

@@ -1,10 +1,10 @@
-"""The transport stream multiplexer: access units in, TS packets out (sans-io).
+"""Transport stream multiplexer: access units in, TS packets out (sans-io).
 
 Sources: ISO/IEC 13818-1:2019 clause 2.4 (syntax), 2.7.2 (a PCR at least every 100 ms), 2.14 and
 2.17 (H.264 and HEVC), and ETSI TR 101 154 clause 4.1.7 (PAT and PMT at least every 500 ms).
 
-The outputs of consecutive calls are one stream: files cut between any two of them and put together
-again are that stream once more, byte by byte.
+The outputs of consecutive calls form one stream. Files that are cut between two calls and joined
+again are that stream, byte for byte.
 """
 
 from __future__ import annotations
@@ -19,32 +19,36 @@ from sluice_media.formats.mpegts.psi import ElementaryStream, psi_packets
 from sluice_media.formats.units import AccessUnit, TrackFormat, TrackKind
 
 VIDEO_PID = 0x0100
-"""The PID of track 0. Track n has the PID ``VIDEO_PID + n``."""
+"""PID of track 0. Track n has the PID ``VIDEO_PID + n``."""
 _MAX_TRACK = 0xFF
 
 PSI_INTERVAL = 45_000
-"""500 ms."""
+"""Interval of PAT and PMT: 500 ms."""
 PCR_INTERVAL = 3_600
-"""40 ms: a PCR with every picture up to 25 per second, with every second one up to 50."""
+"""Interval of the PCR: 40 ms, with every picture up to 25 per second, every second one up to 50."""
 PCR_LATEST = 8_100
-"""90 ms: when the reference track is slower than this, a packet of its own carries the PCR."""
+"""Maximum interval of the PCR: 90 ms. When the reference track is slower, a separate packet carries
+the PCR."""
 PCR_LEAD = 63_000
-"""700 ms from a byte's arrival to its decoding: room for a large picture in the decoder's
-buffer, and the default of FFmpeg's multiplexer."""
+"""Time from a byte's arrival to its decoding: 700 ms. It leaves room for a large picture in the
+decoder's buffer, and is the default of FFmpeg's multiplexer."""
 
 
 def track_pid(track: int) -> int:
-    """Return the PID of a track. It follows from the track's number alone: a source's sounds may
-    begin in any order, and a track keeps its PID when another one joins.
+    """Return the PID of a track; raise ValueError for a number that has no PID.
 
-    Raises ValueError for a number that has no PID."""
+    The PID follows only from the track's number. The audio tracks of a source may begin in any
+    order, and a track keeps its PID when another track joins.
+    """
     if not 0 <= track <= _MAX_TRACK:
-        raise ValueError(f"track {track} has no PID: they are numbered 0 to {_MAX_TRACK}")
+        raise ValueError(f"track {track} has no PID: tracks are numbered 0 to {_MAX_TRACK}")
     return VIDEO_PID + track
 
 
 @dataclass(slots=True)
 class _Stream:
+    """One track, as an elementary stream."""
+
     pid: int
     stream_id: int
     is_video: bool
@@ -53,16 +57,16 @@ class _Stream:
 
 
 class TsMuxer:
-    """Multiplexes the tracks of one format; a new format needs a new multiplexer. One that is made
-    ``after`` another continues its packets: counters go on, and the PMT's version tells whether
-    its tracks are others.
+    """Multiplexer of one set of tracks; other tracks need a new multiplexer.
 
-    Times are the units' own, modulo 2^33; nothing is shifted. The *reference track* (video, else
-    the first audio track) carries the PCR, 700 ms behind its DTS.
+    A multiplexer that is made ``after`` another continues its stream: the counters continue, and
+    the PMT gets a new version if the tracks differ.
 
-    Raises CodecError for a track that MPEG-TS cannot carry, and
-    ValueError for a set of tracks that we do not multiplex (none, two of video, or a track
-    number that has no PID).
+    Times are the units' own, modulo 2^33, without a shift. The *reference track* carries the PCR,
+    700 ms before its DTS. It is the video track, or the first audio track without video.
+
+    Raises CodecError for a track that MPEG-TS cannot carry. Raises ValueError for no tracks, for
+    two video tracks, and for a track number that has no PID.
     """
 
     def __init__(self, formats: Sequence[TrackFormat], after: TsMuxer | None = None) -> None:
@@ -81,12 +85,12 @@ class TsMuxer:
         self._pcr_dts: int | None = None
 
     def write(self, unit: AccessUnit, *, with_psi: bool = False) -> bytes:
-        """The packets of one unit.
+        """Return the packets of one unit.
 
-        PAT and PMT come before the first unit, before each random access of a video track, when
-        500 ms have passed, and when ``with_psi`` asks for them (at the start of a chunk).
-        Raises CodecError when the payload is broken or does not fit; the stream goes on with the
-        next unit. Raises KeyError for a track that is not among the formats.
+        PAT and PMT come before the first unit, before each random access of a video track, after
+        500 ms, and with ``with_psi`` (at the start of a chunk). Raises CodecError when the payload
+        is broken or does not fit; the stream continues with the next unit. Raises KeyError for a
+        track that is not among the formats.
         """
         stream = self._streams[unit.track]
         random_access, discontinuity = unit.is_random_access, unit.is_discontinuity
@@ -115,7 +119,7 @@ class TsMuxer:
         return self._psi_dts is None or dts - self._psi_dts >= PSI_INTERVAL
 
     def _pcr_is_due(self, dts: int, interval: int) -> bool:
-        # A unit that is older than the last PCR (tracks interleave loosely) gets none: the clock
+        # A unit that is older than the last PCR gets none (tracks interleave loosely): the clock
         # must not run backwards.
         return self._pcr_dts is None or dts - self._pcr_dts >= interval
 
@@ -127,7 +131,7 @@ def _streams(
     for track_format in formats:
         is_video = track_format.kind is TrackKind.VIDEO
         if is_video and any(stream.is_video for stream in streams.values()):
-            raise ValueError("a stream has one video track at most")
+            raise ValueError("a transport stream has at most one video track")
         track = track_format.track
         pid = track_pid(track)
         stream_id = VIDEO_STREAM_ID if is_video else audio_stream_id(track - 1)
@@ -139,5 +143,5 @@ def _streams(
             packetizers.setdefault(pid, Packetizer(pid)),
         )
     if not streams:
-        raise ValueError("a stream without tracks cannot be multiplexed")
+        raise ValueError("a transport stream needs at least one track")
     return streams

@@ -1,7 +1,7 @@
 """Runs of plain packets: consecutive packets of one PID that carry payload and nothing else.
 
-A picture of 25 kB is 130 such packets. Their headers are compared all at once, because a look at
-each of 4,000 packets a second is most of what a demultiplexer costs at 6 Mb/s.
+A picture of 25 kB has 130 such packets. Their headers are compared all at once: at 6 Mb/s, a look
+at each of 4,000 packets a second would be most of the demultiplexer's CPU time.
 
 Source: ISO/IEC 13818-1:2019, clause 2.4.3.2 (packet header; the continuity counter has 4 bits).
 """
@@ -20,7 +20,7 @@ _HEADERS_IN_PACKET = PACKET_BYTES // _HEADER_BYTES
 
 @lru_cache(maxsize=1_024)
 def _headers(first_three: bytes) -> bytes:
-    """The headers of plain packets whose counters go on from 0."""
+    """Return the headers of consecutive plain packets, with counters from 0 on."""
     return b"".join(
         first_three + bytes((0x10 | counter & 0xF,)) for counter in range(16 + MAX_RUN_PACKETS)
     )
@@ -32,9 +32,11 @@ def _payloads(packets: int) -> Struct:
 
 
 def run_packets(data: bytes, at: int, packets: int) -> int:
-    """Count the packets from ``at`` whose headers continue the plain one at ``at``.
+    """Return the number of packets from ``at`` on whose headers continue the plain packet at
+    ``at``.
 
-    ``packets``: the most to look at, at most MAX_RUN_PACKETS; all of them are in ``data``."""
+    ``packets`` is the maximum to compare, at most MAX_RUN_PACKETS; ``data`` contains all of them.
+    """
     with (
         memoryview(data)[at : at + packets * PACKET_BYTES] as view,
         view.cast("I") as words,
@@ -51,5 +53,5 @@ def run_packets(data: bytes, at: int, packets: int) -> int:
 
 
 def run_payload(data: bytes, at: int, packets: int) -> bytes:
-    """The payload of ``packets`` plain packets from ``at``."""
+    """Return the payload of ``packets`` plain packets from ``at`` on."""
     return b"".join(_payloads(packets).unpack_from(data, at))

@@ -1,8 +1,10 @@
-"""Transport packets: a PES packet cut into pieces of 188 bytes.
+"""Transport packets: a PES packet, cut into packets of 188 bytes.
 
-Source: ISO/IEC 13818-1:2019, clause 2.4.3.2 (packet), 2.4.3.4 (adaptation field). At 6 Mb/s
-some 4,000 packets leave a second, so those in the middle of a PES packet are cut by one call for
-dozens of them and joined by one header, and their counters are put in afterwards, all at once.
+Source: ISO/IEC 13818-1:2019, clause 2.4.3.2 (packet), 2.4.3.4 (adaptation field).
+
+At 6 Mb/s some 4,000 packets leave a second. Dozens of packets in the middle of a PES packet are
+therefore cut by one call and joined with one header. Their counters are inserted afterwards, all at
+once.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from struct import Struct
 PACKET_BYTES = 188
 PAYLOAD_BYTES = 184
 CLOCK_TICKS = 1 << 33
-"""Coded times have 33 bits: after this many ticks (26.5 h) they begin again at 0."""
+"""Number of ticks (26.5 h) after which coded times, with 33 bits, begin again at 0."""
 _SYNC = 0x47
 _PAYLOADS = [Struct(f"{PAYLOAD_BYTES}s" * count) for count in range(65)]
-"""By how many they cut."""
+"""Structs by the number of payloads that they cut."""
 _MOST = len(_PAYLOADS) - 1
 _CONTROLS = bytes(range(0x10, 0x20)) * 2
-"""The last byte of a header with a payload and nothing else; twice around, so that 16 counters
-from any start are one slice."""
+"""Last header bytes of packets with only a payload, by counter. The 16 values stand there twice, so
+that 16 counters from any start are one slice."""
 _TIMESTAMP_MASK = CLOCK_TICKS - 1
 
 _AF_DISCONTINUITY = 0x80
@@ -30,24 +32,24 @@ _AF_PCR = 0x10
 def packet_header(
     pid: int, counter: int, *, unit_start: bool = False, adaptation: bool = False
 ) -> bytes:
-    """The 4 bytes before a payload (and an adaptation field, where there is one)."""
+    """Return the 4 bytes before a payload (or before an adaptation field)."""
     flags = 0x4000 if unit_start else 0
     control = 0x30 if adaptation else 0x10
     return bytes((_SYNC,)) + (flags | pid).to_bytes(2, "big") + bytes((control | counter,))
 
 
 def payload_offset(data: bytes | bytearray, at: int = 0) -> int:
-    """Where the payload of the packet that begins at ``at`` begins: behind the adaptation field."""
+    """Return the start of the payload in the packet at ``at``, after the adaptation field."""
     return at + (5 + data[at + 4] if data[at + 3] & 0x20 else 4)
 
 
 def pcr_field(pcr_90khz: int) -> bytes:
-    """A program clock reference of 90 kHz resolution; wraps at 2^33."""
+    """Return a program clock reference with a resolution of 90 kHz, modulo 2^33."""
     return ((pcr_90khz & _TIMESTAMP_MASK) << 15 | 0x7E00).to_bytes(6, "big")
 
 
 class Packetizer:
-    """Makes the packets of one PID and keeps its continuity counter."""
+    """Continuity counter and headers of one PID's packets."""
 
     __slots__ = ("_counter", "_first", "_middle", "_pid", "_stuffed")
 
@@ -63,7 +65,8 @@ class Packetizer:
         ]
 
     def pcr_packet(self, pcr_90khz: int) -> bytes:
-        """A packet with a PCR and without payload: it does not count (2.4.3.3)."""
+        """Return a packet with a PCR and no payload, which does not advance the counter
+        (2.4.3.3)."""
         counter = (self._counter - 1) & 0xF
         header = bytearray(packet_header(self._pid, counter))
         header[3] = 0x20 | counter
@@ -78,7 +81,7 @@ class Packetizer:
         random_access: bool = False,
         discontinuity: bool = False,
     ) -> list[bytes | bytearray]:
-        """Pieces that, joined, are the packets of one PES packet."""
+        """Return pieces that, joined, are the packets of one PES packet."""
         field = b""
         if pcr_90khz is not None or random_access or discontinuity:
             flags = (
@@ -113,8 +116,8 @@ class Packetizer:
         return parts
 
     def _packets_between(self, pes: bytes, start: int, count: int, counter: int) -> bytearray:
-        """``count`` full packets of what is in ``pes`` from ``start`` on."""
-        payloads = [b""]  # a header comes before the first one as well
+        """Return ``count`` full packets of the bytes in ``pes`` from ``start`` on."""
+        payloads = [b""]  # so that a header comes before the first payload, too
         last = start + count // _MOST * _MOST * PAYLOAD_BYTES
         for position in range(start, last, _MOST * PAYLOAD_BYTES):
             payloads += _PAYLOADS[_MOST].unpack_from(pes, position)
@@ -126,7 +129,7 @@ class Packetizer:
 
 
 def _stuffed(field: bytes, size: int) -> bytes:
-    """The adaptation field ``field``, filled up to ``size`` bytes (1 to 184)."""
+    """Return the adaptation field ``field``, stuffed to ``size`` bytes (1 to 184)."""
     if size == 1:
         return b"\x00"
     flags_and_more = field[1:] or b"\x00"

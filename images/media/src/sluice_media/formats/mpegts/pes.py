@@ -1,4 +1,4 @@
-"""PES packets: an elementary stream's access unit with its times.
+"""Writer of PES headers: the header of an access unit, with its times.
 
 Source: ISO/IEC 13818-1:2019, clause 2.4.3.6 and 2.4.3.7. Times are coded modulo 2^33 (26.5 h).
 """
@@ -21,15 +21,15 @@ _DTS = 0x1
 
 
 def audio_stream_id(index: int) -> int:
-    """The stream id of the audio track number ``index`` (0 to 31)."""
+    """Return the stream id of the audio track number ``index`` (0 to 31)."""
     return _FIRST_AUDIO_STREAM_ID + (index & 0x1F)
 
 
 def pes_header(stream_id: int, pts_90khz: int, dts_90khz: int, payload_bytes: int) -> bytes:
-    """The header before ``payload_bytes`` of one access unit.
+    """Return the header before ``payload_bytes`` of one access unit.
 
-    The length is coded whenever it fits, so that a demultiplexer need not wait for the next
-    packet to know that this one is complete; only pictures beyond 64 KiB leave it open.
+    The length is coded when it fits. A demultiplexer then knows that the packet is complete without
+    waiting for the next one. Only pictures above 64 KiB have no coded length.
     """
     if (pts_90khz - dts_90khz) & _TIMESTAMP_MASK:
         flags = 0xC0
@@ -45,7 +45,7 @@ def pes_header(stream_id: int, pts_90khz: int, dts_90khz: int, payload_bytes: in
 
 
 def timestamp_field(prefix: int, time_90khz: int) -> bytes:
-    """A PTS or DTS in 5 bytes; wraps at 2^33. ``prefix``: its first four bits, which say which."""
+    """Return a PTS or DTS in 5 bytes, modulo 2^33. ``prefix`` are its first four bits: its kind."""
     time = time_90khz & _TIMESTAMP_MASK
     return (
         prefix << 36

@@ -1,4 +1,4 @@
-"""PES packets read: headers and times.
+"""Reader of PES packets: headers and times.
 
 Source: ISO/IEC 13818-1:2019, clause 2.4.3.6 and 2.4.3.7.
 """
@@ -10,26 +10,28 @@ from dataclasses import dataclass
 from sluice_media.formats.mpegts.packets import CLOCK_TICKS
 
 PES_HEAD_BYTES = 6
-"""Start code, stream id and length."""
+"""Size of start code, stream id and length."""
 _START_CODE = b"\x00\x00\x01"
 _NO_HEADER = frozenset({0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF})
-"""Stream ids whose packets have no times: program stream maps, padding, private stream 2, …"""
+"""Stream ids of packets without times: program stream maps, padding, private stream 2, …"""
 _LONGEST_HEAD_OF_UNIT = 12
-"""Padding, a start code and the first bytes of a NAL unit."""
+"""Maximum size of padding, a start code and the first bytes of a NAL unit."""
 _HALF = CLOCK_TICKS >> 1
 _MAX_COMPOSITION = 10 * 90_000
-"""PTS minus DTS; a decoder's buffer ends far below that."""
+"""Maximum of PTS minus DTS, far above the buffer of a decoder."""
 
 
 @dataclass(slots=True)
 class PesHeader:
+    """Header of a PES packet."""
+
     payload_start: int
     pts_90khz: int | None
-    """33 bits."""
+    """PTS, 33 bits; None when the header has none."""
     dts_90khz: int | None
-    """33 bits; the PTS when the header has no DTS."""
+    """DTS, 33 bits; the PTS when the header has no DTS."""
     is_aligned: bool = False
-    """data_alignment_indicator: the payload begins with a unit."""
+    """data_alignment_indicator: True when the payload begins with a unit."""
 
     @property
     def composition(self) -> int:
@@ -40,9 +42,9 @@ class PesHeader:
 
 
 def pes_bytes(packet: bytearray) -> int | None:
-    """Size of the whole packet from its first 6 bytes; 0 when it ends with the next one's start.
+    """Return the size of the whole packet, from its first 6 bytes; 0 when no length is coded.
 
-    None: this is no PES packet, or one without media.
+    None means that this is not a PES packet, or that it carries no media.
     """
     if packet[:3] != _START_CODE or packet[3] in _NO_HEADER:
         return None
@@ -51,14 +53,14 @@ def pes_bytes(packet: bytearray) -> int | None:
 
 
 def start_of_payload(head: bytes) -> int | None:
-    """Where the payload begins, from the first bytes of a packet; None: there are too few."""
+    """Return the start of the payload, from the first bytes of a packet; None for too few bytes."""
     if len(head) < 9 or head[:3] != _START_CODE or len(head) < 9 + head[8] + _LONGEST_HEAD_OF_UNIT:
         return None
     return 9 + head[8]
 
 
 def parse_pes_header(packet: bytearray) -> PesHeader | None:
-    """The header of a whole packet; None when it is broken or the times cannot be."""
+    """Parse the header of a whole packet; None when it is broken or its times are impossible."""
     if len(packet) < 9 or packet[6] & 0xC0 != 0x80 or packet[6] & 0x30:  # marker, scrambling
         return None
     payload_start = 9 + packet[8]
@@ -76,7 +78,7 @@ def parse_pes_header(packet: bytearray) -> PesHeader | None:
 
 
 def read_timestamp(packet: bytes | bytearray, at: int) -> int:
-    """The PTS or DTS in the 5 bytes from ``at`` on, 33 bits."""
+    """Return the PTS or DTS in the 5 bytes from ``at`` on, 33 bits."""
     return (
         (packet[at] & 0x0E) << 29
         | packet[at + 1] << 22
@@ -87,12 +89,13 @@ def read_timestamp(packet: bytes | bytearray, at: int) -> int:
 
 
 def unwrapped(time_90khz: int, near: int) -> int:
-    """The time nearest to ``near`` that is coded as ``time_90khz``."""
+    """Return the time nearest to ``near`` that is coded as ``time_90khz``."""
     return near + (time_90khz - near + _HALF) % CLOCK_TICKS - _HALF
 
 
 class TimestampClock:
-    """Unwraps 33-bit times; jumps of less than 2^32 ticks (13 h) either way are taken as such."""
+    """Clock that unwraps 33-bit times. It accepts jumps of less than 2^32 ticks (13 h), both
+    ways."""
 
     __slots__ = ("_last",)
 
@@ -100,5 +103,6 @@ class TimestampClock:
         self._last: int | None = None
 
     def unwrap(self, time_90khz: int) -> int:
+        """Return the unwrapped time, in ticks of 90 kHz."""
         self._last = time_90khz if self._last is None else unwrapped(time_90khz, self._last)
         return self._last

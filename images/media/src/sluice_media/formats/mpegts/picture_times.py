@@ -1,11 +1,16 @@
-"""Times of pictures of which the stream says none.
+"""Times of pictures for which the stream has none.
 
-In: for each picture in decoding order the times that its PES packet says, if any, and its place in
-the order of display. Out: DTS and PTS. A picture without a time is decoded one frame behind the
-one before; the frame's duration is measured between the pictures whose times are known, and before
-there are two of them it is what the parameter sets declare. It is shown as far from a picture with
-a known time as the picture order count says. Where there is no such count (types 1 and 2 of H.264,
-mostly streams without B-frames), it is shown as long after its decoding as the picture before.
+For each picture, in decoding order, its times in the PES packet come in, if there are any, with its
+place in the order of display. DTS and PTS go out.
+
+- DTS: a picture without times is decoded one frame after the former picture. The duration of a
+frame is
+  measured between pictures with known times. Before there are two of them, it is the duration that
+  the parameter sets declare.
+- PTS: the picture order count gives the distance from a picture with a known time. Without that
+count
+  (types 1 and 2 of H.264, mostly streams without B-frames), PTS minus DTS is that of the former
+  picture.
 
 Source: ISO/IEC 13818-1:2019, clause 2.7.4 and 2.7.5 (times may be left out and are then derived).
 """
@@ -20,38 +25,40 @@ _DEFAULT_FRAME = 3_600
 _LONGEST_FRAME = TICKS_PER_SECOND
 _LONGEST_COMPOSITION = 10 * TICKS_PER_SECOND
 _TRUSTED_PICTURES = 64
-"""After so many pictures with times of their own their order is of no interest any more."""
+"""Number of pictures in a row with times of their own after which their order is not read any
+more."""
 
 
 class PictureTimes:
-    """Gives each picture of one video stream its PTS and DTS, also where the stream has none."""
+    """State of one video stream, from which missing times of its pictures are derived."""
 
     def __init__(self, slices: Slices) -> None:
         self._slices = slices
         self._last: int | None = None
         """DTS of the last picture."""
         self._known_dts: int | None = None
-        """The last DTS that the stream said."""
+        """Last DTS in the stream."""
         self._since_known = 0
+        """Number of pictures with derived times since then."""
         self._frame: float | None = None
-        """Ticks, as measured."""
+        """Measured duration of a frame, in ticks."""
         self._composition = 0
         self._highest = 0
-        """The latest PTS so far."""
+        """Highest PTS so far."""
         self._known_order: tuple[int, int] | None = None
-        """PTS and order count of a picture since counting began."""
+        """PTS and order count of a picture since the count was reset."""
         self._tick: float | None = None
-        """Ticks of 90 kHz of one step of the order count."""
+        """Ticks of 90 kHz for one step of the order count."""
         self._timed_in_a_row = 0
 
     def lose(self) -> None:
-        """Pictures are missing here."""
+        """Note that pictures are missing."""
         self._known_dts = None
 
     def stamp(self, times: UnitTimes | None, head: bytes) -> tuple[int, int] | None:
-        """Return DTS and PTS of the next picture; None: no picture has had a time so far.
+        """Return DTS and PTS of the next picture; None before the first picture with a time.
 
-        ``head`` is the beginning of its first slice.
+        ``head`` is the beginning of the picture's first slice.
         """
         known = times is not None and times.dts is not None
         self._timed_in_a_row = self._timed_in_a_row + 1 if known else 0
@@ -81,7 +88,7 @@ class PictureTimes:
         if self._since_known and self._last is not None:
             behind = self._last - dts
             if 0 <= behind <= self._since_known * self._frame_ticks:
-                dts = self._last + 1  # what was derived went too far
+                dts = self._last + 1  # the derived times went too far
         self._known_dts, self._since_known = dts, 0
         if order is not None:
             if self._known_order is not None and self._known_order[1] != order.place:
@@ -99,7 +106,7 @@ class PictureTimes:
             return dts, pts
         if self._known_order is None:
             if order.begins:
-                # All pictures before it are shown before it.
+                # All earlier pictures are displayed before this one.
                 pts = max(dts, min(self._highest + round(self._frame_ticks), dts + _LONGEST_FRAME))
             self._known_order = (pts, order.place)
             return dts, pts

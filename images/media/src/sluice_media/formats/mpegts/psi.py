@@ -1,8 +1,8 @@
-"""Program specific information: the PAT and PMT of a stream with one program.
+"""Writer of program specific information: PAT and PMT of a stream with one program.
 
 Source: ISO/IEC 13818-1:2019, clause 2.4.4 (tables), 2.6.8 (registration descriptor) and table
-2-34 (stream types). The layout follows from the track numbers alone. It changes only when a track
-comes or goes, and the version number with it: readers probe again whenever a PMT changes.
+2-34 (stream types). The layout follows only from the track numbers. Layout and version number
+change only when a track comes or goes, because readers probe again when a PMT changes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _REGISTRATION_DESCRIPTOR = 0x05
 
 @dataclass(slots=True, frozen=True)
 class ElementaryStream:
+    """One entry of a PMT."""
+
     pid: int
     codec: Codec
 
@@ -34,8 +36,10 @@ class ElementaryStream:
 def psi_packets(
     pcr_pid: int, streams: Sequence[ElementaryStream], version: int = 0
 ) -> tuple[bytes, ...]:
-    """PAT and PMT, one packet each, ready to send: one variant for each continuity counter.
-    ``version`` (0 to 31) is the PMT's: another one tells that its tracks are others."""
+    """Return PAT and PMT, one packet each, in 16 variants: one for each continuity counter.
+
+    ``version`` (0 to 31) is the PMT's; it changes when the tracks change.
+    """
     pat = _section(0x00, TRANSPORT_STREAM_ID, _program(PMT_PID))
     pmt = _section(0x02, PROGRAM_NUMBER, _program_map(pcr_pid, streams), version)
     return tuple(
@@ -80,5 +84,5 @@ def _section(table_id: int, table_id_extension: int, body: bytes, version: int =
 def _packet(pid: int, section: bytes, counter: int) -> bytes:
     payload = b"\x00" + section  # pointer_field
     if len(payload) > PAYLOAD_BYTES:
-        raise ValueError("too many tracks for a program map of one packet")
+        raise ValueError("the program map of these tracks does not fit one packet")
     return (packet_header(pid, counter, unit_start=True) + payload).ljust(PACKET_BYTES, b"\xff")

@@ -1,7 +1,7 @@
-"""Program specific information read: sections out of packets, programs and streams out of them.
+"""Reader of program specific information: packets in; sections, programs and streams out.
 
 Source: ISO/IEC 13818-1:2019, clause 2.4.4 (sections, PAT, PMT), 2.6 (descriptors) and table 2-34
-(stream types); SCTE 128 and ETSI TS 101 154 for the types that this table leaves to users.
+(stream types); SCTE 128 and ETSI TS 101 154 for the types that the table leaves to users.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sluice_media.formats.mpegts.psi import STREAM_TYPES
 from sluice_media.formats.units import Codec
 
 MAX_SECTION_BYTES = 1_024
-"""Of PAT and PMT (2.4.4.4, 2.4.4.9)."""
+"""Maximum size of PAT and PMT sections (2.4.4.4, 2.4.4.9)."""
 _PAT_TABLE, _PMT_TABLE = 0x00, 0x02
 _STUFFING_TABLE = 0xFF
 _NULL_PID = 0x1FFF
@@ -37,28 +37,32 @@ _PICTURES = frozenset({
     "MPEG-1 video", "MPEG-2 video", "MPEG-4 part 2", "JPEG 2000", "VVC", "AVS", "AVS2", "VC-1",
     "AV1", "Dirac",
 })  # fmt: skip
-"""Of the names here."""
+"""Names above that are video."""
 _MAX_NAMES = 3
+"""Maximum number of codecs that a message lists."""
 _OTHER_DESCRIPTORS = {0x6A: "AC-3", 0x7A: "E-AC-3", 0x7B: "DTS"}
 
 
 @dataclass(slots=True, frozen=True)
 class ProgramStream:
+    """Elementary stream that Sluice carries."""
+
     pid: int
     codec: Codec
 
 
 @dataclass(slots=True, frozen=True)
 class ProgramMap:
+    """Contents of a PMT. It lists no data streams."""
+
     streams: tuple[ProgramStream, ...]
-    """What Sluice carries, in the order of the table."""
+    """Streams that Sluice carries, in the order of the table."""
     others: tuple[str, ...]
-    """Names of the video and audio codecs that it does not carry. Data of any kind is in neither
-    of the two."""
+    """Names of the video and audio codecs that Sluice does not carry."""
 
     @property
     def left_out(self) -> str:
-        """The codecs of the sound, if there is sound and none of it is carried; else empty."""
+        """Codecs of the audio when Sluice carries none of them; empty otherwise."""
         if any(stream.codec is Codec.AAC for stream in self.streams):
             return ""
         names = dict.fromkeys(name for name in self.others if name not in _PICTURES)
@@ -66,7 +70,7 @@ class ProgramMap:
 
 
 class SectionReader:
-    """Sections of one PID with a correct CRC; one that repeats the last is left out."""
+    """Reader of one PID's sections. It drops sections with a wrong CRC, and repeated sections."""
 
     def __init__(self) -> None:
         self._partial: bytearray | None = None
@@ -74,7 +78,7 @@ class SectionReader:
         self._latest = b""
 
     def feed(self, payload: bytes, *, unit_start: bool, counter: int) -> Iterator[bytes]:
-        """Takes a packet's payload."""
+        """Take a packet's payload; yield the new sections."""
         duplicate = self._packet == (counter, payload)
         self._packet = (counter, payload)
         if duplicate or not payload:
@@ -108,14 +112,15 @@ class SectionReader:
 
 
 def _body(section: bytes, table: int) -> bytes | None:
-    """What is between the head of a section and its CRC, if it is the table and in force now."""
+    """Return the bytes between head and CRC of a section; None for another table or a future
+    one."""
     if len(section) < 12 or section[0] != table or not section[5] & 1:
         return None
     return section[8:-4]
 
 
 def parse_pat(section: bytes) -> dict[int, int] | None:
-    """Program numbers and the PIDs of their maps, in order; None when this is no such table."""
+    """Return program numbers and the PIDs of their maps, in order; None when this is not a PAT."""
     body = _body(section, _PAT_TABLE)
     if body is None:
         return None
@@ -128,7 +133,7 @@ def parse_pat(section: bytes) -> dict[int, int] | None:
 
 
 def parse_pmt(section: bytes, program: int) -> ProgramMap | None:
-    """The streams of the program; None when this is not its map."""
+    """Return the streams of the program; None when this is not its map."""
     body = _body(section, _PMT_TABLE)
     if body is None or len(body) < 4 or int.from_bytes(section[3:5], "big") != program:
         return None
@@ -149,7 +154,8 @@ def parse_pmt(section: bytes, program: int) -> ProgramMap | None:
 
 
 def _codec(stream_type: int, descriptors: bytes) -> Codec | str | None:
-    """The codec of a stream, the name of one we do not carry, or None when it is no media."""
+    """Return the codec of a stream, the name of a codec that Sluice does not carry, or None for
+    data."""
     codec = _CODECS.get(stream_type) or _OTHER_TYPES.get(stream_type)
     if codec is not None:
         return codec

@@ -1,6 +1,6 @@
-"""PES payloads of one video track in; its format and access units in sample form out.
+"""Video track of a transport stream: PES payloads in, format and access units in sample form out.
 
-A damaged unit is left out and counted, its successor carries DISCONTINUITY.
+A damaged unit is dropped and counted. The unit after it has DISCONTINUITY.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind
 
 _H264_SETS = frozenset({h264.NAL_SPS, h264.NAL_PPS})
 _H264_DROPPED = frozenset({h264.NAL_ACCESS_UNIT_DELIMITER, 12})
-"""Delimiters and filler data: of no use without a byte stream or a constant bit rate."""
+"""Delimiters and filler data, which only a byte stream or a constant bit rate needs."""
 _HEVC_SETS = frozenset({hevc.NAL_VPS, hevc.NAL_SPS, hevc.NAL_PPS})
 _HEVC_DROPPED = frozenset({hevc.NAL_ACCESS_UNIT_DELIMITER, 38})
 _LENGTH_BYTES = 4
 _ALIGNED_PACKETS = 3
-"""After so many packets that begin where a unit begins, and none that does not, the next one is
-taken to end where a unit ends."""
+"""Number of packets that begin with a unit, without an exception, after which the next packet
+counts as ending with a unit."""
 
 
 class VideoTrack:
-    """H.264 or HEVC."""
+    """A :class:`.demux_tracks.Track` of H.264 or HEVC."""
 
     max_pes_bytes = 16 << 20
 
@@ -51,11 +51,11 @@ class VideoTrack:
         self._cutter = UnitCutter(codec, self._slices)
         self._times = PictureTimes(self._slices)
         self._aligned = 0
-        """Packets that begin where a unit begins, behind a picture."""
+        """Number of packets that begin with a unit, after a picture."""
         self._cut_too_early = False
-        """A unit went on behind a packet with which it was taken to end."""
+        """True when a unit continued after a packet that counted as its end."""
         self._ended = False
-        """A unit was taken to end with the last packet."""
+        """True when the last packet counted as the end of a unit."""
         self.damaged = False
         self.dropped_units = 0
 
@@ -100,7 +100,7 @@ class VideoTrack:
         return self._events(units)
 
     def flush(self, utc_us: int) -> list[TrackFormat | AccessUnit]:
-        """What waits for its end."""
+        """Return the unit that waited for its end."""
         try:
             return self._events(self._cutter.flush(utc_us))
         except CodecError:
@@ -108,14 +108,16 @@ class VideoTrack:
             return []
 
     def _ends(self, packet: bytearray, header: PesHeader) -> bool:
-        """Whether a packet of known length ends where a unit ends. What follows it is not there
-        yet, and waiting for that would hold every picture back by one."""
+        """Return whether a packet of known length counts as the end of a unit.
+
+        The next packet has not come yet. Waiting for it would delay every picture by one frame.
+        """
         if self._cut_too_early or not self._cutter.begins_unit(packet, header.payload_start):
             return False
         return header.is_aligned or (not self._cutter.ragged and self._aligned >= _ALIGNED_PACKETS)
 
     def _look(self, packet: bytearray, start: int) -> None:
-        """Learn whether packets begin where units begin."""
+        """Note whether the packet begins with a unit."""
         if not self._cutter.begins_unit(packet, start):
             self._cutter.ragged = True
             self._cut_too_early = self._cut_too_early or self._ended
@@ -147,7 +149,7 @@ class VideoTrack:
         if sets:
             self._configure(sets, events)
         if self._format is None:
-            self.dropped_units += 1  # a decoder could do nothing with it
+            self.dropped_units += 1  # a decoder cannot decode it
             return
         payload = b"".join(parts)
         random_access = self._is_random_access(payload, _LENGTH_BYTES)
