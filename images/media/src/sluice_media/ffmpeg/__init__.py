@@ -1,5 +1,5 @@
 """FFmpeg as a child process: argument lists, supervision, redacted messages, and ffprobe.
 
-Argument lists are built with ffmpeg-python and run without a shell. What a child prints passes
-through :mod:`.redact` before anybody sees it.
+Argument lists are built with ffmpeg-python and run without a shell. :mod:`.redact` removes keys
+from the output of a child before it reaches a log or a status.
 """

@@ -1,10 +1,15 @@
-"""Argument lists for FFmpeg, built with ffmpeg-python; pure.
+"""Argument lists for FFmpeg, built with ffmpeg-python (pure).
 
-Option sets and their reasons were measured: ``aac_adtstoasc`` is needed from TS to MP4, probing
-must reach past the first unit of every track (audio that began 12 s late gave "sample rate not
-set" and a file of 0 bytes), and only tracks that have units may be mapped, each by its PID: FFmpeg
-numbers tracks in the order in which they show up. ``copyinkf``: where the first chunk of a file is
-lost, FFmpeg would drop all pictures up to the next keyframe.
+The options and their reasons were measured:
+
+- ``aac_adtstoasc`` is needed from TS to MP4.
+- Probing must reach past the first unit of every track. Audio that began 12 s late gave "sample
+rate
+  not set" and a file of 0 bytes.
+- Only tracks that have units may be mapped, each by its PID: FFmpeg numbers tracks in the order in
+  which they appear.
+- ``copyinkf`` keeps the pictures of a file that lost its first chunk. Without it FFmpeg drops all
+  pictures up to the next keyframe.
 """
 
 from __future__ import annotations
@@ -20,45 +25,45 @@ from sluice_media.formats.units import Codec
 
 _GLOBAL = ("-hide_banner", "-nostdin", "-loglevel", "warning", "-y")
 _CLOCK_JUMP_SECONDS = 12 * 3600
-"""FFmpeg takes a longer step of one track for another clock of all tracks. Its default is 10 s, so
-that sound that paused for 12 s came back 12 s too early. Holes are taken out before it reads; what
-is left is the wrap of 2^33 ticks, 26.5 h."""
+"""Step of one track above which FFmpeg assumes another clock for all tracks. With its default of 10
+s, audio that paused for 12 s came back 12 s too early. Gaps are removed before FFmpeg reads the
+media, so that the only large step left is the wrap of 2^33 ticks, 26.5 h."""
 _PROBE_MARGIN_BYTES = 1 << 20
 _PROBE_MARGIN_US = 2_000_000
 _FRAGMENTED = "+frag_keyframe+delay_moov+default_base_moof"
 _AUDIO_FRAGMENT_US = 4_000_000
-"""Each audio frame is a keyframe, and would be a fragment."""
+"""Duration of a fragment of audio. Without it each audio frame, a keyframe, would be a fragment."""
 
 
 @dataclass(slots=True, frozen=True)
 class Mp4Spec:
-    """One MP4 to be made of MPEG-TS bytes."""
+    """One MP4 and its source of MPEG-TS bytes."""
 
     output: Path | None
-    """None: standard output, which cannot be gone back in. The MP4 is then one of fragments, a
-    picture group each, with an index at the head of each fragment."""
+    """Path of the MP4. None for standard output, which cannot seek: the MP4 is then fragmented,
+    with one group of pictures and its index in each fragment."""
     tracks: Mapping[int, Codec]
-    """PID -> codec of each track that has units, in the order of the MP4's tracks."""
+    """Codec by PID, for each track that has units, in the order of the MP4's tracks."""
     title: str
     created_at: datetime
     probe_bytes: int
-    """Bytes up to and including the first unit of every track."""
+    """Number of bytes up to and including the first unit of every track."""
     probe_us: int
-    """Media time up to that unit, microseconds."""
+    """Media time up to that unit, in microseconds."""
     listing: Path | None = None
-    """A file with a line ``file:PATH`` for each piece of the input; None: standard input."""
+    """Path of a file with a line ``file:PATH`` for each piece of the input; None for standard
+    input."""
 
 
 def mp4_argv(spec: Mp4Spec) -> list[str]:
-    """The argument list that copies TS into one MP4 with its index in front.
+    """Return the argument list that copies TS into one MP4, with the index at its beginning.
 
-    Pieces are read by the protocol ``concatf``, byte after byte, never by the demuxer ``concat``,
-    which adds 0.09 s at every join.
+    FFmpeg reads the pieces with the protocol ``concatf``, byte after byte. The demuxer ``concat``
+    would add 0.09 s at every join. A fragmented MP4 needs ``delay_moov``: without it the head is
+    written before the first ADTS frame with the audio's configuration, and players refuse the file.
 
-    Of fragments: ``delay_moov``, because without it the head is written before the first ADTS
-    frame told the audio's configuration, and players refuse the file.
-
-    Raises ValueError when there is no track."""
+    Raises ValueError when there is no track.
+    """
     if not spec.tracks:
         raise ValueError("a file needs at least one track that has units")
     reading: dict[str, object] = {
@@ -76,7 +81,7 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
         "c": "copy",
         "copyinkf": None,
         "movflags": "+faststart" if spec.output is not None else _FRAGMENTED,
-        # Two spellings of one option: ffmpeg-python gives an option once.
+        # Two spellings of one option, because ffmpeg-python passes each option once.
         "metadata": f"title={spec.title}",
         "metadata:g": f"creation_time={spec.created_at:%Y-%m-%dT%H:%M:%S.%fZ}",
     }
@@ -96,7 +101,7 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
 
 
 def probe_argv(path: Path) -> list[str]:
-    """The argument list that makes ffprobe describe a local file as JSON."""
+    """Return the argument list with which ffprobe describes a local file as JSON."""
     return [
         "ffprobe", "-v", "error", "-print_format", "json",
         "-show_format", "-show_streams", "-protocol_whitelist", "file", str(path),

@@ -1,4 +1,4 @@
-"""What ffprobe says of a finished file."""
+"""Description of a finished file, from ffprobe."""
 
 from __future__ import annotations
 
@@ -13,33 +13,39 @@ _TIMEOUT_SECONDS = 120.0
 
 
 class ProbedFormat(BaseModel):
+    """The file as a whole."""
+
     format_name: str
     duration: float = 0.0
-    """Seconds."""
+    """Duration in seconds."""
     size: int = 0
-    """Bytes."""
+    """Size in bytes."""
     tags: dict[str, str] = {}
 
 
 class ProbedStream(BaseModel):
+    """One track of the file."""
+
     codec_type: str
     codec_name: str = ""
     codec_tag_string: str = ""
     width: int = 0
     height: int = 0
     nb_frames: int = 0
-    """Samples of the track, as the container's index counts them; 0 when it does not."""
+    """Number of samples in the container's index; 0 when the index has no number."""
 
 
 class MediaProbe(BaseModel):
+    """ffprobe's description of a file."""
+
     format: ProbedFormat
     streams: list[ProbedStream] = []
 
 
 async def probe(path: Path) -> MediaProbe:
-    """Asks ffprobe. Raises ChildError when it fails or says something that is no answer."""
+    """Run ffprobe. Raises ChildError when it fails or its output does not parse."""
     output = await run_child(probe_argv(path), timeout_seconds=_TIMEOUT_SECONDS)
     try:
         return MediaProbe.model_validate_json(output)
     except ValidationError as invalid:
-        raise ChildError("ffprobe did not describe the file") from invalid
+        raise ChildError("the output of ffprobe does not parse") from invalid

@@ -1,42 +1,48 @@
-"""A supervised child process: its standard error is read and redacted, and it always ends.
+"""Supervised child process: its standard error is read and redacted, and it always ends.
 
-FFmpeg's exit code is 0 even after input errors, and while it is blocked on input it ignores the
-first SIGTERM (measured: alive 580 s later, gone 0.1 s after the second). Hence the ladder TERM,
-wait, TERM, wait, KILL.
+FFmpeg's exit code is 0 even after input errors. While FFmpeg is blocked on input it ignores the
+first SIGTERM (measured: alive 580 s later, gone 0.1 s after the second). A child therefore gets
+SIGTERM twice, with a pause after each, and then SIGKILL.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
 import os
+import platform
 import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import structlog
 
-from sluice_media.ffmpeg.io_priority import lower_io_priority
 from sluice_media.ffmpeg.redact import StderrTail
 
 _LADDER_SECONDS = 2.0
 _DRAIN_BYTES = 1 << 20
 _PIPE_BYTES = 1 << 20
+_IOPRIO_SET_NUMBERS = {"x86_64": 251, "aarch64": 30}
+"""System call number of ioprio_set(2), by machine. The C library has no function for it."""
+_IOPRIO_WHO_PROCESS = 1
+_IOPRIO_CLASS_IDLE = 3 << 13
 _log = structlog.get_logger(__name__)
 
 
 class ChildError(RuntimeError):
-    """A child process failed; the text is its last line, redacted."""
+    """A child process failed. The text has its last line of output, redacted."""
 
 
 class Child:
-    """A running child. Made by :func:`start_child`, which also ends it."""
+    """Running child process. :func:`start_child` makes it and ends it."""
 
     def __init__(
         self, name: str, process: asyncio.subprocess.Process, stdin: int | None = None
     ) -> None:
-        """``stdin``: our end of the pipe to its standard input; closed with the child."""
+        """``stdin`` is our end of the pipe to its standard input, which is closed with the
+        child."""
         self.name = name
         self.stderr = StderrTail()
         self._process = process
@@ -48,47 +54,50 @@ class Child:
         return self._process.pid
 
     async def feed(self, data: bytes | memoryview) -> None:
-        """Writes all of it to standard input.
+        """Write all of ``data`` to standard input.
 
-        A thread does that with blocking writes: asyncio's pipe moves what is left of a large
-        block at every 64 KiB, which cost more CPU than FFmpeg itself (2.9 s for 0.5 GB).
-        Raises ChildError when the child does not read any more."""
+        A thread does this with blocking writes. asyncio's pipe moves the rest of a large block
+        after every 64 KiB, which used more CPU than FFmpeg itself (2.9 s for 0.5 GB). Raises
+        ChildError when the child does not read any more.
+        """
         assert self._stdin is not None
         assert self._writing is None or self._writing.done()
         self._writing = asyncio.ensure_future(asyncio.to_thread(_write_all, self._stdin, data))
         try:
-            # Shielded: the thread cannot be stopped, `close_stdin` waits for it.
+            # Shielded, because the thread cannot be stopped: `close_stdin` waits for it.
             await asyncio.shield(self._writing)
         except BrokenPipeError:
             await self.wait()
-            raise ChildError(self._words("stopped reading")) from None
+            raise ChildError(self._describe("stopped reading")) from None
 
     async def finish(self) -> None:
-        """Closes standard input and waits for the end. Raises ChildError for a code but 0."""
+        """Close standard input and wait for the end. Raises ChildError for another exit code than
+        0."""
         await self.close_stdin()
         code = await self.wait()
         if code != 0:
-            raise ChildError(self._words(f"ended with code {code}"))
+            raise ChildError(self._describe(f"ended with code {code}"))
 
     async def close_stdin(self) -> None:
-        """Ends the child's input, after what is being written."""
+        """Close the child's input, after the present write."""
         if self._writing is not None:
             await asyncio.wait((self._writing,))
-            self._writing.exception()  # a broken pipe was told to whoever fed it
+            self._writing.exception()  # `feed` has reported a broken pipe to its caller
         if self._stdin is not None:
             os.close(self._stdin)
             self._stdin = None
 
     async def wait(self) -> int:
+        """Wait for the end; return the exit code."""
         return await self._process.wait()
 
     async def read(self, limit_bytes: int) -> bytes:
-        """What standard output has, at most so many bytes; empty at its end."""
+        """Return the next bytes of standard output, at most ``limit_bytes``; empty at its end."""
         assert self._process.stdout is not None
         return await self._process.stdout.read(limit_bytes)
 
     async def read_stdout(self, limit_bytes: int) -> bytes:
-        """Everything up to the limit; what comes after is left in the pipe."""
+        """Return the output up to ``limit_bytes``; the rest stays in the pipe."""
         assert self._process.stdout is not None
         parts: list[bytes] = []
         left = limit_bytes
@@ -98,13 +107,13 @@ class Child:
         return b"".join(parts)
 
     async def drain_stdout(self) -> None:
-        """Throws away what is left of standard output, once the process is gone."""
+        """Read and drop the rest of standard output, after the end of the process."""
         if self._process.stdout is not None:
             while await self._process.stdout.read(_DRAIN_BYTES):
                 pass
 
     async def stop(self) -> None:
-        """TERM, wait 2 s, TERM, wait 2 s, KILL. Returns when the process is gone."""
+        """Send TERM, wait 2 s, TERM, wait 2 s, KILL; return when the process is gone."""
         for step in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
             if self._process.returncode is not None:
                 return
@@ -116,7 +125,7 @@ class Child:
         await self._process.wait()
 
     async def drain_stderr(self) -> None:
-        """Reads standard error to its end; :func:`start_child` runs this."""
+        """Read standard error to its end; :func:`start_child` runs this."""
         assert self._process.stderr is not None
         while True:
             try:
@@ -127,9 +136,10 @@ class Child:
                 return
             self.stderr.feed(line)
 
-    def _words(self, what: str) -> str:
-        said = self.stderr.last
-        return f"{self.name} {what}: {said}" if said else f"{self.name} {what}"
+    def _describe(self, event: str) -> str:
+        """Return a sentence about the event, with the child's last line of output."""
+        last = self.stderr.last
+        return f"{self.name} {event}: {last}" if last else f"{self.name} {event}"
 
 
 @contextlib.asynccontextmanager
@@ -142,13 +152,13 @@ async def start_child(
     io_idle: bool = False,
     env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Child]:
-    """Runs a child while the context lasts; whatever happens, it is gone afterwards.
+    """Run a child while the context lasts; it is always gone afterwards.
 
-    ``nice`` lowers its priority by so many steps; ``io_idle`` lets it have the disk when nobody
-    else wants it, where the disk's scheduler knows priorities; ``env`` is its whole environment,
-    ours when None. Raises ChildError when it cannot be started.
+    ``nice`` is the number of steps by which its priority is lowered. ``io_idle`` gives it the disk
+    only when no other process needs it, if the disk's scheduler has priorities. ``env`` is its
+    whole environment; None for ours. Raises ChildError when it cannot be started.
     """
-    program = shutil.which(argv[0]) or argv[0]  # found on our PATH, whatever its environment
+    program = shutil.which(argv[0]) or argv[0]  # from our PATH, which `env` may not have
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     theirs, ours = _wide_pipe() if stdin else (null, None)
     try:
@@ -172,7 +182,7 @@ async def start_child(
         with contextlib.suppress(ProcessLookupError):
             os.setpriority(os.PRIO_PROCESS, process.pid, nice)
     if io_idle:
-        lower_io_priority(process.pid)
+        _set_io_idle(process.pid)
     reader = asyncio.create_task(child.drain_stderr())
     try:
         yield child
@@ -184,8 +194,10 @@ async def start_child(
 
 
 def _wide_pipe() -> tuple[int, int]:
-    """A pipe that holds 1 MiB where that is allowed: at 64 KiB every write of ours is cut into
-    dozens, each with a change of process."""
+    """Return a pipe with a buffer of 1 MiB, where that is allowed.
+
+    With 64 KiB every write would be cut into dozens, each with a switch between the processes.
+    """
     theirs, ours = os.pipe()
     with contextlib.suppress(OSError):
         fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
@@ -193,7 +205,7 @@ def _wide_pipe() -> tuple[int, int]:
 
 
 async def _finished(ending: asyncio.Task[None]) -> None:
-    """Waits for it however often the waiting is cancelled: no child is left behind."""
+    """Wait for the task, even when the wait is cancelled: no child is left behind."""
     cancelled: asyncio.CancelledError | None = None
     while not ending.done():
         try:
@@ -208,9 +220,21 @@ async def _finished(ending: asyncio.Task[None]) -> None:
 async def _end(child: Child, reader: asyncio.Task[None]) -> None:
     await child.stop()
     await child.close_stdin()
-    # What nobody read keeps the pipe open, until the garbage collector comes by.
+    # Unread output would keep the pipe open until the garbage collector runs.
     await child.drain_stdout()
     await reader
+
+
+def _set_io_idle(pid: int) -> None:
+    """Set the idle class of the disk's scheduler for a process, as ``ionice -c 3`` does.
+
+    Threads that the process starts later inherit it. Source: ioprio_set(2). On machines without a
+    known system call number nothing happens.
+    """
+    number = _IOPRIO_SET_NUMBERS.get(platform.machine())
+    if number is not None:
+        syscall = ctypes.CDLL(None, use_errno=True).syscall
+        syscall(number, _IOPRIO_WHO_PROCESS, pid, _IOPRIO_CLASS_IDLE)
 
 
 def _write_all(fd: int, data: bytes | memoryview) -> None:
@@ -222,9 +246,10 @@ def _write_all(fd: int, data: bytes | memoryview) -> None:
 async def run_child(
     argv: Sequence[str], *, timeout_seconds: float, limit_bytes: int = 1 << 20
 ) -> bytes:
-    """Runs a short child to its end and returns its standard output.
+    """Run a short child to its end; return its standard output.
 
-    Raises ChildError when it fails or takes longer than ``timeout_seconds``."""
+    Raises ChildError when it fails or takes longer than ``timeout_seconds``.
+    """
     async with start_child(argv, stdout=True) as child:
         try:
             async with asyncio.timeout(timeout_seconds):

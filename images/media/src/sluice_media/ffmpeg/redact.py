@@ -1,8 +1,8 @@
-"""Takes whatever may be a key out of text that a child process printed.
+"""Removal of everything that may be a key from the output of a child process.
 
-Comes in: lines of FFmpeg's standard error. Goes out: the same lines, in which a URL keeps its
-scheme, host and port only. FFmpeg quotes the URL it failed on, and for RTMP the key is a part of
-the path, for SRT of the query, for others of the userinfo.
+Lines of FFmpeg's standard error come in. The same lines go out, with only scheme, host and port
+left of a URL. FFmpeg quotes the URL that failed, and the key is a part of the URL: of the path
+(RTMP), the query (SRT) or the userinfo (others).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def _url(match: re.Match[str]) -> str:
 
 
 def redact(line: str) -> str:
-    """One line without keys, memory addresses or control characters, at most 500 characters."""
+    """Return a line without keys, memory addresses and control characters, at most 500
+    characters."""
     line = "".join(c if c.isprintable() else " " for c in line)
     line = _URL.sub(_url, line)
     line = _ASSIGNMENT.sub(lambda m: f"{m['name']}{m['sep']}...", line)
@@ -39,13 +40,13 @@ def redact(line: str) -> str:
 
 
 class StderrTail:
-    """The last lines that a child printed, redacted."""
+    """Last lines of a child's output, redacted."""
 
     def __init__(self, lines: int = 20) -> None:
         self._lines: deque[str] = deque(maxlen=lines)
 
     def feed(self, raw: bytes) -> None:
-        """Takes one line as it was printed."""
+        """Add a line of the child's output."""
         line = redact(raw.decode("utf-8", "replace"))
         if line:
             self._lines.append(line)
@@ -56,5 +57,5 @@ class StderrTail:
 
     @property
     def last(self) -> str:
-        """The last line; empty when nothing was printed."""
+        """Last line; empty when there was no output."""
         return self._lines[-1] if self._lines else ""
