@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from sluice_media.contract import (
+    FileState,
     IngestStatus,
     RecorderPhase,
     RecorderStatus,
@@ -162,7 +163,7 @@ def _may_change(obj: Manifest) -> bool:
         return True
     retention = spec.get("retention") or {}
     limited = retention.get("seconds") is not None or retention.get("keepOriginal")
-    return bool(limited) and any(file["state"] == "Ready" for file in files)
+    return bool(limited) and any(file["state"] == FileState.READY for file in files)
 
 
 def _may_be_retried(status: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ import aiohttp
 import structlog
 from pydantic import SecretStr, ValidationError
 
-from sluice_media.contract import STORE_PORT, StoredResult, StoreStatus
+from sluice_media.contract import STORE_PORT, ResultState, StoredResult, StoreStatus
 from sluice_operator.domain.decision import StoreCall
 from sluice_operator.domain.recording.files import MAX_FILES
 from sluice_operator.engine.cache import Cache, Manifest, key_of, uid_of
@@ -30,7 +30,7 @@ _MAX_BODY_BYTES = 8 << 20
 """Limit of a body. A page has at most 250 KiB, but a store of a former version sends all files at
 once."""
 _RESULT_MAX_AGE_SECONDS = 15.0
-_MAX_AGE_SECONDS = {"Deleting": 1.0}
+_MAX_AGE_SECONDS: dict[str, float] = {ResultState.DELETING: 1.0}
 """State of a result -> its shorter maximum age. A user waits for the end of a deletion."""
 _FIRST_RETRY_SECONDS = 2.0
 _LAST_RETRY_SECONDS = 60.0
@@ -168,7 +168,7 @@ class StoreClient:
     def _ask_again_seconds(self, known: _Asked) -> float | None:
         if known.result is None:
             return known.retry_seconds - self._age(known)
-        unfinished = known.result.state == "Finalizing"
+        unfinished = known.result.state == ResultState.FINALIZING
         return _UNFINISHED_SECONDS - self._age(known) if unfinished else None
 
     async def _ask(
