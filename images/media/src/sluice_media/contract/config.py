@@ -114,7 +114,7 @@ class StreamRef(Model):
 
 
 class DesiredState(StrEnum):
-    """State that the user wants for a Recording."""
+    """State of a Recording that the user requests."""
 
     RECORDING = "Recording"
     STOPPED = "Stopped"
@@ -210,9 +210,9 @@ class PusherConfig(PodConfig):
     reason CheckingTarget. None when any target may be dialled, because no operator compares
     targets."""
     withdrawn_targets: list[str] = []
-    """Clearances that the operator took back from this pusher, and that the pusher may not have
-    seen taken back yet. The pusher ignores them. Until it has, no operator gives these targets to
-    another Restream, not even an operator that has just started."""
+    """Clearances that the operator has withdrawn from this pusher. The pusher ignores them. They
+    stay listed until the pusher has read of the withdrawal. Until then no operator gives these
+    targets to another Restream, not even an operator that has just started."""
     claim_revision: int = 0
     """Counter of the changes of the three fields before it. A clearance that is given again
     therefore has another configuration hash, and the hash in a status proves that the pusher has

@@ -4,8 +4,7 @@ The options and their reasons were measured:
 
 - ``aac_adtstoasc`` is needed from TS to MP4.
 - Probing must reach past the first unit of every track. Audio that began 12 s late gave "sample
-rate
-  not set" and a file of 0 bytes.
+  rate not set" and a file of 0 bytes.
 - Only tracks that have units may be mapped, each by its PID: FFmpeg numbers tracks in the order in
   which they appear.
 - ``copyinkf`` keeps the pictures of a file that lost its first chunk. Without it FFmpeg drops all

@@ -81,7 +81,7 @@ class StatusBoard(Generic[S]):
         return True
 
     def update(self, **changes: object) -> bool:
-        """Publish the present status with single fields changed, by their Python names."""
+        """Change single fields, by their Python names; return the result of :meth:`publish`."""
         return self.publish(self._status.model_copy(update=changes))
 
     def configured(self, config: PodConfig, error: tuple[str, str] | None = None) -> None:

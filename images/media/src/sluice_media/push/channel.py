@@ -26,8 +26,8 @@ class Backlog:
     lost_bytes: int = 0
     """Bytes that the channel gave up, because they would have arrived too late."""
     is_held_back: bool = False
-    """True when a paced channel waits for the target. Then the queue before it counts as
-    backlog."""
+    """True when a paced channel waits for the target. The queue before it is then a backlog,
+    too."""
 
 
 class Channel(Protocol):

@@ -6,8 +6,7 @@ states are those of a Restream's status:
 
 ==========  ================================================================================
 Idle        nothing to push, or pushing is not allowed (``idle_reason`` is the cause); also while
-the
-            source is interrupted and no connection is open
+            the source is interrupted and no connection is open
 Connecting  dialling, or the publish is not accepted yet, or the first bytes do not drain yet
 Live        accepted, and the send queue drains
 Waiting     the source is interrupted; the connection stays open

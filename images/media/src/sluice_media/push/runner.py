@@ -21,17 +21,17 @@ from sluice_media.contract import (
     PusherConfig,
     PusherStatus,
     PushState,
-    StreamRef,
     TargetError,
     TimelineFormat,
 )
-from sluice_media.formats.units import AccessUnit, TrackFormat
+from sluice_media.formats.units import TrackFormat
 from sluice_media.net.address_guard import AddressRules, DialGuard, Resolver, system_resolver
 from sluice_media.pod.config_files import ConfigWatch
 from sluice_media.pod.status_server import StatusBoard
 from sluice_media.protocols.srt.url import SrtUrl
 from sluice_media.push.connection import Connection, open_channel
 from sluice_media.push.feeder import Feeder
+from sluice_media.push.follower import StreamFollower
 from sluice_media.push.machine import (
     Action,
     CodecsChecked,
@@ -43,7 +43,7 @@ from sluice_media.push.machine import (
     Leaving,
     Moment,
     PushMachine,
-    SourceChanged,
+    View,
 )
 from sluice_media.push.metrics import PushMetrics
 from sluice_media.push.retries import RetryPolicy
@@ -54,24 +54,19 @@ from sluice_media.push.setup import (
     is_cleared,
     read_target,
 )
-from sluice_media.push.source import SourceTracker
 from sluice_media.push.target import InvalidTargetError, Target, target_digest
 from sluice_media.push.tracks import Carrier, mismatch
 from sluice_media.timeline.framing import FramingError, track_formats
-from sluice_media.timeline.reader import TimelineReader
 
 TICKING = frozenset({"bytes_sent", "dropped_frames"})
 """Status fields that change all the time; they alone do not make a new status version."""
 _TICK_SECONDS = 5.0
-_GATHER_SECONDS = 0.15
-"""Length of the batches in which media is taken from the hub. Waking for each unit would be most of
-the cost of a push, and the delay of a platform is thirty times as long."""
 _FAILED_STATES = frozenset({PushState.BACKOFF, PushState.REJECTED, PushState.GAVE_UP})
 _log = structlog.get_logger(__name__)
 
 
 class Pusher:
-    """Owner of one Restream's machine, connection and reader of the timeline."""
+    """Owner of one Restream's machine, its connection and the follower of its stream."""
 
     def __init__(
         self,
@@ -87,7 +82,6 @@ class Pusher:
         self._metrics = metrics
         self._hub_port = hub_port
         self._machine = PushMachine(random.uniform)
-        self._source = SourceTracker()
         self._feeder = Feeder()
         self._resolver = resolver
         self._target: Target | None = None
@@ -96,10 +90,7 @@ class Pusher:
         self._connection: Connection | None = None
         self._dialled: Target | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._read_from: StreamRef | None = None
-        self._reading: asyncio.Task[None] | None = None
         self._deadlines_changed = asyncio.Event()
-        self._source_due: float | None = None
         self._sent_bytes = 0
         metrics.watch_feeder(self._feeder)
         metrics.watch_connection(lambda: self._connection)
@@ -113,7 +104,7 @@ class Pusher:
         """
         async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            self._http = http
+            self._stream = self._follower(tasks, http)
             self._apply_config(self._watch.config)
             workers = [
                 tasks.create_task(self._follow_config()),
@@ -123,10 +114,24 @@ class Pusher:
             await terminate.wait()
             for worker in workers:
                 worker.cancel()
-            self._stop_reading()
+            self._stream.stop()
             self._handle(Leaving())
             if self._connecting is not None:
                 await self._connecting
+
+    def _follower(self, tasks: asyncio.TaskGroup, http: aiohttp.ClientSession) -> StreamFollower:
+        return StreamFollower(
+            self._feeder,
+            tasks,
+            http,
+            hub_port=self._hub_port,
+            reader=self._watch.config.uid,
+            token=lambda: self._watch.key(HUB_TOKEN_FILE),
+            on_formats=self._take_formats,
+            on_change=self._handle,
+            on_media=self._wake_connection,
+            on_deadline=self._deadlines_changed.set,
+        )
 
     # ------------------------------------------------------------------ tasks
 
@@ -138,13 +143,13 @@ class Pusher:
         """Tick source and machine at their deadlines."""
         while True:
             self._deadlines_changed.clear()
-            due = [d for d in (self._machine.deadline(), self._source.deadline()) if d is not None]
+            due = [d for d in (self._machine.deadline(), self._stream.deadline()) if d is not None]
             wait = max(0.0, min(due) - time.monotonic()) if due else None
             try:
                 async with asyncio.timeout(wait):
                     await self._deadlines_changed.wait()
             except TimeoutError:
-                self._source_changed(self._source.tick(time.monotonic()))
+                self._stream.tick()
                 self._do(self._machine.tick(_now()))
 
     async def _tick(self) -> None:
@@ -154,39 +159,11 @@ class Pusher:
                 bytes_sent=self._sent_bytes, dropped_frames=self._feeder.dropped_frames
             )
 
-    async def _read(self, stream: StreamRef) -> None:
-        reader = TimelineReader(
-            self._http,
-            url=lambda: f"http://{stream.host}:{self._hub_port}",
-            token=lambda: self._watch.key(HUB_TOKEN_FILE),
-            reader=self._watch.config.uid,
-            role="pusher",
-            gather_seconds=_GATHER_SECONDS,
-        )
-        async for batch in reader.batches():
-            for record in batch:
-                if isinstance(record, AccessUnit):
-                    self._feeder.add(record)
-                    continue
-                if isinstance(record, TimelineFormat):
-                    # The machine must know the codecs before the session begins: it does not dial
-                    # a target that cannot carry them.
-                    self._take_formats(record)
-                self._source_changed(self._source.record(record, time.monotonic()))
-            if self._connection is not None:
-                self._connection.wake()
+    def _wake_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.wake()
 
     # ------------------------------------------------------------------ events
-
-    def _source_changed(self, changes: Sequence[SourceChanged]) -> None:
-        for change in changes:
-            self._handle(change)
-            if not change.session:
-                # The connection took the rest of the session when it was told to hang up.
-                self._feeder.clear()
-        if self._source.deadline() != self._source_due:
-            self._source_due = self._source.deadline()
-            self._deadlines_changed.set()
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Ended):
@@ -269,7 +246,7 @@ class Pusher:
         claimed = self._dialled if self._connection is not None else target
         digest = target_digest(claimed, config.namespace) if claimed else ""
         cleared = is_cleared(config, digest, self._watch.key(HUB_TOKEN_FILE))
-        self._follow_stream(config.stream if config.active else None)
+        self._stream.follow(config.stream if config.active else None)
         self._board.configured(config, error)
         self._board.update(
             target=target.redacted if target else "",
@@ -293,49 +270,21 @@ class Pusher:
         for event in events:
             self._handle(event)
 
-    def _follow_stream(self, stream: StreamRef | None) -> None:
-        if stream is not None:
-            self._source.resume_window_seconds = stream.resume_window_seconds
-        where = (stream.uid, stream.host) if stream else None
-        if where == ((self._read_from.uid, self._read_from.host) if self._read_from else None):
-            return
-        self._stop_reading()
-        self._read_from = stream
-        if stream is not None:
-            self._reading = self._tasks.create_task(self._read(stream))
-
-    def _stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
-        self._source_changed(self._source.stop())
-
     # ------------------------------------------------------------------ status
 
     def _publish(self) -> None:
         """Publish the machine's view, and log a change of its state."""
         view = self._machine.view()
         before = self._board.status.state
-        failure = view.last_failure
-        error = None
-        if failure is not None and view.last_failure_at is not None:
-            error = TargetError(
-                class_=failure.class_.value, message=failure.message, at=view.last_failure_at
-            )
         self._board.update(
-            state=view.state,
-            idle_reason=view.idle_reason,
-            message=view.message,
+            **_status_fields(view),
             connected=self._connection is not None,
-            started_at=view.started_at,
-            attempts=view.attempts,
-            reconnects=view.reconnects,
-            last_error=error,
             bytes_sent=self._sent_bytes,
             dropped_frames=self._feeder.dropped_frames,
         )
         self._metrics.state(view.state)
         if view.state is not before:
+            failure = view.last_failure
             _log.info(
                 "push_state",
                 state=view.state.value,
@@ -346,6 +295,26 @@ class Pusher:
                     None if view.retry_at is None else round(view.retry_at - time.monotonic(), 3)
                 ),
             )
+
+
+def _status_fields(view: View) -> dict[str, object]:
+    """Return the fields of the status that the machine decides."""
+    error = None
+    if view.last_failure is not None and view.last_failure_at is not None:
+        error = TargetError(
+            class_=view.last_failure.class_.value,
+            message=view.last_failure.message,
+            at=view.last_failure_at,
+        )
+    return {
+        "state": view.state,
+        "idle_reason": view.idle_reason,
+        "message": view.message,
+        "started_at": view.started_at,
+        "attempts": view.attempts,
+        "reconnects": view.reconnects,
+        "last_error": error,
+    }
 
 
 def _now() -> Moment:

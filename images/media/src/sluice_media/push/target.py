@@ -54,8 +54,8 @@ class Target:
         return self.url.authority
 
     def scrub(self, text: str) -> str:
-        """Return a text of the target in a form for the status: short, printable, without any part
-        of the key or of the application's query."""
+        """Return a text of the target for the status: short, printable, and without any part of the
+        key or of the application's query."""
         for secret in sorted(self._secrets(), key=len, reverse=True):
             if len(secret) >= _MIN_SCRUBBED_CHARACTERS:
                 text = text.replace(secret, "***")

@@ -29,8 +29,8 @@ MOST_APART_TICKS = 10 * TICKS_PER_SECOND
 """Maximum distance of tracks with a common clock. A longer step ahead of all tracks is a jump. A
 shorter one is missing media."""
 _RESTART = TICKS_PER_SECOND
-"""Maximum step back after a silence that is ignored. After a longer one the source has restarted,
-and media is missing."""
+"""Maximum step back, after a silence, that adds no gap. After a longer one the source has
+restarted, and media is missing."""
 _NEAR = TICKS_PER_SECOND
 """Maximum distance of a track from its expected time when it follows another track over a jump. A
 file that is played in a loop rarely has audio and video of exactly the same length."""

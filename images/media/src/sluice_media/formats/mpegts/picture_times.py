@@ -4,13 +4,11 @@ For each picture, in decoding order, its times in the PES packet come in, if the
 place in the order of display. DTS and PTS go out.
 
 - DTS: a picture without times is decoded one frame after the former picture. The duration of a
-frame is
-  measured between pictures with known times. Before there are two of them, it is the duration that
-  the parameter sets declare.
+  frame is measured between pictures with known times. Before there are two of them, it is the
+  duration that the parameter sets declare.
 - PTS: the picture order count gives the distance from a picture with a known time. Without that
-count
-  (types 1 and 2 of H.264, mostly streams without B-frames), PTS minus DTS is that of the former
-  picture.
+  count (types 1 and 2 of H.264, mostly streams without B-frames), PTS minus DTS is that of the
+  former picture.
 
 Source: ISO/IEC 13818-1:2019, clause 2.7.4 and 2.7.5 (times may be left out and are then derived).
 """
