@@ -26,14 +26,7 @@ from sluice_media.formats.mpegts.pes_reader import (
     pes_bytes,
     start_of_payload,
 )
-from sluice_media.formats.mpegts.psi import PAT_PID
-from sluice_media.formats.mpegts.psi_reader import (
-    ProgramMap,
-    ProgramStream,
-    SectionReader,
-    parse_pat,
-    parse_pmt,
-)
+from sluice_media.formats.mpegts.psi_reader import ProgramMap, ProgramReader, ProgramStream
 from sluice_media.formats.mpegts.video_track import VideoTrack
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat
 
@@ -93,10 +86,7 @@ class TsDemuxer:
         self._utc_us = 0
         self._locked = False
         self._skipped = 0
-        self._pat = SectionReader()
-        self._program = 0
-        self._pmt_pid = -1
-        self._pmt = SectionReader()
+        self._program = ProgramReader()
         self._map: ProgramMap | None = None
         self._streams: dict[int, _Stream] = {}
         self._clock = TimestampClock()
@@ -244,16 +234,11 @@ class TsDemuxer:
                 self._media(stream, packet, start, discontinuity)
             elif discontinuity:
                 stream.track.lose()
-        elif has_payload and pid in (PAT_PID, self._pmt_pid):
-            is_pat = pid == PAT_PID
-            reader = self._pat if is_pat else self._pmt
-            for section in reader.feed(
-                packet[start:], unit_start=bool(flags & 0x40), counter=control & 0xF
+        elif has_payload and pid in self._program.pids:
+            for found in self._program.feed(
+                pid, packet[start:], unit_start=bool(flags & 0x40), counter=control & 0xF
             ):
-                if is_pat:
-                    self._associate(section)
-                else:
-                    self._remap(section)
+                self._remap(found)
 
     def _media(self, stream: _Stream, packet: bytes, start: int, discontinuity: bool) -> None:
         payload = packet[start:]
@@ -340,23 +325,11 @@ class TsDemuxer:
             self._dropped_before += 1
         stream.track.lose()
 
-    # ------------------------------------------------------------------ tables
+    # ------------------------------------------------------------------ tracks
 
-    def _associate(self, section: bytes) -> None:
-        programs = parse_pat(section)
-        if not programs:
-            return
-        if self._program not in programs:
-            if section[6]:
-                return  # not the first of several sections: our program may be in another
-            self._program = next(iter(programs))
-        if programs[self._program] != self._pmt_pid:
-            self._pmt_pid = programs[self._program]
-            self._pmt = SectionReader()
-
-    def _remap(self, section: bytes) -> None:
-        found = parse_pmt(section, self._program)
-        if found is None or found == self._map:
+    def _remap(self, found: ProgramMap) -> None:
+        """Replace the tracks by those of a program map."""
+        if found == self._map:
             return
         first, self._map = self._map is None, found
         if found.others and not found.streams:
@@ -386,7 +359,7 @@ class TsDemuxer:
             VIDEO_TRACK: iter((VIDEO_TRACK,)),
             AUDIO_TRACK: iter(range(1, 1 + MAX_AUDIO_TRACKS)),
         }
-        pids = {PAT_PID, self._pmt_pid}
+        pids = set(self._program.pids)
         for stream in found.streams:
             kind = AUDIO_TRACK if stream.codec is Codec.AAC else VIDEO_TRACK
             if stream.pid not in pids and (track_id := next(free[kind], None)) is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sluice_media.formats.mpegts.crc import crc32_mpeg2
-from sluice_media.formats.mpegts.psi import STREAM_TYPES
+from sluice_media.formats.mpegts.psi import PAT_PID, STREAM_TYPES
 from sluice_media.formats.units import Codec
 
 MAX_SECTION_BYTES = 1_024
@@ -109,6 +109,41 @@ class SectionReader:
                 if section != self._latest and crc32_mpeg2(section) == 0:
                     self._latest = section
                     yield section
+
+
+class ProgramReader:
+    """Reader of the PAT and of the first program's PMT. It stays with a program while that
+    exists."""
+
+    def __init__(self) -> None:
+        self.pids: tuple[int, int] = (PAT_PID, -1)
+        """PIDs of the PAT and of the PMT; -1 while the PMT's PID is unknown."""
+        self._pat = SectionReader()
+        self._pmt = SectionReader()
+        self._number = 0
+
+    def feed(
+        self, pid: int, payload: bytes, *, unit_start: bool, counter: int
+    ) -> Iterator[ProgramMap]:
+        """Take the payload of a packet with one of :attr:`pids`; yield the program's maps."""
+        reader = self._pat if pid == PAT_PID else self._pmt
+        for section in reader.feed(payload, unit_start=unit_start, counter=counter):
+            if pid == PAT_PID:
+                self._associate(section)
+            elif (found := parse_pmt(section, self._number)) is not None:
+                yield found
+
+    def _associate(self, section: bytes) -> None:
+        programs = parse_pat(section)
+        if not programs:
+            return
+        if self._number not in programs:
+            if section[6]:
+                return  # not the first of several sections: our program may be in another
+            self._number = next(iter(programs))
+        if programs[self._number] != self.pids[1]:
+            self.pids = (PAT_PID, programs[self._number])
+            self._pmt = SectionReader()
 
 
 def _body(section: bytes, table: int) -> bytes | None:
