@@ -41,7 +41,7 @@ class Sample:
     """One measurement of a connection. All counters are bytes since it began."""
 
     at: float
-    """Monotonic seconds."""
+    """Time of the measurement, in monotonic seconds."""
     handed: int
     """Bytes to send so far, without the dropped ones."""
     waiting: int
