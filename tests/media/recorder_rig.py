@@ -17,7 +17,7 @@ import aiohttp
 
 from sluice_media.contract import RecorderConfig, RecorderStatus, StoredResult, StreamRef
 from sluice_media.storage.object_store import open_volume
-from sluice_media.store.catalog import load_settled, load_view
+from sluice_media.store.catalog import load_finalized, load_view
 from sluice_media.store.worker import Finisher
 from tests.media.fake_hub import TOKEN
 from tests.support.ports import free_port
@@ -137,7 +137,7 @@ class RecorderRig:
         task = asyncio.create_task(finisher.run())
         try:
             async with asyncio.timeout(seconds):
-                while (result := await load_settled(storage, self.config.uid)) is None:
+                while (result := await load_finalized(storage, self.config.uid)) is None:
                     await asyncio.sleep(0.05)
                 return result
         except TimeoutError:

@@ -59,7 +59,7 @@ def chunks(server: S3Server) -> list[Path]:
 
 async def settled(server: S3Server) -> None:
     async with asyncio.timeout(60):
-        while not (server.objects / keys.settled_key(UID)).exists():
+        while not (server.objects / keys.finalized_key(UID)).exists():
             await asyncio.sleep(0.05)
 
 

@@ -86,7 +86,7 @@ class StoreProcess:
         """The MP4 is there, and what it was made of is gone."""
         await self.until(lambda result: result.state == "Done", 30)
         async with asyncio.timeout(20):
-            while not (self._pod.store_dir / keys.settled_key(UID)).exists():
+            while not (self._pod.store_dir / keys.finalized_key(UID)).exists():
                 await asyncio.sleep(0.05)
 
 

@@ -167,7 +167,7 @@ async def test_a_slow_line_is_no_fault(server: S3Server, proxy: S3Proxy, tmp_pat
 async def test_a_store_that_says_nothing_is_given_up_and_more_patience_follows(
     server: S3Server, proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sluice_media.storage.patience.BASE_SECONDS", 0.3)
+    monkeypatch.setattr("sluice_media.storage.adaptive_timeout.BASE_SECONDS", 0.3)
     storage = server.storage(proxy.listens_at)
     proxy.fault = Fault("Stall")
     with pytest.raises(StorageError) as caught:

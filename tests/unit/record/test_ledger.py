@@ -1,4 +1,4 @@
-"""What a pod knows of its store: the same that the store would tell."""
+"""The recorder's ledger holds the same list as the store would return."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Unit = tuple[int, int]
 
 @dataclass
 class Attempt:
-    """What one attempt has durable: chunks of units, in the hub's order."""
+    """The durable chunks of one attempt, each with its units in the hub's order."""
 
     name: str
     chunks: list[list[Unit]] = field(default_factory=list)

@@ -20,7 +20,7 @@ PREFIX = "recordings/r"
 
 
 def written(journal: SegmentedJournal, segments: dict[int, Journal]) -> None:
-    """What the uploader does."""
+    """Store the journal's present segment, as the uploader does."""
     segments[journal.number] = journal.segment(START)
     journal.stored()
 

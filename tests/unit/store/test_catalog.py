@@ -1,4 +1,4 @@
-"""What a store sees of a recording while a recorder writes."""
+"""The store lists a recording while a recorder writes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a store counts, and what it does not."""
+"""The store counts the bytes and files of recordings, and nothing else."""
 
 from __future__ import annotations
 

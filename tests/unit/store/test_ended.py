@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
 from sluice_media.recording import keys
 from sluice_media.storage.object_store import ObjectStore, open_volume
-from sluice_media.store.catalog import load_settled
+from sluice_media.store.catalog import load_finalized
 from sluice_media.store.deletion import Deleter
 from sluice_media.store.finalize import FinalizeJob
 from sluice_media.store.http import StoreApi, serve_store
@@ -52,7 +52,7 @@ class Pod:
 
     async def settled(self, uid: str) -> None:
         async with asyncio.timeout(30):
-            while await load_settled(self.storage, uid) is None:
+            while await load_finalized(self.storage, uid) is None:
                 await asyncio.sleep(0.01)
 
     async def named(self) -> str | None:
@@ -85,7 +85,7 @@ async def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     api = StoreApi(
         made.storage,
         token=lambda: SecretStr("t"),
-        on_told=made.finisher.wake,
+        on_request=made.finisher.wake,
         deleter=made.deleter,
     )
     tasks = [asyncio.create_task(made.finisher.run()), asyncio.create_task(made.deleter.run())]
@@ -140,7 +140,7 @@ async def test_a_name_is_free_once_the_deletion_was_told(pod: Pod) -> None:
     await pod.put(UID)
     assert await pod.named() is None, "a late repetition changes nothing"
     assert [entry.key async for entry in pod.storage.list(keys.ENDED)] == []
-    result = await load_settled(pod.storage, UID)
+    result = await load_finalized(pod.storage, UID)
     assert result is not None, "what it recorded stays"
 
 
@@ -173,5 +173,5 @@ async def test_what_ended_under_a_former_version_gets_its_name_written_down(pod:
     await leave(pod.storage, file_entry(chunk(1, {0: span(0, 9)})))
     file = RecordedFile(index=1, name="f", state="Ready", started_at=START, ended_at=START)
     result = StoredResult(uid=UID, state="Done", files=[file])
-    await pod.storage.put(keys.settled_key(UID), result.to_json().encode())
+    await pod.storage.put(keys.finalized_key(UID), result.to_json().encode())
     await pod.found(UID)

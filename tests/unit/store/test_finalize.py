@@ -1,4 +1,4 @@
-"""What the finaliser asks FFmpeg for, and what it does when that fails."""
+"""The finaliser's calls of FFmpeg, and its reaction to failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from sluice_media.contract import RecordedFile, StoredRecording
 from sluice_media.ffmpeg.probe import MediaProbe, ProbedFormat, ProbedStream
 from sluice_media.formats.units import Codec
-from sluice_media.record.headroom import RESERVE_BYTES
+from sluice_media.record.space import RESERVE_BYTES
 from sluice_media.recording import keys
 from sluice_media.recording.journal import FileEntry, Journal
 from sluice_media.recording.merge import MergedFile, merge
@@ -21,7 +21,7 @@ from sluice_media.storage.errors import StorageError
 from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store import finalize as finalize_module
 from sluice_media.store import worker
-from sluice_media.store.catalog import load_settled, load_view
+from sluice_media.store.catalog import load_finalized, load_view
 from sluice_media.store.finalize import FinalizeJob, mp4_spec, recording_title, scratch_bytes
 from sluice_media.store.verify import FinalizeError
 from sluice_media.store.worker import Finisher
@@ -81,7 +81,7 @@ async def test_an_mp4_that_would_not_fit_is_not_begun_and_what_is_missing_is_sai
 ) -> None:
     monkeypatch.setattr(finalize_module, "_available", Disk(tmp_path, 10 * MIB))
     file = merged(file_entry(chunk(1, {0: span(0, 9)}, size=4 * MIB)))
-    words = "needs 20 MiB of free space, there are 10: 10 MiB are missing"
+    words = "needs 20 MiB of free space, and 10 MiB are free: 10 MiB are missing"
     with pytest.raises(StorageError, match=words):
         await finalize_module.finalize(storage, job(file), tmp_path / "scratch")
 
@@ -206,7 +206,7 @@ async def state(storage: ObjectStore, wanted: str) -> None:
         while (await load_view(storage, UID)).state() != wanted:
             await asyncio.sleep(0.01)
         # The result is told first; only then the chunks go.
-        while wanted == "Done" and await load_settled(storage, UID) is None:
+        while wanted == "Done" and await load_finalized(storage, UID) is None:
             await asyncio.sleep(0.01)
 
 
@@ -308,6 +308,6 @@ async def test_chunks_that_no_journal_names_are_kept_at_the_end(
     async with finishing(storage, tmp_path):
         await state(storage, "Done")
     assert await chunks_left(storage) == 1
-    result = await load_settled(storage, UID)
+    result = await load_finalized(storage, UID)
     assert result is not None
     assert (result.incomplete_reason, result.kept_chunks) == ("ChunksUnnamed", 1)

@@ -1,4 +1,4 @@
-"""What a fragmented MP4 holds is counted from its own indexes, whatever the pieces."""
+"""A fragmented MP4 is counted from its own indexes, in pieces of any size."""
 
 from __future__ import annotations
 

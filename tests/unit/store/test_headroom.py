@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sluice_media.store.headroom import DiskSpace, Ledger, folder_of, measure
+from sluice_media.store.headroom import DiskSpace, FolderSizes, folder_of, measure
 
 GB = 1 << 30
 
 
-def ledger(used: int) -> Ledger:
-    book = Ledger()
+def sizes(used: int) -> FolderSizes:
+    book = FolderSizes()
     book.replace({"recordings/a": used})
     return book
 
@@ -38,12 +38,12 @@ def test_the_limit_or_the_volume_counts_whichever_ends_first(
     want_limit: int | None,
     want_room: int | None,
 ) -> None:
-    found = measure(ledger(used), limit_bytes=limit, volume=volume, warn_at_percent=90)
+    found = measure(sizes(used), limit_bytes=limit, volume=volume, warn_at_percent=90)
     assert (found.word, found.limit_bytes, found.room_bytes) == (want_word, want_limit, want_room)
 
 
 def test_time_to_full_comes_from_what_recorders_add() -> None:
-    book = ledger(0)
+    book = sizes(0)
     book.sample(0)
     for second in range(30, 330, 30):
         book.update("recordings/b", second * 1000, grows=True, now=second)
@@ -53,7 +53,7 @@ def test_time_to_full_comes_from_what_recorders_add() -> None:
 
 
 def test_a_finished_file_that_shrinks_or_doubles_its_folder_is_no_growth() -> None:
-    book = ledger(0)
+    book = sizes(0)
     book.sample(0)
     book.update("recordings/b", 10 * GB, grows=False, now=100)
     book.update("recordings/b", 5 * GB, grows=True, now=200)
@@ -62,7 +62,7 @@ def test_a_finished_file_that_shrinks_or_doubles_its_folder_is_no_growth() -> No
 
 
 def test_what_ended_ten_minutes_ago_says_nothing_of_the_next() -> None:
-    book = ledger(0)
+    book = sizes(0)
     book.sample(0)
     book.update("recordings/b", GB, grows=True, now=60)
     book.sample(700)
@@ -71,7 +71,7 @@ def test_what_ended_ten_minutes_ago_says_nothing_of_the_next() -> None:
 
 
 def test_a_deleted_folder_is_gone_from_the_sum() -> None:
-    book = ledger(GB)
+    book = sizes(GB)
     book.update("recordings/a", 0, grows=False, now=1)
     assert book.used_bytes == 0
 

@@ -39,7 +39,7 @@ async def client(storage: ObjectStore, told: list[str]) -> AsyncIterator[aiohttp
 
     deleter = Deleter(storage, release=nothing, abort_uploads=nothing, on_change=told.append)
     api = StoreApi(
-        storage, token=lambda: SecretStr("store-token"), on_told=told.append, deleter=deleter
+        storage, token=lambda: SecretStr("store-token"), on_request=told.append, deleter=deleter
     )
     deleting = asyncio.create_task(deleter.run())
     async with (

@@ -11,7 +11,7 @@ import pytest
 from sluice_media.contract import RecordedFile, StoredRecording
 from sluice_media.recording import keys
 from sluice_media.storage.object_store import ObjectStore, open_volume
-from sluice_media.store import originals as shelf
+from sluice_media.store import originals
 from sluice_media.store.catalog import RecordingView, load_view
 from sluice_media.store.kept import Manifest
 from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
@@ -30,7 +30,7 @@ def storage(tmp_path: Path) -> ObjectStore:
 async def finish(
     storage: ObjectStore, *held: tuple[str, str], original_uri: str | None = None
 ) -> None:
-    """What stands in the store when the MP4 of file 1 was made of these chunks."""
+    """Write the store's objects for an MP4 of file 1 that was made of these chunks."""
     made = MADE.model_copy(update={"original_uri": original_uri})
     await storage.put(keys.result_key(PREFIX, 1), made.to_json().encode())
     manifest = Manifest(chunks=list(held), made=made)
@@ -40,7 +40,7 @@ async def finish(
 async def cleared(storage: ObjectStore) -> RecordingView:
     """The recording after the last step."""
     view = await load_view(storage, UID)
-    view.kept = await shelf.clear(storage, view, START)
+    view.kept = await originals.clear_finished(storage, view, START)
     return view
 
 
@@ -66,7 +66,7 @@ async def test_a_damaged_manifest_deletes_no_chunk_and_is_reported(
     assert await chunks_left(storage) == ["attempt1/001-000001.ts", "attempt1/001-000002.ts"]
     assert (result.incomplete_reason, result.kept_chunks) == ("ManifestDamaged", 2)
     assert result.incomplete_message == (
-        "1 list of the chunks in an MP4 is damaged; none of its file's chunks is deleted with it."
+        "1 list of the chunks in an MP4 is damaged; all chunks of that file are kept."
     )
     if original_uri is not None:
         assert await storage.get(keys.original_key(PREFIX, 1))
@@ -86,11 +86,11 @@ async def test_originals_whose_manifest_is_damaged_outlive_their_term(storage: O
     await damage_manifest(storage)
     files = [MADE.model_copy(update={"original_uri": "pvc://c/001.m3u8"})]
     told = StoredRecording(uid=UID, name="rec", prefix=PREFIX, keep_original=False)
-    (after,) = await shelf.expire(storage, UID, files, told, START + timedelta(days=1))
+    (after,) = await originals.expire(storage, UID, files, told, START + timedelta(days=1))
     assert await chunks_left(storage) == ["attempt1/001-000001.ts"]
     assert after.original_uri is None
     assert after.message == (
-        "its chunks are not deleted: the list of those that are in the MP4 is damaged"
+        "its chunks are not deleted, because the list of the chunks in the MP4 is damaged"
     )
 
 
@@ -133,7 +133,7 @@ async def test_units_that_only_an_attempt_has_that_came_late_are_reported(
     assert result.incomplete_reason == ("ChunksLate" if late else None)
     if late == 3:
         assert result.incomplete_message == (
-            "3 chunks are in no file: the MP4 that lacks them was made before they came."
+            "3 chunks are in no file, because the MP4 was made before the chunks came."
         )
 
 

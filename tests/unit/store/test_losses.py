@@ -19,7 +19,7 @@ from sluice_media.recording.journal import ChunkEntry, FileEntry, Journal, seale
 from sluice_media.recording.merge import MergedFile, merge
 from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store import worker
-from sluice_media.store.catalog import load_settled, load_view
+from sluice_media.store.catalog import load_finalized, load_view
 from sluice_media.store.chunk_source import ChunkError, Loss
 from sluice_media.store.finalize import FinalizeJob
 from sluice_media.store.kept import KeptChunks
@@ -156,7 +156,7 @@ async def finishing(storage: ObjectStore, tmp_path: Path) -> AsyncIterator[Finis
 
 async def settled(storage: ObjectStore, tmp_path: Path) -> StoredResult:
     async with finishing(storage, tmp_path), asyncio.timeout(20):
-        while (found := await load_settled(storage, UID)) is None:
+        while (found := await load_finalized(storage, UID)) is None:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)  # several scans: nothing is tried again
     return found
@@ -327,13 +327,13 @@ async def test_what_is_kept_goes_after_its_time(
     for age, want in ((timedelta(days=days, minutes=-5), 1), (timedelta(days=days), 0)):
         since = datetime.now(UTC) - age
         result = found.model_copy(update={"kept_since": since})
-        await storage.put(keys.settled_key(UID), result.to_json().encode())
+        await storage.put(keys.finalized_key(UID), result.to_json().encode())
         async with finishing(storage, tmp_path), asyncio.timeout(20):
             while want == 0 and await left(storage):
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.2)
         assert len(await left(storage)) == want
-    after = await load_settled(storage, UID)
+    after = await load_finalized(storage, UID)
     assert after is not None
     assert (after.kept_chunks, after.kept_since) == (0, None)
     assert after.incomplete_reason == "ChunksUnnamed", "that it was lost stays true"

@@ -114,7 +114,7 @@ async def test_a_file_whose_disk_gives_back_something_else_is_not_stored(
 ) -> None:
     (tmp_path / "chunk").write_bytes(b"\x00" * 9)
     written = hashlib.sha256(b"012345678").hexdigest()
-    with pytest.raises(OSError, match="something else than was written"):
+    with pytest.raises(OSError, match="other bytes than were written"):
         await storage.put_file("a/chunk", tmp_path / "chunk", 9, written)
     with pytest.raises(MissingObjectError):
         await storage.size("a/chunk")

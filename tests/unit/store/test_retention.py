@@ -1,4 +1,4 @@
-"""What stays for how long, and what is done when its time has come."""
+"""The retention of files: how long each kind stays, and how it is deleted."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from sluice_media.contract import RecordedFile, StoredRecording
 from sluice_media.recording import keys
 from sluice_media.storage.object_store import ObjectStore, open_volume
-from sluice_media.store import originals as shelf
-from sluice_media.store.catalog import load_settled
+from sluice_media.store import originals
+from sluice_media.store.catalog import load_finalized
 from sluice_media.store.results import load_result
 from sluice_media.store.retention import expires_at, next_due, originals_until
 from sluice_media.store.worker import Finisher
@@ -96,13 +96,13 @@ async def test_an_expired_file_leaves_its_entry_and_nothing_else(tmp_path: Path)
     await storage.put(keys.mp4_key(PREFIX, UID, 1), b"mp4")
     terms = told(retention_seconds=HOUR, keep_original=True, original_seconds=2 * HOUR)
     before = [file(original=True)]
-    after = await shelf.expire(storage, UID, before, terms, END + timedelta(minutes=59))
+    after = await originals.expire(storage, UID, before, terms, END + timedelta(minutes=59))
     assert after == before
-    after = await shelf.expire(storage, UID, before, terms, END + timedelta(minutes=61))
+    after = await originals.expire(storage, UID, before, terms, END + timedelta(minutes=61))
     assert (after[0].state, after[0].uri, after[0].original_uri) == ("Expired", None, "s3://b/m3u8")
     assert "001-000001.ts" in await objects(storage)
     for _ in range(2):  # once more, as after a crash before it was noted
-        last = await shelf.expire(storage, UID, after, terms, END + timedelta(hours=3))
+        last = await originals.expire(storage, UID, after, terms, END + timedelta(hours=3))
     assert last[0].original_uri is None
     assert not {n for n in await objects(storage) if n.endswith((".ts", ".mp4", ".m3u8"))}
 
@@ -133,7 +133,7 @@ async def test_what_is_told_later_counts_for_what_is_finished_already(
     await put(keep_original=True, original_seconds=HOUR)
     running = asyncio.create_task(finisher.run())
     async with asyncio.timeout(20):
-        while (settled := await load_settled(storage, UID)) is None:
+        while (settled := await load_finalized(storage, UID)) is None:
             await asyncio.sleep(0.01)
         assert settled.files[0].original_uri == f"s3://b/{PREFIX}/001.m3u8"
         playlist = (await storage.get(keys.original_key(PREFIX, 1))).decode()

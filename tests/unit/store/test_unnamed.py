@@ -18,7 +18,7 @@ from sluice_media.recording.journal import ChunkEntry, FileEntry, Journal, seale
 from sluice_media.recording.merge import MergedFile
 from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store import worker
-from sluice_media.store.catalog import load_settled, load_view
+from sluice_media.store.catalog import load_finalized, load_view
 from sluice_media.store.finalize import FinalizeJob
 from sluice_media.store.unnamed import take_back
 from sluice_media.store.worker import Finisher
@@ -35,7 +35,7 @@ def storage(tmp_path: Path) -> ObjectStore:
 
 
 def recorded(tmp_path: Path, attempt: str = "a", count: int = 10, first: int = 0) -> FileEntry:
-    """What one attempt puts into the store: so many chunks of 282 frames."""
+    """Write ``count`` chunks of 282 frames, as one attempt does, and return their file entry."""
     folder = tmp_path / "store" / PREFIX / attempt
     folder.mkdir(parents=True)
     file = PlannedFile(1, "t1", first, START, START, [AUDIO])
@@ -110,7 +110,7 @@ async def test_one_flipped_byte_in_a_segment_costs_nothing(
     task = asyncio.create_task(finisher.run())
     found: StoredResult | None = None
     async with asyncio.timeout(20):
-        while (found := await load_settled(storage, UID)) is None:
+        while (found := await load_finalized(storage, UID)) is None:
             await asyncio.sleep(0.01)
     task.cancel()
     (merged,) = made

@@ -73,7 +73,7 @@ async def test_a_claim_that_hangs_times_out_and_others_threads_are_free(
         hangs.wait(30)
 
     storage = open_volume(tmp_path)
-    monkeypatch.setattr(storage._patience, "seconds", lambda size: 0.1)
+    monkeypatch.setattr(storage._timeout, "seconds", lambda size: 0.1)
     monkeypatch.setattr(local_file, "flush", hang)
     before = threading.active_count()
     for _ in range(20):
@@ -101,7 +101,7 @@ async def test_what_nobody_waits_for_any_more_does_not_appear_later(
     storage = open_volume(tmp_path)
     await storage.put("x", b"before")
     with monkeypatch.context() as patch:
-        patch.setattr(storage._patience, "seconds", lambda size: 0.1)
+        patch.setattr(storage._timeout, "seconds", lambda size: 0.1)
         patch.setattr(module, "_write", hang)
         with pytest.raises(StorageError):
             await storage.put("x", b"given up")
@@ -124,7 +124,7 @@ async def test_a_file_that_is_not_what_was_written_is_not_stored(tmp_path: Path)
     storage = open_volume(tmp_path / "claim")
     spooled = tmp_path / "spooled"
     spooled.write_bytes(b"something else")
-    with pytest.raises(OSError, match="something else") as refused:
+    with pytest.raises(OSError, match="other bytes") as refused:
         await storage.put_file("a/x", spooled, 14, hashlib.sha256(b"what was written").hexdigest())
     assert refused.value.errno == errno.EIO
     assert list((tmp_path / "claim/a").iterdir()) == []

@@ -48,7 +48,7 @@ def ingest() -> int:
 
 def record() -> int:
     """Record one stream, in a supervised process."""
-    from sluice_media.record.supervisor import main
+    from sluice_media.record.role import main
 
     return main()
 

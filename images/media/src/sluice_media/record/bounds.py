@@ -1,7 +1,7 @@
-"""Where a Recording is cut off: at the user's stop, and at its longest duration (pure).
+"""The ends of a Recording: the user's stop, and its maximum duration (pure).
 
-Both cut between two units. Tracks interleave loosely, so the first unit beyond a cut says nothing
-about those of other tracks: they may still come.
+Both cut between two units. Tracks interleave loosely: after the first unit beyond a cut, units of
+other tracks before the cut may still arrive.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.record.plan import PlannedFile, utc_of
 
 STOP_SILENCE_SECONDS = 1.0
-"""After a stop: no unit for so long means that the boundary is behind us."""
+"""Time without a unit after a stop that proves that all units before it have arrived."""
 STOP_MAX_SECONDS = 90.0
-"""After a stop: longer than any catching up out of a ring of 60 s."""
+"""Maximum time from a stop to the end: longer than a catch-up from the hub's ring of 60 s."""
 STOP_IDLE_SECONDS = 10.0
-"""After a stop before anything was recorded: how long a hub may take to answer."""
+"""Time that a hub has to answer after a stop before anything was recorded."""
 LIMIT_SILENCE_SECONDS = 1.0
-"""At the longest duration: no unit for so long means that no track has anything to come."""
+"""Time without a unit at the maximum duration that proves that all units before it have arrived."""
 TRACK_SKEW_TICKS = TICKS_PER_SECOND
 
 
@@ -31,19 +31,21 @@ class StopOrder:
         self._lag_seconds = lag_seconds
 
     def is_behind(self, unit: AccessUnit, now: datetime) -> bool:
-        """Whether the unit is beyond the stop."""
+        """Return whether the unit is beyond the stop."""
         utc = utc_of(unit)
         if utc >= self.at:
             return True
-        # Not catching up although time has passed: the clocks differ, what comes is live.
+        # The lag does not shrink although time passes: the clocks differ, and the units are live.
         waited = (now - self.at).total_seconds()
         return waited > 3.0 and (now - utc).total_seconds() > self._lag_seconds - 1.0
 
     def is_due(
         self, now: datetime, *, has_file: bool, session: bool | None, silent_seconds: float
     ) -> bool:
-        """Whether nothing from before the stop can come any more. ``session``: None while no hub
-        answers; ``silent_seconds``: without a unit, infinite when the source is interrupted."""
+        """Return whether all units before the stop have arrived.
+
+        ``session`` is None while no hub answers; ``silent_seconds`` is the time without a unit,
+        infinite when the source is interrupted."""
         waited = (now - self.at).total_seconds()
         if waited >= STOP_MAX_SECONDS:
             return True
@@ -55,8 +57,8 @@ class StopOrder:
 
 
 class DurationLimit:
-    """``max_duration_seconds``: every unit whose position in the media is before it is in, and none
-    other."""
+    """The limit ``max_duration_seconds``: units before this position in the media are recorded, all
+    others are not."""
 
     def __init__(self) -> None:
         self._beyond: set[int] = set()
@@ -65,7 +67,8 @@ class DurationLimit:
     def takes(
         self, files: Sequence[PlannedFile], unit: AccessUnit, longest_seconds: float | None
     ) -> bool:
-        """``files``: of the Recording, that of the unit last."""
+        """Return whether to record the unit. ``files`` are those of the Recording; the last one is
+        that of the unit."""
         if longest_seconds is None:
             return True
         seconds_left = longest_seconds - sum(file.duration_seconds for file in files[:-1])
@@ -78,7 +81,7 @@ class DurationLimit:
         return False
 
     def is_reached(self, file: PlannedFile) -> bool:
-        """Whether no track has anything to come before the limit."""
+        """Return whether all tracks have reached the limit."""
         return self._is_far_beyond or self._beyond >= file.last_dts.keys()
 
     @staticmethod
@@ -89,7 +92,7 @@ class DurationLimit:
         has_file: bool,
         silent_seconds: float,
     ) -> bool:
-        """Whether everything before the limit is there, as far as it comes."""
+        """Return whether the recorded media has reached the limit and no more units arrive."""
         if longest_seconds is None or not files:
             return False
         if sum(file.duration_seconds for file in files) < longest_seconds - 0.001:

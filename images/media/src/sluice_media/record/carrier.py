@@ -1,7 +1,7 @@
-"""Several chunks on their way into the store at once: a store may take a second for each request.
+"""Parallel uploads of chunks, because a store may take a second for each request.
 
-In: chunks in their order, and how one is brought into the store. Out: an event for each that is
-there. How far the store may be ahead of the journal is limited: a chunk that no journal names is
+In: chunks in their order, and the function that stores one. Out: an event for each stored chunk.
+The number of chunks in the store that the journal does not name yet is limited, because these are
 lost with the process.
 """
 
@@ -16,20 +16,21 @@ from sluice_media.record.chunks import ClosedChunk
 
 UPLOADS_AT_ONCE = 4
 UPLOAD_BYTES = 32 << 20
-"""Of chunks on their way at once, which are in memory meanwhile. A larger one goes alone."""
+"""Maximum size of the chunks that are uploaded at once, which are in memory. A larger chunk is
+uploaded alone."""
 UPLOADS_AHEAD = 8
-"""Chunks on their way, or in the store and not in the journal yet."""
+"""Maximum number of chunks that are being uploaded, or stored and not in the journal yet."""
 
 
 @dataclass(slots=True, eq=False)
 class Parcel:
-    """A chunk on its way."""
+    """One chunk that is queued or being uploaded."""
 
     chunk: ClosedChunk
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    """It is in the store, or was given up."""
+    """Set when the chunk is in the store, or was given up."""
     is_lost: bool = False
-    """It was given up."""
+    """True when the chunk was given up."""
 
     @property
     def size_bytes(self) -> int:
@@ -37,7 +38,9 @@ class Parcel:
 
 
 class Carrier:
-    """Run :meth:`run` as a task. ``store`` returns whether the chunk is in the store at last."""
+    """The queue of chunks, and their uploads. Run :meth:`run` as a task.
+
+    ``store`` uploads a chunk with retries, and returns False when it gives the chunk up."""
 
     def __init__(self, store: Callable[[ClosedChunk], Awaitable[bool]]) -> None:
         self._store = store
@@ -59,7 +62,7 @@ class Carrier:
         self._wake.set()
 
     async def run(self) -> None:
-        """Endless; cancel it."""
+        """Upload chunks until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._wake.clear()

@@ -1,11 +1,11 @@
-"""Chunk files: units in, closed transport stream files of at most 6 s out.
+"""Chunk files. In: units. Out: closed transport stream files of at most 6 s.
 
-While a chunk is open it is a file of the spool, written through every 200 ms, with an
-index beside it: one JSON line per written batch, telling how far the chunk is whole. Whoever finds
-the pair after a crash cuts the file there, and has every unit that was ever flushed.
+An open chunk is a file of the spool, flushed every 200 ms, with an index beside it: one JSON line
+for each flushed batch, with the length up to which the chunk is whole. After a crash, the next
+attempt cuts the file there, and has every unit that was flushed.
 
-Files are cut on any unit; a random access that comes in the last third is preferred, because a
-chunk that begins with one can be played on its own.
+Chunks are cut on any unit. A random access in the last third is preferred, because a chunk that
+begins with one can be played on its own.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ClosedChunk:
 
     path: Path
     file: FileEntry
-    """The file it belongs to, as known when the chunk was closed; without chunks."""
+    """The entry of its file at the time when the chunk was closed, without chunks."""
     entry: ChunkEntry
 
 
@@ -201,7 +201,7 @@ class ChunkCutter:
         return self._open.size if self._open is not None else 0
 
     def write(self, file: PlannedFile, units: Iterable[AccessUnit]) -> list[ClosedChunk]:
-        """Takes units; returns the chunks that they ended."""
+        """Write units, and return the chunks that they ended."""
         closed: list[ClosedChunk] = []
         if self._file is not file:
             closed += self.close()
@@ -225,22 +225,22 @@ class ChunkCutter:
         return closed
 
     def changed(self, file: PlannedFile, *, tracks: bool) -> None:
-        """The file's gaps, anchors or tracks are other than before."""
+        """Note changed gaps, anchors or tracks of the file."""
         if tracks and self._muxer_file is file:
             self._muxer = _Muxer(file.tracks, after=self._muxer)
         if self._open is not None and self._file is file:
             self._open.note_file(file.entry())
 
     def joint(self) -> list[ClosedChunk]:
-        """Time jumps here: what follows begins a chunk, as players want it. Nothing happens while
-        chunks would become tiny."""
+        """Close the chunk at a jump in time, because players need a new chunk there. A chunk that
+        would be shorter than 1 s stays open."""
         if self._open is None or self._open.seconds < JOINT_SECONDS:
             return []
         return self.close()
 
     def tend(self) -> list[ClosedChunk]:
-        """To be called several times a second: brings what was written to the kernel every
-        FLUSH_SECONDS, and ends a chunk whose source fell silent."""
+        """Flush every FLUSH_SECONDS, and close a chunk whose source fell silent. Must be called
+        several times a second."""
         if self._open is None:
             return []
         now = self._clock()
@@ -251,19 +251,19 @@ class ChunkCutter:
         return []
 
     def flush(self) -> None:
-        """A crash of this process loses nothing of what was written before."""
+        """Write everything to the kernel, so that a crash of this process does not lose it."""
         if self._open is not None:
             self._open.flush()
             self._flushed_at = self._clock()
 
     def abandon(self) -> None:
-        """The disk failed: what of the open chunk is whole is found out by whoever adopts it."""
+        """Close the files after a disk fault. The attempt that adopts the chunk cuts it."""
         if self._open is not None:
             self._open.abandon()
             self._open = None
 
     def close(self) -> list[ClosedChunk]:
-        """Ends the open chunk, if there is one."""
+        """Close the open chunk, if there is one, and return it."""
         chunk, file = self._open, self._file
         if chunk is None or file is None:
             return []
@@ -279,10 +279,10 @@ class ChunkCutter:
 
 
 def read_spooled(chunk: Path) -> ClosedChunk | None:
-    """What a process that died left of a chunk, cut to its last whole batch. Only what is on the
-    disk as it was written counts: after a power failure or a disk's error an index can tell more.
+    """Return a chunk that a dead process left, cut to its last whole batch.
 
-    None when nothing of it can be used. Raises OSError."""
+    The bytes are checked against the index: after a power failure or a disk error the index can
+    name more than the disk has. None when no batch is whole. Raises OSError."""
     file: FileEntry | None = None
     entry: ChunkEntry | None = None
     sha = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""What :mod:`.machine` is told of a Recording, and what it wants done."""
+"""The rules of a Recording (input of :mod:`.machine`) and its effects (output)."""
 
 from __future__ import annotations
 
@@ -12,42 +12,45 @@ from sluice_media.formats.units import AccessUnit
 from sluice_media.record.plan import PlannedFile
 
 LARGEST_OBJECT_BYTES = 128 << 30
-"""In a bucket, where an MP4 has 10,000 parts of 16 MiB. Some of them are for its index and for what
-comes until the next random access."""
+"""Maximum size of a file in a bucket, where an MP4 has 10,000 parts of 16 MiB. The rest is for its
+index and for the units until the next random access."""
 
 
 @dataclass(slots=True, frozen=True)
 class Rules:
+    """The configuration of a Recording, as the machine needs it."""
+
     created_at: datetime
     stream_uid: str = ""
     minimum_seconds: float = 10
     rearm_seconds: float = 3600
     resume_window_seconds: float = 10
     split_seconds: float = 14_400
-    """A file so long ends at the next random access point."""
+    """Length of a file after which it ends at the next random access point."""
     split_bytes: float = math.inf
-    """So does a file whose units have so many bytes."""
+    """Bytes of a file's units after which it ends at the next random access point."""
     max_duration_seconds: float | None = None
-    """So much media in all files ends the Recording."""
+    """Media in all files after which the Recording ends."""
     session_started_at: datetime | None = None
-    """Set: the Recording is of this one session, and ends with it."""
+    """Start of the one session that the Recording is for, and with which it ends; None: any."""
 
     def rearms_until(self, ended_at: datetime) -> datetime:
-        """When nobody need come back any more, after a file that ended then."""
+        """Return until when another session continues the Recording after a file's end."""
         for_seconds = self.rearm_seconds if self.session_started_at is None else 0.0
         return ended_at + timedelta(seconds=for_seconds)
 
     def forbid(self, form: TimelineFormat) -> bool:
-        """Return whether nothing of this format may be in the Recording: a stream that was deleted
-        and made anew under the same name is another stream, and a Recording of one session takes
-        nothing of another one."""
+        """Return whether units of this format must not be in the Recording.
+
+        A stream that was deleted and created again under the same name is another stream, and a
+        Recording of one session takes no units of another one."""
         if self.stream_uid and form.stream_uid != self.stream_uid:
             return True
         return not self.is_its_session(form.session_started_at)
 
     def is_its_session(self, started_at: datetime) -> bool:
-        """Whether content of the session that began then may be in the Recording. Who passes a
-        session on may know whole seconds only."""
+        """Return whether the Recording is for the session that began at ``started_at``. The
+        configured time may have only whole seconds."""
         wanted = self.session_started_at
         return wanted is None or abs((started_at - wanted).total_seconds()) < 1.0
 
@@ -71,19 +74,22 @@ def rules_of(config: RecorderConfig, before: Rules | None = None) -> Rules:
 
 @dataclass(slots=True, frozen=True)
 class BeginFile:
+    """Begin a file."""
+
     file: PlannedFile
 
 
 @dataclass(slots=True, frozen=True)
 class Write:
+    """Write one or more units to a file."""
+
     file: PlannedFile
     units: Sequence[AccessUnit]
-    """One or more."""
 
 
 @dataclass(slots=True, frozen=True)
 class Changed:
-    """Gaps, anchors or (``tracks``) the tracks of a running file are other than before."""
+    """Note changed gaps, anchors or (``tracks``) tracks of a running file."""
 
     file: PlannedFile
     tracks: bool = False
@@ -91,18 +97,24 @@ class Changed:
 
 @dataclass(slots=True, frozen=True)
 class EndFile:
+    """End a file."""
+
     file: PlannedFile
 
 
 @dataclass(slots=True, frozen=True)
 class StopNoted:
+    """Note the user's stop in the journal."""
+
     at: datetime
 
 
 @dataclass(slots=True, frozen=True)
 class Finish:
+    """Finish the Recording."""
+
     reason: str
-    """As in :class:`~sluice_media.recording.journal.Completion`."""
+    """End reason, as in :class:`~sluice_media.recording.journal.Completion`."""
 
 
 Effect = BeginFile | Write | Changed | EndFile | StopNoted | Finish

@@ -1,9 +1,9 @@
-"""Keeps two recorders of one Recording apart: the newer attempt records, the older one lets go.
+"""The fence between two recorders of one Recording: the newer attempt records, the older one stops.
 
-Every attempt writes below a folder of its own, so that two of them never harm each other's bytes;
-what must be decided is who says that the Recording is over. Attempts are ordered by the moment
-they began, which each attempt sets behind those that it found: the newest one is in charge. The
-other stands by until the Recording is over, because the newer one may be on the node that is lost.
+Each attempt writes below its own folder, so that two attempts never overwrite each other's objects.
+The fence decides which attempt may declare the Recording over. Attempts are ordered by their start,
+which each sets later than all that it found; the newest is in charge. The other attempt stands by
+until the Recording is over, because the newer one may be on a lost node.
 """
 
 from __future__ import annotations
@@ -17,27 +17,31 @@ from sluice_media.storage.errors import MissingObjectError
 from sluice_media.storage.object_store import ObjectStore
 
 FENCE_SECONDS = 15.0
-"""How often it is looked for newer attempts, and at least a sign of life is written."""
+"""Interval of the check for newer attempts, and of this attempt's signs of life."""
 STANDBY_SECONDS = 5.0
-"""How often an attempt that stands by looks what the other one does."""
+"""Interval at which an attempt on standby checks the other one."""
 SILENT_SECONDS = 45.0
-"""An attempt that wrote nothing for so long is gone. The hub's ring reaches back further."""
+"""Time without a sign of life after which an attempt counts as lost. The hub's ring is longer."""
 
 
 class Verdict(Enum):
+    """The fence's decision for an attempt."""
+
     IN_CHARGE = "InCharge"
     SUPERSEDED = "Superseded"
-    """A newer attempt records: take nothing more."""
+    """A newer attempt records; this one must stop."""
     DONE = "Done"
     """Another attempt has finished the Recording."""
 
 
 def begin_behind(now: datetime, others: list[datetime]) -> datetime:
-    """The moment at which a new attempt began: behind all others, whatever the clocks say."""
+    """Return the start time of a new attempt: ``now``, or later to be behind all others."""
     return max([now, *(other + timedelta(milliseconds=1) for other in others)])
 
 
 class Fence:
+    """The fence of one attempt."""
+
     def __init__(
         self, storage: ObjectStore, prefix: str, attempt: str, started_at: datetime
     ) -> None:
@@ -49,7 +53,7 @@ class Fence:
         self._newest: str | None = None
 
     async def verdict(self) -> Verdict:
-        """Who is in charge. Raises StorageError."""
+        """Return whether this attempt is in charge. Raises StorageError."""
         try:
             await self._storage.size(done_key(self._prefix))
         except MissingObjectError:
@@ -57,8 +61,9 @@ class Fence:
         return Verdict.DONE
 
     async def sign_of_life(self) -> tuple[str, datetime | None] | None:
-        """What the newer attempt wrote last: it changes as long as that is alive. Raises
-        StorageError."""
+        """Return a value that changes while the newer attempt is alive; None when there is none.
+
+        Raises StorageError."""
         if self._newest is None:
             return None
         journal = await load_journal(self._storage, self._prefix, self._newest)
@@ -70,7 +75,7 @@ class Fence:
                 continue
             journal = await load_journal(self._storage, self._prefix, attempt)
             if journal is None:
-                continue  # its chunk came before its journal; it is asked again
+                continue  # its first chunk came before its journal; check again next time
             if (journal.started_at, attempt) > self._own:
                 self._newest = attempt
                 return Verdict.SUPERSEDED

@@ -1,4 +1,4 @@
-"""From a file to the next one when the tracks of a stream change (pure).
+"""The handover from a file to the next one when the tracks of a stream change (pure).
 
 The next file can only begin at a random access point, which may be a whole GOP away. Until then a
 track that did not change still belongs to the former file. A track that is new or changed fits

@@ -1,10 +1,10 @@
-"""What the store is known to hold, on the recorder's own disk: a recorder whose process starts
-again can go on from it while the store does not answer.
+"""The recorder's list of the journals in the store, on its own disk.
 
-In: the journals that the store gave, and each segment that it took since. Out: an ObjectStore that
-holds the same journals under the same keys. It may know less than the store (another attempt
-may have recorded elsewhere), never more: then content is stored twice, which merging undoes, and
-who is in charge is decided by the fence once the store answers.
+With it, a recorder that restarts can continue while the store does not answer. In: the journals
+read from the store, and each segment stored since. Out: an ObjectStore with the same journals
+under the same keys. The ledger may lack journals that another attempt wrote elsewhere, but it never
+has more than the store. In that case content is stored twice, which the merge removes, and the
+fence decides which attempt is in charge once the store answers.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _log = structlog.get_logger(__name__)
 
 
 class Ledger:
-    """``folder`` belongs to it. What cannot be written is given up as a whole: without a ledger a
-    recorder waits for the store."""
+    """The journals in ``folder``, which the ledger owns. A failed write discards the whole ledger:
+    without it, a recorder waits for the store."""
 
     def __init__(self, folder: Path, prefix: str) -> None:
         self._folder = folder
@@ -38,11 +38,11 @@ class Ledger:
         return self._complete.exists()
 
     def storage(self) -> ObjectStore:
-        """Raises StorageError."""
+        """Return a storage with the ledger's journals. Raises StorageError."""
         return open_volume(self._folder)
 
     def learn(self, journals: Iterable[Journal]) -> None:
-        """Takes what the store holds instead of what was known."""
+        """Replace the ledger by the journals in the store."""
         self.forget()
         try:
             for journal in journals:
@@ -54,7 +54,7 @@ class Ledger:
             self._give_up(error)
 
     def note(self, attempt: str, number: int, segment: bytes) -> None:
-        """A segment of this attempt's journal is in the store."""
+        """Add a segment of this attempt's journal that was stored."""
         if not self._is_kept:
             return
         try:
@@ -63,9 +63,9 @@ class Ledger:
             self._give_up(error)
 
     def forget(self) -> None:
-        """Another attempt records, or the store knows better."""
+        """Discard the ledger, because another attempt records or the store has newer journals."""
         self._is_kept = False
-        # On a disk that cannot be written it stays, and still tells nothing that is not so.
+        # On a disk that cannot be written the files stay; they are never ahead of the store.
         with contextlib.suppress(OSError):
             self._complete.unlink(missing_ok=True)
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""The playlists of the files of a Recording while it runs, as this attempt keeps them.
+"""The playlists of a running Recording's files, one for each file.
 
-Comes in: what is in the store, chunk by chunk. Goes out: texts that are due to be written, each at
-most every PLAYLIST_SECONDS, and once more when its file is closed. An attempt writes below its own
-folder only, so its playlist names the chunks of those before it by ``../<attempt>/``.
+In: each chunk that is stored. Out: playlists that are due to be written, each at most every
+PLAYLIST_SECONDS, and once more when its file is closed. An attempt writes only below its own
+folder, so its playlist names the chunks of earlier attempts by ``../<attempt>/``.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ class _Playlist:
 
 
 class LivePlaylists:
+    """The playlists of one attempt."""
+
     def __init__(self, prefix: str, attempt: str, merged: Iterable[MergedFile] = ()) -> None:
-        """``merged``: what earlier attempts left."""
+        """``merged`` has the files of earlier attempts."""
         self._prefix = prefix
         self._attempt = attempt
         self._uri = relative_to(attempt)
@@ -55,11 +57,11 @@ class LivePlaylists:
                 self._keys[identity] = playlist_key(prefix, stored[-1].attempt, file.index)
 
     def key(self, identity: Identity) -> str | None:
-        """Where the newest playlist of a file is; None before its first chunk was stored."""
+        """Return the key of a file's newest playlist; None before its first chunk is stored."""
         return self._keys.get(identity)
 
     def stored(self, file: FileEntry, chunk: ChunkEntry) -> None:
-        """A chunk of ours has arrived."""
+        """Add a chunk of this attempt that was stored."""
         playlist = self._of(file)
         uri = self._uri(self._attempt, chunk.name)
         if all(known.uri != uri for known in playlist.chunks[-1:]):
@@ -67,13 +69,13 @@ class LivePlaylists:
         playlist.is_stale = True
 
     def closed(self, file: FileEntry) -> None:
-        """All chunks of the file have been told."""
+        """Note that the file has no more chunks."""
         if file.identity not in self._ended:
             playlist = self._of(file)
             playlist.is_closed = playlist.is_stale = True
 
     def due(self, now: float) -> list[tuple[Identity, str, str]]:
-        """File, key and text of what is to be written; ``now`` is monotonic."""
+        """Return file, key and text of each playlist that is due; ``now`` is monotonic."""
         return [
             (
                 identity,
@@ -85,6 +87,7 @@ class LivePlaylists:
         ]
 
     def written(self, identity: Identity, now: float) -> None:
+        """Note that a file's playlist was written."""
         playlist = self._open[identity]
         playlist.is_stale, playlist.written_at = False, now
         self._keys[identity] = playlist_key(self._prefix, self._attempt, playlist.file.index)

@@ -1,10 +1,12 @@
-"""Decides what a recorder does: timeline records, configuration and time in, effects out (pure).
+"""The decisions of a recorder (pure).
 
-Rules: a file begins at a random access point; silence keeps it open; another timeline, the end of
-a session and its greatest length close it; other tracks close it at the next random access point
-(:mod:`.handover`); a session that begins within ``rearm_seconds`` after the last one opens the
-next file. A stop takes effect at the first frame boundary at or after the moment it arrived here,
-and is latched. The clock is passed in with every call.
+In: timeline records, configuration and the time. Out: effects (:mod:`.effects`).
+
+A file begins at a random access point. Silence keeps it open. Another timeline, the end of the
+session or the maximum length close it. Changed tracks close it at the next random access point
+(:mod:`.handover`). A session that begins within ``rearm_seconds`` after the last one opens the
+next file. A stop takes effect at the first frame boundary at or after its arrival here, and is
+latched. The caller passes the clock with every call.
 """
 
 from __future__ import annotations
@@ -39,18 +41,19 @@ from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost
 
 HUB_GRACE_SECONDS = 60.0
-"""Beyond the resume window: how long a file waits for a hub that is gone."""
+"""Time beyond the resume window for which a file waits for a hub that is gone."""
 HUB_SILENCE_SECONDS = 2.0
-"""A hub gone for so long delivers nothing: Interrupted."""
+"""Time without a hub after which the phase is Interrupted."""
 LATE_TRACK_SECONDS = 30
-"""A track that appears so soon belongs to the same file; the finaliser probes that far."""
+"""Time after its begin within which a file accepts an additional track. The finaliser probes that
+far."""
 HOLE_SECONDS = 1
-"""After a reconnect, content that is missing for so long needs a random access to go on."""
+"""Missing content after a reconnect beyond which the file continues only at a random access."""
 _MAX_HELD_UNITS = 512
 
 
 class RecorderMachine:
-    """One Recording, from its first unit to its last word."""
+    """The state of one Recording, from its first unit to its end."""
 
     def __init__(self, rules: Rules, restored: Restored, now: datetime) -> None:
         self.rules = rules
@@ -108,29 +111,33 @@ class RecorderMachine:
     # ------------------------------------------------------------------ events
 
     def stop(self, now: datetime) -> Iterator[Effect]:
-        """The user's stop has arrived. Heard once: it is latched."""
+        """Stop at the next frame boundary. Only the first call counts: a stop is latched."""
         if self._stop is None and self.finished is None:
             self._stop = StopOrder(now, self._lag_seconds(now))
             yield StopNoted(now)
             yield from self.tick(now)
 
     def stream_gone(self, now: datetime) -> Iterator[Effect]:
-        """The stream was deleted: what there is, is all."""
+        """Finish, because the stream was deleted."""
         if self.finished is None:
             yield from self._finish("StreamEnded", now)
 
     def store_is_full(self, now: datetime, *, full: bool) -> Iterator[Effect]:
-        """Whether what comes can be kept; told before the first record and from then on."""
+        """Note whether the store is full, and finish when it is.
+
+        Must be called before the first record, and repeatedly after it."""
         self._is_full = full
         if full and self.finished is None and (self._file is not None or not self.files):
             yield from self._finish_full(now)
 
     def resumed(self, now: datetime) -> None:
-        """Records were not asked for until now: their absence meant nothing."""
+        """Note that reading resumes after a pause of the recorder, so that the silence before now
+        does not count."""
         self._unit_at = now
 
     def lost(self, identity: tuple[str, int], gap: TimelineGap) -> PlannedFile | None:
-        """Content that was taken could not be kept. The file that misses it, if it did not."""
+        """Note a gap where recorded content was lost. Return the file, or None when the gap is
+        known."""
         for file in self.files:
             if file.identity == identity and file.lose(gap):
                 self.transitions += 1
@@ -138,7 +145,7 @@ class RecorderMachine:
         return None
 
     def tick(self, now: datetime) -> Iterator[Effect]:
-        """To be called several times a second."""
+        """Process timeouts. Must be called several times a second."""
         if self.finished is not None:
             return
         lost_seconds = 0.0 if self._lost_at is None else (now - self._lost_at).total_seconds()
@@ -161,7 +168,7 @@ class RecorderMachine:
     def records(
         self, records: Sequence[Record | HubLost | HubBack], now: datetime
     ) -> Iterator[Effect]:
-        """The next records of the timeline, and news of the connection."""
+        """Process the next records of the timeline, and changes of the connection."""
         at = 0
         while at < len(records):
             if (file := self._steady_file()) is not None:
@@ -331,7 +338,7 @@ class RecorderMachine:
             yield Changed(file)
 
     def _end_file(self, reason: str, at: datetime, dts: int | None = None) -> Iterator[Effect]:
-        """``dts``: where the next file begins, if it is that which ends this one."""
+        """End the open file. ``dts`` is the start of the next file, when that ends this one."""
         file = self._file
         if file is None:
             return
@@ -361,7 +368,7 @@ class RecorderMachine:
     # ------------------------------------------------------------------ questions
 
     def _steady_file(self) -> PlannedFile | None:
-        """The open file, while units need no other decision than whether it is to be split."""
+        """Return the open file while the only decision for its units is a split, else None."""
         form = self._format
         if form is None or self._continuing or self._stop is not None or self.finished is not None:
             return None
@@ -381,14 +388,14 @@ class RecorderMachine:
         )
 
     def _lag_seconds(self, now: datetime) -> float:
-        """How far the content taken is behind the clock."""
+        """Return by how many seconds the recorded content is behind the clock."""
         reference = self._file.last_utc if self._file is not None else None
         reference = reference or (None if self.files else self.rules.created_at)
         return 0.0 if reference is None else max(0.0, (now - reference).total_seconds())
 
     def _session_is_unknown(self, now: datetime) -> bool:
-        """Nothing was recorded, and the hub holds nothing of the session: also not a little later,
-        when a hub that has just started has learnt what went before."""
+        """Return whether nothing was recorded and the hub has not had the session for 10 s, the
+        time that a restarted hub needs to restore its sessions."""
         if self._file is not None or self._unknown_since is None or self.finished is not None:
             return False
         return (now - self._unknown_since).total_seconds() >= STOP_IDLE_SECONDS

@@ -10,7 +10,7 @@ from sluice_media.contract import RecorderPhase
 
 
 class RecordMetrics:
-    """Counters are incremented, gauges ask when they are read."""
+    """The metrics of all attempts. Gauges call their functions at each scrape."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -37,7 +37,7 @@ class RecordMetrics:
             self._phase.labels(phase.value).set(phase is present)
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """A gauge whose value is asked for at each scrape; of the attempt that said it last."""
+        """Set the function of a gauge. The latest attempt's function replaces the former one."""
         if name not in self._gauges:
             self._gauges[name] = Gauge(f"sluice_record_{name}", text, registry=self.registry)
         self._gauges[name].set_function(value)

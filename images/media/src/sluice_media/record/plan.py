@@ -1,6 +1,6 @@
-"""The files of a Recording while it runs: what was taken, how long it is, what is known of it.
+"""The files of a running Recording: recorded units, length, gaps and anchors of each.
 
-Pure bookkeeping for :mod:`.machine`; the clock is passed in.
+Pure bookkeeping for :mod:`.machine`; the caller passes the clock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sluice_media.recording.merge import MergedFile
 
 _ANCHOR_TOLERANCE_SECONDS = 0.5
 _AT_A_UNIT = ("Split", "ParametersChanged")
-"""Reasons of a file's end that say that the next one begins with the very next random access."""
+"""End reasons of a file whose successor begins at the next random access."""
 
 
 def utc_of(unit: AccessUnit) -> datetime:
@@ -32,7 +32,7 @@ def us_of(moment: datetime | None) -> int | None:
 
 
 def grows(before: list[TrackInfo], after: list[TrackInfo]) -> bool:
-    """Whether ``after`` holds every track of ``before``, unchanged, and more."""
+    """Return whether ``after`` has all tracks of ``before``, unchanged, and more."""
     kept = {t.track: t for t in after}
     return len(after) > len(before) and all(kept.get(t.track) == t for t in before)
 
@@ -46,6 +46,8 @@ def same_media(before: TimelineFormat | None, after: TimelineFormat) -> bool:
 
 @dataclass(slots=True)
 class PlannedFile:
+    """One file of a running Recording."""
+
     index: int
     timeline: str
     first_dts: int
@@ -62,7 +64,7 @@ class PlannedFile:
     ended_at: datetime | None = None
     end_reason: str | None = None
     size_bytes: int = 0
-    """Of its units; of its chunks, as far as an earlier attempt wrote them."""
+    """Bytes of its units, or of its chunks for the part that an earlier attempt wrote."""
     media: MediaTime = field(default_factory=MediaTime)
 
     def __post_init__(self) -> None:
@@ -71,7 +73,7 @@ class PlannedFile:
 
     @property
     def duration_seconds(self) -> float:
-        """Of its media, without holes."""
+        """Length of its media, without holes."""
         return self.media.total_ticks / TICKS_PER_SECOND
 
     @property
@@ -104,9 +106,10 @@ class PlannedFile:
         split_seconds: float,
         split_bytes: float,
     ) -> Sequence[AccessUnit]:
-        """Takes the units in ``records[at:]`` up to the first record that asks for a decision: no
-        unit, one that was taken already, one behind a hole, or the first one of the next file.
-        ``taken``: track -> DTS of the last unit of the timeline; brought up to date."""
+        """Take the units in ``records[at:]`` up to the first record that needs a decision.
+
+        Such a record is not a unit, is a unit that was taken already or lies behind a hole, or
+        begins the next file. ``taken`` (track -> DTS of the timeline's last unit) is updated."""
         end = at
         media = self.media
         # Up to the next hole, positions and DTS go together.
@@ -126,17 +129,17 @@ class PlannedFile:
         return cast("Sequence[AccessUnit]", records[at:end])
 
     def splits_at(self, unit: AccessUnit, split_seconds: float, split_bytes: float) -> bool:
-        """Whether the file is so long, or so large, that this random access begins the next one."""
+        """Return whether the file's length or size makes this random access begin the next one."""
         is_long = self.media.before(unit.dts) >= split_seconds * TICKS_PER_SECOND
         return is_long or self.size_bytes >= split_bytes
 
     def cut(self, dts: int) -> None:
-        """The next file begins here. Sound that runs ahead of it is not counted twice."""
+        """End the file where the next one begins, so that audio behind it is not counted twice."""
         self.end_dts = min(self.end_dts, dts)
         self.media.cut(dts)
 
     def note_hole(self, unit: AccessUnit) -> bool:
-        """Notes the hole before a unit, unless the hub has said already what is missing there."""
+        """Note the hole before a unit, unless the hub sent a gap for it. Return whether noted."""
         if any(self.end_dts < gap.dts <= unit.dts + HOLE_TICKS for gap in self.gaps):
             return False
         hole_seconds = (unit.dts - self.end_dts) / TICKS_PER_SECOND
@@ -148,7 +151,7 @@ class PlannedFile:
         return self.note_gap(TimelineGap(dts=unit.dts, wall_seconds=round(missing, 3)))
 
     def lose(self, gap: TimelineGap) -> bool:
-        """Notes a gap whose media was taken, but is lost. False when it is known already."""
+        """Note a gap of media that was recorded and is lost. Return False when it is known."""
         if not self.note_gap(gap):
             return False
         self.media.remove(gap.dts - round(gap.wall_seconds * TICKS_PER_SECOND), gap.dts)
@@ -157,8 +160,9 @@ class PlannedFile:
         return True
 
     def note_gap(self, gap: TimelineGap, from_dts: int | None = None) -> bool:
-        """False when it is known already, or lies before the file. ``from_dts``: where one track
-        is missing while others go on."""
+        """Note a gap. Return False when it is known, or lies before the file.
+
+        ``from_dts`` is the begin of a gap in one track while other tracks continue."""
         if gap.dts <= self.first_dts or any(g.dts == gap.dts for g in self.gaps):
             return False
         entry = GapEntry(
@@ -168,14 +172,14 @@ class PlannedFile:
         return True
 
     def note_missing(self, handover: Handover, dts: int | None = None) -> bool:
-        """Notes what neither this file nor the next one has, which begins at ``dts`` if there is
-        one. False: it is nothing."""
+        """Note the gap of units that neither this file nor the next one has. Return False when
+        there is none. ``dts`` is the start of the next file; None: there is none."""
         end_dts = max(self.end_dts, handover.missing_to) if dts is None else dts
         gap = handover.gap(end_dts)
         return gap is not None and self.note_gap(gap, handover.missing_from)
 
     def note_anchor(self, anchor: TimelineAnchor) -> bool:
-        """False when the last anchor says the same already (each reconnect brings one)."""
+        """Note an anchor. Return False when it agrees with the last one, as after a reconnect."""
         if self.anchors:
             last = self.anchors[-1]
             media = (anchor.dts - last.dts) / TICKS_PER_SECOND
@@ -186,7 +190,7 @@ class PlannedFile:
         return True
 
     def entry(self) -> FileEntry:
-        """As it stands in a journal, without chunks."""
+        """Return the file's journal entry, without chunks."""
         return FileEntry(
             index=self.index,
             timeline=self.timeline,
@@ -219,12 +223,12 @@ def begin_file(index: int, form: TimelineFormat, unit: AccessUnit) -> PlannedFil
 
 @dataclass(slots=True)
 class Restored:
-    """What earlier attempts left."""
+    """The state that earlier attempts left."""
 
     files: list[PlannedFile] = field(default_factory=list)
-    """Closed ones, and the one to be continued last."""
+    """The closed files, and then the one to be continued."""
     unclosed: list[PlannedFile] = field(default_factory=list)
-    """Those whose end is certain now but stands in no journal yet."""
+    """Files that have ended, but have no end in a journal yet."""
     stop_requested_at: datetime | None = None
 
     @property
@@ -233,7 +237,8 @@ class Restored:
 
 
 def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) -> Restored:
-    """Only the newest file can be open: what stands open before it was ended by its successor."""
+    """Return the files of earlier attempts. Only the newest can be open: an open file before it
+    was ended by its successor."""
     files = []
     for file in merged:
         planned = PlannedFile(

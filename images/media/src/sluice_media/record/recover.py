@@ -1,8 +1,8 @@
-"""What earlier attempts left: their journals in the store, and chunks in this pod's spool.
+"""Recovery of earlier attempts: their journals in the store, and chunks in this pod's spool.
 
-A recorder that crashed leaves its open chunk, and those not yet stored, in the spool. The next
-attempt adopts them into its own folder and journal; nobody ever writes into the folder of another
-attempt, that is what keeps two recorders of one Recording apart.
+A recorder that crashed leaves its open chunk, and chunks that are not stored yet, in the spool. The
+next attempt adopts them into its own folder and journal. An attempt never writes into the folder
+of another one, so that two recorders of one Recording cannot conflict.
 """
 
 from __future__ import annotations
@@ -35,17 +35,19 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Recovered:
+    """The state that earlier attempts left in the store and in the spool."""
+
     head: RecordingHead | None = None
     done: Completion | None = None
     merged: list[MergedFile] = field(default_factory=list)
-    """Files as they are in the store and the spool together."""
+    """Files merged from the store and the spool."""
     adopted: list[ClosedChunk] = field(default_factory=list)
-    """Chunks to be stored by this attempt, in order; they lie in its own spool folder."""
+    """Chunks for this attempt to store, in order; they are in its own spool folder."""
     stop_requested_at: datetime | None = None
     store_is_away: bool = False
-    """It was read from what this pod knows of the store."""
+    """True when the journals are from this pod's ledger, because the store did not answer."""
     journals: list[Journal] = field(default_factory=list)
-    """Of all attempts that have one."""
+    """Journals of all attempts that have one."""
 
     @property
     def attempts_began(self) -> list[datetime]:
@@ -53,11 +55,11 @@ class Recovered:
 
 
 async def recover(storage: ObjectStore, prefix: str, spool: Path, attempt: str) -> Recovered:
-    """Reads everything and moves left chunks into ``spool/<attempt>``.
+    """Read the state of earlier attempts, and move their chunks into ``spool/<attempt>``.
 
     Raises StorageError and OSError."""
     found = Recovered()
-    # A damaged one counts as none: the recorder has media to bring home, and writes it anew.
+    # A damaged object counts as missing: the recorder still has media to store, and rewrites it.
     found.done = await load(storage, done_key(prefix), Completion)
     found.head = await load(storage, head_key(prefix), RecordingHead)
     journals = (await find_journals(storage, prefix)).journals
@@ -70,9 +72,9 @@ async def recover(storage: ObjectStore, prefix: str, spool: Path, attempt: str) 
 
 
 def adopt(spool: Path, attempt: str, stored: set[tuple[str, str]]) -> list[ClosedChunk]:
-    """Moves the chunks that other attempts of this pod left over into this attempt's folder.
+    """Move the chunks that other attempts of this pod left into this attempt's folder.
 
-    ``stored`` names, as (attempt, chunk), what the store has already: that is deleted here.
+    Chunks in ``stored``, as (attempt, chunk), are in the store already and are deleted here.
     Raises OSError."""
     own = spool / attempt
     own.mkdir(parents=True, exist_ok=True)
@@ -93,8 +95,8 @@ def adopt(spool: Path, attempt: str, stored: set[tuple[str, str]]) -> list[Close
 
 
 def _left_in(folders: list[Path], stored: set[tuple[str, str]]) -> list[ClosedChunk]:
-    """What is left in the folders of several attempts, in the order of the units inside. The times
-    of the folders say nothing about it: two of them may share one coarse timestamp."""
+    """Return the chunks in the folders of several attempts, in the order of their units. The
+    folders' times cannot be used: two folders may have equal coarse timestamps."""
     left: dict[tuple[str, str], ClosedChunk] = {}
     files: dict[tuple[str, int], tuple[FileEntry, dict[str, list[ChunkEntry]]]] = {}
     for folder in sorted(folders):
@@ -124,7 +126,7 @@ def _read(chunk: Path) -> ClosedChunk | None:
 def _as_journals(
     adopted: list[ClosedChunk], attempt: str, journals: list[Journal]
 ) -> list[Journal]:
-    """Adopted chunks in the form of a journal, so that they are merged like all others."""
+    """Return adopted chunks as a journal, so that they are merged like all others."""
     if not adopted:
         return []
     files: dict[tuple[str, int], tuple[FileEntry, list[ChunkEntry]]] = {}

@@ -1,4 +1,4 @@
-"""Where a recorder begins to read: at its creation, at its session, or behind what is held."""
+"""The start of a recorder's reading: its creation, its session, or the end of what it holds."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import aiohttp
 from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig
 from sluice_media.pod.config_files import ConfigWatch
 from sluice_media.record.plan import Restored
-from sluice_media.record.tick import beats_of_a_start
+from sluice_media.record.tick import ticks_at_start
 from sluice_media.timeline.reader import Position, TimelineReader
 
-_GOES_ON = frozenset({None, "Split", "ParametersChanged"})
-"""Why a file ended on a timeline that goes on."""
+_CONTINUES = frozenset({None, "Split", "ParametersChanged"})
+"""End reasons of a file after which its timeline continues."""
 
 
 def open_timeline(
@@ -20,7 +20,7 @@ def open_timeline(
     restored: Restored,
     hub_port: int,
 ) -> TimelineReader:
-    """The reader of the configured stream, which may be configured away later."""
+    """Return a reader of the configured stream. The configuration may lose its stream later."""
 
     def hub_url() -> str:
         stream = watch.config.stream
@@ -28,7 +28,7 @@ def open_timeline(
 
     config, files = watch.config, restored.files
     since, start = config.created_at, None
-    if files and files[-1].end_reason in _GOES_ON:
+    if files and files[-1].end_reason in _CONTINUES:
         start = Position(files[-1].timeline, dict(files[-1].last_dts))
     elif files:
         since = files[-1].ended_at or since
@@ -41,5 +41,5 @@ def open_timeline(
         since=since,
         session_started_at=config.session_started_at,
         start=start,
-        tick=beats_of_a_start(),
+        tick=ticks_at_start(),
     )

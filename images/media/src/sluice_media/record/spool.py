@@ -1,4 +1,4 @@
-"""The disk below the recorder's own folder: what is wrong with it, and whether it is over."""
+"""Faults of the disk on which the recorder keeps its spool, and the wait for their end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 PROBE_SECONDS = 1.0
 PROBE_BYTES = 1 << 20
-_WORDS = {
+_FAULTS = {
     errno.ENOSPC: ("SpoolNoSpace", "the recorder's own disk is full"),
     errno.EDQUOT: ("SpoolNoSpace", "the quota of the recorder's own disk is used up"),
     errno.EIO: ("SpoolInputOutputError", "the recorder's own disk reports an input/output error"),
@@ -21,8 +21,9 @@ _WORDS = {
 
 @dataclass(slots=True, frozen=True)
 class SpoolFault:
+    """A fault of the spool's disk: a reason in one word, and a message for the status."""
+
     reason: str
-    """One word."""
     message: str
 
     def __str__(self) -> str:
@@ -30,16 +31,16 @@ class SpoolFault:
 
     @classmethod
     def of(cls, error: BaseException) -> SpoolFault:
-        """``error``: an OSError, or a group of them, of which the first one counts."""
+        """Return the fault of an OSError, or of the first one in a group."""
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         number = error.errno if isinstance(error, OSError) else None
         unknown = ("SpoolFailed", "the recorder's own disk cannot be written")
-        return cls(*_WORDS.get(number or 0, unknown))
+        return cls(*_FAULTS.get(number or 0, unknown))
 
 
 def held_bytes(folder: Path) -> int:
-    """What chunks in the folders of attempts take. A chunk that goes meanwhile does not count."""
+    """Return the size of all chunks in the folders of attempts."""
     total = 0
     for chunk in folder.glob("*/*.ts"):
         with contextlib.suppress(OSError):
@@ -48,7 +49,7 @@ def held_bytes(folder: Path) -> int:
 
 
 async def wait_for_spool(folder: Path) -> None:
-    """Returns when the disk takes and gives back a chunk's worth of bytes."""
+    """Wait until 1 MiB can be written to the disk."""
     while True:
         if await asyncio.to_thread(_takes, folder / ".probe"):
             return

@@ -1,4 +1,4 @@
-"""What a recorder says of itself, from what it does (pure)."""
+"""The status of a recorder (pure). In: its machine. Out: fields of its RecorderStatus."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from sluice_media.recording.keys import mp4_name
 TICKING = frozenset(
     {"recording_duration", "current_file_duration", "files", "older_files", "pending_bytes"}
 )
-"""Status fields that change all the time; ``transitions`` tells when a file did."""
+"""Status fields that change often, and alone publish no new version. A changed file changes
+``transitions``."""
 
 _FILES_BYTES = 192 * 1024
-"""What the listed files may come to in the JSON of a status, which has 256 KiB at most."""
+"""Maximum size of the listed files in the JSON of a status, which has at most 256 KiB."""
 _FILE_BYTES = 400
-"""One file without its name, its URI and its gaps."""
+"""Size of one file's JSON without its name, its URI and its gaps."""
 _GAP_BYTES = 64
 
 
-def recorder_words(
+def recorder_status(
     machine: RecorderMachine,
     phase: RecorderPhase,
     uid: str,
     original_uri: Callable[[PlannedFile], str | None],
 ) -> dict[str, object]:
-    """Fields of :class:`~sluice_media.contract.RecorderStatus` that the machine knows."""
+    """Return the machine's part of :class:`~sluice_media.contract.RecorderStatus`, by field."""
     current = machine.current
     files = _newest([_listed(file, machine, phase, uid, original_uri) for file in machine.files])
     return {
@@ -64,7 +65,8 @@ def _listed(
 
 
 def _newest(files: list[RecordedFile]) -> list[RecordedFile]:
-    """The files that fit into a status, oldest first; the newest one always does."""
+    """Return the newest files that fit into a status, oldest first: at least one, if there is
+    any."""
     left = _FILES_BYTES
     for position in range(len(files) - 1, -1, -1):
         file = files[position]

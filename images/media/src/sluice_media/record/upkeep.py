@@ -1,6 +1,6 @@
-"""What a recorder looks after beside its media: the head, who is in charge, and the room left.
+"""The periodic tasks of a recorder: its head object, the fence, and the free space.
 
-Nothing of it may stop a recording: what the store refuses here is tried again later.
+None of them may stop a recording: a request that the store refuses is retried later.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import structlog
 
 from sluice_media.contract import RecorderConfig
 from sluice_media.record.fence import FENCE_SECONDS, Fence, Verdict
-from sluice_media.record.headroom import Headroom
+from sluice_media.record.space import SpaceEstimate
 from sluice_media.record.uploader import Present, Uploader
 from sluice_media.recording.journal import RecordingHead, recording_head
 from sluice_media.recording.keys import head_key
@@ -21,16 +21,16 @@ from sluice_media.storage.object_store import ObjectStore
 
 HEAD_SECONDS = 1.0
 LOOK_SECONDS = 5.0
-"""Between two looks at the free space."""
+"""Interval at which the free space is measured."""
 USAGE_SECONDS = 30.0
 FIRST_LOOK_SECONDS = 5.0
-"""So long a recording's begin waits at most to know whether there is room."""
+"""Maximum delay of a recording's start for the first measurement of the free space."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Upkeep:
-    """Its tasks are endless; cancel them."""
+    """The periodic tasks of one attempt. They run until cancelled."""
 
     def __init__(
         self,
@@ -39,26 +39,27 @@ class Upkeep:
         config: Callable[[], RecorderConfig],
         head: RecordingHead | None,
         fence: Fence,
-        headroom: Headroom,
+        space: SpaceEstimate,
         uploader: Uploader,
         store_is_away: bool = False,
     ) -> None:
-        """``head``: as it is in the store. ``store_is_away``: nobody waits for a look at it."""
+        """``head`` is the head in the store. With ``store_is_away``, the first measurement is
+        skipped."""
         self._storage = storage
         self._config = config
         self._head = head
         self._fence = fence
-        self._headroom = headroom
+        self._space = space
         self._uploader = uploader
         self._store_is_away = store_is_away
         self._configured = asyncio.Event()
 
     def configured(self) -> None:
-        """The configuration is another one."""
+        """Note that the configuration has changed."""
         self._configured.set()
 
     async def keep_head(self) -> None:
-        """Keeps ``recording.json`` as the configuration has it."""
+        """Keep ``recording.json`` equal to the configuration."""
         while True:
             self._configured.clear()
             if await self._store_head(self._config()):
@@ -79,13 +80,13 @@ class Upkeep:
         return True
 
     async def keep_fence(self) -> None:
-        """Tells the uploader when another attempt is in charge, and others that we are here."""
+        """Set ``overtaken`` when another attempt is in charge, and write signs of life."""
         while True:
             await asyncio.sleep(FENCE_SECONDS)
             try:
                 verdict = await self._fence.verdict()
             except StorageError:
-                continue  # nobody else gets anywhere either
+                continue  # other attempts cannot reach the store either
             if self._uploader.completed.is_set():
                 return
             if verdict is not Verdict.IN_CHARGE:
@@ -100,16 +101,16 @@ class Upkeep:
             return
         try:
             async with asyncio.timeout(FIRST_LOOK_SECONDS):
-                await self._headroom.refresh()
+                await self._space.refresh()
         except TimeoutError:
             _log.warning("usage_not_readable", reason="Timeout")
 
-    async def keep_headroom(self) -> None:
+    async def keep_space(self) -> None:
         looks = 0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             looks += 1
             if looks % round(USAGE_SECONDS / LOOK_SECONDS):
-                await self._headroom.look()
+                await self._space.look()
             else:
-                await self._headroom.refresh()
+                await self._space.refresh()

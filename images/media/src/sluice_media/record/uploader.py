@@ -1,9 +1,9 @@
-"""Brings closed chunks and the journal into the store, however long that takes.
+"""The upload of closed chunks and of the journal, with retries until the store has them.
 
-Order is what makes the journal true: a chunk is put, verified, named in the journal, the journal
-is put, and only then the chunk leaves the spool and the hub hears that its units are durable.
-Several chunks are on their way at once, because a store may take a second for each request; the
-journal names them in their order, as many at a time as have arrived.
+The order keeps the journal correct: a chunk is stored, verified and named in the journal, and the
+journal is stored. Only then the chunk is deleted from the spool and acknowledged to the hub.
+Several chunks are uploaded at once, because a store may take a second for each request. The
+journal names them in their order, all that have arrived at a time.
 """
 
 from __future__ import annotations
@@ -39,17 +39,21 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class Present:
-    """The attempt has begun, or is still there: others are to see it before its next chunk."""
+    """A sign of life of this attempt for others, which must not wait for its next chunk."""
 
 
 @dataclass(slots=True, frozen=True)
 class FileClosed:
+    """The end of a file, for the journal."""
+
     file: FileEntry
-    """With its end; without chunks."""
+    """The file's entry with its end, without chunks."""
 
 
 @dataclass(slots=True, frozen=True)
 class StopRequested:
+    """The user's stop, for the journal."""
+
     at: datetime
 
 
@@ -58,10 +62,10 @@ Queued = Parcel | Present | FileClosed | StopRequested | Completion
 
 
 class Uploader:
-    """The way into the store for one attempt. Run :meth:`run` as a task.
+    """The queue of one attempt's uploads. Run :meth:`run` as a task.
 
-    ``spool_limit_bytes`` bounds what may wait: :meth:`room` blocks beyond it, so that the recorder
-    stops reading; the hub's ring then holds what comes, as long as it reaches.
+    ``spool_limit_bytes`` is the limit for waiting chunks. Beyond it :meth:`room` blocks, so that
+    the recorder stops reading; the hub's ring then keeps the content, within its own limits.
     """
 
     def __init__(
@@ -78,9 +82,9 @@ class Uploader:
         fence: Fence | None = None,
         ledger: Ledger | None = None,
     ) -> None:
-        """``on_unreadable``: of a chunk that the spool's disk does not give back; it is given up.
-        ``fence``: asked before the Recording is said to be over. ``ledger``: hears what the store
-        has taken of the journal."""
+        """``on_unreadable`` is called for a chunk that the spool's disk cannot read back; it is
+        given up. ``fence`` is checked before the Recording is declared over. ``ledger`` gets each
+        stored segment of the journal."""
         self._storage = storage
         self._prefix = prefix
         self._journal = journal
@@ -100,11 +104,11 @@ class Uploader:
         self._room.set()
         self.pending_bytes = 0
         self.error: StorageError | None = None
-        """Why the store takes nothing at the moment."""
+        """The store's present error; None while uploads succeed."""
         self.completed = asyncio.Event()
         """Set when a Completion is in the store."""
         self.overtaken = asyncio.Event()
-        """Set when another attempt is to say that the Recording is over, or has said so."""
+        """Set when another attempt is in charge of the Recording, or has finished it."""
 
     @property
     def pending_chunks(self) -> int:
@@ -119,7 +123,7 @@ class Uploader:
         return self._room.is_set()
 
     def put(self, *items: Item) -> None:
-        """Queues items; the journal takes them in this order."""
+        """Queue items, which the journal gets in this order."""
         for item in items:
             if isinstance(item, ClosedChunk):
                 self.pending_bytes += item.entry.size_bytes
@@ -133,15 +137,15 @@ class Uploader:
             self._room.clear()
 
     async def room(self) -> None:
-        """Waits until the spool may take more."""
+        """Wait until the spool is below its limit."""
         await self._room.wait()
 
     async def drained(self) -> None:
-        """Waits until everything queued is in the store."""
+        """Wait until all queued items are in the store."""
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Endless; cancel it."""
+        """Upload items until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._carrier.run())
             while True:
@@ -152,19 +156,18 @@ class Uploader:
                 head = self._items[0]
                 if isinstance(head, Parcel):
                     await head.arrived.wait()
-                await self._settle(head)
+                await self._commit(head)
 
     async def _carry(self, chunk: ClosedChunk) -> bool:
-        return await self._patiently(self._put_chunk, chunk)
+        return await self._until_stored(self._put_chunk, chunk)
 
     async def _put_chunk(self, chunk: ClosedChunk) -> None:
         entry = chunk.entry
         key = chunk_key(self._prefix, self._journal.attempt, entry.name)
         await self._storage.put_file(key, chunk.path, entry.size_bytes, entry.sha256)
 
-    async def _patiently(self, store: Callable[[T], Awaitable[None]], item: T) -> bool:
-        """Tries until the store has taken it. False: it is a chunk that the spool does not give
-        back."""
+    async def _until_stored(self, store: Callable[[T], Awaitable[None]], item: T) -> bool:
+        """Retry until the item is stored. Return False for a chunk that the spool cannot read."""
         delay = _RETRY_MIN_SECONDS
         unreadable = 0
         while True:
@@ -185,25 +188,25 @@ class Uploader:
             await asyncio.sleep(delay)
             delay = min(delay * 2, _RETRY_MAX_SECONDS)
 
-    async def _settle(self, head: Queued) -> None:
-        """Brings what can be noted now, from the head of the queue on, into the journal."""
+    async def _commit(self, head: Queued) -> None:
+        """Write the items at the head of the queue that have arrived into the journal."""
         if isinstance(head, Completion):
             items: list[Queued] = [head]
-            await self._patiently(self._complete, head)
+            await self._until_stored(self._complete, head)
         else:
             items = [*itertools.takewhile(_can_be_noted, self._items)]
             for item in items:
                 self._note(item)
-            await self._patiently(self._put_journal, None)
+            await self._until_stored(self._put_journal, None)
             await asyncio.to_thread(_remove, items)
             for item in items:
                 self._list(item)
-            await self._patiently(self._put_playlists, None)
+            await self._until_stored(self._put_playlists, None)
         self.error = None
         for item in items:
             self._items.popleft()
             if isinstance(item, Parcel):
-                await self._let_go(item)
+                await self._release(item)
 
     def _note(self, item: Queued) -> None:
         match item:
@@ -223,7 +226,7 @@ class Uploader:
             case FileClosed(file=file):
                 self._playlists.closed(file)
 
-    async def _let_go(self, parcel: Parcel) -> None:
+    async def _release(self, parcel: Parcel) -> None:
         self._carrier.noted()
         self.pending_bytes -= parcel.size_bytes
         if self.pending_bytes < self._limit:

@@ -1,9 +1,9 @@
-"""Attempts at a Recording, as a process of its own: ``python -m sluice_media.record.worker``.
+"""The process that runs attempts at a Recording: ``python -m sluice_media.record.worker``.
 
-Exit code 0 says that the Recording is over and everything of it is in the store; anything else
-asks for another attempt. SIGTERM means flush, store and go, never finish: a drained node and a
-deleted pod look the same from here. A spool that fails ends an attempt, not the process: what is
-wrong has to be said.
+Exit code 0 means that the Recording is over and everything is in the store; any other code asks
+for a restart. On SIGTERM the process flushes, stores and exits, but does not finish the Recording,
+because a drained node and a deleted pod cannot be told apart here. A spool that fails ends the
+attempt, not the process, which has to report the fault.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from sluice_media.pod.status_server import StatusBoard, serve_status
 from sluice_media.record.fence import SILENT_SECONDS, STANDBY_SECONDS, Fence, Verdict
 from sluice_media.record.ledger import Ledger
 from sluice_media.record.metrics import RecordMetrics
-from sluice_media.record.recorder import Outcome, Recorder
 from sluice_media.record.recover import Recovered, recover
+from sluice_media.record.runner import Outcome, Recorder
 from sluice_media.record.spool import SpoolFault, held_bytes
 from sluice_media.record.status import TICKING
 from sluice_media.recording.journal import Completion
@@ -41,10 +41,10 @@ from sluice_media.storage.object_store import ObjectStore, open_storage
 NOT_DONE = 75
 """EX_TEMPFAIL of sysexits.h."""
 _LAST_WORD_SECONDS = 2.0
-"""How long the final status can be read before the process ends."""
+"""Time for which the final status can be read before the process exits."""
 _RETRY_SECONDS = 1.0
 _STORE_SECONDS = 5.0
-"""So long the store may take to tell what was recorded before, when this pod knows it too."""
+"""Timeout for reading the journals in the store, when this pod's ledger has them too."""
 _log = structlog.get_logger(__name__)
 
 
@@ -56,7 +56,7 @@ class _Prepared:
 
 
 async def work(settings: PodSettings) -> int:
-    """Returns the exit code."""
+    """Run attempts until the Recording is over, and return the exit code."""
     terminate = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate.set)
     worker = _Worker(settings, terminate)
@@ -99,7 +99,7 @@ class _Worker:
         )
 
     async def run(self) -> bool:
-        """Attempt after attempt; True when the Recording is over."""
+        """Run attempt after attempt. Return True when the Recording is over, False on SIGTERM."""
         fault: SpoolFault | None = None
         while (prepared := await self._prepare()) is not None:
             if prepared.recovered.done is not None:
@@ -129,8 +129,7 @@ class _Worker:
         return False
 
     async def _prepare(self) -> _Prepared | None:
-        """Reads what earlier attempts left, as often as it takes; None when the process is to
-        go."""
+        """Read the state of earlier attempts, with retries. Return None on SIGTERM."""
         while not self._terminate.is_set():
             attempt = uuid.uuid4().hex[:16]
             structlog.contextvars.bind_contextvars(attempt=attempt)
@@ -153,9 +152,10 @@ class _Worker:
         return None
 
     async def _recover(self, storage: ObjectStore, attempt: str) -> Recovered:
-        """What the store has; what this pod knows of that while the store does not answer.
+        """Return the state in the store, or that in this pod's ledger when the store does not
+        answer.
 
-        Raises StorageError when neither tells, and OSError."""
+        Raises StorageError when neither is available, and OSError."""
         prefix = self._watch.config.prefix
         known = self._ledger.is_usable
         asking = asyncio.ensure_future(recover(storage, prefix, self._spool, attempt))
@@ -163,18 +163,18 @@ class _Worker:
             if not (await asyncio.wait((asking,), timeout=_STORE_SECONDS))[0]:
                 if known:
                     raise StorageError("Timeout", "the store did not answer in time")
-                words = "the store has not told yet what was recorded before"
-                self._board.update(store_error=words, store_error_reason="Timeout")
+                message = "the store has not returned yet what was recorded before"
+                self._board.update(store_error=message, store_error_reason="Timeout")
             recovered = await asking
         except StorageError as error:
             if not known:
                 raise
-            _log.warning("going_on_without_the_store", reason=error.reason)
+            _log.warning("continuing_without_store", reason=error.reason)
         else:
             await asyncio.to_thread(self._ledger.learn, recovered.journals)
             return recovered
         finally:
-            # Not beyond this: it moves what is in the spool.
+            # It must have ended by now, because it moves files in the spool.
             asking.cancel()
             await asyncio.wait((asking,))
         recovered = await recover(self._ledger.storage(), prefix, self._spool, attempt)
@@ -185,7 +185,7 @@ class _Worker:
         return open_storage(self._watch.config.s3, self._settings.store_dir, self._watch.key)
 
     async def _stand_by(self, fence: Fence) -> None:
-        """Returns when the Recording is over, or the attempt in charge gives no sign of life."""
+        """Wait until the Recording is over, or the attempt in charge gives no sign of life."""
         _log.info("standing_by")
         sign: object = None
         since = time.monotonic()
@@ -195,7 +195,7 @@ class _Worker:
                     return
                 now_sign = await fence.sign_of_life()
             except StorageError:
-                now_sign = None  # it gets nowhere either
+                now_sign = None  # the attempt in charge cannot write either
             if now_sign is None or now_sign != sign:
                 sign, since = now_sign, time.monotonic()
             elif time.monotonic() - since > SILENT_SECONDS:
@@ -224,7 +224,7 @@ def main() -> int:
     settings = PodSettings()
     configure_logging(settings.log_level, settings.log_format)
     structlog.contextvars.bind_contextvars(role="record")
-    # What was imported stays: collecting garbage need not look through it again and again.
+    # Imported modules stay for the life of the process; the garbage collector can skip them.
     gc.freeze()
     return uvloop.run(work(settings))
 

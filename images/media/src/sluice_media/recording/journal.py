@@ -1,9 +1,8 @@
-"""What a recorder writes down beside its chunks, and how the store reads it back.
+"""The JSON objects that a recorder writes beside its chunks.
 
-Each attempt (one start of the recorder) keeps a journal of its own, in segments: the last one is
-rewritten whenever a chunk has arrived in the store, so what a journal names is there
-(:mod:`.segments`). All times of media are ticks of 90 kHz on the hub's unwrapped timeline, all
-moments are UTC.
+Each attempt (one start of the recorder) writes its own journal, in segments. The last segment is
+rewritten after each stored chunk, so that every chunk in a journal exists (:mod:`.segments`). Media
+times are ticks of 90 kHz on the hub's unwrapped timeline; all other times are UTC.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ class TrackSpan(Model):
     first_dts: int
     last_dts: int
     end_dts: int
-    """``last_dts`` and the duration of that unit, as far as it is known."""
+    """``last_dts`` plus the duration of that unit, if known."""
 
 
 class ChunkEntry(Model):
-    """One chunk: a whole number of units as MPEG-TS, tables in front."""
+    """One chunk: whole units as MPEG-TS, with PAT and PMT at its beginning."""
 
     name: str
     """File name below the attempt's folder."""
@@ -43,25 +42,25 @@ class ChunkEntry(Model):
     size_bytes: int
     sha256: str
     independent: bool
-    """It begins with a random access point."""
+    """True when the chunk begins with a random access point."""
     last_utc: datetime
-    """When its last unit reached Sluice."""
+    """Arrival time of its last unit at Sluice."""
     tracks: dict[int, TrackSpan]
     runs: list[tuple[int, int]] = Field(default_factory=list)
-    """Where it has media, from DTS to DTS, if there is a hole in it."""
+    """Ranges of DTS with media, when the chunk has a hole; empty without a hole."""
 
     @property
     def media(self) -> list[tuple[int, int]]:
-        """Where it has media, from DTS to DTS."""
+        """Ranges of DTS with media."""
         return self.runs or [(self.first_dts, self.end_dts)]
 
 
 class GapEntry(Model):
-    """Media is missing before ``dts``."""
+    """A gap: media is missing before ``dts``."""
 
     dts: int
     from_dts: int | None = None
-    """Where it begins, if only one track is missing and the others go on."""
+    """Start of the gap, when only one track is missing and the others continue."""
     at_seconds: float
     """Position in the media of the file, which has no holes."""
     wall_seconds: float
@@ -71,7 +70,7 @@ class GapEntry(Model):
         return self.dts if self.from_dts is None else self.from_dts
 
     def placed(self, media: MediaTime) -> GapEntry:
-        """Return the same gap at its position in ``media``."""
+        """Return this gap with its position in ``media``."""
         at_seconds = round(media.before(self.at_dts) / TICKS_PER_SECOND, 3)
         return self.model_copy(update={"at_seconds": at_seconds})
 
@@ -80,8 +79,10 @@ class GapEntry(Model):
 
 
 class FileEntry(Model):
-    """One file of a Recording, as one attempt saw it. ``timeline`` and ``first_dts`` identify it:
-    an attempt that continues a file copies its head. Chunks, gaps and anchors are in dts order."""
+    """One file of a Recording in one attempt's journal.
+
+    ``timeline`` and ``first_dts`` identify the file: an attempt that continues it copies its head.
+    Chunks, gaps and anchors are in DTS order."""
 
     index: int
     """From 1; part of the file's name."""
@@ -108,24 +109,24 @@ class Journal(Model):
     attempt: str
     recording_uid: str
     started_at: datetime
-    """When the attempt began."""
+    """Start of the attempt."""
     files: list[FileEntry] = Field(default_factory=list)
     stop_requested_at: datetime | None = None
     written_at: datetime | None = None
-    """By the attempt's clock; rewritten now and then although nothing is new, as a sign of life."""
+    """Time of writing by the attempt's clock; also renewed without news, as a sign of life."""
 
 
 def named_chunks(journals: Iterable[Journal]) -> set[tuple[str, str]]:
-    """(attempt, name) of each chunk that these journals name."""
+    """Return (attempt, name) of all chunks that the journals name."""
     return {(j.attempt, chunk.name) for j in journals for file in j.files for chunk in file.chunks}
 
 
 class JournalDamagedError(ValueError):
-    """The bytes are not those of a journal that was written."""
+    """The bytes are not a journal as it was written."""
 
 
 def sealed(journal: Journal) -> bytes:
-    """The journal as JSON with the SHA-256 of all that is before it as its last member."""
+    """Return the journal as JSON, with the SHA-256 of the preceding bytes as its last member."""
     body = journal.to_json().encode().removesuffix(b"}")
     return body + b',"seal":"' + hashlib.sha256(body).hexdigest().encode() + b'"}'
 
@@ -136,15 +137,15 @@ def unsealed(data: bytes) -> Journal:
     Raises JournalDamagedError."""
     seal = _SEAL.search(data)
     if seal is not None and hashlib.sha256(data[: seal.start()]).hexdigest() != seal[1].decode():
-        raise JournalDamagedError("the journal is not what was written")
+        raise JournalDamagedError("the journal's digest does not match")
     try:
         return Journal.model_validate_json(data)
     except ValidationError as broken:
-        raise JournalDamagedError("this is no journal") from broken
+        raise JournalDamagedError("the journal cannot be parsed") from broken
 
 
 class RecordingHead(Model):
-    """``<prefix>/recording.json``: all that the store needs to finish without anybody."""
+    """``<prefix>/recording.json``: all that the store needs to finish the recording by itself."""
 
     uid: str
     name: str
@@ -157,11 +158,11 @@ class RecordingHead(Model):
     rearm_seconds: int
     desired_state: str
     retention: Retention = Retention()
-    """As it was when this was written; what the store was told itself is newer."""
+    """Retention at the time of writing; the operator's request to the store is newer."""
 
 
 class Completion(Model):
-    """``<prefix>/done.json``: the recorder's last word. Written after everything else."""
+    """``<prefix>/done.json``: the end of the recording, which the recorder writes last."""
 
     end_reason: str
     """Stopped, StreamEnded, TooShort, MaxDurationReached, StorageLimit or NoSpace."""
@@ -172,7 +173,7 @@ class Completion(Model):
 
 
 def recording_head(config: RecorderConfig, before: RecordingHead | None) -> RecordingHead:
-    """The head as the configuration has it; a stream that is gone keeps its former name."""
+    """Return the head for the configuration. A stream that was deleted keeps its former name."""
     stream = config.stream
     head = RecordingHead(
         uid=config.uid,

@@ -1,7 +1,7 @@
-"""Reads back what recorders wrote down, and says what of it cannot be read.
+"""Reading of recorders' journals, with a report of damaged and missing segments.
 
-In: the objects below a recording's prefix. Out: one journal for each attempt, the segments that are
-damaged or missing, and the chunks that are there, whether or not a journal names them.
+In: the objects below a recording's prefix. Out: one journal for each attempt, the damaged or
+missing segments, and all chunks in the store, named by a journal or not.
 """
 
 from __future__ import annotations
@@ -28,20 +28,22 @@ class JournalFault:
 
     attempt: str
     number: int
-    """Of the segment; 0: the journal of a former version, which has none."""
+    """Number of the segment; 0: the journal of a former version, without segments."""
     is_missing: bool
-    """False: it is there, but not as it was written."""
+    """True when the segment is missing, False when it is damaged."""
 
 
 @dataclass(slots=True)
 class FoundJournals:
+    """The journals and chunks of one recording."""
+
     journals: list[Journal] = field(default_factory=list)
-    """One for each attempt of which anything can be read."""
+    """One journal for each attempt with a readable segment."""
     faults: list[JournalFault] = field(default_factory=list)
     chunks: dict[tuple[str, str], int] = field(default_factory=dict)
-    """Attempt and name of each chunk that is there -> its size in bytes."""
+    """Attempt and name of each chunk in the store -> its size in bytes."""
     taken_back: int = 0
-    """Chunks that only the store names, because it found out where they belong."""
+    """Number of chunks that only the store's own journals name."""
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class _Attempt:
 
 
 async def find_journals(storage: ObjectStore, prefix: str) -> FoundJournals:
-    """Raises StorageError."""
+    """Read all journals of a recording. Raises StorageError."""
     found = FoundJournals()
     attempts: dict[str, _Attempt] = {}
     async for entry in storage.list(prefix):
@@ -75,7 +77,7 @@ async def find_journals(storage: ObjectStore, prefix: str) -> FoundJournals:
             recovered = await _load_part(
                 storage, key, JournalFault(attempt, 0, False), found.faults
             )
-        # The recorder's own word, where it can be read, replaces what the store found out.
+        # A readable entry of the recorder replaces the store's own entry.
         if (journal := join([*recovered, *parts])) is not None:
             found.journals.append(journal)
             found.taken_back += len(named_chunks(recovered) - named_chunks(parts))
@@ -83,8 +85,9 @@ async def find_journals(storage: ObjectStore, prefix: str) -> FoundJournals:
 
 
 async def load_journal(storage: ObjectStore, prefix: str, attempt: str) -> Journal | None:
-    """The journal of one attempt that may still write, its segments put together; None when it has
-    none. Raises StorageError."""
+    """Return the joined journal of one attempt that may still write; None when it has none.
+
+    Raises StorageError."""
     segments = []
     for number in itertools.count(1):
         try:
@@ -118,7 +121,7 @@ async def _load_parts(
 async def _load_part(
     storage: ObjectStore, key: str, fault: JournalFault, faults: list[JournalFault]
 ) -> list[Journal]:
-    """One part, or none and a fault."""
+    """Return one part; when it cannot be read, return none and add the fault."""
     try:
         return [await _load(storage, key)]
     except (MissingObjectError, JournalDamagedError) as error:
@@ -129,5 +132,5 @@ async def _load_part(
 
 
 async def _load(storage: ObjectStore, key: str) -> Journal:
-    """Raises JournalDamagedError and StorageError."""
+    """Read one object. Raises JournalDamagedError and StorageError."""
     return unsealed(await storage.get(key))

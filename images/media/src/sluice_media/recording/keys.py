@@ -1,4 +1,4 @@
-"""Names of what lies in a store. Everything is made of ids, never of titles.
+"""The keys of all objects in a store. Keys consist of ids, never of titles.
 
 ::
 
@@ -9,17 +9,17 @@
     <prefix>/<attempt uid>/recovered.json     Journal, by the store: chunks found again by name
     <prefix>/<attempt uid>/<file>-<chunk>.ts  chunks
     <prefix>/<attempt uid>/<file>.m3u8        playlist of a file's chunks, also of earlier attempts
-    <prefix>/<recording uid>-<file>.mp4       what people keep
-    <prefix>/files/<file>.json                FileResult, by the store
+    <prefix>/<recording uid>-<file>.mp4       a finished MP4
+    <prefix>/files/<file>.json                RecordedFile: the result of a file, by the store
     <prefix>/files/<file>.chunks.json         Manifest: the chunks that are in its MP4
     <prefix>/kept.json                        KeptChunks: chunks that are in no MP4
-    recordings/<recording uid>/request.json   StoredRecording, as the operator told it
-    recordings/<recording uid>/result.json    StoredResult: finished for good
+    recordings/<recording uid>/request.json   StoredRecording: the operator's request
+    recordings/<recording uid>/result.json    StoredResult: the final result
     <prefix>/<file>.m3u8                      playlist of a finished file's chunks, by the store
-    deleted/<recording uid>.json              Deletion: asked for, under way or done
-    ended/<namespace>/<name>/<recording uid>.json  EndedRecording: what it was called
-    usage.json                                StoreUsage: what everything together takes
-    .probe/<pod>                              written and deleted again, to see whether that works
+    deleted/<recording uid>.json              Deletion: requested, in progress or done
+    ended/<namespace>/<name>/<recording uid>.json  EndedRecording: its name
+    usage.json                                StoreUsage: the size of all objects
+    .probe/<pod>                              test object, written and deleted by the store's probe
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from __future__ import annotations
 import re
 
 RECORDINGS = "recordings"
-"""Folder of all recordings; a recorder's prefix is ``recordings/<uid>`` unless it is told so."""
+"""Folder of all recordings. The default prefix of a recorder is ``recordings/<uid>``."""
 DELETED = "deleted"
-"""Folder of what is said of deleted recordings; apart, so that they can go as a whole."""
+"""Folder of the deletions, outside of the recordings' folders, which are deleted as a whole."""
 ENDED = "ended"
-"""Folder of the names of Recordings that are finished for good."""
+"""Folder of the names of finished Recordings."""
 PROBES = ".probe"
 
 _CHUNK = re.compile(r"(\d{3,})-\d{6,}\.ts")
@@ -39,7 +39,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,79}")
 
 
 def is_id(text: str) -> bool:
-    """Whether this may be an id in a key: no separator, no dot, nothing to climb with."""
+    """Return whether ``text`` may be an id in a key: without a separator or a dot."""
     return _ID.fullmatch(text) is not None
 
 
@@ -72,7 +72,7 @@ def chunk_name(file_index: int, sequence: int) -> str:
 
 
 def file_index(name: str) -> int | None:
-    """Return the index of the file that a chunk was recorded for; None: this names no chunk."""
+    """Return the index of the file in a chunk's name; None when ``name`` is not a chunk's."""
     match = _CHUNK.fullmatch(name)
     return None if match is None else int(match[1])
 
@@ -121,7 +121,7 @@ def request_key(recording_uid: str) -> str:
     return f"{RECORDINGS}/{recording_uid}/request.json"
 
 
-def settled_key(recording_uid: str) -> str:
+def finalized_key(recording_uid: str) -> str:
     return f"{RECORDINGS}/{recording_uid}/result.json"
 
 

@@ -1,8 +1,8 @@
-"""Where a file has media, and how long it is: media follows on media, holes are beside it (pure).
+"""The media time of a file: its length and positions without holes (pure).
 
-In: the stretches of DTS that units cover, in any order. Out: the length of the media without the
-holes, the position of a DTS in it, and the holes. This is the only rule about them: durations,
-splits, limits, the positions of gaps and the times in the MP4 all come from here.
+In: the ranges of DTS that units cover, in any order. Out: the length of the media without holes,
+the position of a DTS in it, and the holes. Durations, splits, limits, the positions of gaps and the
+times in the MP4 all follow from this module.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ class MediaTime:
     __slots__ = ("_runs",)
 
     def __init__(self, *runs: tuple[int, int]) -> None:
-        """``runs``: stretches from a first DTS to an end DTS."""
+        """``runs`` are ranges from a first DTS to an end DTS."""
         self._runs: list[list[int]] = []
         for first, end in runs:
             self.add(first, end)
 
     @property
     def runs(self) -> list[tuple[int, int]]:
-        """Stretches without a hole in them, in order."""
+        """Ranges without a hole, in order."""
         return [(first, end) for first, end in self._runs]
 
     @property
     def holes(self) -> list[tuple[int, int]]:
-        """Between two runs each: from the end of one to the first DTS of the next."""
+        """Holes between two runs: from the end of one to the first DTS of the next."""
         runs = self._runs
         return [(runs[n][1], runs[n + 1][0]) for n in range(len(runs) - 1)]
 
@@ -68,7 +68,7 @@ class MediaTime:
         self._runs = [run for run in kept if run[0] < run[1]]
 
     def cut(self, dts: int) -> None:
-        """Leave out what is at ``dts`` and later."""
+        """Remove media at ``dts`` and later."""
         self._runs = [[first, min(end, dts)] for first, end in self._runs if first < dts]
 
     def before(self, dts: int) -> int:
@@ -82,7 +82,7 @@ class MediaTime:
         return ticks + (beyond if beyond <= HOLE_TICKS else 0)
 
     def removed_before(self, dts: int) -> int:
-        """Return the ticks of all holes before a DTS: that much earlier it is in the MP4."""
+        """Return the ticks of all holes before a DTS, by which it is earlier in the MP4."""
         return sum(min(dts, end) - first for first, end in self.holes if first < dts)
 
     def is_hole(self, dts: int) -> bool:

@@ -1,10 +1,9 @@
-"""Puts the journals of all attempts together: which bytes, in which order, are a file (pure).
+"""The merge of all attempts' journals into files: an ordered list of chunks each (pure).
 
-Attempts of one Recording follow each other, and now and then overlap (a node that was given up
-for lost comes back). All of them saw the *same* sequence of units, so a unit is identified by
-timeline, track and DTS, and the first durable copy of it wins. An attempt that starts after
-another one begins exactly behind what that one made durable, so that merging is concatenation;
-only where two overlap must a chunk be trimmed.
+Attempts of one Recording follow each other, and sometimes overlap (a node that counted as lost
+comes back). All attempts read one sequence of units, so timeline, track and DTS identify a unit,
+and its first durable copy wins. An attempt begins exactly behind the durable units of the former
+one, so that the merge is a concatenation; chunks are trimmed only where two attempts overlap.
 """
 
 from __future__ import annotations
@@ -21,16 +20,18 @@ from sluice_media.recording.media_time import MediaTime
 
 @dataclass(slots=True, frozen=True)
 class MergedChunk:
+    """One chunk of a merged file."""
+
     attempt: str
     entry: ChunkEntry
     skip_through: dict[int, int] | None = None
-    """Track -> DTS up to which its units are in earlier chunks already; None: take all of them."""
+    """Track -> DTS up to which earlier chunks have its units; None: use all units."""
     media: MediaTime | None = None
-    """Of the file, when there is a hole before or in this chunk; None: its times are right."""
+    """Media time of the file, when there is a hole before or in this chunk; else None."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether its bytes go into the MP4 as they are."""
+        """True when its bytes go into the MP4 unchanged."""
         return self.skip_through is None and self.media is None
 
     @property
@@ -41,6 +42,8 @@ class MergedChunk:
 
 @dataclass(slots=True)
 class MergedFile:
+    """One file of a Recording, merged from all attempts."""
+
     index: int
     timeline: str
     first_dts: int
@@ -54,17 +57,17 @@ class MergedFile:
     ended_at: datetime | None = None
     end_reason: str | None = None
     taken: dict[int, int] = field(default_factory=dict)
-    """Track -> DTS of the last unit held."""
+    """Track -> DTS of the last unit in the store."""
     units: dict[int, int] = field(default_factory=dict)
     """Track -> number of units (an upper bound where chunks are trimmed)."""
     end_dts: int = 0
     media: MediaTime = field(default_factory=MediaTime)
-    """Where it has media."""
+    """Ranges of DTS with media."""
     last_utc: datetime | None = None
 
     @property
     def duration_seconds(self) -> float:
-        """Of its media, without holes."""
+        """Length of its media, without holes."""
         return self.media.total_ticks / TICKS_PER_SECOND
 
     @property
@@ -88,7 +91,7 @@ class MergedFile:
 
 
 def merge(journals: Iterable[Journal]) -> list[MergedFile]:
-    """The files of a Recording, oldest first, with indexes that no two of them share."""
+    """Return the files of a Recording, oldest first, with unique indexes."""
     groups: dict[tuple[str, int], list[tuple[Journal, FileEntry]]] = {}
     for journal in sorted(journals, key=lambda j: (j.started_at, j.attempt)):
         for entry in journal.files:
@@ -119,8 +122,8 @@ def _merge_file(group: Sequence[tuple[Journal, FileEntry]]) -> MergedFile:
             gaps.setdefault(gap.dts, gap)
         for anchor in entry.anchors:
             anchors.setdefault(anchor.dts, anchor)
-    # The newest attempt decides whether it goes on: an older one that comes back from a lost node
-    # may have closed what its successor still writes.
+    # The newest attempt decides whether the file continues: an older one that comes back from a
+    # lost node may have closed a file that its successor still writes.
     newest = group[-1][1]
     file.closed, file.ended_at, file.end_reason = newest.closed, newest.ended_at, newest.end_reason
     file.anchors = [anchors[dts] for dts in sorted(anchors)]
@@ -133,7 +136,7 @@ def _merge_file(group: Sequence[tuple[Journal, FileEntry]]) -> MergedFile:
 
 @dataclass(slots=True)
 class _Queue:
-    """Consecutive chunks of one attempt that were not looked at yet."""
+    """Consecutive chunks of one attempt that are not ordered yet."""
 
     attempt: str
     chunks: list[ChunkEntry]
@@ -157,7 +160,7 @@ class _Queue:
         return self.chunks[self.at]
 
     def holds_before(self, other: ChunkEntry) -> bool:
-        """Whether a unit of a track of ``other`` is still here that came before it."""
+        """Return whether the queue has a unit of a track of ``other`` that precedes ``other``."""
         ahead = self.first_dts[self.at]
         return any(
             ahead.get(t, span.first_dts) < span.first_dts for t, span in other.tracks.items()
@@ -167,9 +170,9 @@ class _Queue:
 def in_order(
     attempts: Iterable[tuple[str, Sequence[ChunkEntry]]],
 ) -> Iterator[tuple[str, ChunkEntry]]:
-    """Yield all chunks that several attempts hold of one file, in the order of their units."""
-    # Again and again a chunk that no other chunk comes before. DTS of different tracks say little
-    # about the order (tracks interleave loosely), those of one track say all.
+    """Yield the chunks of several attempts of one file, in the order of their units."""
+    # Repeatedly choose a chunk that no other chunk precedes. Only DTS of one track are compared,
+    # because tracks interleave loosely.
     queues = [
         _Queue(attempt, run) for attempt, chunks in attempts for run in _ascending_runs(chunks)
     ]
@@ -185,8 +188,10 @@ def in_order(
 
 
 def _ascending_runs(chunks: Iterable[ChunkEntry]) -> list[list[ChunkEntry]]:
-    """Split a journal's chunks where a track steps back. A recorder that adopted chunks in a wrong
-    order wrote such a journal, and taken as it stands its earlier chunks look like duplicates."""
+    """Split a journal's chunks where a track's DTS steps back.
+
+    A recorder that adopted chunks in a wrong order wrote such a journal. Without the split, its
+    earlier chunks would look like duplicates."""
     runs: list[list[ChunkEntry]] = []
     last: dict[int, int] = {}
     for chunk in chunks:

@@ -1,9 +1,8 @@
-"""The HLS media playlist of a file's chunks: a recording can be watched before it is an MP4 (pure).
+"""The HLS media playlist of a file's chunks, which plays a recording before its MP4 exists (pure).
 
-Comes in: what is in the store of one file, attempt by attempt. Goes out: text as RFC 8216 has it,
-EVENT while the file grows, VOD with an end once it is closed. Chunks begin with PAT and PMT and
-are cut on any unit, so INDEPENDENT-SEGMENTS is said only of a closed file in which it is true of
-each of them.
+In: the chunks of one file in the store, by attempt. Out: the playlist of RFC 8216, EVENT while the
+file grows, VOD with an end once it is closed. Chunks begin with PAT and PMT and are cut on any
+unit, so INDEPENDENT-SEGMENTS is set only for a closed file in which all chunks are independent.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from sluice_media.recording.journal import ChunkEntry, GapEntry
 from sluice_media.recording.merge import MergedFile
 
 TARGET_SECONDS = 7
-"""Chunks end at 6 s, or by the clock at 7 s. The tag must not change while a player looks."""
+"""Chunks end at 6 s, or by the clock at 7 s. The tag must not change while a player reloads."""
 _JOINT_TICKS = TICKS_PER_SECOND
 _ANCHOR_TICKS = TICKS_PER_SECOND // 2
 """An anchor belongs to the chunk that begins there; other tracks may begin a little earlier."""
@@ -27,15 +26,17 @@ _ANCHOR_TICKS = TICKS_PER_SECOND // 2
 
 @dataclass(slots=True, frozen=True)
 class PlaylistChunk:
+    """One chunk in a playlist."""
+
     uri: str
     attempt: str
     entry: ChunkEntry
     is_partly_known: bool = False
-    """It begins with units that another attempt's chunk before it holds already."""
+    """True when it begins with units that another attempt's earlier chunk has already."""
 
     @property
     def seconds(self) -> float:
-        """How long it plays: its first track's (video's) share of it."""
+        """Duration of its first track, which is video if there is any."""
         span = self.entry.tracks.get(min(self.entry.tracks, default=0))
         if span is None:
             return max(0, self.entry.end_dts - self.entry.first_dts) / TICKS_PER_SECOND
@@ -49,7 +50,7 @@ def media_playlist(
     anchors: Sequence[TimelineAnchor] = (),
     closed: bool,
 ) -> str:
-    """The playlist of ``chunks`` in order of playing."""
+    """Return the playlist of ``chunks``, which are in playing order."""
     longest = max((chunk.seconds for chunk in chunks), default=0.0)
     lines = [
         "#EXTM3U",
@@ -62,15 +63,15 @@ def media_playlist(
         lines.append("#EXT-X-INDEPENDENT-SEGMENTS")
     gap_dts = [gap.dts for gap in gaps]
     before: PlaylistChunk | None = None
-    told: TimelineAnchor | None = None
+    written: TimelineAnchor | None = None
     for chunk in chunks:
         broken = before is not None and _is_joint(before, chunk, gap_dts)
         if broken:
             lines.append("#EXT-X-DISCONTINUITY")
         anchor = _anchor_at(anchors, chunk.entry.first_dts)
-        if anchor is not None and (broken or anchor is not told):
+        if anchor is not None and (broken or anchor is not written):
             lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{_moment(anchor, chunk.entry.first_dts)}")
-            told = anchor
+            written = anchor
         lines += (f"#EXTINF:{chunk.seconds:.3f},", chunk.uri)
         before = chunk
     if closed:
@@ -81,8 +82,9 @@ def media_playlist(
 def merged_playlist(
     file: MergedFile, uri: Callable[[str, str], str], *, closed: bool | None = None
 ) -> str:
-    """The playlist of a file that several attempts made. ``uri``: of a chunk, from its attempt and
-    its name; ``closed``: when something else than the journals says so."""
+    """Return the playlist of a merged file.
+
+    ``uri`` returns a chunk's URI from its attempt and name. ``closed`` overrides the journals."""
     chunks = [
         PlaylistChunk(
             uri(chunk.attempt, chunk.entry.name),
@@ -97,7 +99,7 @@ def merged_playlist(
 
 
 def relative_to(own: str) -> Callable[[str, str], str]:
-    """URIs of chunks as a playlist in the folder of the attempt ``own`` names them."""
+    """Return a function for chunks' URIs relative to the folder of the attempt ``own``."""
 
     def uri(attempt: str, name: str) -> str:
         return name if attempt == own else f"../{attempt}/{name}"
@@ -106,7 +108,7 @@ def relative_to(own: str) -> Callable[[str, str], str]:
 
 
 def _is_joint(before: PlaylistChunk, chunk: PlaylistChunk, gap_dts: Iterable[int]) -> bool:
-    """Whether a player must not take the two for one stream."""
+    """Return whether there must be a discontinuity between the two chunks."""
     if before.attempt != chunk.attempt or chunk.is_partly_known:
         return True
     first, last = before.entry.first_dts, chunk.entry.first_dts
@@ -116,7 +118,7 @@ def _is_joint(before: PlaylistChunk, chunk: PlaylistChunk, gap_dts: Iterable[int
 
 
 def _anchor_at(anchors: Sequence[TimelineAnchor], dts: int) -> TimelineAnchor | None:
-    """The anchor in force where a chunk begins."""
+    """Return the anchor in force at the beginning of a chunk."""
     found = None
     for anchor in anchors:
         if found is None or anchor.dts <= dts + _ANCHOR_TICKS:

@@ -1,9 +1,9 @@
 """The journal of one attempt in segments, so that a long recording rewrites little (pure).
 
-A segment is a :class:`~.journal.Journal` that holds what is new since the one before it: chunks,
-gaps and anchors, each under the head of its file as it was known then. The last segment is
-rewritten whenever something was stored; once it holds SEGMENT_ENTRIES it never changes again. Put
-together by :func:`join` they are the attempt's journal.
+A segment is a :class:`~.journal.Journal` with the chunks, gaps and anchors since the former
+segment, each under the head of its file at that time. The last segment is rewritten after each
+stored chunk. Once it has SEGMENT_ENTRIES entries, it never changes again. :func:`join` makes the
+attempt's journal from its segments.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ Identity = tuple[str, int]
 
 
 class SegmentedJournal:
-    """What one attempt writes down. Everything may be noted twice: a store that failed halfway is
-    told the same again."""
+    """The journal that one attempt writes. An entry may be noted twice, after a write that failed
+    halfway."""
 
     def __init__(self, *, attempt: str, recording_uid: str, started_at: datetime) -> None:
         self.attempt = attempt
         self.started_at = started_at
         self._recording_uid = recording_uid
         self.number = 1
-        """Of the segment that is written now."""
+        """Number of the present segment."""
         self._files: dict[Identity, FileEntry] = {}
         self._chunks: dict[Identity, dict[str, ChunkEntry]] = {}
-        self._told: dict[Identity, tuple[set[int], set[int]]] = {}
+        self._in_closed: dict[Identity, tuple[set[int], set[int]]] = {}
         """DTS of the gaps and of the anchors that closed segments hold."""
         self._stop_requested_at: datetime | None = None
 
     def note_file(self, file: FileEntry) -> None:
-        """``file``: its head as known now, with all its gaps and anchors, but no chunks."""
-        gaps, anchors = self._told.get(file.identity, (set(), set()))
+        """Note a file: its present head with all gaps and anchors, without chunks."""
+        gaps, anchors = self._in_closed.get(file.identity, (set(), set()))
         self._files[file.identity] = file.model_copy(
             update={
                 "chunks": [],
@@ -54,7 +54,7 @@ class SegmentedJournal:
         self._stop_requested_at = at
 
     def segment(self, now: datetime) -> Journal:
-        """What the present segment is to hold."""
+        """Return the content of the present segment."""
         return Journal(
             attempt=self.attempt,
             recording_uid=self._recording_uid,
@@ -68,7 +68,7 @@ class SegmentedJournal:
         )
 
     def stored(self) -> None:
-        """The present segment is in the store as it stands."""
+        """Note that the present segment was stored; begin a new one when it is full."""
         entries = sum(
             1 + len(file.gaps) + len(file.anchors) + len(self._chunks.get(identity, ()))
             for identity, file in self._files.items()
@@ -76,7 +76,7 @@ class SegmentedJournal:
         if entries < SEGMENT_ENTRIES:
             return
         for identity, file in self._files.items():
-            gaps, anchors = self._told.setdefault(identity, (set(), set()))
+            gaps, anchors = self._in_closed.setdefault(identity, (set(), set()))
             gaps.update(gap.dts for gap in file.gaps)
             anchors.update(anchor.dts for anchor in file.anchors)
         self.number += 1
@@ -85,7 +85,7 @@ class SegmentedJournal:
 
 
 def join(segments: Iterable[Journal]) -> Journal | None:
-    """The journal that these segments of one attempt, in order, are; None when there is none."""
+    """Join the segments of one attempt, which are in order; return None when there are none."""
     ordered = list(segments)
     if not ordered:
         return None

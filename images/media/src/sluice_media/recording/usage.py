@@ -1,7 +1,7 @@
-"""How full a store is, as its pod tells the recorders: ``usage.json`` beside the recordings.
+"""The usage of a store, which its pod publishes for recorders in ``usage.json``.
 
-Recorders cannot list a store every minute, and the operator may be away; so the one pod that
-counts leaves the figure where everybody looks anyway.
+Recorders cannot list a store every minute, and the operator may be away. So the store's pod writes
+its count into the store itself, which all recorders can read.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from sluice_media.storage.object_store import ObjectStore
 
 
 class StoreUsage(Model):
+    """``usage.json``"""
+
     used_bytes: int
-    """Of everything below the store's prefix."""
+    """Size of all objects below the store's prefix."""
     limit_bytes: int | None = None
-    """What ``used_bytes`` may grow to, by the MediaStore's limit or the room on the volume,
-    whichever ends first; None: there is no end that can be seen."""
+    """Maximum of ``used_bytes``, from the MediaStore's limit or the volume's free space, whichever
+    is lower; None: no limit is known."""
     observed_at: datetime
     exceeded: bool
-    """Nothing may be recorded any more."""
+    """True when recorders must stop."""
 
 
 async def read_usage(storage: ObjectStore) -> StoreUsage | None:
-    """None when no store pod has counted yet, or what is there cannot be read as such.
+    """Return the usage; None when no store pod has counted yet, or it cannot be parsed.
 
     Raises StorageError."""
     try:
@@ -36,5 +38,5 @@ async def read_usage(storage: ObjectStore) -> StoreUsage | None:
 
 
 async def write_usage(storage: ObjectStore, usage: StoreUsage) -> None:
-    """Raises StorageError."""
+    """Write the usage. Raises StorageError."""
     await storage.put(usage_key(), usage.to_json().encode())

@@ -1,7 +1,7 @@
 """An S3 bucket as an obstore store.
 
 In: a BucketLocation and the key files. Out: a store that reads its credentials from the files at
-every request, so that rotated ones count at once. It gives up early, because our own loops retry
+each request, so that rotated ones apply at once. It retries only briefly, because its callers retry
 and report the error meanwhile.
 """
 
@@ -33,8 +33,8 @@ KeyReader = Callable[[str], SecretStr | None]
 
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _TIMEOUT = timedelta(days=1)
-"""Of one request, and none in truth: 64 kbit/s is slow, but it is no fault. Every call has a limit
-of its own, by size (:mod:`.patience`)."""
+"""Timeout of one request, practically none: each call has its own timeout by size
+(:mod:`.adaptive_timeout`), because 64 kbit/s is slow, but not a fault."""
 _RETRY: RetryConfig = {
     "max_retries": 2,
     "retry_timeout": timedelta(seconds=10),
@@ -47,18 +47,19 @@ _RETRY: RetryConfig = {
 
 
 def bucket_url(s3: BucketLocation) -> str:
-    """Where the bucket is, without a slash at its end. Raises StorageError for no http(s) URL."""
+    """Return the bucket's URL without a slash at its end. Raises StorageError when the endpoint is
+    not an http(s) URL."""
     endpoint = s3.endpoint or f"https://s3.{s3.region}.amazonaws.com"
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise StorageError("Unreachable", "the endpoint of the store is no http or https address")
+        raise StorageError("Unreachable", "the endpoint of the store is not an http or https URL")
     if s3.path_style:
         return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/{s3.bucket}"
     return f"{parts.scheme}://{s3.bucket}.{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def credentials(key: KeyReader) -> S3Credential:
-    """What the key files hold now. Raises StorageError while one is missing."""
+    """Read the credentials from the key files. Raises StorageError while one is missing."""
     access, secret = key(S3_ACCESS_KEY_FILE), key(S3_SECRET_KEY_FILE)
     if access is None or secret is None:
         raise StorageError("AccessDenied", "the store's credentials are not there or not usable")
@@ -67,18 +68,18 @@ def credentials(key: KeyReader) -> S3Credential:
         "access_key_id": access.get_secret_value(),
         "secret_access_key": secret.get_secret_value(),
         "token": session.get_secret_value() if session is not None else None,
-        # Expired when the next request asks.
+        # Short-lived, so that the next request reads the files again.
         "expires_at": datetime.now(UTC) + timedelta(seconds=1),
     }
 
 
 def s3_store(s3: BucketLocation, key: KeyReader) -> S3Store:
-    """The bucket, below its prefix. Raises StorageError when that cannot be."""
+    """Return the bucket below its prefix. Raises StorageError for an unusable configuration."""
     url = bucket_url(s3)
     config: S3Config = {
         "region": s3.region,
         "virtual_hosted_style_request": not s3.path_style,
-        # What not every S3 server has: deletion of many objects at once, and tags.
+        # Not every S3 server can delete many objects at once, or has tags.
         "disable_bulk_delete": True,
         "disable_tagging": True,
         "unsigned_payload": False,
@@ -111,7 +112,7 @@ def s3_store(s3: BucketLocation, key: KeyReader) -> S3Store:
     except Exception as error:
         reason = "Tls" if s3.has_ca and "ertificate" in str(error) else "StoreFailed"
         sentence = (
-            "the certificate authority of the store is no PEM certificate"
+            "the certificate authority of the store is not a PEM certificate"
             if reason == "Tls"
             else "the configuration of the store cannot be used"
         )
@@ -120,7 +121,7 @@ def s3_store(s3: BucketLocation, key: KeyReader) -> S3Store:
 
 @contextmanager
 def _without_public_authorities() -> Iterator[None]:
-    """So that a given authority counts instead of them, as it does with other S3 clients.
+    """Disable the public authorities, so that a configured one replaces them as in other clients.
 
     obstore can only add to the machine's certificates, which it reads once, when a store is made,
     from where these variables point. (Changing them is safe beside other threads from glibc 2.41

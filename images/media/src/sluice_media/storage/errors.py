@@ -1,9 +1,9 @@
-"""What a storage says when it refuses, as one word and one sentence.
+"""Errors of a storage as a reason in one word and a message.
 
-Comes in: exceptions of obstore and of the operating system. Goes out: :class:`StorageError`. A
-storage's own text quotes URLs, access keys and the string that was signed; none of it gets past
-this module but the code of S3's error and the status of HTTP, and only to choose by. Source of
-the codes: Amazon S3 API Reference, "Error responses"; what other servers add is marked.
+In: exceptions of obstore and of the operating system. Out: :class:`StorageError`. A storage's own
+text quotes URLs, access keys and the signed string. It does not leave this module: only the S3
+error code and the HTTP status are read from it, to choose the reason. Source of the codes: Amazon
+S3 API Reference, "Error responses"; codes of other servers are marked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from obstore import exceptions
 class StorageError(RuntimeError):
     """The storage refused or failed. ``reason`` is one word (AccessDenied, NoSuchBucket,
     Unreachable, SlowDown, NoSpace, Tls, Timeout, Incomplete, WrongRegion, ReadOnly,
-    InputOutputError, StoreFailed), the text a sentence without any key."""
+    InputOutputError, StoreFailed); the text is a message without any secret."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class StorageError(RuntimeError):
 
 
 class MissingObjectError(StorageError):
-    """There is no such object."""
+    """The object does not exist."""
 
     def __init__(self) -> None:
         super().__init__("NotFound", "there is no such object")
@@ -117,7 +117,7 @@ _CODE = re.compile(r"<Code>\s*([A-Za-z0-9]{1,80})\s*</Code>")
 
 
 def explain(error: Exception) -> StorageError:
-    """The error of a storage in our words."""
+    """Return the StorageError for an exception of a storage."""
     if isinstance(error, StorageError):
         return error
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:

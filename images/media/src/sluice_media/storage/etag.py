@@ -1,7 +1,8 @@
-"""What S3 gives as the ETag of an object that it stores as it is (pure).
+"""The ETag that S3 returns for an unencrypted object (pure).
 
-An object put as a whole has the MD5 of its bytes; one put in parts the MD5 of its parts' MD5s, a
-dash and their number. Source: Amazon S3 User Guide, "Checking object integrity".
+The ETag of an object that was put as a whole is the MD5 of its bytes. That of a multipart object is
+the MD5 of its parts' MD5s, a dash and the number of parts. Source: Amazon S3 User Guide, "Checking
+object integrity".
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ def md5(data: bytes) -> str:
 
 
 class MultipartDigest:
-    """The ETag of a multipart upload with parts of one size, fed as its bytes go by."""
+    """The ETag of a multipart upload with parts of one size, computed while it is sent."""
 
     def __init__(self, part_bytes: int) -> None:
         self._part_bytes = part_bytes
@@ -36,7 +37,7 @@ class MultipartDigest:
                 self._room = self._part_bytes
 
     def etag(self) -> str:
-        """Of everything so far."""
+        """Return the ETag of all bytes so far."""
         parts = list(self._parts)
         if self._room < self._part_bytes or not parts:
             parts.append(self._part.digest())

@@ -1,4 +1,4 @@
-"""Reads the small JSON objects of a store, which one fault of a disk may damage."""
+"""Reading of a store's small JSON objects, which a disk fault may damage."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _log = structlog.get_logger(__name__)
 
 
 class ObjectDamagedError(ValueError):
-    """There is an object, and it cannot be read."""
+    """The object exists, but cannot be parsed."""
 
 
 async def load(storage: ObjectStore, key: str, model: type[M]) -> M | None:
-    """One JSON object; None when there is none, or none that can be read. Raises StorageError."""
+    """Return a JSON object; None when it is missing or cannot be parsed. Raises StorageError."""
     try:
         return await load_whole(storage, key, model)
     except ObjectDamagedError:
@@ -28,7 +28,8 @@ async def load(storage: ObjectStore, key: str, model: type[M]) -> M | None:
 
 
 async def load_whole(storage: ObjectStore, key: str, model: type[M]) -> M | None:
-    """One JSON object; None when there is none. Raises ObjectDamagedError and StorageError."""
+    """Return a JSON object; None when it does not exist. Raises ObjectDamagedError and
+    StorageError."""
     try:
         return model.model_validate_json(await storage.get(key))
     except MissingObjectError:

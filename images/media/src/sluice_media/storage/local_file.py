@@ -1,6 +1,6 @@
-"""What is done with a whole file of this machine: read, hashed, brought to the disk.
+"""Operations on whole local files: read, hash, sync to the disk.
 
-Coroutines do it in threads. Everything raises OSError.
+The coroutines run in threads. All functions raise OSError.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ BLOCK_BYTES = 8 << 20
 
 
 async def blocks(path: Path) -> AsyncIterator[bytes]:
+    """Yield the content in blocks."""
     file = await asyncio.to_thread(path.open, "rb")
     try:
         while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
@@ -25,22 +26,22 @@ async def blocks(path: Path) -> AsyncIterator[bytes]:
 
 
 async def content(path: Path, sha256: str = "") -> bytes:
-    """All of it. ``sha256``: of what was once written; EIO when that is not what comes back."""
+    """Return the content. Raise OSError (EIO) when ``sha256`` is given and does not match."""
     return await asyncio.to_thread(_content, path, sha256)
 
 
 def changed() -> OSError:
-    """For a disk that gives back something else than was written, without an error of its own."""
-    return OSError(errno.EIO, "the disk gives back something else than was written")
+    """Return an error for a disk that returns other bytes than were written, without an error."""
+    return OSError(errno.EIO, "the disk returns other bytes than were written")
 
 
 async def digest(path: Path) -> tuple[int, str]:
-    """Its size in bytes, and its SHA-256."""
+    """Return the size in bytes, and the SHA-256."""
     return await asyncio.to_thread(_digest, path)
 
 
 async def sync(path: Path) -> None:
-    """Brings to the disk what is in it and that it is there."""
+    """Sync a file's content and its entry in its folder to the disk."""
     await asyncio.to_thread(_sync, path)
 
 
@@ -58,7 +59,7 @@ def _digest(path: Path) -> tuple[int, str]:
 
 
 def flush(place: Path) -> None:
-    """Brings a file's content, or a folder's entries, to the disk."""
+    """Sync a file's content, or a folder's entries, to the disk."""
     number = os.open(place, os.O_RDONLY)
     try:
         os.fsync(number)

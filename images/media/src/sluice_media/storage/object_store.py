@@ -1,14 +1,13 @@
-"""Where recordings are kept: over obstore, for a claim and for S3.
+"""The object store of recordings, over obstore: a mounted claim or an S3 bucket.
 
-Recorders put chunks and journals through this module, the store pod everything else. Keys are
-made of ids, written with slashes and count from the store's prefix on; what a storage says when it
-refuses becomes a :class:`StorageError` with one word and one sentence.
+Recorders write chunks and journals through this module, the store pod everything else. Keys consist
+of ids and slashes, relative to the store's prefix. Errors of the storage become a
+:class:`StorageError` with a reason and a message.
 
-Every object put is verified before anybody may rely on it. On its way, a body is covered by the
-signature of its request, so that an S3 server refuses what was altered. The ETag in the reply is
-compared with the MD5 of what was sent: when they are equal, nothing more is asked. When they are
-not (the ETags of SSE-KMS are no MD5s), the object is read back and its bytes are compared. That is
-decided for each object: one ETag that did not fit says nothing of the next one.
+Each written object is verified. The signature of a request covers its body, so that an S3 server
+refuses an altered one. The ETag of the reply is compared with the MD5 of the sent bytes. If they
+differ (the ETags of SSE-KMS are not MD5s), the object is read back and its bytes are compared. This
+is decided for each object anew.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ from pydantic import SecretStr
 
 from sluice_media.contract import BucketLocation
 from sluice_media.storage import local_file
+from sluice_media.storage.adaptive_timeout import AdaptiveTimeout
 from sluice_media.storage.bucket import s3_store
 from sluice_media.storage.errors import MissingObjectError, StorageError, explain
 from sluice_media.storage.etag import MultipartDigest, md5
-from sluice_media.storage.patience import Patience
 from sluice_media.storage.volume import SourceError, Volume
 
 SCRATCH = ".scratch"
 """Folder of a volume for unfinished files."""
 PART_BYTES = 16 << 20
-"""Size of a multipart part, unless the object needs larger ones. What is not larger is put as a
+"""Size of a multipart part, unless the object needs larger ones. A smaller object is put as a
 whole."""
 _MAX_PARTS = 10_000
-"""Of one object. Amazon S3 User Guide, "Amazon S3 multipart upload limits"."""
+"""Maximum number of parts. Amazon S3 User Guide, "Amazon S3 multipart upload limits"."""
 _PARTS_AT_ONCE = 4
 _DELETES_AT_ONCE = 10
 
@@ -54,13 +53,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class Entry:
+    """One listed object."""
+
     key: str
     size_bytes: int
 
 
 @dataclass(slots=True, frozen=True)
 class Written:
-    """What a stream came to."""
+    """The size and digest of a written stream."""
 
     size_bytes: int
     sha256: str
@@ -71,35 +72,35 @@ class ObjectStore:
     an object must exist."""
 
     def __init__(self, store: ObstoreStore, *, root: Path | None = None) -> None:
-        """``root``: the folder that the store stands for, when it is a local one."""
+        """``root`` is the folder of a local store; None for a bucket."""
         self._store = store
         self._root = root
         self._claim = Volume(root) if root is not None else None
-        self._patience = Patience()
+        self._timeout = AdaptiveTimeout()
         self._has_read_back = False
 
     @property
     def root(self) -> Path | None:
         return self._root
 
-    def become(self, other: ObjectStore) -> None:
-        """Goes another way from now on, to the same objects."""
+    def switch_to(self, other: ObjectStore) -> None:
+        """Use the connection of ``other``, which has the same objects, from now on."""
         self._store, self._root, self._claim = other._store, other._root, other._claim
 
     # ------------------------------------------------------------------ in
 
     async def put(self, key: str, data: bytes) -> None:
-        """Writes an object as a whole: readers see the old one or the new one."""
+        """Write an object atomically: readers see the old one or the new one."""
         await self._put(key, data)
 
     async def put_file(
         self, key: str, path: Path, size_bytes: int | None = None, sha256: str = ""
     ) -> None:
-        """Writes a file and verifies what arrived. Only after this may the file be deleted.
-        ``size_bytes``, ``sha256``: of what was once written into it, where that is known.
+        """Write a file as an object and verify it. The file may be deleted only after this.
 
-        Raises OSError when the file cannot be read: FileNotFoundError when it is not there, EIO
-        also when its disk gives back something else."""
+        ``size_bytes`` and ``sha256`` are those of the file when it was written, if known. Raises
+        OSError when the file cannot be read: FileNotFoundError when it does not exist, EIO also
+        when its disk returns other bytes."""
         size = size_bytes
         if size is None:
             size = (await asyncio.to_thread(path.stat)).st_size
@@ -118,11 +119,13 @@ class ObjectStore:
     async def put_stream(
         self, key: str, blocks: AsyncIterator[bytes | memoryview], most_bytes: int = 0
     ) -> Written:
-        """Writes what an iterator gives, of unknown length, by a multipart upload; the object
-        appears when all of it is there. ``most_bytes``: what it may come to, where that is known:
-        above 156 GiB an object needs larger parts. What the iterator raises is raised."""
+        """Write an iterator of unknown length by a multipart upload; the object appears when it is
+        complete.
+
+        ``most_bytes`` is the maximum size, if known: an object above 156 GiB needs larger parts.
+        Errors of the iterator are raised."""
         size = part_bytes(most_bytes)
-        # Those on their way are in memory.
+        # Parts that are being sent are in memory.
         at_once = max(1, _PARTS_AT_ONCE * PART_BYTES // size)
         digest = MultipartDigest(size)
         sha256 = hashlib.sha256()
@@ -150,12 +153,12 @@ class ObjectStore:
         )
         try:
             while not put.done():
-                # What is buffered may be under way since the last block was asked for.
-                left = moved + self._patience.seconds((at_once + 1) * size)
+                # Buffered parts may be in transfer since the last block was requested.
+                left = moved + self._timeout.seconds((at_once + 1) * size)
                 await asyncio.wait((put,), timeout=max(0.0, left - time.monotonic()))
                 if not put.done() and time.monotonic() >= left:
-                    self._patience.ran_out()
-                    raise StorageError("Timeout", "the store takes nothing any more")
+                    self._timeout.ran_out()
+                    raise StorageError("Timeout", "the store accepts no more bytes")
         finally:
             if not put.done():
                 put.cancel()
@@ -168,8 +171,9 @@ class ObjectStore:
         return Written(digest.size_bytes, sha256.hexdigest())
 
     async def move_in(self, key: str, path: Path) -> Written:
-        """Like :meth:`put_file` for a large file that is not needed any more: renamed where that
-        is possible. Raises OSError when the file cannot be read."""
+        """Write a large file as an object and delete it; rename it where that is possible.
+
+        Raises OSError when the file cannot be read."""
         if self._root is not None and path.is_relative_to(self._root):
             written = Written(*await local_file.digest(path))
             source = path.relative_to(self._root).as_posix()
@@ -205,13 +209,13 @@ class ObjectStore:
         expected_etag: Callable[[], str],
         sha256: Callable[[], bytes],
     ) -> None:
-        """Raises StorageError/Incomplete unless the store holds what was sent."""
+        """Raise StorageError/Incomplete unless the store holds the bytes that were sent."""
         if self._root is None and etag is not None and etag.strip('"') == expected_etag():
             return
         await self.verify(key, size_bytes)
         if self._root is not None:
             return
-        # Either the store holds something else, or its ETags are no MD5s.
+        # Either the store holds other bytes, or its ETags are not MD5s.
         held = hashlib.sha256()
         async for block in self.stream(key):
             held.update(block)
@@ -222,11 +226,13 @@ class ObjectStore:
             _log.info("etags_are_no_digests", why="each such object is read back")
 
     async def verify(self, key: str, size_bytes: int) -> None:
-        """Raises StorageError/Incomplete unless the object is there and has this size."""
+        """Raise StorageError/Incomplete unless the object exists and has this size."""
         try:
             found = await self.size(key)
         except MissingObjectError:
-            raise StorageError("Incomplete", "the store lost what it had taken") from None
+            raise StorageError(
+                "Incomplete", "the store lost an object that it had stored"
+            ) from None
         if found != size_bytes:
             raise StorageError(
                 "Incomplete", f"the store holds {found} bytes of a file of {size_bytes}"
@@ -245,10 +251,10 @@ class ObjectStore:
     async def stream(
         self, key: str, *, start: int = 0, end: int | None = None
     ) -> AsyncIterator[memoryview]:
-        """The bytes from ``start`` up to, not including, ``end`` (None: all), in large parts.
+        """Yield the bytes from ``start`` up to, not including, ``end`` (None: all), in large parts.
 
-        Ranges instead of obstore's own stream: over a local folder that one reads 8 KiB at a time
-        (0.5 GB took 3.0 s of CPU)."""
+        This uses ranges, because obstore's own stream of a local file reads 8 KiB at a time (0.5 GB
+        took 3.0 s of CPU)."""
         if end is None:
             end = await self.size(key)
         while start < end:
@@ -257,16 +263,16 @@ class ObjectStore:
             start = stop
 
     async def read(self, key: str, start: int, end: int) -> memoryview:
-        """The bytes from ``start`` up to, not including, ``end``, in one piece."""
+        """Return the bytes from ``start`` up to, not including, ``end``."""
         part = await self._timed(
             end - start, obstore.get_range_async(self._store, key, start=start, end=end)
         )
         if len(part) != end - start:
-            raise StorageError("Incomplete", "the store gave fewer bytes than were asked for")
+            raise StorageError("Incomplete", "the store returned fewer bytes than were requested")
         return memoryview(part)
 
     async def list(self, prefix: str = "") -> AsyncIterator[Entry]:
-        """Every object whose key begins with the path segments of ``prefix``; "": all."""
+        """Yield all objects whose key begins with the path segments of ``prefix``; "": all."""
         pages = obstore.list(self._store, prefix or None).__aiter__()
         while True:
             try:
@@ -277,14 +283,14 @@ class ObjectStore:
                 yield Entry(str(meta["path"]), int(meta["size"]))
 
     async def folders(self, prefix: str) -> tuple[str, ...]:
-        """Names of the folders right below ``prefix``, sorted."""
+        """Return the names of the folders directly below ``prefix``, sorted."""
         found = await self._timed(0, obstore.list_with_delimiter_async(self._store, prefix))
         return tuple(
             sorted(str(p).rstrip("/").rpartition("/")[2] for p in found["common_prefixes"])
         )
 
     async def delete(self, *keys: str) -> None:
-        """Deletes objects; one that is not there is no error."""
+        """Delete objects; a missing one is not an error."""
         for at in range(0, len(keys), _DELETES_AT_ONCE):
             await asyncio.gather(*map(self._delete, keys[at : at + _DELETES_AT_ONCE]))
 
@@ -297,22 +303,25 @@ class ObjectStore:
     # ------------------------------------------------------------------ the volume
 
     def available_bytes(self) -> int | None:
-        """Free space, where the storage has an end that can be seen. Raises OSError."""
+        """Return the free space of a local store; None for a bucket. Raises OSError."""
         if self._root is None:
             return None
         stat = os.statvfs(self._root)
         return stat.f_bavail * stat.f_frsize
 
     def capacity_bytes(self) -> int | None:
-        """Size of the volume, less what is reserved for root. Raises OSError."""
+        """Return the size of the volume without the blocks reserved for root; None for a bucket.
+
+        Raises OSError."""
         if self._root is None:
             return None
         stat = os.statvfs(self._root)
         return (stat.f_blocks - stat.f_bfree + stat.f_bavail) * stat.f_frsize
 
     def in_making_bytes(self) -> int:
-        """What unfinished MP4s take of the volume. It comes back: their chunks go when they are
-        there. Raises OSError."""
+        """Return the bytes of unfinished MP4s on the volume, whose chunks are deleted later.
+
+        Raises OSError."""
         if self._root is None:
             return 0
         sizes = []
@@ -322,7 +331,7 @@ class ObjectStore:
         return sum(sizes)
 
     async def _sync(self, key: str) -> None:
-        """What a claim holds must outlive its node's power; obstore only renames."""
+        """Sync an object on a claim to the disk, which obstore does not do."""
         if self._root is not None:
             try:
                 await local_file.sync(self._root / key)
@@ -330,26 +339,26 @@ class ObjectStore:
                 raise explain(error) from None
 
     async def _timed(self, size_bytes: int, operation: Awaitable[T]) -> T:
-        """Runs an operation that moves so many bytes, for no longer than that may take."""
+        """Run an operation that transfers ``size_bytes``, with the timeout for this size."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._patience.seconds(size_bytes)):
+            async with asyncio.timeout(self._timeout.seconds(size_bytes)):
                 result = await _call(operation)
         except TimeoutError:
-            self._patience.ran_out()
+            self._timeout.ran_out()
             raise StorageError("Timeout", "the store did not answer in time") from None
-        self._patience.succeeded(size_bytes, time.monotonic() - began)
+        self._timeout.succeeded(size_bytes, time.monotonic() - began)
         return result
 
 
 def part_bytes(size_bytes: int) -> int:
-    """Return the size of the parts of an object that comes to so many bytes, in whole MiB."""
+    """Return the size of the parts of an object of ``size_bytes``, in whole MiB."""
     least = -(-size_bytes // _MAX_PARTS)
     return max(PART_BYTES, -(-least >> 20) << 20)
 
 
 async def _call(operation: Awaitable[T]) -> T:
-    # `from None`: the storage's own text would come into a log with the traceback.
+    # `from None`: otherwise the log would have the storage's own text with the traceback.
     try:
         return await operation
     except TimeoutError:
@@ -366,17 +375,16 @@ def _update(sha256: hashlib._Hash, digest: MultipartDigest, block: bytes | memor
 def open_storage(
     s3: BucketLocation | None, store_dir: Path, key: Callable[[str], SecretStr | None]
 ) -> ObjectStore:
-    """Where a MediaStore keeps its objects: its bucket, or the claim mounted at ``store_dir``.
+    """Open the objects of a MediaStore: its bucket, or the claim mounted at ``store_dir``.
 
-    ``key`` reads a file below the keys folder; it is asked again at every request, so a storage
-    outlives the rotation of its credentials. Nothing is sent to a bucket here: whether it can be
-    used shows at the first call. Raises StorageError when the configuration or the folder cannot
-    be used."""
+    ``key`` reads a file of the keys folder, and is called at each request, so that rotated
+    credentials apply. Nothing is sent to a bucket here; errors of a bucket appear at the first
+    call. Raises StorageError when the configuration or the folder cannot be used."""
     return open_volume(store_dir) if s3 is None else ObjectStore(s3_store(s3, key))
 
 
 def open_volume(folder: Path) -> ObjectStore:
-    """The storage of a MediaStore on a PersistentVolumeClaim that is mounted at ``folder``.
+    """Open the storage of a MediaStore on a PersistentVolumeClaim that is mounted at ``folder``.
 
     Raises StorageError when the folder cannot be used."""
     try:

@@ -1,6 +1,6 @@
-"""Signs a request without a body for S3 (pure; the clock is passed in).
+"""Signatures of S3 requests without a body (pure; the caller passes the clock).
 
-obstore signs what it sends itself, but it can neither list nor abort multipart uploads. Source: AWS
+obstore signs its own requests, but it can neither list nor abort multipart uploads. Source: AWS
 Signature Version 4, "Create a signed AWS API request"; Amazon S3 API Reference, "Authenticating
 Requests: Using the Authorization Header".
 """
@@ -18,7 +18,7 @@ _UNRESERVED = "-._~"
 
 
 def encoded_query(query: Mapping[str, str]) -> str:
-    """The query as it is signed and must be sent: sorted, everything but RFC 3986's unreserved
+    """Return the query as it is signed and must be sent: sorted, with all but RFC 3986's unreserved
     characters encoded."""
     pairs = sorted((_quote(key), _quote(value)) for key, value in query.items())
     return "&".join(f"{key}={value}" for key, value in pairs)
@@ -35,7 +35,7 @@ def signed_headers(
     region: str,
     now: datetime,
 ) -> dict[str, str]:
-    """The headers of a request to ``url`` (path encoded, without query)."""
+    """Return the headers of a request to ``url`` (path encoded, without query)."""
     parts = urlsplit(url)
     moment = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     headers = {"host": parts.netloc, "x-amz-content-sha256": _EMPTY, "x-amz-date": moment}

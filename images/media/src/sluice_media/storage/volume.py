@@ -1,11 +1,11 @@
-"""Puts objects onto a mounted claim: whole, durable, and counted, in one step of one thread.
+"""Writes of objects to a mounted claim: each is durable and verified in one step of one thread.
 
-In: a key below the claim, and a file or bytes. Out: the object under its name, once the file
-system has said that all of it is on the disk; a name never stands for a part. Through obstore and
-asyncio's threads each chunk of a recording cost a dozen changes of thread.
+In: a key below the claim, and a file or bytes. Out: the object under its key, once the file system
+has confirmed that all of it is on the disk; a key never names a partial object. With obstore and
+asyncio's threads, each chunk of a recording cost a dozen thread switches.
 
-The thread is the claim's own: a network file system that hangs holds this one and no other, and
-what is asked of it meanwhile runs into its time limit.
+The claim has its own thread: a network file system that hangs blocks only this thread, and requests
+to it meanwhile time out.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from sluice_media.storage.errors import StorageError, explain
 
 _BLOCK_BYTES = 256 << 10
 _TRIES = 5
-"""The deletion of the last object of a folder takes the folder along."""
+"""Maximum tries to create a file: deleting the last object of a folder deletes the folder too."""
 
 
 class SourceError(Exception):
-    """What is to be put cannot be read: no fault of the claim."""
+    """The file to write cannot be read, which is not a fault of the claim."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error.strerror)
@@ -37,17 +37,19 @@ class SourceError(Exception):
 
 
 class Volume:
+    """A mounted claim, and its thread."""
+
     def __init__(self, root: Path) -> None:
         self._root = root
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="claim")
 
     async def put(self, key: str, data: bytes) -> None:
-        """Raises StorageError."""
+        """Write an object. Raises StorageError."""
         await self._run(key, iter((data,)))
 
     async def put_file(self, key: str, path: Path, sha256: str = "") -> None:
-        """Raises StorageError, and SourceError when ``path`` cannot be read, or does not hold what
-        has the digest ``sha256`` (any, when empty)."""
+        """Write a file as an object. Raises StorageError, and SourceError when ``path`` cannot be
+        read or does not match ``sha256`` (if not empty)."""
         await self._run(key, _blocks(path, sha256))
 
     async def _run(self, key: str, blocks: Iterator[bytes | memoryview]) -> None:
@@ -60,8 +62,7 @@ class Volume:
                 self._thread, _put, self._root / key, blocks, abandoned.is_set
             )
         finally:
-            # Nobody waits any more, when it took too long: once the claim answers again, what was
-            # asked of it meanwhile is not to be done in the name of who has given up.
+            # A write that timed out must not replace the object later.
             abandoned.set()
 
 
@@ -79,7 +80,7 @@ def _put(
             block = next(blocks, None)
         with _explained():
             os.fsync(number)
-            # What a file system counts, not what it was given.
+            # The size that the file system reports, not the number of bytes written.
             found = os.fstat(number).st_size
             if found != size:
                 raise StorageError(
@@ -106,7 +107,7 @@ def _explained() -> Iterator[None]:
 
 
 def _stage(place: Path) -> tuple[int, Path]:
-    """A new file beside ``place``, under a name that obstore's listings leave out."""
+    """Create a file beside ``place``, under a name that obstore's listings ignore."""
     for number in itertools.count(1):
         staged = place.with_name(f"{place.name}#{number}")
         try:
@@ -129,7 +130,7 @@ def _write(number: int, block: bytes | memoryview) -> int:
 
 
 def _blocks(path: Path, sha256: str) -> Iterator[memoryview]:
-    """The content of a file, each block valid until the next one is asked for."""
+    """Yield the content of a file; each block is valid until the next one is requested."""
     digest = hashlib.sha256()
     block = memoryview(bytearray(_BLOCK_BYTES))
     try:

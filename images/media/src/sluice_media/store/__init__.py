@@ -1,4 +1,4 @@
-"""Role ``store``: one pod per MediaStore. It makes MP4s of what recorders left, and hands them out.
+"""Role ``store``: one pod per MediaStore, which makes MP4s from recorders' chunks and serves them.
 
-It reaches its storage through :mod:`sluice_media.storage`, as recorders do.
+It accesses its storage through :mod:`sluice_media.storage`, as recorders do.
 """

@@ -1,4 +1,4 @@
-"""What a store knows of a recording: journals, results and requests, read from the storage."""
+"""Views of recordings: journals, results and the operator's requests, read from the storage."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ State = Literal["Unknown", "Open", "Finalizing", "Done", "Failed"]
 
 @dataclass(slots=True)
 class RecordingView:
+    """One recording as the storage has it."""
+
     uid: str
     prefix: str
     request: StoredRecording | None = None
@@ -30,18 +32,18 @@ class RecordingView:
     journals: list[Journal] = field(default_factory=list)
     files: list[MergedFile] = field(default_factory=list)
     results: dict[int, RecordedFile] = field(default_factory=dict)
-    """Index of the file -> what became of it."""
+    """Index of a file -> its result."""
     journal_faults: list[JournalFault] = field(default_factory=list)
     chunks: dict[ChunkId, int] = field(default_factory=dict)
-    """Every chunk that is there, whether or not a journal names it -> its size in bytes."""
+    """Every chunk in the store, named by a journal or not -> its size in bytes."""
     taken_back: int = 0
-    """Chunks that only the store's own journals name."""
+    """Number of chunks that only the store's own journals name."""
     kept: KeptChunks | None = None
-    """At the end: the chunks that are in no MP4."""
+    """The chunks that are in no MP4, once the recording is finished."""
 
     @property
     def is_over(self) -> bool:
-        """No recorder will write any more."""
+        """True when no recorder will write any more."""
         return self.done is not None or (self.request is not None and self.request.recorder_gone)
 
     @property
@@ -49,21 +51,21 @@ class RecordingView:
         return self.done is not None and self.done.end_reason == "TooShort"
 
     @property
-    def is_settled(self) -> bool:
-        """Nothing is left to do."""
+    def is_finalized(self) -> bool:
+        """True when the result of every file is final."""
         return self.is_over and all(map(self._is_final, self.recorded_files()))
 
     @property
     def may_grow(self) -> bool:
-        """A recorder is known and has not said its last word."""
+        """True while a known recorder may still write."""
         return not self.is_over and (self.head is not None or self.request is not None)
 
     def recorded_files(self) -> list[MergedFile]:
-        """Files that have any content in the store."""
+        """Return the files that have content in the store."""
         return [file for file in self.files if file.chunks]
 
     def unfinished_files(self) -> list[MergedFile]:
-        """Files to be finalised, or discarded, now."""
+        """Return the files to finalise, or to discard, now."""
         return [
             file
             for file in self.recorded_files()
@@ -75,14 +77,14 @@ class RecordingView:
             return "Done" if self.is_over else "Unknown"
         if not self.is_over:
             return "Open"
-        if self.is_settled:
+        if self.is_finalized:
             return "Done"
         failed = any(result.state == "Failed" for result in self.results.values())
         return "Failed" if failed else "Finalizing"
 
     def chunk_keys(self, file: MergedFile) -> list[str]:
-        """The chunks of one file that journals name, also those of attempts that lost against
-        another one."""
+        """Return the keys of all chunks of a file that journals name, including duplicates of
+        other attempts' chunks."""
         identity = (file.timeline, file.first_dts)
         return [
             keys.chunk_key(self.prefix, journal.attempt, chunk.name)
@@ -133,7 +135,7 @@ class RecordingView:
 
 
 async def recording_uids(storage: ObjectStore) -> list[str]:
-    """Every recording that the store has heard of. Raises StorageError."""
+    """Return the uids of all recordings in the store. Raises StorageError."""
     return [uid for uid in await storage.folders(keys.RECORDINGS) if keys.is_id(uid)]
 
 
@@ -141,17 +143,17 @@ async def load_request(storage: ObjectStore, uid: str) -> StoredRecording | None
     return await load(storage, keys.request_key(uid), StoredRecording)
 
 
-async def load_settled(storage: ObjectStore, uid: str) -> StoredResult | None:
-    """The result of a recording that is finished for good."""
-    return await load(storage, keys.settled_key(uid), StoredResult)
+async def load_finalized(storage: ObjectStore, uid: str) -> StoredResult | None:
+    """Return the result of a finished recording; None while it is not finished."""
+    return await load(storage, keys.finalized_key(uid), StoredResult)
 
 
 async def load_view(storage: ObjectStore, uid: str) -> RecordingView:
-    """Everything of one recording. Raises StorageError."""
+    """Read one recording. Raises StorageError."""
     request = await load_request(storage, uid)
     prefix = request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"
-    # The recorder writes it last. Looked for after the journals, it could end a recording whose
-    # last chunks those do not name yet.
+    # Read it before the journals: the recorder writes it last. Read after them, it could end a
+    # recording whose last chunks the journals did not name yet.
     done = await load(storage, keys.done_key(prefix), Completion)
     found = await find_journals(storage, prefix)
     head = await load(storage, keys.head_key(prefix), RecordingHead)
@@ -175,7 +177,7 @@ async def load_view(storage: ObjectStore, uid: str) -> RecordingView:
 
 
 def _by_the_recorder(uid: str, prefix: str, head: RecordingHead | None) -> StoredRecording | None:
-    """Before the operator said anything: as the recorder was told."""
+    """Return the request that the recorder's configuration implies, before the operator's one."""
     if head is None:
         return None
     return StoredRecording(uid=uid, name=head.name, prefix=prefix, **head.retention.model_dump())

@@ -1,9 +1,9 @@
 """The bytes of a file's chunks, one after another, read ahead so that FFmpeg never waits.
 
-Each chunk is read as a whole and held against the digest in the journal, because after this the
-chunks are deleted. What the store cannot give now is asked for again for some minutes: an MP4 of
-four hours is not begun anew for a reset connection. A chunk that is not there, or whose digest
-differs each time, is lost for good: it is named, and asking again does not help.
+Each chunk is read as a whole and compared with its digest in the journal, because the chunks are
+deleted afterwards. A failed read is retried for some minutes, so that an MP4 of four hours is not
+started again for a reset connection. A chunk that does not exist, or whose digest differs at each
+try, is permanently lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sluice_media.store.retime import retime
 from sluice_media.store.trim import TrackCut, count_units, track_pids, trim
 
 AHEAD_BYTES = 32 << 20
-"""That may be held or under way beyond what is being used; a single chunk may be larger."""
+"""Maximum size of the chunks that are read ahead; a single chunk may be larger."""
 AHEAD_CHUNKS = 8
 RETRY_SECONDS: tuple[float, ...] = (0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30, 30, 30, 30, 30)
 _DAMAGED_RETRIES = 3
@@ -42,7 +42,7 @@ ChunkId = tuple[str, str]
 
 
 class Loss(StrEnum):
-    """What is wrong with a chunk, for good."""
+    """The permanent fault of a chunk."""
 
     MISSING = "missing"
     DAMAGED = "damaged"
@@ -53,28 +53,30 @@ class ChunkError(RuntimeError):
 
     def __init__(self, lost: Mapping[ChunkId, Loss]) -> None:
         (_, name), loss = next(iter(lost.items()))
-        words = f"chunk {name} of it is {loss} in the store"
+        message = f"chunk {name} of it is {loss} in the store"
         if len(lost) > 1:
-            words += f", and {len(lost) - 1} more {'is' if len(lost) == 2 else 'are'} lost"
-        super().__init__(words)
+            message += f", and {len(lost) - 1} more {'is' if len(lost) == 2 else 'are'} lost"
+        super().__init__(message)
         self.lost = dict(lost)
 
 
 @dataclass(slots=True)
 class ChunkSource:
+    """The chunks of one file, and the digests that were checked."""
+
     storage: ObjectStore
     prefix: str
     chunks: Sequence[MergedChunk]
     tracks: Sequence[TrackInfo]
     hash_seconds: float = 0.0
-    """CPU time that went into digests, and of a claim's files into reading them for it."""
+    """CPU time for digests, including the reads of a claim's files for them."""
     _trimmed: dict[ChunkId, dict[int, int]] = field(default_factory=dict)
-    """Of each trimmed chunk that was read: track -> number of units that are left."""
+    """Trimmed chunks that were read -> track -> number of units that are left."""
     _verified: set[ChunkId] = field(default_factory=set)
 
     @property
     def units(self) -> dict[int, int]:
-        """Track -> number of units in all chunks. Exact once all trimmed chunks were read."""
+        """Number of units in all chunks, by track. Exact once all trimmed chunks were read."""
         found: dict[int, int] = {}
         for chunk in self.chunks:
             counts = self._trimmed.get(chunk.id)
@@ -85,8 +87,9 @@ class ChunkSource:
         return found
 
     async def blocks(self) -> AsyncGenerator[bytes | memoryview, None]:
-        """The file as one transport stream. Close it (``aclosing``), so that what is under way
-        ends. Raises ChunkError and StorageError."""
+        """Yield the file as one transport stream. Close it (``aclosing``) to cancel its reads.
+
+        Raises ChunkError and StorageError."""
         waiting = deque(self.chunks)
         ahead: deque[tuple[asyncio.Task[bytes | memoryview], int]] = deque()
         held = 0
@@ -108,13 +111,15 @@ class ChunkSource:
             await asyncio.gather(*(task for task, _ in ahead), return_exceptions=True)
 
     async def check(self) -> None:
-        """Raises ChunkError with all chunks that are lost, and StorageError."""
+        """Compare all chunks with their digests. Raises ChunkError with all lost chunks, and
+        StorageError."""
         if lost := await self.find_lost():
             raise ChunkError(lost)
 
     async def find_lost(self) -> dict[ChunkId, Loss]:
-        """Hold all chunks against their digests that were not held against them yet, in little
-        memory, and return those that are lost. Raises StorageError."""
+        """Compare the remaining chunks with their digests, one by one, and return the lost ones.
+
+        Raises StorageError."""
         lost: dict[ChunkId, Loss] = {}
         check = self._fetch if self.storage.root is None else self._check
         for chunk in self.chunks:
@@ -132,7 +137,8 @@ class ChunkSource:
     async def _patiently(
         self, read: Callable[[MergedChunk], Awaitable[T]], chunk: MergedChunk
     ) -> T:
-        """Raises ChunkError, which is for good, and StorageError, which may be better later."""
+        """Read with retries. Raises ChunkError, which is permanent, and StorageError, which may be
+        temporary."""
         damaged = 0
         # A claim that fails does not get better within minutes.
         delays = RETRY_SECONDS if self.storage.root is None else RETRY_SECONDS[:1]
@@ -192,7 +198,7 @@ class ChunkSource:
 
 
 def _digest(data: memoryview | Path) -> tuple[str, float]:
-    """Of bytes or of a file: the SHA-256, and what it took of a CPU."""
+    """Return the SHA-256 of bytes or of a file, and the CPU seconds that it took."""
     began = time.thread_time()
     if isinstance(data, Path):
         with data.open("rb") as file:

@@ -1,9 +1,9 @@
-"""``python -m sluice_media store ls|cat``: what is in the store, for people in its pod.
+"""``python -m sluice_media store ls|cat``: commands for users in the store's pod.
 
 ``ls`` prints one line for each file of each recording, tab-separated: uid, name, state, bytes,
-seconds, end, sha256. ``ls UID`` only those of one. ``cat UID NAME`` writes a finished file to
-standard output, e.g. through ``kubectl exec``. Where the store is and its keys come from the pod's
-own configuration and key files.
+seconds, end, sha256. ``ls UID`` prints only those of one recording. ``cat UID NAME`` writes a
+finished file to standard output, e.g. through ``kubectl exec``. The store's location and keys come
+from the pod's own configuration and key files.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _EX_USAGE = 64
 
 
 class _CommandError(RuntimeError):
-    """What was asked for cannot be had; the text is a sentence."""
+    """The command failed; the text is the message for the user."""
 
 
 def run(settings: PodSettings, words: Sequence[str], output: BinaryIO) -> int:
-    """Runs one command; returns the exit code: 0, 1 with a sentence on standard error, or 64 for
-    words that are no command."""
+    """Run one command and return the exit code: 0, 1 with a message on standard error, or 64 for
+    an unknown command."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         match list(words):
@@ -50,7 +50,7 @@ def run(settings: PodSettings, words: Sequence[str], output: BinaryIO) -> int:
     except (StorageError, ConfigError, _CommandError) as error:
         return _failed(str(error))
     except BrokenPipeError:
-        return _failed("nobody reads any more")
+        return _failed("the reader of the output has closed it")
     return 0
 
 

@@ -1,9 +1,9 @@
-"""Counts what a store holds, without listing all of it all the time.
+"""The count of a store's bytes, without listing the whole store each time.
 
-Everything is listed at the start and then now and then; in between only folders that change: those
-of recordings in which a recorder writes, every half minute, and whatever this pod has just
-finished, expired or deleted. Listing a recording's folder is one request for 1000 objects, which is
-cheaper than reading the journals that would say the same, and is the truth of the store itself.
+Everything is listed at the start and every 15 minutes. In between, only folders that change are
+listed: folders in which a recorder writes, every 30 s, and folders in which this pod has finished,
+expired or deleted something. A list of a recording's folder is one request for 1000 objects. It
+is cheaper than reading the journals, and shows the store's real content.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from sluice_media.contract import StoreConfig
 from sluice_media.recording.usage import StoreUsage, write_usage
 from sluice_media.storage.errors import StorageError
 from sluice_media.storage.object_store import SCRATCH, Entry, ObjectStore
-from sluice_media.store.headroom import DiskSpace, Headroom, Ledger, folder_of, measure
+from sluice_media.store.headroom import DiskSpace, FolderSizes, Headroom, folder_of, measure
 
 FULL_COUNT_SECONDS = 900.0
 GROWING_SECONDS = 30.0
-TELL_SECONDS = 15.0
+MEASURE_SECONDS = 15.0
 _RETRY_SECONDS = 15.0
 _log = structlog.get_logger(__name__)
 
 
 class Counter:
-    """Run :meth:`run` as a task. ``on_count`` hears of every new figure."""
+    """The counted sizes. Run :meth:`run` as a task. ``on_count`` is called with each new figure."""
 
     def __init__(
         self,
@@ -39,31 +39,31 @@ class Counter:
         on_count: Callable[[int, DiskSpace | None, Headroom], None],
         making: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """``growing``: folders in which a recorder writes. ``making``: key of the MP4 whose chunks
-        are still there. They count and it does not: a file that is there twice for a moment must
-        not end a recording near the limit."""
+        """``growing`` returns the folders in which a recorder writes. ``making`` returns the key of
+        an MP4 whose chunks still exist. The MP4 is not counted beside its chunks, because this
+        short time must not end a recording near the limit."""
         self._storage = storage
         self._config = config
         self._growing = growing
         self._on_count = on_count
         self._making = making
-        self._ledger = Ledger()
+        self._sizes = FolderSizes()
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
-        self._told: StoreUsage | None = None
+        self._written: StoreUsage | None = None
         self._has_counted = False
 
     def changed(self, folder: str) -> None:
-        """Something was finished or deleted there: count it again soon."""
+        """Count a folder again soon, because something in it was finished or deleted."""
         self._changed.add(folder)
         self._wake.set()
 
     def measure_again(self) -> None:
-        """The limit is another one."""
+        """Measure again, because the limit has changed."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Endless; cancel it."""
+        """Count until cancelled."""
         full_at = growing_at = 0.0
         while True:
             self._wake.clear()
@@ -79,7 +79,7 @@ class Counter:
                 while self._changed:
                     await self._count_folder(self._changed.pop())
                 await self._measure()
-                pause = TELL_SECONDS
+                pause = MEASURE_SECONDS
             except (StorageError, OSError) as error:
                 _log.warning("usage_not_counted", error=str(error))
                 pause = _RETRY_SECONDS
@@ -94,8 +94,8 @@ class Counter:
         async for entry in self._storage.list():
             folder = folder_of(entry.key)
             folders[folder] = folders.get(folder, 0) + self._size(entry)
-        self._ledger.replace(folders)
-        self._ledger.sample(time.monotonic())
+        self._sizes.replace(folders)
+        self._sizes.sample(time.monotonic())
         self._has_counted = True
 
     async def _count_folder(self, folder: str) -> None:
@@ -107,7 +107,7 @@ class Counter:
             self._changed.add(folder)
             raise
         grows = folder in self._growing()
-        self._ledger.update(folder, size, grows=grows, now=time.monotonic())
+        self._sizes.update(folder, size, grows=grows, now=time.monotonic())
 
     def _size(self, entry: Entry) -> int:
         is_extra = entry.key == self._making() or entry.key.startswith(f"{SCRATCH}/")
@@ -118,9 +118,9 @@ class Counter:
             return
         config = self._config()
         volume = await asyncio.to_thread(self._volume)
-        used = self._ledger.used_bytes
+        used = self._sizes.used_bytes
         headroom = measure(
-            self._ledger,
+            self._sizes,
             limit_bytes=config.limit_bytes,
             volume=volume,
             warn_at_percent=config.warn_at_percent,
@@ -132,9 +132,9 @@ class Counter:
             observed_at=datetime.now(UTC),
             exceeded=headroom.word == "Exceeded",
         )
-        if not _says_the_same(usage, self._told):
+        if not _is_unchanged(usage, self._written):
             await write_usage(self._storage, usage)
-            self._told = usage
+            self._written = usage
 
     def _volume(self) -> DiskSpace | None:
         capacity, available = self._storage.capacity_bytes(), self._storage.available_bytes()
@@ -143,5 +143,7 @@ class Counter:
         return DiskSpace(capacity, available)
 
 
-def _says_the_same(usage: StoreUsage, told: StoreUsage | None) -> bool:
-    return told is not None and usage == told.model_copy(update={"observed_at": usage.observed_at})
+def _is_unchanged(usage: StoreUsage, written: StoreUsage | None) -> bool:
+    return written is not None and usage == written.model_copy(
+        update={"observed_at": usage.observed_at}
+    )

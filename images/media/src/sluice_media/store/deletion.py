@@ -1,8 +1,8 @@
-"""Deletes a recording with everything of it, however often that is interrupted.
+"""The deletion of whole recordings, which continues after any interruption.
 
-What is asked for is written down first (``deleted/<uid>.json``), so that whoever comes next goes
-on; the same object says afterwards that nothing is left, for a week. A recorder of a node that was
-lost may come back meanwhile and write: what it wrote is found and deleted again.
+A request is stored first (``deleted/<uid>.json``), so that the next process continues it. For a
+week after the deletion, this object records that nothing is left. A recorder on a lost node may
+come back in that time and write; its objects are found and deleted too.
 """
 
 from __future__ import annotations
@@ -34,26 +34,28 @@ class Deletion(Model):
     prefix: str
     requested_at: datetime
     done_at: datetime | None = None
-    """None: something may be left."""
+    """None while objects may be left."""
 
     def result(self) -> StoredResult:
         return StoredResult(uid=self.uid, state="Deleting" if self.done_at is None else "Deleted")
 
 
 async def load_deletion(storage: ObjectStore, uid: str) -> Deletion | None:
-    """Raises StorageError."""
+    """Return the deletion of a recording; None when it was not requested. Raises StorageError."""
     return await load(storage, keys.deletion_key(uid), Deletion)
 
 
 async def deleted_uids(storage: ObjectStore) -> set[str]:
-    """Recordings that were or are being deleted. Raises StorageError."""
+    """Return the uids of recordings that were or are being deleted. Raises StorageError."""
     names = [entry.key.rpartition("/")[2] async for entry in storage.list(keys.DELETED)]
     return {name.removesuffix(".json") for name in names}
 
 
 class Deleter:
-    """Run :meth:`run` as a task. ``release`` returns when nobody works on a recording any more;
-    ``abort_uploads`` ends unfinished uploads below a prefix."""
+    """The queue of deletions. Run :meth:`run` as a task.
+
+    ``release`` waits until no work on a recording runs; ``abort_uploads`` aborts unfinished uploads
+    below a prefix."""
 
     def __init__(
         self,
@@ -71,11 +73,11 @@ class Deleter:
         self._abort_uploads = abort_uploads
         self._on_change = on_change
         self._scan_seconds = scan_seconds
-        self._asked: dict[str, None] = {}
+        self._queue: dict[str, None] = {}
         self._wake = asyncio.Event()
 
     async def request(self, uid: str, prefix: str) -> Deletion:
-        """Notes that a recording shall go; repeatable. Raises StorageError."""
+        """Request the deletion of a recording; may be repeated. Raises StorageError."""
         known = await load_deletion(self._storage, uid)
         if known is None:
             known = Deletion(uid=uid, prefix=prefix, requested_at=datetime.now(UTC))
@@ -84,21 +86,21 @@ class Deleter:
         return known
 
     def wake(self, uid: str) -> None:
-        """Something of it may be left."""
-        self._asked[uid] = None
+        """Queue a recording of which objects may be left."""
+        self._queue[uid] = None
         self._wake.set()
 
     async def run(self) -> None:
-        """Endless; cancel it."""
+        """Delete until cancelled."""
         next_scan = 0.0
         while True:
             self._wake.clear()
             if time.monotonic() >= next_scan:
                 await self._scan()
                 next_scan = time.monotonic() + self._scan_seconds
-            while self._asked:
-                uid = next(iter(self._asked))
-                del self._asked[uid]
+            while self._queue:
+                uid = next(iter(self._queue))
+                del self._queue[uid]
                 try:
                     await self._delete(uid)
                 except StorageError as error:  # the next scan finds it again
@@ -116,7 +118,7 @@ class Deleter:
                 if known is None:
                     continue
                 if known.done_at is None:
-                    self._asked[uid] = None
+                    self._queue[uid] = None
                 elif datetime.now(UTC) - known.done_at > timedelta(days=TOMBSTONE_DAYS):
                     await self._storage.delete(keys.deletion_key(uid))
         except StorageError as error:
@@ -130,7 +132,7 @@ class Deleter:
         await self._abort_uploads(known.prefix)
         own = f"{keys.RECORDINGS}/{uid}"
         count = 0
-        # Until a list says that nothing is left: what was listed before may not be all.
+        # Repeat until the list is empty: each list is only one batch.
         while batch := await self._some_of(own) or await self._some_of(known.prefix):
             await self._storage.delete(*batch)
             count += len(batch)

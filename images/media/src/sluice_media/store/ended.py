@@ -1,7 +1,8 @@
-"""Which names Recordings had that ended here: by them a Recording is known again whose object was
-lost with its cluster and is made anew, with another uid and without a status.
+"""The names of Recordings that ended in this store.
 
-A name is free again once the store was told that the Recording was deleted.
+A Recording whose object was lost with its cluster, and is created again with another uid and
+without a status, is recognized by its name. A name is free again once the operator has reported
+that the Recording was deleted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sluice_media.recording import keys
 from sluice_media.recording.journal import RecordingHead
 from sluice_media.storage.json_objects import load
 from sluice_media.storage.object_store import ObjectStore
-from sluice_media.store.catalog import load_request, load_settled
+from sluice_media.store.catalog import load_finalized, load_request
 from sluice_media.store.deletion import load_deletion
 
 
@@ -27,25 +28,24 @@ class EndedRecording(Model):
 
 
 class EndedNames:
-    """Writes down the name of each Recording that is finished for good, once. Of one that recorded
-    nothing there is nothing to be known again."""
+    """The stored names of finished Recordings. A Recording without files gets no name."""
 
     def __init__(self, storage: ObjectStore) -> None:
         self._storage = storage
         self._noted: set[str] | None = None
-        """uids whose names are written down; None: not looked up yet."""
+        """uids whose names are stored; None until they are read."""
 
     async def note(self, uid: str, result: StoredResult) -> None:
-        """Repeatable. Raises StorageError."""
+        """Store the name of a finished Recording; may be repeated. Raises StorageError."""
         if self._noted is None:
             found = [entry.key async for entry in self._storage.list(keys.ENDED)]
             self._noted = {key.rpartition("/")[2].removesuffix(".json") for key in found}
         if uid in self._noted or not result.files:
             return
-        told = await load_request(self._storage, uid)
-        if told is not None and told.deleted:
+        request = await load_request(self._storage, uid)
+        if request is not None and request.deleted:
             return
-        prefix = told.prefix if told is not None else f"{keys.RECORDINGS}/{uid}"
+        prefix = request.prefix if request is not None else f"{keys.RECORDINGS}/{uid}"
         head = await load(self._storage, keys.head_key(prefix), RecordingHead)
         if head is not None and keys.is_id(head.namespace) and keys.is_id(head.name):
             ended = EndedRecording(
@@ -62,7 +62,7 @@ def _ended_at(result: StoredResult) -> datetime:
 
 
 async def find_ended(storage: ObjectStore, namespace: str, name: str) -> str | None:
-    """The uid of the latest Recording of this name that ended here and is not known to be deleted.
+    """Return the uid of the latest Recording of this name that ended here and was not deleted.
 
     Raises StorageError."""
     latest: EndedRecording | None = None
@@ -70,8 +70,10 @@ async def find_ended(storage: ObjectStore, namespace: str, name: str) -> str | N
         ended = await load(storage, key, EndedRecording)
         if ended is None or await load_deletion(storage, ended.uid) is not None:
             continue
-        told = await load_request(storage, ended.uid)
-        if (told is not None and told.deleted) or await load_settled(storage, ended.uid) is None:
+        request = await load_request(storage, ended.uid)
+        if (request is not None and request.deleted) or await load_finalized(
+            storage, ended.uid
+        ) is None:
             continue
         if latest is None or ended.ended_at > latest.ended_at:
             latest = ended

@@ -1,13 +1,13 @@
-"""Makes one MP4 of one file's chunks.
+"""The finaliser: makes one MP4 from one file's chunks.
 
-The chunks' bytes, one after another, are exactly the stream that was recorded; ONE FFmpeg copies
-them (never by the concat demuxer: it adds 0.09 s at every join). It reads them from a claim itself;
-what comes from a bucket, or overlaps, is piped into it. What it wrote is hashed, measured and
-brought to its place; only then may the chunks go.
+The chunks' bytes, one after another, are exactly the recorded stream. ONE FFmpeg copies them (never
+the concat demuxer, which adds 0.09 s at every join). FFmpeg reads a claim's chunks itself; chunks
+from a bucket, or that overlap, are piped into it. The MP4 is hashed, verified and moved to its key;
+only then may its chunks be deleted.
 
-The MP4 needs as much scratch space as its chunks have bytes, for its index is moved to the front
-at the end. In a bucket's store pod, where that space is the pod's own, an MP4 that would not fit is
-written without any: of fragments, straight into a multipart upload.
+The MP4 needs as much scratch space as its chunks have bytes, because its index is moved to the
+front at the end. For a bucket the scratch space is the pod's own disk. An MP4 that does not fit
+there is written without scratch space: as fragments, directly into a multipart upload.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ from sluice_media.store.verify import (
 NICE = 10
 _STALL_SECONDS = 600.0
 _SCRATCH_MARGIN_BYTES = 16 << 20
-"""Less than recorders leave free beyond the MP4s to come (64 MiB), so that what was recorded up to
-the end of a claim can be finalised. An MP4 itself is smaller than its chunks: for each unit these
-have a PES header and stuffing, 40 bytes at least, where it has some 20 in its index."""
+"""Additional scratch space, less than the 64 MiB that recorders leave free for MP4s, so that a
+recording that fills a claim can be finalised. An MP4 is smaller than its chunks: a chunk has a PES
+header and stuffing of at least 40 bytes for each unit, an MP4's index about 20."""
 _BLOCK_BYTES = 4 << 20
 _OTHER_FILES = 256
 _log = structlog.get_logger(__name__)
@@ -59,29 +59,31 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Timings:
-    """Where the time went, in seconds."""
+    """The duration of each step, in seconds."""
 
     remux_seconds: float = 0.0
     """From the first chunk to the end of FFmpeg."""
     chunk_hash_cpu_seconds: float = 0.0
     """CPU time of checking the chunks, within the former."""
     sync_seconds: float = 0.0
-    """Of bringing the finished file to the disk."""
+    """Sync of the finished file to the disk."""
     transfer_seconds: float = 0.0
-    """Of its digest, and of bringing it to its place."""
+    """Digest of the file, and its move or upload to its key."""
     transfer_cpu_seconds: float = 0.0
-    """CPU time of the whole process meanwhile."""
+    """CPU time of the whole process during the transfer."""
 
 
 @dataclass(slots=True, frozen=True)
 class FinalizeJob:
+    """One MP4 to make."""
+
     recording_uid: str
     prefix: str
     stream_title: str
     uri_base: str
     file: MergedFile
     scratch_limit_bytes: int | None = None
-    """What the scratch folder's volume may hold, where that is less than its disk has."""
+    """Size limit of the scratch folder's volume; None when only its disk limits it."""
     timings: Timings = field(default_factory=Timings)
 
     @property
@@ -98,17 +100,17 @@ def end_of(file: MergedFile) -> datetime:
 
 
 def recording_title(stream_title: str, ended_at: datetime) -> str:
-    """The title of a file: ``Stream Record: {stream title}, {end time UTC}``."""
+    """Return the title of a file: ``Stream Record: {stream title}, {end time UTC}``."""
     return f"Stream Record: {stream_title}, {ended_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def scratch_bytes(file: MergedFile) -> int:
-    """How much scratch space its MP4 needs; the chunks are not counted, they are there already."""
+    """Return the scratch space that the file's MP4 needs, without the chunks."""
     return file.size_bytes + _SCRATCH_MARGIN_BYTES
 
 
 def mp4_spec(job: FinalizeJob, output: Path | None) -> Mp4Spec:
-    """Raises FinalizeError when no track has a unit."""
+    """Return FFmpeg's specification of the MP4. Raises FinalizeError when no track has a unit."""
     file = job.file
     if not any(file.units.values()):
         raise FinalizeError("nothing was recorded into this file")
@@ -124,8 +126,8 @@ def mp4_spec(job: FinalizeJob, output: Path | None) -> Mp4Spec:
 
 
 def _probe_reach(file: MergedFile) -> tuple[int, int]:
-    """Bytes and ticks after which every track of the file has shown up, and, where the first chunk
-    is lost, a keyframe with the parameters of the pictures."""
+    """Return the bytes and ticks that FFmpeg has to probe: up to the first unit of every track and,
+    where the first chunk is lost, up to a keyframe with the decoder configuration."""
     missing = {track for track, units in file.units.items() if units}
     decodable = not file.chunks or file.chunks[0].entry.independent
     size = ticks = 0
@@ -143,10 +145,10 @@ def _probe_reach(file: MergedFile) -> tuple[int, int]:
 
 
 async def finalize(storage: ObjectStore, job: FinalizeJob, scratch: Path) -> RecordedFile:
-    """Writes the MP4 and returns what is known of it. ``scratch`` is a folder for its making.
+    """Make the MP4 and return its result. ``scratch`` is a folder for temporary files.
 
-    Raises ChunkError with all chunks that are lost for good, FinalizeError and StorageError; then
-    nothing is left behind but the chunks."""
+    Raises ChunkError with all permanently lost chunks, FinalizeError and StorageError; then only
+    the chunks remain."""
     source = ChunkSource(storage, job.prefix, job.file.chunks, job.file.tracks)
     try:
         if await _has_room(storage, job, scratch):
@@ -163,11 +165,12 @@ async def finalize(storage: ObjectStore, job: FinalizeJob, scratch: Path) -> Rec
 
 
 async def _has_room(storage: ObjectStore, job: FinalizeJob, scratch: Path) -> bool:
-    """Raises StorageError/NoSpace where there is no other way than by the scratch folder."""
+    """Return whether the MP4 fits into the scratch folder. Raises StorageError/NoSpace on a claim,
+    where there is no other way."""
     needed, is_claim = scratch_bytes(job.file), storage.root is not None
     available = await asyncio.to_thread(_available, scratch)
     if is_claim and available < needed:
-        # Made, but never noted as such: it is about to be made anew, and not to be there twice.
+        # Delete an MP4 that was made but not noted: it is made again, and must not exist twice.
         await storage.delete(job.key)
         available = await asyncio.to_thread(_available, scratch)
     if not is_claim and job.scratch_limit_bytes is not None:
@@ -176,8 +179,8 @@ async def _has_room(storage: ObjectStore, job: FinalizeJob, scratch: Path) -> bo
     if available < needed and is_claim:
         raise StorageError(
             "NoSpace",
-            f"making the MP4 needs {_mib(needed)} MiB of free space, there are "
-            f"{available >> 20}: {_mib(needed - available)} MiB are missing",
+            f"the MP4 needs {_mib(needed)} MiB of free space, and {available >> 20} MiB are free: "
+            f"{_mib(needed - available)} MiB are missing",
         )
     return available >= needed
 
@@ -216,7 +219,7 @@ async def _by_scratch(source: ChunkSource, job: FinalizeJob, path: Path) -> Reco
 
 
 async def _by_stream(source: ChunkSource, job: FinalizeJob) -> RecordedFile:
-    """Without scratch space: fragments, uploaded as they come."""
+    """Make the MP4 without scratch space: upload its fragments while FFmpeg writes them."""
     began = time.monotonic()
     spec = mp4_spec(job, None)
     counter = FragmentCounter()
@@ -242,12 +245,12 @@ async def _by_stream(source: ChunkSource, job: FinalizeJob) -> RecordedFile:
     _log.warning("mp4_made_of_fragments", recording=job.recording_uid, file=job.file.index)
     needed = _mib(scratch_bytes(job.file))
     return _ready(job, spec, written, job.file.duration_seconds).model_copy(
-        update={"message": f"an MP4 of fragments: {needed} MiB of scratch space were not there"}
+        update={"message": f"a fragmented MP4, because {needed} MiB of scratch space were not free"}
     )
 
 
 async def _read(child: Child) -> bytes:
-    """A large block: a pipe gives little at once, and each block costs a change of thread."""
+    """Read a large block: a pipe returns few bytes, and each block costs a thread switch."""
     pieces: list[bytes] = []
     left = _BLOCK_BYTES
     try:
@@ -264,7 +267,7 @@ async def _read(child: Child) -> bytes:
 
 
 async def _feed_or_stop(source: ChunkSource, job: FinalizeJob, child: Child) -> None:
-    """When it cannot be fed any more, its output must end as well."""
+    """Feed FFmpeg, and stop it when that fails, so that its output ends too."""
     try:
         await _feed(source, job, child)
     except BaseException:
@@ -283,7 +286,7 @@ async def _remux(source: ChunkSource, job: FinalizeJob, spec: Mp4Spec) -> None:
 
 
 async def _remux_files(source: ChunkSource, root: Path, job: FinalizeJob, spec: Mp4Spec) -> None:
-    """FFmpeg reads whole chunks where they lie; beside it they are held against their digests."""
+    """Let FFmpeg read whole chunks from the claim, and check their digests meanwhile."""
     assert spec.output is not None
     file = job.file
     keys = (chunk_key(job.prefix, chunk.attempt, chunk.entry.name) for chunk in file.chunks)
@@ -312,7 +315,8 @@ async def _remux_files(source: ChunkSource, root: Path, job: FinalizeJob, spec: 
 
 
 def _may_open(count: int) -> bool:
-    """FFmpeg opens all pieces at once: raises the limit for it, as far as that is allowed."""
+    """Raise the limit of open files, because FFmpeg opens all chunks at once. Return whether the
+    limit suffices."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = count + _OTHER_FILES
     if soft == resource.RLIM_INFINITY or needed <= soft:
@@ -324,7 +328,7 @@ def _may_open(count: int) -> bool:
 
 
 async def _feed(source: ChunkSource, job: FinalizeJob, child: Child) -> None:
-    """Gives FFmpeg all chunks and waits for its end."""
+    """Write all chunks to FFmpeg, and wait for its end."""
     try:
         async with contextlib.aclosing(source.blocks()) as blocks:
             async for data in blocks:
@@ -356,7 +360,7 @@ def _ready(job: FinalizeJob, spec: Mp4Spec, written: Written, seconds: float) ->
 
 
 async def _verify(found: Sequence[int], source: ChunkSource) -> None:
-    """Raises UnitsDifferError unless the MP4 holds all units of the chunks."""
+    """Raise UnitsDifferError unless the MP4 holds all units of the chunks."""
 
     async def pictures(codec: Codec) -> int:
         count = 0
@@ -376,7 +380,7 @@ def _discard(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """A disk that failed to take the file says so here, and only here."""
+    """Sync the file: only this call reports that the disk failed to write it."""
     try:
         local_file.flush(path)
     except OSError as error:

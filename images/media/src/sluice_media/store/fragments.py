@@ -1,8 +1,8 @@
-"""Counts what a fragmented MP4 holds while it goes by (sans-io).
+"""The count of samples in a fragmented MP4 while it is written (sans-io).
 
-Comes in: bytes of an MP4 in pieces of any size. Goes out: samples of each track. Nothing is
-kept but ``moov`` and ``moof``; media is skipped. Source: ISO/IEC 14496-12:2022, clauses 4.2
-(boxes), 8.3.2 (tkhd), 8.8.7 (tfhd) and 8.8.8 (trun).
+In: bytes of an MP4 in pieces of any size. Out: the number of samples of each track. Only ``moov``
+and ``moof`` are buffered; media is skipped. Source: ISO/IEC 14496-12:2022, clauses 4.2 (boxes),
+8.3.2 (tkhd), 8.8.7 (tfhd) and 8.8.8 (trun).
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ _MAX_INDEX_BYTES = 16 << 20
 
 
 class FragmentError(RuntimeError):
-    """That is no MP4 of fragments."""
+    """The bytes are not a fragmented MP4."""
 
 
 class FragmentCounter:
+    """The samples of one MP4."""
+
     def __init__(self) -> None:
         self.samples: dict[int, int] = {}
         """Track of the MP4 -> number of samples so far, in the order of its tracks."""
@@ -26,7 +28,7 @@ class FragmentCounter:
         self._skip = 0
 
     def feed(self, data: bytes) -> None:
-        """Raises FragmentError."""
+        """Count the next bytes. Raises FragmentError."""
         if self._skip >= len(data):
             self._skip -= len(data)
             return

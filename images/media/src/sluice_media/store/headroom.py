@@ -1,8 +1,8 @@
-"""How much a store holds, how fast it grows and when that ends (pure; the clock is passed in).
+"""The headroom of a store: its free space, and when it is full (pure; the caller passes the clock).
 
-Comes in: sizes by folder (``recordings/<uid>`` is one), the limit and what the volume says. Goes
-out: :class:`Headroom`. Growth is what recorders add; that files are replaced by MP4s and deleted
-says nothing of the next hour, so a shrinking folder counts for nothing there.
+In: sizes by folder (``recordings/<uid>`` is one), the limit, the volume's figures. Out:
+:class:`Headroom`. Only bytes that recorders add count as growth. A folder shrinks when MP4s replace
+chunks or files are deleted; that does not predict the next hour, and is ignored.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Literal
 HeadroomWord = Literal["Unknown", "Enough", "AlmostExceeded", "Exceeded"]
 
 RESERVE_BYTES = 64 << 20
-"""Of a volume; the file system and journals need some. At most a hundredth of it."""
+"""Reserve of a volume for the file system and journals, at most 1 % of the volume."""
 GROWTH_SECONDS = 600.0
-"""The last minutes that the rate is taken from."""
+"""Period over which the growth rate is measured."""
 _GROWTH_MIN_SECONDS = 20.0
 
 
 def folder_of(key: str) -> str:
-    """What an object is counted under: its first two segments."""
+    """Return the folder under which an object is counted: the first two segments of its key."""
     return "/".join(key.split("/")[:2])
 
 
-class Ledger:
+class FolderSizes:
     """Bytes by folder, and the rate at which they grew."""
 
     def __init__(self) -> None:
@@ -38,11 +38,11 @@ class Ledger:
         return sum(self._folders.values())
 
     def replace(self, folders: dict[str, int]) -> None:
-        """A full count: what stands there is all there is."""
+        """Replace all sizes after a full count."""
         self._folders = dict(folders)
 
     def update(self, folder: str, size_bytes: int, *, grows: bool, now: float) -> None:
-        """A count of one folder. ``grows``: a recorder writes into it."""
+        """Set the size of one folder. ``grows`` is true when a recorder writes into it."""
         before = self._folders.get(folder, 0)
         if grows:
             self._added += max(0, size_bytes - before)
@@ -53,7 +53,7 @@ class Ledger:
         self.sample(now)
 
     def sample(self, now: float) -> None:
-        """Notes the sum of what was added so far; ``now`` in seconds of any steady clock."""
+        """Note the bytes added so far; ``now`` is in seconds of any monotonic clock."""
         if self._samples and self._samples[-1][0] == now:
             self._samples.pop()
         self._samples.append((now, self._added))
@@ -62,7 +62,7 @@ class Ledger:
 
     @property
     def bytes_per_second(self) -> float:
-        """0 when nothing grows, or it is too early to tell."""
+        """Growth rate; 0 when nothing grows, or before 20 s of samples."""
         if not self._samples:
             return 0.0
         (first, before), (last, after) = self._samples[0], self._samples[-1]
@@ -71,7 +71,7 @@ class Ledger:
 
 @dataclass(slots=True, frozen=True)
 class DiskSpace:
-    """What a local store's file system says."""
+    """The size and free space of a local store's file system."""
 
     capacity_bytes: int
     available_bytes: int
@@ -79,19 +79,21 @@ class DiskSpace:
 
 @dataclass(slots=True, frozen=True)
 class Headroom:
+    """The free space of a store."""
+
     word: HeadroomWord
     limit_bytes: int | None
-    """What it was measured against: the limit, or the size of the volume."""
+    """The store's limit or the size of its volume; None: neither is known."""
     room_bytes: int | None
-    """How much more fits; None: no end can be seen."""
+    """Free bytes up to the limit; None: no limit is known."""
     seconds_to_full: int | None
 
 
 def measure(
-    ledger: Ledger, *, limit_bytes: int | None, volume: DiskSpace | None, warn_at_percent: int
+    sizes: FolderSizes, *, limit_bytes: int | None, volume: DiskSpace | None, warn_at_percent: int
 ) -> Headroom:
-    """Against the limit or the volume, whichever ends first."""
-    used = ledger.used_bytes
+    """Return the headroom up to the limit or the end of the volume, whichever comes first."""
+    used = sizes.used_bytes
     ends: list[tuple[int, int, int, int]] = []  # room, limit, taken of it, taken when full
     if limit_bytes is not None:
         ends.append((max(0, limit_bytes - used), limit_bytes, used, limit_bytes))
@@ -107,5 +109,5 @@ def measure(
         word = "Exceeded"
     elif taken * 100 >= limit * warn_at_percent:
         word = "AlmostExceeded"
-    rate = ledger.bytes_per_second
+    rate = sizes.bytes_per_second
     return Headroom(word, limit, room, int(room / rate) if rate > 0 else None)

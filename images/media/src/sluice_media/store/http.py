@@ -1,12 +1,12 @@
-"""The store's HTTP side: be told of recordings, say what became of them, hand files out.
+"""The store's HTTP API: requests for recordings, their results, and downloads of files.
 
-``PUT /v1/recordings/<uid>`` (StoredRecording) and ``GET /v1/recordings/<uid>`` answer with a
-StoredResult; ``GET`` with ``?limit=N`` and ``before=INDEX`` with one page of its files. ``DELETE``
-has everything of it deleted: 409 while a recorder may still write, 202 until nothing is left, 200
-from then on. ``GET /v1/recordings/<uid>/files/<name>`` streams a file, with ranges (RFC 9110,
-clause 14). ``GET /v1/recordings?namespace=NAMESPACE&name=NAME`` answers with the result of the
-latest Recording of that name that ended and whose deletion was not told, or with 404. Everything
-wants the store's token as a bearer token.
+``PUT /v1/recordings/<uid>`` (StoredRecording) and ``GET /v1/recordings/<uid>`` return a
+StoredResult; ``GET`` with ``?limit=N`` and ``before=INDEX`` returns one page of its files.
+``DELETE`` deletes all of a recording: 409 while a recorder may still write, 202 until nothing is
+left, 200 from then on. ``GET /v1/recordings/<uid>/files/<name>`` streams a file, with ranges (RFC
+9110, clause 14). ``GET /v1/recordings?namespace=NAMESPACE&name=NAME`` returns the result of the
+latest Recording of that name that ended and was not deleted, or 404. All requests need the store's
+token as a bearer token.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sluice_media.pod.status_server import bearer_matches
 from sluice_media.recording import keys
 from sluice_media.storage.errors import MissingObjectError, StorageError
 from sluice_media.storage.object_store import ObjectStore
-from sluice_media.store.catalog import load_request, load_settled, load_view
+from sluice_media.store.catalog import load_finalized, load_request, load_view
 from sluice_media.store.deletion import Deleter, load_deletion
 from sluice_media.store.ended import find_ended
 from sluice_media.store.results import load_result, page_of, prefix_of
@@ -36,19 +36,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class StoreApi:
+    """The handlers of the store's HTTP API."""
+
     def __init__(
         self,
         storage: ObjectStore,
         *,
         token: Callable[[], SecretStr | None],
-        on_told: Callable[[str], None],
+        on_request: Callable[[str], None],
         deleter: Deleter,
     ) -> None:
-        """``on_told`` hears the uid of every recording that somebody PUT."""
+        """``on_request`` is called with the uid of each recording that was PUT."""
         self._deleter = deleter
         self._storage = storage
         self._token = token
-        self._on_told = on_told
+        self._on_request = on_request
 
     def application(self) -> web.Application:
         app = web.Application(
@@ -64,10 +66,10 @@ class StoreApi:
     @web.middleware
     async def _authorize(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not bearer_matches(request, self._token()):
-            raise web.HTTPUnauthorized(text="a bearer token is needed")
+            raise web.HTTPUnauthorized(text="the store's bearer token is missing or wrong")
         uid = request.match_info.get("uid")
         if uid is not None and not keys.is_id(uid):
-            raise web.HTTPNotFound(text="that is no uid of a recording")
+            raise web.HTTPNotFound(text="the path has no valid uid of a recording")
         return await handler(request)
 
     @web.middleware
@@ -82,26 +84,26 @@ class StoreApi:
     async def put(self, request: web.Request) -> web.Response:
         uid = request.match_info["uid"]
         try:
-            told = StoredRecording.model_validate_json(await request.read())
+            recording = StoredRecording.model_validate_json(await request.read())
         except ValidationError:
-            raise web.HTTPUnprocessableEntity(text="that is no StoredRecording") from None
-        parts = told.prefix.split("/")
-        # A prefix of its own, because it is deleted as a whole.
-        if told.uid != uid or not all(map(keys.is_id, parts)) or parts[-1] != uid:
-            raise web.HTTPUnprocessableEntity(text="uid or prefix is not what it should be")
+            raise web.HTTPUnprocessableEntity(text="the body is not a StoredRecording") from None
+        parts = recording.prefix.split("/")
+        # The prefix must belong to this recording alone, because it is deleted as a whole.
+        if recording.uid != uid or not all(map(keys.is_id, parts)) or parts[-1] != uid:
+            raise web.HTTPUnprocessableEntity(text="the uid or the prefix does not fit the path")
         if (deletion := await load_deletion(self._storage, uid)) is not None:
             return _json(deletion.result())
         before = await load_request(self._storage, uid)
-        if before is not None and before.recorder_gone and not told.recorder_gone:
-            # A recorder that is gone does not come back; a late repetition changes nothing.
-            told = told.model_copy(update={"recorder_gone": True})
+        if before is not None and before.recorder_gone and not recording.recorder_gone:
+            # A recorder that is gone does not come back: this PUT is an old one that is late.
+            recording = recording.model_copy(update={"recorder_gone": True})
         if before is not None and before.deleted:
-            told = told.model_copy(update={"deleted": True})
-        if told != before:
-            await self._storage.put(keys.request_key(uid), told.to_json().encode())
-        if told.deleted and keys.is_id(told.namespace) and keys.is_id(told.name):
-            await self._storage.delete(keys.ended_key(told.namespace, told.name, uid))
-        self._on_told(uid)
+            recording = recording.model_copy(update={"deleted": True})
+        if recording != before:
+            await self._storage.put(keys.request_key(uid), recording.to_json().encode())
+        if recording.deleted and keys.is_id(recording.namespace) and keys.is_id(recording.name):
+            await self._storage.delete(keys.ended_key(recording.namespace, recording.name, uid))
+        self._on_request(uid)
         return _json(await load_result(self._storage, uid))
 
     async def get(self, request: web.Request) -> web.Response:
@@ -112,7 +114,7 @@ class StoreApi:
     async def find(self, request: web.Request) -> web.Response:
         namespace, name = request.query.get("namespace", ""), request.query.get("name", "")
         if not keys.is_id(namespace) or not keys.is_id(name):
-            raise web.HTTPBadRequest(text="namespace and name are needed")
+            raise web.HTTPBadRequest(text="the query needs namespace and name")
         uid = await find_ended(self._storage, namespace, name)
         if uid is None:
             raise web.HTTPNotFound(text="no Recording of that name has ended here")
@@ -124,7 +126,7 @@ class StoreApi:
         uid = request.match_info["uid"]
         deletion = await load_deletion(self._storage, uid)
         if deletion is None:
-            if await load_settled(self._storage, uid) is None:
+            if await load_finalized(self._storage, uid) is None:
                 view = await load_view(self._storage, uid)
                 if view.may_grow:
                     raise web.HTTPConflict(text="a recorder may still write")
@@ -171,7 +173,7 @@ def _find(files: list[RecordedFile], name: str) -> RecordedFile | None:
 
 
 def _range(request: web.Request, size: int) -> tuple[int, int, bool]:
-    """First byte, byte after the last one, and whether that is a part."""
+    """Return the first byte, the byte after the last one, and whether the range is partial."""
     try:
         wanted = request.http_range
     except ValueError:
@@ -195,6 +197,6 @@ def _json(result: StoredResult, status: int = 200) -> web.Response:
 
 @asynccontextmanager
 async def serve_store(api: StoreApi, host: str, port: int) -> AsyncIterator[int]:
-    """Serves while the context lasts; yields the port."""
+    """Serve while the context lasts, and yield the port."""
     async with serving(api.application(), host, port, shutdown_seconds=5.0) as bound:
         yield bound

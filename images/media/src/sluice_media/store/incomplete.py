@@ -1,4 +1,4 @@
-"""What a store says of a recording that may not be complete (pure)."""
+"""The damage report of a recording that may not be complete (pure)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def incompleteness(
     taken_back: int,
     kept: KeptChunks | None,
 ) -> Incompleteness:
-    """``taken_back``: how many chunks were found again that no recorder's journal names."""
+    """Return the damage of a recording as fields of its result.
+
+    ``taken_back`` is the number of chunks that the store has put back into files although no
+    recorder's journal names them."""
     lost = sum(file.lost_chunks for file in files)
     missing = sum(fault.is_missing for fault in faults)
     damaged = len(faults) - missing
@@ -55,20 +58,20 @@ def incompleteness(
         (
             "ChunksLate",
             _counted(late, "chunk"),
-            "in no file: the MP4 that lacks them was made before they came",
+            "in no file, because the MP4 was made before the chunks came",
         ),
         (
             "ManifestDamaged",
             _counted(lists, "list", " of the chunks in an MP4"),
-            "damaged; none of its file's chunks is deleted with it",
+            "damaged; all chunks of that file are kept",
         ),
     ]
-    said = [(reason, f"{counted} {words}.") for reason, counted, words in found if counted]
+    reports = [(reason, f"{counted} {text}.") for reason, counted, text in found if counted]
     if faults and taken_back:
-        said.append(("", f"{_counted(taken_back, 'chunk')} back in place."))
+        reports.append(("", f"{_counted(taken_back, 'chunk')} back in place."))
     return Incompleteness(
-        incomplete_reason=said[0][0] if said else None,
-        incomplete_message=" ".join(sentence for _, sentence in said) or None,
+        incomplete_reason=reports[0][0] if reports else None,
+        incomplete_message=" ".join(sentence for _, sentence in reports) or None,
         faulty_segments=len(faults),
         lost_chunks=lost,
         kept_chunks=len(kept.chunks) if kept is not None else 0,

@@ -1,9 +1,9 @@
-"""Chunks that are in no MP4: they are kept for some time, and never deleted unseen.
+"""Chunks that are in no MP4: they are reported, and kept for some time.
 
-A chunk is in no MP4 when no journal that can be read names it, when it is damaged, when another
-attempt's chunks hold its units already, or when its attempt came back after the MP4 was made. At
-the end of a recording a marker lists such chunks with the moment; they go after
-``originalSeconds``, and not before seven days (:mod:`.retention`).
+A chunk is in no MP4 when no readable journal names it, when it is damaged, when another attempt's
+chunks hold its units already, or when its attempt came back after the MP4 was made. At the end of a
+recording ``kept.json`` lists such chunks with the time. They are deleted after ``originalSeconds``,
+but not before seven days (:mod:`.retention`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Manifest(Model):
-    """``<prefix>/files/<file>.chunks.json``: what an MP4 holds, written when that was verified."""
+    """``<prefix>/files/<file>.chunks.json``: the chunks in a verified MP4."""
 
     chunks: list[ChunkId]
     made: RecordedFile
-    """What is known of the MP4: once its chunks go, it cannot be made again."""
+    """The result of the MP4, which cannot be made again once its chunks are deleted."""
 
     def keys(self, prefix: str) -> list[str]:
         return [keys.chunk_key(prefix, attempt, name) for attempt, name in self.chunks]
@@ -47,7 +47,7 @@ class KeptChunks(Model):
     since: datetime
     chunks: list[ChunkId]
     unnamed: int
-    """How many of them no journal names."""
+    """Number of kept chunks that no journal names."""
     damaged_manifests: int = 0
     """Number of manifests that cannot be read. All chunks of their files are kept."""
     late: int = 0
@@ -58,7 +58,7 @@ class HeldUnits:
     """The units in some of the chunks that journals name: those in MP4s, and kept originals."""
 
     def __init__(self, prefix: str, journals: Iterable[Journal], held: Container[str]) -> None:
-        """``held``: the keys of these chunks."""
+        """``held`` has the keys of these chunks."""
         spans: dict[tuple[str, int], list[Span]] = {}
         for journal in journals:
             for file in journal.files:
@@ -125,9 +125,10 @@ async def find_late(
     held: HeldUnits,
     chunks: Iterable[ChunkId],
 ) -> list[ChunkId]:
-    """Those of ``chunks`` that a journal names, that are whole, and that have units which no held
-    chunk has: an attempt that came back from a lost node named them after their file was made.
-    Raises StorageError."""
+    """Return the whole chunks that a journal names and that have units which no held chunk has.
+
+    An attempt that came back from a lost node named them after their MP4 was made. Raises
+    StorageError."""
     named = {(j.attempt, c.name): (f, c) for j in journals for f in j.files for c in f.chunks}
     late = []
     for chunk in chunks:
@@ -161,9 +162,10 @@ async def find_unnamed(
     held: HeldUnits,
     chunks: Iterable[tuple[ChunkId, int]],
 ) -> list[ChunkId]:
-    """Those of ``chunks`` (with their sizes) that no journal names. Not among them is a copy: a
-    recorder that died before it could name a chunk leaves one, and its successor stored the same
-    bytes again, or recorded the same units again. Raises StorageError."""
+    """Return the chunks (given with their sizes) that no journal names, without copies.
+
+    A recorder that died before it could name a chunk leaves a copy when its successor stored the
+    same bytes, or recorded the same units, again. Raises StorageError."""
     named = named_chunks(journals)
     entries = (chunk for j in journals for file in j.files for chunk in file.chunks)
     digests = {(chunk.size_bytes, chunk.sha256) for chunk in entries if chunk.sha256}
@@ -187,7 +189,7 @@ async def find_unnamed(
 
 
 async def _read(storage: ObjectStore, prefix: str, chunk: ChunkId) -> bytes:
-    """The chunk; nothing when it is not there any more."""
+    """Return the chunk; empty when it was deleted."""
     try:
         return await storage.get(keys.chunk_key(prefix, *chunk))
     except MissingObjectError:

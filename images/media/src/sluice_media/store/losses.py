@@ -1,7 +1,7 @@
-"""What of a file's chunks is lost for good, and the file that the others make.
+"""Permanently lost chunks of a file, and the file that remains without them.
 
-A chunk is lost when the store does not have it, or gives back other bytes each time. An MP4 is made
-of all others; where nothing took the place of a lost chunk, the file has a gap.
+A chunk is lost when the store does not have it, or returns other bytes at each read. An MP4 is made
+of all other chunks. The file has a gap where no other attempt's chunk replaces a lost one.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from sluice_media.store.spans import Span, joined
 async def _find_missing(
     storage: ObjectStore, prefix: str, file: MergedFile, there: Mapping[ChunkId, int]
 ) -> dict[ChunkId, Loss]:
-    """The chunks of a file that the store does not have, or has with another size. ``there``: what
-    a list of the store said; it may be older than the journals. Raises StorageError."""
+    """Return the chunks of a file that the store does not have, or has with another size.
+
+    ``there`` is a listing of the store, which may be older than the journals. Raises
+    StorageError."""
     lost: dict[ChunkId, Loss] = {}
     for chunk in file.chunks:
         size = chunk.entry.size_bytes
@@ -49,7 +51,9 @@ async def find_rest(
     there: Mapping[ChunkId, int],
     lost: dict[ChunkId, Loss],
 ) -> MergedFile:
-    """The file of the chunks that are there. Adds to ``lost``. Raises StorageError."""
+    """Return the file of the chunks that are there, and add the others to ``lost``.
+
+    Raises StorageError."""
     while True:
         rest = without(file, journals, lost)
         missing = await _find_missing(storage, prefix, rest, there)
@@ -59,8 +63,8 @@ async def find_rest(
 
 
 def without(file: MergedFile, journals: Iterable[Journal], lost: Collection[ChunkId]) -> MergedFile:
-    """The file of the chunks that are not lost. What another attempt holds of a lost chunk takes
-    its place; where nothing does, there is a gap."""
+    """Return the file without the lost chunks. Other attempts' chunks replace a lost chunk; where
+    there are none, the file has a gap."""
     if not lost:
         return file
     rest = next(
@@ -82,8 +86,8 @@ def without(file: MergedFile, journals: Iterable[Journal], lost: Collection[Chun
 
 
 def with_holes(file: MergedFile) -> MergedFile:
-    """The file with a gap wherever its first track has a hole of more than a second that no journal
-    tells of: a segment that cannot be read may have named what is missing there."""
+    """Return the file with a gap at each hole of more than 1 s in its first track that no journal
+    reports: an unreadable segment may have named the missing chunks."""
     track = min(file.units, default=0)
     spans = [c.entry.tracks[track] for c in file.chunks if track in c.entry.tracks]
     gaps = list(file.gaps)
@@ -100,14 +104,14 @@ def with_holes(file: MergedFile) -> MergedFile:
 def with_losses(
     result: RecordedFile, file: MergedFile, lost: Mapping[ChunkId, Loss]
 ) -> RecordedFile:
-    """What is known of an MP4 that was made without the lost chunks of its file."""
+    """Return the result of an MP4 that was made without the lost chunks of its file."""
     (_, name), loss = next(iter(lost.items()))
-    words, first = f"{len(lost)} of {len(file.chunks)} chunks", f"{name} is {loss} in the store"
+    report, first = f"{len(lost)} of {len(file.chunks)} chunks", f"{name} is {loss} in the store"
     if len(lost) == 1:
-        words += f" is lost: {first}; gaps says where"
+        report += f" is lost: {first}; gaps says where"
     else:
-        words += f" are lost, the first one because {first}; gaps says where"
-    message = f"{result.message}; {words}" if result.message else words
+        report += f" are lost, the first one because {first}; gaps says where"
+    message = f"{result.message}; {report}" if result.message else report
     return result.model_copy(update={"message": message, "lost_chunks": len(lost)})
 
 
@@ -138,7 +142,7 @@ def _gap(start: int, end: int) -> GapEntry:
 
 
 def _spans(chunk: MergedChunk) -> dict[int, Span]:
-    """Track -> first DTS that is taken of the chunk, and its end."""
+    """Return, by track, the first DTS that is used of the chunk, and its end."""
     skip = chunk.skip_through or {}
     return {
         track: (max(span.first_dts, skip.get(track, span.first_dts - 1) + 1), span.end_dts)
@@ -147,7 +151,7 @@ def _spans(chunk: MergedChunk) -> dict[int, Span]:
 
 
 def _holes(file: MergedFile, rest: MergedFile, lost: Collection[ChunkId]) -> list[Span]:
-    """Where media is missing in any track, in order; what overlaps is one hole."""
+    """Return the holes of all tracks, in order; overlapping holes are joined."""
     found: list[Span] = []
     for track in {track for chunk in file.chunks for track in chunk.entry.tracks}:
         gone = [_spans(c)[track] for c in file.chunks if c.id in lost and track in c.entry.tracks]

@@ -8,6 +8,8 @@ _SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600)
 
 
 class StoreMetrics:
+    """The metrics of one store pod."""
+
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.used_bytes = Gauge(
@@ -15,7 +17,7 @@ class StoreMetrics:
         )
         self.available_bytes = Gauge(
             "sluice_store_available_bytes",
-            "Free space, where the storage has an end that can be seen.",
+            "Free space of the volume; 0 for a bucket.",
             registry=registry,
         )
         self.writable = Gauge(
@@ -23,17 +25,15 @@ class StoreMetrics:
         )
         self.limit_bytes = Gauge(
             "sluice_store_limit_bytes",
-            "The limit, or the size of the volume, whichever ends first; 0: none.",
+            "The limit, or the size of the volume, whichever comes first; 0: none.",
             registry=registry,
         )
         self.headroom_bytes = Gauge(
             "sluice_store_headroom_bytes",
-            "How much more fits; NaN: no end can be seen.",
+            "Free bytes up to the limit; NaN: no limit is known.",
             registry=registry,
         )
-        self.pending = Gauge(
-            "sluice_store_pending", "Recordings to be looked at now.", registry=registry
-        )
+        self.pending = Gauge("sluice_store_pending", "Recordings in the queue.", registry=registry)
         self.retries = Gauge(
             "sluice_store_retries", "Recordings that wait for another try.", registry=registry
         )

@@ -1,6 +1,6 @@
-"""What becomes of a file after its end: chunks and playlists come and go, the MP4 expires.
+"""The life of a finished file: its chunks and playlists, and the expiry of its MP4.
 
-Every step can be repeated: objects are deleted before it is noted that they are gone.
+Every step can be repeated: objects are deleted before the deletion is noted.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.kept import HeldUnits, KeptChunks, Manifest, find_late, find_unnamed
 from sluice_media.store.retention import expires_at, originals_until
 
-_NOT_DELETED = "its chunks are not deleted: the list of those that are in the MP4 is damaged"
+_NOT_DELETED = "its chunks are not deleted, because the list of the chunks in the MP4 is damaged"
 _log = structlog.get_logger(__name__)
 
 
 async def write_playlist(storage: ObjectStore, view: RecordingView, file: MergedFile) -> str:
-    """Makes the chunks of a closed file playable; returns the playlist's key.
-
-    Raises StorageError."""
+    """Write the playlist of a closed file's chunks, and return its key. Raises StorageError."""
     key = keys.original_key(view.prefix, file.index)
     text = merged_playlist(file, lambda attempt, name: f"{attempt}/{name}", closed=True)
     await storage.put(key, text.encode())
@@ -38,7 +36,7 @@ async def write_playlist(storage: ObjectStore, view: RecordingView, file: Merged
 async def write_manifest(
     storage: ObjectStore, view: RecordingView, file: MergedFile, made: RecordedFile
 ) -> None:
-    """Note which chunks an MP4 holds; only those go with it. Raises StorageError."""
+    """Store the list of the chunks in an MP4; only these may be deleted. Raises StorageError."""
     manifest = Manifest(chunks=[chunk.id for chunk in file.chunks], made=made)
     await storage.put(keys.manifest_key(view.prefix, file.index), manifest.to_json().encode())
 
@@ -46,8 +44,10 @@ async def write_manifest(
 async def load_made(
     storage: ObjectStore, view: RecordingView, file: MergedFile
 ) -> RecordedFile | None:
-    """What is known of an MP4 whose chunks are going already; its result was lost. Made again of
-    the chunks that are left it would hold less. Raises StorageError."""
+    """Return the result of an MP4 whose chunks are being deleted, from its manifest; None when all
+    chunks are there.
+
+    Made again from the remaining chunks, the MP4 would hold less. Raises StorageError."""
     manifest = await load(storage, keys.manifest_key(view.prefix, file.index), Manifest)
     if manifest is None or view.chunks.keys() >= set(manifest.chunks):
         return None
@@ -71,27 +71,27 @@ async def delete_originals(storage: ObjectStore, view: RecordingView, file: Merg
 
 
 async def _originals(storage: ObjectStore, view: RecordingView, file: MergedFile) -> list[str]:
-    """The chunks that may go with a file: those that are in its MP4. Where none was made, and where
-    a former version made it, those that the journals name. Raises ObjectDamagedError."""
+    """Return the chunks that may be deleted: those in the file's MP4. Without an MP4, or when a
+    former version made it, those that the journals name. Raises ObjectDamagedError."""
     key = keys.manifest_key(view.prefix, file.index)
     manifest = None if view.is_discarded else await load_whole(storage, key, Manifest)
     return view.chunk_keys(file) if manifest is None else manifest.keys(view.prefix)
 
 
 @dataclass(slots=True)
-class _Sorted:
-    """The keys of the chunks that journals name, by what becomes of them at the end."""
+class _ChunkKeys:
+    """The keys of the chunks that journals name, in three groups."""
 
     originals: set[str] = field(default_factory=set)
-    """They stay, and so do the playlists that are here as well."""
+    """Chunks and playlists that are kept as originals."""
     deletable: set[str] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
-    """Of files whose manifest is damaged."""
+    """Chunks of files whose manifest is damaged."""
     damaged_manifests: int = 0
 
 
-async def _sort(storage: ObjectStore, view: RecordingView) -> _Sorted:
-    found = _Sorted()
+async def _classify(storage: ObjectStore, view: RecordingView) -> _ChunkKeys:
+    found = _ChunkKeys()
     for file in view.files:
         result = view.results.get(file.index)
         if result is None:
@@ -108,11 +108,13 @@ async def _sort(storage: ObjectStore, view: RecordingView) -> _Sorted:
     return found
 
 
-async def clear(storage: ObjectStore, view: RecordingView, now: datetime) -> KeptChunks | None:
-    """At the very end: delete what is in the MP4s and not kept as their originals, and note which
-    other chunks are there; they are kept. Raises StorageError."""
+async def clear_finished(
+    storage: ObjectStore, view: RecordingView, now: datetime
+) -> KeptChunks | None:
+    """Delete the chunks that are in MP4s and not kept as originals, and list the other chunks,
+    which are kept. The last step of a recording. Raises StorageError."""
     prefix = view.prefix
-    chunks = await _sort(storage, view)
+    chunks = await _classify(storage, view)
     readable = {journal.attempt for journal in view.journals}
     left, others = [], []
     async for entry in storage.list(prefix):
@@ -120,7 +122,7 @@ async def clear(storage: ObjectStore, view: RecordingView, now: datetime) -> Kep
         if entry.key in chunks.originals:
             continue
         if entry.key.endswith(".m3u8"):
-            # Of an attempt without a journal nothing else says in which order its chunks are.
+            # The playlist of an attempt without a journal is the only record of its chunks' order.
             if not attempt or attempt in readable:
                 left.append(entry.key)
         elif entry.key.endswith(".ts"):
@@ -136,7 +138,7 @@ async def clear(storage: ObjectStore, view: RecordingView, now: datetime) -> Kep
 async def _keep(
     storage: ObjectStore,
     view: RecordingView,
-    chunks: _Sorted,
+    chunks: _ChunkKeys,
     others: list[tuple[ChunkId, int]],
     now: datetime,
 ) -> KeptChunks:
@@ -165,7 +167,7 @@ async def _keep(
 
 
 async def delete_kept(storage: ObjectStore, prefix: str) -> None:
-    """Delete the chunks that were kept for long enough. Raises StorageError."""
+    """Delete the kept chunks of a recording. Raises StorageError."""
     kept = await load(storage, keys.kept_key(prefix), KeptChunks)
     if kept is None:
         return
@@ -181,14 +183,16 @@ async def expire(
     storage: ObjectStore,
     uid: str,
     files: list[RecordedFile],
-    told: StoredRecording | None,
+    request: StoredRecording | None,
     now: datetime,
 ) -> list[RecordedFile]:
-    """Deletes what is due; returns the files as they are now. Raises StorageError."""
+    """Delete MP4s and chunks whose retention has ended, and return the changed list of files.
+
+    Raises StorageError."""
     after = []
     view: RecordingView | None = None
     for file in files:
-        mp4_due, originals_due = expires_at(file, told), originals_until(file, told)
+        mp4_due, originals_due = expires_at(file, request), originals_until(file, request)
         mp4_goes = mp4_due is not None and mp4_due <= now
         originals_go = originals_due is not None and originals_due <= now
         if not mp4_goes and not originals_go:

@@ -1,9 +1,9 @@
-"""Takes holes out of the times of a chunk, so that media follows on media in the MP4 (pure).
+"""The removal of holes from the times of a chunk, so that the MP4's media is continuous (pure).
 
-Comes in: the bytes of a chunk made by our own multiplexer, whose times are those of the timeline.
-Goes out: the same packets, with PCR, PTS and DTS earlier by the holes before them. FFmpeg closes
-holes by itself, but only those of more than 10 s, and each track's for all. Source: ISO/IEC
-13818-1:2019, clauses 2.4.3.4 to 2.4.3.7.
+In: the bytes of a chunk made by our own multiplexer, with the times of the timeline. Out: the same
+packets, with PCR, PTS and DTS moved earlier by the holes before them. FFmpeg closes only holes of
+more than 10 s, and closes a hole of one track for all tracks. Source: ISO/IEC 13818-1:2019, clauses
+2.4.3.4 to 2.4.3.7.
 """
 
 from __future__ import annotations

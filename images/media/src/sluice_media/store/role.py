@@ -1,4 +1,4 @@
-"""Role ``store``: finishes recordings, watches its storage, and answers on its two ports."""
+"""Role ``store``: starts the finisher, the deleter, the counter, the probe and the two servers."""
 
 from __future__ import annotations
 
@@ -29,19 +29,21 @@ from sluice_media.store.worker import Finisher
 
 PROBE_SECONDS = 60.0
 PROBE_AGAIN_SECONDS = 5.0
-"""While the store cannot be written."""
+"""Interval of probes while the store cannot be written."""
 _MAX_CHANGED = 200
 _TICKING = frozenset({"used_bytes", "available_bytes", "seconds_to_full"})
 _log = structlog.get_logger(__name__)
 
 
 async def serve(settings: PodSettings) -> None:
-    """Runs until SIGTERM."""
+    """Run until SIGTERM."""
     terminate = termination()
     await StoreRole(settings).run(terminate)
 
 
 class StoreRole:
+    """The parts of one store pod, and its status."""
+
     def __init__(self, settings: PodSettings) -> None:
         self._settings = settings
         self._watch = ConfigWatch(StoreConfig, settings.config_file, settings.keys_dir)
@@ -55,8 +57,8 @@ class StoreRole:
         self._storage: ObjectStore | None = None
 
     async def run(self, terminate: asyncio.Event) -> None:
-        """Runs until ``terminate`` is set. The status is there from the start, so that a store
-        that cannot even be opened says why."""
+        """Run until ``terminate`` is set. The status is served from the start, so that it reports
+        a store that cannot be opened."""
         settings = self._settings
         async with serve_status(
             board=self.board,
@@ -78,7 +80,7 @@ class StoreRole:
     async def _work(self, storage: ObjectStore, terminate: asyncio.Event) -> None:
         settings, config = self._settings, self._watch.config
         scratch = self._scratch(config)
-        # What an interrupted finaliser left; its chunks are still there.
+        # Delete the files of an interrupted finaliser; their chunks are still there.
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         cleaner = UploadCleaner(config.s3, settings.store_dir, self._watch.key)
 
@@ -110,7 +112,7 @@ class StoreRole:
             self._note_count,
             lambda: finisher.making,
         )
-        api = StoreApi(storage, token=self._store_token, on_told=finisher.wake, deleter=deleter)
+        api = StoreApi(storage, token=self._store_token, on_request=finisher.wake, deleter=deleter)
         async with (
             serve_store(api, settings.bind, settings.store_port),
             asyncio.TaskGroup() as tasks,
@@ -127,7 +129,8 @@ class StoreRole:
                 worker.cancel()
 
     def _scratch(self, config: StoreConfig) -> Path:
-        """On a claim beside the objects, so that an MP4 is only renamed; else the pod's own."""
+        """Return the scratch folder: on a claim beside the objects, so that an MP4 is only renamed;
+        for a bucket on the pod's own disk."""
         if config.s3 is None:
             return self._settings.store_dir / SCRATCH
         return self._settings.spool_dir / "finalize"
@@ -160,15 +163,13 @@ class StoreRole:
                 continue
 
     async def probe(self, storage: ObjectStore) -> None:
-        """Writes, reads, lists and deletes a small object: what a recorder and we will do."""
+        """Write, read, list and delete a small object, and report the result in the status."""
         key = f"{PROBES}/{self._settings.pod_uid or 'store'}"
         payload = f"{key} {datetime.now(UTC).isoformat()}".encode()
         try:
             await storage.put(key, payload)
             if await storage.get(key) != payload:
-                raise StorageError(
-                    "Incomplete", "the store gave back other bytes than were written"
-                )
+                raise StorageError("Incomplete", "the store returned other bytes than were written")
             if key not in [entry.key async for entry in storage.list(PROBES)]:
                 raise StorageError("StoreFailed", "the store does not list what was written")
             await storage.delete(key)
@@ -180,13 +181,13 @@ class StoreRole:
                 self._finisher.store_is_back()
 
     async def _follow_config(self) -> None:
-        """New credentials count by themselves; another endpoint or authority means another way to
-        the same objects."""
+        """Apply changes of the configuration, such as another endpoint or authority. Changed
+        credentials are read at each request."""
         async for config in self._watch.changes():
             self._configured(config)
             if self._storage is not None:
                 try:
-                    self._storage.become(self._opened())
+                    self._storage.switch_to(self._opened())
                 except StorageError as error:
                     self._note_not_writable(error)
                     continue
@@ -199,7 +200,7 @@ class StoreRole:
     def _configured(self, config: StoreConfig) -> None:
         missing = None
         if self._store_token() is None:
-            missing = ("SecretKeyMissing", "the store's token is not there yet")
+            missing = ("SecretKeyMissing", "the Secret has no token for the store yet")
         self.board.configured(config, missing)
 
     def _note_not_writable(self, error: StorageError) -> None:

@@ -1,8 +1,8 @@
-"""Takes the head of a chunk away where another attempt has the same units already (pure).
+"""The trim of a chunk's beginning where another attempt's chunks have the same units (pure).
 
-Comes in: the bytes of a chunk made by our own multiplexer, and per track the DTS up to which its
-units are dropped. Goes out: the same packets without those of the dropped units; tables and
-packets without payload stay. Source: ISO/IEC 13818-1:2019, clauses 2.4.3.2, 2.4.3.4 and 2.4.3.6.
+In: the bytes of a chunk made by our own multiplexer, and per track the DTS up to which units are
+dropped. Out: the packets without those of the dropped units; tables and packets without payload
+stay. Source: ISO/IEC 13818-1:2019, clauses 2.4.3.2, 2.4.3.4 and 2.4.3.6.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ class TrackCut:
     """One track of the chunk to be trimmed."""
 
     first_dts: int
-    """Of the chunk; it tells which 2^33 the coded times belong to."""
+    """First DTS of the track in the chunk, by which the 33-bit times are unwrapped."""
     skip_through: int | None
-    """Units with a DTS up to this are dropped; None: none of them."""
+    """DTS up to which units are dropped; None: all units stay."""
 
 
 def track_pids(tracks: Sequence[TrackInfo]) -> dict[int, int]:
-    """PID -> track, as our multiplexer gives them out."""
+    """Return the track of each PID, as our multiplexer assigns them."""
     return {track_pid(info.track): info.track for info in tracks}
 
 
 def trim(data: bytes, pids: Mapping[int, int], cuts: Mapping[int, TrackCut]) -> bytes:
-    """The chunk without the dropped units. A track without a cut is kept whole."""
+    """Return the chunk without the dropped units. A track without a cut is kept whole."""
     kept: list[bytes] = []
     keeps: dict[int, bool] = {}
     for at in range(0, len(data) - PACKET_BYTES + 1, PACKET_BYTES):
@@ -55,7 +55,7 @@ def trim(data: bytes, pids: Mapping[int, int], cuts: Mapping[int, TrackCut]) -> 
 
 
 def count_units(data: bytes, pids: Mapping[int, int]) -> dict[int, int]:
-    """Track -> number of units in a chunk: our multiplexer begins a PES packet with each."""
+    """Return the number of units by track: our multiplexer begins a PES packet with each unit."""
     # Every PID fits into one byte and the lowest bit of the byte before it.
     high, low = data[1::PACKET_BYTES], data[2::PACKET_BYTES]
     found: dict[int, int] = {}
@@ -69,8 +69,10 @@ def count_units(data: bytes, pids: Mapping[int, int]) -> dict[int, int]:
 
 
 def read_units(data: bytes, pids: Mapping[int, int]) -> dict[int, list[int]]:
-    """Track -> the DTS of its units, in one turn of the 33-bit clock or across two. Empty when the
-    bytes are not a whole chunk of these tracks alone: cut, altered, or with packets missing."""
+    """Return the DTS of the units by track, unwrapped within the chunk.
+
+    The result is empty unless the bytes are a whole chunk of these tracks alone: not cut, not
+    altered, without missing packets."""
     sync = data[::PACKET_BYTES]
     if not sync or len(data) % PACKET_BYTES or sync.count(0x47) != len(sync):
         return {}

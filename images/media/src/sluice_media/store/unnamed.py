@@ -1,10 +1,10 @@
-"""Takes chunks back into a file that no readable journal names, when they fit without any doubt.
+"""The recovery of chunks that no readable journal names, when their place in a file is certain.
 
-A segment of a journal that is damaged or missing hides the chunks that only it names; so does a
-recorder that died before it could name its last one. Such a chunk is taken into the file whose
-index is in its name when its bytes are whole, hold tracks of that file only, and lie, in each
-track, where the file has a hole, or directly at its end. What was found is written down as a
-journal of the chunk's attempt, so that all readers find the same file.
+A damaged or missing segment hides the chunks that only it names. A recorder that died before it
+could name its last chunk hides that one. Such a chunk is added to the file whose index is in its
+name when its bytes are whole, hold only tracks of that file and lie, in each track, in a hole of
+the file or directly at its end. The result is stored as a journal of the chunk's attempt, so that
+all readers find the same file.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _log = structlog.get_logger(__name__)
 
 
 async def take_back(storage: ObjectStore, view: RecordingView, files: Iterable[MergedFile]) -> bool:
-    """Look for chunks of ``files`` that no journal names. True when any was taken back; the view is
-    to be loaded again then. Raises StorageError."""
+    """Add chunks that no journal names to ``files``. Return whether there were any; then the view
+    must be loaded again. Raises StorageError."""
     named = named_chunks(view.journals)
     by_index: dict[int, set[tuple[str, int]]] = {}
     for journal in view.journals:
@@ -71,8 +71,8 @@ async def take_back(storage: ObjectStore, view: RecordingView, files: Iterable[M
 async def _read(
     storage: ObjectStore, prefix: str, chunk: ChunkId, file: MergedFile
 ) -> tuple[int, ChunkEntry] | None:
-    """Where the chunk belongs among those of the file, and what a journal would say of it; None
-    when that is not sure."""
+    """Return the chunk's position among those of the file, and its journal entry; None when the
+    position is not certain."""
     try:
         data = await storage.get(keys.chunk_key(prefix, *chunk))
     except MissingObjectError:
@@ -102,7 +102,8 @@ async def _read(
 
 
 def _place(file: MergedFile, units: dict[int, list[int]]) -> int | None:
-    """How many chunks of the file come before the units, with room for all of them behind."""
+    """Return the number of the file's chunks before the units; None when the units do not fit
+    behind these."""
     ends = {track: (dts[0], dts[-1]) for track, dts in units.items()}
     begin = min(first for first, _ in ends.values())
     taken: dict[int, int] = {}
@@ -127,7 +128,7 @@ def _place(file: MergedFile, units: dict[int, list[int]]) -> int | None:
 
 
 def _shift(dts: int, near: int) -> int:
-    """What brings a time into the turn of the 33-bit clock that is nearest to ``near``."""
+    """Return the shift of a time by whole wraps of the 33-bit clock to be nearest to ``near``."""
     return round((near - dts) / CLOCK_TICKS) * CLOCK_TICKS
 
 
@@ -148,7 +149,7 @@ async def _write(
     key = keys.recovered_key(view.prefix, attempt)
     known = await load(storage, key, Journal)
     began = {journal.attempt: journal.started_at for journal in view.journals}
-    # The newest attempt says whether a file goes on: this one must not be it.
+    # The newest attempt decides whether a file continues; this journal must not be the newest.
     oldest = min(began.values()) - timedelta(milliseconds=1)
     journal = Journal(
         attempt=attempt,

@@ -1,9 +1,9 @@
-"""Ends multipart uploads that nobody will complete, and their like on a claim.
+"""The cleanup of abandoned multipart uploads, and of unfinished files on a claim.
 
-A process that dies in the middle of an MP4 leaves parts that no list of objects shows and that are
-paid for. Every upload of an MP4 that is about to be made anew is ended, and whatever below our
-prefix is older than a day. With a workload's identity there are no keys to sign with here: then
-the bucket needs a lifecycle rule (AbortIncompleteMultipartUpload), which is good to have anyway.
+A process that dies while it writes an MP4 leaves parts that no listing of objects shows, but that
+cost money. Uploads of an MP4 that is about to be made again are aborted, and all uploads below the
+prefix that are older than a day. With a workload identity there are no keys to sign requests with:
+then the bucket needs a lifecycle rule (AbortIncompleteMultipartUpload), which is advisable anyway.
 """
 
 from __future__ import annotations
@@ -36,20 +36,22 @@ _TIMEOUT = aiohttp.ClientTimeout(total=60)
 _MAX_BODY_BYTES = 4 << 20
 _MAX_PAGES = 100
 _STAGED = re.compile(r".+#\d+")
-"""How obstore names a file that is still written: it becomes an object by being renamed."""
+"""Names that obstore gives to unfinished files; it renames them when they are complete."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True, frozen=True)
 class Upload:
+    """One unfinished multipart upload."""
+
     key: str
     upload_id: str
     initiated: datetime | None
 
 
 def parse_uploads(text: str) -> tuple[list[Upload], tuple[str, str] | None]:
-    """An answer of ListMultipartUploads: uploads, and the markers of the next page if there is one.
-    An upload without key or id is left out."""
+    """Parse a response of ListMultipartUploads: the uploads, and the markers of the next page or
+    None. Ignore uploads without key or id."""
     found = []
     for body in re.findall(r"<Upload>(.*?)</Upload>", text, re.DOTALL):
         key, upload_id = _text(body, "Key"), _text(body, "UploadId")
@@ -74,7 +76,7 @@ def _moment(text: str) -> datetime | None:
 
 
 class UploadCleaner:
-    """``s3`` None: a claim at ``store_dir``."""
+    """The cleanup of one store: a bucket, or a claim at ``store_dir`` when ``s3`` is None."""
 
     def __init__(self, s3: BucketLocation | None, store_dir: Path, key: KeyReader) -> None:
         self._s3 = s3
@@ -82,14 +84,15 @@ class UploadCleaner:
         self._key = key
 
     async def run(self) -> None:
-        """Endless; cancel it."""
+        """Abort old uploads once an hour until cancelled."""
         while True:
             await self.abort("", older_than_seconds=STALE_SECONDS)
             await asyncio.sleep(_CLEAN_SECONDS)
 
     async def abort(self, prefix: str, *, older_than_seconds: float = 0.0) -> int:
-        """Ends uploads of the object ``prefix`` and of all below it; returns how many. A store that
-        does not allow that is logged: it costs space, but no recording."""
+        """Abort uploads of the object ``prefix`` and of all below it, and return their number.
+
+        A store that refuses is only logged: this costs space, but no recording."""
         try:
             if self._s3 is None:
                 return await asyncio.to_thread(self._remove_staged, prefix, older_than_seconds)
@@ -97,8 +100,8 @@ class UploadCleaner:
                 return 0
             return await self._abort_all(self._s3, prefix, older_than_seconds)
         except (StorageError, OSError) as error:
-            words = str(error) if isinstance(error, StorageError) else error.strerror
-            _log.warning("uploads_not_cleaned", error=words)
+            message = str(error) if isinstance(error, StorageError) else error.strerror
+            _log.warning("uploads_not_cleaned", error=message)
             return 0
 
     async def _abort_all(self, s3: BucketLocation, prefix: str, older_than_seconds: float) -> int:
@@ -165,7 +168,7 @@ class UploadCleaner:
             return ""
         if status >= 300:
             reason = "AccessDenied" if status in (401, 403) else "StoreFailed"
-            raise StorageError(reason, f"the store does not tell of unfinished uploads: {status}")
+            raise StorageError(reason, f"the store refuses to list unfinished uploads: {status}")
         return body.decode("utf-8", "replace")
 
     @asynccontextmanager
@@ -174,7 +177,8 @@ class UploadCleaner:
         try:
             context = client_context(authority.get_secret_value() if authority else None)
         except InvalidAuthorityError:
-            raise StorageError("Tls", "the authority of the store is no PEM certificate") from None
+            message = "the certificate authority of the store is not a PEM certificate"
+            raise StorageError("Tls", message) from None
         connector = aiohttp.TCPConnector(ssl=context)
         async with aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector) as session:
             yield session

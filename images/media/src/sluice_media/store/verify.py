@@ -1,11 +1,11 @@
-"""Decides whether an MP4 holds what its chunks hold; only then may the chunks go.
+"""The check that an MP4 holds all media of its chunks; only then may the chunks be deleted.
 
-Each access unit of the chunks must be a sample of the MP4. FFmpeg's exit code says nothing about
-that: it is 0 also when the disk was full at the end. The units are known from the journal, whose
-counts belong to the digest of each chunk. Where they differ for pictures, the pictures in the
-chunks' bytes decide: one access unit of a source may hold the two fields of an interlaced picture,
-and FFmpeg makes two samples of it. Sources: Rec. ITU-T H.264 clause 7.3.3 (first_mb_in_slice),
-Rec. ITU-T H.265 clause 7.3.6.1 (first_slice_segment_in_pic_flag), ISO/IEC 14496-12 clause 4.2.
+Each access unit of the chunks must be a sample of the MP4. FFmpeg's exit code does not prove it: it
+is 0 even when the disk was full at the end. The journal has the number of units of each chunk,
+which belongs to the chunk's digest. If the video counts differ, the pictures in the chunks' bytes
+are counted: one access unit may hold the two fields of an interlaced picture, of which FFmpeg makes
+two samples. Sources: Rec. ITU-T H.264 clause 7.3.3 (first_mb_in_slice), Rec. ITU-T H.265 clause
+7.3.6.1 (first_slice_segment_in_pic_flag), ISO/IEC 14496-12 clause 4.2.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sluice_media.formats.mpegts.packets import PACKET_BYTES, payload_offset
 from sluice_media.formats.units import Codec, TrackKind
 
 _ENOUGH_SHARE = 0.98
-"""Of the seconds recorded. A pause of up to 2 s is in the MP4 and may be a hole of the chunks, so
-that an exact figure does not exist."""
+"""Minimum length of the MP4, as a fraction of the recorded length. There is no exact figure: a
+pause of up to 2 s is in the MP4 and may be a hole of the chunks."""
 _FIRST_SLICE = {
     # Slices (1), their data partition A (2) and slices of IDR pictures (5), with first_mb 0.
     Codec.H264: re.compile(
@@ -36,12 +36,12 @@ _FIRST_SLICE = {
 
 
 class FinalizeError(RuntimeError):
-    """The MP4 could not be made; the text is a sentence. It will be tried again."""
+    """The MP4 could not be made, and is tried again; the text is the message for the user."""
 
 
 class UnitsDifferError(FinalizeError):
-    """The MP4 does not hold what its chunks hold. The same chunks give the same MP4, so that the
-    same difference a second time is permanent."""
+    """The MP4 does not hold all media of its chunks. A second equal difference is permanent,
+    because equal chunks give equal MP4s."""
 
 
 def mapped_tracks(tracks: Sequence[TrackInfo], units: Mapping[int, int]) -> list[TrackInfo]:
@@ -72,7 +72,7 @@ async def verify_units(
 
 
 def verify_seconds(found: float, expected: float) -> None:
-    """Raises UnitsDifferError when the MP4 plays for too short a time."""
+    """Raise UnitsDifferError when the MP4 is too short."""
     if found < expected * _ENOUGH_SHARE - 1:
         raise UnitsDifferError(f"the MP4 holds {found:.0f} of {expected:.0f} seconds")
 
@@ -97,7 +97,7 @@ def verify_boxes(mp4: Path) -> None:
 
 
 def count_pictures(data: bytes, codec: Codec) -> int:
-    """The pictures, or fields, in the video of a chunk: FFmpeg makes a sample of each."""
+    """Count the pictures, or fields, in the video of a chunk: FFmpeg makes a sample of each."""
     stream = bytearray()
     for at in range(0, len(data) - PACKET_BYTES + 1, PACKET_BYTES):
         if (data[at + 1] & 0x1F) << 8 | data[at + 2] != VIDEO_PID or not data[at + 3] & 0x10:

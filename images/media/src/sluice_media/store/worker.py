@@ -1,8 +1,8 @@
-"""Finishes recordings, one file after another, whether or not anybody asks.
+"""The store's worker: finishes recordings, one file after another.
 
-It finds work by being told (:meth:`Finisher.wake`) and by looking through the storage now and
-then, and every step can be repeated: an MP4 that was made but not noted is made again, chunks that
-should be gone are deleted again. What has its term goes the same way (:mod:`.shelf`).
+It finds work through :meth:`Finisher.wake` and by a regular scan of the storage. Every step can be
+repeated: an MP4 that was made but not noted is made again, and chunks that should be gone are
+deleted again. Files are deleted at the end of their retention (:mod:`.originals`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from sluice_media.recording import keys
 from sluice_media.recording.merge import MergedFile
 from sluice_media.storage.errors import StorageError
 from sluice_media.storage.object_store import ObjectStore
-from sluice_media.store import originals as shelf
+from sluice_media.store import originals
 from sluice_media.store.catalog import (
     RecordingView,
+    load_finalized,
     load_request,
-    load_settled,
     load_view,
     recording_uids,
 )
@@ -57,9 +57,10 @@ class _Retry:
 
 
 class Finisher:
-    """The store's worker. ``on_change`` hears of every recording whose result is another one now;
-    ``on_busy`` of the one that is worked on, or None; ``on_leftover`` of one that was deleted and
-    is there again."""
+    """The queue of recordings to finish, and the work on them.
+
+    ``on_change`` is called with each recording whose result has changed, ``on_busy`` with the one
+    in work or None, ``on_leftover`` with a deleted recording that has objects again."""
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class Finisher:
         scan_seconds: float = SCAN_SECONDS,
         retry_seconds: float | None = None,
     ) -> None:
-        """``abort_uploads``: ends what an interrupted finaliser left of an MP4's upload."""
+        """``abort_uploads`` aborts the multipart upload of an interrupted finaliser."""
         self._storage = storage
         self._names = EndedNames(storage)
         self._scratch = scratch
@@ -88,62 +89,62 @@ class Finisher:
         self._abort_uploads = abort_uploads
         self._metrics = metrics or StoreMetrics()
         self._metrics.retries.set_function(lambda: len(self._retries))
-        self._metrics.pending.set_function(lambda: len(self._told) + (self._busy is not None))
+        self._metrics.pending.set_function(lambda: len(self._queue) + (self._busy is not None))
         self._scan_seconds = scan_seconds
         self._retry_seconds = retry_seconds or _RETRY_MIN_SECONDS
         self._next_scan = 0.0
-        self._told: dict[str, None] = {}
+        self._queue: dict[str, None] = {}
         self._wake = asyncio.Event()
-        self._settled: set[str] = set()
+        self._finalized: set[str] = set()
         self._barred: set[str] = set()
         self._retries: dict[str, _Retry] = {}
         self._due: dict[str, datetime] = {}
         self._growing: dict[str, str] = {}
         self._busy: tuple[str, asyncio.Task[None]] | None = None
         self.making: str | None = None
-        """Key of the MP4 that is being made, until its chunks are gone."""
+        """Key of the MP4 in work, until its chunks are deleted; None when there is none."""
 
     @property
     def growing(self) -> set[str]:
-        """Folders in which a recorder writes."""
+        """The folders in which a recorder writes."""
         return set(self._growing.values())
 
     def wake(self, uid: str) -> None:
-        """There is news of this recording: look at it soon."""
+        """Queue a recording that has changed."""
         if uid not in self._barred:
-            self._told[uid] = None
-            self._settled.discard(uid)
+            self._queue[uid] = None
+            self._finalized.discard(uid)
             self._wake.set()
 
     async def release(self, uid: str) -> None:
-        """Never looks at this recording again; returns when nothing of it is worked on."""
+        """Exclude a recording from all work, and wait until no work on it runs."""
         self._barred.add(uid)
-        for known in (self._told, self._retries, self._due, self._growing):
+        for known in (self._queue, self._retries, self._due, self._growing):
             known.pop(uid, None)
-        self._settled.discard(uid)
+        self._finalized.discard(uid)
         if self._busy is not None and self._busy[0] == uid:
             task = self._busy[1]
             task.cancel()
             await asyncio.wait((task,))
 
     def store_is_back(self) -> None:
-        """What failed because of the store is tried again at once."""
+        """Retry all failed recordings at once, because the store can be written again."""
         self._next_scan = 0.0
         for retry in self._retries.values():
             retry.at = 0.0
         self._wake.set()
 
     async def run(self) -> None:
-        """Endless; cancel it."""
+        """Work until cancelled."""
         while True:
             if time.monotonic() >= self._next_scan:
                 pause = self._scan_seconds
                 if not await self._scan():
                     pause = min(pause, _RETRY_MIN_SECONDS)
                 self._next_scan = time.monotonic() + pause
-            while self._told:
-                uid = next(iter(self._told))
-                del self._told[uid]
+            while self._queue:
+                uid = next(iter(self._queue))
+                del self._queue[uid]
                 await self._work_on(uid)
             self._wake.clear()
             now = time.monotonic()
@@ -153,7 +154,7 @@ class Finisher:
                     await self._wake.wait()
             for uid, retry in self._retries.items():
                 if retry.at <= time.monotonic():
-                    self._told[uid] = None
+                    self._queue[uid] = None
 
     async def _scan(self) -> bool:
         now = datetime.now(UTC)
@@ -166,15 +167,15 @@ class Finisher:
                     self._on_leftover(uid)
                 elif uid in self._barred or uid in self._retries:
                     continue
-                elif uid not in self._settled or (uid in self._due and self._due[uid] <= now):
-                    self._told[uid] = None
+                elif uid not in self._finalized or (uid in self._due and self._due[uid] <= now):
+                    self._queue[uid] = None
         except StorageError as error:
             _log.warning("store_not_readable", reason=error.reason, error=str(error))
             return False
         return True
 
     async def _work_on(self, uid: str) -> None:
-        """As a task, so that a deletion can end it without ending us."""
+        """Work on a recording in a task, which a deletion can cancel."""
         task = asyncio.create_task(self._look_at(uid))
         self._busy = (uid, task)
         try:
@@ -190,29 +191,33 @@ class Finisher:
 
     async def _look_at(self, uid: str) -> None:
         try:
-            settled = await load_settled(self._storage, uid)
-            if settled is not None:
-                await self._keep(uid, settled)
+            finalized = await load_finalized(self._storage, uid)
+            if finalized is not None:
+                await self._keep(uid, finalized)
                 return
             await self._finish(await load_view(self._storage, uid))
         except StorageError as error:
             _log.warning("recording_not_finished", recording=uid, error=str(error))
             self._retry_later(uid)
 
-    async def _keep(self, uid: str, settled: StoredResult) -> None:
-        """Looks after the terms of a recording that is finished."""
-        await self._names.note(uid, settled)
-        told = await load_request(self._storage, uid)
-        files = await shelf.expire(self._storage, uid, settled.files, told, datetime.now(UTC))
-        changed = settled.model_copy(update={"files": files})
-        until = kept_until(settled.kept_since, told) if settled.kept_since is not None else None
+    async def _keep(self, uid: str, finalized: StoredResult) -> None:
+        """Apply the retention of a finished recording."""
+        await self._names.note(uid, finalized)
+        request = await load_request(self._storage, uid)
+        files = await originals.expire(
+            self._storage, uid, finalized.files, request, datetime.now(UTC)
+        )
+        changed = finalized.model_copy(update={"files": files})
+        until = (
+            kept_until(finalized.kept_since, request) if finalized.kept_since is not None else None
+        )
         if until is not None and until <= datetime.now(UTC):
-            await shelf.delete_kept(self._storage, await prefix_of(self._storage, uid))
+            await originals.delete_kept(self._storage, await prefix_of(self._storage, uid))
             changed = changed.model_copy(update={"kept_chunks": 0, "kept_since": None})
-        if changed != settled:
-            await self._storage.put(keys.settled_key(uid), changed.to_json().encode())
+        if changed != finalized:
+            await self._storage.put(keys.finalized_key(uid), changed.to_json().encode())
             self._on_change(uid)
-        self._settle(uid, changed, told)
+        self._note_finalized(uid, changed, request)
 
     async def _finish(self, view: RecordingView) -> None:
         uid = view.uid
@@ -232,10 +237,10 @@ class Finisher:
                 self.making = None
             if state == "Failed" and not view.results[file.index].final:
                 failed = True
-            else:  # what it takes up is another figure now
+            else:  # its size in the store has changed
                 self._on_change(uid)
         await self._expire(view)
-        if view.is_settled:
+        if view.is_finalized:
             await self._conclude(view)
         elif failed:
             self._retry_later(uid)
@@ -243,7 +248,7 @@ class Finisher:
             self._retries.pop(uid, None)
 
     async def _finish_file(self, view: RecordingView, file: MergedFile) -> str:
-        """Returns the file's state."""
+        """Finish one file, and return its state."""
         before = view.results.get(file.index)
         result = await self._result(view, file)
         view.results[file.index] = result
@@ -252,7 +257,7 @@ class Finisher:
             await self._storage.put(key, result.to_json().encode())
             self._on_change(view.uid)
         if result.original_uri is None:
-            await shelf.delete_originals(self._storage, view, file)
+            await originals.delete_originals(self._storage, view, file)
         return result.state
 
     async def _result(self, view: RecordingView, file: MergedFile) -> RecordedFile:
@@ -260,21 +265,21 @@ class Finisher:
             # A session's file may have been finished before the user stopped the recording.
             await self._storage.delete(keys.mp4_key(view.prefix, view.uid, file.index))
             return _outcome(view, file, "Discarded")
-        if (made := await shelf.load_made(self._storage, view, file)) is not None:
+        if (made := await originals.load_made(self._storage, view, file)) is not None:
             return made
         result, rest = await self._make(view, file)
         # A file that cannot be made into an MP4 can be watched all the same.
         keep = view.request is not None and view.request.keep_original
         if keep or result.state == "Failed":
-            playlist = await shelf.write_playlist(self._storage, view, rest)
+            playlist = await originals.write_playlist(self._storage, view, rest)
             uri = f"{self._uri_base()}{playlist}"
             result = result.model_copy(update={"original_uri": uri})
         if result.state == "Ready":
-            await shelf.write_manifest(self._storage, view, rest, result)
+            await originals.write_manifest(self._storage, view, rest, result)
         return result
 
     async def _make(self, view: RecordingView, file: MergedFile) -> tuple[RecordedFile, MergedFile]:
-        """The MP4 of all chunks that are there, and the file that they are."""
+        """Make the MP4 of all chunks that are there. Return its result and the merged file."""
         lost: dict[ChunkId, Loss] = {}
         rest = file
         try:
@@ -287,11 +292,13 @@ class Finisher:
                 if view.journal_faults:
                     rest = with_holes(rest)
                 if not rest.chunks:
-                    words = f"none of its {len(file.chunks)} chunks can be read: {ChunkError(lost)}"
-                    failed = self._failed(view, file, words, final=True)
+                    message = (
+                        f"none of its {len(file.chunks)} chunks can be read: {ChunkError(lost)}"
+                    )
+                    failed = self._failed(view, file, message, final=True)
                     return failed.model_copy(update={"lost_chunks": len(lost)}), file
                 try:
-                    result = await self._finalized(view, rest)
+                    result = await self._run_finalizer(view, rest)
                     return (with_losses(result, file, felt) if felt else result), rest
                 except ChunkError as error:
                     _log.error("chunks_lost", recording=view.uid, file=file.index, error=str(error))
@@ -303,15 +310,15 @@ class Finisher:
             return self._failed(view, file, str(error), final=final), rest
 
     def _failed(
-        self, view: RecordingView, file: MergedFile, words: str, *, final: bool
+        self, view: RecordingView, file: MergedFile, message: str, *, final: bool
     ) -> RecordedFile:
         self._metrics.finalize_failures.inc()
-        words += "; it is not tried again" if final else ""
-        _log.error("file_not_finalized", recording=view.uid, file=file.index, error=words)
-        return _outcome(view, file, "Failed", words, final=final)
+        message += "; it is not tried again" if final else ""
+        _log.error("file_not_finalized", recording=view.uid, file=file.index, error=message)
+        return _outcome(view, file, "Failed", message, final=final)
 
-    async def _finalized(self, view: RecordingView, file: MergedFile) -> RecordedFile:
-        """Raises ChunkError, FinalizeError and StorageError."""
+    async def _run_finalizer(self, view: RecordingView, file: MergedFile) -> RecordedFile:
+        """Make one MP4. Raises ChunkError, FinalizeError and StorageError."""
         head = view.head
         job = FinalizeJob(
             recording_uid=view.uid,
@@ -343,28 +350,30 @@ class Finisher:
     async def _expire(self, view: RecordingView) -> None:
         files = list(view.results.values())
         now = datetime.now(UTC)
-        after = await shelf.expire(self._storage, view.uid, files, view.request, now)
+        after = await originals.expire(self._storage, view.uid, files, view.request, now)
         view.results.update({file.index: file for file in after})
         if after != files:
             self._on_change(view.uid)
 
     async def _conclude(self, view: RecordingView) -> None:
-        """The last step."""
-        view.kept = await shelf.clear(self._storage, view, datetime.now(UTC))
+        """Store the final result of a recording: the last step."""
+        view.kept = await originals.clear_finished(self._storage, view, datetime.now(UTC))
         result: StoredResult = view.result()
         self._metrics.lost_chunks.inc(result.lost_chunks)
         self._metrics.kept_chunks.inc(result.kept_chunks)
-        await self._storage.put(keys.settled_key(view.uid), result.to_json().encode())
+        await self._storage.put(keys.finalized_key(view.uid), result.to_json().encode())
         await self._names.note(view.uid, result)
-        self._settle(view.uid, result, view.request)
+        self._note_finalized(view.uid, result, view.request)
         self._growing.pop(view.uid, None)
         self._on_change(view.uid)
         _log.info("recording_finished", recording=view.uid, files=len(result.files))
 
-    def _settle(self, uid: str, result: StoredResult, told: StoredRecording | None) -> None:
-        self._settled.add(uid)
+    def _note_finalized(
+        self, uid: str, result: StoredResult, request: StoredRecording | None
+    ) -> None:
+        self._finalized.add(uid)
         self._retries.pop(uid, None)
-        due = next_due(result.files, told, result.kept_since)
+        due = next_due(result.files, request, result.kept_since)
         if due is None:
             self._due.pop(uid, None)
         else:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from sluice_media.record.tick import BEAT_SECONDS, beats_of_a_start
+from sluice_media.record.tick import TICK_SECONDS, ticks_at_start
 
 
 async def test_a_start_has_many_beats_in_the_time_of_one_common_beat() -> None:
-    beat, count = beats_of_a_start(), 0
+    beat, count = ticks_at_start(), 0
     loop = asyncio.get_running_loop()
-    ends = loop.time() + 2 * BEAT_SECONDS
+    ends = loop.time() + 2 * TICK_SECONDS
     while loop.time() < ends:
         await beat()
         count += 1

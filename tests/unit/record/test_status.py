@@ -1,4 +1,4 @@
-"""What a recorder's status says of its files, however many there are."""
+"""A recorder's status of its files stays small, however many there are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import cast
 from sluice_media.contract import RecorderPhase, RecorderStatus
 from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.plan import PlannedFile
-from sluice_media.record.status import recorder_words
+from sluice_media.record.status import recorder_status
 from sluice_media.recording.journal import GapEntry
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -40,7 +40,7 @@ def status_of(files: list[PlannedFile]) -> RecorderStatus:
         transitions=1,
         files=files,
     )
-    words = recorder_words(
+    words = recorder_status(
         cast(RecorderMachine, machine),
         RecorderPhase.RECORDING,
         UID,

@@ -1,8 +1,8 @@
-"""Role ``record`` as PID 1: starts the worker, starts it again when it dies, passes SIGTERM on.
+"""Role ``record`` as PID 1: starts the worker, restarts it when it dies, and forwards SIGTERM.
 
-The kubelet's own restart back-off grows to minutes, longer than the hub's ring reaches back; this
-supervisor needs 0.2 to 2 s. It is made of the standard library's lightest parts, because a
-producer waits for the recorder: importing what the worker needs a second time took half a second.
+The kubelet's restart back-off grows to minutes, which is longer than the hub's ring; this
+supervisor restarts within 0.2 to 2 s. It imports only light modules of the standard library,
+because a producer waits for the recorder: a second import of the worker's modules took 0.5 s.
 """
 
 from __future__ import annotations
@@ -20,54 +20,54 @@ from types import FrameType
 RETRY_MIN_SECONDS = 0.2
 RETRY_MAX_SECONDS = 2.0
 STABLE_SECONDS = 30.0
-"""A worker that lived so long is restarted at once again."""
+"""Lifetime of a worker after which the restart delay is reset."""
 TERM_SECONDS = 20.0
-"""What a worker has to flush and store when the pod has to go; then it is killed."""
+"""Time for the worker to flush and store after SIGTERM, before it is killed."""
 WORKER = (sys.executable, "-m", "sluice_media.record.worker")
 
 
 class Supervisor:
-    """Runs one command until it succeeds."""
+    """One command, which is restarted until it succeeds."""
 
     def __init__(self, command: Sequence[str] = WORKER) -> None:
         self._command = list(command)
         self._worker: subprocess.Popen[bytes] | None = None
-        self._told_to_go = threading.Event()
+        self._terminating = threading.Event()
 
     def run(self) -> int:
-        """Returns 0 when the Recording is over and stored, 143 when SIGTERM came first."""
+        """Return 0 when the Recording is over and stored, 143 when SIGTERM came first."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_term)
-        signal.signal(signal.SIGALRM, self._on_patience_over)
+        signal.signal(signal.SIGALRM, self._on_term_timeout)
         delay = RETRY_MIN_SECONDS
-        while not self._told_to_go.is_set():
+        while not self._terminating.is_set():
             began = time.monotonic()
             code = self._run_worker()
             _reap_orphans()
             if code == 0:
                 return 0
-            if self._told_to_go.is_set():
+            if self._terminating.is_set():
                 break
             if time.monotonic() - began > STABLE_SECONDS:
                 delay = RETRY_MIN_SECONDS
-            _say("worker_died", code=code, again_in_seconds=delay)
-            self._told_to_go.wait(delay)
+            _log_error("worker_died", code=code, again_in_seconds=delay)
+            self._terminating.wait(delay)
             delay = min(delay * 2, RETRY_MAX_SECONDS)
         return 128 + signal.SIGTERM
 
     def _run_worker(self) -> int:
         self._worker = subprocess.Popen(self._command)
-        if self._told_to_go.is_set():  # it came while the worker was started
+        if self._terminating.is_set():  # SIGTERM came while the worker was starting
             self._worker.terminate()
         return self._worker.wait()
 
     def _on_term(self, _number: int, _frame: FrameType | None) -> None:
-        self._told_to_go.set()
+        self._terminating.set()
         if self._worker is not None:
             self._worker.terminate()
         signal.setitimer(signal.ITIMER_REAL, TERM_SECONDS)
 
-    def _on_patience_over(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_term_timeout(self, _number: int, _frame: FrameType | None) -> None:
         if self._worker is not None:
             self._worker.kill()
 
@@ -76,16 +76,16 @@ def main() -> int:
     return Supervisor().run()
 
 
-def _say(event: str, **words: object) -> None:
-    """A line like those of the worker's log, without its library."""
+def _log_error(event: str, **fields: object) -> None:
+    """Write a line in the format of the worker's log, without importing structlog."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    line = {**words, "event": event, "role": "record", "level": "error", "timestamp": stamp}
+    line = {**fields, "event": event, "role": "record", "level": "error", "timestamp": stamp}
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
 
 def _reap_orphans() -> None:
-    """As PID 1 we inherit the children of dead workers."""
+    """Reap the children of dead workers, which PID 1 inherits."""
     if os.getpid() != 1:
         return
     while True:

@@ -1,9 +1,9 @@
-"""Whether what is recorded next can be kept: the store's limit, and the end of its volume.
+"""The recorder's estimate of the free space in the store.
 
-Comes in: what the store pod has counted (``usage.json``), the free space where it can be seen,
-what this recorder has stored since and still holds. Goes out: one word, full or not. It is full
-at a *reserve*, so that a recording ends as a complete file; and a volume must keep room for the
-MP4s of the chunks that are on it. What cannot be read never stops a recording.
+In: the usage that the store pod has counted (``usage.json``), the free space of a mounted volume,
+and the bytes that this recorder has stored since or still holds. Out: full or not. The store counts
+as full at a *reserve*, so that a recording ends as a complete file, and so that a volume keeps room
+for the MP4s of its chunks. Figures that cannot be read never stop a recording.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from sluice_media.storage.object_store import ObjectStore
 RESERVE_BYTES = 64 << 20
 RESERVE_SECONDS = 10.0
 RESERVE_SHARE = 0.1
-"""Of the limit, at most."""
+"""Maximum reserve, as a fraction of the limit."""
 CLOCK_TOLERANCE = timedelta(seconds=5)
-"""Between the store pod's clock and ours; what lies between is counted twice rather than never."""
+"""Tolerance between the clocks of the store pod and of the recorder. Chunks within it are counted
+twice rather than not at all."""
 
 _log = structlog.get_logger(__name__)
 
@@ -39,7 +40,8 @@ Identity = tuple[str, int]
 
 
 def reserve_bytes(limit_bytes: int, rate_bytes: float) -> int:
-    """So far below the limit a recording stops; ``rate_bytes``: of the stream, per second."""
+    """Return the distance from the limit at which a recording stops. ``rate_bytes`` is the
+    stream's, per second."""
     wanted = max(RESERVE_BYTES, RESERVE_SECONDS * rate_bytes)
     return round(min(wanted, RESERVE_SHARE * limit_bytes))
 
@@ -52,25 +54,27 @@ class _FileBytes:
 
 
 @dataclass(slots=True)
-class Headroom:
+class SpaceEstimate:
+    """The figures of one recorder for the estimate."""
+
     storage: ObjectStore
     prefix: str
     usage: StoreUsage | None = None
     available_bytes: int | None = None
-    """Free space of the volume, when it was last looked at."""
+    """Free space of the volume at the last measurement; None when there is no volume."""
     making_bytes: int = 0
-    """What MP4s took of it whose chunks were not gone yet, or which are ours and not noted yet."""
+    """Bytes on the volume of MP4s whose chunks are still there, or that are not noted yet."""
     rate_bytes: float = 0.0
     _files: dict[Identity, _FileBytes] = field(default_factory=dict)
-    """Those of which the MP4 is not there yet."""
+    """Files without an MP4."""
     _stored: deque[tuple[datetime, int]] = field(default_factory=deque)
-    """What this attempt stored since the usage was counted, and when."""
+    """Time and size of each chunk that this attempt stored since the usage was counted."""
     _stored_bytes: int = 0
-    """Sum of the same."""
+    """Sum of the sizes in ``_stored``."""
     _stored_since_look: int = 0
 
     def restore(self, merged: list[MergedFile], attempt: str) -> None:
-        """Counts what earlier attempts have in the store."""
+        """Add the chunks of earlier attempts that are in the store."""
         for file in merged:
             size = sum(c.entry.size_bytes for c in file.chunks if c.attempt != attempt)
             identity = (file.timeline, file.first_dts)
@@ -102,7 +106,7 @@ class Headroom:
             self.available_bytes = None
 
     async def refresh(self) -> None:
-        """Reads what the store pod says, and which MP4s are there by now."""
+        """Read the store pod's usage, and the MP4s that exist by now."""
         await self.look()
         try:
             usage = await read_usage(self.storage)
@@ -116,7 +120,7 @@ class Headroom:
             _log.warning("usage_not_readable", reason=error.reason)
 
     def is_full(self, pending_bytes: int) -> bool:
-        """``pending_bytes``: recorded, but not in the store yet."""
+        """Return whether the store is full. ``pending_bytes`` are recorded, but not stored yet."""
         return self._is_at_limit(pending_bytes) or self._is_at_end(pending_bytes)
 
     def _is_at_limit(self, pending_bytes: int) -> bool:
@@ -139,7 +143,8 @@ class Headroom:
         return free < RESERVE_BYTES or free + self.making_bytes < unmade + RESERVE_BYTES
 
     def _count_making(self, closed: list[int]) -> int:
-        """``closed``: indexes of our files of which no MP4 is noted yet. Raises OSError."""
+        """Return the bytes of unfinished MP4s. ``closed`` has the indexes of files without a noted
+        MP4. Raises OSError."""
         size = self.storage.in_making_bytes()
         if self.storage.root is not None:
             folder = self.storage.root / self.prefix

@@ -1,10 +1,10 @@
-"""The recorder at work: timeline in, chunks into the store, and a status for whoever asks.
+"""One attempt at a Recording: reads the timeline, writes chunks, stores them, reports the status.
 
-All decisions are :class:`~sluice_media.record.machine.RecorderMachine`'s; here its effects are
-carried out. Effects touch only the local spool and are carried out without awaiting, so that the
-machine and the files never disagree; what needs the network is the uploader's. When the spool's
-own disk fails, the attempt ends: another one begins from what is whole, and the hub's ring has the
-rest.
+:class:`~sluice_media.record.machine.RecorderMachine` decides; this module carries out its effects.
+Effects touch only the local spool and run without awaiting, so that machine and files always
+agree; the uploader does everything that needs the network. When the spool's disk fails, the
+attempt ends. The next attempt continues from the whole chunks, and reads the rest from the hub's
+ring.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ from sluice_media.record.effects import (
     rules_of,
 )
 from sluice_media.record.fence import Fence, begin_behind
-from sluice_media.record.headroom import Headroom
 from sluice_media.record.ledger import Ledger
 from sluice_media.record.live_playlists import LivePlaylists
 from sluice_media.record.machine import RecorderMachine
@@ -49,9 +48,10 @@ from sluice_media.record.metrics import RecordMetrics
 from sluice_media.record.plan import PlannedFile, restore
 from sluice_media.record.recover import Recovered
 from sluice_media.record.source import open_timeline
+from sluice_media.record.space import SpaceEstimate
 from sluice_media.record.spool import SpoolFault, wait_for_spool
-from sluice_media.record.status import recorder_words
-from sluice_media.record.tick import next_beat
+from sluice_media.record.status import recorder_status
+from sluice_media.record.tick import next_tick
 from sluice_media.record.upkeep import Upkeep
 from sluice_media.record.uploader import FileClosed, Present, StopRequested, Uploader
 from sluice_media.recording.journal import Completion
@@ -68,6 +68,8 @@ def _utc_now() -> datetime:
 
 
 class Outcome(Enum):
+    """The end of an attempt."""
+
     DONE = "Done"
     """The Recording is over, and all of it is in the store."""
     TERMINATED = "Terminated"
@@ -95,8 +97,8 @@ class Recorder:
         spool_fault: SpoolFault | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        """``spool_fault``: why the attempt before this one ended; said until something was
-        written."""
+        """``spool_fault`` is the fault that ended the former attempt; it is reported until this
+        attempt has written a chunk."""
         config = watch.config
         self._watch = watch
         self._board = board
@@ -105,13 +107,13 @@ class Recorder:
         self._hub_port = hub_port
         self._spool = spool
         self.spool_fault = spool_fault
-        """What is wrong with the spool's disk."""
+        """Fault of the spool's disk; None when there is none."""
         self._restored = restore(recovered.merged, recovered.stop_requested_at)
         self._machine = RecorderMachine(rules_of(config), self._restored, clock())
         self._cutter = ChunkCutter(spool / attempt, len(recovered.adopted) + 1)
         self._metrics = metrics or RecordMetrics()
-        self._headroom = Headroom(storage, config.prefix)
-        self._headroom.restore(recovered.merged, attempt)
+        self._space = SpaceEstimate(storage, config.prefix)
+        self._space.restore(recovered.merged, attempt)
         self._playlists = LivePlaylists(config.prefix, attempt, recovered.merged)
         began = begin_behind(clock(), recovered.attempts_began)
         self.fence = Fence(storage, config.prefix, attempt, began)
@@ -134,14 +136,14 @@ class Recorder:
             config=lambda: watch.config,
             head=recovered.head,
             fence=self.fence,
-            headroom=self._headroom,
+            space=self._space,
             uploader=self._uploader,
             store_is_away=recovered.store_is_away,
         )
         self._add_gauges()
         self._durable_dts: dict[str, dict[int, int]] = {}
         self._finished = asyncio.Event()
-        self._said: object = None
+        self._last_state: object = None
         self._reader: TimelineReader | None = None
 
     def _add_gauges(self) -> None:
@@ -153,7 +155,7 @@ class Recorder:
         gauge("unusable_units", "Units that were no media.", lambda: cutter.unusable_units)
 
     async def run(self, terminate: asyncio.Event) -> Outcome:
-        """Records until the Recording is over, ``terminate`` is set, or it cannot go on."""
+        """Record until the Recording is over, ``terminate`` is set, or the attempt fails."""
         # The uploader has a group of its own: it must outlive the tasks that feed it.
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as outer:
             helpers = [outer.create_task(self._uploader.run())]
@@ -172,7 +174,7 @@ class Recorder:
         return outcome
 
     async def _conclude(self, outcome: Outcome, terminate: asyncio.Event) -> Outcome:
-        """Brings what was recorded into the store."""
+        """Store everything that was recorded."""
         uploader = self._uploader
         try:
             self._put(self._cutter.close())
@@ -184,7 +186,7 @@ class Recorder:
                 return Outcome.DONE
             outcome = Outcome.TERMINATED if terminate.is_set() else Outcome.OVERTAKEN
         if outcome is Outcome.SPOOL_BROKEN:
-            # Storing goes on meanwhile: on a full disk that is what makes room.
+            # Storing continues meanwhile: on a full disk it frees space.
             await _first(wait_for_spool(self._spool), uploader.drained(), terminate.wait())
         else:
             await self._flush()
@@ -203,7 +205,7 @@ class Recorder:
                     tasks.create_task(self._tick()),
                     tasks.create_task(self._upkeep.keep_head()),
                     tasks.create_task(self._upkeep.keep_fence()),
-                    tasks.create_task(self._upkeep.keep_headroom()),
+                    tasks.create_task(self._upkeep.keep_space()),
                 ]
                 overtaken = self._uploader.overtaken
                 await _first(self._finished.wait(), overtaken.wait(), terminate.wait())
@@ -222,14 +224,14 @@ class Recorder:
         self.spool_fault = SpoolFault.of(error)
         self._cutter.abandon()
         _log.error("spool_broken", reason=self.spool_fault.reason)
-        self._publish()  # an attempt may be over before its first turn to say anything
+        self._publish()  # an attempt may end before its first tick publishes anything
 
     async def _flush(self) -> None:
         try:
             async with asyncio.timeout(FLUSH_ON_TERM_SECONDS):
                 await self._uploader.drained()
         except TimeoutError:
-            # They stay in the spool; another attempt in this pod adopts them.
+            # The chunks stay in the spool, and the next attempt in this pod adopts them.
             _log.warning("chunks_not_stored", pending_bytes=self._uploader.pending_bytes)
 
     # ------------------------------------------------------------------ tasks
@@ -248,12 +250,12 @@ class Recorder:
 
     async def _tick(self) -> None:
         while True:
-            await next_beat()
+            await next_tick()
             if self._watch.look():
                 self._apply_config(self._watch.config)
             now = self._clock()
             if not self._uploader.has_room:
-                self._machine.resumed(now)  # it is us who are silent
+                self._machine.resumed(now)  # the recorder itself has stopped reading
             self._apply(self._machine.tick(now))
             self._look_for_room()
             self._put(self._cutter.tend())
@@ -261,32 +263,33 @@ class Recorder:
 
     async def _publish_forever(self) -> None:
         while True:
-            await next_beat()
+            await next_tick()
             self._publish_news()
 
     def _publish_news(self) -> None:
-        """Says what wakes whoever asks; what ticks is brought up to date when somebody asks."""
+        """Publish a new status version when the phase, a file or an error changes. Counters are
+        refreshed on each poll."""
         error = self.spool_fault or self._uploader.error
-        words = (self._machine.phase, self._machine.transitions, str(error))
-        if words != self._said:
-            self._said = words
+        state = (self._machine.phase, self._machine.transitions, str(error))
+        if state != self._last_state:
+            self._last_state = state
             self._publish()
 
     async def _on_durable(self, chunk: ClosedChunk) -> None:
         self._metrics.stored_bytes.inc(chunk.entry.size_bytes)
-        self._headroom.stored(chunk, self._clock())
+        self._space.stored(chunk, self._clock())
         durable = self._durable_dts.setdefault(chunk.file.timeline, {})
         for track, span in chunk.entry.tracks.items():
             durable[track] = max(span.last_dts, durable.get(track, span.last_dts))
         if self._reader is None:
             return
-        # Everything up to the slowest track; one that has ended long ago does not count.
+        # Acknowledge up to the slowest track. A track that ended long ago does not count.
         newest = max(durable.values())
         held = min(dts for dts in durable.values() if newest - dts < TRACK_SKEW_TICKS)
         await self._reader.acknowledge(chunk.file.timeline, held)
 
     def _on_unreadable(self, chunk: ClosedChunk) -> None:
-        """The spool's disk does not give back what was written: that is a hole."""
+        """Note a gap for a chunk that the spool's disk cannot read back."""
         entry = chunk.entry
         seconds = round((entry.end_dts - entry.first_dts) / TICKS_PER_SECOND, 3)
         gap = TimelineGap(dts=entry.end_dts, wall_seconds=seconds)
@@ -303,7 +306,7 @@ class Recorder:
         self._machine.rules = rules_of(config, self._machine.rules)
         missing = None
         if self._watch.key(HUB_TOKEN_FILE) is None:
-            missing = ("SecretKeyMissing", "the token for the stream's hub is not there yet")
+            missing = ("SecretKeyMissing", "the Secret has no token for the stream's hub yet")
         self._board.configured(config, missing)
         if config.desired_state is DesiredState.STOPPED:
             self._apply(self._machine.stop(now))
@@ -327,7 +330,7 @@ class Recorder:
                     transition = True
                     self._put(self._cutter.close())
                     self._uploader.put(FileClosed(file.entry()))
-                    self._headroom.closed(file.identity)
+                    self._space.closed(file.identity)
                     _log.info("file_ends", index=file.index, reason=file.end_reason)
                 case StopNoted(at=at):
                     self._uploader.put(StopRequested(at))
@@ -339,7 +342,7 @@ class Recorder:
             self._publish()
 
     def _look_for_room(self) -> None:
-        full = self._headroom.is_full(self._unstored_bytes)
+        full = self._space.is_full(self._unstored_bytes)
         self._apply(self._machine.store_is_full(self._clock(), full=full))
 
     def _put(self, chunks: list[ClosedChunk]) -> None:
@@ -375,7 +378,7 @@ class Recorder:
         error = self.spool_fault or self._uploader.error
         uid = self._watch.config.uid
         self._board.update(
-            **recorder_words(self._machine, phase, uid, self._original_uri),
+            **recorder_status(self._machine, phase, uid, self._original_uri),
             pending_bytes=self._unstored_bytes,
             store_error=str(error) if error is not None else None,
             store_error_reason=error.reason if error is not None else None,
@@ -387,7 +390,7 @@ class Recorder:
 
 
 async def _first(*waits: object) -> None:
-    """Waits until any is over."""
+    """Wait until one of the awaitables is done, and cancel the others."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
