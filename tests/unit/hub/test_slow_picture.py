@@ -57,7 +57,7 @@ def test_without_a_backup_a_slow_picture_is_no_interruption() -> None:
 
 
 def test_the_notice_of_a_gateway_keeps_a_leg_on_air() -> None:
-    """Between gateway and hub only whole pictures pass."""
+    """A gateway sends only whole pictures to the hub."""
     world = World(backup=True)
     primary, backup = duo(world)
     play(world, 3, Part(primary), Part(backup))

@@ -5,7 +5,7 @@ passes the present :class:`~sluice_media.hub.clock.Moment`.
 
 ====================  ============================================================================
 hub.py                Joins the legs, the choice of the active leg, and the output.
-feed.py               Demultiplexes the bytes of a leg into formats and units.
+feed.py               Parses the bytes of a leg into formats and units.
 pull_legs.py          Adds pulled sources as legs.
 legs/                 Input side: connected sources, admission, and the choice of the active leg.
 output/               Output side: sessions, the splicer, the timeline in its ring, and readers.

@@ -107,7 +107,7 @@ class _OpenChunk:
         return (self._last.dts - self.first_dts) / TICKS_PER_SECOND
 
     def note_file(self, file: FileEntry) -> None:
-        """Writes what is known of the file into the index."""
+        """Write the file's entry into the index."""
         self._index.write(b'{"file":' + file.to_json().encode() + b"}\n")
 
     def add(self, unit: AccessUnit, data: bytes) -> None:
@@ -127,7 +127,7 @@ class _OpenChunk:
             self.flush()
 
     def flush(self) -> None:
-        """Hands everything to the kernel: a crash of this process loses nothing of it."""
+        """Write the batch to the kernel, so that a crash of this process does not lose it."""
         if not self._batch:
             return
         batch = memoryview(b"".join(self._batch))
@@ -169,7 +169,7 @@ class _OpenChunk:
         self._index.close()
 
     def abandon(self) -> None:
-        """Lets go of the files as they are."""
+        """Close the files without a flush."""
         for file in (self._data, self._index):
             with contextlib.suppress(OSError):
                 file.close()

@@ -56,7 +56,8 @@ class Rules:
 
 
 def rules_of(config: RecorderConfig, before: Rules | None = None) -> Rules:
-    """``before``: the rules until now; a stream that is gone keeps its uid."""
+    """Return the rules for a configuration. A deleted stream keeps the uid that it has in
+    ``before``, the former rules."""
     stream = config.stream
     window = stream.resume_window_seconds if stream else 0
     return Rules(

@@ -44,7 +44,7 @@ class Handover:
         return False
 
     def gap(self, dts: int) -> TimelineGap | None:
-        """Return what is missing when the former file ends, or goes on, at ``dts``."""
+        """Return the gap when the former file ends, or continues, at ``dts``."""
         first = self.missing_from
         if first is None or first >= dts:
             return None

@@ -93,7 +93,7 @@ class RecorderMachine:
 
     @property
     def _interrupted(self) -> bool:
-        # By the hub's word: sound may go on while the picture has stopped.
+        # The hub's heartbeats decide, because audio may continue while video has stopped.
         return self._silent or self._hub_gone
 
     @property
@@ -248,8 +248,8 @@ class RecorderMachine:
         self._lost_at, self._session = None, beat.session
         self._silent = not beat.delivering
         if self._file is not None and not beat.session:
-            # A hub that restarted knows of no session until it has adopted ours: only an `end`
-            # ends one. But a session that ended while nobody listened will not be told again.
+            # A restarted hub has no session until it adopts this one: only an `end` record ends a
+            # session. But an end that this recorder missed is not sent again.
             self._lost_at = self._unit_at
         yield from self.tick(now)
 
@@ -320,7 +320,7 @@ class RecorderMachine:
         return Write(file, (unit,))
 
     def _end_before(self, unit: AccessUnit, file: PlannedFile) -> Iterator[Effect]:
-        """Ends the file if this random access begins the next one."""
+        """End the file if this random access begins the next one."""
         if self._handover is not None:
             reason, at = "ParametersChanged", file.last_utc or utc_of(unit)
         elif file.splits_at(unit, self.rules.split_seconds, self.rules.split_bytes):
@@ -331,7 +331,7 @@ class RecorderMachine:
         yield from self._end_file(reason, at, unit.dts)
 
     def _stay(self, file: PlannedFile) -> Iterator[Effect]:
-        """The tracks are those of the file once more, before another one could begin."""
+        """Keep the file open, because its former tracks are back before another file began."""
         handover, self._handover = self._handover, None
         if handover is not None and file.note_missing(handover, file.end_dts):
             self.transitions += 1

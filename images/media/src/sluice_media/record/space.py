@@ -95,7 +95,8 @@ class SpaceEstimate:
             self._files[identity].is_closed = True
 
     async def look(self) -> None:
-        """Asks the volume. Cheap; a volume that does not answer has no end."""
+        """Measure the free space of the volume, which is cheap. A volume that cannot be measured
+        counts as unlimited."""
         try:
             closed = [file.index for file in self._files.values() if file.is_closed]
             self.making_bytes = await asyncio.to_thread(self._count_making, closed)

@@ -75,8 +75,8 @@ class MergedFile:
         return sum(chunk.entry.size_bytes for chunk in self.chunks)
 
     def place(self) -> None:
-        """Find the holes between and in the chunks, and place chunks and gaps accordingly. To be
-        called again when chunks were taken out."""
+        """Find the holes between and in the chunks, and place chunks and gaps accordingly. Must be
+        called again after chunks were removed."""
         first_dts = self.first_dts
         covered = (run for chunk in self.chunks for run in chunk.entry.media)
         self.media = MediaTime(*((max(a, first_dts), max(b, first_dts)) for a, b in covered))

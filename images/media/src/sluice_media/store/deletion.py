@@ -86,7 +86,7 @@ class Deleter:
         return known
 
     def wake(self, uid: str) -> None:
-        """Queue a recording of which objects may be left."""
+        """Queue a recording that may have objects left."""
         self._queue[uid] = None
         self._wake.set()
 

@@ -303,7 +303,7 @@ async def _remux_files(source: ChunkSource, root: Path, job: FinalizeJob, spec: 
             ):
                 await child.finish()
         except ChildError:
-            await checking  # which knows better what is wrong with a chunk
+            await checking  # it raises the more exact error of a chunk
             raise
         await checking
     except TimeoutError:

@@ -38,7 +38,7 @@ class FragmentCounter:
             pass
 
     def _box(self) -> bool:
-        """Takes one box off the buffer; False when more bytes are needed."""
+        """Remove one box from the buffer. Return False when more bytes are needed."""
         buffer = self._buffer
         if len(buffer) < _HEAD_BYTES:
             return False

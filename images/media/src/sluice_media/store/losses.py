@@ -136,7 +136,7 @@ def _less(journals: Iterable[Journal], lost: Collection[ChunkId]) -> list[Journa
 
 
 def _gap(start: int, end: int) -> GapEntry:
-    """A gap that :meth:`MergedFile.place` has not placed yet."""
+    """Return a gap that :meth:`MergedFile.place` has not placed yet."""
     seconds = round((end - start) / TICKS_PER_SECOND, 3)
     return GapEntry(dts=end, from_dts=start, at_seconds=0.0, wall_seconds=seconds)
 
@@ -162,7 +162,7 @@ def _holes(file: MergedFile, rest: MergedFile, lost: Collection[ChunkId]) -> lis
 
 
 def _less_spans(span: Span, kept: Sequence[Span]) -> list[Span]:
-    """The parts of a span that no other one covers; ``kept`` is in order."""
+    """Return the parts of a span that ``kept``, which is in order, does not cover."""
     start, end = span
     parts: list[Span] = []
     for first, last in kept:

@@ -1,4 +1,4 @@
-"""The published result of a recording, from its objects, the request and its deletion."""
+"""The published result of a recording, from its objects, its request and its deletion."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def read_units(data: bytes, pids: Mapping[int, int]) -> dict[int, list[int]]:
 
 
 def _dts(packet: bytes, near: int) -> int:
-    """The DTS of the PES packet that begins here, unwrapped to the 2^33 around ``near``."""
+    """Return the DTS of the PES packet that begins here, unwrapped to be nearest to ``near``."""
     start = payload_offset(packet)
     has_pts_only = packet[start + 7] >> 6 == 2
     return unwrapped(read_timestamp(packet, start + (9 if has_pts_only else 14)), near)

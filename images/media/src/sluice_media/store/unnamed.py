@@ -138,7 +138,7 @@ def _span(dts: list[int]) -> TrackSpan:
 
 
 def _part(view: RecordingView, identity: tuple[str, int], entry: ChunkEntry) -> FileEntry:
-    """The head of the file with this chunk alone."""
+    """Return the file's entry with this chunk alone."""
     entries = [f for journal in view.journals for f in journal.files if f.identity == identity]
     return entries[0].model_copy(update={"chunks": [entry], "gaps": [], "anchors": []})
 

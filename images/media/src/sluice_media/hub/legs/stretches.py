@@ -96,8 +96,8 @@ class Stretches:
         )
 
     def forget(self, dts: int) -> None:
-        """Forget the stretches of which a gateway sends no unit again after an acknowledgement up
-        to ``dts``. It keeps whole GOPs, thus a little more than the units after ``dts``."""
+        """Forget the stretches whose units a gateway does not send again once ``dts`` is
+        acknowledged. It keeps whole GOPs, thus a little more than the units after ``dts``."""
         while self._earlier and self._earlier[0].next_dts + MOST_APART_TICKS <= dts:
             self._earlier.popleft()
 

@@ -118,7 +118,7 @@ class Adoption:
         None when there is no such session.
 
         A gateway whose hub was out of reach for longer than the resume window still keeps up to
-        60 s of that session. Sent again, it would delay the new session for good."""
+        60 s of that session. Sent again, it would permanently delay the new session."""
         if not is_map(resume) or resume.stream_uid != config.uid:
             return None
         if self._is_ours(resume, config, now):

@@ -175,7 +175,7 @@ class Spooler:
         return self._hub.config.spool_limit_bytes
 
     async def _write(self, timeline: OutputTimeline) -> bool:
-        """Writes some of what is new; False when there was little or nothing."""
+        """Write one batch of new records. Return whether there are more."""
         spooled, ring = timeline.spooled, timeline.ring
         if spooled is None:
             return False
@@ -222,7 +222,7 @@ class Spooler:
         )
 
     async def _seal(self, spooled: SpooledSession) -> None:
-        """The newest segment is complete."""
+        """Complete the newest segment."""
         segment = spooled.open
         if segment is None:
             return
