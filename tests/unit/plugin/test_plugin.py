@@ -156,7 +156,7 @@ def test_a_stream_without_addresses_says_why(shell: Shell) -> None:
     assert "has no address yet: The gateway has no address yet." in err
     shell.stream("pulled", spec={"source": {"pull": {}}})
     _, err = shell.run("stream", "url", "pulled", want=1)
-    assert "nobody publishes to it" in err
+    assert "it has no address to publish to" in err
 
 
 # --------------------------------------------------------------------------- kubectl's troubles

@@ -78,7 +78,7 @@ def test_a_list_of_the_store_that_cannot_be_read_is_said_so(shell: Shell) -> Non
     shell.recording("rec", a_file(3), fileCount=3)
     (shell.cluster / "ls").write_text("nonsense\n")
     _, err = shell.run("record", "download", "rec", want=1)
-    assert "The store lists its files in a way that is not understood: 'nonsense'" in err
+    assert "The store lists its files in an unknown format: 'nonsense'" in err
 
 
 def test_a_file_can_go_to_stdout(shell: Shell) -> None:
@@ -143,8 +143,8 @@ def test_another_file_is_not_overwritten_unless_asked_to(shell: Shell) -> None:
         (a_file(state="Finalizing"), "still being made; try again"),
         (a_file(state="Expired"), "cannot be fetched: it is Expired"),
         (a_file(state="Failed", message="Disk full."), "it is Failed: Disk full."),
-        (a_file(name="../../etc/passwd"), "has a name that cannot be asked for"),
-        (a_file(name="--help"), "has a name that cannot be asked for"),
+        (a_file(name="../../etc/passwd"), "has a name that is not allowed"),
+        (a_file(name="--help"), "has a name that is not allowed"),
     ],
 )
 def test_what_cannot_be_fetched_is_said_so(shell: Shell, file: Any, words: str) -> None:
