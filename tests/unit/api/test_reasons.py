@@ -66,7 +66,7 @@ first of them is the one that all its rows together must list completely."""
 KINDS = sorted({kind for kind, _ in ROWS})
 NOT_REASONS = {"True", "False", "Unknown", "Ready", "Reconciling", "Stalled", "Succeeded"}
 """Words of these tables that are statuses and types of conditions."""
-EVENTS = "\nEvents that no condition causes:\n"
+EVENTS = "\nEvents without a condition:\n"
 WORD = re.compile(r"`([A-Z][A-Za-z]+)`")
 
 
@@ -114,7 +114,7 @@ def test_every_enum_of_reasons_is_compared() -> None:
     assert enums == {enums[0] for enums in ROWS.values()} | {EventReason}
 
 
-def test_the_documentation_lists_the_events_that_no_condition_causes() -> None:
+def test_the_documentation_lists_the_events_without_a_condition() -> None:
     tables = [section(kind, "Status").partition(EVENTS)[2] for kind in KINDS]
     listed = re.findall(r"^\| `([A-Za-z]+)` \|", "\n".join(tables), re.MULTILINE)
     assert sorted(listed) == sorted(values((EventReason,)))

@@ -75,7 +75,7 @@ class Result:
 
 
 class Reconciler:
-    """Passes over objects of all kinds. ``finalizer`` is the name of our finalizer."""
+    """Reconciliation of objects of all kinds. ``finalizer`` is the name of our finalizer."""
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ _MAX_BODY_BYTES = 8 << 20
 """Limit of a body. A page has at most 250 KiB, but a store of a former version sends all files at
 once."""
 _RESULT_MAX_AGE_SECONDS = 15.0
-_MAX_AGE_SECONDS: dict[str, float] = {ResultState.DELETING: 1.0}
+_MAX_AGE_SECONDS: Mapping[str, float] = {ResultState.DELETING: 1.0}
 """State of a result -> its shorter maximum age. A user waits for the end of a deletion."""
 _FIRST_RETRY_SECONDS = 2.0
 _LAST_RETRY_SECONDS = 60.0

@@ -1,4 +1,4 @@
-"""LiveStream: take a stream in and publish it."""
+"""LiveStream: receive a stream, for Recordings and Restreams."""
 
 from __future__ import annotations
 
