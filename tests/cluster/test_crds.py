@@ -217,7 +217,7 @@ def test_what_may_be_changed_later(api: Kubectl, change: Change) -> None:
 
 def test_kubectl_explain_reads_like_documentation(api: Kubectl) -> None:
     text = api("explain", "livestream.spec.resumeWindowSeconds")
-    assert "recordings go on in the same file" in " ".join(text.split())
+    assert "recordings continue in the same file" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(

@@ -25,12 +25,13 @@ from sluice_operator.api.v1alpha1.reasons import EventReason, StalledReason
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.invalid_spec import InvalidSpecError
 from sluice_operator.domain.names import CONFIG_ANNOTATION
-from sluice_operator.engine.cache import Cache, Manifest, uid_of
+from sluice_operator.engine.cache import Cache, Manifest
 from sluice_operator.engine.children import Children
 from sluice_operator.engine.clock import Clock
 from sluice_operator.engine.conditions import blocked, status_of, transitions
 from sluice_operator.engine.controller import Api, Controller, StoreCaller
 from sluice_operator.engine.events import EventRecorder
+from sluice_operator.engine.objects import ObjectWriter
 from sluice_operator.engine.queue import Key
 from sluice_operator.kube.errors import (
     ApiError,
@@ -94,7 +95,7 @@ class Reconciler:
         self._events = events
         self._store = store
         self._clock = clock
-        self._finalizer = finalizer
+        self._objects = ObjectWriter(api, cache, finalizer=finalizer)
 
     async def run(self, controller: Controller[Any], key: Key) -> Result:
         """Make a pass over the object, and another one after each conflict. Raises ApiError."""
@@ -111,7 +112,7 @@ class Reconciler:
                 _log.debug("gather_again", object=str(key), cause=str(conflict))
                 if attempt == _TRIES - 1:
                     raise
-                await self._refresh(controller, obj)
+                await self._objects.refresh(obj)
         raise AssertionError("unreachable")
 
     async def _pass(self, controller: Controller[Any], obj: Manifest) -> Result:
@@ -122,7 +123,7 @@ class Reconciler:
         refused: ForbiddenError | InvalidError | None = None
         acknowledged = True
         if decision.finalizer:
-            obj = await self._set_finalizer(controller, obj, present=True)
+            obj = await self._objects.set_finalizer(obj, present=True)
         try:
             await self._act(obj, decision)
             acknowledged = await self._call_stores(obj, decision)
@@ -136,7 +137,7 @@ class Reconciler:
             decision = blocked(decision, reason, f"The API server refuses an object: {error}")
         # The finalizer goes only after the work that it was held for.
         if not decision.finalizer and refused is None and acknowledged:
-            obj = await self._set_finalizer(controller, obj, present=False)
+            obj = await self._objects.set_finalizer(obj, present=False)
         try:
             if not _is_vanishing(obj):
                 await self._write_status(obj, decision)
@@ -228,72 +229,12 @@ class Reconciler:
             text = f"Pod {name} could not be annotated: {error}"
             self._events.record(obj, "Warning", EventReason.POD_NOT_ANNOTATED, text)
 
-    async def _set_finalizer(
-        self, controller: Controller[Any], obj: Manifest, *, present: bool
-    ) -> Manifest:
-        """Add or remove our finalizer; return the object after the change."""
-        meta = obj["metadata"]
-        finalizers = list(meta.get("finalizers") or ())
-        if (self._finalizer in finalizers) == present:
-            return obj
-        if present and "deletionTimestamp" in meta:
-            return obj  # the API server accepts no new finalizer during a deletion
-        changed = (
-            [*finalizers, self._finalizer]
-            if present
-            else [f for f in finalizers if f != self._finalizer]
-        )
-        patch = {
-            "metadata": {
-                "uid": uid_of(obj),
-                "resourceVersion": meta["resourceVersion"],
-                "finalizers": changed,
-            }
-        }
-        try:
-            answer = await self._api.merge_patch(
-                controller.resource, meta["namespace"], meta["name"], patch
-            )
-        except NotFoundError as gone:
-            raise ConflictError("the object is gone") from gone
-        self._cache.update(answer)
-        return answer
-
     async def _write_status(self, obj: Manifest, decision: Decision) -> None:
+        """Write the status; post an event for each condition that it changes."""
         status = status_of(obj, decision, self._clock.now())
-        if status == (obj.get("status") or {}):
-            return
-        meta = obj["metadata"]
-        document: Mapping[str, Any] = {
-            "apiVersion": obj["apiVersion"],
-            "kind": obj["kind"],
-            "metadata": {
-                "name": meta["name"],
-                "namespace": meta["namespace"],
-                "uid": meta["uid"],
-                "resourceVersion": meta["resourceVersion"],
-            },
-            "status": status,
-        }
-        try:
-            answer = await self._api.replace(document, "status")
-        except NotFoundError as gone:
-            raise ConflictError("the object is gone") from gone
-        self._cache.update(answer)
-        if answer.get("status") != status:
-            _log.error("status_not_kept_as_written", object=f"{obj['kind']} {meta['name']}")
-        for condition, event_type in transitions(obj, decision):
-            self._events.record(obj, event_type, condition.reason, condition.message)
-
-    async def _refresh(self, controller: Controller[Any], obj: Manifest) -> None:
-        """Read the object again into the cache, without waiting for the watch."""
-        meta = obj["metadata"]
-        try:
-            live = await self._api.get(controller.resource, meta["namespace"], meta["name"])
-        except NotFoundError:
-            self._cache.remove(uid_of(obj))
-            return
-        self._cache.update(live)
+        if await self._objects.write_status(obj, status):
+            for condition, event_type in transitions(obj, decision):
+                self._events.record(obj, event_type, condition.reason, condition.message)
 
 
 def _is_vanishing(obj: Manifest) -> bool:
