@@ -1,7 +1,7 @@
 # Sluice: new developers need two commands, `make demo` and `make test`.
 # All tools are installed from the pinned files of the project. Caches are in ~/.cache/sluice
 # (or $SLUICE_CACHE), keyed by version.
-# The file works with GNU make 3.81, which macOS has: each line of a recipe runs in its own shell.
+# This Makefile works with GNU make 3.81, which macOS has: each line of a recipe runs in its own shell.
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory

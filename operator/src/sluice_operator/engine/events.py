@@ -79,7 +79,7 @@ class EventRecorder:
             try:
                 await self._post(event)
             except NamespaceTerminatingError:
-                continue  # nobody will read it
+                continue  # the event would be deleted with the namespace
             except ApiError as error:
                 self._metrics.events_dropped.inc()
                 _log.warning("event_not_posted", reason=event.reason, error=str(error))
