@@ -39,7 +39,9 @@ def run() -> None:
         uvloop.run(run_operator(settings))
     except Exception as failure:
         for leaf in _leaves(failure):
-            log.error("ended", error=type(leaf).__name__, detail=str(leaf), exc_info=leaf)
+            log.error(
+                "operator_failed", error_type=type(leaf).__name__, error=str(leaf), exc_info=leaf
+            )
         raise typer.Exit(1) from None
     log.info("stopped")
 

@@ -65,7 +65,7 @@ class DeletionNotices:
         except ApiError as error:
             if self._clock.monotonic() - waiting.since < _GIVE_UP_SECONDS:
                 return
-            _log.warning("deletion_not_reported", recording=str(key), cause=str(error))
+            _log.warning("deletion_not_reported", recording=str(key), error=str(error))
         if self._pending.get(key) is waiting:
             del self._pending[key]
 
@@ -75,7 +75,7 @@ class DeletionNotices:
         try:
             call = farewell(former)
         except InvalidSpecError as error:
-            _log.warning("deletion_not_reported", recording=str(key_of(former)), cause=str(error))
+            _log.warning("deletion_not_reported", recording=str(key_of(former)), error=str(error))
             return
         if call is not None and len(self._pending) < _PENDING:
             self._pending[key_of(former)] = _Notice(call, self._clock.monotonic())

@@ -95,7 +95,7 @@ class ClusterRanges:
                 continue
             self._use([*found, *(address for _, address in outside)])
             for pod, address in outside:
-                _log.error("cluster_ranges_too_few", error=str(PodOutsideError(pod, address)))
+                _log.error("pod_outside_cluster_ranges", error=str(PodOutsideError(pod, address)))
 
     async def _read(self) -> tuple[list[str], list[tuple[str, str]]]:
         """Return the ranges, and the pods that are in none of them."""

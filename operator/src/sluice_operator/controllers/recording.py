@@ -124,7 +124,7 @@ class RecordingController:
         try:
             return await self._stores.former(store, key_of(obj)), None
         except ApiError as error:
-            _log.info("store_not_reached", recording=str(key_of(obj)), cause=str(error))
+            _log.info("store_not_reached", recording=str(key_of(obj)), error=str(error))
             return None, now() - first
 
     def _may_be_restored(self, obj: Manifest) -> bool:

@@ -106,7 +106,7 @@ class Loop:
         _log.warning(
             "reconcile_failed",
             object=str(key),
-            error=kind,
-            detail=str(error),
+            error_type=kind,
+            error=str(error),
             retry_in_seconds=round(seconds, 1),
         )

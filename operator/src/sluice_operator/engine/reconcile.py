@@ -109,7 +109,7 @@ class Reconciler:
                 # The namespace is being deleted, and the object with it.
                 return Result(Outcome.WAITING, _TERMINATING_RETRY_SECONDS)
             except ConflictError as conflict:
-                _log.debug("gather_again", object=str(key), cause=str(conflict))
+                _log.debug("gather_again", object=str(key), error=str(conflict))
                 if attempt == _TRIES - 1:
                     raise
                 await self._objects.refresh(obj)
@@ -206,7 +206,7 @@ class Reconciler:
             for call in decision.store_calls:
                 await self._store.call(obj["metadata"]["namespace"], call)
         except ApiError as error:
-            _log.info("store_call_failed", object=obj["metadata"]["name"], cause=str(error))
+            _log.info("store_call_failed", object=obj["metadata"]["name"], error=str(error))
             return False
         return True
 

@@ -179,7 +179,7 @@ class StoreClient:
             try:
                 result = await self._result(endpoint, uid)
             except (ApiError, TooLargeError, ValidationError) as error:
-                _log.info("store_not_reached", recording=uid, cause=str(error))
+                _log.info("store_not_reached", recording=uid, error=str(error))
         now = self._clock.monotonic()
         return _Asked(now, place, result, 0 if result is not None else failures + 1)
 
