@@ -56,7 +56,7 @@ class Crowd:
             SystemClock(),
             self.metrics,
             token_of=self._token,
-            is_current=lambda target: True,
+            is_current=lambda endpoint: True,
             on_answer=lambda owner, former, status: None,
             on_liveness=lambda owner: None,
         )
