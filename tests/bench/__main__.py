@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import failover, finalise, latency, recording, restream, soak
+from tests.bench import failover, finalise, latency, mass, recording, restream, soak
 from tests.bench.figures import Figure
 from tests.demo.environment import local
 from tests.support.frames import make_clip
@@ -20,6 +20,7 @@ from tests.support.kubectl import Kubectl
 BENCHMARKS: dict[str, Callable[[Kubectl, Path], list[Figure]]] = {
     "live": latency.publish_to_live,
     "start-of-recording": latency.apply_to_recording,
+    "hundred-streams": mass.hundred_streams,
 }
 
 WITHOUT_CLUSTER: dict[str, Callable[[list[str]], int]] = {

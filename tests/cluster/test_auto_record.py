@@ -63,13 +63,13 @@ def test_each_session_is_recorded_once_from_its_first_keyframe(
             why="says what records it",
             seconds=30,
         )
-        has_recorded(kube, name)
+        has_recorded(kube, name, 6)
     done = finished(kube, name, "StreamEnded")
     [file] = download(kube, name, tmp_path)
     assert decode_errors(file) == ""
     [run] = runs(file, {"A": clip})
     assert run.first == 0, "the session's first keyframe"
-    assert run.last >= 9 * FRAMES_PER_SECOND
+    assert run.last >= 5 * FRAMES_PER_SECOND
     kube.wait(
         "livestream",
         "mass",
@@ -100,7 +100,7 @@ def test_a_recording_that_was_deleted_or_stopped_does_not_come_back(
     with Publisher(clip, url):
         [second] = wait_automatic(kube, "quiet", 1)
         name = second["metadata"]["name"]
-        has_recorded(kube, name)
+        has_recorded(kube, name, 10)  # with less, minimumSeconds discards it
         kube.patch("recording", name, {"spec": {"desiredState": "Stopped"}})
         finished(kube, name, "Stopped")
         kube.patch("recording", name, {"spec": {"desiredState": "Recording"}})
@@ -118,10 +118,10 @@ def test_sessions_that_no_operator_saw_are_recorded_all_the_same(
     url = publish_url(kube, "away")
     with installed_operator_paused(breakable_system):
         with Publisher(clip, url):
-            wait_ring(kube, "away", lambda held: held >= 14, why="receives 14 s")
+            wait_ring(kube, "away", lambda held: held >= 8, why="receives 8 s")
         wait_ring(kube, "away", lambda held: held == 0, why="ends the session")
         with Publisher(clip, url, start_seconds=60):
-            wait_ring(kube, "away", lambda held: held >= 14, why="receives 14 s")
+            wait_ring(kube, "away", lambda held: held >= 8, why="receives 8 s")
         assert automatic(kube, "away") == []
     made = wait_automatic(kube, "away", 2, seconds=90)
     assert len(made) == 2
@@ -132,7 +132,7 @@ def test_sessions_that_no_operator_saw_are_recorded_all_the_same(
         assert decode_errors(file) == ""
         [run] = runs(file, {"A": clip})
         assert run.first <= first_frame <= run.last
-        assert run.last - run.first >= 12 * FRAMES_PER_SECOND
+        assert run.last - run.first >= 6 * FRAMES_PER_SECOND
 
 
 @pytest.mark.alone

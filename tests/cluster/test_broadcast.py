@@ -60,7 +60,8 @@ def test_a_broadcast_is_live_recorded_and_restreamed(
             why="measures the picture",
         )
 
-        time.sleep(LATE_SECONDS)
+        late = datetime.fromisoformat(on_air).timestamp() + LATE_SECONDS
+        time.sleep(max(0, late - time.time()))
         kube.apply(recording("late", "service"))
         created = kube.get("recording", "late")["metadata"]["creationTimestamp"]
         for name in ("early", "late"):
@@ -105,8 +106,7 @@ def test_a_deleted_stream_leaves_no_child_and_its_recordings_stay(
 ) -> None:
     kube.apply(livestream("match"), recording("half", "match"))
     with Publisher(clip, publish_url(kube, "match")):
-        kube.wait("recording", "half", lambda o: o["status"].get("recording"), why="records")
-        time.sleep(12)
+        has_recorded(kube, "half")
         kube.delete("livestream", "match", "--wait=true")
         kube.wait_condition("recording", "half", "Succeeded", seconds=120)
     deadline = time.monotonic() + 60

@@ -56,8 +56,7 @@ def test_the_backup_takes_over_and_the_recording_is_one_file_without_a_hole(
         on_air(kube, "final", "Primary")
         publishers.enter_context(Publisher(other_clip, backup))
         kube.wait("livestream", "final", lambda o: o["status"].get("backupLive"), why="backupLive")
-        kube.wait("recording", "final", lambda o: o["status"].get("recording"), why="records")
-        time.sleep(6)
+        before = has_recorded(kube, "final")
         first.kill()
         status = on_air(kube, "final", "Backup")
         assert status["live"] is False
@@ -65,7 +64,7 @@ def test_the_backup_takes_over_and_the_recording_is_one_file_without_a_hole(
         assert status["failovers"] == 1
         assert status["lastFailover"]["from"] == "Primary"  # type: ignore[index]
         assert condition(kube.get("livestream", "final"), "Live")["status"] == "True"
-        time.sleep(6)
+        has_recorded(kube, "final", before + 4)
         with Publisher(clip, primary, start_seconds=60):
             kube.wait("livestream", "final", lambda o: o["status"].get("live"), why="live again")
             time.sleep(3)
@@ -119,7 +118,7 @@ def test_srt_with_a_passphrase_is_recorded_and_wrong_ones_are_refused(
     [file] = download(kube, "match", tmp_path)
     assert decode_errors(file) == ""
     [run] = runs(file, {"A": clip})
-    assert len(run) > 200
+    assert len(run) > 75
 
 
 def test_rtmps_is_taken_and_a_protocol_that_is_not_listed_is_refused(
@@ -153,8 +152,7 @@ def test_a_killed_ingest_pod_costs_no_frame_and_the_encoder_stays_connected(
     kube.apply(livestream("calm"), recording("calm", "calm"))
     with Publisher(clip, publish_url(kube, "calm")) as publisher:
         session = on_air(kube, "calm", "Primary")["startedAt"]
-        kube.wait("recording", "calm", lambda o: o["status"].get("recording"), why="records")
-        time.sleep(6)
+        has_recorded(kube, "calm")
         [ingest] = kube("get", "pods", "-l", INGEST, "-o", "name").split()
         kube("delete", ingest, "--grace-period=0", "--force")
         said = set()
@@ -186,15 +184,14 @@ def test_a_killed_gateway_costs_the_encoders_reconnect_and_nothing_else(
     url = publish_url(kube, "steady")
     with Publisher(clip, url) as first:
         session = on_air(kube, "steady", "Primary")["startedAt"]
-        kube.wait("recording", "steady", lambda o: o["status"].get("recording"), why="records")
-        time.sleep(6)
+        before = has_recorded(kube, "steady")
         breakable_system("delete", "pod", "-l", GATEWAY, "--force", "--grace-period=0")
         first.wait_refused(40)
         wait_gateway(url)
     with Publisher(clip, url, start_seconds=60):
         on_air(kube, "steady", "Primary")
         assert kube.status("livestream", "steady")["startedAt"] == session
-        time.sleep(6)
+        has_recorded(kube, "steady", before + 4)
         recorded = finish(kube, "steady")
     assert len(recorded["files"]) == 1  # type: ignore[arg-type]
     [file] = download(kube, "steady", tmp_path)

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.audit_log import AuditLog
 from tests.cluster.conftest import REPOSITORY, SYSTEM_NAMESPACE, Cluster
 from tests.cluster.operator_process import (
     HostOperator,
     installed_operator_paused,
 )
+from tests.support.audit_log import AuditLog
 from tests.support.kubectl import Kubectl, condition
 from tests.support.namespaces import own_namespace
 from tests.support.objects import livestream

@@ -68,7 +68,7 @@ def test_a_recording_from_start_to_file(
         code, _, err = sluice_command("record", "download", name)
         assert code == 1
         assert "still being recorded" in err or "no file yet" in err
-        has_recorded(kube, name)
+        has_recorded(kube, name, 10)  # with less, minimumSeconds discards it
         code, _, err = sluice_command("record", "stop", name, "--wait", "--timeout", "120")
         assert code == 0, err
         assert "file 1: Ready" in err

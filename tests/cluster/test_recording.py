@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from tests.cluster.conftest import CLIP_SECONDS, Cluster, publish_url
-from tests.cluster.recordings import CLOSING_SECONDS, finished
+from tests.cluster.recordings import finished, objects_in_store, wait_chunk, wait_file
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, mediastore, recording
@@ -15,12 +15,6 @@ from tests.support.publish import Publisher
 from tests.support.recordings import download
 
 CLAIM = {"persistentVolumeClaim": {"template": {"size": "2Gi"}}}
-
-
-def objects_in_store(kube: Kubectl, store: str, uid: str) -> str:
-    """What is below the Recording's prefix, in a claim-backed store."""
-    folder = f"/var/lib/sluice/store/recordings/{uid}"
-    return kube("exec", f"deploy/{store}-store", "--", "sh", "-c", f"ls -R {folder} 2>/dev/null; :")
 
 
 # --------------------------------------------------------------------------- how it begins
@@ -52,14 +46,14 @@ def test_splits_lose_and_double_nothing_and_the_longest_duration_ends_it(
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
     kube.apply(livestream("long"))
-    kube.apply(recording("long", "long", splitSeconds=10, maxDurationSeconds=35))
+    kube.apply(recording("long", "long", splitSeconds=10, maxDurationSeconds=25))
     with Publisher(clip, publish_url(kube, "long")):
         done = finished(kube, "long", "MaxDurationReached")
     files = done["status"]["files"]
     assert [file["endReason"] for file in files[:-1]] == ["Split"] * (len(files) - 1)
     assert files[-1]["endReason"] == "MaxDurationReached"
     assert len(files) >= 3
-    assert 33 <= done["status"]["recordingDuration"] <= 36
+    assert 23 <= done["status"]["recordingDuration"] <= 26
     following = 0
     for file in download(kube, "long", tmp_path):
         assert decode_errors(file) == ""
@@ -106,11 +100,11 @@ def test_a_store_at_its_limit_ends_the_recording_with_a_whole_file_and_refuses_t
 
 
 def test_retention_takes_the_file_and_its_entry_stays(kube: Kubectl, clip: Path) -> None:
-    kube.apply(livestream("brief"), recording("brief", "brief", maxDurationSeconds=11))
+    kube.apply(livestream("brief"), recording("brief", "brief", maxDurationSeconds=4))
     with Publisher(clip, publish_url(kube, "brief")):
         done = finished(kube, "brief", "MaxDurationReached")
     assert "expiresAt" not in done["status"]["files"][0]
-    kube.patch("recording", "brief", {"spec": {"retention": {"seconds": 30}}})
+    kube.patch("recording", "brief", {"spec": {"retention": {"seconds": 15}}})
     told = kube.wait(
         "recording",
         "brief",
@@ -155,7 +149,7 @@ def test_the_playlist_can_be_watched_while_it_records(kube: Kubectl, clip: Path)
 def test_with_delete_a_finished_recording_takes_its_files_along(kube: Kubectl, clip: Path) -> None:
     kube.apply(
         livestream("tidy"),
-        recording("tidy", "tidy", maxDurationSeconds=11, deletionPolicy="Delete"),
+        recording("tidy", "tidy", maxDurationSeconds=4, deletionPolicy="Delete"),
     )
     with Publisher(clip, publish_url(kube, "tidy")):
         done = finished(kube, "tidy", "MaxDurationReached")
@@ -173,9 +167,7 @@ def test_with_delete_a_running_recording_ends_and_goes_with_everything(
 ) -> None:
     kube.apply(livestream("undo"), recording("undo", "undo", deletionPolicy="Delete"))
     with Publisher(clip, publish_url(kube, "undo")):
-        kube.wait("recording", "undo", lambda o: o["status"].get("recording"), why="records")
-        time.sleep(8)
-        uid = kube.get("recording", "undo")["metadata"]["uid"]
+        uid = wait_chunk(kube, "undo")
         kube("delete", "recording", "undo", "--timeout=120s")
         assert ".ts" not in objects_in_store(kube, "default", uid)
         # Its recorder is done by then; the garbage collector deletes the Job when it comes to it.
@@ -187,14 +179,9 @@ def test_with_retain_a_running_recording_that_is_deleted_becomes_a_file(
 ) -> None:
     kube.apply(livestream("keep"), recording("keep", "keep"))
     with Publisher(clip, publish_url(kube, "keep")):
-        kube.wait("recording", "keep", lambda o: o["status"].get("recording"), why="records")
-        time.sleep(8)
-        uid = kube.get("recording", "keep")["metadata"]["uid"]
+        uid = wait_chunk(kube, "keep")
         kube("delete", "recording", "keep", "--timeout=90s")
-    deadline = time.monotonic() + CLOSING_SECONDS
-    while ".mp4" not in objects_in_store(kube, "default", uid):
-        assert time.monotonic() < deadline, "the store makes the MP4 by itself"
-        time.sleep(1)
+    wait_file(kube, uid)
 
 
 def test_a_recorder_that_is_frozen_when_its_recording_is_deleted_costs_no_file(
@@ -203,17 +190,12 @@ def test_a_recorder_that_is_frozen_when_its_recording_is_deleted_costs_no_file(
     """It never says that it has closed its chunks; what is in the store becomes a file."""
     kube.apply(livestream("stuck"), recording("stuck", "stuck"))
     with Publisher(clip, publish_url(kube, "stuck"), loop=True):
-        kube.wait("recording", "stuck", lambda o: o["status"].get("recording"), why="records")
-        time.sleep(15)
-        uid = kube.get("recording", "stuck")["metadata"]["uid"]
+        uid = wait_chunk(kube, "stuck")
         kube("exec", "job/stuck-record", "--", "sh", "-c", "kill -STOP -1", check=False)
         began = time.monotonic()
         kube("delete", "recording", "stuck", "--timeout=180s")
         assert time.monotonic() - began < 150
-    deadline = time.monotonic() + CLOSING_SECONDS
-    while ".mp4" not in objects_in_store(kube, "default", uid):
-        assert time.monotonic() < deadline, "the store makes the MP4 by itself"
-        time.sleep(1)
+    wait_file(kube, uid)
 
 
 def test_a_namespace_with_recordings_can_be_deleted(sluice: Cluster, clip: Path) -> None:
@@ -237,7 +219,7 @@ def test_a_namespace_with_recordings_can_be_deleted(sluice: Cluster, clip: Path)
 def test_the_store_hands_files_out_to_people_in_its_pod(
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
-    kube.apply(livestream("fetch"), recording("fetch", "fetch", maxDurationSeconds=11))
+    kube.apply(livestream("fetch"), recording("fetch", "fetch", maxDurationSeconds=4))
     with Publisher(clip, publish_url(kube, "fetch")):
         done = finished(kube, "fetch", "MaxDurationReached")
     [file] = done["status"]["files"]

@@ -134,6 +134,19 @@ class ApiServer:
             raise RefusalError(status, str(answer.get("message", answer)))
         return dict(answer)
 
+    def text(self, path: str) -> str:
+        """Return what a GET gives as it is.
+
+        Raises:
+            RefusalError: the API server said no, or is not there (status 502).
+        """
+        with self._turn:
+            status, body = self._exchange("GET", path, None, {})
+        text = body.decode("utf-8", "replace")
+        if status >= 400:
+            raise RefusalError(status, text)
+        return text
+
     def _exchange(
         self, method: str, url: str, payload: str | None, headers: Mapping[str, str]
     ) -> tuple[int, bytes]:

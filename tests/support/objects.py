@@ -40,7 +40,8 @@ def secret_key(name: str, key: str) -> dict[str, str]:
 
 
 def recording(name: str, stream: str, **spec: Any) -> dict[str, Any]:
-    return _object("Recording", name, {"streamRef": {"name": stream}, **spec})
+    """A Recording that is kept however short it is, unless ``spec`` names ``minimumSeconds``."""
+    return _object("Recording", name, {"streamRef": {"name": stream}, "minimumSeconds": 0, **spec})
 
 
 def restream(name: str, stream: str, **spec: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cluster.audit_log import AuditLog
+from tests.support.audit_log import AuditLog
 
 
 def entry(name: str, agent: str = "sluice-operator (kubernetes)", verb: str = "patch") -> str:
