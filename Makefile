@@ -9,7 +9,6 @@ MAKEFLAGS += --no-print-directory
 CLUSTER ?= auto
 NODES ?= 1
 PYTEST_ARGS ?=
-WORKERS ?= 4
 
 kube = python3 -m tests.kube
 bin = $$(python3 tests/environment.py)
@@ -30,33 +29,42 @@ demo-down: ## remove the demo (the local cluster stays; see cluster-down)
 	@$(bin)/python -m tests.demo down --cluster $(CLUSTER)
 
 .PHONY: test
-test: test-packages ## run all tests: unit, media, cluster
+test: test-packages ## run all tests: unit (while the cluster comes up), media, cluster
 	@$(MAKE) verify-generated
-	@$(kube) prepare --provider $(CLUSTER)
-	@$(MAKE) test-unit
-	@$(MAKE) install
+	@python3 tests/beside.py "the local cluster" "$(MAKE) install-only" "$(MAKE) test-unit"
+	@$(MAKE) test-media
 	@$(MAKE) test-cluster
 
 # Bytecode is written to the cache and not into the checkout. With PYTHONDONTWRITEBYTECODE in the
 # environment, pytest rewrites every test module in each worker of each run: a worker needs 9 s of CPU
 # to collect the unit and media tests, and 4 s with these settings.
-test-unit test-cluster: export PYTHONDONTWRITEBYTECODE :=
-test-unit test-cluster: export PYTHONPYCACHEPREFIX ?= $(or $(SLUICE_CACHE),$(HOME)/.cache/sluice)/pycache
+test-unit test-media test-cluster: export PYTHONDONTWRITEBYTECODE :=
+test-unit test-media test-cluster: export PYTHONPYCACHEPREFIX ?= $(or $(SLUICE_CACHE),$(HOME)/.cache/sluice)/pycache
+
+# Measured on 2 cores. Unit tests compute all the time: a worker for each core. Media and cluster
+# tests wait for most of their time. The tests marked `long` begin first (tests/conftest.py).
+pytest = $(bin)/python -m pytest
+side_by_side = --dist worksteal -n
 
 .PHONY: test-unit
-test-unit: ## run unit and media tests (no cluster needed)
+test-unit: ## run unit tests: no sockets, no cluster, about a minute
+	@$(kube) binaries --only helm > /dev/null
+	@$(pytest) tests/unit $(side_by_side) $(or $(WORKERS),2) $(PYTEST_ARGS)
+
+.PHONY: test-media
+test-media: ## run media tests: real FFmpeg, sockets and processes; no cluster needed
 	@$(kube) binaries --only versitygw > /dev/null
 	@$(kube) binaries --only helm > /dev/null
 	@python3 tests/environment.py tests/requirements-moto.lock > /dev/null
-	@$(bin)/python -m pytest tests/unit tests/media -m "not alone" -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
-	@$(bin)/python -m pytest tests/media -m alone $(PYTEST_ARGS)
+	@$(pytest) tests/media -m "not alone" $(side_by_side) $(or $(WORKERS),6) $(PYTEST_ARGS)
+	@$(pytest) tests/media -m alone $(PYTEST_ARGS)
 
 .PHONY: test-cluster
 test-cluster: ## run cluster tests after `make install`; tests that disturb others run alone
-	@$(bin)/python -m pytest tests/cluster -m "not alone and not own_operator" -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+	@$(pytest) tests/cluster -m "not alone and not own_operator" $(side_by_side) $(or $(WORKERS),6) $(PYTEST_ARGS)
 	@$(bin)/python -m tests.cluster.without_operator \
-	  $(bin)/python -m pytest tests/cluster -m own_operator -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
-	@$(bin)/python -m pytest tests/cluster -m alone $(PYTEST_ARGS)
+	  $(pytest) tests/cluster -m own_operator $(side_by_side) $(or $(WORKERS),6) $(PYTEST_ARGS)
+	@$(pytest) tests/cluster -m alone $(PYTEST_ARGS)
 
 .PHONY: test-packages
 test-packages:
@@ -68,7 +76,7 @@ prepare: ## build the images and the programs of the cluster, in parallel
 	@$(kube) prepare --provider $(CLUSTER)
 
 .PHONY: cluster
-cluster: ## start the local cluster (NODES=1 or 2)
+cluster: ## start a Kubernetes on this machine: kind with Docker, else bare processes (NODES=1 or 2)
 	@$(kube) up --nodes $(NODES) --provider $(CLUSTER)
 
 .PHONY: cluster-down
@@ -88,7 +96,11 @@ load: images ## load the images into the local cluster
 	@$(kube) load-images
 
 .PHONY: install
-install: prepare cluster load crds ## install or upgrade the chart on the local cluster
+install: crds install-only ## install or upgrade the chart on the local cluster
+
+# Without `crds`, so that nothing writes into the checkout while the unit tests read it.
+.PHONY: install-only
+install-only: prepare cluster load
 	@$(bin)/python -m tests.demo install
 
 .PHONY: crds
