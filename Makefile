@@ -123,6 +123,7 @@ verify: verify-generated ## check generated files, ruff, mypy strict, import-lin
 	@$(bin)/mypy operator/src images/media/src tests
 	@$(bin)/mypy operator/plugin/kubectl-sluice
 	@PYTHONPATH=operator/src:images/media/src $(bin)/lint-imports
+	@$(bin)/python -m tests.verify.plain_english operator/src images/media/src
 	@helm=$$($(kube) binaries --only helm) && $$helm lint --strict charts/sluice
 
 .PHONY: install-plugin

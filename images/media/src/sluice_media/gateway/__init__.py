@@ -1,4 +1,4 @@
-"""The gateway: terminates publishers, dials their hubs, keeps what is not acknowledged.
+"""The gateway: it terminates publishers' connections and carries their media to the hubs.
 
-It knows no Secret and no Kubernetes API: whether a key is right is the hub's to say.
+It has no access to Secrets or to the Kubernetes API. The hub decides whether a key is right.
 """

@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def serve(settings: GatewaySettings, locate: Locate | None = None) -> None:
-    """Runs until SIGTERM or SIGINT, then until the last publisher has left or grace is over.
+    """Run until SIGTERM or SIGINT, and then until the last publisher has left or the grace is over.
 
     ``locate`` finds hubs; by default through the cluster's DNS.
     """

@@ -1,4 +1,4 @@
-"""The listening side of the gateway: connections, their limits, and the end of the process."""
+"""The ports of the gateway: connections, their limits, and the end of the process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Gateway:
-    """Made by :func:`running_gateway`."""
+    """The listening gateway. :func:`running_gateway` makes it."""
 
     def __init__(self, settings: GatewaySettings, hubs: Hubs, tasks: asyncio.TaskGroup) -> None:
         self._settings = settings
@@ -45,13 +45,16 @@ class Gateway:
         self._certificate: Certificate | None = None
         self._accepting: list[asyncio.Task[None]] = []
         self.draining = False
-        """No new publishers are taken; the ones that are there stay."""
+        """True once the gateway accepts no new publishers. Connected publishers stay."""
 
     @property
     def ready(self) -> bool:
-        """Whether the ports were opened. A draining gateway stays ready: its pod is terminating,
-        so that it gets no new flows, while kube-proxy deletes the conntrack entries of a UDP
-        endpoint that is no longer ready, and with them the publishers over SRT."""
+        """True once the ports are open, also while the gateway drains.
+
+        The pod of a draining gateway is terminating and gets no new flows anyway. If it were not
+        ready, kube-proxy would delete the conntrack entries of its UDP endpoint, and with them the
+        connections of SRT publishers.
+        """
         return self._server is not None
 
     @property
@@ -88,7 +91,7 @@ class Gateway:
             ]
 
     async def drain(self, grace_seconds: float) -> None:
-        """Takes no new publisher and waits until the last one has left, or the time is over."""
+        """Accept no new publisher; return when the last one has left or the grace is over."""
         self.draining = True
         self._close_ports()
         if self.srt is not None:
@@ -98,7 +101,7 @@ class Gateway:
             await asyncio.wait(self._publishers, timeout=grace_seconds)
 
     def close(self) -> None:
-        """Ends everything at once."""
+        """Close the ports and all connections at once."""
         self._close_ports()
         for task in self._open:
             task.cancel()
@@ -133,7 +136,7 @@ class Gateway:
 
     async def _run_tls(self, sock: socket.socket, address: str) -> None:
         assert self._certificate is not None
-        # Not the protocol that the loop returns: uvloop returns its own one for TLS.
+        # The loop does not return our protocol: uvloop returns its own one for TLS.
         connections: list[tuple[RtmpPublisher, Wire]] = []
 
         def connected(wire: Wire) -> None:
@@ -158,7 +161,7 @@ class Gateway:
         run: Callable[[], Awaitable[None]],
         turn_away: Callable[[], None],
     ) -> None:
-        """Counts a connection and keeps its errors from the others."""
+        """Count a connection, and keep its errors from the other connections."""
         metrics = self._hubs.metrics
         try:
             with self.limits.connection(address), metrics.connections.track_inprogress():
@@ -172,8 +175,8 @@ class Gateway:
                 )
             turn_away()
         except Exception as bug:
-            # One publisher's connection must not take the others down. Its text is left out,
-            # because nobody knows what is in it.
+            # An error of one connection must not end the others. Its text may hold a key, so it is
+            # not logged.
             _log.error("publisher_failed", address=address, error=type(bug).__name__)
 
 
@@ -181,7 +184,7 @@ class Gateway:
 async def running_gateway(
     settings: GatewaySettings, locate: Locate, registry: CollectorRegistry
 ) -> AsyncIterator[Gateway]:
-    """A gateway that listens while the context lasts; then every connection is cut."""
+    """Run a gateway while the context lasts; then cut every connection."""
     async with (
         reaching_hubs(locate, settings, GatewayMetrics(registry)) as hubs,
         asyncio.TaskGroup() as tasks,

@@ -1,7 +1,8 @@
-"""Publishers over SRT: the handshake asks their hub, their transport streams become legs of units.
+"""Publishers over SRT: their handshake is decided by their hub, their streams become legs.
 
-The stream id says who they are, and the hub whether they may: before the handshake ends (refusals
-have codes of their own, and the passphrase is the stream's), and again with the leg.
+The stream id names the stream and holds the key. The hub is asked before the handshake ends,
+because refusals have codes of their own and the passphrase is the stream's; and once more with the
+leg.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ from sluice_media.publishing.publication import (
 
 _PROTOCOL = "SRT"
 _FRESH_SECONDS = 0.5
-"""An older grant is asked for again: the leg may have been taken meanwhile."""
+"""Maximum age of a grant. An older one is requested again: the leg may be taken meanwhile."""
 _MAX_MISSING = 1_000
-"""Names without a Service that are remembered; the oldest are forgotten first."""
+"""Maximum number of remembered names without a Service. The oldest are forgotten first."""
 _CODES = {
     "BadKey": RejectCode.UNAUTHORIZED,
     "Busy": RejectCode.CONFLICT,
@@ -63,7 +64,7 @@ _log = structlog.get_logger(__name__)
 
 
 class SrtIngest:
-    """Made by :func:`running_srt`."""
+    """The SRT publishers of the gateway. :func:`running_srt` makes it."""
 
     def __init__(
         self, hubs: Hubs, limits: AddressLimits, metrics: SrtMetrics, tasks: asyncio.TaskGroup
@@ -79,7 +80,7 @@ class SrtIngest:
 
     @property
     def connections(self) -> set[asyncio.Task[None]]:
-        """The tasks that serve a publisher."""
+        """The tasks of the connected publishers."""
         return set(self._open)
 
     @property
@@ -87,11 +88,11 @@ class SrtIngest:
         return self.listener.port
 
     def refuse_new(self) -> None:
-        """From now on everybody new is told to try again."""
+        """Refuse new publishers from now on, with a code that tells them to try again."""
         self.listener.accepting = False
 
     async def run(self) -> None:
-        """Takes publishers for ever."""
+        """Accept publishers until cancelled."""
         while True:
             connection = await self.listener.accept()
             task = self._tasks.create_task(self._serve(connection), name="srt-publisher")
@@ -101,9 +102,9 @@ class SrtIngest:
     # ------------------------------------------------------------------ before the handshake ends
 
     async def look_up(self, request: PublishRequest, remote: str) -> Verdict:
-        """What the hub says of a publisher."""
+        """Ask the hub of a publisher whether it may publish."""
         if self._limits.is_blocked(remote):
-            # Of the address, not of the stream: the next asker must not inherit it.
+            # The verdict is about the address: one from another address must not inherit it.
             return Refuse(RejectCode.TOO_MANY_FAILURES, valid_seconds=0.0)
         names = (request.namespace, request.stream)
         try:
@@ -132,8 +133,11 @@ class SrtIngest:
                 return Refuse(RejectCode.UNAVAILABLE, valid_seconds=0.1)
 
     def _not_found(self, names: tuple[str, str]) -> RejectCode:
-        """A Service that was just made may be missing in the DNS for a moment: only who asks twice
-        is told that there is no such stream."""
+        """Return the code for a missing Service.
+
+        A new Service may be missing in the DNS for a moment. So the first publisher that asks for
+        it is told to try again, and NOT_FOUND is the answer only after ``unknown_stream_seconds``.
+        """
         now = time.monotonic()
         first = self._missing.setdefault(names, now)
         while len(self._missing) > _MAX_MISSING:
@@ -164,8 +168,8 @@ class SrtIngest:
                     suppressed=suppressed,
                 )
         except Exception as bug:
-            # One publisher's connection must not take the others down. Its text is left out,
-            # because nobody knows what is in it.
+            # An error of one connection must not end the others. Its text may hold a key, so it is
+            # not logged.
             _log.error("publisher_failed", address=connection.remote, error=type(bug).__name__)
         finally:
             connection.close()
@@ -177,7 +181,7 @@ class SrtIngest:
                 request.namespace, request.stream, request.key, connection.remote
             )
         except PublishRefused as refused:
-            # So that its next try is refused in the handshake, with a code.
+            # The next try of this publisher is refused in the handshake, with a code.
             code = _CODES.get(refused.reason, RejectCode.FORBIDDEN)
             self.listener.announce(request, Refuse(code, valid_seconds=0.5))
             return
@@ -220,7 +224,7 @@ async def _carry(connection: SrtConnection, publication: Publication) -> None:
 async def running_srt(
     settings: GatewaySettings, hubs: Hubs, limits: AddressLimits, registry: CollectorRegistry
 ) -> AsyncIterator[SrtIngest]:
-    """SRT on its port while the context lasts; then every connection is cut."""
+    """Listen for SRT publishers while the context lasts; then cut every connection."""
     chosen = SrtListenerSettings(
         bind=settings.bind,
         port=settings.srt_port,

@@ -1,8 +1,8 @@
-"""What SRT tells of its connections, as metrics.
+"""The state of the SRT connections, as metrics.
 
-Sums and histograms are the gateway's; gauges of a connection carry namespace and stream, which are
-bounded because a hub has agreed to them, and go with it. Two connections of one stream (primary and
-backup) share theirs: the worse value is shown.
+Sums and histograms are for the whole gateway. Gauges of a connection carry its namespace and
+stream, and are removed with it. Their number is bounded, because a hub has accepted each of them.
+Two connections of one stream (primary and backup) share a gauge; it shows the worse value.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ class SrtMetrics(Collector):
         registry.register(self)
 
     def watch_listener(self, listener: SrtListener, metrics: GatewayMetrics) -> None:
-        """Counts its refusals with those of the other protocols."""
+        """Count the listener's refusals together with those of the other protocols."""
         self._listener, self._refused = listener, metrics
 
     @contextmanager
     def watching(self, connection: SrtConnection) -> Iterator[None]:
-        """Shows a connection while the context lasts."""
+        """Show a connection in the metrics while the context lasts."""
         self._connections[connection] = None
         try:
             yield
@@ -124,7 +124,7 @@ class SrtMetrics(Collector):
         yield from families
 
     def _sample(self, connection: SrtConnection) -> SrtStats | None:
-        """Adds what has been counted since the last sample."""
+        """Add the counts since the last sample."""
         stats = connection.stats()
         if stats is None:
             return None

@@ -1,8 +1,8 @@
 """RTMPS: the certificate, renewed while publishers are connected, and the accepting socket.
 
-Certificate and key are ``tls.crt`` and ``tls.key`` of a mounted Secret, which the kubelet replaces
-as a whole by renaming a symbolic link. New connections get the newest pair that could be loaded; a
-broken one is said so and changes nothing.
+Certificate and key are ``tls.crt`` and ``tls.key`` of a mounted Secret. The kubelet replaces both
+at once by renaming a symbolic link. New connections get the newest pair that could be loaded. A
+broken pair is logged and changes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Signature = tuple[tuple[int, int, int], ...]
 
 
 class Certificate:
-    """The pair in ``folder``; :attr:`context` is what ``ssl=`` takes, for as long as one likes."""
+    """The certificate and key in ``folder``. :attr:`context` stays valid when they are renewed."""
 
     def __init__(self, folder: Path, metrics: GatewayMetrics) -> None:
         self._files = (folder / "tls.crt", folder / "tls.key")
@@ -40,7 +40,7 @@ class Certificate:
         self.refresh()
 
     def refresh(self) -> None:
-        """Looks at the files, and loads them if they have changed."""
+        """Load the files if they have changed."""
         signature = self._signature()
         if signature == self._seen:
             return
@@ -60,7 +60,7 @@ class Certificate:
         _log.info("tls_certificate_loaded")
 
     async def follow(self) -> None:
-        """Looks every 2 s, for ever: two stats cost less than an inotify binding would."""
+        """Check the files every 2 s until cancelled. This costs less than an inotify binding."""
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             self.refresh()
@@ -68,7 +68,7 @@ class Certificate:
     def _choose(
         self, connection: ssl.SSLObject, _name: str | None, _: ssl.SSLContext
     ) -> int | None:
-        """Called by OpenSSL in each handshake, with and without a server name."""
+        """Select the newest certificate. OpenSSL calls this in each handshake, also without SNI."""
         if self._current is None:
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = self._current
@@ -84,12 +84,12 @@ class Certificate:
 
 
 class TlsPort:
-    """Accepts connections, so that they are counted before their handshake costs anything."""
+    """The accepting socket. Connections are counted before their handshake costs CPU."""
 
     def __init__(
         self, host: str, port: int, accepted: Callable[[socket.socket, str], None]
     ) -> None:
-        """``accepted`` gets each socket, non-blocking, and the peer's address."""
+        """``accepted`` is called with each socket (non-blocking) and the peer's address."""
         self._accepted = accepted
         self._socket = listen_on(host, port, _BACKLOG)
 
@@ -98,7 +98,7 @@ class TlsPort:
         return int(self._socket.getsockname()[1])
 
     async def run(self) -> None:
-        """Accepts until cancelled; closes the port then."""
+        """Accept connections until cancelled; then close the port."""
         loop = asyncio.get_running_loop()
         try:
             while True:

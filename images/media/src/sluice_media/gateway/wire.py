@@ -1,7 +1,7 @@
 """The socket of one publisher, as an asyncio protocol around the sans-io session.
 
-What the session makes of the bytes is handed on in the same call, without a stream reader and a
-task in between, which would copy the bytes twice more and wake up twice for each read.
+The session's events are handed on in the call that brings the bytes. A stream reader and a task in
+between would copy the bytes twice more and wake up twice for each read.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ _LINGER_SECONDS = 1.0
 _MAX_AWAITED_BYTES = 32 << 10
 _MIN_AWAITED_BYTES = 1 << 10
 _AWAITED_SECONDS = 0.1
-"""No more is awaited than comes in this time at the publisher's pace, so that the hub hears at
-once when a large picture has begun to come over a slow line."""
+"""The kernel collects no more bytes than arrive in this time at the publisher's pace. So a picture
+that has begun to arrive over a slow line is noticed in time."""
 _PACE_SECONDS = 1.0
 _log = structlog.get_logger(__name__)
 
 
 class Wire(asyncio.Protocol):
-    """``on_connected`` is called once the socket is there, ``on_events`` for what comes in."""
+    """The socket of one publisher.
+
+    ``on_connected`` is called once the socket is connected, ``on_events`` with what it receives.
+    """
 
     def __init__(self, on_connected: Callable[[Wire], None], protocol: str = "RTMP") -> None:
         self._on_connected = on_connected
@@ -43,11 +46,12 @@ class Wire(asyncio.Protocol):
         self._pace_from = (self._loop.time(), 0)
         self._lost = asyncio.Event()
         self.max_received: int | None = None
-        """More bytes than this end the connection; None: no limit."""
+        """Maximum of received bytes before the connection ends; None: no limit."""
         self.pause_beyond: int | None = None
-        """Behind so many bytes nothing is read until :meth:`resume`; None: no limit."""
+        """Number of received bytes after which reading pauses until :meth:`resume`; None: no limit.
+        """
         self.on_events: Callable[[list[ServerEvent]], None] = lambda events: None
-        """Called with what is complete; with nothing while more of a message comes."""
+        """Called with the complete events; with an empty list while more of a message arrives."""
         self.session = ServerSession()
         self.protocol = protocol
         """RTMP or RTMPS."""
@@ -56,7 +60,7 @@ class Wire(asyncio.Protocol):
         self.last_byte_at = self._loop.time()
         self.broke_protocol = False
         self.ended: asyncio.Future[str] = self._loop.create_future()
-        """How the publisher ended, in words."""
+        """Done when the publisher has ended, with the reason as a sentence."""
 
     # ------------------------------------------------------------------ asyncio.Protocol
 
@@ -90,10 +94,10 @@ class Wire(asyncio.Protocol):
             self.broke_protocol = True
             self.end(str(error))
         except Exception as bug:
-            # Nothing of one publisher may reach the others. The text of the error is left out,
-            # because nobody knows what is in it.
+            # An error of one publisher must not end the others. Its text may hold a key, so it is
+            # not logged.
             _log.error("publisher_failed", address=self.address, error=type(bug).__name__)
-            self.end("an error of ours")
+            self.end("an internal error")
 
     def _note_pace(self) -> None:
         since, received = self._pace_from
@@ -105,13 +109,16 @@ class Wire(asyncio.Protocol):
         self._awaited_at_most = max(_MIN_AWAITED_BYTES, min(comes, _MAX_AWAITED_BYTES))
 
     def _await_bytes(self, count: int) -> None:
-        """Lets the kernel wake us no sooner. A picture comes in many segments, and FFmpeg sends the
-        header of each message first: to wake up for every one costs more than the parsing.
+        """Let the kernel wake us only when ``count`` bytes have arrived.
 
-        A sender that waits for our kernel's acknowledgement (Nagle's algorithm, FFmpeg) was not
-        held up by it: from the first byte of a picture to its message 0.5 ms with this and 0.4 ms
-        without, as a median, and TCP_QUICKACK changed nothing. That was measured over loopback
-        alone; on a line with a round trip time nobody has."""
+        A picture arrives in many segments, and FFmpeg sends the header of each message first.
+        Waking for each of them costs more than parsing them.
+
+        This does not hold up a sender that waits for the kernel's acknowledgement (Nagle's
+        algorithm, FFmpeg): the median from the first byte of a picture to its message was 0.5 ms
+        with it and 0.4 ms without it, and TCP_QUICKACK changed nothing. That was measured over
+        loopback only, not on a line with a round trip time.
+        """
         awaited = min(count, self._awaited_at_most)
         if awaited == self._awaited or self._socket is None:
             return
@@ -122,7 +129,7 @@ class Wire(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.end("the publisher closed the connection")
         self._lost.set()
-        # We close, after our last words; TLS has no half-closed connections.
+        # We close after our last output. TLS has no half-closed connections.
         return not self._is_tls
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -132,13 +139,13 @@ class Wire(asyncio.Protocol):
     # ------------------------------------------------------------------ for the publisher
 
     def end(self, how: str) -> None:
-        """Nothing is read from now on. The first reason counts."""
+        """Ignore all further bytes. The first reason counts."""
         self._discarding = True
         if not self.ended.done():
             self.ended.set_result(how)
 
     def flush(self) -> None:
-        """Sends what the session wants to say. Raises RtmpError when the peer does not read."""
+        """Send the session's output. Raises RtmpError when the peer does not read its answers."""
         data = self.session.take_output()
         if not data or self._transport.is_closing():
             return
@@ -155,7 +162,7 @@ class Wire(asyncio.Protocol):
             self._transport.resume_reading()
 
     async def linger(self) -> None:
-        """Sends what waits, then lets the peer close: a reset could overtake the last words."""
+        """Send the last output and let the peer close: a reset could overtake the output."""
         self._discarding = True
         with contextlib.suppress(RtmpError, OSError, RuntimeError, TimeoutError):
             self.flush()
@@ -168,7 +175,8 @@ class Wire(asyncio.Protocol):
                 await self._lost.wait()
 
     async def until_peer_closes(self) -> None:
-        """For a moment: to a peer that has just ended its stream our close would be an error."""
+        """Wait a moment for the peer to close. A peer that has just ended its stream would take our
+        close for an error."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LINGER_SECONDS):
                 await self._lost.wait()
@@ -182,7 +190,7 @@ class Wire(asyncio.Protocol):
 
 
 def _watch_for_dead_peers(sock: socket.socket | None) -> None:
-    """Lets half-open connections end: nobody says goodbye when a cable is pulled."""
+    """Make the kernel end half-open connections: a pulled cable sends no FIN."""
     if sock is None:
         return
     options = [

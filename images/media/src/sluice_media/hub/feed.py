@@ -1,4 +1,4 @@
-"""The bytes of a leg's body, on their way to the hub as formats and units."""
+"""Feeds: the bytes of a leg in, formats and units into the hub."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sluice_media.timeline.leg_framing import LegDecoder, LegFormats, LegMediaRe
 
 
 class UnitFeed:
-    """Takes the framed units of one leg into the hub."""
+    """The decoder of a leg's framed records."""
 
     def __init__(self, hub: Hub, leg: Leg) -> None:
         self._hub = hub
@@ -35,7 +35,7 @@ class UnitFeed:
 
 
 class TsFeed:
-    """Demultiplexes a transport stream into the hub."""
+    """The demultiplexer of a pulled source's transport stream."""
 
     def __init__(self, hub: Hub, leg: Leg) -> None:
         self._hub = hub
@@ -51,7 +51,7 @@ class TsFeed:
             raise LegMediaRejected(error.reason, str(error)) from error
 
     def flush(self, now: Moment) -> None:
-        """The stream has ended: its last units have no successor that would complete them."""
+        """Hand over the last units at the end of the stream: no successor will complete them."""
         for event in self._demuxer.flush():
             self._take(event, now)
 

@@ -1,9 +1,9 @@
-"""Limits what all publishers of a process keep in memory, and says what is dropped first.
+"""The memory budget of all publishers of a process.
 
 Memory is limited for the process, not for a publisher. Beyond the budget the oldest groups of
-pictures go: first of publishers that no recorder needs, then of all, and last even the group that
-each has begun. What has gone is missing only if a hub is lost before its publisher has sent as much
-again; no publisher notices.
+pictures are dropped: first those of publishers that no recorder needs, then those of all, and last
+the group that each publisher has begun. A dropped group is missing only if a hub is lost before its
+publisher has sent as much again. Publishers do not notice.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 _GOAL = 0.95
-"""Share of the budget that is left after dropping. Below 1, so that we seldom have to search for
-the oldest groups."""
+"""Fraction of the budget that is in use after dropping. It is below 1, so that the oldest groups
+are searched for less often."""
 
 
 class Spender(Protocol):
-    """What one publisher keeps."""
+    """The retention of one publisher, as the budget sees it."""
 
     recorded: bool
-    """A recorder needs it."""
+    """True when a recorder needs the kept media."""
 
     @property
     def groups(self) -> int: ...
 
     @property
     def oldest_at(self) -> float:
-        """Monotonic seconds of the oldest group's arrival."""
+        """Arrival of the oldest group, in monotonic seconds."""
         ...
 
     def shed(self) -> None:
-        """Let the oldest group go."""
+        """Drop the oldest group."""
 
 
 class RetentionBudget:
-    """``on_shed`` is called for each group that goes, with whether a recorder needed it."""
+    """``on_shed`` is called for each dropped group, with True when a recorder needed it."""
 
     def __init__(
         self, max_bytes: int, on_shed: Callable[[bool], None] = lambda recorded: None
@@ -45,7 +45,7 @@ class RetentionBudget:
         self._on_shed = on_shed
         self._spenders: set[Spender] = set()
         self.size = 0
-        """Bytes kept by all."""
+        """Bytes that all publishers keep."""
 
     def join(self, spender: Spender) -> None:
         self._spenders.add(spender)
@@ -54,7 +54,7 @@ class RetentionBudget:
         self._spenders.discard(spender)
 
     def spend(self, count: int) -> None:
-        """Count bytes that are kept from now on; negative: that are not any more."""
+        """Add the size of kept bytes; a negative number for bytes that were dropped."""
         self.size += count
         if self.size > self._max_bytes:
             self._shed()
@@ -65,7 +65,8 @@ class RetentionBudget:
             self._shed_oldest(spenders, spared)
 
     def _shed_oldest(self, spenders: Iterable[Spender], spared: int) -> None:
-        """Drop the oldest groups until the goal is reached; ``spared`` of each publisher stay."""
+        """Drop the oldest groups until the goal is reached. Keep ``spared`` groups of each
+        publisher."""
         goal = int(self._max_bytes * _GOAL)
         if self.size <= goal:
             return

@@ -1,4 +1,4 @@
-"""What one address may do: connections at a time, and wrong keys in a row."""
+"""Limits per address: connections at a time, and wrong keys in a row."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from contextlib import contextmanager
 from sluice_media.publishing.settings import PublishingSettings
 
 _MAX_ADDRESSES = 20_000
-"""Addresses remembered for their failures or for their publishers; the oldest are forgotten
+"""Maximum number of addresses remembered for failures or publishers. The oldest are forgotten
 first."""
 _COMES_BACK_SECONDS = 600
-"""An address keeps its right to the reserved places for this time after its last publisher."""
+"""Time after its last publisher for which an address may use the reserved connections."""
 
 
 class TooManyConnections(Exception):  # noqa: N818  says what it is
-    """One connection more than the gateway, or this address, may have."""
+    """The gateway, or this address, has its maximum of connections."""
 
 
 class AddressLimits:
     def __init__(self, settings: PublishingSettings, clock: Callable[[], float]) -> None:
-        """``clock`` gives monotonic seconds."""
+        """``clock`` returns monotonic seconds."""
         self._settings = settings
         self._clock = clock
         self._open: Counter[str] = Counter()
@@ -31,10 +31,11 @@ class AddressLimits:
 
     @contextmanager
     def connection(self, address: str, *, granted: bool = False) -> Iterator[None]:
-        """Count a connection while the context lasts. Raise TooManyConnections.
+        """Count a connection while the context lasts. Raises TooManyConnections.
 
-        Some places are reserved for publishers that come back: for an address that has published
-        lately, and for a connection that its hub has ``granted`` already."""
+        Some connections are reserved for publishers that come back: for an address that has
+        published lately, and for a connection that its hub has ``granted`` already.
+        """
         per_address = self._settings.max_connections_per_address
         places = self._settings.max_connections
         if self._open.total() >= places:
@@ -53,8 +54,7 @@ class AddressLimits:
                 del self._open[address]
 
     def published(self, address: str) -> None:
-        """Note that a hub has accepted a publisher of the address, or that the publisher has
-        ended."""
+        """Note that a publisher of the address was accepted, or has ended."""
         self._published_at.pop(address, None)
         self._published_at[address] = self._clock()
         if len(self._published_at) > _MAX_ADDRESSES:
@@ -65,7 +65,7 @@ class AddressLimits:
         return at is not None and self._clock() - at < _COMES_BACK_SECONDS
 
     def is_blocked(self, address: str) -> bool:
-        """Whether the address sent too many wrong keys lately."""
+        """Return whether the address sent too many wrong keys lately."""
         until = self._blocked_until.get(address)
         if until is None:
             return False
@@ -75,7 +75,7 @@ class AddressLimits:
         return False
 
     def failed(self, address: str) -> None:
-        """Counts a wrong key."""
+        """Count a wrong key."""
         if not self._settings.max_failures:
             return
         now = self._clock()

@@ -1,4 +1,4 @@
-"""Where a stream's hub is."""
+"""The address of a stream's hub, from the cluster's DNS."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ class StreamNotFound(Exception):  # noqa: N818  says what it is
 
 
 class HubNotReachable(Exception):  # noqa: N818  says what it is
-    """The name could not be looked up, or has no address at the moment."""
+    """The lookup of the name failed, or the name has no address at the moment."""
 
 
 _LOOKUP_SECONDS = 3.0
-"""A resolver that gets no answer tries again for 10 s and more."""
+"""Timeout of a lookup. A resolver without an answer retries for 10 s and more."""
 
 Locate = Callable[[str, str], Awaitable[str]]
 """(namespace, stream) -> base URL of its hub; raises StreamNotFound or HubNotReachable."""
 
 
 def service_locator(cluster_domain: str, port: int) -> Locate:
-    """Looks up ``<stream>-ingest.<namespace>.svc.<cluster_domain>.``
+    """Return a function that looks up ``<stream>-ingest.<namespace>.svc.<cluster_domain>.``
 
     The trailing dot keeps the resolver from trying the pod's search domains first.
     """

@@ -1,4 +1,4 @@
-"""The gateway's metrics. No label holds a name that a stranger could choose."""
+"""The metrics of publishing. No label holds a name that a peer could choose."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Which stream a publisher means, and its key.
+"""The stream and the key in a publish path.
 
-``rtmp://HOST/<namespace>`` with the stream key ``<stream>?<token>`` is what our Secrets say.
-Encoders cut URLs at other slashes as well, so ``<namespace>/<stream>`` with the key ``<token>`` and
-the token as a third path segment are understood too.
+Our Secrets name ``rtmp://HOST/<namespace>`` with the stream key ``<stream>?<token>``. Encoders cut
+URLs at other slashes as well. So ``<namespace>/<stream>`` with the key ``<token>``, and the token
+as a third path segment, are accepted too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LIKE_A_TOKEN = re.compile(r"[0-9a-f]{20,}")
 
 
 class BadPath(ValueError):  # noqa: N818  says what it is
-    """The publish path names no stream; the message is a sentence without any part of it."""
+    """The publish path does not name a stream. The message holds no part of the path."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -29,13 +29,13 @@ class PublishPath:
 
     @property
     def shown_stream(self) -> str:
-        """For logs before the hub confirmed the name: a key pasted in the wrong place is not
-        shown."""
+        """The stream's name for logs before the hub has confirmed it. A key that was pasted in its
+        place is not shown."""
         return "(looks like a key)" if _LIKE_A_TOKEN.fullmatch(self.stream) else self.stream
 
 
 def parse_publish_path(app: str, stream_key: str) -> PublishPath:
-    """Raises BadPath."""
+    """Return the path in RTMP's app and stream key. Raises BadPath."""
     path, query, token = f"{app}/{stream_key}".partition("?")
     segments = [segment for segment in path.split("/") if segment]
     if not query and len(segments) == 3:
@@ -47,7 +47,7 @@ def parse_publish_path(app: str, stream_key: str) -> PublishPath:
 
 
 def publish_path(namespace: str, stream: str, token: str) -> PublishPath:
-    """The path of a protocol that carries its words apart. Raises BadPath."""
+    """Return the path of a protocol that carries its parts separately. Raises BadPath."""
     if fault := fault_of_names(namespace, stream):
         raise BadPath(fault)
     if not is_key(token):

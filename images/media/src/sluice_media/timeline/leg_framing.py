@@ -1,9 +1,9 @@
-"""Framing of a leg whose container is ``units``: records in, bytes out, and back (sans-io).
+"""Framing of a leg: records in, bytes out, and back (sans-io).
 
-The records are laid out as those of the timeline (:mod:`.framing`); of their types a leg has three:
-``format`` (a LegFormat, always the first), ``unit`` (in source times) and ``end`` (a LegEnd: the
-gateway cannot make units of what the publisher sends, and says why). Other than a reader, a hub
-believes nothing: tracks, times and payloads are checked here.
+The layout of the records is that of the timeline (:mod:`.framing`). A leg has three types:
+``format`` (a LegFormat, always the first record), ``unit`` (in source times) and ``end`` (a LegEnd:
+the gateway cannot make units of the publisher's media). The hub trusts none of it: it checks
+tracks, times and payloads here.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ LEG_PROTOCOL = "sluice-leg"
 VIDEO_TRACK = 0
 MAX_TRACKS = 16
 MAX_RECORD_BYTES = 8 << 20
-"""As of an FLV tag."""
+"""Maximum size of a record, that of an FLV tag."""
 MAX_COMPOSITION_TICKS = 3_600 * TICKS_PER_SECOND
 MAX_TICKS = 1 << 56
-"""Of a source time, either way: a thousand times the age of RTP's and MPEG's clocks, and far from
-where sums of 64 bits end."""
+"""Maximum of a source time, positive or negative. It is a thousand times the range of RTP's and
+MPEG's clocks, and sums of such times stay far within 64 bits."""
 MAX_MESSAGE_CHARS = 300
 MAX_CODEC_CHARS = 64
-"""What a status has room for."""
+"""Maximum length in a status."""
 
 _CODECS = frozenset(Codec)
 _AUDIO_CODECS = frozenset({Codec.AAC})
@@ -67,14 +67,14 @@ class LegMediaRejected(Exception):  # noqa: N818  says what it is
 
 @dataclass(slots=True, frozen=True)
 class LegFormats:
-    """All tracks that there are from now on."""
+    """All tracks of the leg from now on."""
 
     formats: tuple[TrackFormat, ...]
     has_video: bool | None = None
     left_out: str = ""
-    """Codec of the publisher's sound that is not carried; empty: none."""
+    """Codec of the publisher's sound that is not carried; empty when there is none."""
     picture_comes: bool = False
-    """Bytes of a picture have come to the gateway, which will follow when it is complete."""
+    """True when the gateway has received bytes of a picture that is not complete."""
 
 
 LegEvent = LegFormats | AccessUnit
@@ -102,18 +102,19 @@ def encode_rejection(reason: str, message: str) -> bytes:
 
 
 class LegDecoder:
-    """Cuts a leg's body into what the hub takes. ``feed()`` accepts any split of the stream."""
+    """The decoder of a leg. :meth:`feed` accepts any split of the stream."""
 
     def __init__(self) -> None:
         self._cutter = RecordCutter(MAX_RECORD_BYTES)
         self._nal_length_sizes: dict[int, int] | None = None
-        """By track; 0 for audio. None before the first ``format``."""
+        """NAL unit length size by track; 0 for audio. None before the first ``format``."""
 
     def feed(self, data: bytes, utc_us: int) -> Iterator[LegEvent]:
-        """Yields what is complete now; ``utc_us`` becomes the units' time of arrival.
+        """Yield the complete events. ``utc_us`` becomes the arrival time of the units.
 
-        Raises LegMediaRejected: for what is no leg or not well-formed, for a codec that nobody
-        here knows, and for what the gateway itself rejects."""
+        Raises LegMediaRejected for bytes that are not a well-formed leg, for an unknown codec, and
+        for media that the gateway rejects.
+        """
         try:
             for type_, body in self._cutter.feed(data):
                 yield self._event(type_, body, utc_us)
@@ -172,8 +173,10 @@ class LegDecoder:
 
 
 def _checked(format_: TrackFormat) -> tuple[TrackFormat, int]:
-    """The format with what its configuration really says, and the size of a NAL unit's length (0
-    for audio). Raises FramingError and CodecError."""
+    """Return the format as its configuration defines it, and the size of a NAL unit's length.
+
+    The size is 0 for audio. Raises FramingError and CodecError.
+    """
     is_audio = format_.codec in _AUDIO_CODECS
     if (format_.kind is TrackKind.AUDIO) is not is_audio:
         raise FramingError(f"{format_.codec} as {format_.kind}")
@@ -199,7 +202,7 @@ def _parsed(model: type[M], body: bytes) -> M:
 
 
 def _plain(word: str, others: str = "", size: int = 32) -> str:
-    """A peer's word, fit to be shown."""
+    """Return a peer's word in a form that is fit for a status."""
     allowed = ".-" + others
     fit = (c if c.isascii() and (c.isalnum() or c in allowed) else "?" for c in word[:size])
     return "".join(fit)

@@ -37,9 +37,10 @@ BUFFER_BYTES = 128 << 10
 """Unread bytes of one leg. More would only delay the publisher's notice of congestion."""
 MAX_HELLO_BYTES = 4096
 DEAD_PEER_SECONDS = 10
-"""An acknowledgement that a gateway's node does not confirm for so long: the node is gone."""
+"""Time after which an acknowledgement that the gateway's node does not confirm ends the connection.
+"""
 MIN_PASSPHRASE_BYTES, MAX_PASSPHRASE_BYTES = 10, 79
-"""libsrt's limits."""
+"""Limits of libsrt."""
 
 _log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ class _Connection:
 
 
 class _Repeating:
-    """Calls a function now and at intervals, without a task: it takes no longer than a unit."""
+    """A function that is called now and at intervals. It is short, so that it needs no task."""
 
     def __init__(self, seconds: float, function: Callable[[], None]) -> None:
         self._seconds = seconds
@@ -69,8 +70,11 @@ class _Repeating:
 
 
 class LegEndpoint:
-    """``keys`` and ``passphrase`` (SRT's) are asked at each request, so that a rotated one counts
-    at once; ``changed`` is called after everything that may have moved the hub."""
+    """The legs of the hub's publishers.
+
+    ``keys`` and ``passphrase`` (SRT's) are called at each request, so that a rotated value counts
+    at once. ``changed`` is called after everything that may have changed the hub.
+    """
 
     def __init__(
         self,
@@ -91,8 +95,11 @@ class LegEndpoint:
         self._connections: set[_Connection] = set()
 
     def keys_changed(self) -> None:
-        """Cuts the publishers whose key is not their leg's any more. A key that is missing
-        altogether cuts nobody: a Secret being replaced must not end a broadcast."""
+        """End the legs of publishers whose key has changed.
+
+        A key that is missing altogether ends no leg: a Secret that is being replaced must not end a
+        broadcast.
+        """
         keys = self._keys()
         for connection in tuple(self._connections):
             current = keys.get(connection.leg.name)
@@ -101,7 +108,7 @@ class LegEndpoint:
                 self._end(connection, end)
 
     def drain(self) -> None:
-        """Sends the gateways on to the next hub."""
+        """End all legs with the reason that another hub follows."""
         for connection in tuple(self._connections):
             end = LegEnd(reason="Draining", message="another hub is on its way: post again")
             self._end(connection, end)
@@ -132,7 +139,7 @@ class LegEndpoint:
             self._changed()
 
     async def lookup(self, request: web.Request) -> web.Response:
-        """What a gateway must know before the protocol's own handshake."""
+        """Answer a lookup: the facts that a gateway needs before its protocol's own handshake."""
         hello = _hello(request)
         key = _bearer(request)
         try:
@@ -153,7 +160,7 @@ class LegEndpoint:
             return None
         passphrase = self._passphrase()
         if not is_passphrase(passphrase):
-            # Without encryption would be against the owner's word.
+            # The stream's owner requires encryption.
             raise LegRefusedError(503, "PassphraseMissing", "the stream's passphrase is not there")
         return passphrase
 
@@ -164,7 +171,7 @@ class LegEndpoint:
         return _refusal(refused)
 
     def wake_ended(self) -> None:
-        """Lets connections notice that the hub has ended their legs."""
+        """Wake the connections whose legs the hub has ended."""
         for connection in self._connections:
             if connection.leg.end is not None:
                 connection.ended.set()
@@ -207,7 +214,7 @@ class LegEndpoint:
     def _acknowledge(
         self, transport: asyncio.WriteTransport, connection: _Connection
     ) -> _Repeating:
-        """A line every 200 ms. A gateway that does not read them gets none until it does."""
+        """Send a line every 200 ms. A gateway that does not read gets none until it reads again."""
 
         def acknowledge() -> None:
             if connection.leg.end is None and takes_more(transport):
@@ -221,7 +228,7 @@ class LegEndpoint:
         self._changed()
 
     def _leg_of(self, key: SecretStr) -> LegName | None:
-        """The leg that a key stands for. Every key is compared, in constant time."""
+        """Return the leg of a key. All keys are compared, in constant time."""
         found = None
         for name, expected in self._keys().items():
             if _same(expected, key):
@@ -230,7 +237,7 @@ class LegEndpoint:
 
 
 def is_passphrase(passphrase: SecretStr | None) -> bool:
-    """Whether libsrt takes it."""
+    """Return whether libsrt accepts the passphrase."""
     if passphrase is None:
         return False
     size = len(passphrase.get_secret_value().encode())
@@ -238,7 +245,7 @@ def is_passphrase(passphrase: SecretStr | None) -> bool:
 
 
 def _watch_for_dead_peer(request: web.Request) -> None:
-    """A gateway whose node has vanished says no goodbye, and must not keep its leg."""
+    """Make the kernel end the connection of a gateway whose node has vanished."""
     sock = request.transport.get_extra_info("socket") if request.transport else None
     if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
         with contextlib.suppress(OSError):  # it may be closed already
@@ -246,7 +253,7 @@ def _watch_for_dead_peer(request: web.Request) -> None:
 
 
 def _plain(protocol: str) -> str:
-    """A peer's word, fit for a log."""
+    """Return a peer's protocol name in a form that is fit for a log."""
     return protocol[:16] if protocol.isascii() and protocol.isalnum() else "?"
 
 
@@ -255,7 +262,7 @@ def _same(a: SecretStr, b: SecretStr) -> bool:
 
 
 def _bearer(request: web.Request) -> SecretStr:
-    """The key, empty when there is none; an empty one never matches."""
+    """Return the bearer key. It is empty when there is none, and then matches no leg."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     return SecretStr(given.strip() if scheme.lower() == "bearer" else "")
 
@@ -275,7 +282,7 @@ def _hello(request: web.Request) -> LegHello:
 def _refusal(refused: LegRefusedError) -> web.Response:
     body = Refusal(reason=refused.reason, message=refused.message).to_json()
     response = web.Response(status=refused.status, text=body, content_type="application/json")
-    # The body of the request was not read and never will be.
+    # The rest of the request is not read.
     response.force_close()
     return response
 

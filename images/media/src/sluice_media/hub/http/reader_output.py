@@ -22,7 +22,7 @@ class ReaderOutput(Protocol):
 
     @property
     def takes_more(self) -> bool:
-        """Whether the reader has taken nearly everything, so that data can be pushed."""
+        """True while the reader has taken nearly everything, so that data can be pushed."""
         ...
 
     def push(self, data: bytes) -> None:
