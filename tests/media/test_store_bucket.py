@@ -121,7 +121,7 @@ async def test_without_scratch_space_the_mp4_is_made_of_fragments(
     async with pod.running() as session:
         found = await result(session, "Done")
     assert_whole(server, clip, found)
-    assert str(found.files[0].message).startswith("an MP4 of fragments: ")
+    assert str(found.files[0].message).startswith("a fragmented MP4, because ")
     assert b"moof" in (server.objects / PREFIX / NAME).read_bytes()
 
 

@@ -179,7 +179,9 @@ async def test_too_little_space_for_the_mp4_is_said_and_waited_for(
     ballast = fill(small_disk, 10 * MIB)
     async with running_store(pod) as store:
         failed = await store.until(lambda result: result.state == "Failed")
-        assert re.search(r"of free space, there are \d+: \d+ MiB are missing", str(failed.message))
+        assert re.search(
+            r"of free space, and \d+ MiB are free: \d+ MiB are missing", str(failed.message)
+        )
         assert (await status(pod, lambda s: s.writable)).available_bytes
         ballast.unlink()
         await store.done()
