@@ -47,16 +47,15 @@ pytest = $(bin)/python -m pytest
 side_by_side = --dist worksteal -n
 
 .PHONY: test-unit
-test-unit: ## run unit tests: no sockets, no cluster, about a minute
-	@$(kube) binaries --only helm > /dev/null
+test-unit: ## run unit tests: no socket, no process, about a minute
 	@$(pytest) tests/unit $(side_by_side) $(or $(WORKERS),2) $(PYTEST_ARGS)
 
 .PHONY: test-media
-test-media: ## run media tests: real FFmpeg, sockets and processes; no cluster needed
+test-media: ## run integration and media tests: real sockets, processes and FFmpeg, no cluster
 	@$(kube) binaries --only versitygw > /dev/null
 	@$(kube) binaries --only helm > /dev/null
 	@python3 tests/environment.py tests/requirements-moto.lock > /dev/null
-	@$(pytest) tests/media -m "not alone" $(side_by_side) $(or $(WORKERS),6) $(PYTEST_ARGS)
+	@$(pytest) tests/integration tests/media -m "not alone" $(side_by_side) $(or $(WORKERS),6) $(PYTEST_ARGS)
 	@$(pytest) tests/media -m alone $(PYTEST_ARGS)
 
 .PHONY: test-cluster
@@ -117,13 +116,14 @@ verify-generated:
 	       || { echo "crds/ differs from the models: run make crds"; exit 1; }; }
 
 .PHONY: verify
-verify: verify-generated ## check generated files, ruff, mypy strict, import-linter, chart lint
+verify: verify-generated ## check generated files, ruff, mypy strict, import rules, chart lint
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy operator/src images/media/src tests
 	@$(bin)/mypy operator/plugin/kubectl-sluice
 	@PYTHONPATH=operator/src:images/media/src $(bin)/lint-imports
 	@$(bin)/python -m tests.verify.plain_english operator/src images/media/src
+	@python3 -m tests.verify.imports
 	@helm=$$($(kube) binaries --only helm) && $$helm lint --strict charts/sluice
 
 .PHONY: install-plugin

@@ -22,8 +22,8 @@ settings.load_profile("sluice")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each worker of pytest-xdist its share of the tests marked `long`, to begin with.
 
-    `--dist worksteal` hands the list out in one piece for each worker. A long test at a worker's
-    end would keep the whole run waiting.
+    `--dist worksteal` hands the list out in one piece for each worker. A long test at the end
+    of a worker would keep the whole run waiting.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     long = [item for item in items if item.get_closest_marker("long")]

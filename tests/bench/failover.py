@@ -22,14 +22,14 @@ from pathlib import Path
 
 from sluice_media.contract import PushState, TimelineEnd, TimelineGap
 from sluice_media.formats.units import AccessUnit
-from tests.bench.duo_rig import DuoRig, Timed, connection_dropped, duo_rig
 from tests.bench.figures import Figure
-from tests.media.broadcast_rig import HUB_TOKEN
-from tests.media.media_clips import read_flv
-from tests.media.push_rig import PushRig, listening
+from tests.support.broadcast_rig import HUB_TOKEN
+from tests.support.duo_rig import DuoRig, Timed, connection_dropped, duo_rig
 from tests.support.frames import make_clip
+from tests.support.media_clips import read_flv
 from tests.support.ports import free_port
 from tests.support.publish import Publisher
+from tests.support.push_rig import PushRig, listening
 from tests.support.target import RtmpTarget
 
 __all__ = ["FAULTS", "Outcome", "main", "measure"]

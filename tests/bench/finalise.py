@@ -35,7 +35,7 @@ from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store.chunk_source import ChunkSource
 from sluice_media.store.finalize import NICE, FinalizeJob, Timings, finalize
 from sluice_media.timeline.framing import track_infos
-from tests.media.media_clips import Clip, read_flv
+from tests.support.media_clips import Clip, read_flv
 from tests.support.s3 import S3Server, s3_server
 
 __all__ = ["main"]

@@ -20,9 +20,9 @@ from sluice_media.hub.http.server import HubServer
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.metrics import HubMetrics
-from tests.media.broadcast_rig import KEY
-from tests.media.recorder_rig import ROOT
-from tests.unit.hub.world import config
+from tests.support.broadcast_rig import KEY
+from tests.support.hub_world import config
+from tests.support.recorder_rig import ROOT
 
 __all__ = ["running_hubs"]
 

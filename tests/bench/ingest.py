@@ -28,10 +28,10 @@ from pydantic import SecretStr
 
 from sluice_media.protocols.srt import ConnectionLost, SrtTarget, connect
 from tests.bench.hubs import running_hubs
-from tests.media.broadcast_rig import KEY, BroadcastRig, broadcast_rig
-from tests.media.recorder_rig import ROOT
-from tests.media.rtmp_encoder import flv_tags, send_tags
+from tests.support.broadcast_rig import KEY, BroadcastRig, broadcast_rig
 from tests.support.ports import free_port
+from tests.support.recorder_rig import ROOT
+from tests.support.rtmp_encoder import flv_tags, send_tags
 
 PUBLISHERS = tuple(int(n) for n in os.environ.get("SLUICE_BENCH_PUBLISHERS", "1,10,30").split(","))
 MEASURE_SECONDS = float(os.environ.get("SLUICE_BENCH_SECONDS", "10"))

@@ -20,8 +20,8 @@ from sluice_media.formats.flv import FlvTag
 from sluice_media.hub.output.replay_need import TAIL_SECONDS
 from tests.bench.hubs import running_hubs
 from tests.bench.ingest import make_source, rss_mib
-from tests.media.broadcast_rig import KEY, broadcast_rig
-from tests.media.rtmp_encoder import flv_tags, later, send_tags
+from tests.support.broadcast_rig import KEY, broadcast_rig
+from tests.support.rtmp_encoder import flv_tags, later, send_tags
 
 LIMIT_MIB = 1_024
 """The chart's."""

@@ -27,13 +27,13 @@ from pydantic import SecretStr
 from sluice_media.formats.mpegts import TsMuxer
 from sluice_media.protocols.srt import SrtTarget, connect
 from tests.bench.figures import Figure
-from tests.cluster.conftest import publish_url
-from tests.media.media_clips import read_flv
-from tests.media.rtmp_encoder import flv_tags, send_tags
-from tests.media.whip_rig import aiortc_publisher
+from tests.support.cluster import publish_url
 from tests.support.kubectl import Kubectl, condition
+from tests.support.media_clips import read_flv
 from tests.support.objects import livestream, recording
 from tests.support.publish import Publisher
+from tests.support.rtmp_encoder import flv_tags, send_tags
+from tests.support.whip_rig import aiortc_publisher
 
 RUNS = 20
 LIVE_LIMIT_SECONDS = {"RTMP": 1.0, "SRT": 1.0, "WHIP": 2.0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.bench.figures import Figure
-from tests.cluster.conftest import find_cluster
+from tests.support.cluster import find_cluster
 from tests.support.kubectl import Kubectl
 from tests.support.many_streams import WRITES_LIMIT, apply_many
 

@@ -13,7 +13,6 @@ import asyncio
 import os
 import re
 import statistics
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sluice_media.contract import RecorderPhase, StreamRef
-from tests.media.broadcast_rig import HUB_TOKEN, BroadcastRig, broadcast_rig
-from tests.media.recorder_rig import RecorderRig, recorder_rig
+from tests.support.broadcast_rig import HUB_TOKEN, BroadcastRig, broadcast_rig
+from tests.support.heavy_clip import make_heavy_clip
 from tests.support.publish import Publisher
+from tests.support.recorder_rig import RecorderRig, recorder_rig
 
 __all__ = ["Round", "main", "measure"]
 
@@ -32,7 +32,6 @@ ROUNDS = 5
 ROUND_SECONDS = 20.0
 SETTLE_SECONDS = 8.0
 """Past the first chunk and the burst out of the ring."""
-BITS = "6M"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -48,18 +47,6 @@ class Round:
     @property
     def ratio(self) -> float:
         return self.recorder / self.bare
-
-
-def make_heavy_clip(path: Path, seconds: int = 30) -> Path:
-    """320x180 at 25 pictures a second and 6 Mb/s, with sound."""
-    picture = f"testsrc2=size=320x180:rate=25:duration={seconds},noise=alls=60:allf=t"
-    command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", picture]
-    command += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}"]
-    command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "50"]
-    command += ["-b:v", BITS, "-minrate", BITS, "-maxrate", BITS, "-bufsize", "3M"]
-    command += ["-x264-params", "nal-hrd=cbr", "-c:a", "aac", "-b:a", "128k", str(path)]
-    subprocess.run(command, check=True, timeout=300)
-    return path
 
 
 @asynccontextmanager

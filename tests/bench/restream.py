@@ -37,8 +37,8 @@ from sluice_media.contract import (
     StreamRef,
 )
 from tests.bench.ingest import process, publishers, rss_mib
-from tests.media.broadcast_rig import HUB_TOKEN, BroadcastRig, broadcast_rig
-from tests.media.push_peers import Authority, tls_in_front
+from tests.support.broadcast_rig import HUB_TOKEN, BroadcastRig, broadcast_rig
+from tests.support.push_peers import Authority, tls_in_front
 from tests.support.srt_target import free_udp_port
 from tests.support.target import free_port
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.cluster.conftest import Cluster, publish_url
+from tests.support.cluster import Cluster, publish_url
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, secret_key
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import publish_url
 from tests.cluster.operator_process import installed_operator_paused
 from tests.cluster.recordings import (
     FRAMES_PER_SECOND,
@@ -19,6 +18,7 @@ from tests.cluster.recordings import (
     session_over,
     wait_ring,
 )
+from tests.support.cluster import publish_url
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream
@@ -45,6 +45,7 @@ def wait_automatic(
     raise AssertionError(f"{count} automatic Recordings of {stream}: not within {seconds:.0f} s")
 
 
+@pytest.mark.long
 def test_each_session_is_recorded_once_from_its_first_keyframe(
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
@@ -84,6 +85,7 @@ def test_each_session_is_recorded_once_from_its_first_keyframe(
         assert len(automatic(kube, "mass")) == 2
 
 
+@pytest.mark.long
 def test_a_recording_that_was_deleted_or_stopped_does_not_come_back(
     kube: Kubectl, clip: Path
 ) -> None:

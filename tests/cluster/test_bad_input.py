@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, restream, secret
 
@@ -31,6 +33,7 @@ def test_somebody_elses_object_under_a_childs_name_is_left_alone(kube: Kubectl) 
     kube.wait_condition("livestream", "taken", "Ready", seconds=120)
 
 
+@pytest.mark.long
 def test_a_reference_to_nothing_is_waited_for_then_said_and_then_healed(kube: Kubectl) -> None:
     kube.apply(
         secret("target-key", key="k"),

@@ -7,8 +7,10 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from tests.cluster.conftest import publish_url
+import pytest
+
 from tests.cluster.recordings import has_recorded
+from tests.support.cluster import publish_url
 from tests.support.frames import decode_errors, probe, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, restream, secret
@@ -20,6 +22,7 @@ LATE_SECONDS = 12
 """How long the session has been on when the late Recording is made."""
 
 
+@pytest.mark.long
 def test_a_broadcast_is_live_recorded_and_restreamed(
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +104,7 @@ def test_a_broadcast_is_live_recorded_and_restreamed(
     assert runs(download(kube, "early", tmp_path)[0], {"A": clip})[0].first == 0
 
 
+@pytest.mark.long
 def test_a_deleted_stream_leaves_no_child_and_its_recordings_stay(
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import CLIP_SECONDS, publish_url, refused_for
 from tests.cluster.recordings import has_recorded
+from tests.support.cluster import CLIP_SECONDS, publish_url, refused_for
 from tests.support.frames import decode_errors, make_clip, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, secret

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.conftest import REPOSITORY, Cluster
 from tests.cluster.crd_accepted import CHANGES, VALID
 from tests.cluster.crd_refused import REFUSED
 from tests.cluster.crd_refused_streams import REFUSED_STREAMS
 from tests.cluster.crd_specs import CLAIM, PULLED, RTMP, STREAM, Change, Invalid, Valid, pull
+from tests.support.cluster import REPOSITORY, Cluster
 from tests.support.kubectl import Kubectl, KubectlError
 from tests.support.namespaces import own_namespace
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.conftest import pod_names, publish_url
+from tests.support.cluster import pod_names, publish_url
 from tests.support.kubectl import Kubectl, KubectlError
 from tests.support.objects import livestream
 from tests.support.publish import Publisher

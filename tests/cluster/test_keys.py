@@ -7,7 +7,7 @@ import json
 import time
 from pathlib import Path
 
-from tests.cluster.conftest import SYSTEM_NAMESPACE, Cluster, publish_url, refused_for
+from tests.support.cluster import SYSTEM_NAMESPACE, Cluster, publish_url, refused_for
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, restream, secret
 from tests.support.publish import Publisher

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.cluster.conftest import publish_url
 from tests.cluster.recordings import has_recorded
+from tests.support.cluster import publish_url
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import REPOSITORY, SYSTEM_NAMESPACE, Cluster
 from tests.cluster.operator_process import (
     HostOperator,
     installed_operator_paused,
 )
 from tests.support.audit_log import AuditLog
+from tests.support.cluster import REPOSITORY, SYSTEM_NAMESPACE, Cluster
 from tests.support.kubectl import Kubectl, condition
 from tests.support.namespaces import own_namespace
 from tests.support.objects import livestream
@@ -263,6 +263,7 @@ def test_a_status_never_lands_on_the_next_object_of_that_name(
     assert first >= stream["metadata"]["creationTimestamp"], "a condition of its former self"
 
 
+@pytest.mark.long
 def test_after_kill_9_the_next_operator_writes_nothing(
     kube: Kubectl, operator: HostOperator, audit: AuditLog
 ) -> None:
@@ -308,6 +309,7 @@ def test_a_deleted_stream_leaves_nothing(served: Kubectl) -> None:
     eventually(lambda: left() == [], "nothing is left", 60)
 
 
+@pytest.mark.long
 def test_of_two_operators_one_works_and_the_other_takes_over(
     kube: Kubectl, operator: HostOperator, tmp_path: Path
 ) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Cluster, publish_url
 from tests.cluster.recordings import has_recorded
 from tests.support.audit_log import AuditLog
+from tests.support.cluster import Cluster, publish_url
 from tests.support.frames import runs
 from tests.support.kubectl import Kubectl
 from tests.support.many_streams import WRITES_LIMIT, apply_many

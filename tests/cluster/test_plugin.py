@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import REPOSITORY, publish_url
 from tests.cluster.recordings import has_recorded
+from tests.support.cluster import REPOSITORY, publish_url
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream

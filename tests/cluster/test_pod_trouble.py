@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Cluster
 from tests.cluster.operator_process import HostOperator, installed_operator_paused
+from tests.support.cluster import Cluster
 from tests.support.kubectl import Kubectl, condition
 from tests.support.namespaces import own_namespace
 from tests.support.objects import livestream

@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.conftest import Cluster
+import pytest
+
 from tests.cluster.recordings import has_recorded
+from tests.support.cluster import Cluster
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import pulled, recording, secret
@@ -16,6 +18,7 @@ from tests.support.recordings import download
 from tests.support.target import address_towards, free_port
 
 
+@pytest.mark.long
 def test_pulled_uris_take_turns_until_one_delivers(
     kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
 ) -> None:
@@ -49,6 +52,7 @@ def test_pulled_uris_take_turns_until_one_delivers(
     assert len(run) > 75
 
 
+@pytest.mark.long
 def test_a_pull_that_was_given_up_stays_so_in_the_next_pod_until_a_restart_is_asked_for(
     kube: Kubectl, sluice: Cluster, clip: Path
 ) -> None:

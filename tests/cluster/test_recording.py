@@ -6,8 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.cluster.conftest import CLIP_SECONDS, Cluster, publish_url
+import pytest
+
 from tests.cluster.recordings import finished, objects_in_store, wait_chunk, wait_file
+from tests.support.cluster import CLIP_SECONDS, Cluster, publish_url
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, mediastore, recording
@@ -42,6 +44,7 @@ def test_a_stream_that_is_not_live_fails_a_strict_recording(kube: Kubectl, clip:
 # --------------------------------------------------------------------------- how it ends
 
 
+@pytest.mark.long
 def test_splits_lose_and_double_nothing_and_the_longest_duration_ends_it(
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
@@ -62,6 +65,7 @@ def test_splits_lose_and_double_nothing_and_the_longest_duration_ends_it(
         following = run.last + 1
 
 
+@pytest.mark.long
 def test_a_store_at_its_limit_ends_the_recording_with_a_whole_file_and_refuses_the_next(
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
@@ -74,12 +78,17 @@ def test_a_store_at_its_limit_ends_the_recording_with_a_whole_file_and_refuses_t
     )
     url = publish_url(kube, "heavy")
     with Publisher(clip, url):
-        done = finished(kube, "heavy", "StorageLimit")
+        finished(kube, "heavy", "StorageLimit")
         [file] = download(kube, "heavy", tmp_path)
         assert decode_errors(file) == ""
         [run] = runs(file, {"A": clip})
         assert run.first == 0
-        assert done["status"]["storage"]["limitBytes"] == limit
+        kube.wait(
+            "recording",
+            "heavy",
+            lambda o: o["status"].get("storage", {}).get("limitBytes") == limit,
+            why="says how large the store may become",
+        )
         kube.wait_condition("mediastore", "small", "StorageHeadroom", "False", seconds=90)
     events = kube("get", "events", "--field-selector=involvedObject.kind=MediaStore,type=Warning")
     assert "AlmostExceeded" in events or "Exceeded" in events
@@ -99,6 +108,7 @@ def test_a_store_at_its_limit_ends_the_recording_with_a_whole_file_and_refuses_t
     assert condition(late, "Succeeded")["message"].startswith("No space for recording the stream")
 
 
+@pytest.mark.long
 def test_retention_takes_the_file_and_its_entry_stays(kube: Kubectl, clip: Path) -> None:
     kube.apply(livestream("brief"), recording("brief", "brief", maxDurationSeconds=4))
     with Publisher(clip, publish_url(kube, "brief")):
@@ -184,6 +194,7 @@ def test_with_retain_a_running_recording_that_is_deleted_becomes_a_file(
     wait_file(kube, uid)
 
 
+@pytest.mark.long
 def test_a_recorder_that_is_frozen_when_its_recording_is_deleted_costs_no_file(
     kube: Kubectl, clip: Path
 ) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.cluster.conftest import Cluster, publish_url
+import pytest
+
 from tests.cluster.restreams import wait_state
+from tests.support.cluster import Cluster, publish_url
 from tests.support.frames import make_clip, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, restream, secret
@@ -20,6 +22,7 @@ def push_to(target: RtmpTarget, name: str, stream: str) -> dict[str, object]:
     )
 
 
+@pytest.mark.long
 def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
     kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
 ) -> None:

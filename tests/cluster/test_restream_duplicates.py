@@ -6,8 +6,10 @@ import json
 import time
 from pathlib import Path
 
-from tests.cluster.conftest import pod_names, publish_url
+import pytest
+
 from tests.cluster.restreams import into, make_sink, wait_state
+from tests.support.cluster import pod_names, publish_url
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, restream, secret, secret_key
 from tests.support.publish import Publisher
@@ -28,6 +30,7 @@ def wait_duplicate(kube: Kubectl, name: str, of: str, seconds: float = 60) -> No
     assert found["status"]["state"] == "Idle"
 
 
+@pytest.mark.long
 def test_of_two_with_the_same_target_only_the_older_one_ever_dials(
     kube: Kubectl, clip: Path
 ) -> None:
@@ -65,6 +68,7 @@ def test_of_two_with_the_same_target_only_the_older_one_ever_dials(
         assert "lastRejection" not in sink, "a second publisher would have been refused as Busy"
 
 
+@pytest.mark.long
 def test_another_key_is_another_target(kube: Kubectl, clip: Path) -> None:
     make_sink(kube, "one")
     make_sink(kube, "two")
@@ -127,6 +131,7 @@ def test_a_killed_pusher_pushes_again(kube: Kubectl, clip: Path) -> None:
         assert kube.status("livestream", "sink")["startedAt"] == session
 
 
+@pytest.mark.long
 def test_what_is_deleted_leaves_nothing(kube: Kubectl, clip: Path) -> None:
     names = [f"out-{number}" for number in range(3)]
     for name in names:

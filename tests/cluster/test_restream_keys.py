@@ -6,7 +6,8 @@ import base64
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.cluster.conftest import Cluster, publish_url
+import pytest
+
 from tests.cluster.restreams import (
     AUTHORITY,
     gateway_authority,
@@ -16,6 +17,7 @@ from tests.cluster.restreams import (
     wait_state,
 )
 from tests.cluster.test_keys import places_with
+from tests.support.cluster import Cluster, publish_url
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, restream, secret, secret_key
 from tests.support.publish import Publisher
@@ -47,6 +49,7 @@ def srt_targets(host: str, folder: Path, stack: ExitStack) -> dict[str, str]:
     return {name: stack.enter_context(target).url for name, target in made.items()}
 
 
+@pytest.mark.long
 def test_keys_of_targets_are_nowhere_but_in_their_secrets(
     kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Cluster, publish_url
 from tests.cluster.restreams import (
     AUTHORITY,
     gateway_authority,
@@ -16,6 +15,7 @@ from tests.cluster.restreams import (
     wait_class,
     wait_state,
 )
+from tests.support.cluster import Cluster, publish_url
 from tests.support.frames import decode_errors, probe, runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, restream, secret, secret_key
@@ -28,6 +28,7 @@ PASSPHRASE = "a-long-enough-passphrase"
 GOP_FRAMES = 50
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way_in", ["rtmpUrl", "rtmpsUrl", "srtUrl"])
 def test_what_comes_in_goes_out_over_each_protocol_frame_by_frame(
     kube: Kubectl, sluice: Cluster, clip: Path, tmp_path: Path, way_in: str

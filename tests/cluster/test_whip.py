@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.cluster.conftest import publish_url
-from tests.media.whip_rig import running_browser
+from tests.support.cluster import publish_url
 from tests.support.frames import decode_errors, probe
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, recording
 from tests.support.recordings import download
+from tests.support.whip_rig import running_browser
 
 
 async def test_a_browser_is_live_and_recorded(kube: Kubectl, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.cluster.conftest import SYSTEM_NAMESPACE, find_cluster
 from tests.cluster.operator_process import installed_operator_paused
+from tests.support.cluster import SYSTEM_NAMESPACE, find_cluster
 
 
 def main() -> int:

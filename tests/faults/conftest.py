@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import REPOSITORY, Cluster, clip, cluster, kube, sluice
+from tests.support.chart_release import release
+from tests.support.cluster import REPOSITORY, Cluster
+from tests.support.cluster_fixtures import clip, cluster, kube, sluice
 from tests.support.frames import make_clip
 from tests.support.objects import mediastore, secret, secret_key
 from tests.support.s3 import ACCESS_KEY, BUCKET, PREFIX, SECRET_KEY, S3Server, s3_server
 from tests.support.target import address_towards, free_port
 
-__all__ = ["FaultyS3", "clip", "cluster", "kube", "s3", "sluice"]
+__all__ = ["FaultyS3", "clip", "cluster", "kube", "release", "s3", "sluice"]
 
 CREDENTIALS = "bucket-credentials"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.conftest import publish_url
 from tests.faults.conftest import FaultyS3
+from tests.support.cluster import publish_url
 from tests.support.frames import Run, decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, recording

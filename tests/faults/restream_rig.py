@@ -16,9 +16,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from tests.media.push_peers import Line, line_to
 from tests.support.frames import runs
 from tests.support.kubectl import Kubectl
+from tests.support.push_peers import Line, line_to
 
 __all__ = ["Lines", "State", "Stopwatch", "dials", "lines", "unbroken"]
 

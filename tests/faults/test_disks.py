@@ -17,12 +17,12 @@ from sluice_media.recording import keys
 from sluice_media.recording.journals import find_journals
 from sluice_media.storage.errors import StorageError
 from sluice_media.storage.object_store import open_volume
-from tests.media.fake_hub import FakeHub, running_hub
-from tests.media.media_clips import Clip, frame_hashes, make_clip
-from tests.media.recorder_rig import RecorderRig, recorder_rig
-from tests.media.test_store import PREFIX, UID, StorePod, leave, record
-from tests.media.test_store_faults import running_store, status
+from tests.support.fake_hub import FakeHub, running_hub
+from tests.support.media_clips import Clip, frame_hashes, make_clip
+from tests.support.recorder_rig import RecorderRig, recorder_rig
 from tests.support.sick_disk import CannotMountError, SickDisk, fill, sick_disk, small_disk
+from tests.support.store_pod import PREFIX, UID, StorePod, leave, record
+from tests.support.store_process import running_store, status
 
 MIB = 1 << 20
 SPOOL_LIMIT = 300_000

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import Cluster, publish_url
-from tests.cluster.test_chart import Release, release
 from tests.faults.pods import until
-from tests.media.whip_rig import running_browser
+from tests.support.chart_release import Release, release
+from tests.support.cluster import Cluster, publish_url
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, recording
 from tests.support.publish import Publisher
 from tests.support.recordings import download
+from tests.support.whip_rig import running_browser
 
 __all__ = ["release"]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Cluster, publish_url
 from tests.faults.conftest import FaultyS3
 from tests.faults.pods import INGEST, RECORDER, running_pod, until
 from tests.faults.recordings import finish, on_record, one_run, recording_began
+from tests.support.cluster import Cluster, publish_url
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, pulled, recording

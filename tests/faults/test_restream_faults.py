@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Cluster, pod_names, publish_url
 from tests.faults.pods import INGEST, running_pod, until
 from tests.faults.restream_rig import (
     Lines,
@@ -24,11 +23,12 @@ from tests.faults.restream_rig import (
     lines,
     unbroken,
 )
-from tests.media.push_peers import Authority, Nginx, nginx_rtmp
+from tests.support.cluster import Cluster, pod_names, publish_url
 from tests.support.frames import make_clip, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, restream, secret, secret_key
 from tests.support.publish import Publisher
+from tests.support.push_peers import Authority, Nginx, nginx_rtmp
 from tests.support.target import RtmpTarget, address_towards, free_port
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Cluster, publish_url
-from tests.media.push_peers import nginx_rtmp
+from tests.support.cluster import Cluster, publish_url
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, restream, secret, secret_key
 from tests.support.publish import Publisher
+from tests.support.push_peers import nginx_rtmp
 from tests.support.target import address_towards
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.media.push_rig import listening
+from tests.support.push_rig import listening
 from tests.support.s3 import S3Server, s3_server
 from tests.support.s3_proxy import S3Proxy, s3_proxy
 from tests.support.target import RtmpTarget, free_port

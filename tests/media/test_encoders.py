@@ -16,11 +16,11 @@ from sluice_media.formats.flv import FlvMuxer, FlvTag, TagType, metadata_payload
 from sluice_media.formats.mpegts.demux import TsDemuxer
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind
 from sluice_media.protocols.rtmp import ClientSession, MessageType
-from tests.media.broadcast_rig import KEY, BroadcastRig, Received, broadcast_rig
-from tests.media.media_clips import Clip, make_clip
-from tests.media.rtmp_encoder import flv_tags, later, send_tags
+from tests.support.broadcast_rig import KEY, BroadcastRig, Received, broadcast_rig
+from tests.support.gateway_rig import until
+from tests.support.media_clips import Clip, make_clip
 from tests.support.rtmp import media_message
-from tests.unit.gateway.rig import until
+from tests.support.rtmp_encoder import flv_tags, later, send_tags
 
 STREAM_KEY = f"news?{KEY}"
 

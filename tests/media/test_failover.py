@@ -19,13 +19,13 @@ from sluice_media.formats.mpegts.mux import TsMuxer
 from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.timeline.framing import Record, track_formats
-from tests.bench.duo_rig import DuoRig, duo_rig
-from tests.bench.soak import soak
-from tests.media.media_clips import read_flv
-from tests.media.recorder_rig import ROOT
+from tests.support.duo_rig import DuoRig, duo_rig
 from tests.support.frames import make_clip, runs
+from tests.support.hub_world import World
+from tests.support.media_clips import read_flv
 from tests.support.publish import Publisher
-from tests.unit.hub.world import World
+from tests.support.recorder_rig import ROOT
+from tests.support.soak import soak
 
 
 def make_clips(folder: Path, **how: Any) -> dict[str, Path]:
@@ -74,6 +74,7 @@ def assert_decodes(path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
 def test_a_killed_a_frozen_and_a_cut_off_primary_cost_readers_at_most_a_moment(
     tmp_path: Path,
@@ -217,6 +218,7 @@ def test_what_comes_out_of_many_switches_demuxes_and_decodes(
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.long
 async def test_twenty_seconds_of_faults_leave_no_error(tmp_path: Path) -> None:
     report = await soak(tmp_path / "pods", 20, 5, seed=7, size=2_000, fault_every_seconds=4)
     assert report.errors == []

@@ -12,9 +12,9 @@ from pathlib import Path
 from sluice_media.gateway.settings import GatewaySettings
 from sluice_media.net import http_server
 from sluice_media.timeline.leg_framing import LEG_PROTOCOL
-from tests.media.broadcast_rig import broadcast_rig
-from tests.media.media_clips import make_clip
-from tests.unit.gateway.rig import until
+from tests.support.broadcast_rig import broadcast_rig
+from tests.support.gateway_rig import until
+from tests.support.media_clips import make_clip
 
 FLOOD_SECONDS = 4
 TOKEN = "canary-of-a-half-right-request"

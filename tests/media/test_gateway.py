@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from sluice_media.contract import LegEnd
 from sluice_media.formats.units import AccessUnit
-from tests.media.media_clips import Clip, make_clip
-from tests.unit.gateway.rig import KEY, FakeHub, FakeLeg, Rig, until
+from tests.support.gateway_rig import KEY, FakeHub, FakeLeg, Rig, until
+from tests.support.media_clips import Clip, make_clip
 
 CANARY = "canary-5f1c"
 

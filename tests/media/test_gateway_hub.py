@@ -16,9 +16,9 @@ from sluice_media.contract import TimelineFormat, TimelineGap
 from sluice_media.formats.units import AccessUnit
 from sluice_media.gateway.server import running_gateway
 from sluice_media.gateway.settings import GatewaySettings
-from tests.media.media_clips import make_clip
-from tests.unit.gateway.rig import until
-from tests.unit.hub.rig import Rig as HubRig
+from tests.support.gateway_rig import until
+from tests.support.hub_rig import Rig as HubRig
+from tests.support.media_clips import make_clip
 
 SILENCE = (3.0, 6.6)
 """Seconds of the clip that a source in trouble does not send. It is back within a group of

@@ -29,12 +29,12 @@ from sluice_media.protocols.srt import (
     connect,
 )
 from sluice_media.publishing.locate import StreamNotFound
-from tests.media.srt_rig import Rig as SrtPeers
-from tests.media.srt_rig import make_ts
+from tests.support.gateway_rig import RtmpPublisher, until
+from tests.support.hub_rig import Rig as HubRig
 from tests.support.network import BOTH_LOOPBACKS
 from tests.support.ports import free_udp_port
-from tests.unit.gateway.rig import RtmpPublisher, until
-from tests.unit.hub.rig import Rig as HubRig
+from tests.support.srt_rig import Rig as SrtPeers
+from tests.support.srt_rig import make_ts
 
 PASSPHRASE = "canary-passphrase-1"
 BACKUP_KEY = "backup-key"

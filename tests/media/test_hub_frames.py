@@ -11,10 +11,10 @@ from sluice_media.formats.flv import FILE_HEADER, TagReader, TagType, encode_tag
 from sluice_media.formats.mpegts.mux import TsMuxer
 from sluice_media.formats.units import AccessUnit, TrackKind
 from sluice_media.timeline.framing import Record, track_formats
-from tests.media.media_clips import frame_hashes, make_clip
 from tests.media.test_hub_legs import until
 from tests.support.flv_leg import FlvLeg
-from tests.unit.hub.rig import Rig
+from tests.support.hub_rig import Rig
+from tests.support.media_clips import frame_hashes, make_clip
 
 
 async def post(rig: Rig, flv: bytes, connection: str) -> None:

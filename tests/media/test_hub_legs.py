@@ -11,7 +11,7 @@ from sluice_media.contract import HELLO_HEADER, LegHello, TimelineEnd, TimelineF
 from sluice_media.formats.units import AccessUnit
 from sluice_media.timeline.leg_framing import LEG_PROTOCOL, encode_rejection
 from sluice_media.timeline.reader import TimelineReader
-from tests.unit.hub.rig import HUB_TOKEN, Rig, numbers
+from tests.support.hub_rig import HUB_TOKEN, Rig, numbers
 
 
 @pytest.fixture

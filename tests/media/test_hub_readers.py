@@ -16,7 +16,7 @@ from sluice_media.hub.http import delivery, server
 from sluice_media.hub.output import readers as limits
 from sluice_media.timeline.reader import HubBack, TimelineReader
 from tests.media.test_hub_legs import until
-from tests.unit.hub.rig import HUB_TOKEN, RawReader, Rig, numbers
+from tests.support.hub_rig import HUB_TOKEN, RawReader, Rig, numbers
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 
 from sluice_media.contract import IngestStatus, LegHello
 from tests.media.test_hub_legs import until
+from tests.support.hub_rig import LegClient, RawReader
+from tests.support.hub_world import config
 from tests.support.ports import free_port
-from tests.unit.hub.rig import LegClient, RawReader
-from tests.unit.hub.world import config
 
 CANARY = "canary-key-4711"
 HUB_TOKEN = "hub-canary-4712"

@@ -20,11 +20,11 @@ from sluice_media.contract import (
     TimelineHeartbeat,
 )
 from sluice_media.hub.spool.disk import Piece, SpoolDisk
-from tests.media.media_clips import Clip, make_clip
 from tests.media.test_hub_legs import until
 from tests.media.test_hub_role import HUB_TOKEN, Pod
 from tests.support.flv_leg import FlvLeg
-from tests.unit.hub.rig import LegClient, RawReader, Rig
+from tests.support.hub_rig import LegClient, RawReader, Rig
+from tests.support.media_clips import Clip, make_clip
 
 HEADERS = {"Authorization": f"Bearer {HUB_TOKEN}"}
 AUTO: dict[str, Any] = {"resume_window_seconds": 1, "auto_record": True}

@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from sluice_operator.domain.observed import DomainSettings
-from tests.bench.recording import make_heavy_clip
 from tests.kube.paths import REPOSITORY
 from tests.kube.storage import quantity_bytes
-from tests.media.broadcast_rig import KEY, broadcast_rig
-from tests.media.rtmp_encoder import flv_tags, later, send_tags
+from tests.support.broadcast_rig import KEY, broadcast_rig
+from tests.support.heavy_clip import make_heavy_clip
+from tests.support.rtmp_encoder import flv_tags, later, send_tags
 
 CLIP_SECONDS = 30
 SPEED = 8
@@ -26,6 +26,7 @@ def requested_mib(resources: object) -> float:
     return quantity_bytes(resources["requests"]["memory"]) / (1 << 20)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 async def test_a_stream_on_air_with_full_buffers_fits_into_what_is_asked_for(
     tmp_path: Path,

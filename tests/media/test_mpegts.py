@@ -13,7 +13,7 @@ import pytest
 from sluice_media.formats.codecs.h264 import is_random_access
 from sluice_media.formats.mpegts import TsMuxer
 from sluice_media.formats.units import AccessUnit
-from tests.media.media_clips import Clip, frame_hashes, make_clip
+from tests.support.media_clips import Clip, frame_hashes, make_clip
 
 WRAP = 1 << 33
 

@@ -15,8 +15,8 @@ from sluice_media.formats.events import DemuxEvent
 from sluice_media.formats.mpegts import TsMuxer
 from sluice_media.formats.mpegts.demux import TsDemuxer
 from sluice_media.formats.units import AccessUnit, Codec
-from tests.media.media_clips import frame_hashes
 from tests.support import clip_store
+from tests.support.media_clips import frame_hashes
 from tests.support.repack import STYLES, repack
 
 WRAP_SECONDS = (1 << 33) / 90_000

@@ -16,16 +16,16 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from sluice_media.contract import AddressGuard, GivenUp
-from tests.media.pull_rig import (
+from tests.support.black_hole import black_hole
+from tests.support.ports import free_port, free_udp_port
+from tests.support.pull_rig import (
     PullRig,
     RtspSource,
     make_source_clip,
     playing,
     settings,
 )
-from tests.media.pull_web import WebSource
-from tests.support.black_hole import black_hole
-from tests.support.ports import free_port, free_udp_port
+from tests.support.pull_web import WebSource
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,7 @@ def children() -> list[int]:
     return found
 
 
+@pytest.mark.long
 async def test_each_protocol_is_on_air_with_picture_and_sound(clip: Path) -> None:
     web = WebSource()
     web.media["/live.ts"] = clip.read_bytes()

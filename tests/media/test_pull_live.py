@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.media.pull_rig import PullRig, make_source_clip, playing, settings
-from tests.media.pull_web import WebSource
 from tests.media.test_pull_tls import NAME, behind_tls, certificate, here, trusting
 from tests.support.ports import free_port
+from tests.support.pull_rig import PullRig, make_source_clip, playing, settings
+from tests.support.pull_web import WebSource
 
 __all__ = ["certificate"]
 

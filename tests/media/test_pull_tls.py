@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
-from tests.media.pull_rig import PullRig, RtspSource, make_source_clip, settings
-from tests.media.pull_web import WebSource
+from tests.support.pull_rig import PullRig, RtspSource, make_source_clip, settings
+from tests.support.pull_web import WebSource
 
 NAME = "camera.example"
 

@@ -15,8 +15,8 @@ from sluice_media.net.address_guard import AddressRules, DialGuard
 from sluice_media.pull.failures import PullFailure
 from sluice_media.pull.proxy import http_proxy
 from sluice_media.pull.uri import parse_pull_uri
-from tests.media.pull_rig import LOOPBACK, PullRig, RtspSource, make_source_clip, settings
-from tests.media.pull_web import WebSource
+from tests.support.pull_rig import LOOPBACK, PullRig, RtspSource, make_source_clip, settings
+from tests.support.pull_web import WebSource
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ import pytest
 from prometheus_client import generate_latest
 
 from sluice_media.contract import PushState
-from tests.media.fake_hub import FakeHub
-from tests.media.media_clips import Clip, frame_hashes, make_clip
-from tests.media.push_rig import (
+from tests.support.fake_hub import FakeHub
+from tests.support.frames import runs
+from tests.support.media_clips import Clip, frame_hashes, make_clip
+from tests.support.push_rig import (
     Broadcast,
     broadcast,
     class_of,
@@ -21,7 +22,6 @@ from tests.media.push_rig import (
     running_push,
     serving,
 )
-from tests.support.frames import runs
 from tests.support.target import RtmpTarget, free_port
 
 HOST = "127.0.0.1"

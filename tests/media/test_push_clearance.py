@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sluice_media.contract import PushState, target_clearance
-from tests.media.fake_hub import TOKEN
-from tests.media.media_clips import Clip, make_clip
-from tests.media.push_rig import broadcast, running_push
+from tests.support.fake_hub import TOKEN
+from tests.support.media_clips import Clip, make_clip
+from tests.support.push_rig import broadcast, running_push
 from tests.support.target import RtmpTarget, free_port
 
 HOST = "127.0.0.1"

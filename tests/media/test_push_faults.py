@@ -19,17 +19,17 @@ import pytest
 from sluice_media.contract import AddressGuard, PushState
 from sluice_media.push import runner as app
 from sluice_media.push.feeder import Feeder
-from tests.media.fake_hub import TOKEN
-from tests.media.media_clips import Clip, frame_hashes, make_clip, read_flv
-from tests.media.push_peers import (
+from tests.support.fake_hub import TOKEN
+from tests.support.frames import probe, runs
+from tests.support.media_clips import Clip, frame_hashes, make_clip, read_flv
+from tests.support.push_peers import (
     Authority,
     line_to,
     slow_datagrams_to,
     srt_target,
     tls_in_front,
 )
-from tests.media.push_rig import PushRig, broadcast, class_of, finish, listening, running_push
-from tests.support.frames import probe, runs
+from tests.support.push_rig import PushRig, broadcast, class_of, finish, listening, running_push
 from tests.support.target import RtmpTarget, free_port
 
 HOST = "127.0.0.1"
@@ -136,6 +136,7 @@ async def test_a_line_that_becomes_slow_is_stalled_and_the_push_beside_loses_no_
         assert len(first) + sum(map(len, cut)) == sent
 
 
+@pytest.mark.long
 async def test_a_line_that_is_a_little_too_slow_costs_whole_groups_and_no_connection(
     clips: Path, target: RtmpTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +177,7 @@ async def test_a_line_that_is_a_little_too_slow_costs_whole_groups_and_no_connec
     assert max(holes) <= 2.5 * 90_000
 
 
+@pytest.mark.long
 async def test_a_slow_way_to_an_srt_target_costs_whole_groups_and_no_connection(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

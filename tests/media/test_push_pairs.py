@@ -14,11 +14,11 @@ from sluice_media.formats.mpegts import TsMuxer
 from sluice_media.formats.mpegts.demux import TsDemuxer
 from sluice_media.formats.units import AccessUnit, Codec
 from sluice_media.timeline.framing import track_formats
-from tests.media.broadcast_rig import KEY, BroadcastRig, Received, broadcast_rig
-from tests.media.media_clips import Clip, frame_hashes, make_clip
-from tests.media.push_peers import Authority, nginx_rtmp, srt_target, tls_in_front
-from tests.media.push_rig import broadcast, finish, listening, running_push
 from tests.media.test_mpegts_demux import demux, make_ts
+from tests.support.broadcast_rig import KEY, BroadcastRig, Received, broadcast_rig
+from tests.support.media_clips import Clip, frame_hashes, make_clip
+from tests.support.push_peers import Authority, nginx_rtmp, srt_target, tls_in_front
+from tests.support.push_rig import broadcast, finish, listening, running_push
 from tests.support.target import RtmpTarget, free_port
 
 HOST = "127.0.0.1"
@@ -61,6 +61,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[BroadcastRig]:
         yield made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("protocol", ["rtmp", "rtmps", "srt"])
 async def test_a_stream_of_our_own_gets_every_frame_of_every_source(
     protocol: str, sources: dict[str, Clip], rig: BroadcastRig, tmp_path: Path

@@ -26,10 +26,12 @@ from sluice_media.formats.units import Codec
 from sluice_media.protocols.rtmp.chunk import ChunkWriter
 from sluice_media.protocols.rtmp.messages import MessageType
 from sluice_media.push import connection
-from tests.media.fake_hub import TOKEN
-from tests.media.media_clips import Clip, make_clip
-from tests.media.push_peers import Nginx, line_to, nginx_rtmp, srt_target
-from tests.media.push_rig import (
+from tests.support.black_hole import black_hole
+from tests.support.fake_hub import TOKEN
+from tests.support.frames import runs
+from tests.support.media_clips import Clip, make_clip
+from tests.support.push_peers import Nginx, line_to, nginx_rtmp, srt_target
+from tests.support.push_rig import (
     PushRig,
     broadcast,
     class_of,
@@ -37,8 +39,6 @@ from tests.media.push_rig import (
     listening,
     running_push,
 )
-from tests.support.black_hole import black_hole
-from tests.support.frames import runs
 from tests.support.target import RtmpTarget, free_port
 
 HOST = "127.0.0.1"

@@ -17,9 +17,9 @@ import pytest
 from sluice_media.contract import DesiredState, RecorderPhase
 from sluice_media.ffmpeg.probe import probe
 from sluice_media.formats.units import AccessUnit
-from tests.media.fake_hub import FakeHub, running_hub
-from tests.media.media_clips import Clip, frame_hashes, make_clip
-from tests.media.recorder_rig import RecorderRig, recorder_rig
+from tests.support.fake_hub import FakeHub, running_hub
+from tests.support.media_clips import Clip, frame_hashes, make_clip
+from tests.support.recorder_rig import RecorderRig, recorder_rig
 
 THREE_SECONDS_BEFORE_THE_WRAP = (1 << 33) - 3 * 90_000
 

@@ -13,12 +13,12 @@ import pytest
 from sluice_media.contract import DesiredState, RecorderPhase, StreamRef
 from sluice_media.recording.usage import StoreUsage, write_usage
 from sluice_media.storage.object_store import open_volume
-from tests.media.broadcast_rig import HUB_TOKEN, broadcast_rig
-from tests.media.fake_hub import SESSION_STARTED_AT, running_hub
-from tests.media.media_clips import Clip, frame_hashes, make_clip
-from tests.media.recorder_rig import RecorderRig, recorder_rig
+from tests.support.broadcast_rig import HUB_TOKEN, broadcast_rig
+from tests.support.fake_hub import SESSION_STARTED_AT, running_hub
+from tests.support.hub_world import config
+from tests.support.media_clips import Clip, frame_hashes, make_clip
 from tests.support.publish import Publisher
-from tests.unit.hub.world import config
+from tests.support.recorder_rig import RecorderRig, recorder_rig
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,7 @@ async def stop(rig: RecorderRig) -> None:
     assert await rig.exit_code() == 0
 
 
+@pytest.mark.long
 async def test_a_recorder_that_is_killed_again_and_again_for_a_minute(
     tmp_path: Path, minute: Clip
 ) -> None:
@@ -119,6 +120,7 @@ async def test_a_recording_is_watched_while_it_runs(tmp_path: Path, minute: Clip
     assert "#EXT-X-DISCONTINUITY" not in text
 
 
+@pytest.mark.long
 async def test_of_two_recorders_one_says_that_it_is_over_and_no_frame_is_there_twice(
     tmp_path: Path, minute: Clip
 ) -> None:
@@ -234,6 +236,7 @@ async def test_a_full_store_ends_a_recording_with_a_whole_file(
     assert file.size_bytes < 2_300_000, "the limit, and what may come in one piece"
 
 
+@pytest.mark.long
 async def test_a_publisher_that_comes_and_goes_every_two_seconds(
     tmp_path: Path, minute: Clip
 ) -> None:

@@ -17,9 +17,9 @@ from sluice_media.contract import (
     DesiredState,
     RecorderPhase,
 )
-from tests.media.fake_hub import FakeHub, running_hub
-from tests.media.media_clips import Clip, frame_hashes, make_clip
-from tests.media.recorder_rig import RecorderRig, recorder_rig
+from tests.support.fake_hub import FakeHub, running_hub
+from tests.support.media_clips import Clip, frame_hashes, make_clip
+from tests.support.recorder_rig import RecorderRig, recorder_rig
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server, s3_server
 from tests.support.s3_proxy import Fault, Kind, S3Proxy, s3_proxy
 
@@ -68,6 +68,7 @@ async def finish(rig: RecorderRig) -> list[str]:
     return frame_hashes(rig.mp4())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["Down", "Stall"])
 async def test_a_process_that_starts_again_goes_on_from_what_its_pod_knows(
     tmp_path: Path, server: S3Server, clip: Clip, kind: Kind
@@ -97,6 +98,7 @@ async def test_a_process_that_starts_again_goes_on_from_what_its_pod_knows(
     assert hashes == frame_hashes(clip.path)
 
 
+@pytest.mark.long
 async def test_another_pod_says_that_it_cannot_know(
     tmp_path: Path, server: S3Server, clip: Clip
 ) -> None:

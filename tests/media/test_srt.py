@@ -27,9 +27,9 @@ from sluice_media.protocols.srt import (
     connect,
     receiver,
 )
-from tests.media.media_clips import frame_hashes
-from tests.media.srt_rig import KEY, OTHER_KEY, PASSPHRASE, Rig, make_ts, read_until_end
+from tests.support.media_clips import frame_hashes
 from tests.support.network import needs_ipv6
+from tests.support.srt_rig import KEY, OTHER_KEY, PASSPHRASE, Rig, make_ts, read_until_end
 
 # Live transport drops what comes too late: a machine that is busy elsewhere loses pictures.
 pytestmark = pytest.mark.alone

@@ -27,13 +27,13 @@ from sluice_media.recording.usage import read_usage
 from sluice_media.storage.errors import StorageError
 from sluice_media.storage.object_store import ObjectStore, open_storage
 from sluice_media.store.uploads import UploadCleaner
-from tests.media.media_clips import Clip, frame_hashes, make_clip
-from tests.media.recorder_rig import ROOT
-from tests.media.s3_rig import BucketPod, leave_recording
-from tests.media.test_store import PREFIX, UID, result
-from tests.media.test_store_faults import running_store, status
+from tests.support.media_clips import Clip, frame_hashes, make_clip
+from tests.support.recorder_rig import ROOT
 from tests.support.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, key_reader, s3_server
 from tests.support.s3_proxy import Fault, Kind, S3Proxy
+from tests.support.s3_rig import BucketPod, leave_recording
+from tests.support.store_pod import PREFIX, UID, result
+from tests.support.store_process import running_store, status
 
 NAME = keys.mp4_name(UID, 1)
 

@@ -28,7 +28,7 @@ from sluice_media.storage.object_store import open_volume
 from sluice_media.store import finalize as finalize_module
 from sluice_media.store.finalize import FinalizeJob, finalize
 from sluice_media.timeline.framing import track_infos
-from tests.media.media_clips import Clip, make_clip
+from tests.support.media_clips import Clip, make_clip
 
 START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 PREFIX = "recordings/long"

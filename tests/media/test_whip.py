@@ -16,7 +16,7 @@ import pytest
 
 from sluice_media.formats.units import UnitFlags
 from sluice_media.publishing.publication import PublishEnd
-from tests.media.whip_rig import Rig, aiortc_publisher, decode_errors, is_running, until
+from tests.support.whip_rig import Rig, aiortc_publisher, decode_errors, is_running, until
 
 
 @pytest.fixture(autouse=True)

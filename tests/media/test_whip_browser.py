@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sluice_media.publishing.publication import HubUnavailable, PublishEnd
-from tests.media.whip_rig import Browser, Rig, decode_errors, running_browser, until
+from tests.support.whip_rig import Browser, Rig, decode_errors, running_browser, until
 
 # A browser, two encoders and two decoders at once.
 pytestmark = pytest.mark.alone

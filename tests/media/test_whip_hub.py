@@ -25,10 +25,10 @@ from sluice_media.publishing.publication import publisher_for
 from sluice_media.whip.server import running_whip
 from sluice_media.whip.service import WhipService
 from sluice_media.whip.settings import WhipSettings
-from tests.media.whip_rig import aiortc_publisher, until
+from tests.support.hub_rig import Rig as HubRig
 from tests.support.ports import free_port, free_udp_port
-from tests.unit.hub.rig import Rig as HubRig
-from tests.unit.whip.offers import OFFER
+from tests.support.whip_offers import OFFER
+from tests.support.whip_rig import aiortc_publisher, until
 
 
 @pytest.fixture(autouse=True)

@@ -22,8 +22,8 @@ from sluice_operator.domain.times import exact_text
 from sluice_operator.engine.cache import Cache, Manifest
 from sluice_operator.engine.queue import Key
 from sluice_operator.pods.store_client import StoreClient
+from tests.support.controller_world import NOW, make, make_recording
 from tests.unit.controllers.test_targets import DIGEST, Pushers, configured, hub_token
-from tests.unit.controllers.world import NOW, make, make_recording
 
 
 class CountingCache(Cache):

@@ -18,7 +18,7 @@ from sluice_operator.controllers.service_events import ServiceRef
 from sluice_operator.domain.manifests.pod import users_keys
 from sluice_operator.domain.observed import PublicService, ServicePort
 from sluice_operator.domain.rollout import lacks_users_keys
-from tests.unit.controllers.world import (
+from tests.support.controller_world import (
     NOW,
     World,
     make,

@@ -14,13 +14,13 @@ from sluice_media.contract import (
 from sluice_operator.domain.decision import StoreCall
 from sluice_operator.kube.errors import InvalidError, UnavailableError
 from sluice_operator.pods.store_client import StoreClient
-from tests.unit.controllers.recorded import Recorded
-from tests.unit.controllers.world import (
+from tests.support.controller_world import (
     NOW,
     World,
     make,
     make_livestream,
 )
+from tests.support.finished_recording import Recorded
 
 
 @pytest.mark.parametrize("phase", [RecorderPhase.DONE, RecorderPhase.WAITING_FOR_RETURN])

@@ -13,8 +13,8 @@ from sluice_operator.app import _Operator
 from sluice_operator.controllers.ranges import ClusterRanges, RangesUnknownError
 from sluice_operator.kube.errors import ApiError, ForbiddenError, NotFoundError, UnavailableError
 from sluice_operator.settings import Settings
-from tests.unit.controllers.world import FakeHttp, make_livestream
-from tests.unit.engine.fakes import FakeApi, FakeClock
+from tests.support.controller_world import FakeHttp, make_livestream
+from tests.support.engine_fakes import FakeApi, FakeClock
 
 
 def service_cidr(*cidrs: str) -> dict[str, Any]:

@@ -15,8 +15,7 @@ from sluice_operator.engine.events import EventRecorder
 from sluice_operator.engine.queue import Key
 from sluice_operator.engine.reconcile import Reconciler
 from sluice_operator.telemetry.metrics import Metrics
-from tests.unit.controllers.recorded import Recorded
-from tests.unit.controllers.world import (
+from tests.support.controller_world import (
     NOW,
     make_child,
     make_livestream,
@@ -24,7 +23,8 @@ from tests.unit.controllers.world import (
     make_recording,
     make_token_secret,
 )
-from tests.unit.engine.fakes import settle
+from tests.support.engine_fakes import settle
+from tests.support.finished_recording import Recorded
 
 REC = Key("Recording", "ns", "rec")
 NAMED = ("GET", "/v1/recordings")

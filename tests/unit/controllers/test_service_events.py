@@ -7,7 +7,7 @@ from typing import Any
 from sluice_operator.controllers.livestream import LiveStreamController
 from sluice_operator.controllers.service_events import ServiceEvents, ServiceRef, last_event
 from sluice_operator.kube.errors import ForbiddenError
-from tests.unit.controllers.world import World, make_child, make_livestream
+from tests.support.controller_world import World, make_child, make_livestream
 
 SRT = ServiceRef("system", "gateway-srt")
 

@@ -24,8 +24,8 @@ from sluice_operator.pods.http import PodRequest
 from sluice_operator.pods.observer import StatusObserver
 from sluice_operator.pods.store_client import StoreClient
 from sluice_operator.telemetry.metrics import Metrics
-from tests.unit.controllers.world import World, make_livestream, make_pod, make_token_secret
-from tests.unit.engine.fakes import FakeClock, settle
+from tests.support.controller_world import World, make_livestream, make_pod, make_token_secret
+from tests.support.engine_fakes import FakeClock, settle
 
 SHOW = Key("LiveStream", "ns", "show")
 

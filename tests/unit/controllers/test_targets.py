@@ -13,7 +13,7 @@ from sluice_operator.controllers.restream import RestreamController
 from sluice_operator.controllers.targets import TargetIndex
 from sluice_operator.domain.observed import Rival
 from sluice_operator.engine.queue import Key
-from tests.unit.controllers.world import (
+from tests.support.controller_world import (
     World,
     make_child,
     make_livestream,

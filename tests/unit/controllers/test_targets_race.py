@@ -19,8 +19,8 @@ from sluice_operator.controllers.restream import RestreamController
 from sluice_operator.controllers.targets import TargetIndex
 from sluice_operator.domain.decision import Decision
 from sluice_operator.engine.queue import Key
+from tests.support.controller_world import make_child, make_pod, make_token_secret
 from tests.unit.controllers.test_targets import SHOW, Pushers
-from tests.unit.controllers.world import make_child, make_pod, make_token_secret
 
 TOKEN = "b" * 32
 NAMES = ("a", "b", "c", "d")

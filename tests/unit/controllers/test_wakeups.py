@@ -9,7 +9,7 @@ import pytest
 
 from sluice_media.contract import IngestStatus, RecorderStatus, StoreStatus
 from sluice_operator.engine.queue import Key, Lane
-from tests.unit.controllers.world import (
+from tests.support.controller_world import (
     NOW,
     World,
     make,

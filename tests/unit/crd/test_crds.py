@@ -11,7 +11,7 @@ import yaml
 
 from sluice_operator.api.v1alpha1 import KINDS
 from sluice_operator.crd import crd_files, crd_manifest, lint, write_crds
-from tests.unit.crd.validate import violations
+from tests.support.crd_violations import violations
 
 CRDS = Path(__file__).parents[3] / "crds"
 

@@ -18,7 +18,7 @@ from sluice_operator.crd import crd_manifest
 from sluice_operator.domain.decision import Condition, Decision
 from sluice_operator.domain.observed import Conflict, DomainSettings, PublicPorts, Sample
 from sluice_operator.domain.pod_view import PodView
-from tests.unit.crd.validate import violations
+from tests.support.crd_violations import violations
 
 __all__ = ["NOW", "SETTINGS", "Case", "at", "recorded_file", "text"]
 

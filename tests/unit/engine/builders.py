@@ -16,7 +16,7 @@ from sluice_operator.engine.reconcile import Reconciler
 from sluice_operator.kube.client import FIELD_MANAGER
 from sluice_operator.kube.resources import LIVE_STREAMS, Resource
 from sluice_operator.telemetry.metrics import Metrics
-from tests.unit.engine.fakes import FakeApi, FakeClock
+from tests.support.engine_fakes import FakeApi, FakeClock
 
 KEY = Key("LiveStream", "ns", "show")
 FINALIZER = "sluice.video/test"

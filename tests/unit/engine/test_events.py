@@ -7,8 +7,8 @@ from typing import Any
 
 from sluice_operator.engine.events import EventRecorder
 from sluice_operator.kube.errors import ForbiddenError
+from tests.support.engine_fakes import FakeApi, settle
 from tests.unit.engine.builders import Engine, make_livestream
-from tests.unit.engine.fakes import FakeApi, settle
 
 
 def posted(api: FakeApi) -> list[dict[str, Any]]:

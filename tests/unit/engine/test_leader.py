@@ -10,7 +10,7 @@ import pytest
 
 from sluice_operator.engine.leader import Leader, LeadershipLostError, LeaseTimes
 from sluice_operator.kube.errors import ApiError, UnavailableError
-from tests.unit.engine.fakes import FakeApi, FakeClock, settle
+from tests.support.engine_fakes import FakeApi, FakeClock, settle
 
 
 def make_leader(api: FakeApi, clock: FakeClock, identity: str) -> Leader:

@@ -11,8 +11,8 @@ from typing import Any
 from sluice_operator.domain.decision import Decision
 from sluice_operator.engine.loop import Loop
 from sluice_operator.engine.queue import Key, WorkQueue
+from tests.support.engine_fakes import settle
 from tests.unit.engine.builders import KEY, Engine, FakeController, decided, make_livestream
-from tests.unit.engine.fakes import settle
 
 OTHER = Key("LiveStream", "ns", "other")
 

@@ -10,6 +10,7 @@ from sluice_operator.domain.decision import Child, PodAnnotations, PodConfigHash
 from sluice_operator.engine.cache import Manifest
 from sluice_operator.engine.reconcile import Outcome
 from sluice_operator.kube.errors import ApiError, ForbiddenError, UnavailableError
+from tests.support.engine_fakes import settle
 from tests.unit.engine.builders import (
     KEY,
     FakeController,
@@ -19,7 +20,6 @@ from tests.unit.engine.builders import (
     make_secret,
     stored,
 )
-from tests.unit.engine.fakes import settle
 
 
 def make_wanted(name: str) -> Child:

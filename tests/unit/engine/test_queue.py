@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sluice_operator.engine.queue import Key, Lane, WorkQueue
-from tests.unit.engine.fakes import FakeClock, settle
+from tests.support.engine_fakes import FakeClock, settle
 
 A, B, C = (Key("LiveStream", "ns", name) for name in "abc")
 

@@ -27,6 +27,7 @@ from sluice_operator.kube.errors import (
     NamespaceTerminatingError,
     UnavailableError,
 )
+from tests.support.engine_fakes import FakeApi, settle
 from tests.unit.engine.builders import (
     FINALIZER,
     KEY,
@@ -42,7 +43,6 @@ from tests.unit.engine.builders import (
     ready,
     stored,
 )
-from tests.unit.engine.fakes import FakeApi, settle
 
 
 async def test_children_first_then_one_status_write() -> None:

@@ -22,9 +22,9 @@ from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.protocols.rtmp import ClientSession, MessageType, PublishRequested, ServerSession
 from sluice_media.timeline.framing import Record, encode, encode_unit, track_infos
 from sluice_media.timeline.leg_framing import encode_formats, encode_rejection
+from tests.support import flv_samples as s
+from tests.support.hub_rig import AUDIO, VIDEO, picture
 from tests.support.rtmp import media_message
-from tests.unit.formats.flv import samples as s
-from tests.unit.hub.rig import AUDIO, VIDEO, picture
 
 CORPUS = Path(__file__).parents[2] / "corpus"
 _FORMATS = (VIDEO, AUDIO)

@@ -28,7 +28,7 @@ from sluice_media.publishing.retention import Retention
 from sluice_media.timeline.framing import FramingError, TimelineDecoder
 from sluice_media.timeline.leg_framing import LegDecoder, LegMediaRejected
 from tests.support.flv_leg import FlvLeg
-from tests.unit.hub.world import World
+from tests.support.hub_world import World
 
 __all__ = ["TARGETS", "Target"]
 

@@ -18,8 +18,8 @@ from sluice_media.publishing.leg import PREAMBLE
 from sluice_media.publishing.leg_map import LegMap
 from sluice_media.publishing.leg_records import LegEncoder, LegRecord
 from sluice_media.publishing.retention import Retention
-from tests.unit.hub.rig import AUDIO, VIDEO
-from tests.unit.hub.world import Publisher, World
+from tests.support.hub_rig import AUDIO, VIDEO
+from tests.support.hub_world import Publisher, World
 
 CHUNK_TICKS = 6 * 90_000
 _ACK_UNITS = 15

@@ -11,8 +11,8 @@ from sluice_media.formats.units import AccessUnit, TrackFormat
 from sluice_media.publishing.budget import RetentionBudget
 from sluice_media.publishing.retention import Retention
 from sluice_media.timeline.leg_framing import LegDecoder, LegFormats
+from tests.support import flv_samples as s
 from tests.support.flv_leg import FlvLeg
-from tests.unit.formats.flv import samples as s
 
 GOP_MS = 1_000
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sluice_media.contract import TimelineAnchor
 from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.output.splicer import FIRST_DTS
+from tests.support.hub_world import VirtualReader, assert_strictly_increasing
 from tests.unit.gateway.takeover import CHUNK_TICKS, Takeover
-from tests.unit.hub.world import VirtualReader, assert_strictly_increasing
 
 JUMPS: dict[str, tuple[float, ...]] = {
     "none": (),

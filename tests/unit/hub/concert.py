@@ -9,7 +9,7 @@ from typing import Any
 from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.status import hub_status
-from tests.unit.hub.world import Publisher, VirtualReader, World
+from tests.support.hub_world import Publisher, VirtualReader, World
 
 Span = tuple[float, float]
 """Seconds, from when to when."""

@@ -10,7 +10,7 @@ from sluice_media.hub.output.readers import Reader
 from sluice_media.hub.output.timeline import Request
 from sluice_media.hub.spool.spooler import Spooler
 from sluice_media.timeline.framing import Record, TimelineDecoder
-from tests.unit.hub.world import Publisher, World
+from tests.support.hub_world import Publisher, World
 
 __all__ = ["SpoolReader", "SpoolWorld"]
 

@@ -13,8 +13,8 @@ from sluice_media.hub.http.server import HubServer
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.metrics import HubMetrics
 from sluice_media.hub.status import hub_status
+from tests.support.hub_world import Publisher, VirtualReader, World, assert_strictly_increasing
 from tests.unit.hub.concert import Part, play
-from tests.unit.hub.world import Publisher, VirtualReader, World, assert_strictly_increasing
 
 
 class Before:

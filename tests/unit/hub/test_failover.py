@@ -11,8 +11,7 @@ from sluice_media.contract import LegEnd
 from sluice_media.formats.units import UnitFlags
 from sluice_media.hub.clock import datetime_of
 from sluice_media.hub.legs.leg import LegName
-from tests.unit.hub.concert import Part, duo, play, runs, status_of
-from tests.unit.hub.world import (
+from tests.support.hub_world import (
     AUDIO,
     VIDEO,
     VIDEO_1080,
@@ -20,6 +19,7 @@ from tests.unit.hub.world import (
     assert_strictly_increasing,
     config,
 )
+from tests.unit.hub.concert import Part, duo, play, runs, status_of
 
 
 def test_a_primary_that_ends_is_replaced_at_once_by_a_backup_that_repeats_less_than_a_gop() -> None:

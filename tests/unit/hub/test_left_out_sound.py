@@ -13,11 +13,11 @@ from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.leg import Leg
 from sluice_media.timeline.framing import encode_unit
 from sluice_media.timeline.leg_framing import encode_formats
+from tests.support import flv_samples as s
 from tests.support.flv_leg import FlvLeg
-from tests.unit.formats.flv import samples as s
-from tests.unit.formats.mpegts.demux_rig import PPS, SPS, VIDEO, annexb, pes, program, ts_of_pes
+from tests.support.hub_world import World
+from tests.support.ts_samples import PPS, SPS, VIDEO, annexb, pes, program, ts_of_pes
 from tests.unit.hub.concert import status_of
-from tests.unit.hub.world import World
 
 
 class FlvFeed:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from sluice_media.hub.legs.leg import LegName
-from tests.unit.hub.concert import Part, duo, play, runs, status_of
-from tests.unit.hub.world import (
+from tests.support.hub_world import (
     VIDEO,
     World,
     assert_strictly_increasing,
 )
+from tests.unit.hub.concert import Part, duo, play, runs, status_of
 
 
 def test_pings_do_not_keep_a_leg_on_air() -> None:

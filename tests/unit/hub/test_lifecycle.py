@@ -10,7 +10,7 @@ from sluice_media.formats.units import UnitFlags
 from sluice_media.hub.clock import datetime_of
 from sluice_media.hub.legs.admission import LegRefusedError
 from sluice_media.hub.legs.leg import LegName, LegState
-from tests.unit.hub.world import (
+from tests.support.hub_world import (
     AUDIO,
     VIDEO,
     VIDEO_1080,

@@ -4,7 +4,7 @@ from sluice_media.contract import Media
 from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.output.media_info import MediaMeter, describe
-from tests.unit.hub.world import AUDIO, VIDEO, VIDEO_1080
+from tests.support.hub_world import AUDIO, VIDEO, VIDEO_1080
 
 
 def feed(meter: MediaMeter, seconds: float, *, first: int = 0, frame: int = 3_000) -> int:

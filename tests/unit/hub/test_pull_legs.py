@@ -10,7 +10,7 @@ from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.hub.pull_legs import PulledLegs
 from sluice_media.hub.status import hub_status
 from sluice_media.pull import BadMedia
-from tests.unit.hub.world import AUDIO, AUDIO_FRAME, World
+from tests.support.hub_world import AUDIO, AUDIO_FRAME, World
 
 
 def transport_stream(frames: int, first: int = 0) -> bytes:

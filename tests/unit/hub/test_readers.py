@@ -7,7 +7,7 @@ from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.clock import datetime_of, us_of
 from sluice_media.hub.output.readers import Reader, Readers
 from sluice_media.hub.output.timeline import Request
-from tests.unit.hub.world import World, acked, config
+from tests.support.hub_world import World, acked, config
 
 
 def test_a_recorder_starts_at_the_oldest_content_and_a_pusher_at_the_newest() -> None:

@@ -11,7 +11,7 @@ from sluice_media.hub.output.readers import Reader, Readers
 from sluice_media.hub.output.replay_need import TAIL_SECONDS, ReplayNeed, replay_need
 from sluice_media.hub.output.ring import Ring
 from sluice_media.hub.output.timeline import OutputTimeline, Request
-from tests.unit.hub.world import Publisher, World, acked, config
+from tests.support.hub_world import Publisher, World, acked, config
 
 
 def behind_seconds(world: World, publisher: Publisher) -> float | None:

@@ -15,7 +15,7 @@ from sluice_media.contract import (
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.role import _Role
 from sluice_media.pod.settings import PodSettings
-from tests.unit.hub.world import config
+from tests.support.hub_world import config
 
 ALL = {
     INGEST_TOKEN_FILE: "first",

@@ -6,8 +6,8 @@ import pytest
 
 from sluice_media.hub.feed import UnitFeed
 from sluice_media.timeline.leg_framing import encode_formats
+from tests.support.hub_world import World
 from tests.unit.hub.concert import Part, duo, play, runs, status_of
-from tests.unit.hub.world import World
 
 
 @pytest.mark.parametrize("seconds", [1.2, 2.8])

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.timeline.source_clock import SourceClock
-from tests.unit.hub.concert import Part, play, runs, status_of
-from tests.unit.hub.world import (
+from tests.support.hub_world import (
     AUDIO,
     AUDIO_FRAME,
     VIDEO,
@@ -22,6 +21,7 @@ from tests.unit.hub.world import (
     World,
     assert_strictly_increasing,
 )
+from tests.unit.hub.concert import Part, play, runs, status_of
 
 JUMPS = {
     "20 s back": -20.0,

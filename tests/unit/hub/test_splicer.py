@@ -10,7 +10,7 @@ from sluice_media.contract import TimelineEnd
 from sluice_media.formats.units import AccessUnit, UnitFlags
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.output.splicer import FIRST_DTS, Splicer
-from tests.unit.hub.world import AUDIO, VIDEO, Publisher, World, assert_strictly_increasing
+from tests.support.hub_world import AUDIO, VIDEO, Publisher, World, assert_strictly_increasing
 
 
 def unit(dts: int, *, track: int = 0, pts: int | None = None, key: bool = False) -> AccessUnit:

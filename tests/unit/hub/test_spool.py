@@ -9,8 +9,8 @@ import pytest
 
 from sluice_media.contract import LegAck, RingPin, TimelineEnd, TimelineFormat, TimelineGap
 from sluice_media.hub.clock import datetime_of
+from tests.support.hub_world import Publisher, config
 from tests.unit.hub.spool_world import SpoolWorld, files, sent, started
-from tests.unit.hub.world import Publisher, config
 
 
 def pin(name: str, started_us: int) -> RingPin:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from sluice_media.contract import LegAck, RingPin, TimelineGap
 from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.clock import datetime_of
+from tests.support.hub_world import Publisher, config
 from tests.unit.hub.spool_world import SpoolReader, SpoolWorld
-from tests.unit.hub.world import Publisher, config
 
 EXAMPLES = int(os.environ.get("SLUICE_EXAMPLES", "10"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sluice_media.hub.legs.leg import LegName
-from tests.unit.hub.world import Publisher, World, acked
+from tests.support.hub_world import Publisher, World, acked
 
 WRAP = 90 << 32
 """FLV's 32 bits of milliseconds, in ticks."""

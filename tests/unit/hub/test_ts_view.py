@@ -9,7 +9,7 @@ from sluice_media.contract import TimelineFormat
 from sluice_media.formats.units import TrackFormat
 from sluice_media.hub.output.ts_view import TsView
 from sluice_media.timeline.framing import encode, track_infos
-from tests.unit.formats.mpegts.test_mux import AUDIO, VIDEO, audio, check_counters, packets
+from tests.support.ts_packets import AUDIO, VIDEO, audio, check_counters, packets
 
 SECOND = replace(AUDIO, track=2)
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from sluice_media.contract import TimelineEnd, TimelineGap
 from sluice_media.formats.units import AccessUnit, TrackFormat, UnitFlags
 from sluice_media.hub.legs.leg import LegName
-from tests.unit.hub.concert import Part, play
-from tests.unit.hub.world import (
+from tests.support.hub_world import (
     AUDIO,
     VIDEO,
     Publisher,
@@ -23,6 +22,7 @@ from tests.unit.hub.world import (
     World,
     assert_strictly_increasing,
 )
+from tests.unit.hub.concert import Part, play
 
 WRAP_33 = 2**33
 WRAP_MS = 90 * 2**32

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.kube.cli import main
 from tests.kube.errors import KubeToolError
 from tests.kube.kind import NODE_PORTS, audit_patches, cluster_config, load_command
 from tests.kube.paths import Paths
@@ -85,12 +84,3 @@ def test_without_root_the_state_goes_to_the_users_folder(monkeypatch: pytest.Mon
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert Paths.from_environment({}).state == Path("/var/lib/sluice-kube")
     assert Paths.from_environment({"SLUICE_STATE": "/s"}).state == Path("/s")
-
-
-def test_without_a_cluster_the_error_says_what_to_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("SLUICE_STATE", str(tmp_path))
-    monkeypatch.setenv("PATH", "")
-    assert main(["env"]) == 1
-    assert "run: python3 -m tests.kube up" in capsys.readouterr().err

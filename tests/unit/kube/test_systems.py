@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -70,26 +69,6 @@ def test_what_only_tests_use_is_asked_for_by_the_tests_alone() -> None:
     for package in ("chromium", "nginx", "gstreamer1.0-tools", "srt-tools", "ffmpeg"):
         assert package in TESTS
         assert package not in BARE
-
-
-def recipe(target: str) -> list[str]:
-    """What `make` would run for a target."""
-    done = subprocess.run(
-        ["make", "--dry-run", "--no-print-directory", target, "CLUSTER=kind"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.splitlines()
-
-
-def test_make_demo_asks_for_no_test_package() -> None:
-    assert [line for line in recipe("demo") if "packages" in line] == [
-        "python3 -m tests.kube packages --provider kind"
-    ]
-    tests = recipe("test-packages")
-    assert tests == ["python3 -m tests.kube packages --tests --provider kind"]
 
 
 def test_the_makefile_is_one_that_macos_reads() -> None:

@@ -15,7 +15,7 @@ from sluice_operator.engine.queue import Key
 from sluice_operator.pods.observer import PollError, StatusObserver
 from sluice_operator.pods.samples import Samples
 from sluice_operator.telemetry.metrics import Metrics
-from tests.unit.pods.world import make_pod, polls, until
+from tests.support.pod_world import make_pod, polls, until
 
 
 class SilentHttp:

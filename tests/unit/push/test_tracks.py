@@ -13,7 +13,7 @@ from sluice_media.push.channel import CodecRefused
 from sluice_media.push.feeder import QueuedUnit
 from sluice_media.push.flv_writer import FlvWriter
 from sluice_media.push.tracks import AudioPolicy, Carrier, TrackPlan, mismatch, outgoing
-from tests.unit.protocols.rtmp.test_client import run
+from tests.support.rtmp_wire import run
 
 H264 = TrackFormat(0, TrackKind.VIDEO, Codec.H264, b"\x01d\x00\n\xff\xe1\x00\x00\x00", 320, 180)
 HEVC = TrackFormat(0, TrackKind.VIDEO, Codec.HEVC, b"h", 320, 180)

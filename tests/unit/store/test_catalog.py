@@ -9,7 +9,7 @@ import pytest
 
 from sluice_media.storage.object_store import Entry, open_volume
 from sluice_media.store.catalog import load_view
-from tests.unit.store.records import UID, chunk, file_entry, leave, span
+from tests.support.store_records import UID, chunk, file_entry, leave, span
 
 
 async def test_a_recorder_that_says_its_last_word_during_a_look_loses_nothing(

@@ -16,7 +16,7 @@ from sluice_media.storage.errors import MissingObjectError, StorageError
 from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store import chunk_source
 from sluice_media.store.chunk_source import ChunkError, ChunkSource
-from tests.unit.store.records import AUDIO, PREFIX, VIDEO, chunk, span
+from tests.support.store_records import AUDIO, PREFIX, VIDEO, chunk, span
 
 SIZE = 1000
 

@@ -19,7 +19,7 @@ from sluice_media.store import worker
 from sluice_media.store.deletion import Deleter, Deletion, load_deletion
 from sluice_media.store.finalize import FinalizeJob
 from sluice_media.store.worker import Finisher
-from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
+from tests.support.store_records import PREFIX, START, UID, chunk, file_entry, leave, span
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from sluice_media.store.catalog import load_finalized, load_view
 from sluice_media.store.finalize import FinalizeJob, mp4_spec, recording_title, scratch_bytes
 from sluice_media.store.verify import FinalizeError
 from sluice_media.store.worker import Finisher
-from tests.unit.store.records import PREFIX, UID, chunk, file_entry, leave, span
+from tests.support.store_records import PREFIX, UID, chunk, file_entry, leave, span
 
 
 @pytest.fixture

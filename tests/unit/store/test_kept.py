@@ -14,7 +14,7 @@ from sluice_media.storage.object_store import ObjectStore, open_volume
 from sluice_media.store import originals
 from sluice_media.store.catalog import RecordingView, load_view
 from sluice_media.store.kept import Manifest
-from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
+from tests.support.store_records import PREFIX, START, UID, chunk, file_entry, leave, span
 from tests.unit.store.test_unnamed import STEP, WRAP, cut, damage_packet, recorded, write_journal
 
 MADE = RecordedFile(

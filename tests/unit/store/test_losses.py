@@ -27,7 +27,7 @@ from sluice_media.store.losses import without
 from sluice_media.store.results import load_result
 from sluice_media.store.verify import UnitsDifferError
 from sluice_media.store.worker import Finisher
-from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
+from tests.support.store_records import PREFIX, START, UID, chunk, file_entry, leave, span
 
 SECOND = 90_000
 TOLD = StoredRecording(uid=UID, name="rec", prefix=PREFIX)

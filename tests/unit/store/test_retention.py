@@ -16,7 +16,7 @@ from sluice_media.store.catalog import load_finalized
 from sluice_media.store.results import load_result
 from sluice_media.store.retention import expires_at, next_due, originals_until
 from sluice_media.store.worker import Finisher
-from tests.unit.store.records import PREFIX, START, UID, chunk, file_entry, leave, span
+from tests.support.store_records import PREFIX, START, UID, chunk, file_entry, leave, span
 
 END = START + timedelta(hours=1)
 HOUR = 3600

@@ -8,7 +8,7 @@ from sluice_media.formats.mpegts.mux import PCR_LEAD, TsMuxer
 from sluice_media.formats.units import AccessUnit
 from sluice_media.recording.media_time import MediaTime
 from sluice_media.store.retime import retime
-from tests.unit.formats.mpegts.demux_rig import (
+from tests.support.ts_samples import (
     AUDIO,
     FRAME,
     VIDEO,

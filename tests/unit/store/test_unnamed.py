@@ -22,7 +22,7 @@ from sluice_media.store.catalog import load_finalized, load_view
 from sluice_media.store.finalize import FinalizeJob
 from sluice_media.store.unnamed import take_back
 from sluice_media.store.worker import Finisher
-from tests.unit.store.records import PREFIX, START, UID
+from tests.support.store_records import PREFIX, START, UID
 
 AUDIO = TrackInfo(track=1, kind="audio", codec="aac", config="EZA=", sample_rate=48_000, channels=2)
 STEP = 1_920

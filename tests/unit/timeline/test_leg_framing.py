@@ -22,7 +22,7 @@ from sluice_media.timeline.leg_framing import (
     encode_formats,
     encode_rejection,
 )
-from tests.unit.hub.rig import AUDIO, VIDEO, picture
+from tests.support.hub_rig import AUDIO, VIDEO, picture
 
 PICTURE = AccessUnit(0, 3_600, 7_200, UnitFlags.RANDOM_ACCESS, 5, picture(0, 40))
 SOUND = AccessUnit(1, 1 << 40, 1 << 40, UnitFlags.NONE, 5, b"\x21sound")

@@ -25,11 +25,9 @@ from sluice_media.whip.aiortc_internals import (
     pass_frames,
     reception,
     send_keyframe_request,
-    share_port,
 )
-from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.offer import parse_offer
-from tests.unit.whip.offers import OFFER
+from tests.support.whip_offers import OFFER
 
 WHAT_TO_DO = (
     "aiortc or aioice changed a part that sluice_media/whip/aiortc_internals.py uses: see the "
@@ -200,24 +198,3 @@ async def test_a_part_that_is_not_there_is_an_error_and_not_ignored() -> None:
 
     with pytest.raises(RuntimeError, match="Renamed of this version has no _RTCRtpReceiver"):
         pass_frames(Renamed(), nothing, nothing, nothing, nothing)  # type: ignore[arg-type]
-
-
-async def test_candidates_are_the_ones_given_and_the_port_is_left_again() -> None:
-    port = await MediaPort.open("127.0.0.1", 0)
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-    await connection.setRemoteDescription(RTCSessionDescription(parse_offer(OFFER).sdp, "offer"))
-    receiver = connection.getTransceivers()[0].receiver
-    share_port(receiver, port, [("203.0.113.7", 30_189), ("203.0.113.8", 30_189)])
-    await connection.setLocalDescription(await connection.createAnswer())
-    sdp = connection.localDescription.sdp
-    offered = [line.split()[4:6] for line in sdp.splitlines() if line.startswith("a=candidate")]
-    assert offered[:2] == [["203.0.113.7", "30189"], ["203.0.113.8", "30189"]]
-    assert all(address.startswith("203.0.113.") for address, _ in offered)
-    assert port.sessions == 1
-    inside: Any = receiver.transport.transport.iceGatherer
-    for _ in range(5_000):
-        inside._connection.data_received(b"\x80flood", 1)
-    assert inside._connection._queue.qsize() == 2_000
-    await connection.close()
-    assert port.sessions == 0
-    port.close()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice_media.whip.offer import BadOffer, CodecsMissing, parse_offer
-from tests.unit.whip.offers import OFFER, make_offer, without
+from tests.support.whip_offers import OFFER, without
 
 
 def test_a_browsers_offer_is_taken_without_its_candidates() -> None:
@@ -15,10 +15,6 @@ def test_a_browsers_offer_is_taken_without_its_candidates() -> None:
     assert "candidate" not in sdp
     assert "169.254" not in sdp
     assert "a=ice-ufrag:ABcd" in sdp
-
-
-async def test_a_real_offer_is_taken() -> None:
-    assert parse_offer(await make_offer()).sdp
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from sluice_media.formats.errors import MediaError, UnsupportedCodec
 from sluice_media.formats.events import DemuxEvent, Metadata
 from sluice_media.formats.flv import FlvDemuxer
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
-from tests.unit.formats.flv import samples as s
+from tests.support import flv_samples as s
 
 AUDIO, VIDEO, SCRIPT = 8, 9, 18
 

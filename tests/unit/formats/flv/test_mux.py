@@ -11,7 +11,7 @@ from sluice_media.formats.events import Metadata
 from sluice_media.formats.flv import FlvDemuxer, FlvMuxer, FlvTag, TagType, metadata_payload
 from sluice_media.formats.flv.demux import parse_metadata
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
-from tests.unit.formats.flv import samples as s
+from tests.support import flv_samples as s
 
 H264 = TrackFormat(0, TrackKind.VIDEO, Codec.H264, s.AVCC, width=640, height=360)
 HEVC = TrackFormat(0, TrackKind.VIDEO, Codec.HEVC, s.hvcc(), width=640, height=362)

@@ -6,7 +6,7 @@ from sluice_media.formats.codecs import h264, hevc
 from sluice_media.formats.events import DemuxEvent
 from sluice_media.formats.flv import FlvDemuxer
 from sluice_media.formats.units import AccessUnit, TrackFormat, UnitFlags
-from tests.unit.formats.flv import samples as s
+from tests.support import flv_samples as s
 
 VIDEO = 9
 SMALL, LARGE = h264.parse_avcc(s.AVCC), h264.parse_avcc(s.AVCC_1080)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sluice_media.formats.codecs import h264
 from sluice_media.formats.mpegts.demux import TsDemuxer
 from sluice_media.formats.units import AccessUnit, UnitFlags
+from tests.support import flv_samples as s
 from tests.support.repack import STYLES, chunks, pieces_of, repack
-from tests.unit.formats.flv import samples as s
-from tests.unit.formats.mpegts.demux_rig import (
+from tests.support.ts_samples import (
     CUT,
     FRAME,
     H264_ONLY,

@@ -11,8 +11,8 @@ from sluice_media.formats.events import Metadata
 from sluice_media.formats.mpegts import TsMuxer
 from sluice_media.formats.mpegts.demux import TsDemuxer
 from sluice_media.formats.units import AccessUnit, Codec, UnitFlags
-from tests.unit.formats.flv import samples as s
-from tests.unit.formats.mpegts.demux_rig import (
+from tests.support import flv_samples as s
+from tests.support.ts_samples import (
     AUDIO,
     AUDIO_44100,
     CUT,

@@ -12,8 +12,8 @@ from sluice_media.formats.errors import MediaError
 from sluice_media.formats.mpegts import TsMuxer
 from sluice_media.formats.mpegts.demux import TsDemuxer
 from sluice_media.formats.units import UnitFlags
-from tests.unit.formats.flv import samples as s
-from tests.unit.formats.mpegts.demux_rig import (
+from tests.support import flv_samples as s
+from tests.support.ts_samples import (
     AUDIO,
     CUT,
     FRAME,

@@ -9,8 +9,8 @@ from sluice_media.formats.events import Metadata
 from sluice_media.formats.mpegts.crc import crc32_mpeg2
 from sluice_media.formats.mpegts.demux import TsDemuxer
 from sluice_media.formats.units import AccessUnit, TrackFormat, UnitFlags
-from tests.unit.formats.flv import samples as s
-from tests.unit.formats.mpegts.demux_rig import (
+from tests.support import flv_samples as s
+from tests.support.ts_samples import (
     AAC_ONLY,
     AUDIO,
     CUT,

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from sluice_media.formats import amf0
 from sluice_media.protocols.rtmp import (
-    ClientEvent,
     ClientSession,
     Closed,
     CodecsNotAnnounced,
@@ -29,6 +28,7 @@ from sluice_media.protocols.rtmp.chunk import ChunkReader
 from sluice_media.protocols.rtmp.handshake import HANDSHAKE_BYTES
 from sluice_media.protocols.rtmp.messages import Message, parse_command
 from tests.support.rtmp import media_message
+from tests.support.rtmp_wire import run
 from tests.unit.protocols.rtmp.wire import chunks, command
 
 KEY = "live_12345?bandwidthtest=true&x=/a/b"
@@ -38,22 +38,6 @@ def client(chunk_bytes: int = 4_096) -> ClientSession:
     return ClientSession(
         app="app/inst", tc_url="rtmp://h/app/inst", stream_key=KEY, chunk_bytes=chunk_bytes
     )
-
-
-def run(
-    ours: ClientSession, server: ServerSession, step: int = 1 << 20
-) -> tuple[list[ClientEvent], list[ServerEvent]]:
-    """Carry bytes both ways until both sides have nothing to send."""
-    of_client: list[ClientEvent] = []
-    of_server: list[ServerEvent] = []
-    while True:
-        up, down = ours.take_output(), server.take_output()
-        if not up and not down:
-            return of_client, of_server
-        for start in range(0, len(up), step):
-            of_server += server.feed(up[start : start + step])
-        for start in range(0, len(down), step):
-            of_client += ours.feed(down[start : start + step])
 
 
 @pytest.mark.parametrize("chunk_bytes", [128, 4_096, 65_536])

@@ -1,0 +1,68 @@
+"""Fixtures on a real cluster: Sluice as `make install` leaves it, and a namespace for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import CLIP_SECONDS, SYSTEM_NAMESPACE, Cluster, find_cluster
+from tests.support.frames import make_clip
+from tests.support.kubectl import Kubectl
+from tests.support.namespaces import RESTRICTED, own_namespace
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The running cluster; fails with what to do when there is none."""
+    return find_cluster()
+
+
+@pytest.fixture(scope="session")
+def sluice(cluster: Cluster) -> Cluster:
+    """The cluster, with Sluice's own pods ready."""
+    for deployment in ("sluice-operator", "sluice-gateway", "sluice-whip"):
+        cluster.system("rollout", "status", f"deployment/{deployment}", "--timeout=120s")
+    return cluster
+
+
+@pytest.fixture
+def breakable_system(sluice: Cluster, request: pytest.FixtureRequest) -> Kubectl:
+    """kubectl in Sluice's own namespace, for those who stop or kill what all tests share."""
+    marks = ("alone", "own_operator")
+    if not any(request.node.get_closest_marker(mark) for mark in marks):
+        pytest.fail(f"a test that breaks Sluice's own pods must be marked as one of {marks}")
+    return sluice.system
+
+
+@pytest.fixture
+def kube(sluice: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """kubectl in a namespace of the test's own, in which only restricted pods may run."""
+    with own_namespace(sluice.kubectl, "t", RESTRICTED) as kubectl:
+        failed_before = request.session.testsfailed
+        yield kubectl
+        if request.session.testsfailed > failed_before:
+            _tell_all(kubectl)
+
+
+def _tell_all(kubectl: Kubectl) -> None:
+    """After a failure: what the namespace looked like."""
+    kinds = "livestreams,recordings,restreams,mediastores,pods,jobs,deployments"
+    print(kubectl("get", kinds, check=False))
+    print(kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)[-4000:])
+    for pod in kubectl.list("pods"):
+        name = pod["metadata"]["name"]
+        print(f"--- {name}\n", kubectl("logs", name, "--tail=40", check=False)[-5000:])
+    system = kubectl.within(SYSTEM_NAMESPACE)
+    print(system("get", "pods", check=False))
+    print("--- operator\n", system("logs", "deploy/sluice-operator", "--tail=60", check=False))
+    gateway = system("logs", "deploy/sluice-gateway", "--since=5m", check=False)
+    ours = [line for line in gateway.splitlines() if kubectl.namespace in line]
+    print("--- gateway", *ours[-60:], sep="\n")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Moving picture and tone, each frame different."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "a.flv", seconds=CLIP_SECONDS)
