@@ -123,8 +123,13 @@ verify: verify-generated ## check generated files, ruff, mypy strict, import rul
 	@$(bin)/mypy operator/plugin/kubectl-sluice
 	@PYTHONPATH=operator/src:images/media/src $(bin)/lint-imports
 	@$(bin)/python -m tests.verify.plain_english operator/src images/media/src
+	@$(bin)/python -m tests.verify.rooms --check
 	@python3 -m tests.verify.imports
 	@helm=$$($(kube) binaries --only helm) && $$helm lint --strict charts/sluice
+
+.PHONY: rooms
+rooms: ## draw docs/rooms.svg, the picture of the packages, from the imports
+	@$(bin)/python -m tests.verify.rooms
 
 .PHONY: install-plugin
 install-plugin: ## install `kubectl sluice` into BIN_DIR (~/.local/bin)
