@@ -13,7 +13,9 @@ from structlog.testing import capture_logs
 
 from sluice_media.contract import LegEnd
 from sluice_media.formats.units import AccessUnit
-from tests.support.gateway_rig import KEY, FakeHub, FakeLeg, Rig, until
+from tests.support.fake_hub import FakeHub
+from tests.support.fake_hub_legs import KEY, FakeLeg
+from tests.support.gateway_rig import Rig, until
 from tests.support.media_clips import Clip, make_clip
 
 CANARY = "canary-5f1c"
@@ -121,7 +123,7 @@ async def test_an_encoder_is_held_while_its_hub_starts(rig: Rig, clip: Clip) -> 
 async def test_a_hub_killed_on_air_costs_no_unit_and_is_no_event_for_the_encoder(
     rig: Rig, clip: Clip
 ) -> None:
-    rig.hub.acks = lambda leg: leg.pictures[-1] * 90 if leg.pictures else None
+    rig.hub.acknowledges = lambda leg: leg.pictures[-1] * 90 if leg.pictures else None
     async with encoder(rig, clip.path) as ffmpeg:
         await until(lambda: rig.hub.legs and len(rig.hub.legs[0].pictures) > 60)
         first = rig.hub.legs[0]

@@ -20,7 +20,6 @@ from tests.support.push_rig import (
     finish,
     listening,
     running_push,
-    serving,
 )
 from tests.support.target import RtmpTarget, free_port
 
@@ -188,12 +187,12 @@ async def test_a_hub_that_dies_and_comes_back_costs_the_target_nothing(
 ) -> None:
     source = Broadcast(FakeHub(port=free_port(HOST)), short)
     async with running_push(tmp_path / "p", source, target.url) as push:
-        async with serving(source.hub):
+        async with source.hub.listening():
             source.go_on_air()
             await push.until_state(PushState.LIVE)
             await asyncio.sleep(1)
         await push.until_state(PushState.WAITING)
-        async with serving(source.hub):
+        async with source.hub.listening():
             await push.until_state(PushState.LIVE)
             await source.played()
             source.end()

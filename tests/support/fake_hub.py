@@ -1,194 +1,67 @@
-"""The smallest hub that a recorder can be tested against: a script of records, on a clock.
+"""The hub that gateways, recorders and pushers are tested against: legs in, a timeline out.
 
-Units leave at their own pace times ``speed``; ``from=`` and ``since=`` are honoured as the
-contract says. The test decides when the source falls silent, comes back and ends.
+Its two sides do not know each other: what legs bring does not go out. A test uses one of them.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from typing import Self
 
 from aiohttp import web
 
-from sluice_media.contract import (
-    TimelineAck,
-    TimelineAnchor,
-    TimelineEnd,
-    TimelineFormat,
-    TimelineGap,
-    TimelineHeartbeat,
-)
-from sluice_media.formats.units import AccessUnit, TrackFormat
-from sluice_media.hub.http.reader_output import UpgradedOutput
-from sluice_media.net.upgrade import accept_upgrade
-from sluice_media.timeline.framing import TIMELINE_PROTOCOL, Record, encode, track_infos
+from tests.support.fake_hub_legs import FakeLeg, LegSide
+from tests.support.fake_hub_readers import SESSION_STARTED_AT, TOKEN, ReaderSide
 
-TOKEN = "hub-token"
-SESSION_STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
+__all__ = ["SESSION_STARTED_AT", "TOKEN", "FakeHub", "FakeLeg", "running_hub"]
 
 
-@dataclass
-class FakeHub:
-    """Append records; every reader gets them from where it asks."""
+class FakeHub(LegSide, ReaderSide):
+    """A server on 127.0.0.1. A stop keeps what it was told; it starts again on its former port."""
 
-    stream_uid: str = "stream-1"
-    timeline: str = "t1"
-    log: list[Record] = field(default_factory=list)
-    session: bool = False
-    delivering: bool = False
-    acks: list[TimelineAck] = field(default_factory=list)
-    requests: list[dict[str, str]] = field(default_factory=list)
-    port: int = 0
-    _format_at: int = 0
+    def __init__(self, name: str = "hub", *, port: int = 0) -> None:
+        LegSide.__init__(self, name)
+        ReaderSide.__init__(self)
+        self.port = port
+        """0 until the first start: any free one."""
+        self._runner: web.AppRunner | None = None
 
-    async def has_reader(self) -> None:
-        """Waits until somebody reads."""
-        while not self.requests:
-            await asyncio.sleep(0.02)
+    @property
+    def url(self) -> str:
+        """The address without a path."""
+        return f"http://127.0.0.1:{self.port}"
 
-    def begin(
-        self,
-        formats: Sequence[TrackFormat],
-        timeline: str,
-        session_started_at: datetime = SESSION_STARTED_AT,
-    ) -> None:
-        """A session begins, or its tracks change."""
-        self.timeline, self.session, self.delivering = timeline, True, True
-        self._format_at = len(self.log)
-        self.log.append(
-            TimelineFormat(
-                timeline=timeline,
-                epoch=1,
-                stream_uid=self.stream_uid,
-                title="A title",
-                session_started_at=session_started_at,
-                tracks=track_infos(formats),
-            )
-        )
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application()
+        app.router.add_post("/v1/legs", self.serve_leg)
+        app.router.add_get("/v1/timeline", self.serve_timeline)
+        app.router.add_post("/v1/timeline/ack", self.serve_ack)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = int(self._runner.addresses[0][1])
 
-    def anchor(self, dts: int) -> None:
-        self.log.append(TimelineAnchor(dts=dts, utc=datetime.now(UTC)))
+    async def stop(self) -> None:
+        """End as a killed process does: every leg is reset."""
+        self.abort_legs()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
 
-    def unit(self, unit: AccessUnit) -> None:
-        self.log.append(replace(unit, utc_us=time.time_ns() // 1000))
-
-    async def play(
-        self, units: Sequence[AccessUnit], *, speed: float = 1.0, shift: int = 0
-    ) -> None:
-        """Sends units at their own pace; ``shift`` is added to their times."""
-        began, first = time.monotonic(), units[0].dts
-        self.delivering = True
-        for unit in units:
-            ahead = (unit.dts - first) / 90_000 / speed - (time.monotonic() - began)
-            if ahead > 0.005:
-                await asyncio.sleep(ahead)
-            self.unit(replace(unit, dts=unit.dts + shift, pts=unit.pts + shift))
-
-    def silent(self) -> None:
-        self.delivering = False
-
-    def gap(self, dts: int, wall_seconds: float) -> None:
-        self.log.append(TimelineGap(dts=dts, wall_seconds=wall_seconds))
-
-    def end(self) -> None:
-        self.session = self.delivering = False
-        self.log.append(TimelineEnd(reason="WindowPassed", finished_at=datetime.now(UTC)))
-
-    async def serve_timeline(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
-            raise web.HTTPUnauthorized
-        self.requests.append(dict(request.query))
-        at, head = self._start(request)
-        if at is None:
-            raise web.HTTPNotFound
-        upgraded = await accept_upgrade(request, TIMELINE_PROTOCOL, buffer_bytes=4_096)
-        output = UpgradedOutput(upgraded)
-        with contextlib.suppress(ConnectionError):
-            await self._send(output, at, head)
-        await output.close()
-        return upgraded.response
-
-    async def _send(self, output: UpgradedOutput, at: int, head: list[Record]) -> None:
-        for record in head:
-            await output.write(encode(record))
-        beat_at = 0.0
-        words: tuple[bool, bool] | None = None
-        while True:
-            batch = self.log[at : at + 200]
-            ends = [n for n, r in enumerate(batch, 1) if isinstance(r, TimelineEnd)]
-            batch = batch[: ends[0]] if ends else batch
-            at += len(batch)
-            if batch:
-                await output.write(b"".join(map(encode, batch)))
-            if ends:
-                return
-            now_words = (self.session, self.delivering)
-            if time.monotonic() - beat_at >= 0.5 or words != now_words:
-                beat_at, words = time.monotonic(), now_words
-                beat = TimelineHeartbeat(session=self.session, delivering=self.delivering)
-                await output.write(encode(beat))
-            if not batch:
-                await asyncio.sleep(0.02)
-
-    def _start(self, request: web.Request) -> tuple[int | None, list[Record]]:
-        """None: nothing is held of the session that is asked for."""
-        wanted = request.query.get("from")
-        if wanted is not None and wanted.rpartition(":")[0] == self.timeline:
-            dts = int(wanted.rpartition(":")[2])
-            at = self._format_at
-            while at < len(self.log):
-                record = self.log[at]
-                if isinstance(record, AccessUnit) and record.dts > dts:
-                    break
-                at += 1
-            while at and not isinstance(self.log[at - 1], AccessUnit) and at > self._format_at + 1:
-                at -= 1
-            return at, [self.log[self._format_at]] if at > self._format_at else []
-        if (session := request.query.get("session")) is not None:
-            moment = datetime.fromisoformat(session)
-            for at, record in enumerate(self.log):
-                if isinstance(record, TimelineFormat) and record.session_started_at == moment:
-                    return at, []
-            return None, []
-        if not self.session:
-            return len(self.log), []
-        since = request.query.get("since")
-        if since is None:
-            return self._format_at, []
-        since_us = datetime.fromisoformat(since).timestamp() * 1e6
-        at = first = self._format_at + 1
-        for place in range(first, len(self.log)):
-            record = self.log[place]
-            if isinstance(record, AccessUnit) and record.is_random_access:
-                if record.utc_us > since_us and at != first:
-                    break
-                at = place
-                if record.utc_us > since_us:
-                    break
-        return at, [self.log[self._format_at]]
-
-    async def serve_ack(self, request: web.Request) -> web.Response:
-        self.acks.append(TimelineAck.model_validate_json(await request.read()))
-        return web.Response()
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[Self]:
+        """Listen until the end of the block."""
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
 
 
 @asynccontextmanager
 async def running_hub(port: int = 0) -> AsyncIterator[FakeHub]:
-    hub = FakeHub()
-    app = web.Application()
-    app.router.add_get("/v1/timeline", hub.serve_timeline)
-    app.router.add_post("/v1/timeline/ack", hub.serve_ack)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    hub.port = int(runner.addresses[0][1])
-    try:
+    """A new hub that listens until the end of the block."""
+    async with FakeHub(port=port).listening() as hub:
         yield hub
-    finally:
-        await runner.cleanup()

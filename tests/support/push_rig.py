@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from sluice_media.contract import (
     TARGET_CA_FILE,
     TARGET_PASSPHRASE_FILE,
@@ -41,7 +39,6 @@ __all__ = [
     "finish",
     "listening",
     "running_push",
-    "serving",
 ]
 
 FIRST_DTS = 900_000
@@ -118,25 +115,10 @@ def listening(target: RtmpTarget) -> Iterator[RtmpTarget]:
 
 
 @asynccontextmanager
-async def serving(hub: FakeHub) -> AsyncIterator[None]:
-    """The hub's server, on ``hub.port`` when that is set; its log survives it."""
-    app = web.Application()
-    app.router.add_get("/v1/timeline", hub.serve_timeline)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", hub.port).start()
-    hub.port = int(runner.addresses[0][1])
-    try:
-        yield
-    finally:
-        await runner.cleanup()
-
-
-@asynccontextmanager
 async def broadcast(clip: Clip, *, live: bool = True) -> AsyncIterator[Broadcast]:
     """A hub with the clip on air (``live``), or ready to go."""
     made = Broadcast(FakeHub(), clip)
-    async with serving(made.hub):
+    async with made.hub.listening():
         if live:
             made.go_on_air()
         yield made

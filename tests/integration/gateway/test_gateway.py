@@ -18,7 +18,9 @@ from sluice_media.protocols.rtmp import (
     PublishRejected,
 )
 from tests.support import flv_samples as s
-from tests.support.gateway_rig import GOP, KEY, PICTURE_MS, FakeHub, Rig, RtmpPublisher, until
+from tests.support.fake_hub import FakeHub
+from tests.support.fake_hub_legs import KEY
+from tests.support.gateway_rig import GOP, PICTURE_MS, Rig, RtmpPublisher, until
 from tests.support.network import BOTH_LOOPBACKS
 from tests.support.rtmp import media_message
 
@@ -172,7 +174,7 @@ async def test_without_a_hub_the_connection_is_closed_without_a_refusal(rig: Rig
 
 
 async def test_a_killed_hub_is_no_event_for_the_publisher_and_nothing_is_lost(rig: Rig) -> None:
-    rig.hub.acks = lambda leg: leg.pictures[-1] * 90 if leg.pictures else None
+    rig.hub.acknowledges = lambda leg: leg.pictures[-1] * 90 if leg.pictures else None
     async with rig.publisher() as publisher:
         await publisher.accepted()
         publisher.play(3 * GOP + 2)

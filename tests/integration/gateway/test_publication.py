@@ -25,7 +25,9 @@ from sluice_media.publishing.publication import (
     PublishRefused,
     publisher_for,
 )
-from tests.support.gateway_rig import KEY, FakeHub, Rig, until
+from tests.support.fake_hub import FakeHub
+from tests.support.fake_hub_legs import KEY
+from tests.support.gateway_rig import Rig, until
 from tests.support.hub_rig import AUDIO, GOP, VIDEO, picture
 
 RIGHT = SecretStr(KEY)
@@ -121,7 +123,7 @@ async def test_the_next_hub_gets_what_the_first_had_not_acknowledged() -> None:
     async with publishing() as (rig, publish):
         publication = await publish("ns", "talk", RIGHT, "")
         publication.take_formats((VIDEO, AUDIO))
-        rig.hub.acks = lambda leg: 30 * 3_600
+        rig.hub.acknowledges = lambda leg: 30 * 3_600
         send(publication, 0, 60)
         await until(lambda: len(rig.hub.legs[0].pictures) == 60)
         await until(lambda: rig.hub.legs[0].acked_dts)

@@ -20,7 +20,8 @@ from sluice_media.publishing.keeper import Hubs
 from sluice_media.publishing.limits import AddressLimits
 from sluice_media.publishing.metrics import GatewayMetrics
 from sluice_media.publishing.publication import Publication, publisher_for
-from tests.support.gateway_rig import GOP, PICTURE_MS, FakeLeg, Rig, until
+from tests.support.fake_hub_legs import FakeLeg
+from tests.support.gateway_rig import GOP, PICTURE_MS, Rig, until
 from tests.support.hub_rig import AUDIO, VIDEO, picture
 from tests.support.hub_rig import Rig as HubRig
 

@@ -14,7 +14,8 @@ import uvloop
 
 from sluice_media.gateway import tls
 from tests.support.certificates import MountedSecret
-from tests.support.gateway_rig import KEY, Rig, RtmpPublisher, until
+from tests.support.fake_hub_legs import KEY
+from tests.support.gateway_rig import Rig, RtmpPublisher, until
 
 
 @pytest.fixture(autouse=True)

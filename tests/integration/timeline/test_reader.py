@@ -6,14 +6,12 @@ from datetime import UTC, datetime
 
 import aiohttp
 import pytest
-from aiohttp import web
 from pydantic import SecretStr
 
 from sluice_media.contract import TimelineEnd, TimelineFormat, TimelineHeartbeat
 from sluice_media.formats.units import AccessUnit, UnitFlags
-from sluice_media.net.upgrade import accept_upgrade
-from sluice_media.timeline.framing import TIMELINE_PROTOCOL, Record, encode
 from sluice_media.timeline.reader import HubBack, HubLost, Position, TimelineReader
+from tests.support.fake_hub import FakeHub, running_hub
 
 NOW = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 
@@ -28,46 +26,15 @@ def fmt(timeline: str = "t1") -> TimelineFormat:
     )
 
 
-class Hub:
-    """Answers each connection with the next script and then closes it."""
-
-    def __init__(self) -> None:
-        self.scripts: list[list[Record]] = []
-        self.queries: list[dict[str, str]] = []
-        self.acks: list[str] = []
-        self.url = ""
-
-    async def timeline(self, request: web.Request) -> web.StreamResponse:
-        self.queries.append(dict(request.query))
-        assert request.headers["Authorization"] == "Bearer secret"
-        upgraded = await accept_upgrade(request, TIMELINE_PROTOCOL, buffer_bytes=4_096)
-        if not self.scripts:
-            await asyncio.sleep(30)
-        for record in self.scripts.pop(0):
-            upgraded.writer.write(encode(record))
-        await upgraded.close(1)
-        return upgraded.response
-
-    async def ack(self, request: web.Request) -> web.Response:
-        self.acks.append(await request.text())
-        return web.Response()
-
-
 @pytest.fixture
-async def hub() -> AsyncIterator[Hub]:
-    hub = Hub()
-    app = web.Application()
-    app.router.add_get("/v1/timeline", hub.timeline)
-    app.router.add_post("/v1/timeline/ack", hub.ack)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    hub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield hub
-    await runner.cleanup()
+async def hub() -> AsyncIterator[FakeHub]:
+    """A hub that answers each connection with the next script and then closes it."""
+    async with running_hub() as hub:
+        hub.token, hub.scripts = "secret", []
+        yield hub
 
 
-async def read(hub: Hub, count: int, **options: object) -> tuple[list[object], TimelineReader]:
+async def read(hub: FakeHub, count: int, **options: object) -> tuple[list[object], TimelineReader]:
     async with aiohttp.ClientSession() as session:
         reader = TimelineReader(
             session,
@@ -87,7 +54,7 @@ async def read(hub: Hub, count: int, **options: object) -> tuple[list[object], T
         return found, reader
 
 
-async def test_a_broken_connection_is_resumed_without_a_unit_twice(hub: Hub) -> None:
+async def test_a_broken_connection_is_resumed_without_a_unit_twice(hub: FakeHub) -> None:
     hub.scripts = [
         [fmt(), unit(1_000), unit(1_000, 1), unit(2_000), unit(3_000)],
         # The audio frame comes from another hub, whose clock puts it 2 ms later.
@@ -97,8 +64,8 @@ async def test_a_broken_connection_is_resumed_without_a_unit_twice(hub: Hub) -> 
     units = [(u.track, u.dts) for u in found if isinstance(u, AccessUnit)]
     assert units == [(0, 1_000), (1, 1_000), (0, 2_000), (0, 3_000), (1, 2_000), (0, 4_000)]
     # Track 1 is only held up to 1000, so that is where the hub is asked to go on.
-    assert hub.queries[1]["from"] == "t1:1000"
-    assert hub.queries[1]["held_until"] == str(unit(3_000).utc_us)
+    assert hub.requests[1]["from"] == "t1:1000"
+    assert hub.requests[1]["held_until"] == str(unit(3_000).utc_us)
     assert [type(r) for r in found if isinstance(r, HubLost | HubBack)] == [
         HubBack,
         HubLost,
@@ -106,26 +73,26 @@ async def test_a_broken_connection_is_resumed_without_a_unit_twice(hub: Hub) -> 
     ]
 
 
-async def test_after_an_end_the_reader_asks_for_whatever_comes_next(hub: Hub) -> None:
+async def test_after_an_end_the_reader_asks_for_whatever_comes_next(hub: FakeHub) -> None:
     end = TimelineEnd(reason="WindowPassed", finished_at=NOW)
     hub.scripts = [[fmt(), unit(1), end], [fmt("t2"), unit(1)]]
     found, _ = await read(hub, 8, since=NOW)
-    assert hub.queries[0]["since"] == NOW.isoformat()
-    assert "from" not in hub.queries[1]
-    assert "since" not in hub.queries[1]
+    assert hub.requests[0]["since"] == NOW.isoformat()
+    assert "from" not in hub.requests[1]
+    assert "since" not in hub.requests[1]
     assert [u.dts for u in found if isinstance(u, AccessUnit)] == [1, 1]
 
 
-async def test_a_hub_without_heartbeat_is_left_alone_after_two_seconds(hub: Hub) -> None:
+async def test_a_hub_without_heartbeat_is_left_alone_after_two_seconds(hub: FakeHub) -> None:
     hub.scripts = []
     found, _ = await read(hub, 2)
     assert isinstance(found[1], HubLost)
     assert found[1].why == "the hub sent nothing for 2 s"
 
 
-async def test_a_reader_starts_where_it_was_and_acknowledges(hub: Hub) -> None:
+async def test_a_reader_starts_where_it_was_and_acknowledges(hub: FakeHub) -> None:
     hub.scripts = [[fmt(), TimelineHeartbeat(session=True, delivering=True), unit(8_000)]]
     _, reader = await read(hub, 4, start=Position("t1", {0: 7}))
-    assert hub.queries[0]["from"] == "t1:7"
+    assert hub.requests[0]["from"] == "t1:7"
     assert reader.position == Position("t1", {0: 8_000})
-    assert '"dts":1' in hub.acks[0]
+    assert hub.acks[0].dts == 1
