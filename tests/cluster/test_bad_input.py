@@ -22,17 +22,6 @@ def stalled(kube: Kubectl, kind: str, name: str, reason: str, seconds: float = 9
     return str(condition(found, "Stalled")["message"])
 
 
-def test_somebody_elses_object_under_a_childs_name_is_left_alone(kube: Kubectl) -> None:
-    theirs = secret("taken-ingest", password="mine")
-    kube.apply(theirs)
-    kube.apply(livestream("taken"), livestream("fine"))
-    assert "taken-ingest" in stalled(kube, "livestream", "taken", "NameConflict")
-    kube.wait_condition("livestream", "fine", "Ready")
-    assert kube.get("secret", "taken-ingest")["data"] == theirs["data"]
-    kube.delete("secret", "taken-ingest")
-    kube.wait_condition("livestream", "taken", "Ready", seconds=120)
-
-
 @pytest.mark.long
 def test_a_reference_to_nothing_is_waited_for_then_said_and_then_healed(kube: Kubectl) -> None:
     kube.apply(

@@ -45,27 +45,6 @@ def test_a_stream_that_is_not_live_fails_a_strict_recording(kube: Kubectl, clip:
 
 
 @pytest.mark.long
-def test_splits_lose_and_double_nothing_and_the_longest_duration_ends_it(
-    kube: Kubectl, clip: Path, tmp_path: Path
-) -> None:
-    kube.apply(livestream("long"))
-    kube.apply(recording("long", "long", splitSeconds=10, maxDurationSeconds=25))
-    with Publisher(clip, publish_url(kube, "long")):
-        done = finished(kube, "long", "MaxDurationReached")
-    files = done["status"]["files"]
-    assert [file["endReason"] for file in files[:-1]] == ["Split"] * (len(files) - 1)
-    assert files[-1]["endReason"] == "MaxDurationReached"
-    assert len(files) >= 3
-    assert 23 <= done["status"]["recordingDuration"] <= 26
-    following = 0
-    for file in download(kube, "long", tmp_path):
-        assert decode_errors(file) == ""
-        [run] = runs(file, {"A": clip})
-        assert run.first == following
-        following = run.last + 1
-
-
-@pytest.mark.long
 def test_a_store_at_its_limit_ends_the_recording_with_a_whole_file_and_refuses_the_next(
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
@@ -132,25 +111,6 @@ def test_retention_takes_the_file_and_its_entry_stays(kube: Kubectl, clip: Path)
     assert expired["status"]["phase"] == told["status"]["phase"] == "Completed"
     assert expired["status"]["sizeBytes"] == 0
     assert ".mp4" not in objects_in_store(kube, "default", expired["metadata"]["uid"])
-
-
-def test_the_playlist_can_be_watched_while_it_records(kube: Kubectl, clip: Path) -> None:
-    kube.apply(livestream("watch"), recording("watch", "watch"))
-    with Publisher(clip, publish_url(kube, "watch")):
-        found = kube.wait(
-            "recording",
-            "watch",
-            lambda o: any("originUri" in f for f in o["status"].get("files", ())),
-            why="names a playlist",
-            seconds=60,
-        )
-        key = found["status"]["files"][0]["originUri"].removeprefix("pvc://default-store/")
-        show = ["exec", "deploy/default-store", "--", "cat", f"/var/lib/sluice/store/{key}"]
-        deadline = time.monotonic() + 60
-        while "#EXTINF" not in (playlist := kube(*show, check=False)):
-            assert time.monotonic() < deadline, f"no chunk in the playlist: {playlist}"
-            time.sleep(1)
-        assert playlist.startswith("#EXTM3U")
 
 
 # --------------------------------------------------------------------------- until it is gone

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.restreams import wait_state
 from tests.support.cluster import Cluster, publish_url
-from tests.support.frames import make_clip, runs
+from tests.support.frames import runs
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, restream, secret
 from tests.support.publish import Publisher
@@ -82,44 +82,3 @@ def test_a_killed_target_is_found_again_and_its_neighbour_loses_nothing(
     found = runs(good.file, {"A": clip})
     assert len(found) == 2, found
     assert found[0].first == 0
-
-
-def test_a_frozen_target_is_stalled_not_live(
-    kube: Kubectl, sluice: Cluster, tmp_path: Path
-) -> None:
-    # The target's kernel takes up to some megabytes for a target that reads nothing: a thin
-    # stream would fill that for a minute.
-    clip = make_clip(tmp_path / "heavy.flv", seconds=60, heavy=True)
-    host = address_towards(sluice.node_ip)
-    kube.apply(livestream("ice"), secret("target-key", key="key"))
-    with (
-        RtmpTarget(host, free_port(host), tmp_path / "ice.flv") as target,
-        Publisher(clip, publish_url(kube, "ice"), loop=True),
-    ):
-        kube.apply(push_to(target, "ice", "ice"))
-        wait_state(kube, "ice", "Live")
-        target.freeze()
-        assert wait_state(kube, "ice", "Stalled")["live"] is False
-
-
-def test_a_name_that_does_not_resolve_is_said_so(kube: Kubectl, clip: Path) -> None:
-    kube.apply(livestream("lost"), secret("target-key", key="key"))
-    kube.apply(
-        restream(
-            "lost",
-            "lost",
-            uri="rtmp://no-such-platform.invalid/live",
-            streamKeySecretRef={"name": "target-key", "key": "key"},
-        )
-    )
-    with Publisher(clip, publish_url(kube, "lost")):
-        kube.wait(
-            "restream",
-            "lost",
-            lambda o: (
-                o["status"].get("lastError", {}).get("class") == "Dns"
-                and condition(o, "Live")["reason"] == "Retrying"  # Connecting during a try
-                and condition(o, "Ready")["status"] == "True"
-            ),
-            why="says that the name does not resolve, and tries again",
-        )
