@@ -5,9 +5,6 @@ from __future__ import annotations
 from sluice_media.hub.legs.leg import LegName
 from tests.support.hub_world import Publisher, World, acked
 
-WRAP = 90 << 32
-"""FLV's 32 bits of milliseconds, in ticks."""
-
 
 def cut_off(world: World, publisher: Publisher, seconds: float) -> None:
     """Lose everything that the publisher sends for ``seconds``."""
@@ -18,28 +15,6 @@ def cut_off(world: World, publisher: Publisher, seconds: float) -> None:
 def go_on(again: Publisher, before: Publisher) -> None:
     again._position, again._picture = before._position, before._picture
     again._audio_frames = before._audio_frames
-
-
-def test_no_more_is_acknowledged_than_is_held_when_the_times_of_the_container_began_again() -> None:
-    world = World(resume_window_seconds=60)
-    world.read()
-    before = world.publish(first_dts=WRAP - 450_000)
-    before.send(10)
-    last_ack = world.hub.ack(before.leg)
-    before.end()
-    again = world.publish(
-        connection=before.leg.hello.connection, resume=last_ack.moved(-WRAP), first_dts=-450_000
-    )
-    go_on(again, before)
-    assert world.hub.ack(again.leg).out_offset == last_ack.out_offset + WRAP
-    again.send(3)
-    timeline = world.hub.output.timeline
-    assert timeline is not None
-    held = timeline.last_dts - 540_000
-    acked(world, "r", held)
-    ack = world.hub.ack(again.leg)
-    assert ack.earlier == ()
-    assert ack.acked_dts == held - last_ack.out_offset - WRAP
 
 
 def test_a_gap_is_not_said_again_when_another_leg_fed_the_output_meanwhile() -> None:

@@ -71,17 +71,6 @@ class LegAck(Model):
                 return out_dts - stretch.out_offset
         return out_dts - self.out_offset
 
-    def moved(self, ticks: int) -> LegAck:
-        """Return the acknowledgement for source times that are later by ``ticks``."""
-        return self.model_copy(
-            update={
-                "out_offset": self.out_offset - ticks,
-                "begins_dts": _later(self.begins_dts, ticks),
-                "earlier": tuple(stretch.moved(ticks) for stretch in self.earlier),
-                "acked_dts": _later(self.acked_dts, ticks),
-            }
-        )
-
 
 class LegHello(Model):
     """Value of HELLO_HEADER in ``POST /v1/legs``. The publisher's key is the bearer token."""
@@ -208,7 +197,3 @@ class TimelineEnd(Model):
     reason: str
     """A :class:`SessionEndReason`."""
     finished_at: datetime
-
-
-def _later(dts: int | None, ticks: int) -> int | None:
-    return None if dts is None else dts + ticks

@@ -17,7 +17,7 @@ from sluice_media.hub.clock import Moment, datetime_of
 from sluice_media.hub.legs.admission import LegRefusedError, judge
 from sluice_media.hub.legs.leg import Leg, LegName, LegState
 from sluice_media.hub.legs.selector import Selector, entry_point
-from sluice_media.hub.output.adoption import is_map, whole_wraps
+from sluice_media.hub.output.adoption import is_map
 from sluice_media.hub.output.output import Output
 from sluice_media.hub.output.readers import Reader, Readers
 from sluice_media.hub.output.replay_need import replay_need
@@ -162,10 +162,7 @@ class Hub:
         if feeder is None or feeder.hello.connection != hello.connection:
             return given
         own = self.ack(feeder)
-        if not is_map(own):
-            return given
-        # The 32-bit times of the container may be unwrapped from another start.
-        return own.moved(whole_wraps(own.out_offset - given.out_offset)) if is_map(given) else own
+        return own if is_map(own) else given
 
     def take_formats(self, leg: Leg, formats: Sequence[TrackFormat]) -> None:
         """Set the formats of all tracks of the leg; called when its headers change."""

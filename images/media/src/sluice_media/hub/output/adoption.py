@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from sluice_media.contract import IngestConfig, LegAck
-from sluice_media.formats.units import TICKS_PER_MS
 from sluice_media.hub.clock import Moment, us_of
 from sluice_media.hub.legs.leg import Leg
 from sluice_media.hub.output.session import SessionLog
@@ -32,8 +31,6 @@ MAX_READERS = 64
 EXPECTED_SECONDS = 10.0
 """Time after its start for which a hub reports that an earlier session may continue here. Gateways
 and readers retry every second."""
-_WRAP = TICKS_PER_MS << 32
-"""The range of FLV's 32-bit milliseconds, in ticks."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -54,18 +51,6 @@ def is_map(resume: LegAck | None) -> TypeGuard[LegAck]:
 
     A standby leg's acknowledgement names the timeline too, but gives no offset."""
     return resume is not None and bool(resume.timeline) and resume.feeds
-
-
-def whole_wraps(ticks: int) -> int:
-    """Round to a multiple of the range of FLV's 32-bit clock."""
-    return round(ticks / _WRAP) * _WRAP
-
-
-def unwrapped(dts: int, near: int) -> int:
-    """Return the output DTS closest to ``near`` that differs from ``dts`` by whole wraps.
-
-    The hub that computed the offset may have unwrapped the source's 32-bit clock differently."""
-    return dts + whole_wraps(near - dts)
 
 
 class Adoption:

@@ -18,7 +18,6 @@ from sluice_media.hub.output.adoption import (
     Adoption,
     KnownPosition,
     is_map,
-    unwrapped,
 )
 from sluice_media.hub.output.ended_timelines import EndedTimelines
 from sluice_media.hub.output.failovers import Failovers, FormatChanges
@@ -270,7 +269,7 @@ class Output:
 
         ``offset`` is that of the same connection before; None: another connection is spliced in."""
         if offset is not None:
-            start = unwrapped(entry.dts + offset, timeline.last_dts)
+            start = entry.dts + offset
             missing = self.splicer.resume(entry, start - entry.dts)
         else:
             start = self.splicer.enter(entry)
@@ -304,7 +303,7 @@ class Output:
     ) -> None:
         """Continue another hub's timeline and session, with the offset of its map."""
         revived = self._new_splicer(resume.timeline)
-        start = unwrapped(entry.dts + resume.out_offset, resume.last_out_dts)
+        start = entry.dts + resume.out_offset
         missing = self.splicer.resume(entry, start - entry.dts)
         leg.stretches.crossed(entry.dts - 1)  # these borders lie before this timeline's content
         started = resume.session_started_at
