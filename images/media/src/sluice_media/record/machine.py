@@ -244,10 +244,10 @@ class RecorderMachine:
             yield Changed(self._file)
         yield self._write(self._file, unit)
 
-    def _on_heartbeat(self, beat: TimelineHeartbeat, now: datetime) -> Iterator[Effect]:
-        self._lost_at, self._session = None, beat.session
-        self._silent = not beat.delivering
-        if self._file is not None and not beat.session:
+    def _on_heartbeat(self, heartbeat: TimelineHeartbeat, now: datetime) -> Iterator[Effect]:
+        self._lost_at, self._session = None, heartbeat.session
+        self._silent = not heartbeat.delivering
+        if self._file is not None and not heartbeat.session:
             # A restarted hub has no session until it adopts this one: only an `end` record ends a
             # session. But an end that this recorder missed is not sent again.
             self._lost_at = self._unit_at

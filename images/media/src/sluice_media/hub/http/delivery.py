@@ -108,8 +108,8 @@ class Delivery:
         reading = asyncio.ensure_future(self._spool.read(reader.timeline, place))
         try:
             while not (await asyncio.wait({reading}, timeout=HEARTBEAT_SECONDS))[0]:
-                if beat := self._out(_BEATS[True, True]):
-                    await self._output.write(beat)
+                if heartbeat := self._out(_HEARTBEATS[True, True]):
+                    await self._output.write(heartbeat)
         finally:
             reading.cancel()
         data, reader.place, seq = reading.result()
@@ -127,13 +127,13 @@ class Delivery:
         """Return the bytes to send now. Raises ConnectionResetError: they have left the ring."""
         parts: list[bytes] = []
         self._collect(parts, now)
-        beat = self._heartbeat()
+        heartbeat = self._heartbeat()
         if not self._ended and (
-            beat is not self._last_heartbeat
+            heartbeat is not self._last_heartbeat
             or now.monotonic - self._heartbeat_at >= HEARTBEAT_SECONDS * 0.9
         ):
-            parts.append(beat)
-            self._last_heartbeat, self._heartbeat_at = beat, now.monotonic
+            parts.append(heartbeat)
+            self._last_heartbeat, self._heartbeat_at = heartbeat, now.monotonic
         if not parts:
             return b""
         return self._out(b"".join(parts) if len(parts) > 1 else parts[0])
@@ -164,11 +164,11 @@ class Delivery:
     def _heartbeat(self) -> bytes:
         """Return the heartbeat for the place of the reader, which may be in the past."""
         if not self.reader.at_head:
-            return _BEATS[True, True]
-        return _BEATS[self._hub.output.timeline is not None, self._hub.delivering]
+            return _HEARTBEATS[True, True]
+        return _HEARTBEATS[self._hub.output.timeline is not None, self._hub.delivering]
 
 
-_BEATS = {
+_HEARTBEATS = {
     (session, delivering): encode(TimelineHeartbeat(session=session, delivering=delivering))
     for session in (True, False)
     for delivering in (True, False)
