@@ -20,7 +20,7 @@ async def test_a_browser_is_live_and_recorded(kube: Kubectl, tmp_path: Path) -> 
     async with running_browser(origin) as browser:
         await browser.open(f"{origin}/live/{kube.namespace}/web")
         await browser.go_live("not-the-key")
-        await browser.shows("The key is wrong", 20)
+        await browser.shows("The stream key is wrong", 20)
         await browser.go_live(token)
         await asyncio.to_thread(kube.wait_condition, "livestream", "web", "Live")
         await browser.shows("Live")
