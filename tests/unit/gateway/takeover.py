@@ -14,8 +14,8 @@ from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.feed import UnitFeed
 from sluice_media.hub.output.splicer import FIRST_DTS
 from sluice_media.publishing.budget import RetentionBudget
+from sluice_media.publishing.keeper import LegMap
 from sluice_media.publishing.leg import PREAMBLE
-from sluice_media.publishing.leg_map import LegMap
 from sluice_media.publishing.leg_records import LegEncoder, LegRecord
 from sluice_media.publishing.retention import Retention
 from tests.support.hub_rig import AUDIO, VIDEO

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sluice_media.contract import LegAck, LegStretch
-from sluice_media.publishing.leg_map import LegMap
+from sluice_media.publishing.keeper import LegMap
 from tests.unit.gateway.test_retention import Source
 
 WRAP_MS = 1 << 32

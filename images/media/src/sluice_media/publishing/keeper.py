@@ -31,12 +31,12 @@ from sluice_media.publishing.leg import (
     Refused,
     run_leg,
 )
-from sluice_media.publishing.leg_map import LegMap
 from sluice_media.publishing.locate import HubNotReachable, Locate, StreamNotFound
 from sluice_media.publishing.metrics import GatewayMetrics
 from sluice_media.publishing.path import PublishPath
 from sluice_media.publishing.retention import Retention
 from sluice_media.publishing.settings import PublishingSettings
+from sluice_media.timeline.source_clock import MOST_APART_TICKS
 
 _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = (0.25, 0.5, 1.0)
@@ -91,6 +91,38 @@ async def reaching_hubs(
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as http:
         budget = RetentionBudget(settings.retain_total_bytes, metrics.shed)
         yield Hubs(http, locate, settings, metrics, budget)
+
+
+class LegMap:
+    """The state of a leg, as its last hub acknowledged it (pure).
+
+    The times of a leg are steady while its publisher is connected
+    (:mod:`sluice_media.timeline.source_clock`), so the newest map is valid for all kept media.
+    """
+
+    def __init__(self, retention: Retention) -> None:
+        self._retention = retention
+        self.last: LegAck | None = None
+        """The map for the next hub."""
+
+    def acknowledged(self, ack: LegAck) -> None:
+        """Keep the map, and drop the media that no reader can ask the next hub for."""
+        if ack.timeline:  # a hub without a session has none to hand on
+            self.last = ack
+        self._retention.recorded = ack.recorded
+        if ack.acked_dts is not None:
+            self._retention.acknowledge(ack.acked_dts)
+
+    def replay_since(self, first: LegAck) -> int | None:
+        """Return the source time after which a hub lacks media, by its first acknowledgement.
+
+        None: it lacks all kept media.
+        """
+        before = self.last
+        if before is None or not before.feeds or not _is_same_hub(before, first):
+            return None
+        # One track may lag behind the other.
+        return before.source_dts(first.last_out_dts) - MOST_APART_TICKS
 
 
 class LegKeeper:
@@ -278,3 +310,10 @@ def _describe(outcome: LegOutcome) -> str:
             return reason
         case _:
             return type(outcome).__name__
+
+
+def _is_same_hub(before: LegAck, now: LegAck) -> bool:
+    """Return whether the hub that answers now is the one that answered before.
+
+    A new hub has another epoch, and no timeline until it has adopted one."""
+    return bool(now.timeline) and (now.timeline, now.epoch) == (before.timeline, before.epoch)
