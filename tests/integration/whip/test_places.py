@@ -7,10 +7,11 @@ import asyncio
 import pytest
 from pydantic import SecretStr
 
+from sluice_media.publishing.publication import Publication
 from sluice_media.whip.problem import Problem
 from sluice_media.whip.service import PostedOffer
 from tests.support.whip_offers import OFFER
-from tests.support.whip_rig import KEY, FakePublication, Rig
+from tests.support.whip_rig import KEY, Rig
 
 PUBLISHER = "203.0.113.1"
 
@@ -23,7 +24,7 @@ async def test_strangers_cannot_keep_a_known_publisher_out() -> None:
     rig = Rig()
     known, waiting = rig.publish, []
 
-    async def publish(namespace: str, stream: str, key: SecretStr, remote: str) -> FakePublication:
+    async def publish(namespace: str, stream: str, key: SecretStr, remote: str) -> Publication:
         if stream != "cam":
             waiting.append(stream)
             await asyncio.sleep(60)  # until the hub's answer

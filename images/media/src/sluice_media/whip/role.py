@@ -13,8 +13,7 @@ from sluice_media.publishing.keeper import reaching_hubs
 from sluice_media.publishing.limits import AddressLimits
 from sluice_media.publishing.locate import service_locator
 from sluice_media.publishing.metrics import GatewayMetrics
-from sluice_media.publishing.publication import publisher_for
-from sluice_media.whip.publish import Publish
+from sluice_media.publishing.publication import Publish, publisher_for
 from sluice_media.whip.server import running_whip
 from sluice_media.whip.settings import WhipSettings
 

@@ -18,12 +18,12 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.net.http_server import serving
+from sluice_media.publishing.publication import Publish
 from sluice_media.whip.forwarded import Range, publisher_address
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.metrics import WhipMetrics
 from sluice_media.whip.offer import MAX_OFFER_BYTES
 from sluice_media.whip.problem import Problem, Reason
-from sluice_media.whip.publish import Publish
 from sluice_media.whip.service import PostedOffer, WhipService
 from sluice_media.whip.settings import WhipSettings
 

@@ -13,13 +13,12 @@ from pydantic import SecretStr
 
 from sluice_media.pod.log_limiter import LogLimiter
 from sluice_media.publishing.limits import AddressLimits, TooManyConnections
-from sluice_media.publishing.publication import HubUnavailable, PublishRefused
+from sluice_media.publishing.publication import HubUnavailable, Publication, Publish, PublishRefused
 from sluice_media.whip.address import NoAddress, PublicAddress
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.metrics import WhipMetrics
 from sluice_media.whip.offer import BadOffer, CodecsMissing, Offer, parse_offer
 from sluice_media.whip.problem import Problem, Reason, problem_of
-from sluice_media.whip.publish import Publication, Publish
 from sluice_media.whip.session import Session
 from sluice_media.whip.settings import WhipSettings
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 import structlog
 
 from sluice_media.formats.units import AccessUnit, TrackFormat, TrackKind, UnitFlags
+from sluice_media.publishing.publication import Publication
 from sluice_media.whip.keyframes import KeyframeRequests, is_keyframe
 from sluice_media.whip.media_port import MediaPort
 from sluice_media.whip.metrics import WhipMetrics
 from sluice_media.whip.offer import Offer
 from sluice_media.whip.peer import Peer
-from sluice_media.whip.publish import Publication
 from sluice_media.whip.settings import WhipSettings
 from sluice_media.whip.transcoder import Transcoder, TranscoderFailed
 
