@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice_media.contract import StoreStatus
+from sluice_media.contract import HeadroomState, StoreStatus
 from sluice_operator.api.v1alpha1.reasons import HeadroomReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.owner import Stored
@@ -13,18 +13,18 @@ _TYPE = "StorageHeadroom"
 
 def is_full(status: StoreStatus | None) -> bool:
     """Return whether the store is known to be full."""
-    return status is not None and status.headroom == "Exceeded"
+    return status is not None and status.headroom == HeadroomState.EXCEEDED
 
 
 def headroom_condition(status: StoreStatus | None, what: str) -> Condition:
     """Return the condition. ``what`` names the store in its message; ``status`` is None when the
     store pod does not answer."""
-    if status is None or status.headroom == "Unknown":
+    if status is None or status.headroom == HeadroomState.UNKNOWN:
         message = f"The used space of {what} has not been measured yet."
         return Condition(_TYPE, "Unknown", HeadroomReason.NOT_MEASURED, message)
-    if status.headroom == "Enough":
+    if status.headroom == HeadroomState.ENOUGH:
         return Condition(_TYPE, "True", HeadroomReason.ENOUGH, f"There is room in {what}.")
-    if status.headroom == "AlmostExceeded":
+    if status.headroom == HeadroomState.ALMOST_EXCEEDED:
         message = f"{what[0].upper()}{what[1:]} is almost full: {_used(status)}."
         return Condition(_TYPE, "False", HeadroomReason.ALMOST_EXCEEDED, f"{message} {_ADVICE}")
     message = f"{what[0].upper()}{what[1:]} is full: {_used(status)}; nothing can be recorded."

@@ -12,6 +12,7 @@ import time
 
 import structlog
 
+from sluice_media.contract import LegReason
 from sluice_media.formats.errors import MediaError
 from sluice_media.formats.flv import FlvDemuxer
 from sluice_media.gateway.settings import GatewaySettings
@@ -37,6 +38,7 @@ from sluice_media.publishing.publication import (
     PublishRefused,
     note_refusal,
 )
+from sluice_media.publishing.reasons import PublishReason
 
 _MAX_BYTES_BEFORE_PUBLISH = 128 << 10
 """Handshake and commands take about 5 kB."""
@@ -146,8 +148,10 @@ class RtmpPublisher:
         try:
             path = parse_publish_path(request.app, request.stream_key)
         except BadPath as bad:
-            note_refusal(self._hubs, "BadPath", protocol=wire.protocol, remote=wire.address)
-            raise PublishRefused("BadPath", str(bad)) from bad
+            note_refusal(
+                self._hubs, PublishReason.BAD_PATH, protocol=wire.protocol, remote=wire.address
+            )
+            raise PublishRefused(PublishReason.BAD_PATH, str(bad)) from bad
         publishing = asyncio.ensure_future(
             self._publish(path.namespace, path.stream, path.key, wire.address)
         )
@@ -218,15 +222,17 @@ class RtmpPublisher:
 
     async def _close(self, end: PublishEnd) -> None:
         """Answer the encoder with the end of its publication."""
-        if end.reason == "Finished":
+        if end.reason == PublishReason.FINISHED:
             await self._wire.until_peer_closes()
-        elif end.reason != "HubUnavailable" and self._session.publishing:
+        elif end.reason != PublishReason.HUB_UNAVAILABLE and self._session.publishing:
             self._session.end_publish(BAD_NAME, f"{end.reason}: {end.message}")
             await self._wire.linger()
 
     async def _refuse(self, refused: PublishRefused) -> None:
         if self._session.publish_requested:
             # To the encoder a path without a stream is a wrong key as well.
-            reason = "BadKey" if refused.reason == "BadPath" else refused.reason
+            reason = (
+                LegReason.BAD_KEY if refused.reason == PublishReason.BAD_PATH else refused.reason
+            )
             self._session.reject_publish(BAD_NAME, f"{reason}: {refused.message}")
             await self._wire.linger()

@@ -17,7 +17,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from sluice_media.contract import LegGrant, LegHello
+from sluice_media.contract import LegGrant, LegHello, LegReason
 from sluice_media.formats.errors import MediaError
 from sluice_media.formats.mpegts.demux import TsDemuxer
 from sluice_media.gateway.settings import GatewaySettings
@@ -45,20 +45,21 @@ from sluice_media.publishing.publication import (
     PublishRefused,
     publisher_for,
 )
+from sluice_media.publishing.reasons import PublishReason
 
 _PROTOCOL = "SRT"
 _FRESH_SECONDS = 0.5
 """Maximum age of a grant. An older one is requested again: the leg may be taken meanwhile."""
 _MAX_MISSING = 1_000
 """Maximum number of remembered names without a Service. The oldest are forgotten first."""
-_CODES = {
-    "BadKey": RejectCode.UNAUTHORIZED,
-    "Busy": RejectCode.CONFLICT,
-    "Disabled": RejectCode.FORBIDDEN,
-    "ProtocolNotAllowed": RejectCode.UNACCEPTABLE,
-    "TooManyFailures": RejectCode.TOO_MANY_FAILURES,
-    "UnknownStream": RejectCode.NOT_FOUND,
-    "UnsupportedCodec": RejectCode.NOT_SUPPORTED_MEDIA,
+_CODES: dict[str, RejectCode] = {
+    LegReason.BAD_KEY: RejectCode.UNAUTHORIZED,
+    LegReason.BUSY: RejectCode.CONFLICT,
+    LegReason.DISABLED: RejectCode.FORBIDDEN,
+    LegReason.PROTOCOL_NOT_ALLOWED: RejectCode.UNACCEPTABLE,
+    PublishReason.TOO_MANY_FAILURES: RejectCode.TOO_MANY_FAILURES,
+    LegReason.UNKNOWN_STREAM: RejectCode.NOT_FOUND,
+    LegReason.UNSUPPORTED_CODEC: RejectCode.NOT_SUPPORTED_MEDIA,
 }
 _log = structlog.get_logger(__name__)
 
@@ -126,7 +127,7 @@ class SrtIngest:
                     fresh_seconds=_FRESH_SECONDS,
                 )
             case Refused(reason=reason):
-                if reason == "BadKey":
+                if reason == LegReason.BAD_KEY:
                     self._limits.failed(remote)
                 return Refuse(_CODES.get(reason, RejectCode.FORBIDDEN), valid_seconds=0.5)
             case _:

@@ -16,23 +16,25 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from sluice_media.contract import LegReason
 from sluice_media.protocols.srt import RejectCode, SrtConnection, SrtListener, SrtStats
 from sluice_media.publishing.metrics import GatewayMetrics
+from sluice_media.publishing.reasons import PublishReason
 
 _SAMPLE_SECONDS = 1.0
 _RTT_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _REASONS = {
-    RejectCode.BAD_REQUEST: "BadPath",
-    RejectCode.UNAUTHORIZED: "BadKey",
-    RejectCode.OVERLOAD: "Overloaded",
-    RejectCode.FORBIDDEN: "Disabled",
-    RejectCode.NOT_FOUND: "UnknownStream",
-    RejectCode.BAD_MODE: "BadMode",
-    RejectCode.UNACCEPTABLE: "ProtocolNotAllowed",
-    RejectCode.CONFLICT: "Busy",
-    RejectCode.NOT_SUPPORTED_MEDIA: "UnsupportedCodec",
-    RejectCode.UNAVAILABLE: "HubUnavailable",
-    RejectCode.TOO_MANY_FAILURES: "TooManyFailures",
+    RejectCode.BAD_REQUEST: PublishReason.BAD_PATH,
+    RejectCode.UNAUTHORIZED: LegReason.BAD_KEY,
+    RejectCode.OVERLOAD: PublishReason.OVERLOADED,
+    RejectCode.FORBIDDEN: LegReason.DISABLED,
+    RejectCode.NOT_FOUND: LegReason.UNKNOWN_STREAM,
+    RejectCode.BAD_MODE: PublishReason.BAD_MODE,
+    RejectCode.UNACCEPTABLE: LegReason.PROTOCOL_NOT_ALLOWED,
+    RejectCode.CONFLICT: LegReason.BUSY,
+    RejectCode.NOT_SUPPORTED_MEDIA: LegReason.UNSUPPORTED_CODEC,
+    RejectCode.UNAVAILABLE: PublishReason.HUB_UNAVAILABLE,
+    RejectCode.TOO_MANY_FAILURES: PublishReason.TOO_MANY_FAILURES,
 }
 _COUNTED = (
     ("packets_received", "packets_received", "Data packets received."),
@@ -87,7 +89,9 @@ class SrtMetrics(Collector):
     def count_refusals(self) -> None:
         if self._listener is None or self._refused is None:
             return
-        known: Tally[str] = Tally({"HandshakeFailed": self._listener.broken_handshakes})
+        known: Tally[str] = Tally(
+            {PublishReason.HANDSHAKE_FAILED: self._listener.broken_handshakes}
+        )
         for code, count in tuple(self._listener.rejections.items()):
             known[_REASONS.get(code, "Other")] += count
         for reason, count in known.items():

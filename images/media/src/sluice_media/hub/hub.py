@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sluice_media.contract import IngestConfig, LegAck, LegEnd, LegHello, Rejection
+from sluice_media.contract import (
+    IngestConfig,
+    LegAck,
+    LegEnd,
+    LegHello,
+    LegReason,
+    Rejection,
+    SessionEndReason,
+)
 from sluice_media.formats.units import AccessUnit, TrackFormat
 from sluice_media.hub.clock import Moment, datetime_of
 from sluice_media.hub.legs.admission import LegRefusedError, judge
@@ -30,7 +38,6 @@ KEEP_SECONDS = 1.0
 REJECTION_SECONDS = 5.0
 """Minimum interval between two status updates for refusals with the same reason: a flood of wrong
 keys must not become a flood of status updates."""
-DRAINING = "Draining"
 _PREFERENCE = tuple(LegName)
 
 
@@ -128,7 +135,7 @@ class Hub:
         try:
             return judge(self.config, name, hello, running, now, stopping=self.stopping)
         except LegRefusedError as refused:
-            if refused.reason != DRAINING:
+            if refused.reason != LegReason.DRAINING:
                 self._rejected(refused.reason, now)
             raise
 
@@ -145,7 +152,7 @@ class Hub:
     def _open(self, name: LegName, hello: LegHello, now: Moment) -> Leg:
         running = self._legs.get(name)
         if running is not None:
-            end = LegEnd(reason="TakenOver", message="the publisher has connected again")
+            end = LegEnd(reason=LegReason.TAKEN_OVER, message="the publisher has connected again")
             self.end_leg(running, end, now)
         leg = Leg(name, hello.model_copy(update={"resume": self._place_of(hello)}), now)
         self._legs[name] = leg
@@ -220,7 +227,7 @@ class Hub:
             if end is None:
                 self._selector.note_loss(leg, now.monotonic)
             self._active = None
-        if end is None or end.reason != DRAINING:
+        if end is None or end.reason != LegReason.DRAINING:
             # No switch while the hub drains: readers would be ahead of the map that the next hub
             # gets.
             self._choose(now)
@@ -239,7 +246,7 @@ class Hub:
             and not self.delivering
             and session.window_passed(now, self.config.resume_window_seconds)
         ):
-            self._finish("WindowPassed", now)
+            self._finish(SessionEndReason.WINDOW_PASSED, now)
         self.no_random_access = any(_lacks_random_access(leg, now) for leg in self.legs)
         if now.monotonic - self._kept_at >= KEEP_SECONDS:
             self._kept_at = now.monotonic
@@ -252,15 +259,16 @@ class Hub:
         self.config = config
         if not config.active:
             # End the session first: otherwise each leg that ends would switch to the next one.
-            self._finish("Disabled", now)
+            self._finish(SessionEndReason.DISABLED, now)
             for leg in self.legs:
                 end = LegEnd(
-                    reason="Disabled", message="the stream is switched off (spec.active: false)"
+                    reason=LegReason.DISABLED,
+                    message="the stream is switched off (spec.active: false)",
                 )
                 self.end_leg(leg, end, now)
         backup = self._legs.get(LegName.BACKUP)
         if backup is not None and not config.backup and not backup.is_pull:
-            end = LegEnd(reason="Disabled", message="the backup leg is switched off")
+            end = LegEnd(reason=LegReason.DISABLED, message="the backup leg is switched off")
             self.end_leg(backup, end, now)
         self._keep(now)
         self._count_revision()
@@ -332,7 +340,7 @@ class Hub:
             else:
                 splicer.dropped += 1
 
-    def _finish(self, reason: str, now: Moment) -> None:
+    def _finish(self, reason: SessionEndReason, now: Moment) -> None:
         if self.output.finish(reason, now):
             self._active = None
             for leg in self.legs:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
-from sluice_media.contract import LegHello
+from sluice_media.contract import LegHello, LegReason
 from sluice_media.hub.clock import Clock
 from sluice_media.hub.feed import TsFeed
 from sluice_media.hub.hub import Hub
@@ -53,7 +53,7 @@ class _PulledLeg:
         try:
             self._feed.feed(data, self._clock())
         except LegMediaRejected as rejected:
-            unsupported = rejected.reason == "UnsupportedCodec"
+            unsupported = rejected.reason == LegReason.UNSUPPORTED_CODEC
             raise (UnsupportedMedia if unsupported else BadMedia)(str(rejected)) from rejected
         finally:
             self._changed()

@@ -15,6 +15,7 @@ from sluice_media.contract import (
     INGEST_BACKUP_TOKEN_FILE,
     INGEST_TOKEN_FILE,
     SRT_PASSPHRASE_FILE,
+    ConfigErrorReason,
     IngestConfig,
     IngestStatus,
     PullStatus,
@@ -92,15 +93,16 @@ class _Role:
         """Return the reason and message of a configuration error; None when there is none."""
         config = self.watch.config
         if LegName.PRIMARY not in self.keys and config.pull is None:
-            return "SecretKeyMissing", _KEY_MISSING.format("token", "primary")
+            return ConfigErrorReason.SECRET_KEY_MISSING, _KEY_MISSING.format("token", "primary")
         if config.backup and LegName.BACKUP not in self.keys:
-            return "SecretKeyMissing", _KEY_MISSING.format("backupToken", "backup")
+            message = _KEY_MISSING.format("backupToken", "backup")
+            return ConfigErrorReason.SECRET_KEY_MISSING, message
         pulled = pull_settings(config, self.watch.key)
         if pulled is not None and (error := pull_error(pulled)) is not None:
             return error
         if config.srt_passphrase and not is_passphrase(self.watch.key(SRT_PASSPHRASE_FILE)):
             message = "The SRT Secret has no passphrase of 10 to 79 bytes: SRT is refused. Set one."
-            return "PassphraseMissing", message
+            return ConfigErrorReason.PASSPHRASE_MISSING, message
         return None
 
     async def follow_configuration(self) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import structlog
 
-from sluice_media.contract import LegAck, LegEnd, LegHello
+from sluice_media.contract import LegAck, LegEnd, LegHello, LegReason
 from sluice_media.pod.log_limiter import LogLimiter
 from sluice_media.publishing.budget import RetentionBudget
 from sluice_media.publishing.leg import (
@@ -40,7 +40,6 @@ from sluice_media.timeline.source_clock import MOST_APART_TICKS
 
 _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = (0.25, 0.5, 1.0)
-_DRAINING = "Draining"
 _UNREAD_SHARE = 16
 _log = structlog.get_logger(__name__)
 
@@ -192,7 +191,7 @@ class LegKeeper:
             except StreamNotFound:
                 missing += 1
                 if missing > 1:
-                    return Refused("UnknownStream", "there is no such stream")
+                    return Refused(LegReason.UNKNOWN_STREAM, "there is no such stream")
                 await asyncio.sleep(settings.unknown_stream_seconds)
                 continue
             if self._up:
@@ -219,7 +218,7 @@ class LegKeeper:
                 return outcome
             case Finished():
                 return Over()
-            case LegEnd(reason=reason, message=message) if reason != _DRAINING:
+            case LegEnd(reason=reason, message=message) if reason != LegReason.DRAINING:
                 return Refused(reason, message)
             case _:
                 return None

@@ -24,6 +24,7 @@ from sluice_media.contract import (
     LegEnd,
     LegGrant,
     LegHello,
+    LegReason,
     Refusal,
 )
 from sluice_media.net.upgrade import UpgradeRefused, open_upgraded, takes_more
@@ -34,10 +35,10 @@ PREAMBLE = encode_formats(())
 _WRITE_BYTES = 256 << 10
 _MAX_ANSWER_BYTES = 4_096
 _MAX_LINE_BYTES = 64 << 10
-_REASONS = {
-    HTTPStatus.UNAUTHORIZED: ("BadKey", "the stream key is wrong"),
-    HTTPStatus.FORBIDDEN: ("Disabled", "the stream does not take publishers"),
-    HTTPStatus.CONFLICT: ("Busy", "somebody else publishes to this stream"),
+_REASONS: dict[HTTPStatus, tuple[str, str]] = {
+    HTTPStatus.UNAUTHORIZED: (LegReason.BAD_KEY, "the stream key is wrong"),
+    HTTPStatus.FORBIDDEN: (LegReason.DISABLED, "the stream does not take publishers"),
+    HTTPStatus.CONFLICT: (LegReason.BUSY, "somebody else publishes to this stream"),
 }
 _LINE: TypeAdapter[LegAck | LegEnd] = TypeAdapter(
     Annotated[LegAck | LegEnd, Field(discriminator="type")]

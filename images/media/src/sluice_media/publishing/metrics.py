@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from sluice_media.contract import LegReason
+from sluice_media.publishing.reasons import PublishReason
+
 _REASONS = frozenset(
     {
-        "BadKey",
-        "BadMode",
-        "BadPath",
-        "Busy",
-        "Disabled",
-        "HandshakeFailed",
-        "HubUnavailable",
-        "Overloaded",
-        "ProtocolNotAllowed",
-        "TooManyFailures",
-        "UnknownStream",
-        "UnsupportedCodec",
+        LegReason.BAD_KEY,
+        PublishReason.BAD_MODE,
+        PublishReason.BAD_PATH,
+        LegReason.BUSY,
+        LegReason.DISABLED,
+        PublishReason.HANDSHAKE_FAILED,
+        PublishReason.HUB_UNAVAILABLE,
+        PublishReason.OVERLOADED,
+        LegReason.PROTOCOL_NOT_ALLOWED,
+        PublishReason.TOO_MANY_FAILURES,
+        LegReason.UNKNOWN_STREAM,
+        LegReason.UNSUPPORTED_CODEC,
     }
 )
 

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 import structlog
 from pydantic import SecretStr
 
+from sluice_media.contract import LegReason
 from sluice_media.formats.units import AccessUnit, TrackFormat
 from sluice_media.publishing.keeper import Ending, GaveUp, Hubs, LegKeeper, Over
 from sluice_media.publishing.leg import Refused
 from sluice_media.publishing.leg_records import LegEncoder, LegRecord
 from sluice_media.publishing.limits import AddressLimits
 from sluice_media.publishing.path import BadPath, PublishPath, publish_path
+from sluice_media.publishing.reasons import PublishReason
 
 _FINISH_SECONDS = 10.0
 _COUNT_SECONDS = 1.0
@@ -49,9 +51,8 @@ class HubUnavailable(Exception):  # noqa: N818  the name is the field's word
 class PublishEnd:
     """The end of a publication.
 
-    ``reason`` is the hub's word (TakenOver, KeyRotated, Disabled, UnsupportedCodec, BadMedia, …),
-    ``HubUnavailable`` when no hub came in time, or ``Finished`` when the publisher or the hub has
-    closed the leg.
+    ``reason`` is the hub's :class:`LegReason`, or a :class:`PublishReason`: ``HubUnavailable`` when
+    no hub came in time, ``Finished`` when the publisher or the hub has closed the leg.
     """
 
     reason: str
@@ -131,7 +132,7 @@ class Publication:
         """End the publication at once. Its owner calls this or :meth:`finish` in any case."""
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
-        self._end(PublishEnd("Finished", why))
+        self._end(PublishEnd(PublishReason.FINISHED, why))
 
     def _put(self, *records: LegRecord) -> None:
         if records and not self.ended.done():
@@ -169,7 +170,7 @@ class Publication:
             return  # abort() ends the publication, with its reason
         if (bug := keeping.exception()) is not None:
             self._log.error("publisher_failed", error=type(bug).__name__)
-            self._end(PublishEnd("Internal", "internal error; see the gateway's log"))
+            self._end(PublishEnd(PublishReason.INTERNAL, "internal error; see the gateway's log"))
         else:
             self._end(_end_of(keeping.result()))
 
@@ -183,7 +184,7 @@ class Publication:
         self._counting.cancel()
         self._count(kept=0)
         self._metrics.publishers.dec()
-        if end.reason == "HubUnavailable":
+        if end.reason == PublishReason.HUB_UNAVAILABLE:
             self._metrics.given_up.inc()
         self._log.info(
             "publish_ended",
@@ -219,10 +220,10 @@ def publisher_for(protocol: str, hubs: Hubs, limits: AddressLimits) -> Publish:
             try:
                 path = publish_path(namespace, stream, key.get_secret_value())
             except BadPath as bad:
-                raise PublishRefused("BadPath", str(bad)) from bad
+                raise PublishRefused(PublishReason.BAD_PATH, str(bad)) from bad
             return await _open(path, remote)
         except PublishRefused as refused:
-            if refused.reason == "BadKey":
+            if refused.reason == LegReason.BAD_KEY:
                 limits.failed(remote)
             note_refusal(hubs, refused.reason, protocol=protocol, remote=remote, path=path)
             raise
@@ -239,7 +240,7 @@ def publisher_for(protocol: str, hubs: Hubs, limits: AddressLimits) -> Publish:
     async def _open(path: PublishPath, remote: str) -> Publication:
         if limits.is_blocked(remote):
             raise PublishRefused(
-                "TooManyFailures",
+                PublishReason.TOO_MANY_FAILURES,
                 "too many wrong keys from this address; try again in a minute",
             )
         publication = Publication(hubs, path, protocol, remote)
@@ -278,6 +279,8 @@ def _end_of(ending: Ending) -> PublishEnd:
         case Refused(reason=reason, message=message):
             return PublishEnd(reason, message)
         case GaveUp(why=why):
-            return PublishEnd("HubUnavailable", f"no hub in time: {why}")
+            return PublishEnd(PublishReason.HUB_UNAVAILABLE, f"no hub in time: {why}")
         case Over():
-            return PublishEnd("Finished", "the hub has all media and has closed the leg")
+            return PublishEnd(
+                PublishReason.FINISHED, "the hub has all media and has closed the leg"
+            )

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from sluice_media.contract import PULL_CA_DIR, PULL_DIR, AddressGuard, GivenUp, IngestConfig
+from sluice_media.contract import (
+    PULL_CA_DIR,
+    PULL_DIR,
+    AddressGuard,
+    ConfigErrorReason,
+    GivenUp,
+    IngestConfig,
+)
 from sluice_media.net.trust import InvalidAuthorityError, client_context
 
 MAX_URIS = 16
@@ -71,13 +78,16 @@ def pull_error(settings: PullSettings) -> tuple[str, str] | None:
     """Return reason and sentence for a fault of the Secrets. Sources are counted from 1."""
     for index, uri in enumerate(settings.uris):
         if uri is None:
-            return "SecretKeyMissing", f"The Secret does not have the URI of source {index + 1}."
+            return (
+                ConfigErrorReason.SECRET_KEY_MISSING,
+                f"The Secret does not have the URI of source {index + 1}.",
+            )
     for index, authority in settings.authorities.items():
         if authority is None:
             missing = f"The Secret does not have the CA certificate of source {index + 1}."
-            return "SecretKeyMissing", missing
+            return ConfigErrorReason.SECRET_KEY_MISSING, missing
         try:
             client_context(authority.get_secret_value())
         except InvalidAuthorityError as invalid:
-            return "InvalidCertificate", f"Source {index + 1}: {invalid}"
+            return ConfigErrorReason.INVALID_CERTIFICATE, f"Source {index + 1}: {invalid}"
     return None

@@ -16,7 +16,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sluice_media.contract import (
+    FileEndReason,
     RecorderPhase,
+    RecordingEndReason,
     TimelineAnchor,
     TimelineEnd,
     TimelineFormat,
@@ -120,7 +122,7 @@ class RecorderMachine:
     def stream_gone(self, now: datetime) -> Iterator[Effect]:
         """Finish, because the stream was deleted."""
         if self.finished is None:
-            yield from self._finish("StreamEnded", now)
+            yield from self._finish(RecordingEndReason.STREAM_ENDED, now)
 
     def store_is_full(self, now: datetime, *, full: bool) -> Iterator[Effect]:
         """Note whether the store is full, and finish when it is.
@@ -152,18 +154,18 @@ class RecorderMachine:
         self._hub_gone = lost_seconds >= HUB_SILENCE_SECONDS
         wait_seconds = self.rules.resume_window_seconds + HUB_GRACE_SECONDS
         if self._stop is not None and self._stop_is_due(now):
-            yield from self._finish("Stopped", now)
+            yield from self._finish(RecordingEndReason.STOPPED, now)
         elif self._limit.is_behind(
             self.files,
             self.rules.max_duration_seconds,
             has_file=self._file is not None,
             silent_seconds=(now - self._unit_at).total_seconds(),
         ):
-            yield from self._finish("MaxDurationReached", now)
+            yield from self._finish(RecordingEndReason.MAX_DURATION_REACHED, now)
         elif self._file is not None and lost_seconds >= wait_seconds:
-            yield from self._end_file("TimelineLost", self._file.last_utc or now)
+            yield from self._end_file(FileEndReason.TIMELINE_LOST, self._file.last_utc or now)
         if self._rearm_is_over(now, lost_seconds) or self._session_is_unknown(now):
-            yield from self._finish("StreamEnded", now)
+            yield from self._finish(RecordingEndReason.STREAM_ENDED, now)
 
     def records(
         self, records: Sequence[Record | HubLost | HubBack], now: datetime
@@ -219,7 +221,7 @@ class RecorderMachine:
             return
         self._unit_at = now
         if self._stop is not None and self._stop.is_behind(unit, now):
-            yield from self._finish("Stopped", now)
+            yield from self._finish(RecordingEndReason.STOPPED, now)
             return
         if self._file is not None and unit.is_random_access:
             yield from self._end_before(unit, self._file)
@@ -228,7 +230,7 @@ class RecorderMachine:
             return
         if not self._limit.takes(self.files, unit, self.rules.max_duration_seconds):
             if self._limit.is_reached(self._file):
-                yield from self._finish("MaxDurationReached", now)
+                yield from self._finish(RecordingEndReason.MAX_DURATION_REACHED, now)
             return
         has_hole = self._file.media.is_hole(unit.dts)
         if self._continuing:
@@ -259,13 +261,13 @@ class RecorderMachine:
         self._lost_at, self._session, self._format, self._silent = None, True, form, False
         file, wanted = self._file, self.rules.session_started_at
         if wanted is not None and form.session_started_at > wanted and self.rules.forbid(form):
-            yield from self._finish("StreamEnded", now)  # ours is over
+            yield from self._finish(RecordingEndReason.STREAM_ENDED, now)  # ours is over
             return
         if file is None or self.rules.forbid(form):
             return
         if form.timeline != file.timeline:
             same_session = form.session_started_at == file.session_started_at
-            reason = "TimelineLost" if same_session else "SessionEnded"
+            reason = FileEndReason.TIMELINE_LOST if same_session else FileEndReason.SESSION_ENDED
             yield from self._end_file(reason, file.last_utc or now)
         elif form.tracks == file.tracks:
             yield from self._stay(file)
@@ -285,11 +287,11 @@ class RecorderMachine:
     def _on_end(self, end: TimelineEnd, now: datetime) -> Iterator[Effect]:
         self._lost_at, self._session = None, False
         if self._file is not None:
-            yield from self._end_file("SessionEnded", end.finished_at)
+            yield from self._end_file(FileEndReason.SESSION_ENDED, end.finished_at)
         self._format = None
         self._held.clear()
         if self.rules.session_started_at is not None:
-            yield from self._finish("StreamEnded", now)
+            yield from self._finish(RecordingEndReason.STREAM_ENDED, now)
         yield from self.tick(now)
 
     # ------------------------------------------------------------------ files
@@ -322,9 +324,9 @@ class RecorderMachine:
     def _end_before(self, unit: AccessUnit, file: PlannedFile) -> Iterator[Effect]:
         """End the file if this random access begins the next one."""
         if self._handover is not None:
-            reason, at = "ParametersChanged", file.last_utc or utc_of(unit)
+            reason, at = FileEndReason.PARAMETERS_CHANGED, file.last_utc or utc_of(unit)
         elif file.splits_at(unit, self.rules.split_seconds, self.rules.split_bytes):
-            reason, at = "Split", utc_of(unit)
+            reason, at = FileEndReason.SPLIT, utc_of(unit)
         else:
             return
         file.cut(unit.dts)
@@ -354,16 +356,20 @@ class RecorderMachine:
     def _finish(self, reason: str, now: datetime) -> Iterator[Effect]:
         file = self._file
         if file is not None:
-            ended = "SessionEnded" if reason == "StreamEnded" else reason
+            ended = (
+                FileEndReason.SESSION_ENDED if reason == RecordingEndReason.STREAM_ENDED else reason
+            )
             yield from self._end_file(ended, file.last_utc or now)
         is_short = self.duration_seconds < self.rules.minimum_seconds
-        if reason == "Stopped" and self.files and is_short:
-            reason = "TooShort"
+        if reason == RecordingEndReason.STOPPED and self.files and is_short:
+            reason = RecordingEndReason.TOO_SHORT
         self.finished = reason
         yield Finish(reason)
 
     def _finish_full(self, now: datetime) -> Iterator[Effect]:
-        yield from self._finish("StorageLimit" if self.files else "NoSpace", now)
+        yield from self._finish(
+            RecordingEndReason.STORAGE_LIMIT if self.files else RecordingEndReason.NO_SPACE, now
+        )
 
     # ------------------------------------------------------------------ questions
 

@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 
-from sluice_media.contract import TimelineAnchor, TimelineFormat, TimelineGap, TrackInfo
+from sluice_media.contract import (
+    FileEndReason,
+    TimelineAnchor,
+    TimelineFormat,
+    TimelineGap,
+    TrackInfo,
+)
 from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.record.handover import Handover
 from sluice_media.recording.journal import FileEntry, GapEntry
@@ -19,7 +25,7 @@ from sluice_media.recording.media_time import HOLE_TICKS, MediaTime
 from sluice_media.recording.merge import MergedFile
 
 _ANCHOR_TOLERANCE_SECONDS = 0.5
-_AT_A_UNIT = ("Split", "ParametersChanged")
+_AT_A_UNIT = (FileEndReason.SPLIT, FileEndReason.PARAMETERS_CHANGED)
 """End reasons of a file whose successor begins at the next random access."""
 
 
@@ -258,7 +264,7 @@ def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) ->
         )
         if file.closed:
             planned.ended_at = file.ended_at or file.last_utc
-            planned.end_reason = file.end_reason or "SessionEnded"
+            planned.end_reason = file.end_reason or FileEndReason.SESSION_ENDED
         files.append(planned)
     unclosed = []
     for before, after in itertools.pairwise(files):
@@ -273,7 +279,9 @@ def restore(merged: Iterable[MergedFile], stop_requested_at: datetime | None) ->
 
 def _reason_between(before: PlannedFile, after: PlannedFile) -> str:
     if before.session_started_at != after.session_started_at:
-        return "SessionEnded"
+        return FileEndReason.SESSION_ENDED
     if before.timeline != after.timeline:
-        return "TimelineLost"
-    return "Split" if before.tracks == after.tracks else "ParametersChanged"
+        return FileEndReason.TIMELINE_LOST
+    return (
+        FileEndReason.SPLIT if before.tracks == after.tracks else FileEndReason.PARAMETERS_CHANGED
+    )

@@ -20,6 +20,7 @@ import structlog
 
 from sluice_media.contract import (
     HUB_TOKEN_FILE,
+    ConfigErrorReason,
     DesiredState,
     RecorderConfig,
     RecorderPhase,
@@ -306,7 +307,10 @@ class Recorder:
         self._machine.rules = rules_of(config, self._machine.rules)
         missing = None
         if self._watch.key(HUB_TOKEN_FILE) is None:
-            missing = ("SecretKeyMissing", "the Secret has no token for the stream's hub yet")
+            missing = (
+                ConfigErrorReason.SECRET_KEY_MISSING,
+                "the Secret has no token for the stream's hub yet",
+            )
         self._board.configured(config, missing)
         if config.desired_state is DesiredState.STOPPED:
             self._apply(self._machine.stop(now))

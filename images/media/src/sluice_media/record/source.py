@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import aiohttp
 
-from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig
+from sluice_media.contract import HUB_TOKEN_FILE, FileEndReason, RecorderConfig
 from sluice_media.pod.config_files import ConfigWatch
 from sluice_media.record.plan import Restored
 from sluice_media.record.tick import ticks_at_start
 from sluice_media.timeline.reader import Position, TimelineReader
 
-_CONTINUES = frozenset({None, "Split", "ParametersChanged"})
+_CONTINUES = frozenset({None, FileEndReason.SPLIT, FileEndReason.PARAMETERS_CHANGED})
 """End reasons of a file after which its timeline continues."""
 
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from sluice_media.contract import RecordedFile
+from sluice_media.contract import FileState, RecordedFile
 from sluice_media.formats.units import TICKS_PER_SECOND
 from sluice_media.record.chunks import ClosedChunk
 from sluice_media.recording.keys import result_key
@@ -161,4 +161,4 @@ class SpaceEstimate:
 
     async def _is_made(self, index: int) -> bool:
         result = await load(self.storage, result_key(self.prefix, index), RecordedFile)
-        return result is not None and result.state != "Failed"
+        return result is not None and result.state != FileState.FAILED

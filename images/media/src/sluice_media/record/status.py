@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sluice_media.contract import MAX_LISTED_GAPS, RecordedFile, RecorderPhase
+from sluice_media.contract import (
+    MAX_LISTED_GAPS,
+    FileState,
+    RecordedFile,
+    RecorderPhase,
+    RecordingEndReason,
+)
 from sluice_media.record.machine import RecorderMachine
 from sluice_media.record.plan import PlannedFile
 from sluice_media.recording.keys import mp4_name
@@ -78,8 +84,8 @@ def _newest(files: list[RecordedFile]) -> list[RecordedFile]:
 
 
 def _state(file: PlannedFile, phase: RecorderPhase, finished: str | None) -> str:
-    if finished == "TooShort":
-        return "Discarded"
+    if finished == RecordingEndReason.TOO_SHORT:
+        return FileState.DISCARDED
     if file.end_reason is not None:
-        return "Finalizing"
-    return "Interrupted" if phase is RecorderPhase.INTERRUPTED else "Recording"
+        return FileState.FINALIZING
+    return FileState.INTERRUPTED if phase is RecorderPhase.INTERRUPTED else FileState.RECORDING

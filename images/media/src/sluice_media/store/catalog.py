@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
-from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
+from sluice_media.contract import (
+    FileState,
+    RecordedFile,
+    RecordingEndReason,
+    ResultState,
+    StoredRecording,
+    StoredResult,
+)
 from sluice_media.recording import keys
 from sluice_media.recording.journal import Completion, Journal, RecordingHead
 from sluice_media.recording.journals import JournalFault, find_journals
@@ -16,8 +22,6 @@ from sluice_media.store.chunk_source import ChunkId
 from sluice_media.store.finalize import end_of
 from sluice_media.store.incomplete import incompleteness
 from sluice_media.store.kept import KeptChunks
-
-State = Literal["Unknown", "Open", "Finalizing", "Done", "Failed"]
 
 
 @dataclass(slots=True)
@@ -48,7 +52,7 @@ class RecordingView:
 
     @property
     def is_discarded(self) -> bool:
-        return self.done is not None and self.done.end_reason == "TooShort"
+        return self.done is not None and self.done.end_reason == RecordingEndReason.TOO_SHORT
 
     @property
     def is_finalized(self) -> bool:
@@ -72,15 +76,15 @@ class RecordingView:
             if (file.closed or self.is_over) and not self._is_final(file)
         ]
 
-    def state(self) -> State:
+    def state(self) -> ResultState:
         if self.head is None and not self.journals:
-            return "Done" if self.is_over else "Unknown"
+            return ResultState.DONE if self.is_over else ResultState.UNKNOWN
         if not self.is_over:
-            return "Open"
+            return ResultState.OPEN
         if self.is_finalized:
-            return "Done"
-        failed = any(result.state == "Failed" for result in self.results.values())
-        return "Failed" if failed else "Finalizing"
+            return ResultState.DONE
+        failed = any(result.state == FileState.FAILED for result in self.results.values())
+        return ResultState.FAILED if failed else ResultState.FINALIZING
 
     def chunk_keys(self, file: MergedFile) -> list[str]:
         """Return the keys of all chunks of a file that journals name, including duplicates of
@@ -96,10 +100,10 @@ class RecordingView:
 
     def result(self) -> StoredResult:
         files = [self._file(file) for file in self.recorded_files()]
-        failed = [file.message for file in files if file.state == "Failed"]
+        failed = [file.message for file in files if file.state == FileState.FAILED]
         end_reason = self.done.end_reason if self.done else None
         if end_reason is None and self.is_over:
-            end_reason = "RecorderLost"
+            end_reason = RecordingEndReason.RECORDER_LOST
         return StoredResult(
             uid=self.uid,
             state=self.state(),
@@ -115,8 +119,8 @@ class RecordingView:
         if result is None:
             return False
         if self.is_discarded:
-            return result.state == "Discarded"
-        return result.state in ("Ready", "Expired") or result.final
+            return result.state == FileState.DISCARDED
+        return result.state in (FileState.READY, FileState.EXPIRED) or result.final
 
     def _file(self, file: MergedFile) -> RecordedFile:
         if file.index in self.results:
@@ -125,7 +129,7 @@ class RecordingView:
         return RecordedFile(
             index=file.index,
             name=keys.mp4_name(self.uid, file.index),
-            state="Finalizing" if over else "Recording",
+            state=FileState.FINALIZING if over else FileState.RECORDING,
             started_at=file.started_at,
             ended_at=end_of(file) if over else None,
             duration_seconds=round(file.duration_seconds, 3),

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import structlog
 
-from sluice_media.contract import StoreConfig, StoredResult
+from sluice_media.contract import FileState, StoreConfig, StoredResult
 from sluice_media.pod.config_files import ConfigError, ConfigWatch
 from sluice_media.pod.settings import PodSettings
 from sluice_media.recording import keys
@@ -91,7 +91,7 @@ async def _cat(storage: ObjectStore, uid: str, name: str, output: BinaryIO) -> N
     file = next((f for f in result.files if f.name == name), None)
     if file is None:
         raise _CommandError(f"recording {uid} has no file {name}; it is {result.state}")
-    if file.state != "Ready":
+    if file.state != FileState.READY:
         raise _CommandError(f"{name} is {file.state}")
     key = keys.mp4_key(await prefix_of(storage, uid), uid, file.index)
     async for part in storage.stream(key):

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from sluice_media.contract import StoreConfig
+from sluice_media.contract import HeadroomState, StoreConfig
 from sluice_media.recording.usage import StoreUsage, write_usage
 from sluice_media.storage.errors import StorageError
 from sluice_media.storage.object_store import SCRATCH, Entry, ObjectStore
@@ -130,7 +130,7 @@ class Counter:
             used_bytes=used,
             limit_bytes=None if headroom.room_bytes is None else used + headroom.room_bytes,
             observed_at=datetime.now(UTC),
-            exceeded=headroom.word == "Exceeded",
+            exceeded=headroom.word == HeadroomState.EXCEEDED,
         )
         if not _is_unchanged(usage, self._written):
             await write_usage(self._storage, usage)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from sluice_media.contract import Model, StoredResult
+from sluice_media.contract import Model, ResultState, StoredResult
 from sluice_media.recording import keys
 from sluice_media.storage.errors import StorageError
 from sluice_media.storage.json_objects import load
@@ -37,7 +37,10 @@ class Deletion(Model):
     """None while objects may be left."""
 
     def result(self) -> StoredResult:
-        return StoredResult(uid=self.uid, state="Deleting" if self.done_at is None else "Deleted")
+        return StoredResult(
+            uid=self.uid,
+            state=ResultState.DELETING if self.done_at is None else ResultState.DELETED,
+        )
 
 
 async def load_deletion(storage: ObjectStore, uid: str) -> Deletion | None:

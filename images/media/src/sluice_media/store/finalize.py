@@ -24,7 +24,7 @@ from pathlib import Path
 
 import structlog
 
-from sluice_media.contract import RecordedFile
+from sluice_media.contract import FileState, RecordedFile
 from sluice_media.ffmpeg.argv import Mp4Spec, mp4_argv
 from sluice_media.ffmpeg.probe import probe
 from sluice_media.ffmpeg.process import Child, ChildError, start_child
@@ -347,7 +347,7 @@ def _ready(job: FinalizeJob, spec: Mp4Spec, written: Written, seconds: float) ->
         index=file.index,
         name=job.name,
         title=spec.title,
-        state="Ready",
+        state=FileState.READY,
         started_at=file.started_at,
         ended_at=end_of(file),
         duration_seconds=round(seconds, 3),

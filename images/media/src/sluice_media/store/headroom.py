@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Literal
 
-HeadroomWord = Literal["Unknown", "Enough", "AlmostExceeded", "Exceeded"]
+from sluice_media.contract import HeadroomState
 
 RESERVE_BYTES = 64 << 20
 """Reserve of a volume for the file system and journals, at most 1 % of the volume."""
@@ -81,7 +80,7 @@ class DiskSpace:
 class Headroom:
     """The free space of a store."""
 
-    word: HeadroomWord
+    word: HeadroomState
     limit_bytes: int | None
     """The store's limit or the size of its volume; None: neither is known."""
     room_bytes: int | None
@@ -102,12 +101,12 @@ def measure(
         taken = volume.capacity_bytes - volume.available_bytes
         ends.append((max(0, full - taken), volume.capacity_bytes, taken, full))
     if not ends:
-        return Headroom("Enough", None, None, None)
+        return Headroom(HeadroomState.ENOUGH, None, None, None)
     room, limit, taken, full = min(ends)
-    word: HeadroomWord = "Enough"
+    word = HeadroomState.ENOUGH
     if taken >= full:
-        word = "Exceeded"
+        word = HeadroomState.EXCEEDED
     elif taken * 100 >= limit * warn_at_percent:
-        word = "AlmostExceeded"
+        word = HeadroomState.ALMOST_EXCEEDED
     rate = sizes.bytes_per_second
     return Headroom(word, limit, room, int(room / rate) if rate > 0 else None)

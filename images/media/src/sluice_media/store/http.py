@@ -18,7 +18,7 @@ import structlog
 from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
-from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
+from sluice_media.contract import FileState, RecordedFile, StoredRecording, StoredResult
 from sluice_media.net.http_server import serving
 from sluice_media.pod.status_server import bearer_matches
 from sluice_media.recording import keys
@@ -169,7 +169,7 @@ def _number(request: web.Request, name: str) -> int | None:
 
 
 def _find(files: list[RecordedFile], name: str) -> RecordedFile | None:
-    return next((f for f in files if f.name == name and f.state == "Ready"), None)
+    return next((f for f in files if f.name == name and f.state == FileState.READY), None)
 
 
 def _range(request: web.Request, size: int) -> tuple[int, int, bool]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypedDict
 
-from sluice_media.contract import RecordedFile
+from sluice_media.contract import IncompleteReason, RecordedFile
 from sluice_media.recording.journals import JournalFault
 from sluice_media.store.kept import KeptChunks
 
@@ -40,33 +40,39 @@ def incompleteness(
     lists = kept.damaged_manifests if kept is not None else 0
     found = [
         (
-            "ChunksLost",
+            IncompleteReason.CHUNKS_LOST,
             _counted(lost, "chunk"),
             "missing or damaged in the store; the gaps of the files say where",
         ),
         (
-            "SegmentMissing",
+            IncompleteReason.SEGMENT_MISSING,
             _counted(missing, "segment", " of the journal"),
             "missing; chunks may be missing in the files",
         ),
         (
-            "JournalDamaged",
+            IncompleteReason.JOURNAL_DAMAGED,
             _counted(damaged, "segment", " of the journal"),
             "damaged; chunks may be missing in the files",
         ),
-        ("ChunksUnnamed", _counted(unnamed, "chunk"), "named by no journal, and in no file"),
         (
-            "ChunksLate",
+            IncompleteReason.CHUNKS_UNNAMED,
+            _counted(unnamed, "chunk"),
+            "named by no journal, and in no file",
+        ),
+        (
+            IncompleteReason.CHUNKS_LATE,
             _counted(late, "chunk"),
             "in no file, because the MP4 was made before the chunks came",
         ),
         (
-            "ManifestDamaged",
+            IncompleteReason.MANIFEST_DAMAGED,
             _counted(lists, "list", " of the chunks in an MP4"),
             "damaged; all chunks of that file are kept",
         ),
     ]
-    reports = [(reason, f"{counted} {text}.") for reason, counted, text in found if counted]
+    reports: list[tuple[str, str]] = [
+        (reason, f"{counted} {text}.") for reason, counted, text in found if counted
+    ]
     if faults and taken_back:
         reports.append(("", f"{_counted(taken_back, 'chunk')} back in place."))
     return Incompleteness(

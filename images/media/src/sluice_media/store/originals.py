@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 
-from sluice_media.contract import RecordedFile, StoredRecording
+from sluice_media.contract import FileState, RecordedFile, StoredRecording
 from sluice_media.recording import keys
 from sluice_media.recording.merge import MergedFile
 from sluice_media.recording.playlist import merged_playlist
@@ -202,8 +202,8 @@ async def expire(
         changes: dict[str, object] = {}
         if mp4_goes:
             await storage.delete(keys.mp4_key(view.prefix, uid, file.index))
-            changes |= {"state": "Expired", "uri": None, "message": None}
-        if originals_go or (mp4_goes and file.state == "Failed"):
+            changes |= {"state": FileState.EXPIRED, "uri": None, "message": None}
+        if originals_go or (mp4_goes and file.state == FileState.FAILED):
             for merged in view.files:
                 if merged.index == file.index and not await delete_originals(storage, view, merged):
                     changes["message"] = _NOT_DELETED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice_media.contract import MAX_LISTED_GAPS, StoredResult
+from sluice_media.contract import MAX_LISTED_GAPS, ResultState, StoredResult
 from sluice_media.recording import keys
 from sluice_media.storage.object_store import ObjectStore
 from sluice_media.store.catalog import load_finalized, load_request, load_view
@@ -20,9 +20,9 @@ async def load_result(storage: ObjectStore, uid: str) -> StoredResult:
         return published(finalized, await load_request(storage, uid))
     view = await load_view(storage, uid)
     result = view.result()
-    if result.state == "Done" and (view.head is not None or view.journals):
+    if result.state == ResultState.DONE and (view.head is not None or view.journals):
         # The last step is still to come: it finds the chunks that are in no MP4.
-        result = result.model_copy(update={"state": "Finalizing"})
+        result = result.model_copy(update={"state": ResultState.FINALIZING})
     return published(result, view.request)
 
 

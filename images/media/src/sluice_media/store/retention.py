@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
+from sluice_media.contract import FileState, RecordedFile, StoredRecording, StoredResult
 
 KEPT_SECONDS = 7 * 86_400
 """Minimum time for which chunks that are in no MP4 are kept, seconds."""
-_EXPIRING = ("Ready", "Failed")
+_EXPIRING = (FileState.READY, FileState.FAILED)
 
 
 def expires_at(file: RecordedFile, request: StoredRecording | None) -> datetime | None:
@@ -29,7 +29,7 @@ def originals_until(file: RecordedFile, request: StoredRecording | None) -> date
     """Return when the chunks are deleted; None: never, or they are deleted.
 
     The chunks of a file without an MP4 are its only content, and are deleted with the file."""
-    if file.original_uri is None or file.ended_at is None or file.state == "Failed":
+    if file.original_uri is None or file.ended_at is None or file.state == FileState.FAILED:
         return None
     if request is None or not request.keep_original:
         return file.ended_at

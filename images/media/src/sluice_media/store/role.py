@@ -11,7 +11,13 @@ from pathlib import Path
 import structlog
 from pydantic import SecretStr
 
-from sluice_media.contract import HUB_TOKEN_FILE, STORE_TOKEN_FILE, StoreConfig, StoreStatus
+from sluice_media.contract import (
+    HUB_TOKEN_FILE,
+    STORE_TOKEN_FILE,
+    ConfigErrorReason,
+    StoreConfig,
+    StoreStatus,
+)
 from sluice_media.pod.config_files import ConfigWatch
 from sluice_media.pod.settings import PodSettings
 from sluice_media.pod.signals import termination
@@ -200,7 +206,10 @@ class StoreRole:
     def _configured(self, config: StoreConfig) -> None:
         missing = None
         if self._store_token() is None:
-            missing = ("SecretKeyMissing", "the Secret has no token for the store yet")
+            missing = (
+                ConfigErrorReason.SECRET_KEY_MISSING,
+                "the Secret has no token for the store yet",
+            )
         self.board.configured(config, missing)
 
     def _note_not_writable(self, error: StorageError) -> None:

@@ -14,11 +14,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import structlog
 
-from sluice_media.contract import RecordedFile, StoredRecording, StoredResult
+from sluice_media.contract import FileState, RecordedFile, StoredRecording, StoredResult
 from sluice_media.recording import keys
 from sluice_media.recording.merge import MergedFile
 from sluice_media.storage.errors import StorageError
@@ -235,7 +234,7 @@ class Finisher:
                 state = await self._finish_file(view, file)
             finally:
                 self.making = None
-            if state == "Failed" and not view.results[file.index].final:
+            if state == FileState.FAILED and not view.results[file.index].final:
                 failed = True
             else:  # its size in the store has changed
                 self._on_change(uid)
@@ -264,17 +263,17 @@ class Finisher:
         if view.is_discarded:
             # A session's file may have been finished before the user stopped the recording.
             await self._storage.delete(keys.mp4_key(view.prefix, view.uid, file.index))
-            return _outcome(view, file, "Discarded")
+            return _outcome(view, file, FileState.DISCARDED)
         if (made := await originals.load_made(self._storage, view, file)) is not None:
             return made
         result, rest = await self._make(view, file)
         # A file that cannot be made into an MP4 can be watched all the same.
         keep = view.request is not None and view.request.keep_original
-        if keep or result.state == "Failed":
+        if keep or result.state == FileState.FAILED:
             playlist = await originals.write_playlist(self._storage, view, rest)
             uri = f"{self._uri_base()}{playlist}"
             result = result.model_copy(update={"original_uri": uri})
-        if result.state == "Ready":
+        if result.state == FileState.READY:
             await originals.write_manifest(self._storage, view, rest, result)
         return result
 
@@ -315,7 +314,7 @@ class Finisher:
         self._metrics.finalize_failures.inc()
         message += "; it is not tried again" if final else ""
         _log.error("file_not_finalized", recording=view.uid, file=file.index, error=message)
-        return _outcome(view, file, "Failed", message, final=final)
+        return _outcome(view, file, FileState.FAILED, message, final=final)
 
     async def _run_finalizer(self, view: RecordingView, file: MergedFile) -> RecordedFile:
         """Make one MP4. Raises ChunkError, FinalizeError and StorageError."""
@@ -388,7 +387,7 @@ class Finisher:
 def _outcome(
     view: RecordingView,
     file: MergedFile,
-    state: Literal["Failed", "Discarded"],
+    state: FileState,
     message: str | None = None,
     *,
     final: bool = False,

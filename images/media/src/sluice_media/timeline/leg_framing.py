@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from sluice_media.contract import LegEnd, LegFormat, Model
+from sluice_media.contract import LegEnd, LegFormat, LegReason, Model
 from sluice_media.formats.codecs import CodecError, aac, h264, hevc
 from sluice_media.formats.codecs.nal import iter_nal_units
 from sluice_media.formats.units import (
@@ -52,7 +52,7 @@ MAX_CODEC_CHARS = 64
 _CODECS = frozenset(Codec)
 _AUDIO_CODECS = frozenset({Codec.AAC})
 _KNOWN_FLAGS = int(UnitFlags.RANDOM_ACCESS | UnitFlags.DISCONTINUITY)
-_REJECTIONS = frozenset({"BadMedia", "UnsupportedCodec"})
+_REJECTIONS = frozenset({LegReason.BAD_MEDIA, LegReason.UNSUPPORTED_CODEC})
 
 M = TypeVar("M", bound=Model)
 
@@ -119,7 +119,7 @@ class LegDecoder:
             for type_, body in self._cutter.feed(data):
                 yield self._event(type_, body, utc_us)
         except (FramingError, CodecError) as broken:
-            raise LegMediaRejected("BadMedia", f"The leg is broken: {broken}.") from broken
+            raise LegMediaRejected(LegReason.BAD_MEDIA, f"The leg is broken: {broken}.") from broken
 
     def _event(self, type_: int, body: bytes, utc_us: int) -> LegEvent:
         if type_ == RecordType.UNIT:
@@ -158,7 +158,7 @@ class LegDecoder:
         for info in record.tracks:
             if info.codec not in _CODECS:
                 raise LegMediaRejected(
-                    "UnsupportedCodec",
+                    LegReason.UNSUPPORTED_CODEC,
                     f"The {_plain(info.kind)} is {_plain(info.codec)}; "
                     "Sluice takes H.264, HEVC and AAC.",
                 )

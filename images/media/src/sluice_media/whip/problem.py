@@ -8,27 +8,29 @@ from enum import StrEnum
 
 from aiohttp import web
 
+from sluice_media.contract import LegReason
 from sluice_media.publishing.publication import PublishRefused
+from sluice_media.publishing.reasons import PublishReason
 
 
 class Reason(StrEnum):
     """Reasons of refusals: the title of a problem, and a label of metrics."""
 
-    BAD_KEY = "BadKey"
+    BAD_KEY = LegReason.BAD_KEY.value
     BAD_OFFER = "BadOffer"
-    BAD_PATH = "BadPath"
-    BUSY = "Busy"
-    DISABLED = "Disabled"
-    HUB_UNAVAILABLE = "HubUnavailable"
+    BAD_PATH = PublishReason.BAD_PATH.value
+    BUSY = LegReason.BUSY.value
+    DISABLED = LegReason.DISABLED.value
+    HUB_UNAVAILABLE = PublishReason.HUB_UNAVAILABLE.value
     METHOD_NOT_ALLOWED = "MethodNotAllowed"
     NO_BACKUP = "NoBackup"
     NOT_FOUND = "NotFound"
-    PROTOCOL_NOT_ALLOWED = "ProtocolNotAllowed"
+    PROTOCOL_NOT_ALLOWED = LegReason.PROTOCOL_NOT_ALLOWED.value
     TOO_MANY_CONNECTIONS = "TooManyConnections"
-    TOO_MANY_FAILURES = "TooManyFailures"
+    TOO_MANY_FAILURES = PublishReason.TOO_MANY_FAILURES.value
     UNKNOWN_SESSION = "UnknownSession"
-    UNKNOWN_STREAM = "UnknownStream"
-    UNSUPPORTED_CODEC = "UnsupportedCodec"
+    UNKNOWN_STREAM = LegReason.UNKNOWN_STREAM.value
+    UNSUPPORTED_CODEC = LegReason.UNSUPPORTED_CODEC.value
 
 
 _STATUS: Mapping[str, int] = {

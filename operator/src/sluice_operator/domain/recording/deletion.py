@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from sluice_media.contract import ResultState
 from sluice_operator.api.v1alpha1.reasons import EventReason, StalledReason
 from sluice_operator.domain.decision import Child, Condition, Decision, Deletion, Notice, StoreCall
 from sluice_operator.domain.livestream.auto_recording import is_remembered
@@ -138,7 +139,7 @@ def _retained(deletion: _Deletion) -> Decision:
     """Call the store to finish alone. The engine keeps the finalizer until the store acknowledges
     the call. A store that does not answer for ten minutes is not waited for any longer."""
     facts, result = deletion.facts, deletion.facts.observed.stored
-    finished = result is not None and result.state in {"Done", "Failed"}
+    finished = result is not None and result.state in {ResultState.DONE, ResultState.FAILED}
     nothing = deletion.recorder_done and not deletion.progress.files
     if facts.observed.store is None or finished or nothing or deletion.progress.terminal:
         return deletion.released
@@ -162,7 +163,7 @@ def _emptied(deletion: _Deletion) -> Decision:
     """Have the store delete all objects of the Recording; only then the Recording vanishes."""
     facts, result = deletion.facts, deletion.facts.observed.stored
     late = deletion.age_seconds >= DELETION_DEADLINE_SECONDS
-    if result is not None and result.state == "Deleted":
+    if result is not None and result.state == ResultState.DELETED:
         return deletion.released
     if facts.observed.store is None and late:
         text = (
@@ -200,7 +201,7 @@ def _deletion_calls(deletion: _Deletion) -> tuple[StoreCall, ...]:
         return ()
     result = facts.observed.stored
     delete = store_call(facts, "deleted", recorder_gone=gone, delete=True)
-    if result is not None and result.state == "Deleting":
+    if result is not None and result.state == ResultState.DELETING:
         return (delete,)
     return (store_call(facts, "deleted", recorder_gone=gone), delete)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sluice_media.contract import MAX_LISTED_GAPS, RecordedFile
+from sluice_media.contract import MAX_LISTED_GAPS, FileState, RecordedFile
 from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.times import utc_text
 
-OPEN_STATES = frozenset({"Recording", "Interrupted"})
+OPEN_STATES = frozenset({FileState.RECORDING, FileState.INTERRUPTED})
 """States of a file that is being written."""
 MAX_FILES = 200
 """Maximum number of files that a status lists: the newest ones."""
 _FROM_RECORDER = ("title", "gaps", "endReason")
-_FINISHED = frozenset({"Ready", "Expired", "Failed", "Discarded"})
+_FINISHED = frozenset({FileState.READY, FileState.EXPIRED, FileState.FAILED, FileState.DISCARDED})
 
 
 def file_entry(file: RecordedFile) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _merge(by_index: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
     finished = entry["state"] in _FINISHED
     if known.get("state") in _FINISHED and not finished:
         return
-    if known.get("state") == "Expired" and entry["state"] == "Ready":
+    if known.get("state") == FileState.EXPIRED and entry["state"] == FileState.READY:
         return
     # Only the recorder reports gaps and end reasons. A missing playlist counts only once the file
     # is finished.
@@ -70,7 +70,9 @@ def _merge(by_index: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
 
 
 def total_seconds(files: Iterable[Mapping[str, Any]]) -> float:
-    seconds = [float(f.get("durationSeconds", 0)) for f in files if f["state"] != "Discarded"]
+    seconds = [
+        float(f.get("durationSeconds", 0)) for f in files if f["state"] != FileState.DISCARDED
+    ]
     return round(sum(seconds), 3)
 
 
@@ -81,4 +83,4 @@ def file_count(files: Sequence[Mapping[str, Any]]) -> int:
 
 def total_bytes(files: Iterable[Mapping[str, Any]]) -> int:
     """Return the size of the finished files."""
-    return sum(f.get("sizeBytes", 0) for f in files if f["state"] == "Ready")
+    return sum(f.get("sizeBytes", 0) for f in files if f["state"] == FileState.READY)

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sluice_media.contract import RecorderPhase, RecorderStatus, StoredResult
+from sluice_media.contract import (
+    FileState,
+    RecorderPhase,
+    RecorderStatus,
+    ResultState,
+    StoredResult,
+)
 from sluice_operator.api.v1alpha1.reasons import EndReason, RecordingPhase, SucceededReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.owner import Stored
@@ -23,7 +29,9 @@ _NO_SPACE = (
     "the MediaStore's limit. Then make a new Recording."
 )
 
-_UNFINISHED = OPEN_STATES | {"Finalizing"}
+_RECORDER_ENDED = frozenset({ResultState.FINALIZING, ResultState.DONE, ResultState.FAILED})
+"""States that a store reports only after the recorder has ended."""
+_UNFINISHED = OPEN_STATES | {FileState.FINALIZING}
 
 Files = list[dict[str, Any]]
 """Entries of ``status.files``."""
@@ -115,7 +123,7 @@ def _end_reason(facts: RecordingFacts) -> str | None:
         return recorder.end_reason or EndReason.STREAM_ENDED
     by_default = EndReason.STOPPED if facts.stopped else EndReason.STREAM_ENDED
     result = facts.observed.stored
-    if result is not None and result.state in {"Finalizing", "Done", "Failed"}:
+    if result is not None and result.state in _RECORDER_ENDED:
         # The recorder ended while the operator was down; the journal in the store has its reason.
         return result.end_reason or by_default
     nothing_can_come = facts.presence == "Gone" or facts.stopped
@@ -201,12 +209,12 @@ def _outcome(
         return _Outcome(RecordingState.DISCARDED, SucceededReason.TOO_SHORT, message)
     if end_reason == EndReason.NO_SPACE and not files:
         return _Outcome(RecordingState.FAILED, SucceededReason.NO_SPACE, _NO_SPACE)
-    if not files and (result is None or result.state in {"Unknown", "Done"}):
+    if not files and (result is None or result.state in {ResultState.UNKNOWN, ResultState.DONE}):
         return _nothing_recorded(end_reason)
-    if result is not None and result.state == "Failed":
+    if result is not None and result.state == ResultState.FAILED:
         message = result.message or "The store could not finish the recording."
         return _Outcome(RecordingState.FAILED, SucceededReason.FINALIZE_FAILED, message)
-    if result is not None and result.state == "Done":
+    if result is not None and result.state == ResultState.DONE:
         fault = _missing_file(files, result)
         if fault is not None:
             return _Outcome(RecordingState.FAILED, SucceededReason.FINALIZE_FAILED, fault)
@@ -229,7 +237,7 @@ def _nothing_recorded(end_reason: str) -> _Outcome:
 def _missing_file(files: Sequence[dict[str, Any]], result: StoredResult) -> str | None:
     """Return a sentence about the first MP4 that the store could not make."""
     for file in files:
-        if file["state"] == "Failed":
+        if file["state"] == FileState.FAILED:
             cause = file.get("message", "the store gave no cause")
             return f"{file['name']} could not be made: {cause}"
         if file["state"] in _UNFINISHED and result.incomplete_message:
@@ -285,7 +293,7 @@ def _unknown(state: RecordingState) -> Condition:
 def _running(recorder: RecorderStatus, files: Files) -> Progress:
     state = _STATE_IN_PHASE.get(recorder.phase, RecordingState.CLOSING)
     phase = _PHASES[state]
-    finalizing = any(file["state"] == "Finalizing" for file in files)
+    finalizing = any(file["state"] == FileState.FINALIZING for file in files)
     if state is RecordingState.WAITING_FOR_RETURN and finalizing:
         phase = RecordingPhase.FINALIZING
     return Progress(state, phase, _unknown(state), files, from_recorder=recorder)

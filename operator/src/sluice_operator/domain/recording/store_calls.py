@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sluice_media.contract import StoredRecording
+from sluice_media.contract import FileState, ResultState, StoredRecording
 from sluice_operator.api.v1alpha1 import RecordingSpec, Retention
 from sluice_operator.domain.decision import StoreCall
 from sluice_operator.domain.manifests.recorder import recording_prefix, retention_of
@@ -34,9 +34,9 @@ def store_calls(facts: RecordingFacts, progress: Progress) -> tuple[StoreCall, .
     if facts.observed.store is None:
         return ()
     result = facts.observed.stored
-    closed = sorted(f["index"] for f in progress.files if f["state"] == "Finalizing")
+    closed = sorted(f["index"] for f in progress.files if f["state"] == FileState.FINALIZING)
     ended = progress.end_reason is not None
-    is_over = result is not None and result.state in {"Done", "Failed"}
+    is_over = result is not None and result.state in {ResultState.DONE, ResultState.FAILED}
     finishing = not progress.terminal and (closed or (ended and progress.files and not is_over))
     if not finishing and not _retention_is_unknown(facts, progress):
         return ()

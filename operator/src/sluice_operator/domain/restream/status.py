@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sluice_media.contract import PusherStatus, PushState
+from sluice_media.contract import PusherStatus, PushIdleReason, PushState
 from sluice_operator.api.v1alpha1.reasons import PushReason, ReconcilingReason
 from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.names import RESTART_ANNOTATION
@@ -15,14 +15,12 @@ from sluice_operator.domain.restream.facts import RestreamFacts
 from sluice_operator.domain.rollout import Rollout
 from sluice_operator.domain.times import utc_text
 
-_CHECKING_TARGET = "CheckingTarget"
-"""Idle reason of a pusher that waits for its clearance; Live is Unknown/Starting meanwhile."""
 _IDLE_MESSAGES: dict[str, str] = {
     PushReason.WAITING_FOR_STREAM: "Waiting for the stream to go on air.",
     PushReason.DISABLED: "Switched off. Set spec.active to true to switch it on.",
     PushReason.STREAM_NOT_FOUND: "The LiveStream does not exist.",
     PushReason.CODEC_MISMATCH: "The target cannot carry this codec.",
-    _CHECKING_TARGET: "Checking whether another Restream pushes to the same target.",
+    PushIdleReason.CHECKING_TARGET: "Checking whether another Restream pushes to the same target.",
 }
 _HANGS_UP = frozenset({PushReason.CLOSED, PushReason.RESET})
 _HUNG_UP = (
@@ -108,8 +106,10 @@ def live_condition(facts: RestreamFacts, readiness: Readiness) -> Condition:
     if readiness.stalled:
         return Condition("Live", "False", readiness.reason, readiness.message)
     pusher = facts.pusher
-    if pusher is not None and pusher.idle_reason == _CHECKING_TARGET:
-        return Condition("Live", "Unknown", PushReason.STARTING, _IDLE_MESSAGES[_CHECKING_TARGET])
+    if pusher is not None and pusher.idle_reason == PushIdleReason.CHECKING_TARGET:
+        return Condition(
+            "Live", "Unknown", PushReason.STARTING, _IDLE_MESSAGES[PushIdleReason.CHECKING_TARGET]
+        )
     if pusher is not None:
         return _live_in_state(pusher)
     known = facts.stored.as_condition("Live")

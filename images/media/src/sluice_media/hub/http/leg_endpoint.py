@@ -19,7 +19,7 @@ import structlog
 from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
-from sluice_media.contract import HELLO_HEADER, LegEnd, LegGrant, LegHello, Refusal
+from sluice_media.contract import HELLO_HEADER, LegEnd, LegGrant, LegHello, LegReason, Refusal
 from sluice_media.hub.clock import Clock
 from sluice_media.hub.feed import UnitFeed
 from sluice_media.hub.hub import Hub
@@ -104,13 +104,15 @@ class LegEndpoint:
         for connection in tuple(self._connections):
             current = keys.get(connection.leg.name)
             if current is not None and not _same(current, connection.key):
-                end = LegEnd(reason="KeyRotated", message="the stream key has been changed")
+                end = LegEnd(
+                    reason=LegReason.KEY_ROTATED, message="the stream key has been changed"
+                )
                 self._end(connection, end)
 
     def drain(self) -> None:
         """End all legs with the reason that another hub follows."""
         for connection in tuple(self._connections):
-            end = LegEnd(reason="Draining", message="another hub is on its way: post again")
+            end = LegEnd(reason=LegReason.DRAINING, message="another hub is on its way: post again")
             self._end(connection, end)
 
     async def post(self, request: web.Request) -> web.StreamResponse:
@@ -161,7 +163,9 @@ class LegEndpoint:
         passphrase = self._passphrase()
         if not is_passphrase(passphrase):
             # The stream's owner requires encryption.
-            raise LegRefusedError(503, "PassphraseMissing", "the stream's passphrase is not there")
+            raise LegRefusedError(
+                503, LegReason.PASSPHRASE_MISSING, "the stream's passphrase is not there"
+            )
         return passphrase
 
     def _refused(self, refused: LegRefusedError, hello: LegHello) -> web.Response:

@@ -21,7 +21,7 @@ import structlog
 from aiohttp import ClientError, web
 from pydantic import SecretStr, ValidationError
 
-from sluice_media.contract import TimelineAck
+from sluice_media.contract import TimelineAck, TimelineRefusal
 from sluice_media.hub.clock import Clock, us_of
 from sluice_media.hub.http.delivery import Delivery
 from sluice_media.hub.http.reader_output import ReaderOutput, UpgradedOutput, body_output
@@ -154,7 +154,7 @@ class TimelineEndpoint:
         found = self._hub.output.session(wanted.session_us)
         if found is None:
             message = "this hub holds nothing of that session"
-            refusal = {"reason": "NoSuchSession", "message": message}
+            refusal = {"reason": TimelineRefusal.NO_SUCH_SESSION, "message": message}
             raise web.HTTPNotFound(text=json.dumps(refusal), content_type="application/json")
         return replace(wanted, session_us=found.started_us)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sluice_media.contract import IngestConfig, LegHello
+from sluice_media.contract import IngestConfig, LegHello, LegReason
 from sluice_media.hub.clock import Moment
 from sluice_media.hub.legs.leg import Leg, LegName
 
@@ -35,21 +35,29 @@ def judge(
     An admitted publisher replaces ``running``, if there is one. The key is checked first, so that
     a publisher with a wrong key learns nothing about the stream."""
     if name is None:
-        raise LegRefusedError(401, "BadKey", "the stream key is wrong")
+        raise LegRefusedError(401, LegReason.BAD_KEY, "the stream key is wrong")
     if not config.active:
-        raise LegRefusedError(403, "Disabled", "the stream is switched off (spec.active: false)")
+        raise LegRefusedError(
+            403, LegReason.DISABLED, "the stream is switched off (spec.active: false)"
+        )
     if hello.protocol not in config.protocols:
         allowed = ", ".join(config.protocols)
         raise LegRefusedError(
-            403, "ProtocolNotAllowed", f"{hello.protocol} is not allowed here; allowed: {allowed}"
+            403,
+            LegReason.PROTOCOL_NOT_ALLOWED,
+            f"{hello.protocol} is not allowed here; allowed: {allowed}",
         )
     if name is LegName.BACKUP and hello.protocol in _WITHOUT_BACKUP:
-        raise LegRefusedError(403, "ProtocolNotAllowed", f"{hello.protocol} has no backup leg")
+        raise LegRefusedError(
+            403, LegReason.PROTOCOL_NOT_ALLOWED, f"{hello.protocol} has no backup leg"
+        )
     if stopping or config.drain:
-        raise LegRefusedError(503, "Draining", "this hub is about to be replaced: try again")
+        raise LegRefusedError(
+            503, LegReason.DRAINING, "this hub is about to be replaced: try again"
+        )
     if running is None or running.hello.connection == hello.connection:
         return name
     silent = running.silent_seconds(now)
     if silent * 1_000 >= config.stall_milliseconds:
         return name
-    raise LegRefusedError(409, "Busy", "another publisher with this key is on air")
+    raise LegRefusedError(409, LegReason.BUSY, "another publisher with this key is on air")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sluice_media.contract import SessionEndReason
 from sluice_media.hub.output.timeline import OutputTimeline, Request
 
 ARCHIVE_SECONDS = 60.0
@@ -38,7 +39,7 @@ class EndedTimelines:
         ended: list[str] = []
         for index, (timeline, added_at) in enumerate(self._kept):
             if not timeline.ended and added_at <= before:
-                timeline.append_end("WindowPassed", timeline.last_us)
+                timeline.append_end(SessionEndReason.WINDOW_PASSED, timeline.last_us)
                 self._kept[index] = (timeline, at)
                 ended.append(timeline.id)
         return ended
