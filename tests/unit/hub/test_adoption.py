@@ -60,8 +60,8 @@ def replay(leg: Publisher, old: Publisher, ack: LegAck) -> None:
 
 def test_a_hub_that_dies_on_its_backup_is_followed_without_a_missing_frame() -> None:
     before = Before(on_backup=True)
-    assert before.backup_ack.feeds
-    assert not before.primary_ack.feeds
+    assert before.backup_ack.is_on_air
+    assert not before.primary_ack.is_on_air
     world, reader = before.successor()
     # The primary is there first, and its gateway knows that it was a standby.
     primary = world.publish(
@@ -89,7 +89,7 @@ def test_a_hub_that_dies_on_its_backup_is_followed_without_a_missing_frame() -> 
     assert_strictly_increasing(before.units + fresh)
     assert not reader.gaps
     # And the primary is a standby again.
-    assert not world.hub.ack(primary.leg).feeds
+    assert not world.hub.ack(primary.leg).is_on_air
     backup.end()
     play(world, 1, Part(primary))
     assert world.hub.delivering
@@ -112,7 +112,7 @@ def test_a_hub_that_dies_on_its_primary_is_followed_by_its_map_though_the_backup
     )
     replay(primary, before.primary, before.primary_ack)
     play(world, 2, Part(primary), Part(backup))
-    assert world.hub.ack(primary.leg).feeds
+    assert world.hub.ack(primary.leg).is_on_air
     assert reader.formats[0].timeline == before.timeline
     assert not reader.gaps
     assert all(u.payload.startswith(b"p/") for u in reader.units)
@@ -153,7 +153,7 @@ def test_the_newest_of_two_maps_counts() -> None:
     )
     primary.burst([u for u in before.primary.sent if not u.is_random_access][-3:])
     replay(backup, before.backup, before.backup_ack)
-    assert world.hub.ack(backup.leg).feeds
+    assert world.hub.ack(backup.leg).is_on_air
     assert not reader.gaps
 
 

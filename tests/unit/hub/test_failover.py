@@ -233,12 +233,12 @@ def test_a_standby_is_acknowledged_so_that_its_gateway_keeps_little() -> None:
     primary, backup = duo(world, first_dts=9_000)
     play(world, 5, Part(primary), Part(backup))
     ack = world.hub.ack(backup.leg)
-    assert not ack.feeds
+    assert not ack.is_on_air
     assert ack.acked_dts == 9_000 + 124 * 3_600
     assert world.hub.ack(primary.leg).acked_dts is None
     primary.end()
     ack = world.hub.ack(backup.leg)
-    assert ack.feeds
+    assert ack.is_on_air
     assert ack.acked_dts is None
     assert ack.out_offset == world.hub.output.splicer.offset
 

@@ -60,11 +60,11 @@ def test_a_standby_that_has_taken_over_is_acknowledged_in_its_own_times_when_pos
     held = timeline.last_dts - 90_000
     acked(world, "r", held)
     last_ack = world.hub.ack(backup.leg)
-    assert not last_ack.feeds
+    assert not last_ack.is_on_air
     primary.end()
     world.pass_time(0.2)
     now = world.hub.ack(backup.leg)
-    assert now.feeds
+    assert now.is_on_air
     again = world.publish(
         name=LegName.BACKUP, connection=backup.leg.hello.connection, resume=last_ack
     )

@@ -42,7 +42,7 @@ class LegAck(Model):
     timeline: str
     epoch: int
     leg: str
-    feeds: bool = True
+    is_on_air: bool = True
     """True when the leg is on air, or was the last on air and no other leg is. False for a standby:
     its offset has no meaning, and ``acked_dts`` covers what the hub itself holds of it."""
     out_offset: int

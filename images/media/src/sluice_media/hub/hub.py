@@ -109,7 +109,7 @@ class Hub:
             timeline=timeline.id,
             epoch=timeline.epoch,
             leg=leg.name,
-            feeds=is_on_air,
+            is_on_air=is_on_air,
             recorded=need.recorded,
             out_offset=self.output.source_offset(leg) if is_on_air else 0,
             begins_dts=None if begins_dts is None else begins_dts - shift,

@@ -118,7 +118,7 @@ class LegMap:
         None: it lacks all kept media.
         """
         before = self.last
-        if before is None or not before.feeds or not _is_same_hub(before, first):
+        if before is None or not before.is_on_air or not _is_same_hub(before, first):
             return None
         # One track may lag behind the other.
         return before.source_dts(first.last_out_dts) - MOST_APART_TICKS

@@ -48,7 +48,7 @@ class Stretches:
         """Stretches that may be sent again, each with the ticks by which its times are moved."""
         self._since: int | None = None
         """Source DTS before which units have no output time; None: every unit has one."""
-        if resume is not None and resume.feeds:
+        if resume is not None and resume.is_on_air:
             self.begins_dts = self._since = resume.begins_dts
             self._earlier.extend(resume.earlier)
             self._sent_again = [(e, e.out_offset - resume.out_offset) for e in resume.earlier]

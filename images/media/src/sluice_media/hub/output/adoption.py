@@ -50,7 +50,7 @@ def is_map(resume: LegAck | None) -> TypeGuard[LegAck]:
     """Return whether ``resume`` is the map of a leg that fed the output.
 
     A standby leg's acknowledgement names the timeline too, but gives no offset."""
-    return resume is not None and bool(resume.timeline) and resume.feeds
+    return resume is not None and bool(resume.timeline) and resume.is_on_air
 
 
 class Adoption:
