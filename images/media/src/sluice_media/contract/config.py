@@ -39,7 +39,7 @@ class AddressGuard(Model):
     denied: list[str] = []
     allowed: list[str] = []
     cluster_domain: str = "cluster.local"
-    """Domain of the cluster's own names. The pod refuses to dial them, as it does its ranges."""
+    """Domain of the cluster's own names. The pod refuses to dial these names."""
     allowed_names: list[str] = []
     """Exact host names that may be dialled although they are the cluster's own or resolve to a
     denied range. Loopback, link-local and metadata addresses stay refused."""
@@ -51,8 +51,8 @@ class PullConfig(Model):
     uris: list[str | None]
     """URIs of the sources. None when the file ``PULL_DIR/<index>`` below KEYS_DIR has the URI."""
     with_ca: list[int] = []
-    """Indices of the URIs that the file ``PULL_CA_DIR/<index>`` verifies instead of the public
-    authorities."""
+    """Indices of the sources with their own authority: the certificates in ``PULL_CA_DIR/<index>``
+    verify such a source, and the public authorities do not count."""
     stall_seconds: Seconds = 3
     """Silence of a source, in seconds, after which the next source is tried."""
     retry_seconds: Seconds = 3
@@ -94,8 +94,9 @@ class IngestConfig(PodConfig):
     auto_recorded_until: datetime | None = None
     """Sessions that began at or before this time need a recorder only if ``pins`` lists them."""
     auto_recorded: list[datetime] = []
-    """Start times of more sessions that need a recorder only if ``pins`` lists them. A later
-    session may have an earlier start time, because the clocks of nodes differ."""
+    """Start times of further sessions that need a recorder only if ``pins`` lists them. One time
+    limit is not enough: a later session may have an earlier start time, because the clocks of nodes
+    differ."""
     spool_limit_bytes: int = 4 << 30
     """Maximum size of the spool on the pod's disk. Beyond it the oldest content is deleted."""
     drain: bool = False
@@ -156,7 +157,7 @@ class RecorderConfig(PodConfig):
     created_at: datetime
     """Content starts at the last random access point at or before this moment."""
     prefix: str
-    """Key prefix inside the store, without slashes at its ends; attempts live below it."""
+    """Key prefix inside the store, without slashes at its ends; attempts write below it."""
     minimum_seconds: int = 10
     """Minimum duration of all files together. A Recording that the user stops earlier keeps
     nothing."""
@@ -210,13 +211,13 @@ class PusherConfig(PodConfig):
     reason CheckingTarget. None when any target may be dialled, because no operator compares
     targets."""
     withdrawn_targets: list[str] = []
-    """Clearances that the operator has withdrawn from this pusher. The pusher ignores them. They
-    stay listed until the pusher has read of the withdrawal. Until then no operator gives these
-    targets to another Restream, not even an operator that has just started."""
+    """Clearances that the operator has withdrawn from this pusher. The pusher ignores them. Each
+    stays listed until the pusher has read the withdrawal. Until then no operator clears its target
+    for another Restream, not even an operator that has just started."""
     claim_revision: int = 0
-    """Counter of the changes of the three fields before it. A clearance that is given again
-    therefore has another configuration hash, and the hash in a status proves that the pusher has
-    read it."""
+    """Counter of the changes of ``duplicate_of``, ``cleared_target`` and ``withdrawn_targets``.
+    Every change therefore gives the configuration a new hash, even when an earlier clearance
+    returns. A status with that hash proves that the pusher has read the change."""
 
 
 class StoreConfig(PodConfig):
@@ -230,7 +231,7 @@ class StoreConfig(PodConfig):
     """Maximum size of everything below the prefix; None for no limit."""
     warn_at_percent: int = 90
     scratch_limit_bytes: int | None = None
-    """Maximum size of the MP4 in the making, in SPOOL_DIR; None for no limit."""
+    """Maximum size of the unfinished MP4 in SPOOL_DIR; None for no limit."""
 
 
 class StoredRecording(Retention):

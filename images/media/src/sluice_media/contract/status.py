@@ -27,7 +27,7 @@ class PodStatus(Model):
     config_generation: int = 0
     config_hash: str = ""
     config_error: str | None = None
-    """Sentence for the user: why the pod cannot apply its configuration (a missing key, say)."""
+    """Sentence for the user: why the pod cannot apply its configuration, e.g. a missing key."""
     config_error_reason: str | None = None
     """Reason word of ``config_error``, e.g. a :class:`ConfigErrorReason`."""
 

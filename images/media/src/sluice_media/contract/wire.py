@@ -43,8 +43,9 @@ class LegAck(Model):
     epoch: int
     leg: str
     is_on_air: bool = True
-    """True when the leg is on air, or was the last on air and no other leg is. False for a standby:
-    its offset has no meaning, and ``acked_dts`` covers what the hub itself holds of it."""
+    """True when the leg is on air, or when it was the last leg on air and none is now. False for a
+    standby. Its ``out_offset`` has no meaning, and its ``acked_dts`` covers the media that the hub
+    itself holds."""
     out_offset: int
     """Output DTS minus source DTS, 90 kHz. A gateway sends steady source times. The offset is
     therefore valid for the media that the gateway keeps, too, back to the end of ``earlier``."""
@@ -54,7 +55,7 @@ class LegAck(Model):
     earlier: tuple[LegStretch, ...] = ()
     """Stretches that had other offsets, oldest first. The gateway may send their media again."""
     acked_dts: int | None = None
-    """Source DTS up to which no reader can still ask the next hub for media: recorders hold it, or
+    """Source DTS up to which no reader needs media from the next hub: all recorders hold it, or
     there is no recorder and the readers have it. None when the gateway must keep everything."""
     recorded: bool = True
     """True when a recorder needs the media that is not acknowledged. False when the gateway keeps
@@ -80,8 +81,8 @@ class LegHello(Model):
     remote: str = ""
     """Address of the publisher, for people; may be empty."""
     connection: str
-    """Id that the gateway makes for each connection of a publisher. When the gateway posts the same
-    connection again, it takes its own leg over at once."""
+    """Id of one connection of a publisher, made by the gateway. A second ``POST /v1/legs`` with
+    this id replaces the leg of the first one at once."""
     resume: LegAck | None = None
     """Last acknowledgement of this connection, when it continues at another hub."""
 

@@ -43,9 +43,9 @@ class MediaProbe(BaseModel):
 
 
 async def probe(path: Path) -> MediaProbe:
-    """Run ffprobe. Raises ChildError when it fails or its output does not parse."""
+    """Run ffprobe. Raises ChildError when it fails or its output cannot be parsed."""
     output = await run_child(probe_argv(path), timeout_seconds=_TIMEOUT_SECONDS)
     try:
         return MediaProbe.model_validate_json(output)
     except ValidationError as invalid:
-        raise ChildError("the output of ffprobe does not parse") from invalid
+        raise ChildError("the output of ffprobe cannot be parsed") from invalid

@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ChildError(RuntimeError):
-    """A child process failed. The text has its last line of output, redacted."""
+    """A child process failed. The text contains its last line of output, redacted."""
 
 
 class Child:
@@ -71,15 +71,15 @@ class Child:
             raise ChildError(self._describe("stopped reading")) from None
 
     async def finish(self) -> None:
-        """Close standard input and wait for the end. Raises ChildError for another exit code than
-        0."""
+        """Close standard input and wait for the end. Raises ChildError for an exit code other
+        than 0."""
         await self.close_stdin()
         code = await self.wait()
         if code != 0:
             raise ChildError(self._describe(f"ended with code {code}"))
 
     async def close_stdin(self) -> None:
-        """Close the child's input, after the present write."""
+        """Close the child's input once the write in progress has ended."""
         if self._writing is not None:
             await asyncio.wait((self._writing,))
             self._writing.exception()  # `feed` has reported a broken pipe to its caller
@@ -158,7 +158,7 @@ async def start_child(
     only when no other process needs it, if the disk's scheduler has priorities. ``env`` is its
     whole environment; None for ours. Raises ChildError when it cannot be started.
     """
-    program = shutil.which(argv[0]) or argv[0]  # from our PATH, which `env` may not have
+    program = shutil.which(argv[0]) or argv[0]  # Found in our own PATH, because `env` may lack one.
     pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     theirs, ours = _wide_pipe() if stdin else (null, None)
     try:

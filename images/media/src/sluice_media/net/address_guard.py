@@ -4,10 +4,10 @@ A host and port come in, from a user or from a server that a user chose. Checked
 and connections to exactly these. Resolving and dialling are one step on purpose: a second lookup of
 a name can return another address (DNS rebinding).
 
-Private ranges are allowed, because cameras live there. The operator's ranges deny the cluster's own
-addresses. Sources of the built-in ranges: the IANA special-purpose address registries, RFC 4291
-(2.5.5), RFC 6052, RFC 8215, RFC 3056, RFC 4380, and the clouds' documentation of their metadata
-services.
+Private ranges are allowed, because cameras have such addresses. The operator's ranges deny the
+cluster's own addresses. Sources of the built-in ranges: the IANA special-purpose address
+registries, RFC 4291 (2.5.5), RFC 6052, RFC 8215, RFC 3056, RFC 4380, and the clouds' documentation
+of their metadata services.
 """
 
 from __future__ import annotations
@@ -151,14 +151,14 @@ def _literal(host: str) -> Address | None:
 
 
 def _forms(address: Address) -> Iterator[Address]:
-    """Yield the address, and the addresses that a translator or tunnel would make of it."""
+    """Yield the address, and the IPv4 addresses inside it that NAT64, 6to4 or Teredo would dial."""
     if isinstance(address, IPv4Address):
         yield address
         return
     if address.ipv4_mapped is not None:
-        yield address.ipv4_mapped  # and nothing more: the kernel dials exactly this IPv4 address
+        yield address.ipv4_mapped  # the kernel dials exactly this IPv4 address
         return
-    # The rules do not concern the zone of the address.
+    # The rules ignore the zone of the address.
     address = IPv6Address(int(address))
     yield address
     last = IPv4Address(int(address) & 0xFFFF_FFFF)
@@ -171,7 +171,7 @@ def _forms(address: Address) -> Iterator[Address]:
 
 
 async def system_resolver(name: str) -> Sequence[str]:
-    """Resolve a name with the system's resolver. Its trailing dot keeps search domains out."""
+    """Resolve a name with the system's resolver. A trailing dot excludes search domains."""
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
@@ -186,8 +186,8 @@ class DialGuard:
     async def addresses(self, host: str) -> tuple[Address, ...]:
         """Return the addresses of a host, IPv4 and IPv6 in turns.
 
-        One address that is not allowed refuses the host. Raises NotAllowedError, and
-        ``socket.gaierror`` for a name without addresses.
+        Raises NotAllowedError when any of them must not be dialled, and ``socket.gaierror`` for a
+        name without addresses.
         """
         checked = self.rules.host(host)
         if not isinstance(checked, str):

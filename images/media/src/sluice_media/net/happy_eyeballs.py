@@ -2,7 +2,7 @@
 
 The addresses of one host come in, with a function that connects to one of them. The first
 connection that succeeds goes out. An address that does not answer delays the next one by a fraction
-of a second, and takes nothing from the next one's timeout. :mod:`.address_guard` resolves the host
+of a second. Each address has its full timeout. :mod:`.address_guard` resolves the host
 and checks its addresses.
 
 Source: RFC 8305, clauses 4 (order of the addresses), 5 (staggered attempts) and 8 (delays).
@@ -25,7 +25,7 @@ _Connection = TypeVar("_Connection")
 
 
 def interleaved(addresses: Sequence[_Address]) -> tuple[_Address, ...]:
-    """Return the addresses with the families taking turns, beginning with that of the first."""
+    """Return the addresses with IPv4 and IPv6 in turns, beginning with the first address."""
     first = [a for a in addresses if a.version == addresses[0].version]
     second = [a for a in addresses if a.version != addresses[0].version]
     return tuple(a for a in chain(*zip_longest(first, second)) if a is not None)

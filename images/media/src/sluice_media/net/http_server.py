@@ -1,7 +1,7 @@
 """HTTP server of a pod's ports, hardened against malformed requests and silent connections.
 
 aiohttp logs a malformed request with a traceback that quotes the request, possibly with a bearer
-token. It also keeps a connection that never completes a request for ever. This module corrects both
+token. It also never closes a connection whose request stays incomplete. This module corrects both
 for all ports.
 """
 
@@ -26,8 +26,8 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _WithoutGarbage(logging.Filter):
-    """Filter of records about malformed requests: the peer got a 400, and its bytes may hold a
-    token."""
+    """Filter that drops log records about malformed requests, because their bytes may hold a token.
+    The peer has received status 400."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

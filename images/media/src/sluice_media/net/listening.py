@@ -8,7 +8,7 @@ _MAPPED = "::ffff:"
 
 
 def listen_on(bind: str, port: int, backlog: int = 100) -> socket.socket:
-    """Return a listening, non-blocking socket. On ``::`` it accepts IPv4 too; asyncio's would not.
+    """Return a listening, non-blocking socket. On ``::`` it accepts IPv4, too.
 
     ``bind`` is an address. Raises OSError when the port cannot be bound.
     """

@@ -23,7 +23,7 @@ _UNSENT_BYTES = 64 << 10
 
 
 class UpgradeRefused(ConnectionError):  # noqa: N818  the name is the field's word
-    """The server answered the request with another status than 101."""
+    """The server answered the request with a status other than 101."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(f"the server answered {status}")
@@ -44,7 +44,7 @@ async def open_upgraded(
 ) -> tuple[socket.socket, bytes]:
     """Request an upgrade to ``protocol`` from ``url`` (http).
 
-    Return the connected socket (non-blocking), and the bytes that came behind the server's answer.
+    Return the connected socket (non-blocking), and the bytes that came after the server's answer.
     Raises UpgradeRefused, NotHttp or another OSError. The caller limits the time.
     """
     parts = urlsplit(url)
@@ -69,7 +69,10 @@ async def open_upgraded(
 
 
 async def _connect(host: str, port: int) -> socket.socket:
-    """Connect to one address of ``host`` after the other. Raises the last one's OSError."""
+    """Connect to the first address of ``host`` that answers, one try at a time.
+
+    Raises the OSError of the last address when all fail.
+    """
     loop = asyncio.get_running_loop()
     last: OSError = OSError("the name has no address")
     for family, kind, number, _, address in await loop.getaddrinfo(
@@ -92,7 +95,10 @@ async def _connect(host: str, port: int) -> socket.socket:
 
 
 async def _read_answer(sock: socket.socket, http: h11.Connection) -> bytes:
-    """Return the bytes behind a 101. Raises UpgradeRefused, h11.RemoteProtocolError and OSError."""
+    """Read a 101 answer and return the bytes after it.
+
+    Raises UpgradeRefused, h11.RemoteProtocolError and OSError.
+    """
     loop = asyncio.get_running_loop()
     refused: UpgradeRefused | None = None
     while True:
@@ -116,7 +122,7 @@ async def _read_answer(sock: socket.socket, http: h11.Connection) -> bytes:
 
 
 class _Switched(asyncio.StreamReaderProtocol):
-    """The protocol of an upgraded connection. aiohttp's handler still learns of its end."""
+    """The protocol of an upgraded connection. It also reports the end to aiohttp."""
 
     def __init__(self, reader: asyncio.StreamReader, handler: web.RequestHandler) -> None:
         super().__init__(reader)
@@ -160,8 +166,9 @@ def wants_upgrade(request: web.Request, protocol: str) -> bool:
 async def accept_upgrade(request: web.Request, protocol: str, *, buffer_bytes: int) -> Upgraded:
     """Answer with 101, and take the connection over from aiohttp.
 
-    ``buffer_bytes``: unread bytes beyond which the peer has to wait. The client must send nothing
-    before it has the answer. Raises ConnectionResetError when the client has disconnected.
+    ``buffer_bytes`` is the number of unread bytes beyond which the peer has to wait. The client
+    must send nothing before it has the answer. Raises ConnectionResetError when the
+    client has disconnected.
     """
     transport, handler = request.transport, request.protocol
     if transport is None:
@@ -174,7 +181,7 @@ async def accept_upgrade(request: web.Request, protocol: str, *, buffer_bytes: i
         headers={"Connection": "Upgrade", "Upgrade": protocol},
     )
     response.force_close()
-    # Before the answer: the client may send as soon as it has it.
+    # This comes before the answer, because the client may send as soon as it has the answer.
     transport.set_protocol(switched)
     switched.connection_made(transport)
     await response.prepare(request)

@@ -49,8 +49,8 @@ class ConfigWatch(Generic[C]):
         self._seen = self._signature()
 
     def key(self, name: str) -> SecretStr | None:
-        """Return the key in the file ``name`` below the keys folder; None when there is none
-        (yet)."""
+        """Return the key in the file ``name`` below the keys folder; None when the
+        file is missing or empty."""
         try:
             with (self._keys_dir / name).open("rb") as file:
                 raw = file.read(_MAX_KEY_BYTES)
@@ -69,7 +69,7 @@ class ConfigWatch(Generic[C]):
     def look(self) -> bool:
         """Check the files once; return whether the configuration or a key changed.
 
-        It is for callers with a tick of their own; others use :meth:`changes`.
+        Callers with their own periodic tick use it. All others use :meth:`changes`.
         """
         signature = self._signature()
         if signature == self._seen:
@@ -110,7 +110,7 @@ class ConfigWatch(Generic[C]):
 
 
 def _entries(folder: str) -> list[str]:
-    """Return the paths in a folder; none when it is not a folder (any more)."""
+    """Return the paths in a folder; an empty list when the folder does not exist."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entry.path for entry in entries)

@@ -8,8 +8,11 @@ _MAX_ADDRESSES = 5_000
 
 
 class LogLimiter:
-    """Limits of the lines: one for each address in ``address_seconds``, and ``burst`` for all
-    addresses together in ``window_seconds``. It counts the suppressed lines."""
+    """Limiter of log lines, and counter of the suppressed ones.
+
+    It admits one line for each address in ``address_seconds``, and ``burst`` lines for all
+    addresses together in ``window_seconds``.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Settings from a pod's environment: paths, ports and its own identity. Never a key."""
+"""Settings from a pod's environment: paths, ports and the pod's identity. They contain no keys."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """HTTP server of a pod's state: ``/v1/status`` (long poll), ``/metrics``, ``/healthz``,
 ``/readyz``.
 
-``GET /v1/status?version=N&wait=S`` returns at once when the status has another version than N. If
-not, it returns at the next change, or after S seconds (at most 60). Meanwhile the server sends a
-space every 2 s: JSON allows it, and when the spaces stop, this process is frozen.
+``GET /v1/status?version=N&wait=S`` returns at once when the status has a version other than N.
+Otherwise it returns at the next change, or after S seconds (at most 60). Meanwhile the server sends
+a space every 2 s, which JSON allows. A client that receives no spaces detects a frozen process.
 """
 
 from __future__ import annotations
@@ -72,8 +72,7 @@ class StatusBoard(Generic[S]):
         return self._version
 
     def publish(self, status: S) -> bool:
-        """Set the status; return whether it made a new version (any field but the ticking ones
-        differs)."""
+        """Set the status; return True when a field that is not ticking has changed."""
         before, self._status = self._status, status
         if not any(getattr(status, name) != getattr(before, name) for name in self._versioned):
             return False

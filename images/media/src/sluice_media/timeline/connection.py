@@ -30,7 +30,7 @@ class TimelineConnection:
     """An accepted connection. :func:`connect` makes it; the caller closes it."""
 
     def __init__(self, sock: socket.socket, begun: bytes) -> None:
-        """``begun``: the bytes that came behind the hub's answer."""
+        """``begun`` are the bytes that came after the hub's answer."""
         self._sock = sock
         self._read = bytearray(READ_BYTES)
         self._decoder = TimelineDecoder()

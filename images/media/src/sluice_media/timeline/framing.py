@@ -168,7 +168,7 @@ class TimelineDecoder:
             yield from records
 
     def take(self, records: list[Record]) -> None:
-        """Append the complete records to ``records``, also those before an error."""
+        """Append the complete records to ``records``. On an error, those before it are appended."""
         buffer = self._cutter.buffer
         with closing(self._cutter.places()) as places:
             for type_, start, end in places:
@@ -189,7 +189,7 @@ def _decode(type_: int, buffer: bytearray, start: int, end: int) -> Record:
     try:
         return model.model_validate_json(bytes(memoryview(buffer)[start:end]))  # type: ignore[return-value]
     except ValidationError as invalid:
-        raise FramingError(f"a {RecordType(type_).name} record does not parse") from invalid
+        raise FramingError(f"a {RecordType(type_).name} record cannot be parsed") from invalid
 
 
 def track_infos(formats: Sequence[TrackFormat]) -> list[TrackInfo]:

@@ -129,7 +129,7 @@ class LegDecoder:
         if type_ == RecordType.END:
             end = _parsed(LegEnd, body)
             if end.reason not in _REJECTIONS:
-                raise FramingError("an end for a reason that is none")
+                raise FramingError("an end with an unknown reason")
             raise LegMediaRejected(end.reason, end.message[:MAX_MESSAGE_CHARS])
         raise FramingError(f"a record of type {type_} does not belong in a leg")
 
@@ -179,9 +179,9 @@ def _checked(format_: TrackFormat) -> tuple[TrackFormat, int]:
     """
     is_audio = format_.codec in _AUDIO_CODECS
     if (format_.kind is TrackKind.AUDIO) is not is_audio:
-        raise FramingError(f"{format_.codec} as {format_.kind}")
+        raise FramingError(f"the codec {format_.codec} in a track of kind {format_.kind}")
     if (format_.track == VIDEO_TRACK) is is_audio or not 0 <= format_.track < MAX_TRACKS:
-        raise FramingError(f"{format_.kind} as track {format_.track}")
+        raise FramingError(f"the number {format_.track} for a track of kind {format_.kind}")
     if is_audio:
         audio = aac.parse_asc(format_.config)
         return replace(
@@ -198,11 +198,11 @@ def _parsed(model: type[M], body: bytes) -> M:
     try:
         return model.model_validate_json(body)
     except ValidationError as invalid:
-        raise FramingError(f"a {model.__name__} that does not parse") from invalid
+        raise FramingError(f"a {model.__name__} that cannot be parsed") from invalid
 
 
 def _plain(word: str, others: str = "", size: int = 32) -> str:
-    """Return a peer's word in a form that is fit for a status."""
+    """Return a text from a peer, made safe for a status."""
     allowed = ".-" + others
     fit = (c if c.isascii() and (c.isalnum() or c in allowed) else "?" for c in word[:size])
     return "".join(fit)

@@ -44,7 +44,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class Position:
-    """Last DTS of each track that a reader has; it asks for the units after it."""
+    """Last DTS of each track that a reader has; it requests the units after them."""
 
     timeline: str
     dts_by_track: dict[int, int]
@@ -88,9 +88,8 @@ class TimelineReader:
     before that time. ``session_started_at``: the first random access point of that session, and no
     other session. ``start``: the units after a position.
 
-    ``gather_seconds`` collects arrivals for that time: a later delivery for a fraction of the
-    wake-ups. With ``tick`` the connection is emptied each time that ``tick`` returns, and arrivals
-    do not wake the process.
+    ``gather_seconds`` is the time for which arrivals are collected, to save wake-ups. With ``tick``
+    the connection is emptied each time that ``tick`` returns, and arrivals do not wake the process.
     """
 
     def __init__(
@@ -202,7 +201,7 @@ class TimelineReader:
                 yield batch
 
     async def _streamed(self, connection: TimelineConnection) -> AsyncIterator[list[Record]]:
-        """Yield the records of each arrival at once."""
+        """Yield the records as they arrive, collected for ``gather_seconds`` if that is set."""
         if self._gather_seconds:
             connection.collect_in_kernel()
         while True:

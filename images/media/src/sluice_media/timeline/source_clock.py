@@ -61,7 +61,7 @@ class _Track:
     """True after a jump to a time before the track's last unit. Units up to that unit are left
     out."""
     ahead: int = 0
-    """Time by which pictures are decoded earlier than the source states."""
+    """Ticks that are subtracted from the source's DTS of pictures, so that DTS is not after PTS."""
 
 
 class SourceClock:

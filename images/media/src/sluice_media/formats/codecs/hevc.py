@@ -149,7 +149,7 @@ def parse_sps(nal: bytes) -> SpsInfo:
 def _order_count_bits(bits: BitReader) -> int:
     """Return the size of slice_pic_order_cnt_lsb; 0 when a field before it cannot be read.
 
-    Then only the derived times of pictures are less exact.
+    With 0, the derived times of pictures are less exact.
     """
     try:
         bits.ue()  # bit_depth_luma_minus8

@@ -35,7 +35,7 @@ def iter_nal_units(payload: bytes, nal_length_size: int) -> Iterator[memoryview]
 
 
 def has_nal_units(payload: bytes, nal_length_size: int) -> bool:
-    """Return whether :func:`iter_nal_units` yields any; raise :class:`CodecError` when it would."""
+    """Return whether :func:`iter_nal_units` yields a unit; raise :class:`CodecError` as it does."""
     position = 0
     end = len(payload)
     found = False

@@ -1,4 +1,4 @@
-"""Times of audio frames, counted in samples. Containers round them, with an audible error."""
+"""Times of audio frames, counted in samples. Containers round the times, which is audible."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ class HevcSlices:
             low = 0 if nal_type in (19, 20) else bits.u(sps.order_count_bits)
         except CodecError:
             return None
-        # Leading pictures, and pictures to which no other of their layer refers, do not count.
+        # Leading pictures do not count, nor pictures to which no other one of their layer refers.
         is_reference = not head[1] & 7 > 1 and not (nal_type < 16 and not nal_type & 1)
         is_reference = is_reference and nal_type not in (7, 9)
         count = self._count.take(

@@ -206,7 +206,10 @@ class UnitCutter:
             self._begin(head, self._kept_times, out, at_start=self._at_start)
 
     def _resume(self, times: UnitTimes) -> int:
-        """Return the position of a start code whose first zeros came earlier; -1 without one."""
+        """Return the position of the next start code in the kept bytes; -1 without one.
+
+        Its first zeros may have come with an earlier payload.
+        """
         at = self._kept.find(_START_CODE)
         if at < 0 or self._kept.count(0, 0, at) != at:
             self._lose_place()

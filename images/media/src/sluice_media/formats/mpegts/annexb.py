@@ -20,7 +20,7 @@ def iter_annexb(stream: bytearray, start: int) -> Iterator[memoryview]:
     """Yield the NAL units of the access unit in ``stream[start:]``, without start codes and
     padding.
 
-    They are views of ``stream``, which must not be resized while they live. Empty NAL units are
+    They are views of ``stream``, which must not be resized while a view exists. Empty NAL units are
     skipped. Raises CodecError without a start code, for other bytes than zeros before the first
     start code, and for more than 4096 NAL units.
     """

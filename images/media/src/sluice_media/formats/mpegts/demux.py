@@ -126,10 +126,10 @@ class TsDemuxer:
         """Take the next bytes, at any split; yield their events. ``utc_us`` is their time of
         arrival.
 
-        The events are made while the iterator runs. Events that one iterator leaves come from the
-        next. A TrackFormat comes only when it differs from the one in force. A Metadata comes when
-        the program's tracks change, and declares the kinds of media. Audio units never have
-        RANDOM_ACCESS, because only the whole stream shows that there is no video.
+        The events are made while the iterator runs. Events that one iterator did not yield come
+        from the next. A TrackFormat comes only when it differs from the one in force. A Metadata
+        comes when the program's tracks change, and declares the kinds of media. Audio units never
+        have RANDOM_ACCESS, because only the whole stream shows that there is no video.
 
         Raises UnsupportedCodec when the program has media but none that Sluice carries, and
         MediaError after 1 MiB without a transport stream.

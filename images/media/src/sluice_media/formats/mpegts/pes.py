@@ -28,8 +28,8 @@ def audio_stream_id(index: int) -> int:
 def pes_header(stream_id: int, pts_90khz: int, dts_90khz: int, payload_bytes: int) -> bytes:
     """Return the header before ``payload_bytes`` of one access unit.
 
-    The length is coded when it fits. A demultiplexer then knows that the packet is complete without
-    waiting for the next one. Only pictures above 64 KiB have no coded length.
+    The length is coded when it fits. A demultiplexer then need not wait for the next packet to
+    find the end of this one. Only pictures above 64 KiB have no coded length.
     """
     if (pts_90khz - dts_90khz) & _TIMESTAMP_MASK:
         flags = 0xC0

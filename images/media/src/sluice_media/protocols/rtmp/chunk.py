@@ -53,8 +53,8 @@ class _ChunkStream:
     extended: bytes = b""
     """The extended timestamp field of the last message header; empty when it had none."""
     repeated: bytes | None = None
-    """Extended timestamp that this message's continuation chunks repeat; None until the first of
-    them was read."""
+    """Extended timestamp in the continuation chunks of this message; None before the first of
+    these chunks."""
     partial: bytearray = field(default_factory=bytearray)
 
 

@@ -43,7 +43,7 @@ def _digest_of(block: bytes, position: int, key: bytes) -> bytes:
 
 
 def find_digest(block: bytes, key: bytes) -> tuple[int, bytes] | None:
-    """Return base and digest of a C1 (or S1), or None when it holds no valid digest."""
+    """Return the base offset and the digest of a C1 (or S1); None without a valid digest."""
     for base in _DIGEST_BASES:
         position = _digest_at(block, base)
         given = block[position : position + _DIGEST_BYTES]

@@ -60,8 +60,8 @@ class ServerSession:
     """One connection. A PublishRequested event is answered with a method.
 
     Encoders send in this order: ``connect``, ``releaseStream``, ``FCPublish``, ``createStream``,
-    ``publish``, media, ``FCUnpublish``, ``deleteStream``. Media that an encoder sends before it
-    was accepted is returned as well.
+    ``publish``, media, ``FCUnpublish``, ``deleteStream``. Media that an encoder sends before its
+    publish was accepted is returned, too.
     """
 
     def __init__(self, limits: ChunkLimits | None = None) -> None:

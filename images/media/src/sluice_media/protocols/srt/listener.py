@@ -139,7 +139,7 @@ class SrtListener:
         """Replace the verdict about a publisher before its next handshake."""
         self._table.answer(request, verdict)
 
-    async def _keep_house(self) -> None:
+    async def _remove_expired(self) -> None:
         """Remove expired state regularly. Raise SrtError when the receiving thread has failed."""
         while not self._receiver.failed.done():
             await asyncio.wait((self._receiver.failed,), timeout=_HOUSEKEEPING_SECONDS)
@@ -331,10 +331,10 @@ async def running_srt_listener(
     library = load()
     async with asyncio.TaskGroup() as tasks:
         listener = SrtListener(library, settings, lookup, tasks)
-        house = tasks.create_task(listener._keep_house())
+        cleanup = tasks.create_task(listener._remove_expired())
         try:
             yield listener
         finally:
-            for task in (house, *listener._lookups):
+            for task in (cleanup, *listener._lookups):
                 task.cancel()
             await listener._receiver.stop()

@@ -210,7 +210,7 @@ class Receiver:
             # We did not read: the pause does not count as silence of the publisher.
             connection.last_received_at = time.monotonic()
             connection.paused = False
-            with contextlib.suppress(CallError):  # broken meanwhile: an error event is pending
+            with contextlib.suppress(CallError):  # It broke meanwhile, and an error event follows.
                 self._library.epoll_set(self._epoll, connection.handle, Epoll.IN | Epoll.ERROR)
 
     def drop(self, connection: SrtConnection) -> None:

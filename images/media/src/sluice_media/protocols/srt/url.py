@@ -1,7 +1,7 @@
 """SRT URIs of servers that are called: a string in, an SrtUrl out.
 
 The form is ``srt://host:port[?streamid=…&passphrase=…&latency=…&pbkeylen=…&mode=caller]``, as
-``srt-live-transmit`` reads it. Everything behind the first ``?`` is the query, because stream ids
+``srt-live-transmit`` reads it. Everything after the first ``?`` is the query, because stream ids
 begin with ``#``. Values are percent-decoded; a ``+`` is a plus.
 
 Source: SRT Access Control (``#!::…`` stream ids); the URI syntax of ``srt-live-transmit``.
