@@ -73,7 +73,7 @@ async def test_a_wrong_key_is_shown_as_text_and_never_in_the_address(
 
 async def test_a_missing_hub_is_shown_as_text(rig: Rig, browser: Browser) -> None:
     async def away(*_: object) -> None:
-        raise HubUnavailable("no hub in time")
+        raise HubUnavailable("no hub accepted the publisher in time")
 
     rig.service._publish = away  # type: ignore[assignment]
     await browser.go_live()

@@ -119,7 +119,7 @@ async def test_a_refusal_has_its_status_and_names_the_fault(
         (PublishRefused("ProtocolNotAllowed", "no WHIP here"), 403),
         (PublishRefused("TooManyFailures", "wait a minute"), 429),
         (PublishRefused("SomethingNew", "no"), 403),
-        (HubUnavailable("no hub in time"), 503),
+        (HubUnavailable("no hub accepted the publisher in time"), 503),
     ],
 )
 async def test_a_hubs_refusal_becomes_a_status(

@@ -83,7 +83,7 @@ class RtmpPublisher:
     # ------------------------------------------------------------------ before the hub's answer
 
     def _before_accepted(self, events: list[ServerEvent]) -> None:
-        """Take the events before the hub's answer. Raises RtmpError when there are too many."""
+        """Process events that arrive before the hub's answer. Raises RtmpError for too many."""
         for event in events:
             if isinstance(event, Media):
                 self._early.append(event)
@@ -98,7 +98,7 @@ class RtmpPublisher:
             raise RtmpError("too many messages before the answer to publish")
 
     async def _until_publish(self) -> PublishRequested | PlayRefused | None:
-        """Return the client's request. None: it disconnected, or sent none in time."""
+        """Return the client's request; None when it disconnected or sent none in time."""
         wire = self._wire
         waits = (self._request, wire.ended)
         once = asyncio.FIRST_COMPLETED
@@ -125,7 +125,7 @@ class RtmpPublisher:
             await self._refuse(refused)
             return
         except HubUnavailable:
-            return  # Closed without an answer, OBS tries again. After a refusal it would not.
+            return  # OBS tries again after a close without an answer, but not after a refusal.
         if publication is None:
             return
         try:
@@ -140,7 +140,7 @@ class RtmpPublisher:
         await self._close(publication.ended.result())
 
     async def _accepted(self, request: PublishRequested) -> Publication | None:
-        """Return the publication that a hub accepted; None: the publisher disconnected before.
+        """Return the publication that a hub accepted; None when the publisher disconnected before.
 
         Raises PublishRefused and HubUnavailable.
         """
@@ -230,7 +230,7 @@ class RtmpPublisher:
 
     async def _refuse(self, refused: PublishRefused) -> None:
         if self._session.publish_requested:
-            # To the encoder a path without a stream is a wrong key as well.
+            # Encoders report a path without a stream as a wrong key, too.
             reason = (
                 LegReason.BAD_KEY if refused.reason == PublishReason.BAD_PATH else refused.reason
             )

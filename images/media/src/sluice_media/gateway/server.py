@@ -66,7 +66,7 @@ class Gateway:
     @property
     def rtmps_port(self) -> int:
         if self._tls is None:
-            raise RuntimeError("there is no RTMPS")
+            raise RuntimeError("RTMPS is not configured")
         return self._tls.port
 
     @property
@@ -113,7 +113,7 @@ class Gateway:
             task.cancel()
 
     def _on_connected(self, wire: Wire) -> None:
-        # Made at once, not in the task: it must receive the first event.
+        # The publisher is made before the task runs, because it must receive the first event.
         publisher = self._publisher(wire)
         self._start(self._serve(wire.address, lambda: self._run(publisher, wire), wire.abort))
 
@@ -150,7 +150,7 @@ class Gateway:
                 ssl_handshake_timeout=self._settings.handshake_seconds,
                 ssl_shutdown_timeout=_TLS_SHUTDOWN_SECONDS,
             )
-        except OSError:  # SSLError too: scanners, old clients, nobody
+        except OSError:  # SSLError is an OSError: scanners and old clients cause it
             self._hubs.metrics.tls_handshake_failures.inc()
             return
         await self._run(*connections[0])

@@ -20,13 +20,13 @@ class GatewaySettings(PublishingSettings):
     srt_port: int = 0
     """UDP port. 0: no SRT."""
     srt_latency_milliseconds: int = Field(default=120, ge=20, le=60_000)
-    """Default latency of a stream. A sender that asks for more gets more."""
+    """Default latency of a stream. A sender that requests more gets more."""
     srt_silence_seconds: float = Field(default=5, gt=0)
-    """An SRT publisher that sends nothing for this long is closed."""
+    """Silence of an SRT publisher after which its connection is closed."""
 
     handshake_seconds: float = 5
     """Timeout of RTMP's handshake, and of the TLS handshake before it."""
     publish_seconds: float = 10
     """Timeout from the end of the handshake to ``publish``."""
     idle_seconds: float = 30
-    """A publisher that sends no byte for this long is closed."""
+    """Time without a byte after which a publisher's connection is closed."""

@@ -1,8 +1,8 @@
-"""Publishers over SRT: their handshake is decided by their hub, their streams become legs.
+"""Publishers over SRT: the hub decides their handshake, and each becomes a leg.
 
 The stream id names the stream and holds the key. The hub is asked before the handshake ends,
-because refusals have codes of their own and the passphrase is the stream's; and once more with the
-leg.
+because SRT has a code for each refusal, and each stream has its own passphrase. The hub decides
+once more when the leg is opened.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class SrtIngest:
         return self.listener.port
 
     def refuse_new(self) -> None:
-        """Refuse new publishers from now on, with a code that tells them to try again."""
+        """Refuse new publishers from now on, with a code that means "try again"."""
         self.listener.accepting = False
 
     async def run(self) -> None:
@@ -103,9 +103,9 @@ class SrtIngest:
     # ------------------------------------------------------------------ before the handshake ends
 
     async def look_up(self, request: PublishRequest, remote: str) -> Verdict:
-        """Ask the hub of a publisher whether it may publish."""
+        """Return the hub's verdict whether a publisher may publish."""
         if self._limits.is_blocked(remote):
-            # The verdict is about the address: one from another address must not inherit it.
+            # Not kept: this verdict is for one address, but the table is keyed by the request.
             return Refuse(RejectCode.TOO_MANY_FAILURES, valid_seconds=0.0)
         names = (request.namespace, request.stream)
         try:
@@ -117,13 +117,13 @@ class SrtIngest:
         self._missing.pop(names, None)
         hello = LegHello(protocol=_PROTOCOL, remote=remote, connection=uuid.uuid4().hex)
         seconds = self._hubs.settings.leg_answer_seconds
-        said = await look_up(self._hubs.http, url, request.key, hello, seconds)
-        match said:
+        answer = await look_up(self._hubs.http, url, request.key, hello, seconds)
+        match answer:
             case LegGrant():
                 return Admit(
-                    f"{request.namespace}/{request.stream}/{said.leg}",
-                    SecretStr(said.passphrase) if said.passphrase else None,
-                    said.latency_milliseconds,
+                    f"{request.namespace}/{request.stream}/{answer.leg}",
+                    SecretStr(answer.passphrase) if answer.passphrase else None,
+                    answer.latency_milliseconds,
                     fresh_seconds=_FRESH_SECONDS,
                 )
             case Refused(reason=reason):
@@ -137,7 +137,7 @@ class SrtIngest:
         """Return the code for a missing Service.
 
         A new Service may be missing in the DNS for a moment. So the first publisher that asks for
-        it is told to try again, and NOT_FOUND is the answer only after ``unknown_stream_seconds``.
+        it gets UNAVAILABLE (try again). NOT_FOUND follows after ``unknown_stream_seconds``.
         """
         now = time.monotonic()
         first = self._missing.setdefault(names, now)

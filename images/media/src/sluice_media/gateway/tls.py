@@ -50,7 +50,11 @@ class Certificate:
             context.load_cert_chain(*self._files)
         except (OSError, ValueError) as error:  # SSLError is an OSError
             self._metrics.tls_certificate_broken.set(1)
-            kept = "the one before stays" if self._current else "RTMPS refuses everybody"
+            kept = (
+                "the former certificate stays in use"
+                if self._current
+                else "RTMPS refuses all connections"
+            )
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
             _log.error("tls_certificate_broken", why=reason or type(error).__name__, then=kept)
             return
@@ -84,7 +88,7 @@ class Certificate:
 
 
 class TlsPort:
-    """The accepting socket. Connections are counted before their handshake costs CPU."""
+    """The accepting socket. It counts a connection before the TLS handshake, which costs CPU."""
 
     def __init__(
         self, host: str, port: int, accepted: Callable[[socket.socket, str], None]

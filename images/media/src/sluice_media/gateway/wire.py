@@ -70,7 +70,7 @@ class Wire(asyncio.Protocol):
         self.address = plain_address(peer[0]) if peer else ""
         sock = transport.get_extra_info("socket")
         _watch_for_dead_peers(sock)
-        if not self._is_tls:  # whose records have bytes of their own
+        if not self._is_tls:  # TLS adds bytes, so SO_RCVLOWAT would be wrong
             self._socket = sock
         self._on_connected(self)
 
@@ -151,7 +151,7 @@ class Wire(asyncio.Protocol):
             return
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
-            raise RtmpError("the peer asks, but does not read the answers")
+            raise RtmpError("the peer sends requests, but does not read the answers")
 
     def pause(self) -> None:
         with contextlib.suppress(RuntimeError):  # uvloop, when it is closed already
@@ -168,7 +168,7 @@ class Wire(asyncio.Protocol):
             self.flush()
             self.resume()
             if self._is_tls:
-                self._transport.close()  # after what waits, with a farewell of its own
+                self._transport.close()  # sends the waiting bytes, then close_notify
             elif self._transport.can_write_eof():
                 self._transport.write_eof()
             async with asyncio.timeout(_LINGER_SECONDS):

@@ -70,7 +70,7 @@ class RetentionBudget:
         goal = int(self._max_bytes * _GOAL)
         if self.size <= goal:
             return
-        # The number keeps the heap from comparing spenders.
+        # The number decides between equal times, because spenders cannot be compared.
         heap = [
             (spender.oldest_at, number, spender)
             for number, spender in enumerate(spenders)

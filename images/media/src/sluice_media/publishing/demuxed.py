@@ -1,4 +1,4 @@
-"""The way from a demultiplexer to a publication, alike for RTMP and SRT."""
+"""Transfer of a demultiplexer's events to a publication, for RTMP and SRT."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class DemuxedMedia:
         self._left_out = ""
 
     def take(self, events: Iterable[DemuxEvent]) -> None:
-        """Hand all events over; consecutive units go to the hub in one write.
+        """Pass all events to the publication; consecutive units go to the hub in one write.
 
-        Raises what ``events`` raises, after the events before the error were handed over.
+        Raises what ``events`` raises, after it has passed the events before the error.
         """
         units: list[AccessUnit] = []
         try:
@@ -51,7 +51,7 @@ class DemuxedMedia:
                     continue
                 self._publication.take_units(units)
                 units.clear()
-                # Metadata that names neither kind declares nothing.
+                # Metadata without video and audio properties does not declare the tracks.
                 if isinstance(event, Metadata) and (event.declares_video or event.declares_audio):
                     self._has_video = event.declares_video
                 if self._demuxer.formats:

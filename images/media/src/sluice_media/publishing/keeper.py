@@ -1,9 +1,9 @@
-"""The keeper of one publisher's leg: it finds the hub, opens the leg, replays, opens it again.
+"""The keeper of one publisher's leg: it opens the leg, and opens it again when it is lost.
 
 While no hub takes the leg, the publisher is held: up to 10 s when it is new, and up to 60 s once it
 was accepted. Its media goes into the :class:`Retention` meanwhile. The next hub gets all kept
-media, and the last map of the hub before, to adopt the timeline. A hub that was only silent gets
-the media that it lacks.
+media, and the last acknowledgement of the former hub, with which it adopts the timeline. A hub that
+was only silent gets only the media that it lacks.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class GaveUp:
-    """No hub came in time."""
+    """No hub accepted the leg in time."""
 
     why: str
 
@@ -61,7 +61,7 @@ Ending = Refused | GaveUp | Over
 
 @dataclass(slots=True, frozen=True)
 class Hubs:
-    """The way to the hubs, and the limits that all publishers of the process share."""
+    """The access to hubs, and the limits that all publishers of the process share."""
 
     http: aiohttp.ClientSession
     locate: Locate
@@ -83,8 +83,8 @@ class Hubs:
 async def reaching_hubs(
     locate: Locate, settings: PublishingSettings, metrics: GatewayMetrics
 ) -> AsyncIterator[Hubs]:
-    """Yield the way to the hubs; close their connections at the end of the context."""
-    # A leg has no end in time, and a connection of its own.
+    """Yield the access to hubs; close all connections to them when the context ends."""
+    # A leg has no total timeout, and no other request uses its connection.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as http:
@@ -105,8 +105,8 @@ class LegMap:
         """The map for the next hub."""
 
     def acknowledged(self, ack: LegAck) -> None:
-        """Keep the map, and drop the media that no reader can ask the next hub for."""
-        if ack.timeline:  # a hub without a session has none to hand on
+        """Keep the map, and drop the media that no reader can request from the next hub."""
+        if ack.timeline:  # without a session there is no map
             self.last = ack
         self._retention.recorded = ack.recorded
         if ack.acked_dts is not None:
@@ -159,11 +159,11 @@ class LegKeeper:
         """Set once a hub has accepted the publisher and returned the leg's name."""
 
     def put(self, records: list[bytes]) -> None:
-        """Send records, which are in the retention already, if there is a leg."""
+        """Send records if there is a leg. The retention must have them already."""
         if self._body is not None:
-            # A hub does not acknowledge bytes that it has not read. More bytes than the retention
-            # holds (or than the replay, of which recorders may hold some) wait only for a hub that
-            # does not read, after the limits have dropped some of them.
+            # A hub acknowledges only what it has read. Unread bytes are therefore also in the
+            # retention, or in the replay, of which recorders may hold a part. A longer queue means
+            # that the hub does not read and that the retention has dropped queued media.
             slack = self._hubs.settings.retain_bytes // _UNREAD_SHARE
             self._body.put(records, max(self._retention.size, self._replayed) + slack)
 
@@ -212,7 +212,7 @@ class LegKeeper:
             await asyncio.sleep(wait)
 
     def _ending(self, outcome: LegOutcome) -> Ending | None:
-        """Return the end that an outcome means for the publisher; None: try again."""
+        """Return the publisher's end after this outcome of a leg; None to open another leg."""
         match outcome:
             case Refused():
                 return outcome

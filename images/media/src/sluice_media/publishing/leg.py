@@ -1,8 +1,8 @@
 """The gateway's side of one leg: media up to the hub, acknowledgements down.
 
 ``POST /v1/legs`` with an HTTP Upgrade opens the leg. Then framed records go up, and one
-acknowledgement as a line of JSON comes down every 200 ms. :func:`look_up` asks the hub without
-taking the leg.
+acknowledgement as a line of JSON comes down every 200 ms. :func:`look_up` only
+inquires whether the leg is free.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class LegBody:
         self._more.set()
 
     def finish(self) -> None:
-        """End the body behind the queued records."""
+        """End the body after the queued records."""
         self._transport = None
         self.finished = True
         self._more.set()
@@ -146,7 +146,7 @@ async def run_leg(
     on_accepted: Callable[[], None],
     on_ack: Callable[[LegAck], None],
 ) -> LegOutcome:
-    """Open one leg and stay with it until it ends. No exception of the network escapes."""
+    """Serve one leg until it ends. Network errors are returned as an outcome, not raised."""
     try:
         async with asyncio.timeout(request.answer_seconds):
             sock, begun = await open_upgraded(
@@ -182,7 +182,7 @@ async def run_leg(
 async def look_up(
     http: aiohttp.ClientSession, base_url: str, key: SecretStr, hello: LegHello, seconds: float
 ) -> LegGrant | Refused | Lost:
-    """Ask a hub whether the leg is free for this key. No exception of the network escapes."""
+    """Look up whether the leg is free for this key. Network errors are returned, not raised."""
     try:
         async with (
             asyncio.timeout(seconds),
@@ -197,7 +197,7 @@ async def look_up(
     except TimeoutError:
         return Lost("the hub does not answer")
     except ValidationError:  # not quoted: it may hold a passphrase
-        return Lost("the hub's answer does not parse")
+        return Lost("the hub's answer cannot be parsed")
     except (aiohttp.ClientError, OSError) as error:
         return Lost(_network_error(error))
 
@@ -225,7 +225,7 @@ async def _read_lines(
                 continue
             message = _LINE.validate_json(line)
         except ValueError as invalid:  # another protocol, or a line without an end
-            what = "does not parse" if isinstance(invalid, ValidationError) else "is too long"
+            what = "cannot be parsed" if isinstance(invalid, ValidationError) else "is too long"
             return Lost(f"a line of the hub {what}")
         if isinstance(message, LegEnd):
             return message
@@ -236,7 +236,7 @@ async def _read_lines(
 
 def _refusal(status: int, body: bytes) -> Refused | Lost:
     refusal: Refusal | None = None
-    with contextlib.suppress(ValidationError):  # a proxy's page: the status has to do
+    with contextlib.suppress(ValidationError):  # not a Refusal, e.g. the error page of a proxy
         refusal = Refusal.model_validate_json(body)
     if status not in _REASONS:
         return Lost(refusal.reason if refusal else f"the hub answers {status}")

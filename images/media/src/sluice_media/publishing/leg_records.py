@@ -26,11 +26,11 @@ class LegRecord:
 
     data: bytes = field(repr=False)
     dts: int | None = None
-    """Source DTS (90 kHz, unwrapped). None: the record is not a unit."""
+    """Source DTS (90 kHz, unwrapped). None when the record is not a unit."""
     random_access: bool = False
-    """Decoding can start here. Without video: one unit of sound a second."""
+    """True when decoding can start here. Without video, one unit of sound a second is marked."""
     is_format: bool = False
-    """A decoder needs this record before all later units."""
+    """True for a format record, which a decoder needs before all later units."""
 
 
 class LegEncoder:
@@ -52,7 +52,7 @@ class LegEncoder:
         return LegRecord(encode_formats(*self._formats), is_format=True)
 
     def unit(self, unit: AccessUnit) -> LegRecord | None:
-        """Return the record of a unit. None: it is sound that overlaps the media before a jump."""
+        """Return the record of a unit; None for sound that overlaps the media before a jump."""
         steady = self._source.take(unit, self._clock(), lead=VIDEO_TRACK)
         if steady is None:
             return None
@@ -62,7 +62,7 @@ class LegEncoder:
         return LegRecord(encode_unit(steady), steady.dts, random_access)
 
     def picture_comes(self) -> bytes:
-        """Return the notice that a picture is on its way. It is not kept for the next hub."""
+        """Return the notice of an incomplete picture. It is not kept for the next hub."""
         return encode_formats(*self._formats, picture_comes=True)
 
     def rejection(self, reason: str, message: str) -> LegRecord:
@@ -98,9 +98,9 @@ class PictureNotices:
         now = self._clock()
         before, self._bytes = self._bytes, unfinished_bytes
         if unfinished_bytes <= before:
-            self._notified_at = now  # a record is complete: the hub has it
+            self._notified_at = now  # a record became complete and went to the hub
             return False
-        # More bytes than a frame of sound has are those of a picture.
+        # More bytes than a frame of sound can have belong to a picture.
         if unfinished_bytes <= FRAME_LIMIT_BYTES or now - self._notified_at < _NOTICE_SECONDS:
             return False
         self._notified_at = now

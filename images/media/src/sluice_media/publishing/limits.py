@@ -39,12 +39,14 @@ class AddressLimits:
         per_address = self._settings.max_connections_per_address
         places = self._settings.max_connections
         if self._open.total() >= places:
-            raise TooManyConnections("the gateway has all the connections it may have")
+            raise TooManyConnections("the gateway has reached its limit of connections")
         reserved = int(places * self._settings.reserved_share)
         if self._open.total() >= places - reserved and not (granted or self._comes_back(address)):
-            raise TooManyConnections("the last places are kept for publishers that come back")
+            raise TooManyConnections(
+                "the last connections are reserved for publishers that come back"
+            )
         if per_address and self._open[address] >= per_address:
-            raise TooManyConnections("the address has all the connections it may have")
+            raise TooManyConnections("the address has reached its limit of connections")
         self._open[address] += 1
         try:
             yield

@@ -35,13 +35,13 @@ class PublishPath:
 
 
 def parse_publish_path(app: str, stream_key: str) -> PublishPath:
-    """Return the path in RTMP's app and stream key. Raises BadPath."""
+    """Parse the publish path from RTMP's app and stream key. Raises BadPath."""
     path, query, token = f"{app}/{stream_key}".partition("?")
     segments = [segment for segment in path.split("/") if segment]
     if not query and len(segments) == 3:
         token = segments.pop()
     if len(segments) != 2:
-        raise BadPath("the URL must be rtmp://HOST/<namespace>, the stream key <stream>?<key>")
+        raise BadPath("the URL must be rtmp://HOST/<namespace>, and the stream key <stream>?<key>")
     namespace, stream = segments
     return publish_path(namespace, stream, token)
 

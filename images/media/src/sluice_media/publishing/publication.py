@@ -156,7 +156,7 @@ class Publication:
                     raise PublishRefused(reason, message)
                 case GaveUp(why=why):
                     self._metrics.given_up.inc()
-                    raise HubUnavailable(f"no hub in time: {why}")
+                    raise HubUnavailable(f"no hub accepted the publisher in time: {why}")
                 case Over():
                     raise HubUnavailable("the hub has closed the leg")
         self._metrics.accepted.inc()
@@ -167,7 +167,7 @@ class Publication:
 
     def _on_kept(self, keeping: asyncio.Task[Ending]) -> None:
         if keeping.cancelled():
-            return  # abort() ends the publication, with its reason
+            return  # abort() has set the end and its reason
         if (bug := keeping.exception()) is not None:
             self._log.error("publisher_failed", error=type(bug).__name__)
             self._end(PublishEnd(PublishReason.INTERNAL, "internal error; see the gateway's log"))
@@ -279,7 +279,9 @@ def _end_of(ending: Ending) -> PublishEnd:
         case Refused(reason=reason, message=message):
             return PublishEnd(reason, message)
         case GaveUp(why=why):
-            return PublishEnd(PublishReason.HUB_UNAVAILABLE, f"no hub in time: {why}")
+            return PublishEnd(
+                PublishReason.HUB_UNAVAILABLE, f"no hub accepted the publisher in time: {why}"
+            )
         case Over():
             return PublishEnd(
                 PublishReason.FINISHED, "the hub has all media and has closed the leg"

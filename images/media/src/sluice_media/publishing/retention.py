@@ -2,8 +2,9 @@
 
 Media is kept in whole groups of pictures (for a stream without video: seconds of sound). A group
 is dropped when the next one starts at or before the acknowledged time and nothing in it is later.
-Sound from before the first picture may have another clock; it does not keep a group. A group is
-also dropped, and counted, beyond the limits of its publisher and beyond the budget of all.
+Sound from before the first picture may have another clock; it does not keep a group. The
+oldest groups are also dropped, and counted, when a limit of the publisher or the budget of all
+publishers is exceeded.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _RECORD_BYTES = 64
 @dataclass(slots=True)
 class _Group:
     format: bytes
-    """The format record in force where the group begins; empty: there was none."""
+    """The format record in force where the group begins; empty when there was none."""
     arrived_at: float
     first_dts: int | None = None
     last_dts: int = 0
@@ -101,7 +102,7 @@ class Retention:
             self._keep(record)
 
     def replay(self, since: int | None = None) -> list[bytes]:
-        """Return the format and all kept media, for a hub that starts anew.
+        """Return the format and all kept media, for a hub without earlier media of the leg.
 
         ``since`` (90 kHz): the hub has all media before it. Then return the media from the last
         random access point before that on.
@@ -130,7 +131,7 @@ class Retention:
 
     def _begins_group(self, record: LegRecord) -> bool:
         if record.random_access:
-            # A format alone is not a group: it belongs to the picture that follows.
+            # A format without units is not a group: it belongs to the next picture.
             return not self._groups or self._groups[-1].first_dts is not None
         return not self._groups and not self._skipping
 

@@ -8,7 +8,7 @@ from sluice_media.pod.settings import PodSettings
 
 
 class PublishingSettings(PodSettings):
-    """The way to a hub, the limits of an address, and the memory for unacknowledged media."""
+    """Lookup of hubs, limits of an address, and memory for unacknowledged media."""
 
     cluster_domain: str = "cluster.local"
     """Hubs are dialled as ``<stream>-ingest.<namespace>.svc.<clusterDomain>.``"""
@@ -20,7 +20,7 @@ class PublishingSettings(PodSettings):
     reserved_share: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of ``max_connections`` that is reserved for publishers that were accepted before."""
     max_connections_per_address: int = Field(default=200, ge=0)
-    """0: no limit. Publishers behind one NAT, or behind a Service that hides addresses, share."""
+    """0: no limit. Publishers behind one NAT, or a Service that hides addresses, share it."""
     max_failures: int = Field(default=10, ge=0)
     """Wrong keys from one address within ``failure_window_seconds`` after which all its publishers
     are refused for ``failure_penalty_seconds``. 0: no limit (where addresses are hidden)."""
@@ -32,9 +32,9 @@ class PublishingSettings(PodSettings):
     hold_accepted_seconds: float = 60
     """Time that an accepted publisher stays connected without a hub."""
     unknown_stream_seconds: float = 2
-    """A stream is unknown when its Service name is missing twice, this far apart."""
+    """Time between two lookups of a Service; a stream is unknown when both fail."""
     leg_silence_seconds: float = 2
-    """A hub that sends nothing for this long is dead or frozen."""
+    """Silence of a hub after which its leg counts as lost."""
     leg_answer_seconds: float = 3
     """Timeout for the hub's answer to a new leg."""
 

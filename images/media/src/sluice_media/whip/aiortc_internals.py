@@ -37,9 +37,9 @@ _DecoderTask = tuple[object, JitterFrame] | None
 
 
 class _EncodedFrames(queue.Queue[_DecoderTask]):
-    """The queue of a receiver's decoder thread, which takes the frames out before they get there.
+    """Replacement of a decoder thread's queue: it hands the frames to a callback instead.
 
-    The thread receives the end of the stream only. So it makes no decoder, and hostile bytes are
+    The thread receives only the end of the stream. So it makes no decoder, and hostile bytes are
     decoded in the transcoder's process alone. The callbacks run in a later turn of the event loop:
     their exceptions must not end the receiver's task.
     """
@@ -61,7 +61,10 @@ class _EncodedFrames(queue.Queue[_DecoderTask]):
 
 
 class _RawTimestamps:
-    """Replacement of the receiver's mapper, whose times begin at 0 and do not fit the reports."""
+    """Replacement of the receiver's timestamp mapper.
+
+    The mapper's times begin at 0 and do not fit the sender reports.
+    """
 
     def map(self, timestamp: int) -> int:
         """Return the timestamp unchanged."""
@@ -155,7 +158,7 @@ def share_port(
 
 
 def _replace(owner: object, name: str, value: object) -> None:
-    """Replace an attribute that exists. A renamed one would leave the library's own in use."""
+    """Replace an attribute. Raise RuntimeError when a new version of the library has renamed it."""
     if not hasattr(owner, name):
         raise RuntimeError(f"{type(owner).__name__} of this version has no {name}")
     setattr(owner, name, value)

@@ -91,7 +91,7 @@ class SessionTransport(asyncio.DatagramTransport):
 
 
 @dataclass(slots=True)
-class _Claim:
+class _Owner:
     """The session that owns a source address."""
 
     session: SessionTransport
@@ -106,7 +106,7 @@ class MediaPort(asyncio.DatagramProtocol):
         self._on_dropped = on_dropped
         self._transport: asyncio.DatagramTransport
         self._sessions: dict[str, SessionTransport] = {}
-        self._by_address: dict[Address, _Claim] = {}
+        self._by_address: dict[Address, _Owner] = {}
         self.local_address: Address = ("", 0)
 
     @classmethod
@@ -197,5 +197,5 @@ class MediaPort(asyncio.DatagramProtocol):
         if named is None or len(named.addresses) >= _MAX_ADDRESSES_PER_SESSION:
             return None
         named.addresses.add(address)
-        self._by_address[address] = _Claim(named, now)
+        self._by_address[address] = _Owner(named, now)
         return named

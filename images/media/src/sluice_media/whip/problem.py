@@ -52,7 +52,7 @@ class Problem(Exception):  # noqa: N818  names the fact
     def __init__(
         self, status: int, reason: str, detail: str, headers: Mapping[str, str] | None = None
     ) -> None:
-        """``reason`` is a :class:`Reason`, or a hub's reason that this version does not know."""
+        """``reason`` is a :class:`Reason`, or a reason of the hub that is not listed there."""
         super().__init__(detail)
         self.status = status
         self.reason = str(reason)

@@ -1,8 +1,8 @@
 """WHIP over HTTP (RFC 9725 section 4): an endpoint for each stream, a resource for each session.
 
-The server also delivers the page that goes live from a browser. Trickle ICE and ICE restarts are
-not supported: the answer has all candidates, and PATCH is answered with 405 (section 4.3). A proxy
-in front of us terminates TLS.
+The server also delivers the web page with which a browser publishes. Trickle ICE and ICE restarts
+are not supported: the answer has all candidates, and PATCH is answered with 405 (section 4.3). A
+proxy in front of us terminates TLS.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ _TICKS_PER_MICROSECOND = TICKS_PER_SECOND / 1e6
 
 
 class _Output:
-    """The state that exists once the first picture has set the shape."""
+    """Clock and encoder of the output. They are made when the first picture has set the shape."""
 
     def __init__(self, shape: Shape, start: int, options: TranscodeOptions) -> None:
         self.start = start
@@ -52,7 +52,7 @@ class _Output:
         self.last: VideoFrame | None = None
 
     def number_at(self, pts: int) -> int:
-        """Return the number of the picture whose place covers this time."""
+        """Return the number of the output picture at this time."""
         return int((pts - self.start) // self.step)
 
     def pts_of(self, number: int) -> int:
