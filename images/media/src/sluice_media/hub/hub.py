@@ -81,7 +81,7 @@ class Hub:
     def attach(self, reader: Reader, now: Moment) -> None:
         """Add a reader.
 
-        The position in its request may be all that this hub learns of an earlier hub's timeline."""
+        The position in its request may be the only information about an earlier hub's timeline."""
         self.readers.attach(reader)
         if self.output.timeline is None:
             self.output.adoption.note_request(reader.request, now)
@@ -199,7 +199,7 @@ class Hub:
             if unit.track != leg.reference:
                 output.splicer.dropped += 1
                 return
-            # Media is missing, or the clock changed after a silence: the leg is entered anew.
+            # Media is missing, or the clock changed after a silence: splice the leg in again.
             leg.restart()
             self._selector.note_loss(leg, now.monotonic)
             self._active = None
@@ -380,7 +380,7 @@ class Hub:
 
 
 def _lacks_random_access(leg: Leg, now: Moment) -> bool:
-    """Return whether video arrives, but no random access point for 10 s."""
+    """Return whether video arrives, but no random access point has come for 10 s."""
     return (
         leg.reference is not None
         and leg.reference == leg.video_track

@@ -130,7 +130,7 @@ class _Role:
         New publishers get 503 and retry at the next hub. A pulled stream does not wait."""
         self.hub.stopping = True
         if self.watch.config.pull is not None:
-            return  # the next pod pulls by itself, and two pulls would show content twice
+            return  # The next pod pulls on its own. Two pulls at a time would show content twice.
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
         _log.info("draining", legs=len(self.hub.legs))
         while self.hub.legs or self.hub.output.timeline is not None:

@@ -3,8 +3,8 @@
 In: a checked URI. Out: arguments, which every process on the node may read, and a script for
 standard input, which may hold secrets. HTTP needs no script: the proxy's address is no secret. For
 the other protocols the script is a list for the concat demuxer with one file in it (measured: times
-and reordering are the same as without it). Each command leads to an address of ours or to a checked
-literal address.
+and reordering are the same as without it). Each command leads to an address of this pod or to a
+checked literal address.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ Event = Configured | Arrived | DeliveryChanged | Ended
 
 @dataclass(slots=True, frozen=True)
 class Start:
-    """Start a child for the source at this index."""
+    """Command to start a child for the source at this index."""
 
     child: int
     index: int
@@ -81,7 +81,7 @@ class Start:
 
 @dataclass(slots=True, frozen=True)
 class Stop:
-    """Stop a child. The machine has forgotten it already and ignores its :class:`Ended`."""
+    """Command to stop a child. The machine ignores the :class:`Ended` of this child."""
 
     child: int
     failure: PullFailure
@@ -89,7 +89,7 @@ class Stop:
 
 @dataclass(slots=True, frozen=True)
 class Promote:
-    """Put the standby on air."""
+    """Command to put the standby on air."""
 
     child: int
 

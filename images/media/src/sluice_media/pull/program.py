@@ -61,7 +61,7 @@ def _verdict(section: bytes) -> Verdict:
     if len(types) == 1:
         if types[0] in _VIDEO or types[0] == _AUDIO:
             return Verdict.CARRIED
-        return Verdict.AUDIO_TO_ENCODE  # harmless when the track is video: it has no audio
+        return Verdict.AUDIO_TO_ENCODE  # Harmless for a video track: no audio is encoded.
     if not types or types[0] not in _VIDEO:
         return Verdict.UNSUPPORTED
     return Verdict.CARRIED if types[1] == _AUDIO else Verdict.AUDIO_TO_ENCODE

@@ -326,7 +326,7 @@ async def _copy(
             await answer.write(part)
         await answer.write_eof()
     except ConnectionError:
-        # The child closed the connection: it needs no more, or was stopped.
+        # The child closed the connection: it needs no more data, or it was stopped.
         request.protocol.force_close()
     return answer
 

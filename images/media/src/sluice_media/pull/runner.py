@@ -55,7 +55,7 @@ class _SourceSettings:
 
 @dataclass(slots=True)
 class _Running:
-    """A child that runs."""
+    """A running child and its try."""
 
     index: int
     task: asyncio.Task[None]
@@ -150,7 +150,7 @@ class _Puller:
         )
 
     async def keep_time(self) -> None:
-        """Tick the machine at its deadlines, and read each leg's ``delivers``, for ever."""
+        """Tick the machine at its deadlines and read each leg's ``delivers``, until cancelled."""
         while True:
             self._touched.clear()
             due = self._machine.deadline()
@@ -279,7 +279,7 @@ class _Puller:
     def _trust(self, uri: PullUri, source_settings: _SourceSettings) -> ssl.SSLContext:
         """Return the TLS context of a source. Raise InvalidAuthorityError.
 
-        Nothing is dialled after an error: not even with the public authorities.
+        After an error nothing is dialled, and the public authorities are not used instead.
         """
         if not source_settings.has_authority:
             return self._tls

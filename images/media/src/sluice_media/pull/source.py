@@ -40,7 +40,7 @@ class _TryFailed(Exception):  # noqa: N818  names the fact
 
 
 class _AudioMustBeEncodedError(Exception):
-    """The child copies audio that is not AAC."""
+    """The child copies audio that is not AAC. The try needs a child that encodes the audio."""
 
 
 class SourceTry:
@@ -148,7 +148,7 @@ class SourceTry:
         self._problem = problem
 
     def _failure_of(self, child: Child) -> PullFailure:
-        """Return why the child ended. FFmpeg's errors may only follow from a problem of ours."""
+        """Return why the child ended. A problem of the proxy or relay comes before FFmpeg's."""
         place = self._uri.place
         if self._problem is not None:
             return self._problem

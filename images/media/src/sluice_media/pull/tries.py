@@ -57,7 +57,7 @@ class Try:
         )
 
     def follow(self, sources: tuple[Hashable, ...]) -> bool:
-        """Take the source's index in changed ``sources``. Return False when it is not listed."""
+        """Set the source's index in changed ``sources``. Return False when it is not listed."""
         if self.index < len(sources) and sources[self.index] == self.source:
             return True
         if self.source not in sources:
@@ -89,11 +89,11 @@ class Turns:
     """The order in which sources are tried, on air or as standby."""
 
     next: int = 0
-    """Index of the source whose turn is next, before the modulo."""
+    """Counter whose value modulo the number of sources is the index of the next source."""
     due: float = 0.0
     """Time before which no source is dialled."""
     failed: int = 0
-    """Tries in a row that were not proven, since the last full round."""
+    """Number of unproven tries since the last full round or the last proven try."""
     delay: RetryDelay = field(default_factory=RetryDelay)
 
     def forgive(self) -> None:

@@ -11,7 +11,7 @@ from sluice_media.push.feeder import QueuedUnit
 
 
 class CodecRefused(Exception):  # noqa: N818  the name describes the event
-    """The target does not take a codec of the stream. The message says what to change."""
+    """The target does not take a codec of the stream. The message names what to change."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,7 +48,7 @@ class Channel(Protocol):
         """Send units as fast as the target takes them; return the number of bytes."""
 
     async def finish(self, items: Sequence[QueuedUnit], *, goodbye: bool) -> int:
-        """Send the last units, wait until everything is out, return the number of bytes.
+        """Send the last units, wait until the queue is empty, and return the number of bytes.
 
         ``goodbye``: end the publish in order before the connection is closed.
         """

@@ -1,13 +1,13 @@
-"""Verdict on a target that takes media, or does not, from the send queue (pure).
+"""Verdict on a target from its send queue: the target takes media, or does not (pure).
 
 A write to a socket proves nothing: the kernels on both sides swallow seconds of media for a frozen
 target before a write blocks. The verdict comes from the bytes still on their way: in our own queue,
 in the transport, and in the kernel (SIOCOUTQ: unsent, or not acknowledged by the peer's kernel).
 
 A stream of a low bit rate fits into the frozen target's kernel for a long time: 300 kb/s take ten
-seconds and more to fill the buffer that autotuning left. The window that this kernel offers shows a
-frozen target at once: acknowledged *plus* offered bytes grow only while the target's application
-reads.
+seconds and more to fill the buffer, whose size autotuning has chosen. The window that this kernel
+offers shows a frozen target at once: acknowledged *plus* offered bytes grow only while the target's
+application reads.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The states of a push, as a pure machine: events in, actions and a view out.
 
-The machine knows no socket and no clock: each event comes with its :class:`Moment`, and
+The machine uses no socket and no clock: each event comes with its :class:`Moment`, and
 :meth:`PushMachine.deadline` returns when :meth:`PushMachine.tick` is due without an event. The
 states are those of a Restream's status:
 
@@ -129,12 +129,12 @@ Event = Configured | SourceChanged | CodecsChecked | Accepted | FlowMeasured | E
 
 @dataclass(slots=True, frozen=True)
 class Dial:
-    """Open a connection. :class:`Ended` follows in any case."""
+    """Action: open a connection. :class:`Ended` follows in any case."""
 
 
 @dataclass(slots=True, frozen=True)
 class HangUp:
-    """Close the connection."""
+    """Action: close the connection."""
 
     clean: bool
     """True to send the queued media first."""
@@ -206,7 +206,7 @@ class PushMachine:
     # ------------------------------------------------------------------------- in
 
     def handle(self, event: Event, now: Moment) -> list[Action]:
-        """Take one event in; return the actions that follow from it."""
+        """Process one event; return the actions that follow from it."""
         match event:
             case Configured(retry, obstacle, reconnect, keys_changed):
                 self._retries.policy, self._obstacle = retry, obstacle

@@ -1,4 +1,4 @@
-"""From a configuration and its keys to a target, or to the obstacle that forbids to push."""
+"""Reader of a configuration and its keys: a target, or the obstacle that forbids pushing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def read_target(config: PusherConfig, key: Callable[[str], SecretStr | None]) ->
 def is_cleared(config: PusherConfig, digest: str, hub_token: SecretStr | None) -> bool:
     """Return whether the operator has cleared the target with this ``target_digest``.
 
-    Two publishers with one key push each other off, and only pushers know their targets. Each
+    A server disconnects one of two publishers with one key, and only pushers have the targets. Each
     pusher therefore shows a digest of its target, and dials when its configuration clears that
     digest.
     """

@@ -1,6 +1,6 @@
 """State of the source (pure), from the records of the timeline and the connection to the hub.
 
-Only ``end`` ends a session. A hub that is gone, or that has just started and knows no session yet,
+Only ``end`` ends a session. A hub that is gone, or that has just started without a session,
 interrupts the session. The connection to the target then stays open, because the session continues
 as soon as the hub is back.
 """
@@ -33,7 +33,7 @@ class SourceTracker:
         """Monotonic time since which there is no hub, or a hub that knows no session."""
 
     def record(self, record: Record | HubLost | HubBack, now: float) -> list[SourceChanged]:
-        """Take one record in; return the changes. ``now`` is in monotonic seconds."""
+        """Process one record; return the changes. ``now`` is in monotonic seconds."""
         match record:
             case TimelineFormat(timeline=timeline):
                 same = self._timeline in (None, timeline)

@@ -50,7 +50,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """Host and port, for messages."""
+        """Host and port of the target, for messages."""
         return self.url.authority
 
     def scrub(self, text: str) -> str:

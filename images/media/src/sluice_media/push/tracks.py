@@ -49,7 +49,7 @@ def _sound(formats: Sequence[TrackFormat]) -> tuple[TrackFormat, ...]:
 
 def mismatch(formats: Sequence[TrackFormat], audio: AudioPolicy, carrier: Carrier) -> str | None:
     """Return why these tracks cannot be pushed, and what to change. Return None when they can, or
-    when only the target knows (RTMP with HEVC)."""
+    when only the target can decide (RTMP with HEVC)."""
     if not formats:
         return "The stream has no track that can be pushed. Check the encoder's output."
     chosen = outgoing(formats, audio)
@@ -95,7 +95,7 @@ class TrackPlan:
         self._stands_alone = False
 
     def take_formats(self, formats: tuple[TrackFormat, ...]) -> tuple[TrackFormat, ...]:
-        """Take the source's tracks in; return the target's tracks from the next unit on.
+        """Set the source's tracks; return the target's tracks from the next unit on.
 
         A change that does not reach the target (other audio that is dropped or replaced) returns
         equal tracks.

@@ -24,7 +24,7 @@ TRACK_SKEW_TICKS = TICKS_PER_SECOND
 
 
 class StopOrder:
-    """A stop that was requested at ``at``, when the content taken was ``lag_seconds`` old."""
+    """A stop requested at the time ``at``, when arriving content was ``lag_seconds`` old."""
 
     def __init__(self, at: datetime, lag_seconds: float = 0.0) -> None:
         self.at = at

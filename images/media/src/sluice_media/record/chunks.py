@@ -56,9 +56,11 @@ def index_path(chunk: Path) -> Path:
 
 
 class _Muxer:
-    """The multiplexer of one file in this attempt; when a track joins, one ``after`` it. What it
-    writes follows, in the finished file, bytes of another multiplexer: the first unit of each track
-    is marked, so that a jump of the continuity counters is no error."""
+    """The multiplexer of one file in this attempt; when a track joins, another continues it.
+
+    In the finished file, its output follows the bytes of another multiplexer. The first unit of
+    each track is marked, so that a jump of the continuity counters is no error.
+    """
 
     def __init__(self, tracks: Sequence[TrackInfo], after: _Muxer | None = None) -> None:
         formats = track_formats(tracks)
@@ -77,7 +79,7 @@ class _Muxer:
 
 @dataclass(slots=True)
 class _Span:
-    """As :class:`TrackSpan`, for counting."""
+    """A :class:`TrackSpan` that grows while units are written."""
 
     units: int
     first_dts: int

@@ -75,14 +75,14 @@ def rules_of(config: RecorderConfig, before: Rules | None = None) -> Rules:
 
 @dataclass(slots=True, frozen=True)
 class BeginFile:
-    """Begin a file."""
+    """Effect: begin a file."""
 
     file: PlannedFile
 
 
 @dataclass(slots=True, frozen=True)
 class Write:
-    """Write one or more units to a file."""
+    """Effect: write one or more units to a file."""
 
     file: PlannedFile
     units: Sequence[AccessUnit]
@@ -90,7 +90,7 @@ class Write:
 
 @dataclass(slots=True, frozen=True)
 class Changed:
-    """Note changed gaps, anchors or (``tracks``) tracks of a running file."""
+    """Effect: note changed gaps or anchors of a running file; with ``tracks``, changed tracks."""
 
     file: PlannedFile
     tracks: bool = False
@@ -98,21 +98,21 @@ class Changed:
 
 @dataclass(slots=True, frozen=True)
 class EndFile:
-    """End a file."""
+    """Effect: end a file."""
 
     file: PlannedFile
 
 
 @dataclass(slots=True, frozen=True)
 class StopNoted:
-    """Note the user's stop in the journal."""
+    """Effect: note the user's stop in the journal."""
 
     at: datetime
 
 
 @dataclass(slots=True, frozen=True)
 class Finish:
-    """Finish the Recording."""
+    """Effect: finish the Recording."""
 
     reason: str
     """End reason, as in :class:`~sluice_media.recording.journal.Completion`."""

@@ -1,9 +1,9 @@
 """The upload of closed chunks and of the journal, with retries until the store has them.
 
 The order keeps the journal correct: a chunk is stored, verified and named in the journal, and the
-journal is stored. Only then the chunk is deleted from the spool and acknowledged to the hub.
+journal is stored. Only then is the chunk deleted from the spool and acknowledged to the hub.
 Several chunks are uploaded at once, because a store may take a second for each request. The
-journal names them in their order, all that have arrived at a time.
+journal names them in their order, and one write names all that have arrived.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class Present:
-    """A sign of life of this attempt for others, which must not wait for its next chunk."""
+    """A journal write without a chunk, so that other attempts notice this attempt at once."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -15,7 +15,7 @@ from sluice_media.storage.object_store import ObjectStore
 
 
 class StoreUsage(Model):
-    """``usage.json``"""
+    """Content of ``usage.json``."""
 
     used_bytes: int
     """Size of all objects below the store's prefix."""

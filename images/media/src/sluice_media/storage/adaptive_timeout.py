@@ -1,8 +1,8 @@
 """The timeout of a transfer, after which it counts as stalled (pure).
 
 A line of 64 kbit/s needs ten minutes for a chunk of 6 s. A load balancer that lost a connection
-sends nothing for ever. Both look alike. So the timeout follows from the size and from a minimum
-rate, which is halved after each timeout and follows the measured rate after each success.
+sends nothing for ever. At first both look the same. So the timeout follows from the size and a
+minimum rate, which is halved after each timeout and follows the measured rate after each success.
 """
 
 from __future__ import annotations

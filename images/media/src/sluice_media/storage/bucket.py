@@ -62,7 +62,7 @@ def credentials(key: KeyReader) -> S3Credential:
     """Read the credentials from the key files. Raises StorageError while one is missing."""
     access, secret = key(S3_ACCESS_KEY_FILE), key(S3_SECRET_KEY_FILE)
     if access is None or secret is None:
-        raise StorageError("AccessDenied", "the store's credentials are not there or not usable")
+        raise StorageError("AccessDenied", "the store's credentials are missing or not usable")
     session = key(S3_SESSION_TOKEN_FILE)
     return {
         "access_key_id": access.get_secret_value(),
@@ -97,7 +97,7 @@ def s3_store(s3: BucketLocation, key: KeyReader) -> S3Store:
     if s3.has_ca:
         authority = key(S3_CA_FILE)
         if authority is None:
-            raise StorageError("Tls", "the certificate authority of the store is not there yet")
+            raise StorageError("Tls", "the certificate of the store's authority is missing")
         client["root_certificate"] = authority.get_secret_value()
     try:
         with _without_public_authorities() if s3.has_ca else nullcontext():

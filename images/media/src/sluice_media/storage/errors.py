@@ -134,7 +134,7 @@ def explain(error: Exception) -> StorageError:
             return StorageError(*known)
         return StorageError("StoreFailed", f"the store answers with error {status[1]}")
     if isinstance(error, exceptions.UnauthenticatedError):
-        return StorageError("AccessDenied", "the store's credentials are not there or not usable")
+        return StorageError("AccessDenied", "the store's credentials are missing or not usable")
     for sign, reason, sentence in _NETWORK:
         if sign in text:
             return StorageError(reason, sentence)

@@ -158,7 +158,7 @@ class ObjectStore:
                 await asyncio.wait((put,), timeout=max(0.0, left - time.monotonic()))
                 if not put.done() and time.monotonic() >= left:
                     self._timeout.ran_out()
-                    raise StorageError("Timeout", "the store accepts no more bytes")
+                    raise StorageError("Timeout", "the store did not accept more bytes in time")
         finally:
             if not put.done():
                 put.cancel()

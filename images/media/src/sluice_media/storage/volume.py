@@ -54,7 +54,7 @@ class Volume:
 
     async def _run(self, key: str, blocks: Iterator[bytes | memoryview]) -> None:
         if not {"", ".", ".."}.isdisjoint(key.split("/")):
-            raise StorageError("InvalidKey", "the key of an object leaves the store")
+            raise StorageError("InvalidKey", "the key of an object leads outside the store")
         abandoned = threading.Event()
         loop = asyncio.get_running_loop()
         try:
@@ -87,7 +87,7 @@ def _put(
                     "Incomplete", f"the store holds {found} bytes of a file of {size}"
                 )
             if is_abandoned():
-                raise StorageError("Timeout", "the store took too long")
+                raise StorageError("Timeout", "the store did not answer in time")
             staged.rename(place)
             local_file.flush(place.parent)
     except BaseException:

@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Deletion(Model):
-    """``deleted/<uid>.json``"""
+    """Content of ``deleted/<uid>.json``."""
 
     uid: str
     prefix: str

@@ -19,7 +19,7 @@ from sluice_media.store.deletion import load_deletion
 
 
 class EndedRecording(Model):
-    """``ended/<namespace>/<name>/<uid>.json``"""
+    """Content of ``ended/<namespace>/<name>/<uid>.json``."""
 
     uid: str
     namespace: str

@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Manifest(Model):
-    """``<prefix>/files/<file>.chunks.json``: the chunks in a verified MP4."""
+    """Content of ``<prefix>/files/<file>.chunks.json``: the chunks in a verified MP4."""
 
     chunks: list[ChunkId]
     made: RecordedFile
@@ -42,7 +42,7 @@ class Manifest(Model):
 
 
 class KeptChunks(Model):
-    """``<prefix>/kept.json``"""
+    """Content of ``<prefix>/kept.json``."""
 
     since: datetime
     chunks: list[ChunkId]
@@ -55,7 +55,7 @@ class KeptChunks(Model):
 
 
 class HeldUnits:
-    """The units in some of the chunks that journals name: those in MP4s, and kept originals."""
+    """The units of the chunks that are in MP4s or kept as originals."""
 
     def __init__(self, prefix: str, journals: Iterable[Journal], held: Container[str]) -> None:
         """``held`` has the keys of these chunks."""

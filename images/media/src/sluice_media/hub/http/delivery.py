@@ -88,7 +88,7 @@ class Delivery:
             if data := self._next(now):
                 self._output.push(data)
         except Exception as error:
-            # The other readers are served in the same call.
+            # An error of one reader must not stop the call, which also serves the other readers.
             live.set_exception(error)
             return
         if self._ended or not self.reader.at_head:
@@ -104,7 +104,7 @@ class Delivery:
         """
         reader = self.reader
         if self._spool is None or reader.timeline is None:
-            raise ConnectionResetError("there is no spool")
+            raise ConnectionResetError("the records have left the ring, and there is no spool")
         reading = asyncio.ensure_future(self._spool.read(reader.timeline, place))
         try:
             while not (await asyncio.wait({reading}, timeout=HEARTBEAT_SECONDS))[0]:
@@ -124,7 +124,7 @@ class Delivery:
         return data
 
     def _next(self, now: Moment) -> bytes:
-        """Return the bytes to send now. Raises ConnectionResetError: they have left the ring."""
+        """Return the bytes to send now. Raises ConnectionResetError when they left the ring."""
         parts: list[bytes] = []
         self._collect(parts, now)
         heartbeat = self._heartbeat()
@@ -146,7 +146,7 @@ class Delivery:
             timeline = self._hub.output.find(reader.request)
             if timeline is None:
                 if reader.request.session_us is not None:
-                    raise ConnectionResetError("the session is not there any more")
+                    raise ConnectionResetError("the hub has deleted the session")
                 reader.wait()
                 return
             parts.append(reader.begin(timeline))
@@ -155,7 +155,7 @@ class Delivery:
         try:
             data, seq = timeline.ring.read(reader.seq, BATCH_BYTES)
         except IndexError:
-            raise ConnectionResetError("the reader has fallen out of the ring") from None
+            raise ConnectionResetError("the reader's next record has left the ring") from None
         if data:
             parts.append(data)
             reader.advanced(seq, now)

@@ -1,4 +1,4 @@
-"""``POST /v1/legs``: the media of one publisher; ``POST /v1/legs/lookup``: a question before it.
+"""``POST /v1/legs``: the media of one publisher; ``POST /v1/legs/lookup``: a lookup before it.
 
 The first is an HTTP Upgrade. The hub refuses it with a status and a reason, or accepts it with 101.
 Then the gateway sends framed records, and the hub sends one acknowledgement every 200 ms as a line
@@ -53,7 +53,7 @@ class _Connection:
 
 
 class _Repeating:
-    """A function that is called now and at intervals. It is short, so that it needs no task."""
+    """Timer that calls a short function now and at intervals, without a task."""
 
     def __init__(self, seconds: float, function: Callable[[], None]) -> None:
         self._seconds = seconds
@@ -110,7 +110,7 @@ class LegEndpoint:
                 self._end(connection, end)
 
     def drain(self) -> None:
-        """End all legs with the reason that another hub follows."""
+        """End all legs with the reason Draining, because another hub follows."""
         for connection in tuple(self._connections):
             end = LegEnd(reason=LegReason.DRAINING, message="another hub is on its way: post again")
             self._end(connection, end)
@@ -164,7 +164,7 @@ class LegEndpoint:
         if not is_passphrase(passphrase):
             # The stream's owner requires encryption.
             raise LegRefusedError(
-                503, LegReason.PASSPHRASE_MISSING, "the stream's passphrase is not there"
+                503, LegReason.PASSPHRASE_MISSING, "the stream's passphrase is missing"
             )
         return passphrase
 
@@ -257,7 +257,7 @@ def _watch_for_dead_peer(request: web.Request) -> None:
 
 
 def _plain(protocol: str) -> str:
-    """Return a peer's protocol name in a form that is fit for a log."""
+    """Return a peer's protocol name, made safe for a log."""
     return protocol[:16] if protocol.isascii() and protocol.isalnum() else "?"
 
 
@@ -266,7 +266,7 @@ def _same(a: SecretStr, b: SecretStr) -> bool:
 
 
 def _bearer(request: web.Request) -> SecretStr:
-    """Return the bearer key. It is empty when there is none, and then matches no leg."""
+    """Return the bearer key; an empty key, which matches no leg, when there is none."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     return SecretStr(given.strip() if scheme.lower() == "bearer" else "")
 

@@ -147,7 +147,7 @@ class Leg:
     """The map of another hub; None once it has been used."""
     _tracks: frozenset[int] = frozenset()
     _unfinished: int = 0
-    """Bytes since the last unit of the reference track, without those of other tracks' units."""
+    """Bytes since the last unit of the reference track, minus the units of other tracks."""
     held_dts: int | None = None
     """Steady DTS of the last held unit of the reference track; None while the leg feeds the
     output."""
@@ -185,7 +185,7 @@ class Leg:
         return now - min(self.last_byte_at, self._last_activity_at(now)) < limit
 
     def steady_seconds(self, now: float) -> float:
-        """Return for how many seconds the leg has flowed without an interruption."""
+        """Return the seconds for which the leg has flowed without an interruption."""
         return 0.0 if self._steady_since is None else now - self._steady_since
 
     def content_us(self, unit: AccessUnit) -> int:
@@ -202,7 +202,7 @@ class Leg:
         self.bytes_in += count
         self.last_byte_at = now.monotonic
         self._unfinished += count
-        # More bytes than an audio frame can have belong to a picture.
+        # Only a picture can have more bytes than this limit for audio frames.
         if self._unfinished > FRAME_LIMIT_BYTES:
             self.under_way_at = now.monotonic
 

@@ -97,7 +97,7 @@ class Stretches:
 
     def forget(self, dts: int) -> None:
         """Forget the stretches whose units a gateway does not send again once ``dts`` is
-        acknowledged. It keeps whole GOPs, thus a little more than the units after ``dts``."""
+        acknowledged. A gateway keeps whole GOPs, and so a few units before ``dts``."""
         while self._earlier and self._earlier[0].next_dts + MOST_APART_TICKS <= dts:
             self._earlier.popleft()
 

@@ -38,7 +38,7 @@ class Failovers:
     def note_switch(self, leg: Leg, *, is_session_on: bool) -> None:
         """Note that ``leg`` feeds the output from now on.
 
-        Without a session that was on before, it is no failover."""
+        It counts as a failover only when a session was on before."""
         before, self._source = self._source, source_name(leg)
         if not is_session_on or before is None:
             self._pending = None
@@ -48,8 +48,10 @@ class Failovers:
         self._pending = (start, self._source) if start != self._source else None
 
     def note_unit(self, last_media: Moment, now: Moment) -> bool:
-        """Note a unit that goes out; the former one did at ``last_media``. Return whether the unit
-        completes a failover."""
+        """Note a unit that goes out; ``last_media`` is the time of the unit before it.
+
+        Return whether the unit completes a failover.
+        """
         if self._pending is None:
             return False
         start, to = self._pending

@@ -42,7 +42,7 @@ reordered pictures, and units that other readers got later, must lie before the 
 
 
 class Output:
-    """The splicer, the session and its timeline, which live and die together."""
+    """The splicer, the session and its timeline, which begin and end together."""
 
     def __init__(self) -> None:
         self.timeline: OutputTimeline | None = None
@@ -311,7 +311,7 @@ class Output:
         adopted = SessionStart(resume.timeline, resume.epoch + 1, started_us, start)
         timeline = self._open(leg, adopted, config, now, revived)
         if revived is not None and not missing:
-            return  # the disk has everything before
+            return  # the disk has all earlier records
         ahead = missing or start - resume.last_out_dts
         # Units that are sent again keep the wall clock of their first arrival.
         last_us = us_of(resume.last_out_utc) if resume.last_out_utc else entry.utc_us

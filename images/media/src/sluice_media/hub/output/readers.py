@@ -81,7 +81,7 @@ class Reader:
             self.request = replace(self.request, whole=True)
 
     def begin(self, timeline: OutputTimeline) -> bytes:
-        """Set the reader's position on a timeline. Return the records at the head of the reply."""
+        """Set the reader's position on a timeline; return the first records of the reply."""
         start = timeline.start(self.request)
         self.timeline, self.seq, self.place = timeline, start.seq, start.place
         self._caught_up = self.at_head

@@ -149,7 +149,7 @@ class Splicer:
         return missing
 
     def interrupted(self) -> None:
-        """Mark the next unit of each track as a discontinuity, because media is missing before."""
+        """Mark the next unit of each track as a discontinuity, because earlier media is missing."""
         for track in self._tracks.values():
             track.fresh = True
 
@@ -175,7 +175,7 @@ class Splicer:
     def in_step(self, unit: AccessUnit, *, after_silence: bool = False) -> bool:
         """Return whether a unit continues its source's clock.
 
-        When a unit of the reference track does not, the source must be entered anew."""
+        When a unit of the reference track does not, the source must be spliced in again."""
         track = self._tracks.get(unit.track)
         own = track.last_source if track else None
         limit = _FORWARDS_AFTER_SILENCE if after_silence else _FORWARDS

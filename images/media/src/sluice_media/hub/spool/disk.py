@@ -159,7 +159,7 @@ class SpoolDisk:
             _log.warning("spool_index_not_written", error=error.strerror)
 
     def _timeline_folder(self, timeline: str) -> Path:
-        # A gateway or a reader has brought the name: it must not lead anywhere else.
+        # The name comes from a gateway or a reader: it must not lead outside the folder.
         return self._folder / hashlib.sha256(timeline.encode()).hexdigest()[:32]
 
     def _path(self, timeline: str, first_seq: int) -> Path:

@@ -62,7 +62,7 @@ class _Index(Model):
     entries: list[tuple[int, int, int, int]]
     """seq, DTS, UTC, offset."""
     marks: list[tuple[int, bool, str]]
-    """seq, whether it is a format, and the record in base64."""
+    """seq, True for a format (False for an anchor), and the record in base64."""
     tracks: dict[int, tuple[int, int, int]]
     total_max_dts: int | None = None
     last_us: int

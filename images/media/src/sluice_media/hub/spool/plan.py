@@ -71,7 +71,7 @@ class SpoolPlan:
         return demand
 
     def _decide(self, timeline: OutputTimeline, demand: Demand) -> None:
-        """Decide whether the timeline is spooled, and free the segments that recorders hold."""
+        """Decide whether the timeline is spooled; delete the segments that no recorder needs."""
         is_kept = demand.awaits_recording or (timeline.auto and demand.named)
         spooled = timeline.spooled
         if spooled is None:

@@ -74,7 +74,7 @@ class Spooler:
             async with asyncio.timeout(LOAD_SECONDS):
                 sessions = await self._writer.run(self._disk.load)
         except Exception as error:
-            # Whatever lies on that disk must not keep the stream off air.
+            # Bad data on the disk must not keep the stream off air.
             self._plan.failures += 1
             self._plan.failing = True
             _log.error("spool_not_usable", error=_name(error))
@@ -93,7 +93,7 @@ class Spooler:
                 try:
                     await self.write()
                 except Exception:
-                    # A fault in here ends neither the task nor, with it, what is on air.
+                    # An error must not end this task, because the session on air would end with it.
                     self._failures += 1
                     self._plan.failures += 1
                     _log.exception("spool_write_failed")
@@ -259,7 +259,7 @@ class Spooler:
         self._disk.remove(removal.timeline, removal.first_seqs, all_of_it=removal.whole)
 
     def _failed(self, timeline: OutputTimeline, error: OSError) -> None:
-        # What the failed write left of this file is not known: the next one goes elsewhere.
+        # The content of this file is unknown after the failed write: begin another file.
         spooled = timeline.spooled
         if spooled is not None and spooled.open is not None:
             spooled.open.sealed = True

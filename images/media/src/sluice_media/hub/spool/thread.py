@@ -53,7 +53,7 @@ class DiskThread:
         try:
             self._calls.put_nowait(None)
         except queue.Full:
-            return  # the disk hangs, and the thread ends with the process
+            return  # The disk hangs. The thread ends with the process.
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
