@@ -233,7 +233,7 @@ REFUSED = [
         "no limit at all", "MediaStore", "limit must be greater than 0", CLAIM | {"limit": "0"}
     ),
     Invalid(
-        "a limit that is no quantity",
+        "a limit that is not a quantity",
         "MediaStore",
         "limit must be a quantity such as 20Gi",
         CLAIM | {"limit": "20Gigs"},
@@ -263,7 +263,7 @@ REFUSED = [
         {"persistentVolumeClaim": {"template": {"size": "0"}}},
     ),
     Invalid(
-        "a size that is no quantity",
+        "a size that is not a quantity",
         "MediaStore",
         "size must be a quantity such as 20Gi",
         {"persistentVolumeClaim": {"template": {"size": "20Gigs"}}},

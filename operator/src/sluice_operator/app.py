@@ -1,4 +1,4 @@
-"""The composition root: it builds all parts of the operator, starts them in order, and stops them.
+"""The operator process: it builds all parts of the operator, starts them in order, and stops them.
 
 Start: probes -> login -> wait for our kinds -> list all objects -> watch -> Lease -> workers.
 End: start no new pass -> wait for running passes -> post waiting events -> give the Lease back.

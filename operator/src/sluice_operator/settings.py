@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     whip_public_port: _Port = None
     """Port that WHIP publishers dial; None: as for RTMP."""
     whip_public_url: str = ""
-    """Begin of WHIP URLs, used instead of host and port; empty: ``http://HOST:PORT``."""
+    """Prefix of WHIP URLs, used instead of host and port; empty: ``http://HOST:PORT``."""
 
     # --- addresses that streams may dial: sources that are pulled, targets of restreams
     network_denied_ranges: _Ranges = DENIED_RANGES

@@ -91,7 +91,7 @@ def test_a_file_can_go_to_stdout(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("came", "said", "words"),
     [
-        (MEDIA[:-1], None, "Only 1048575 of 1048576 bytes of file 1 came"),
+        (MEDIA[:-1], None, "Only 1048575 of 1048576 bytes of file 1 arrived"),
         (b"x" + MEDIA[1:], None, "damaged"),
         (MEDIA[:99], "error: unexpected EOF", "unexpected EOF"),
         (b"", 'Error from server (Forbidden): pods "x" is forbidden', "no permission"),

@@ -26,7 +26,7 @@ def test_a_quantity_is_bytes(text: str, want: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "much", "1Gib", "Gi", "NaN", "1 2"])
 def test_text_that_is_not_a_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no quantity"):
+    with pytest.raises(ValueError, match="is not a quantity"):
         bytes_of(text)
 
 

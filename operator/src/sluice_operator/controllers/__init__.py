@@ -1,1 +1,2 @@
-"""From the cluster to ``Observed…``: all the reading that a decision needs, one module per kind."""
+"""Controllers: they read all facts that a decision needs, as an ``Observed…``. One module per
+kind."""

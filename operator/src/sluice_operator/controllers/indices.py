@@ -15,8 +15,8 @@ from sluice_operator.kube.client import FIELD_MANAGER
 from sluice_operator.pods.endpoints import POD_INDEX, pod_owners
 
 FOLLOWER_INDEX = "follower"
-"""(namespace, LiveStream) -> its Restreams, and its Recordings that depend on it or that it still
-needs. Recordings that are over are left out; they are the most."""
+"""(namespace, LiveStream) -> its Restreams, its Recordings that are not over, and those whose
+session its status does not list yet. Other Recordings are left out, because they are many."""
 SESSION_INDEX = "session"
 """(namespace, uid of a LiveStream, start of a session) -> the Recordings of autoRecord."""
 STORE_INDEX = "store"

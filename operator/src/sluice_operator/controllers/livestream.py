@@ -32,8 +32,8 @@ from sluice_operator.kube.resources import LIVE_STREAMS, SECRETS, SERVICES, Reso
 
 _SERVICE_MAX_AGE_SECONDS = 30.0
 _INGEST_SECRET_MAX_AGE_SECONDS = 1.0
-"""Secrets are not watched. The ingest pod reports a changed key, and that pass must read the new
-Secret."""
+"""Age up to which a remembered ingest Secret is used. Secrets are not watched. The ingest pod
+reports a changed key, and the pass after that report must read the new Secret."""
 
 
 class LiveStreamController:

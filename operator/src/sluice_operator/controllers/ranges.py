@@ -5,8 +5,8 @@ ranges that no stream may dial on a user's behalf. Incomplete ranges are an erro
 of the pods, every user who may create a LiveStream could reach the pods of other tenants.
 
 With some network plugins, pods have addresses outside the podCIDRs of the nodes. Calico gives each
-node blocks out of its whole pool, while kubeadm still sets spec.podCIDRs. So the ranges are used
-only if they contain every pod that the operator sees at its start.
+node blocks from its whole pool, although kubeadm sets spec.podCIDRs. So the ranges are used only if
+they contain every pod that the operator sees at its start.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class ClusterRanges:
     def _use(self, found: Iterable[str]) -> None:
         """Add the ranges to the known ones. Known ranges are never removed.
 
-        A node that goes may come back, and each change rewrites the configuration of every stream.
+        A removed node may come back, and each change rewrites the configuration of every stream.
         """
         ranges = merged([*self._known, *found])
         if ranges != self._known:

@@ -105,7 +105,8 @@ class RecordingController:
         )
         over = status.get("phase") in FINAL_PHASES and not _may_change(obj)
         done = sample is not None and sample.status.phase is RecorderPhase.DONE
-        # A deleted Recording always asks: a recorder that never answered may have written files.
+        # The store is always queried for a deleted Recording: a recorder that never answered may
+        # have written files.
         deleting = "deletionTimestamp" in obj["metadata"]
         if not deleting and (over or writing or not (began or done)):
             return StoreAnswer()

@@ -114,13 +114,14 @@ class RestreamController:
         sample: Sample[PusherStatus] | None,
         hub_token: str | None,
     ) -> tuple[Rival, ...]:
-        """Return the other Restreams that have, want or may be connected to the target."""
+        """Return the other Restreams that name the target, or may be connected to it."""
         context, meta = self._context, obj["metadata"]
         found = {uid: context.cache.by_uid(uid) for uid in context.targets.others(uid_of(obj))}
         older = stored_clearance(config_map).duplicate_of
         if older is not None:
             other = context.cache.find(Key("Restream", meta["namespace"], older))
-            # Its pusher has not answered since this operator started: the former decision stays.
+            # The older Restream's pusher has not answered since this operator started, so it stays
+            # a rival.
             if other is not None and context.sample(other, PusherStatus) is None:
                 found[uid_of(other)] = other
         rivals = [await self._rival(uid, other) for uid, other in sorted(found.items())]
@@ -146,7 +147,7 @@ class RestreamController:
             stream = context.referred("LiveStream", other, other["spec"]["streamRef"]["name"])
             token = await context.hub_token(stream)
             answered = context.sample(other, PusherStatus)
-            # Another worker may have decided about it during the reads above.
+            # Another worker may have decided about this Restream during the reads above.
             decided = [self._decided[uid]] if uid in self._decided else []
             self._holders.note(other, [*decided, *config_maps], token, _digest(answered))
             if token is not None and any(holds(found, digest, token) for found in config_maps):
@@ -181,8 +182,8 @@ class RestreamController:
     async def _is_busy(self, obj: Manifest) -> bool:
         """Return whether a Restream is connected or may be.
 
-        The answer of its pusher is trusted. A pusher that does not answer may be connected until
-        its pod has ended."""
+        The answer of the pusher decides. A pusher that does not answer may be connected until its
+        pod has ended."""
         context = self._context
         pods, status = context.pods(obj), fresh(context.sample(obj, PusherStatus))
         config_maps = await self._config_maps(obj)

@@ -1,4 +1,4 @@
-"""Index of Restreams by target, to find Restreams that push to the same target.
+"""Index of Restreams by target. It finds the Restreams that push to one target.
 
 In: the digest of the target that a pusher reports. Out: the other Restreams of the namespace with
 this digest. With an index, fifty Restreams of one stream cost fifty lookups and not 2,500. Digests

@@ -1,4 +1,4 @@
-"""Rules for CustomResourceDefinitions that are stricter than the API server's: see `lint`."""
+"""Rules for CustomResourceDefinitions, stricter than those of the API server; see `lint`."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def decide(observed: ObservedMediaStore, now: datetime) -> Decision:
 def _foreign_claim(
     observed: ObservedMediaStore, owner: Owner, spec: MediaStoreSpec
 ) -> Readiness | None:
-    """Return the conflict when a foreign claim has the name of the one to make."""
+    """Return the conflict when a foreign claim has the name of the claim to create."""
     claim = spec.persistent_volume_claim
     if claim is None or claim.template is None or observed.claim is None:
         return None
@@ -142,7 +142,8 @@ def _children(
     place: StorePlace,
     config_map: dict[str, Any],
 ) -> tuple[Child, ...]:
-    """Return the children, also while the claim is missing: the pod waits for it."""
+    """Return the children. They are created even while the claim is missing: the pod waits for
+    it."""
     template = store_template(owner, observed.settings, place)
     suffix = STATUS_SECRET["MediaStore"]
     children = [

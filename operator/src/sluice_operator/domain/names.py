@@ -75,7 +75,8 @@ CHILDREN: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("apps/v1", "Deployment", "store"),
     ),
 }
-"""Kind -> every child it can own, as (apiVersion, kind, suffix): gather() looks for them."""
+"""Kind -> every child that it can own, as (apiVersion, kind, suffix). gather() reads these
+children."""
 
 STATUS_SECRET = {
     "LiveStream": "hub",
@@ -83,10 +84,10 @@ STATUS_SECRET = {
     "Restream": "push",
     "MediaStore": "store",
 }
-"""Kind -> suffix of the Secret whose key ``token`` authorizes requests to its pods' /v1/status (and
-to the hub's timeline and the store's /v1/recordings). A Recording and a Restream hold a copy of
-their stream's hub token, so that the operator can request their status after the stream was
-deleted."""
+"""Kind -> suffix of the Secret with the bearer token for the pods of that kind, under the key
+``token``. Requests to /v1/status need the token, also those to the hub's timeline and the store's
+/v1/recordings. A Recording and a Restream have a copy of their stream's hub token. So the operator
+can request their status after the stream was deleted."""
 
 
 def child_name(owner: str, suffix: str) -> str:

@@ -125,9 +125,9 @@ class DomainSettings:
     denied_ranges: tuple[str, ...] = ()
     """CIDRs that ingest pods and pushers must not dial, the cluster's own among them."""
     allowed_ranges: tuple[str, ...] = ()
-    """CIDRs that they may dial although a denied range contains them."""
+    """CIDRs that these pods may dial although a denied range contains them."""
     allowed_names: tuple[str, ...] = ()
-    """Host names of the cluster that they may dial."""
+    """Host names of the cluster that these pods may dial."""
     pod_trouble_seconds: float = 120.0
     """Time for which a pod may fail to be scheduled, pulled or started before it is Stalled."""
     resources: Mapping[str, Mapping[str, Mapping[str, str]]] = field(
@@ -156,10 +156,10 @@ class Conflict:
     kind: str
     name: str
     held_by: str = ""
-    """Its controller as ``Kind/name``; empty when it has none."""
+    """Controller of the object as ``Kind/name``; empty when it has none."""
     leaving: bool = False
-    """It is being deleted, or it belongs to an earlier object of our kind and name, so it vanishes
-    without the user."""
+    """True when the object vanishes by itself: it is being deleted, or it belongs to an earlier
+    object of our kind and name."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -214,9 +214,10 @@ class Rival:
     name: str
     created_at: datetime
     wants: bool
-    """It exists, is active and has a stream, so it gets the target if it is the older one."""
+    """True when the Restream exists, is active and has a stream. It then gets the target if it is
+    the older one."""
     busy: bool
-    """Its pusher is connected, or may be."""
+    """True when its pusher is connected, or may be."""
 
 
 # --------------------------------------------------------------------------- one per kind
@@ -280,8 +281,8 @@ class ObservedRecording:
     stored: StoredResult | None = None
     """The store's answer to ``GET /v1/recordings/<uid>``; None when there is none."""
     former: StoredResult | None = None
-    """The store's result of an earlier Recording of this name that ended, and whose deletion the
-    store was not told; ``stored`` has the same value then."""
+    """The store's result of an earlier Recording of this name that ended, and whose deletion was
+    not reported to the store. If it is set, ``stored`` is equal to it."""
     former_asked_seconds: float | None = None
     """Time since the first request for ``former``, while the store does not answer; None otherwise.
     It is measured by the operator, because the creation time is by another clock."""

@@ -1,9 +1,9 @@
 """The protection of a pod on air from eviction, and from the removal of its node.
 
-Annotations stop the cluster autoscaler and Karpenter. They are set on the running pod, never in its
-template, so that no pod is replaced for them. A PodDisruptionBudget stops evictions through the
-API, so that a drain waits. Both are removed when the stream goes off air. While the pod does not
-answer, both stay as they are.
+Annotations stop the cluster autoscaler and Karpenter. They are set on the running pod and not in
+its template, because a change of the template would replace the pod. A PodDisruptionBudget stops
+evictions through the API, so that a drain waits. Both are removed when the stream goes off air.
+While the pod does not answer, both stay as they are.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ def _number(text: str, quantity: str) -> Decimal:
     try:
         number = Decimal(text)
     except InvalidOperation:
-        raise ValueError(f"{quantity!r} is no quantity such as 20Gi") from None
+        raise ValueError(f"{quantity!r} is not a quantity such as 20Gi") from None
     if not number.is_finite():
-        raise ValueError(f"{quantity!r} is no quantity such as 20Gi")
+        raise ValueError(f"{quantity!r} is not a quantity such as 20Gi")
     return number
 
 

@@ -24,7 +24,7 @@ from sluice_operator.domain.samples import fresh, in_start_grace
 from sluice_operator.domain.times import parse_time, seconds_until
 
 CONFLICT_RETRY_SECONDS = 10.0
-"""Time between two looks at an object that is not ours: such objects are not watched."""
+"""Time between two checks of a foreign object, because foreign objects are not watched."""
 REFERENCE_GRACE_SECONDS = 60.0
 """Time for which a missing reference is no error, because manifests are applied in any order."""
 
@@ -39,7 +39,8 @@ _KUBELET_PREFIX = re.compile(
     """,
     re.VERBOSE,
 )
-"""Text that the kubelet puts before the cause in every other try; each change would be a write."""
+"""Prefix that the kubelet puts before the cause in every second try. Without its removal, each
+change of the message would be a write."""
 _PREEMPTION = re.compile(r" (?:no new claims to deallocate,? ?)?preemption: .*", re.DOTALL)
 """The scheduler's report on preemption, which does not help to find a node."""
 _CONFIG_REASONS = frozenset(
@@ -49,7 +50,7 @@ _CONFIG_REASONS = frozenset(
 
 @dataclass(slots=True, frozen=True)
 class Readiness:
-    """The verdict, from which the three conditions follow."""
+    """The readiness of an object, from which Ready, Reconciling and Stalled follow."""
 
     status: Literal["True", "False", "Unknown"]
     reason: str
@@ -101,7 +102,8 @@ def name_conflict(message: str) -> Readiness:
 
 
 def conflict_readiness(owner: Owner, conflicts: Sequence[Conflict]) -> Readiness | None:
-    """Return the verdict when an object of a child's name exists and is not ours."""
+    """Return the readiness when a child's name belongs to a foreign object; None without
+    conflicts."""
     for conflict in conflicts:
         if not conflict.leaving:
             whose = (
@@ -242,7 +244,7 @@ def _cause(what: str, pod: PodView) -> tuple[str, str] | None:
 
 
 def _crash_message(what: str, pod: PodView) -> str:
-    """Return the message without the kubelet's text, which has another delay each time."""
+    """Return a message without the kubelet's text, because its delay changes with each crash."""
     last = f" (last time: {pod.last_exit})" if pod.last_exit else ""
     return f"The {what} exits again and again{last}. Its log has the cause."
 

@@ -11,10 +11,10 @@ from sluice_operator.domain.observed import Sample
 from sluice_operator.domain.pod_view import PodView
 
 STALE_SECONDS = 10.0
-"""Age after which the last answer of a silent pod does not count any more (LIFECYCLE, Words)."""
+"""Age after which the last answer of a silent pod is stale (LIFECYCLE, Words)."""
 START_GRACE_SECONDS = 10.0
-"""Time after its start for which the operator trusts the stored status. It trusts it longer until
-each pod was asked once."""
+"""Time after its start for which the operator trusts the stored status. The time is longer while a
+pod has not been polled once."""
 _FRESH_SECONDS = 2.5
 """Age up to which no extra pass is scheduled: a connected pod sends a heartbeat every 2 s."""
 
@@ -51,7 +51,8 @@ def nudges(
     keys_version: str = "",
     skip_template_other_than: str | None = None,
 ) -> tuple[PodConfigHash, ...]:
-    """Return the annotations of pods that work with another configuration, to refresh their mounts.
+    """Return the annotations for pods that work with an older configuration, to refresh their
+    mounts.
 
     A new pod has mounted the present configuration, so it gets no annotation (one write less)
     unless it echoes another one. ``keys_version`` changes with a mounted key, which the echo does

@@ -27,7 +27,8 @@ def read_spec(model: type[M], raw: Raw) -> M:
 
 
 def _sentence(raw: Raw, error: ValidationError) -> str:
-    """Name the fields and faults, the first three, without the values, which may be secret."""
+    """Return a sentence with the first three fields and faults, without the values, which may be
+    secret."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     listed = "; ".join(
         f"{'.'.join(str(part) for part in ('spec', *fault['loc']))}: {fault['msg']}"

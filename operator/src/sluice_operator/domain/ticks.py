@@ -1,8 +1,8 @@
 """The limit for values that change all the time: they are written at most every ten seconds.
 
-The time between two values is taken from the clock of the pod that measured them. That time is in
-the status beside the values, and is never compared with the operator's clock. A value of another
-pod may seem earlier than the stored one, or much later; it is written at once.
+The time between two values is measured by the clock of the pod that measured the values. The status
+has the time of each value, and the operator never compares that time with its own clock. A value of
+another pod may seem earlier than the stored one, or much later; it is written at once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def hold_ticks(
     clock: str = OBSERVED_AT,
     refresh_seconds: float | None = None,
 ) -> tuple[dict[str, Any], float | None]:
-    """Return the status to write, and the seconds until held values are to be looked at again.
+    """Return the status to write, and the seconds until held values must be compared again.
 
     If only ticking values differ from the stored ones, the stored ones are kept for ten seconds of
     ``clock``, the field with their time. If only times differ, the stored times are kept without

@@ -13,8 +13,8 @@ def events_for(
 ) -> dict[str, str]:
     """Return condition type -> Normal or Warning, for the conditions whose change makes an event.
 
-    A condition that is or was True makes one, and so does a change between two known statuses. A
-    new object that is first Unknown and then idle makes none."""
+    A condition that is or was True makes an event. A change between two known statuses makes one
+    too. A new object that is first Unknown and then idle makes none."""
     events = {}
     for condition in conditions:
         if condition.type not in types:

@@ -3,8 +3,8 @@
 The key is the uid because a name can get a new object: a decision about the former object must
 never change the new one. Objects come from the watch, from our own writes (so that a pass sees the
 result of the former pass) and from the resync. An older version never replaces a newer one, and a
-late answer does not bring a removed object back. Resource versions are compared as numbers.
-Kubernetes guarantees that since 1.35 for one resource (KEP-5504), and earlier versions did it too.
+late answer does not bring a removed object back. Resource versions of one kind are compared as
+numbers. Kubernetes guarantees this order since 1.35 (KEP-5504); earlier versions have it too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Writer of child objects. It never changes an object that belongs to somebody else.
+"""Writer of child objects. It never changes an object that another owner controls.
 
 A child is ours when its controller reference has the uid of the owner. A forced server-side apply
 would take over any object of the same name, for example a user's Secret, and a later clean-up would
@@ -77,7 +77,8 @@ class Children:
         existing = await self._lookup.find(resource, meta["namespace"], meta["name"])
         if existing is not None and child.owned:
             _check_ours(owner, existing)
-        # A child without an owner outlives us and may belong to somebody else: only create it.
+        # A child without an owner reference outlives its owner, and may be a user's object: create
+        # it, and never change it.
         create_only = child.create_only or not child.owned
         return _Plan(manifest, existing, create_only, child.over_version)
 
@@ -96,7 +97,7 @@ class Children:
                     manifest["metadata"]["resourceVersion"] = plan.over_version
                 made = await self._api.apply(manifest)
         except ConflictError:
-            # The remembered object is old: read it again, so that the next pass sees it.
+            # The remembered object is old. The next pass must read it again.
             meta = manifest["metadata"]
             await self._lookup.read(resource_of(manifest), meta["namespace"], meta["name"])
             raise

@@ -1,4 +1,4 @@
-"""The clock that every part of the operator gets passed in, so that tests control the time."""
+"""The clock of the operator. It is passed to every part, so that tests control the time."""
 
 from __future__ import annotations
 

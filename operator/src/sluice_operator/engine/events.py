@@ -1,4 +1,4 @@
-"""Kubernetes events, which ``kubectl describe`` and ``kubectl get events`` show.
+"""Kubernetes events, as ``kubectl describe`` and ``kubectl get events`` show them.
 
 Events are posted in the background, so that a slow API server does not delay a pass. When an event
 repeats for an object, its counter is raised instead (core/v1 ``count``, ``lastTimestamp``).

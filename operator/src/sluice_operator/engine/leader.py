@@ -120,7 +120,7 @@ class Leader:
 
     @asynccontextmanager
     async def leading(self) -> AsyncIterator[None]:
-        """Holds the Lease while the block runs; it is cancelled when leadership is lost."""
+        """Hold the Lease while the block runs. The block is cancelled when leadership is lost."""
         await self.acquire()
         try:
             async with asyncio.TaskGroup() as tasks:

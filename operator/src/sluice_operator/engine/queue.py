@@ -8,8 +8,7 @@ Rules
     each lane has its share of the turns, so that many changes cannot delay a deadline.
 
 A change ends the backoff of a key, because the key may have waited for that change. The next pass
-still starts one second after the last failure at the earliest, because a failed pass makes changes
-too.
+starts at least one second after the last failure, because a failed pass makes changes too.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Lane(IntEnum):
     CHANGE = 0
     """An object changed."""
     DUE = 1
-    """A deadline has come, or the next try after a failure."""
+    """A deadline has passed, or a retry is due."""
     TICK = 2
     """Only counters or durations changed, or all objects are checked."""
 

@@ -114,7 +114,7 @@ class KubeClient:
                 accept=_METADATA_LIST if metadata_only else JSON,
             )
             for item in page.get("items") or ():
-                # The API server leaves these two out of the items of a list.
+                # The API server omits apiVersion and kind in the items of a list.
                 item["apiVersion"], item["kind"] = resource.api_version, resource.kind
                 items.append(item)
             token = page["metadata"].get("continue", "")

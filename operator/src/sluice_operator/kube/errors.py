@@ -1,4 +1,5 @@
-"""Errors of requests to the API server: one class for each case that the engine handles apart.
+"""Errors of requests to the API server: one class for each case that the engine handles
+differently.
 
 Source: the ``Status`` object of the Kubernetes API conventions (its ``reason`` and ``code``).
 """
@@ -46,7 +47,7 @@ class ExpiredError(ApiError):
 
 
 class UnauthorizedError(ApiError):
-    """401: the credentials are not valid, or no longer."""
+    """401: the credentials are invalid or expired."""
 
 
 class UnavailableError(ApiError):

@@ -65,7 +65,7 @@ def endpoint_of(pod: Manifest) -> PodEndpoint | None:
 
 
 def pod_owners(obj: Manifest) -> list[str]:
-    """Return the uid of the object that a pod belongs to. It is the function of POD_INDEX."""
+    """Return the uid of the object that a pod belongs to, for POD_INDEX."""
     if obj["kind"] != "Pod":
         return []
     uid = (obj["metadata"].get("labels") or {}).get(UID_LABEL)

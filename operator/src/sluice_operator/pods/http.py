@@ -1,7 +1,7 @@
 """HTTP requests to media pods: direct to their address, or through the pod proxy of the API server.
 
 Direct requests are for an operator in the cluster. The proxy is for an operator outside, such as on
-a laptop, and needs the right ``get`` on ``pods/proxy``. The API server uses up the header
+a laptop, and needs the right ``get`` on ``pods/proxy``. The API server does not forward the header
 ``Authorization``, so requests through the proxy carry the pod's token in a header of our own.
 """
 

@@ -220,7 +220,7 @@ class StatusObserver:
             self._metrics.poll_answers.labels("answer").inc()
             is_news = status.version != version
             version, ticks = status.version, _ticks(status)
-            # A growing duration is fetched as often as the object's status is updated with it.
+            # While a duration grows, polls are as frequent as writes of the object's status.
             wait = self._times.ticking_wait_seconds if ticks else self._times.wait_seconds
             self._take(poll, status, report=is_news or ticks or _ages(status))
             pause = self._times.pause_seconds if is_news else self._times.unchanged_pause_seconds

@@ -31,7 +31,8 @@ _MAX_BODY_BYTES = 8 << 20
 once."""
 _RESULT_MAX_AGE_SECONDS = 15.0
 _MAX_AGE_SECONDS: Mapping[str, float] = {ResultState.DELETING: 1.0}
-"""State of a result -> its shorter maximum age. A user waits for the end of a deletion."""
+"""State of a result -> its maximum age, where that is shorter. A user waits for the end of a
+deletion."""
 _FIRST_RETRY_SECONDS = 2.0
 _LAST_RETRY_SECONDS = 60.0
 _UNFINISHED_SECONDS = 60.0
@@ -49,7 +50,7 @@ class StoreAnswer:
     """The answer of a store, and the time of the next request."""
 
     result: StoredResult | None = None
-    """None: the store was not asked, or did not answer."""
+    """Result of the Recording. None: no request was sent, or the store did not answer."""
     ask_again_seconds: float | None = None
     """Seconds until the next request without a change; None: only after a change."""
 
@@ -61,7 +62,8 @@ class _Asked:
     at: float
     """Monotonic time of the request."""
     place: tuple[str, int]
-    """The pod that was asked (empty: there was none), and its version of this Recording."""
+    """Uid of the pod that got the request (empty: there was no pod), and its version of this
+    Recording."""
     result: StoredResult | None
     failures: int = 0
     """Number of failed requests in a row."""
@@ -110,7 +112,7 @@ class StoreClient:
         if last is not None and last[1] == body and now - last[0] < _REPEAT_SECONDS:
             return
         await self._request(method, endpoint, uid, body=None if call.delete else call.body)
-        # A result from before the call is old.
+        # The remembered result is older than the call.
         self._asked.pop(uid, None)
         self._acknowledged[endpoint.pod_uid, uid, method] = (now, body)
         if len(self._acknowledged) > _REMEMBERED:

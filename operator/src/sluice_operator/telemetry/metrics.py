@@ -1,4 +1,5 @@
-"""Prometheus metrics of the operator. No label names an object: objects have no limit in number."""
+"""Prometheus metrics of the operator. No label is the name of an object, because the number of
+objects is not limited."""
 
 from __future__ import annotations
 

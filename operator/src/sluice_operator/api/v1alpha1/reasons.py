@@ -208,7 +208,7 @@ class SucceededReason(StrEnum):
     NO_SPACE = "NoSpace"
     NOTHING_RECORDED = "NothingRecorded"
     FINALIZE_FAILED = "FinalizeFailed"
-    """May still become True: the store tries again."""
+    """A failure that may still become a success, because the store tries again."""
 
 
 class StopLatchedReason(StrEnum):
@@ -250,7 +250,8 @@ class CompleteReason(StrEnum):
 
 
 class PushReason(StrEnum):
-    """Reasons of a Restream's Live. While it is Stalled, Live has the reason of that instead."""
+    """Reasons of a Restream's Live. While the Restream is Stalled, Live has the reason of
+    Stalled."""
 
     PUBLISHING = "Publishing"
     WAITING_FOR_STREAM = "WaitingForStream"

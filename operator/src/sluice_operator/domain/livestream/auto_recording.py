@@ -7,10 +7,10 @@ an hour behind. So the status lists the last sessions that have their Recording 
 Older sessions are covered by one time (``autoRecordedUntil``), which is never later than the
 operator's own now.
 
-This memory is built from Recordings that exist, never from those that are about to be made: a
-Recording that could not be made is tried again. A Recording made by ``autoRecord`` may only vanish
-once its session is in the status (`is_remembered`; its finalizer waits for that). So deleting it
-never makes it again, also when the operator was restarted in between.
+These fields are computed from Recordings that exist, never from those that are about to be made: a
+Recording that could not be made is tried again. A Recording made by ``autoRecord`` may vanish only
+after its session is in the status (`is_remembered`; its finalizer waits for that). So a deleted
+Recording is never made again, even if the operator was restarted in between.
 """
 
 from __future__ import annotations
@@ -52,15 +52,16 @@ class RecordedSessions:
     """The sessions of a stream that have, or had, their Recording."""
 
     until: datetime | None = None
-    """Every session that started up to this time is recorded; never later than now."""
+    """Time up to which every session that started is recorded; never later than now."""
     later: tuple[datetime, ...] = ()
-    """Start times of later sessions: sorted up to now, then those in the future as they arrived."""
+    """Start times of later sessions. Those up to now come first, sorted; those in the future follow
+    in the order of their arrival."""
     present: frozenset[datetime] = frozenset()
     """Start times of the sessions whose Recording exists, listed or not."""
 
     @classmethod
     def of(cls, stored: Stored) -> RecordedSessions:
-        """Read them from the stream's status."""
+        """Read the sessions from the stream's status."""
         later = (parse_time(text) for text in stored.get("autoRecorded") or ())
         return cls(
             stored.time("autoRecordedUntil"),
@@ -72,7 +73,7 @@ class RecordedSessions:
         return listed or (self.until is not None and session <= self.until)
 
     def fields(self) -> dict[str, Any]:
-        """Return them as fields of the status."""
+        """Return the sessions as fields of the status."""
         return {
             "autoRecordedUntil": exact_text(self.until) if self.until is not None else None,
             "autoRecorded": [exact_text(moment) for moment in self.later] or None,
@@ -108,9 +109,9 @@ def recorded_sessions(
     """Add the sessions of existing Recordings to those in the status.
 
     If the list is full, its oldest sessions raise ``until``. A session that began later than
-    ``now`` must not raise it: later sessions of correct clocks would count as recorded. Of such
-    sessions the list keeps the last that arrived. A session needs no place in the list while its
-    Recording exists."""
+    ``now`` must not raise ``until``: later sessions of correct clocks would count as recorded. The
+    list keeps only the last `_LISTED_AHEAD` sessions that began later than ``now``. A session needs
+    no place in the list while its Recording exists."""
     known = RecordedSessions.of(stored)
     until = min(known.until, now) if known.until is not None else None
     arrived = _sessions_by_arrival(recordings, stream_uid)
@@ -159,7 +160,7 @@ def new_sessions(
 
 
 def holds_alone(status: IngestStatus, recorded: RecordedSessions, pins: Iterable[RingPin]) -> bool:
-    """Return whether only the pod's disk has all of some session.
+    """Return whether there is a session that is complete on the pod's disk only.
 
     A session whose Recording is over does not count. A hub of the previous version still lists
     it."""
@@ -211,7 +212,8 @@ def _manifest(
                 SESSION_ANNOTATION: exact_text(session),
                 STREAM_UID_ANNOTATION: owner.uid,
             },
-            # From the start, so that it cannot vanish before its session is remembered.
+            # The finalizer exists from the start: the Recording must not vanish before its session
+            # is remembered.
             "finalizers": [FINALIZER],
         },
         "spec": {

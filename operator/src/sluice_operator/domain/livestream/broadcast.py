@@ -1,5 +1,7 @@
-"""The media half of a LiveStream's status: from the hub's answer, or its absence, to fields and
-conditions."""
+"""The part of a LiveStream's status about its media.
+
+In: the hub's answer, or None. Out: fields and conditions.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,7 @@ class SourceKind:
     active: bool
     pulled: bool
     backup: bool
-    """There may be a backup publisher."""
+    """True when the spec allows a backup publisher."""
     window: int
     """The resume window in seconds."""
 
@@ -85,7 +87,7 @@ class SourceKind:
 
 @dataclass(slots=True, frozen=True)
 class Broadcast:
-    """The media half of a LiveStream's status."""
+    """The part of a LiveStream's status about its media."""
 
     fields: dict[str, Any]
     """The fields of `_KEPT_FIELDS`."""
@@ -93,7 +95,7 @@ class Broadcast:
     """Live, BackupLive where there may be a backup, and NoRandomAccess while it is true."""
     look_again_seconds: float | None = None
     measured_on_air: bool = False
-    """The hub reports at this moment that the stream is on air."""
+    """True when a fresh answer of the hub reports that the stream is on air."""
 
 
 def on_air(
@@ -141,7 +143,8 @@ def _hub_without_memory(
     source: SourceKind,
     now: datetime,
 ) -> Broadcast:
-    """Return the broadcast while the stored session is not, or not yet, the hub's."""
+    """Return the broadcast while the hub does not have the stored session, or has not adopted it
+    yet."""
     kept = {key: stored.get(key) for key in _KEPT_FIELDS}
     known = stored.as_condition("Live")
     pod = next((p for p in observed.pods if p.uid == status.pod_uid), None)
@@ -212,7 +215,8 @@ def _active_source(status: IngestStatus, source: SourceKind) -> str | None:
 
 
 def _backup_since(stored: Stored, status: IngestStatus) -> Any:
-    """Return since when the backup delivers. A gap without answers does not restart that time."""
+    """Return the time since which the backup delivers. A gap without answers does not restart that
+    time."""
     known = stored.get("startedAtBackup")
     if not status.backup_delivers:
         return known
@@ -247,15 +251,15 @@ def _off_air(status: IngestStatus, source: SourceKind) -> Condition:
             "Live",
             "False",
             LiveReason.INACTIVITY_TIMEOUT,
-            "No source delivered media for pull.inactivitySeconds. None is tried again until the "
-            f"spec or the annotation {RESTART_ANNOTATION} changes.",
+            "No source delivered media for pull.inactivitySeconds. The sources are not tried again "
+            f"until the spec or the annotation {RESTART_ANNOTATION} changes.",
         )
     if source.pulled:
         return Condition(
             "Live",
             "False",
             LiveReason.WAITING_FOR_SOURCE,
-            "No source delivers media; all are tried in turn.",
+            "No source delivers media; the sources are tried in turn.",
         )
     if status.primary_connected or status.backup_connected:
         return Condition(

@@ -135,7 +135,7 @@ def _config(facts: LiveStreamFacts, mounted: IngestConfig | None, *, drain: bool
 
 
 def _use(status: IngestStatus | None, draining_hash: str, *, holds: bool) -> Use:
-    """Return the pod's use. With ``holds``, a session is on this pod's disk and nowhere else."""
+    """Return the pod's use. ``holds``: there is a session that only this pod's disk has."""
     if status is None:
         return Use(known=False)
     drained = status.config_hash == draining_hash

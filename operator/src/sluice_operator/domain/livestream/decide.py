@@ -91,8 +91,8 @@ def renews_age(raw: Raw, status: IngestStatus) -> bool:
 def _conflicts(facts: LiveStreamFacts) -> tuple[Conflict, ...]:
     """Return the conflicts that keep the stream from working.
 
-    A pulled stream has no keys, so it needs no Secret for them. Without a budget a stream is only
-    less protected."""
+    A pulled stream has no keys, so a foreign Secret of that name is no conflict. A foreign budget
+    is none either: without its own budget the stream is only less protected."""
     unused = {(BUDGET[1], facts.owner.workload_name)}
     if facts.spec.source.push is None:
         unused.add(("Secret", child_name(facts.owner.name, "ingest")))

@@ -76,7 +76,7 @@ def _addresses(observed: ObservedLiveStream, spec: LiveStreamSpec) -> Addresses:
 
 def is_busy(status: IngestStatus, stored: Stored) -> bool:
     """Return whether the loss of the pod would interrupt a publisher or lose a session."""
-    # A session that no recorder holds yet is on this pod's disk, and nowhere else.
+    # A session that no recorder holds yet exists only on this pod's disk.
     adopts = status.adopting and session_is_on(stored)
     return carries_media(status) or adopts or bool(status.recordable)
 

@@ -1,10 +1,10 @@
 """The count of failovers over the life of a LiveStream.
 
 A hub counts from the start of its process, and from zero in a session that it took over. So the
-status keeps the last value and the pod that counted it, and the operator adds up differences, as a
-monitoring system does with a counter: a smaller value, or another pod, means that the count began
-at zero. Neither the sum nor a session's part of it ever decreases. A sum over ``sessions[]`` would
-lose the failovers before the last ten sessions.
+status keeps the last value and the pod that counted it, and the operator adds the differences, as a
+monitoring system does with a counter. A smaller value, or another pod, means that the count began
+at zero. The sum never decreases, and the count of a session never decreases. A sum over
+``sessions[]`` would lose the failovers before the last ten sessions.
 """
 
 from __future__ import annotations

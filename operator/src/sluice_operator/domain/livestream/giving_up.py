@@ -1,4 +1,4 @@
-"""The memory that the sources of a pulled stream were given up. It outlives ingest pods.
+"""The record that the sources of a pulled stream were given up. It outlives ingest pods.
 
 An ingest pod gives up by itself, and reports the request that it worked on: the generation of the
 spec and the restart annotation. The operator keeps that in the stream's status and writes it into
@@ -28,7 +28,8 @@ def given_up(stored: Stored, owner: Owner, status: IngestStatus | None) -> Given
     """Return the present request if its sources were given up; None when they are tried.
 
     ``status`` is the pod's answer, if there is one. A pod that started just before the
-    configuration changed may still try its sources. Only if one delivers, they count as tried.
+    configuration changed may still try its sources. These tries count only if a source delivers
+    media.
     """
     asked = GivenUp(generation=owner.generation, restart=restart_token(owner))
     pull = status.pull if status is not None else None

@@ -1,7 +1,7 @@
 """The last ten sessions of a LiveStream: the stored ones, updated from the hub's status.
 
-The hub begins and ends sessions. The operator closes one only when the hub that held it is gone for
-good and its successor did not adopt the session.
+The hub begins and ends sessions. The operator closes a session only when its hub does not exist any
+more and the next hub did not adopt it.
 """
 
 from __future__ import annotations

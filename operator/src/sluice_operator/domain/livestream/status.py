@@ -19,7 +19,8 @@ from sluice_operator.domain.rollout import Rollout
 from sluice_operator.domain.ticks import RECORDING_OBSERVED_AT
 
 _ADDRESS_RETRY_SECONDS = 15.0
-"""The Services that publishers dial are not watched."""
+"""Pause before the addresses are read again, because the Services that publishers dial are not
+watched."""
 
 
 @dataclass(slots=True, frozen=True)

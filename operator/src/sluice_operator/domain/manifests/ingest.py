@@ -71,8 +71,8 @@ def ingest_config(
 
 
 def with_mounted_keys(wanted: IngestConfig, mounted: IngestConfig | None) -> IngestConfig:
-    """Replace the passphrase and the sources by those of ``mounted``, whose keys the pod has
-    mounted. The keys of ``wanted`` are missing until the pod is replaced."""
+    """Return ``wanted`` with the passphrase and the sources of ``mounted``. The running pod mounts
+    the keys for those; it gets the keys for ``wanted`` only when it is replaced."""
     if mounted is None:
         return wanted
     pull = wanted.pull
@@ -83,8 +83,8 @@ def with_mounted_keys(wanted: IngestConfig, mounted: IngestConfig | None) -> Ing
 
 
 def _spool_limit(spec: LiveStreamSpec, settings: DomainSettings) -> int:
-    """Return the limit. Without autoRecord the disk only bridges the absence of a recorder, and the
-    pod requests no disk."""
+    """Return the limit of the spool in bytes. Without autoRecord, the spool only bridges the
+    absence of a recorder, and the pod requests no disk space."""
     if spec.auto_record:
         return settings.ingest_spool_bytes
     return min(settings.ingest_spool_bytes, _BRIDGE_BYTES)

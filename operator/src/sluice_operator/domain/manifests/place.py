@@ -1,4 +1,4 @@
-"""The place where a MediaStore keeps recordings, as its store pod and its recorders need it."""
+"""The place where a MediaStore keeps recordings: the values for its store pod and its recorders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StorePlace:
     keys: tuple[KeyMount, ...] = ()
     """Mounts of the user's Secrets with credentials and authorities."""
     secrets: tuple[SecretKeyRef, ...] = ()
-    """References of the user to these Secrets."""
+    """The references to these Secrets in the spec."""
     service_account: str | None = None
     """ServiceAccount with access to the bucket; set when no keys are given."""
 

@@ -46,7 +46,7 @@ class KeyMount:
     secret: str
     key: str
     optional: bool = False
-    """True for a user's Secret: the pod starts without it and reports that it is missing."""
+    """True for a user's Secret. The pod starts without the key and reports that it is missing."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -59,8 +59,9 @@ def pusher_config(
 
 
 def with_mounted_keys(wanted: PusherConfig, mounted: PusherConfig | None) -> PusherConfig:
-    """Replace the target by that of ``mounted``, whose keys the pod has mounted. With the target of
-    ``wanted`` the pusher would send the former key to another server, or lack a key."""
+    """Return ``wanted`` with the target of ``mounted``, because the running pod mounts the keys of
+    that target. With the new target, the pusher would send the former key to another server, or
+    lack a key."""
     if mounted is None:
         return wanted
     target = {

@@ -1,4 +1,5 @@
-"""The recorder of a Recording: its configuration, and its Job. It is a Job because it ends."""
+"""The recorder of a Recording: its configuration, and its Job. A recorder is a Job because it
+ends."""
 
 from __future__ import annotations
 

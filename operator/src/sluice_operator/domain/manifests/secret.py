@@ -1,4 +1,4 @@
-"""Secrets that the operator makes: publishers' keys with addresses, and tokens of pods."""
+"""Secrets that the operator creates: publishers' keys with addresses, and tokens of pods."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def _encoder_values(owner: Owner, token: str, addresses: Addresses) -> dict[str,
 
 
 def token_secret(owner: Owner, suffix: str, token: str) -> dict[str, Any]:
-    """Return a Secret with one token: a hub's, a store's, or a reader's copy of its hub's."""
+    """Return a Secret with one token: that of a hub or of a store, or a reader's copy of the hub's
+    token."""
     return _secret(owner, child_name(owner.name, suffix), {TOKEN_KEY: token})
 
 

@@ -148,7 +148,8 @@ def _given_up(facts: RecordingFacts, recorder: Readiness) -> Progress | None:
 
 
 def _stream_missing(facts: RecordingFacts) -> Readiness | None:
-    """Return the obstacle when the stream never existed; one that went ends the Recording."""
+    """Return the obstacle when the stream never existed. The deletion of a stream ends the
+    Recording."""
     if facts.presence != "NeverSeen":
         return None
     what = f"LiveStream {facts.spec.stream_ref.name}"
@@ -206,7 +207,8 @@ def _after_the_end(facts: RecordingFacts, progress: Progress) -> Decision:
     conditions = conditions_of(facts, progress, readiness)
     calls = store_calls(facts, progress)
     empties = facts.spec.deletion_policy == "Delete" and holds_objects(stored, progress)
-    # The finalizer of a remembered session is removed once: its stream may forget it later.
+    # The finalizer is removed once its session is remembered, and is not added again: the stream
+    # may forget the session later.
     released = FINALIZER not in (observed.raw["metadata"].get("finalizers") or ())
     remembered = released or is_remembered(observed.raw, observed.stream)
     return Decision(
@@ -217,7 +219,7 @@ def _after_the_end(facts: RecordingFacts, progress: Progress) -> Decision:
         store_calls=calls,
         status_when_acknowledged={"storeGeneration": facts.owner.generation} if calls else {},
         finalizer=empties or not remembered,
-        # No other event may cause a pass: the recorder may have been gone for long.
+        # Perhaps nothing changes any more that causes a pass: the recorder may have ended long ago.
         requeue_after_seconds=soonest(
             readiness.look_again_seconds,
             _CLEAN_UP_SECONDS if observed.children and not stored.get("endReason") else None,

@@ -50,10 +50,10 @@ class _Deletion:
     facts: RecordingFacts
     progress: Progress
     kept: Decision
-    """The decision that changes nothing and removes the finalizer."""
+    """Decision that changes nothing and removes the finalizer."""
     released: Decision
-    """The decision when nothing is left to do. An automatic Recording may still wait until its
-    session is remembered."""
+    """Decision for the end of the deletion. An automatic Recording may still wait until its session
+    is remembered."""
     age_seconds: float
     """Time since the deletion was requested."""
 
@@ -63,7 +63,7 @@ class _Deletion:
 
     @property
     def recorder_gone(self) -> bool:
-        """No recorder writes any more, or its answer is not waited for."""
+        """True when no recorder writes any more, or the time to wait for its answer has passed."""
         return not self.recorder_done or self.facts.job is None
 
     @property
@@ -94,8 +94,8 @@ def decide_deleted(facts: RecordingFacts, progress: Progress) -> Decision:
 
 
 def _patience(facts: RecordingFacts, progress: Progress) -> float:
-    """Return how long to wait for the recorder. It has longer while chunks on its disk wait for a
-    store that is away: they exist nowhere else."""
+    """Return the seconds to wait for the recorder. The time is longer while chunks wait for a store
+    that does not answer, because only the recorder's disk has these chunks."""
     recorder = progress.from_recorder
     holds = recorder is not None and recorder.pending_bytes > 0
     if holds and facts.spec.deletion_policy == "Retain":
@@ -106,7 +106,7 @@ def _patience(facts: RecordingFacts, progress: Progress) -> float:
 def _never_ran(facts: RecordingFacts, progress: Progress) -> bool:
     """Return whether no recorder can have written anything.
 
-    A missing answer proves nothing: a pod that runs, or ran, may have written all the same."""
+    A missing answer proves nothing: a pod that runs, or ran, may have written without an answer."""
     observed, job = facts.observed, facts.job
     if job is None:
         return True
@@ -136,8 +136,8 @@ def _closing(facts: RecordingFacts, kept: Decision, left: float) -> Decision:
 
 
 def _retained(deletion: _Deletion) -> Decision:
-    """Call the store to finish alone. The engine keeps the finalizer until the store acknowledges
-    the call. A store that does not answer for ten minutes is not waited for any longer."""
+    """Call the store to finish without the recorder. The engine keeps the finalizer until the store
+    acknowledges the call, for ten minutes at most."""
     facts, result = deletion.facts, deletion.facts.observed.stored
     finished = result is not None and result.state in {ResultState.DONE, ResultState.FAILED}
     nothing = deletion.recorder_done and not deletion.progress.files
@@ -145,8 +145,8 @@ def _retained(deletion: _Deletion) -> Decision:
         return deletion.released
     if deletion.age_seconds >= DELETION_DEADLINE_SECONDS + _GIVE_UP_SECONDS:
         text = (
-            f"The pod of MediaStore {facts.store_name} did not answer for ten minutes, so it was "
-            "not told that this Recording is deleted. The original chunks stay below "
+            f"The pod of MediaStore {facts.store_name} did not answer for ten minutes, so the "
+            "deletion of this Recording was not reported to it. The original chunks stay below "
             f"{deletion.folder}/."
         )
         return replace(

@@ -33,14 +33,15 @@ def recorder_configuration(facts: RecordingFacts) -> Configuration:
         session_started_at=session_of(observed.raw),
         s3=s3,
         uri_base=uri_base,
-        # The setting may have grown since the Job was made, and its volume has not.
+        # The setting may be larger than at the creation of the Job, whose volume cannot grow.
         spool_limit_bytes=spool if fits is None else min(spool, fits),
     )
     return configuration(owner, recorder_config(owner, facts.spec, orders))
 
 
 def _place(facts: RecordingFacts) -> tuple[BucketLocation | None, str]:
-    """Return the place that the recorder writes to. It stays when the MediaStore is deleted."""
+    """Return the place that the recorder writes to. The place stays known when the MediaStore is
+    deleted."""
     if facts.observed.store is not None:
         place = store_place(facts.observed.store)
         return place.s3, place.uri_base
@@ -77,7 +78,7 @@ def recorder_deletions(facts: RecordingFacts) -> tuple[Deletion, ...]:
                 kind=kind,
                 name=name,
                 uid=child["metadata"]["uid"],
-                # One event for all three.
+                # Job, ConfigMap and Secret get one event together.
                 reason=EventReason.RECORDER_FINISHED if kind == "Job" else "",
                 text="The Recording is over; its recorder is deleted.",
             )

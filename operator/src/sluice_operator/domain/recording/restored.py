@@ -24,14 +24,14 @@ from sluice_operator.domain.recording.state import Progress, RecordingState
 from sluice_operator.domain.recording.store_calls import farewell
 
 _ASK_FOR_SECONDS = 120.0
-"""Time to ask a store that does not answer: in a new cluster it pulls its image first. Meanwhile
-the hub keeps the media since the Recording's creation."""
+"""Time for which a store that does not answer is queried again. In a new cluster, the store's pod
+must pull its image first. Meanwhile the hub keeps the media since the Recording's creation."""
 _ASK_AGAIN_SECONDS = 2.0
 _AT_ONCE_SECONDS = 0.1
 
 
 def restart_requested(facts: RecordingFacts) -> bool:
-    """Return whether the user requests that a restored Recording begins after all."""
+    """Return whether the user requests that a restored Recording begins."""
     requested = RESTART_ANNOTATION in facts.owner.annotations and not facts.deleted
     return requested and facts.stored.get("endReason") == EndReason.RESTORED
 
@@ -40,7 +40,8 @@ def free_the_name(observed: ObservedRecording) -> Decision | None:
     """Return the decision that frees the name in the store before a restored Recording begins;
     None when the store has done that.
 
-    Otherwise the former Recording would be found again once this one is deleted."""
+    Without that, a later Recording of this name would find the former Recording in the store
+    again."""
     call = farewell(observed.raw) if Stored.of(observed.raw).get("restoredUid") else None
     if call is None:
         return None
@@ -59,8 +60,8 @@ def restored_progress(facts: RecordingFacts) -> Progress | None:
     if former is None:
         return None
     message = (
-        f"The store holds {_count(len(former.files))} of an earlier Recording of this name and was "
-        "not told of its deletion, so nothing is recorded. To record anew, set the annotation "
+        f"The store holds {_count(len(former.files))} of an earlier Recording of this name and got "
+        "no notice of its deletion, so nothing is recorded. To record again, set the annotation "
         f"{RESTART_ANNOTATION} to any value."
     )
     succeeded = Condition("Succeeded", "True", SucceededReason.RESTORED, message)

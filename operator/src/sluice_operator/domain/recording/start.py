@@ -42,7 +42,7 @@ def refused_start(facts: RecordingFacts) -> Progress | None:
 
 
 def store_trouble(store: Raw) -> Readiness | None:
-    """Return the trouble of the MediaStore that its user must correct."""
+    """Return the fault of the MediaStore that the user must correct; None without one."""
     trouble = Stored.of(store).as_condition("Stalled")
     if trouble is None:
         return None
@@ -52,7 +52,7 @@ def store_trouble(store: Raw) -> Readiness | None:
 
 
 def not_startable(facts: RecordingFacts) -> Readiness | None:
-    """Return why no recorder is made at the moment."""
+    """Return the obstacle that prevents a recorder at the moment; None without one."""
     if _has_begun(facts):
         return None
     spec = facts.spec
@@ -69,7 +69,8 @@ def _has_begun(facts: RecordingFacts) -> bool:
 
 
 def _was_live(facts: RecordingFacts) -> bool | None:
-    """Return whether a session was on when the Recording was made, or is on now; None: not known.
+    """Return whether the stream had a session when the Recording was made, or has one now; None:
+    not known.
 
     A new hub has no session until it has adopted the one that was on."""
     status, stream = fresh(facts.observed.stream_sample), facts.observed.stream

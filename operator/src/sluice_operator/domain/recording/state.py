@@ -59,7 +59,7 @@ class RecordingState(StrEnum):
     """The recorder is done; the store makes the MP4s."""
     COMPLETED = RecordingPhase.COMPLETED.value
     DISCARDED = RecordingPhase.DISCARDED.value
-    """Nothing was worth keeping."""
+    """The recording is too short to keep."""
     FAILED = RecordingPhase.FAILED.value
     """The requested files do not exist; only the user can act."""
 
@@ -114,7 +114,7 @@ def progress_of(facts: RecordingFacts) -> Progress:
 
 
 def _end_reason(facts: RecordingFacts) -> str | None:
-    """Return why the recorder's work is over; None while it is not."""
+    """Return the reason for the end of the recorder's work; None while the recorder works."""
     known: str | None = facts.stored.get("endReason")
     if known:
         return known
@@ -186,7 +186,7 @@ def _ended(
 
 
 def _final_outcome(stored: Stored, result: StoredResult | None) -> _Outcome | None:
-    """Return the stored outcome, which is final, except for a file that the store tries again."""
+    """Return the stored outcome. It is final unless the store retries a file."""
     known = stored.as_condition("Succeeded")
     if known is None or known.status == "Unknown":
         return None
@@ -318,7 +318,7 @@ def _without_answer(facts: RecordingFacts, files: Files) -> Progress:
 
 
 def _kept(facts: RecordingFacts, files: Files, recorder: RecorderStatus | None = None) -> Progress:
-    """Keep the stored state for a moment: the recorder is about to answer."""
+    """Return the stored state, because the recorder is about to answer."""
     known = facts.stored.as_condition("Succeeded") or _unknown(RecordingState.STARTING)
     phase = facts.stored.get("phase") or RecordingPhase.PENDING
     return Progress(_stored_state(known), phase, known, files, from_recorder=recorder)
@@ -337,7 +337,7 @@ def _not_measured(
     files: Files,
     recorder: RecorderStatus | None = None,
 ) -> Progress:
-    """Keep the stored phase, but do not claim that a file is being written."""
+    """Return the stored phase, without an open file."""
     phase = facts.stored.get("phase") or RecordingPhase.PENDING
     phase = RecordingPhase.INTERRUPTED if phase == RecordingPhase.RECORDING else phase
     return Progress(state, phase, _unknown(state), files, from_recorder=recorder)

@@ -19,8 +19,8 @@ _REACHABLE = "StorageReachable"
 _HEADROOM = "StorageHeadroom"
 _COMPLETE = "Complete"
 _PENDING_STEP_BYTES = 64 << 20
-"""Step of the waiting bytes in a message. They grow all the time while the store is away, and each
-new message is a write."""
+"""Step to which the message rounds the bytes that wait for the store. Their number grows all the
+time while the store does not answer, and each new message is a write."""
 
 
 def storage_conditions(facts: RecordingFacts, progress: Progress) -> tuple[Condition, ...]:
@@ -48,7 +48,8 @@ def _reachable(facts: RecordingFacts, progress: Progress) -> Condition | None:
 
 
 def _complete(facts: RecordingFacts) -> Condition | None:
-    """Return Complete=False when the store lost content, or may have lost some; else None."""
+    """Return Complete=False when the store lost content, or may have lost some; None without
+    loss."""
     result = facts.observed.stored
     if result is None:
         return facts.stored.as_condition(_COMPLETE)
@@ -95,7 +96,7 @@ def _headroom(facts: RecordingFacts) -> Condition | None:
     known = facts.stored.as_condition(_HEADROOM)
     status, store = fresh(facts.observed.store_sample), facts.observed.store
     if status is None or store is None:
-        # The MediaStore has a condition of its own for a pod that does not answer.
+        # The MediaStore reports a pod that does not answer.
         return known
     return headroom_condition(status, f"MediaStore {store['metadata']['name']}")
 

@@ -26,8 +26,8 @@ from sluice_operator.domain.samples import START_GRACE_SECONDS
 from sluice_operator.domain.times import soonest
 
 _BUSY_SECONDS = 5.0
-"""Pause before an occupied target is looked at again. The pusher that holds it reports when it lets
-go; this is for one that does not answer any more."""
+"""Pause before an occupied target is checked again. A pusher reports when it disconnects from a
+target. The pause is for a pusher that does not answer any more."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,7 +56,7 @@ def decide_clearance(facts: RestreamFacts, *, active: bool) -> Clearance:
     if stored.cleared_target:
         withdrawn.add(stored.cleared_target)
     withdrawn.discard(found.cleared_target or "")
-    # Nothing causes a pass when the grace period of a terminating pod has passed.
+    # The end of a terminating pod's grace period causes no pass.
     waits = bool(withdrawn) and any(pod.terminating for pod in observed.pods)
     found = replace(
         found,
@@ -67,7 +67,7 @@ def decide_clearance(facts: RestreamFacts, *, active: bool) -> Clearance:
 
 
 def _has_let_go(facts: RestreamFacts) -> bool:
-    """Return whether no pod is connected, or may still dial, without the present clearance."""
+    """Return whether every pod that is connected, or may still dial, has the present clearance."""
     running = [pod for pod in facts.observed.pods if may_run(pod, facts.now)]
     if not running:
         return True
@@ -86,7 +86,7 @@ def _decided(facts: RestreamFacts, stored: Clearance) -> Clearance:
         return stored
     left = START_GRACE_SECONDS - observed.operator_uptime_seconds
     if left > 0:
-        # Other pushers have perhaps not answered yet, since the operator started.
+        # The operator has just started, and other pushers may not have answered yet.
         return replace(stored, look_again_seconds=left + 0.1)
     digest = observed.sample.status.target_digest
     if not digest:
@@ -153,5 +153,6 @@ def may_run(pod: PodView, now: datetime) -> bool:
     """Return whether a pod's process may still run.
 
     A pod that was deleted may be connected although it is not ready: perhaps it has just started.
-    It counts until its time to end is up, and no longer, because its node may be gone for good."""
+    It counts until its grace period is over, and no longer, because its node may never come
+    back."""
     return pod.ready or pod.ends_by is None or now < pod.ends_by

@@ -76,7 +76,8 @@ def decide(observed: ObservedRestream, now: datetime) -> Decision:
         readiness = _duplicate(clearance.duplicate_of)
     children: tuple[Child, ...] = ()
     if conflict is None and token_is_there and (wanted or facts.deployment):
-        # A pusher whose pod went at once could not tell a switch-off from a drain.
+        # Keep the pod until the pusher has disconnected: at a sudden SIGTERM the pusher could not
+        # distinguish a switch-off from a drain.
         replicas = int(wanted or (obstacle is None and _is_connected(facts)))
         pods = Child(deployment(facts.owner, template, replicas=replicas, paused=rollout.paused))
         children = (*_secrets(facts), Child(config.manifest), pods)
@@ -169,7 +170,7 @@ def _duplicate(older: str) -> Readiness:
 
 
 def _configuration(facts: RestreamFacts, clearance: Clearance, *, keys_wait: bool) -> Configuration:
-    """Render it. With ``keys_wait``, the pod still mounts the former target's keys."""
+    """Render the configuration. ``keys_wait``: the pod still mounts the former target's keys."""
     observed, owner = facts.observed, facts.owner
     stream = None
     if is_there(observed.stream) and observed.stream is not None:

@@ -155,7 +155,7 @@ def _live_in_state(pusher: PusherStatus) -> Condition:
             live = (
                 "False",
                 PushReason.RETRYING,
-                f"The target is not connected; it is dialled again.{cause}",
+                f"The target is not connected. The pusher dials it again.{cause}",
             )
         case PushState.REJECTED:
             reason = error.class_ if error else PushReason.REJECTED
@@ -210,7 +210,7 @@ def event_types(live: Condition, status: dict[str, Any], stored: Stored) -> dict
 
 
 def _failed_again(status: dict[str, Any], stored: Stored) -> bool:
-    """Return whether a try has failed in the same way as the one before."""
+    """Return whether the last try failed with the reason of the one before."""
     dialling = stored.since("Live", "False", PushReason.CONNECTING) is not None
     error, former = status.get("lastError"), stored.get("lastError")
     failed = status["state"] in (PushState.BACKOFF, PushState.REJECTED)
