@@ -1,6 +1,6 @@
-"""A few lines of Kubernetes client on the standard library: JSON in, JSON out, and watches.
+"""A small Kubernetes client on the standard library: JSON in, JSON out, and watches.
 
-Enough for the tool itself; starting kubectl for every look would cost more than the look.
+The tool needs no more. A kubectl process for each request would cost more than the request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One API server and one client certificate."""
+    """A client of one API server, with one client certificate."""
 
     host: str
     port: int
@@ -39,7 +39,8 @@ class Api:
 
     @classmethod
     def from_kubeconfig(cls, path: Path) -> Api:
-        """Read a kubeconfig in JSON with inlined certificates, as ``kubeconfig`` writes it."""
+        """Read a kubeconfig in JSON with inlined certificates, in the format of the module
+        ``kubeconfig``."""
         config = json.loads(path.read_text(encoding="utf-8"))
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         ca = base64.b64decode(cluster["certificate-authority-data"]).decode("ascii")
@@ -62,7 +63,7 @@ class Api:
         content_type: str = "application/json",
         timeout: float = 10.0,
     ) -> JsonObject:
-        """One request; answers that are not JSON come back as ``{"text": …}``.
+        """Send a request. An answer that is not JSON is returned as ``{"text": …}``.
 
         Raises:
             ApiError: the server refused, or could not be reached.
@@ -87,21 +88,22 @@ class Api:
             return {"text": text}
 
     def apply(self, path: str, body: Mapping[str, Any]) -> JsonObject:
-        """Server-side apply one object at its full path."""
+        """Apply one object on the server side, at its full path."""
         query = "?fieldManager=sluice-kube&force=true"
         return self.request(
             "PATCH", path + query, body, content_type="application/apply-patch+yaml"
         )
 
     def ready(self) -> bool:
-        """Whether the API server says it is ready."""
+        """Return whether the API server reports that it is ready."""
         try:
             return self.request("GET", "/readyz", timeout=2.0) == {"text": "ok"}
         except ApiError:
             return False
 
     def watch(self, path: str, *, idle_seconds: float = 300.0) -> Iterator[JsonObject]:
-        """Every object that exists, then every change, as watch events; ends when cut off.
+        """Yield every object that exists, then every change, as watch events. End with the
+        connection.
 
         Raises:
             ApiError: the server could not be reached or refused the list or the watch.

@@ -1,7 +1,7 @@
 """The cluster without Docker: starts, inspects and removes upstream's own components.
 
-Every step can be repeated: what runs stays, what died is started again, and ``down`` cleans up
-after any end, an orderly one or ``kill -9``.
+Every step can be repeated. Running processes stay, and ended processes are started again. ``down``
+cleans up after an orderly end and after ``kill -9``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ READY_SECONDS = 90.0
 
 
 def node_ready(body: dict[str, object]) -> bool:
-    """Whether a Node object's condition Ready is True."""
+    """Return whether a Node object's condition Ready is True."""
     status = body.get("status")
     conditions = status.get("conditions", []) if isinstance(status, dict) else []
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
@@ -56,17 +56,17 @@ def node_ready(body: dict[str, object]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BareCluster:
-    """The one bare cluster of a state folder."""
+    """The bare cluster of a state folder."""
 
     paths: Paths
 
     @property
     def supervisor(self) -> Supervisor:
-        """The cluster's daemons."""
+        """Supervisor of the cluster's daemons."""
         return Supervisor(self.paths.pids, self.paths.logs)
 
     def node_count(self) -> int:
-        """How many nodes the cluster was made with; 0 when there is none."""
+        """Number of nodes that the cluster was made with; 0 without a cluster."""
         try:
             text = (self.paths.state / "cluster.json").read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -74,7 +74,8 @@ class BareCluster:
         return int(json.loads(text)["nodes"])
 
     def prepare(self, stop: threading.Event | None = None) -> None:
-        """Build the cluster's programs; kubectl and helm only where the PATH has none that fit.
+        """Build the cluster's programs. Build kubectl and helm only if the PATH has no suitable
+        version.
 
         Raises:
             KubeToolError: no usable Go, or a build that failed.
@@ -87,7 +88,7 @@ class BareCluster:
         """Bring the cluster up with at least ``count`` nodes.
 
         Raises:
-            KubeToolError: not root, something missing, or a component that does not come up
+            KubeToolError: not root, a missing package, or a component that does not start
                 (with the end of its log).
         """
         if os.geteuid() != 0:
@@ -142,7 +143,7 @@ class BareCluster:
                 run([*containerd.ctr(self.paths, each), "images", "import", os.fspath(archive)])
 
     def _wait(self, done: Callable[[], bool], what: str, daemons: Sequence[str]) -> None:
-        """Poll until something is there; fails early when one of the daemons has died."""
+        """Poll until ``done`` is true. Fail early if one of the daemons has ended."""
         deadline = time.monotonic() + READY_SECONDS
         while not done():
             dead = [name for name in daemons if not self.supervisor.running(name)]
@@ -157,13 +158,14 @@ class BareCluster:
             time.sleep(0.05)
 
     def daemon_names(self, all_nodes: Sequence[Node]) -> list[str]:
-        """Every daemon a healthy cluster has."""
+        """Return the names of all daemons of a healthy cluster."""
         control = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"]
         per_node = [name for each in all_nodes for name in node.names(each)]
         return [*control, dns.NAME, "provisioner", *per_node]
 
     def healthy(self, all_nodes: Sequence[Node]) -> bool:
-        """Whether all daemons run, DNS answers, all nodes are Ready, and pods can be created."""
+        """Return whether all daemons run, DNS answers, all nodes are Ready, and pods can be
+        created."""
         if not all(self.supervisor.running(name) for name in self.daemon_names(all_nodes)):
             return False
         if not dns.answers(all_nodes[0]):
@@ -178,7 +180,7 @@ class BareCluster:
         return {each.name for each in all_nodes} <= ready
 
     def api(self) -> Api:
-        """A client with the administrator's rights.
+        """Return a client with the administrator's rights.
 
         Raises:
             KubeToolError: no cluster was made.
@@ -189,9 +191,10 @@ class BareCluster:
             raise KubeToolError("no cluster; run: python3 -m tests.kube up") from error
 
     def down(self) -> None:
-        """Remove the cluster and everything it left on the machine; harmless when there is none."""
+        """Remove the cluster and everything that it left on the machine. Without a cluster, do
+        nothing."""
         for name in reversed(self.supervisor.names()):
-            # Nothing needs a goodbye: containers and data go with the state folder.
+            # No daemon needs an orderly end: containers and data are removed with the state folder.
             self.supervisor.stop(name, force=True)
         stuck = []
         for each in nodes(MAX_NODES):
@@ -212,7 +215,7 @@ class BareCluster:
             )
 
     def status(self) -> tuple[bool, list[str]]:
-        """Whether the cluster is healthy, and a line about each of its parts."""
+        """Return whether the cluster is healthy, and a line about each of its parts."""
         count = self.node_count()
         if count == 0:
             return False, ["no cluster; run: python3 -m tests.kube up"]
@@ -225,7 +228,7 @@ class BareCluster:
         return healthy, lines
 
     def environment(self) -> dict[str, str]:
-        """What tests and people want to know, as shell variables."""
+        """Return facts about the cluster for tests and people, as shell variables."""
         all_nodes = nodes(self._count())
         return {
             "KUBECONFIG": str(self.paths.kubeconfig),
@@ -240,11 +243,11 @@ class BareCluster:
         }
 
     def load_archives(self, archives: Sequence[Path]) -> None:
-        """Bring image archives to every node."""
+        """Import image archives on every node."""
         image_loading.load_archives(self.paths, nodes(self._count()), archives)
 
     def load_images(self, references: Sequence[str]) -> None:
-        """Bring images of the cache to every node that lacks them."""
+        """Copy images of the cache to every node that lacks them."""
         layout = ImageBuilder(self.paths, use_docker=False).layout
         image_loading.load_images(self.paths, nodes(self._count()), layout, references)
 
@@ -274,17 +277,18 @@ class BareCluster:
         say(f"{each.name} is stopped ({mode})")
 
     def start_node(self, name: str) -> None:
-        """Bring a stopped node back and wait until it is Ready."""
+        """Start a stopped node again and wait until it is Ready."""
         each = self._member(name)
         before = self._heartbeat(each)
         netns.set_link(each, up=True)
         self.up(self.node_count())
-        # For fifty seconds a dead node still counts as Ready: only a heartbeat is proof.
+        # A dead node stays Ready for fifty seconds, so only a new heartbeat proves that it runs.
         kubelet = node.names(each)[1]
         self._wait(lambda: self._heartbeat(each) != before, f"{name}'s heartbeat", [kubelet])
 
     def _heartbeat(self, each: Node) -> str:
-        """When the node's kubelet last renewed its lease; empty before the first time."""
+        """Return the time of the last renewal of the lease of the node's kubelet; empty before the
+        first."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{each.name}"
         try:
             return str(self.api().request("GET", path)["spec"]["renewTime"])

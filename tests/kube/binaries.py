@@ -1,8 +1,8 @@
 """Kubernetes itself, built from the Go module proxy into the cache.
 
-In: a Go toolchain and nothing else. Out: ``<cache>/bin/<recipe>-<version>/<binary>``, each put in
-place by one rename, so a half-finished build is never taken for a finished one. Cold, this costs
-about eleven minutes of one core; warm, a look at a few files.
+In: a Go toolchain. Out: ``<cache>/bin/<recipe>-<version>/<binary>``. Each binary gets its name by a
+rename, so an unfinished build is never used. A build with an empty cache takes about eleven minutes
+of one core; with a full cache, only a few files are checked.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = ["DEFAULT", "RECIPES", "Binaries", "Recipe", "build", "replace_directi
 
 KUBERNETES_VERSION = "v1.35.4"
 CLUSTER = "cluster"
-"""Recipes whose programs are built together, as one module: of 235 MB of source that they compile
-each by itself, 116 MB are left. Helm and CoreDNS are the versions that were released against the
-libraries of this very Kubernetes; newer ones would bring other libraries into it."""
+"""Group of the recipes whose programs are built together, as one module: 116 MB of source are
+compiled, and not 235 MB as in separate builds. Helm and CoreDNS have the versions that were
+released with the libraries of this Kubernetes version; newer ones would change these libraries."""
 
-#: CoreDNS with the plugins this cluster uses. The stock main package links every cloud's SDK
+#: CoreDNS with the plugins of this cluster. The stock main package links every cloud's SDK
 #: and takes twice as long to build.
 COREDNS_MAIN = """\
 package main
@@ -50,7 +50,7 @@ func main() { coremain.Run() }
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one module becomes one or more binaries."""
+    """The build of one Go module: its version and its binaries."""
 
     name: str
     module: str
@@ -59,25 +59,26 @@ class Recipe:
     """Binary name → Go package. The package ``./<recipe>`` is ``main_source``."""
     ldflags: Sequence[str] = ()
     staging_version: str = ""
-    """Set for Kubernetes: the version that replaces its in-tree staging modules."""
+    """Version that replaces the in-tree staging modules of Kubernetes; empty for other modules."""
     main_source: str = ""
     group: str = ""
-    """Recipes with the same one are built as one module; empty: this one alone."""
+    """Name of the group that is built as one module; empty: this recipe is built alone."""
 
     @property
     def module_name(self) -> str:
-        """What the module is called that it is built in."""
+        """Name of the module in which the recipe is built."""
         return self.group or self.name
 
     def folder(self, paths: Paths) -> Path:
-        """Where this version's binaries end up; another main package is another version."""
+        """Return the folder for the binaries of this version. Another main package gives another
+        version."""
         digest = hashlib.sha256(self.main_source.encode()).hexdigest()[:8]
         suffix = f"-{digest}" if self.main_source else ""
         return paths.binaries / f"{self.name}-{self.version}{suffix}"
 
 
 def _kubernetes_ldflags() -> list[str]:
-    # Without these the API server reports v0.0.0 and clients misbehave.
+    # Without these flags the API server reports v0.0.0, and clients fail.
     major, minor = KUBERNETES_VERSION.removeprefix("v").split(".")[:2]
     values = {
         "gitVersion": KUBERNETES_VERSION,
@@ -152,21 +153,21 @@ RECIPES: Mapping[str, Recipe] = {
     )
 }
 
-#: What a cluster needs; the rest is built when somebody asks for it by name.
+#: Recipes that a cluster needs. The others are built only on request.
 DEFAULT = ("kubernetes", "etcd", "coredns", "helm")
 
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """Looks binaries up in the cache."""
+    """The built binaries in the cache."""
 
     paths: Paths
 
     def path(self, binary: str) -> Path:
-        """The path of a built binary.
+        """Return the path of a built binary.
 
         Raises:
-            KubeToolError: nobody built it yet.
+            KubeToolError: the binary is not built yet.
         """
         path = self._expected(binary)
         if not path.exists():
@@ -176,11 +177,11 @@ class Binaries:
     def missing(
         self, recipes: Sequence[str], only: Collection[str] | None = None
     ) -> list[tuple[Recipe, str]]:
-        """What these recipes promise and the cache lacks, in building order.
+        """Return the binaries of these recipes that the cache lacks, in build order.
 
         Args:
             recipes: names of recipes.
-            only: binaries to look at; all of the recipes' when absent.
+            only: binaries to check; absent: all binaries of the recipes.
         """
         return [
             (RECIPES[name], binary)
@@ -200,11 +201,11 @@ class Binaries:
 def replace_directives(go_mod: Mapping[str, object], version: str) -> list[str]:
     """Turn a module's ``replace X => ./staging/…`` lines into versions from the proxy.
 
-    Kubernetes publishes each staging module under its own name, so building outside its tree
-    needs nothing but these lines.
+    Kubernetes publishes each staging module under its own name, so a build outside its tree needs
+    only these lines.
 
     Args:
-        go_mod: what ``go mod edit -json`` prints.
+        go_mod: output of ``go mod edit -json``.
         version: the staging modules' version, e.g. ``v0.35.4``.
     """
     replaces = go_mod.get("Replace") or []
@@ -223,13 +224,13 @@ def build(
     only: Collection[str] | None = None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Build what is missing; returns at once when nothing is.
+    """Build the missing binaries. Return at once if none is missing.
 
     Args:
-        paths: where the cache is.
+        paths: paths of the cache.
         recipes: names of recipes.
-        only: binaries to build; all of the recipes' when absent.
-        stop: ends the build early when set.
+        only: binaries to build; absent: all binaries of the recipes.
+        stop: event that ends the build early.
 
     Raises:
         KubeToolError: unknown recipe, no usable Go, or a build that failed (with its output).
@@ -254,7 +255,7 @@ def build(
 def _build_module(
     paths: Paths, work: Path, wanted: Sequence[tuple[Recipe, str]], stop: threading.Event
 ) -> None:
-    """Build the binaries of one module and put each in its place."""
+    """Build the binaries of one module and move each to its folder."""
     names = ", ".join(f"{binary} {recipe.version}" for recipe, binary in wanted)
     say(f"building {names} …")
     started = time.monotonic()

@@ -1,7 +1,7 @@
-"""A small certificate authority on openssl: everything the components need to trust each other.
+"""A small certificate authority on openssl, for the certificates of all components.
 
-Files are made once and kept; a certificate that exists is not looked at again, because ``down``
-removes the whole folder. Keys are P-256: making thirty of them costs less than a second.
+Files are made once and kept. A certificate that exists is not checked, because ``down`` removes the
+whole folder. Keys are P-256: thirty of them take less than a second.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ DAYS = "3650"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One certificate: who it is for, and under which names it may serve."""
+    """The content of one certificate: its owner, and the names that it is valid for."""
 
     file: str
     common_name: str
     organization: str = ""
     alternative_names: Sequence[str] = ()
-    """``DNS:…`` and ``IP:…`` entries; a certificate without any is a client's."""
+    """``DNS:…`` and ``IP:…`` entries. A certificate without entries is a client certificate."""
     authority: str = "ca"
 
     @property
     def distinguished_name(self) -> str:
-        """The subject as openssl takes it."""
+        """Subject in the format of openssl."""
         organization = f"/O={self.organization}" if self.organization else ""
         return f"{organization}/CN={self.common_name}"
 
@@ -54,7 +54,7 @@ class Subject:
 
 
 def subjects(all_nodes: Sequence[Node]) -> list[Subject]:
-    """Every certificate of a cluster with these nodes."""
+    """Return every certificate of a cluster with these nodes."""
     kubernetes = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"]
     names = [
         *(f"DNS:{name}" for name in kubernetes),
@@ -93,11 +93,11 @@ class Authority:
     folder: Path
 
     def certificate(self, name: str) -> Path:
-        """The certificate's PEM file."""
+        """Return the certificate's PEM file."""
         return self.folder / f"{name}.crt"
 
     def key(self, name: str) -> Path:
-        """The private key's PEM file."""
+        """Return the private key's PEM file."""
         return self.folder / f"{name}.key"
 
     def create_root(self, name: str) -> None:
@@ -153,7 +153,7 @@ class Authority:
 
 
 def create_pki(folder: Path, all_nodes: Sequence[Node]) -> Authority:
-    """Make what is missing of a cluster's certificates."""
+    """Make the missing certificates of a cluster."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     authority = Authority(folder)

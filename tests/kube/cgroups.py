@@ -1,4 +1,5 @@
-"""Each node's cgroup: made before kubelet starts, emptied and removed after it ended.
+"""The cgroup of each node. It is made before kubelet starts, and emptied and removed after kubelet
+ended.
 
 Works on cgroup v1 (one hierarchy per controller) and on the unified v2 hierarchy.
 """
@@ -21,7 +22,8 @@ V2_CONTROLLERS = ("cpuset", "cpu", "io", "memory", "pids")
 
 
 def is_v1(root: Path = ROOT) -> bool:
-    """Whether the machine mounts the old hierarchy, which kubelet accepts only on request."""
+    """Return whether the machine mounts the v1 hierarchy, which kubelet accepts only with a
+    setting."""
     return not (root / "cgroup.controllers").exists()
 
 
@@ -50,7 +52,7 @@ def create(name: str, root: Path = ROOT) -> None:
 
 
 def _folders(name: str, root: Path) -> Iterator[Path]:
-    """The cgroup's folders, children before parents."""
+    """Yield the cgroup's folders, children before parents."""
     for hierarchy in _hierarchies(root):
         for folder, _children, _files in os.walk(hierarchy / name, topdown=False):
             yield Path(folder)
@@ -66,7 +68,7 @@ def _pids(name: str, root: Path) -> set[int]:
 
 
 def kill_all(name: str, root: Path = ROOT, *, seconds: float = 10.0) -> bool:
-    """Kill every process in the cgroup until none is left; False when some would not go."""
+    """Kill the processes in the cgroup until none is left; return False if some remain."""
     deadline = time.monotonic() + seconds
     while pids := _pids(name, root):
         kill_pids(pids, signal.SIGKILL)
@@ -77,7 +79,7 @@ def kill_all(name: str, root: Path = ROOT, *, seconds: float = 10.0) -> bool:
 
 
 def remove(name: str, root: Path = ROOT) -> None:
-    """Remove the emptied cgroup; the kernel lets go of it a moment after the last process."""
+    """Remove the empty cgroup. The kernel releases it a moment after the last process ended."""
     for folder in list(_folders(name, root)):
         for _attempt in range(40):
             try:

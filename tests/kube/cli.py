@@ -1,7 +1,7 @@
 """The command line: ``python3 -m tests.kube COMMAND``, from the root of the repository.
 
-Results go to standard output, progress and errors to standard error. Exit code 0: done;
-1: a sentence says what is wrong; 2: wrong usage.
+Results are written to standard output, progress and errors to standard error. Exit codes: 0 done, 1
+failed (with a message), 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -50,27 +50,29 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("packages", _packages, "install the Debian packages the demo or the tests need")
-    sub.add_argument("--tests", action="store_true", help="also those that only tests need")
+    sub.add_argument("--tests", action="store_true", help="add the packages that only tests need")
     sub.add_argument("--provider", default="auto", choices=(*provider.PROVIDERS, "existing"))
-    sub.add_argument("--check", action="store_true", help="only name what is missing")
-    sub = command("binaries", _binaries, "build Kubernetes and its companions into the cache")
+    sub.add_argument("--check", action="store_true", help="only list the missing packages")
+    sub = command("binaries", _binaries, "build Kubernetes and its tools into the cache")
     sub.add_argument("--only", nargs="+", metavar="RECIPE", choices=sorted(binaries.RECIPES))
-    sub = command("prepare", _prepare, "build our images and the cluster's programs, side by side")
+    sub = command(
+        "prepare", _prepare, "build our images and the cluster's programs at the same time"
+    )
     sub.add_argument("--provider", default="auto", choices=provider.PROVIDERS)
-    sub = command("up", _up, "bring the cluster up; at once when it is up already")
+    sub = command("up", _up, "start the cluster, if it does not run yet")
     sub.add_argument("--nodes", type=int, default=1, choices=range(1, MAX_NODES + 1))
     sub.add_argument("--provider", default="auto", choices=provider.PROVIDERS)
-    command("down", _down, "remove the cluster with everything it made")
-    command("status", _status, "say how the cluster is; exit code 1 when it is not healthy")
+    command("down", _down, "remove the cluster with everything that it made")
+    command("status", _status, "print the state of the cluster; exit code 1 if it is not healthy")
     command("kubeconfig", _kubeconfig, "print the path of the administrator's kubeconfig")
     command("env", _env, "print KEY=VALUE lines about the cluster")
-    sub = command("images", _images, "build our images, those whose content changed")
+    sub = command("images", _images, "build those of our images whose content changed")
     sub.add_argument("names", nargs="*", metavar="|".join(IMAGES))
-    sub.add_argument("--print", action="store_true", help="only print what was built last")
-    command("load-images", _load_images, "bring the images built last to every node")
-    sub = command("load", _load, "bring image archives to every node")
+    sub.add_argument("--print", action="store_true", help="only print the images built last")
+    command("load-images", _load_images, "copy the images built last to every node")
+    sub = command("load", _load, "import image archives on every node")
     sub.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE")
-    sub = command("node", _node, "make a node fail, or bring it back")
+    sub = command("node", _node, "make a node fail, or start it again")
     sub.add_argument("action", choices=("stop", "start"))
     sub.add_argument("name", help="one of NODES in env")
     sub.add_argument(
@@ -143,7 +145,7 @@ def _env(_arguments: argparse.Namespace, paths: Paths) -> int:
 
 
 def _builder(paths: Paths) -> ImageBuilder:
-    # Images go where the cluster takes them from; without one, to Docker if it is there.
+    # Build images for the cluster's provider. Without a cluster, use Docker if it is installed.
     running = provider.running_provider(paths)
     docker = provider.docker_answers() if running is None else running == "kind"
     return ImageBuilder(paths, use_docker=docker)
@@ -196,5 +198,5 @@ def _provisioner(_arguments: argparse.Namespace, paths: Paths) -> int:
 
 
 def _lock(paths: Paths) -> Path:
-    # Beside the state folder, not in it: down removes the folder while it holds the lock.
+    # The lock file is beside the state folder, because down removes the folder under the lock.
     return paths.state.with_name(f"{paths.state.name}.lock")

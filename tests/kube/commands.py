@@ -1,4 +1,4 @@
-"""Runs other programs and turns their failure into one clear error."""
+"""Runner of other programs. Each failure becomes one clear error."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def run(
 
     Args:
         argv: program and arguments; no shell is involved.
-        stdin: text for standard input; nothing to read when absent.
+        stdin: text for standard input; absent: empty input.
         cwd: the folder to run it in.
-        timeout: seconds after which it is killed.
+        timeout: seconds after which the program is killed.
 
     Raises:
-        KubeToolError: it is not installed, failed, or ran into the timeout.
+        KubeToolError: the program is not installed, failed, or exceeded the timeout.
     """
     words = [str(word) for word in argv]
     try:
@@ -53,7 +53,7 @@ def run(
 
 
 def succeeds(argv: Sequence[str | Path], *, timeout: float | None = None) -> bool:
-    """Whether a program is there and ends with exit code 0."""
+    """Return whether a program is installed and ends with exit code 0."""
     try:
         run(argv, timeout=timeout)
     except KubeToolError:

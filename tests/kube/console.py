@@ -1,7 +1,7 @@
-"""Progress lines on standard error, so that standard output stays for results.
+"""Progress lines on standard error. Standard output is for results only.
 
-Long work that goes on side by side has a place on one status line: on a terminal that line is
-written over each second, in a log it comes every half minute.
+Tasks that run at the same time share one status line. On a terminal, the line is rewritten each
+second. In a log, a new line is written every half minute.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def bar(share: float) -> str:
 
 
 def time_left(share: float, elapsed_seconds: float) -> str:
-    """Return how long the rest takes at the present rate; empty before that can be told."""
+    """Return the remaining time at the present rate, as text; empty before the rate is known."""
     if share < 0.02 or elapsed_seconds < 5:
         return ""
     seconds = elapsed_seconds * (1 - share) / share
@@ -41,10 +41,10 @@ def time_left(share: float, elapsed_seconds: float) -> str:
 
 @dataclass(slots=True)
 class Board:
-    """The status line: one text for each piece of work that is going on."""
+    """The status line, with one text for each running task."""
 
     stream: TextIO | None = None
-    """None: whatever standard error is at the moment."""
+    """Stream for the line; None: the present standard error."""
     terminal: bool = False
     _texts: dict[str, str] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -59,12 +59,12 @@ class Board:
             self._draw()
 
     def put(self, name: str, text: str) -> None:
-        """Set what is said about a piece of work."""
+        """Set the text of a task."""
         with self._lock:
             self._texts[name] = text
 
     def drop(self, name: str) -> None:
-        """Forget a piece of work that has ended."""
+        """Remove a task that has ended."""
         with self._lock:
             self._texts.pop(name, None)
 
@@ -104,7 +104,7 @@ class Board:
                 self._clear()
 
     def refresh(self) -> None:
-        """Write the status line anew."""
+        """Write the status line again."""
         with self._lock:
             self._clear()
             if self.terminal:
@@ -136,13 +136,13 @@ board = Board(terminal=sys.stderr.isatty())
 
 
 def say(text: str) -> None:
-    """Print one line at once (there may be no tty, and a build log is read while it grows)."""
+    """Print one line and flush it, because people read a build log while it grows."""
     board.say(text)
 
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    """Announce a piece of work and, when it is done, how many seconds it took."""
+    """Print the start of a task and, at its end, its duration in seconds."""
     say(f"{text} …")
     started = time.monotonic()
     yield

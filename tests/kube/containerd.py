@@ -34,7 +34,7 @@ SOCKET_PATH_LIMIT = 107
 
 
 def socket(paths: Paths, node: Node) -> Path:
-    """The node's containerd socket.
+    """Return the node's containerd socket.
 
     Raises:
         KubeToolError: the state folder's path is too long for a unix socket.
@@ -46,7 +46,7 @@ def socket(paths: Paths, node: Node) -> Path:
 
 
 def config_toml(paths: Paths, node: Node) -> str:
-    """containerd's configuration (version 2)."""
+    """Return containerd's configuration (version 2)."""
     home = paths.node(node.name)
     return f"""\
 version = 2
@@ -59,9 +59,9 @@ oom_score = 0
 
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{PAUSE_IMAGE}"
-  # Without CAP_SYS_RESOURCE runc dies otherwise ("can't get final child's PID from pipe: EOF").
+  # Without CAP_SYS_RESOURCE runc fails otherwise ("can't get final child's PID from pipe: EOF").
   restrict_oom_score_adj = true
-  # Pods' network namespaces go away with the state folder.
+  # Pods' network namespaces are removed with the state folder.
   netns_mounts_under_state_dir = true
   max_container_log_line_size = 65536
 
@@ -82,7 +82,8 @@ oom_score = 0
 
 
 def network_config(paths: Paths, node: Node) -> dict[str, object]:
-    """The pod network (CNI 1.0): a bridge inside the node, the node's slice of addresses."""
+    """Return the pod network (CNI 1.0): a bridge inside the node, and the node's range of
+    addresses."""
     return {
         "cniVersion": "1.0.0",
         "name": node.netns,
@@ -91,7 +92,7 @@ def network_config(paths: Paths, node: Node) -> dict[str, object]:
                 "type": "bridge",
                 "bridge": "cni0",
                 "isGateway": True,
-                # Masquerading is the node's own rule: between pods addresses stay as they are.
+                # The node masquerades by its own rule, so addresses between pods stay unchanged.
                 "ipMasq": False,
                 "hairpinMode": True,
                 "ipam": {
@@ -107,7 +108,7 @@ def network_config(paths: Paths, node: Node) -> dict[str, object]:
 
 
 def daemon(paths: Paths, node: Node) -> Daemon:
-    """The node's containerd. Writes its configuration."""
+    """Write the configuration of the node's containerd; return its daemon."""
     if not (CNI_PLUGINS / "bridge").exists():
         raise KubeToolError(f"no CNI plugins in {CNI_PLUGINS}; run: python3 -m tests.kube packages")
     home = paths.node(node.name)
@@ -121,12 +122,12 @@ def daemon(paths: Paths, node: Node) -> Daemon:
 
 
 def ctr(paths: Paths, node: Node) -> list[str]:
-    """The words that begin a ``ctr`` command on what kubelet sees of a node."""
+    """Return the start of a ``ctr`` command in the containerd namespace of kubelet."""
     return ["ctr", "--address", str(socket(paths, node)), "--namespace", "k8s.io"]
 
 
 def answers(paths: Paths, node: Node) -> bool:
-    """Whether the node's containerd serves requests."""
+    """Return whether the node's containerd serves requests."""
     try:
         run([*ctr(paths, node), "version"], timeout=5.0)
     except KubeToolError:
@@ -135,7 +136,8 @@ def answers(paths: Paths, node: Node) -> bool:
 
 
 def shim_socket(command_line: bytes) -> str | None:
-    """The containerd a process is a shim of (``/proc/PID/cmdline`` in), or None."""
+    """Return the socket of the containerd to which a shim belongs; None if the process is no shim.
+    ``command_line`` is the content of ``/proc/PID/cmdline``."""
     words = command_line.decode("utf-8", errors="replace").split("\0")
     if Path(words[0]).name != "containerd-shim-runc-v2" or "-address" not in words:
         return None
@@ -143,7 +145,7 @@ def shim_socket(command_line: bytes) -> str | None:
 
 
 def kill_shims(paths: Paths, node: Node) -> None:
-    """Kill the shims of this node's containerd; they outlive it by design."""
+    """Kill the shims of this node's containerd. They outlive containerd by design."""
     kill_pids(_shims(str(socket(paths, node))), signal.SIGKILL)
 
 
@@ -159,7 +161,7 @@ def _shims(address: str) -> Iterator[int]:
 
 
 def remove_cni_results(node: Node) -> None:
-    """Remove the network plugins' notes about this node's pods."""
+    """Remove the files that the network plugins keep about this node's pods."""
     for path in CNI_RESULTS.glob(f"{node.netns}-*-eth0"):
         container = path.name.removeprefix(f"{node.netns}-").removesuffix("-eth0")
         path.unlink(missing_ok=True)

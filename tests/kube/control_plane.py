@@ -1,6 +1,6 @@
 """etcd, API server, controller manager and scheduler as processes in the first node's namespace.
 
-Everything here is arguments and configuration; starting and stopping is ``bare``'s business.
+This module has only arguments and configuration; ``bare`` starts and stops the processes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ AUDIT_FILES = 3
 
 
 def server_url(node: Node) -> str:
-    """The API server's address, the same from the host, the nodes and the pods."""
+    """Return the API server's URL. It is valid on the host, on the nodes and in pods."""
     return f"https://{node.address}:{API_PORT}"
 
 
 def audit_policy() -> dict[str, object]:
-    """Who changed what, and what people and workloads read: level Metadata.
+    """Return the audit policy: all changes, and the reads of people and workloads, at level
+    Metadata.
 
-    The components' own reads and lease renewals are left out; they would be nine lines in ten.
+    Reads and lease renewals of the components are left out, because they would be nine lines in
+    ten.
     """
     components = ["system:nodes", "system:serviceaccounts:kube-system"]
     users = [
@@ -61,7 +63,7 @@ def audit_policy() -> dict[str, object]:
 
 
 def daemons(paths: Paths, binaries: Binaries, authority: Authority, node: Node) -> list[Daemon]:
-    """The control plane, in starting order. Writes the configuration it refers to."""
+    """Write the configuration of the control plane; return its daemons in start order."""
     policy = write_if_changed(
         paths.config / "audit-policy.json", json.dumps(audit_policy(), indent=2)
     )
@@ -99,7 +101,7 @@ def _etcd_flags(paths: Paths) -> list[str]:
         "--log-level=warn",
         "--auto-compaction-mode=periodic",
         "--auto-compaction-retention=10m",
-        # A test cluster survives kill -9 without it, and its disk is shared with recordings.
+        # Without fsync a test cluster survives kill -9, and recordings use the same disk.
         "--unsafe-no-fsync",
     ]
 
@@ -121,7 +123,7 @@ def _apiserver_flags(paths: Paths, authority: Authority, node: Node, policy: Pat
         f"--kubelet-certificate-authority={certificate('ca')}",
         f"--kubelet-client-certificate={certificate('apiserver-kubelet-client')}",
         f"--kubelet-client-key={key('apiserver-kubelet-client')}",
-        # Otherwise logs and exec try to resolve the node's name.
+        # Without this, logs and exec try to resolve the node's name.
         "--kubelet-preferred-address-types=InternalIP",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={authority.folder / 'sa.pub'}",

@@ -1,8 +1,8 @@
 """Cluster DNS: CoreDNS as a process on the first node, behind the usual Service ``kube-dns``.
 
-Nothing is cached, neither here nor by time to live: a publisher that asks for a Service a moment
-too early must find it when it asks again. Names outside the cluster are answered with NXDOMAIN
-at once, because pods here have no way out.
+CoreDNS caches nothing, and the TTL is 0: a publisher that looks up a Service a moment too early
+must find it with its next query. Names outside the cluster are answered with NXDOMAIN at once,
+because pods cannot reach other networks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TTL_SECONDS = 1
 
 
 def corefile(node: Node, kubeconfig_path: Path) -> str:
-    """CoreDNS's configuration. Its time to live is also that of denials (RFC 2308, SOA)."""
+    """Return CoreDNS's configuration. Its TTL applies to negative answers too (RFC 2308, SOA)."""
     return f"""\
 {CLUSTER_DOMAIN}:53 in-addr.arpa:53 {{
     bind {node.address}
@@ -52,14 +52,14 @@ def corefile(node: Node, kubeconfig_path: Path) -> str:
 def daemon(
     paths: Paths, binaries: Binaries, authority: Authority, node: Node, server: str
 ) -> Daemon:
-    """The CoreDNS process. Writes its configuration."""
+    """Write the configuration of CoreDNS; return its daemon."""
     client = kubeconfig.write(paths.config / "coredns.kubeconfig", authority, NAME, server)
     config = write_if_changed(paths.config / "Corefile", corefile(node, client))
     return Daemon(NAME, [*netns.enter(node), str(binaries.path(NAME)), "-conf", str(config)])
 
 
 def objects(node: Node) -> dict[str, dict[str, object]]:
-    """API path → object: the Service, where it leads, and what CoreDNS may read."""
+    """Return API path → object: the Service, its endpoints, and the rights of CoreDNS."""
     labels = {"k8s-app": "kube-dns"}
     rbac = "rbac.authorization.k8s.io"
     role = {"apiGroup": rbac, "kind": "ClusterRole", "name": "system:coredns"}
@@ -120,14 +120,14 @@ def publish(api: Api, node: Node) -> None:
 
 
 def query(name: str) -> bytes:
-    """A DNS question for a name's IPv4 address (RFC 1035, section 4.1)."""
+    """Return a DNS question for a name's IPv4 address (RFC 1035, section 4.1)."""
     header = struct.pack(">6H", 0x51CE, 0x0100, 1, 0, 0, 0)
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     return header + labels + b"\0" + struct.pack(">2H", 1, 1)
 
 
 def answers(node: Node, *, seconds: float = 0.5) -> bool:
-    """Whether CoreDNS on that node knows the API server's Service."""
+    """Return whether CoreDNS on that node resolves the API server's Service."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(seconds)
         try:

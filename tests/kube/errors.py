@@ -1,4 +1,4 @@
-"""The one error of the tool: a sentence for the person at the terminal."""
+"""The error of the tool: a sentence for the person at the terminal."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ __all__ = ["KubeToolError"]
 
 
 class KubeToolError(Exception):
-    """Something a person has to act on. The text says what happened and what to do."""
+    """A failure that needs a person. The text has the cause and the remedy."""

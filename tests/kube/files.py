@@ -1,4 +1,4 @@
-"""Writes files as a whole, and only when their content changes."""
+"""Functions that write whole files, and only when their content changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ __all__ = ["replace", "write_if_changed"]
 
 
 def replace(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Put a file in place by a rename: readers see the old text or the new one, never a part."""
+    """Replace a file by a rename, so that readers see the old text or the new text and never a
+    part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.touch(mode=mode)
@@ -18,7 +19,8 @@ def replace(path: Path, text: str, *, mode: int = 0o644) -> None:
 
 
 def write_if_changed(path: Path, text: str, *, mode: int = 0o644) -> Path:
-    """Make a file hold this text; kube-proxy, for one, ends when its configuration is touched.
+    """Write a file unless it has this text. For example, kube-proxy ends when its configuration
+    changes.
 
     Returns:
         The path.

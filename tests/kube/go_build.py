@@ -1,7 +1,8 @@
-"""Go programs out of the module proxy: one module of our own, one compilation, one look ahead.
+"""Builder of Go programs from the module proxy: one module, one compilation, and an estimate of its
+time.
 
-``go build`` of several programs at once compiles what they share once, uses all cores, and links
-one program while it compiles the next. What it says with ``-v`` is what the progress is read from.
+One ``go build`` of several programs compiles their shared packages once, uses all cores, and links
+one program while it compiles the next. The progress is computed from the output of ``-v``.
 """
 
 from __future__ import annotations
@@ -24,39 +25,40 @@ __all__ = ["MINIMUM_GO", "Program", "Workload", "compile_all", "go", "require_go
 
 MINIMUM_GO = (1, 26)
 _LINK_BYTES = 1_000_000
-"""Linking a program takes about as long as compiling so much source."""
+"""Cost of linking a program, as the bytes of source that compile in the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A main package, and the name of what is made of it."""
+    """A main package, and the name of its binary."""
 
     name: str
     package: str
 
     @property
     def go_name(self) -> str:
-        """The name that ``go build`` gives it: the path's last element that is no major version."""
+        """File name that ``go build`` uses: the last element of the path that is not a major
+        version."""
         words = self.package.split("/")
         return words[-2] if re.fullmatch(r"v[0-9]+", words[-1]) else words[-1]
 
 
 @dataclass(slots=True)
 class Workload:
-    """What there is to compile, in bytes of source."""
+    """The packages to compile, in bytes of source."""
 
     bytes_of: Mapping[str, int]
-    """Package -> its share."""
+    """Package -> its bytes."""
     imports_of: Mapping[str, Sequence[str]]
-    """Package -> what has to be compiled before it."""
+    """Package -> packages that must be compiled before it."""
     done_bytes: int = 0
     _done: set[str] = field(default_factory=set)
 
     def begins(self, package: str) -> None:
-        """Count a package that is being compiled, and all that it imports.
+        """Count a package that is being compiled, and all packages that it imports.
 
-        ``go build`` does not name what it finds in its cache, but begins with no package before all
-        that it imports is there."""
+        ``go build`` does not print packages from its cache. It compiles a package only after all of
+        its imports are ready."""
         waiting = [package]
         while waiting:
             name = waiting.pop()
@@ -67,12 +69,12 @@ class Workload:
 
     @property
     def share(self) -> float:
-        """How much is done, from 0 to 1."""
+        """Return the finished share, from 0 to 1."""
         return self.done_bytes / max(1, sum(self.bytes_of.values()))
 
 
 def require_go() -> None:
-    """Raise KubeToolError unless a Go toolchain of the right age is on the PATH."""
+    """Raise KubeToolError unless a Go toolchain of a supported version is on the PATH."""
     if shutil.which("go") is None:
         raise KubeToolError(f"no Go toolchain found; install Go {_dotted(MINIMUM_GO)} or newer")
     text = subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout
@@ -89,7 +91,7 @@ def go(arguments: Sequence[str], work: Path) -> str:
     """Run ``go`` in a module and return its output.
 
     Raises:
-        KubeToolError: it failed.
+        KubeToolError: the command failed.
     """
     result = subprocess.run(
         ["go", *arguments],
@@ -115,7 +117,7 @@ def _failed(command: str, text: str) -> KubeToolError:
 
 
 def workload(packages: Iterable[Mapping[str, Any]]) -> Workload:
-    """Return what is to be compiled of what ``go list -deps`` says."""
+    """Return the packages to compile, from the output of ``go list -deps``."""
     shares: dict[str, int] = {}
     imports: dict[str, Sequence[str]] = {}
     for package in packages:
@@ -127,7 +129,7 @@ def workload(packages: Iterable[Mapping[str, Any]]) -> Workload:
 
 
 def _listed(text: str) -> Iterator[Mapping[str, Any]]:
-    """JSON objects, one after the other."""
+    """Yield the JSON objects of a text with one object after the other."""
     decoder, at = json.JSONDecoder(), 0
     while at < len(text.rstrip()):
         found, at = decoder.raw_decode(text, at)
@@ -142,17 +144,17 @@ def compile_all(
     report: Callable[[float, float], None],
     stop: threading.Event,
 ) -> Mapping[str, Path]:
-    """Compile programs in one go.
+    """Compile programs with one ``go build``.
 
     Args:
-        programs: what to compile; their ``go_name`` must differ.
-        ldflags: for the linker, beside those that leave symbols out.
+        programs: programs to compile; their ``go_name`` must differ.
+        ldflags: flags for the linker, in addition to those that omit symbols.
         work: the module's folder.
-        report: is told the share that is done and the seconds that it took.
+        report: callback with the finished share and the seconds since the start.
         stop: ends the build early when set.
 
     Returns:
-        Name of a program -> where it lies.
+        Name of a program -> its path.
 
     Raises:
         KubeToolError: the build failed (with its output), or was stopped.

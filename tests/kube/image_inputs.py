@@ -1,7 +1,7 @@
-"""What goes into each image, copied aside and hashed: the hash is the image's tag.
+"""The inputs of each image, copied to a folder and hashed. The hash is the image's tag.
 
-The copy is the build context, so that a file edited during a build can not end up under the hash
-of its older text.
+The copy is the build context. So a file that is edited during a build cannot get the hash of its
+older text.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ImageSpec:
     dockerfile: str
     """Path in the repository."""
     inputs: Sequence[str]
-    """Files and folders in the repository which the Dockerfile copies."""
+    """Files and folders in the repository that the Dockerfile copies."""
 
     @property
     def repository(self) -> str:
@@ -61,10 +61,10 @@ IMAGES: Mapping[str, ImageSpec] = {
 
 
 def copy_inputs(spec: ImageSpec, repository: Path, context: Path) -> None:
-    """Copy the Dockerfile and what it needs to an empty folder.
+    """Copy the Dockerfile and its inputs to an empty folder.
 
     Raises:
-        KubeToolError: something is not in the repository.
+        KubeToolError: an input is not in the repository.
     """
     for name in (spec.dockerfile, *spec.inputs):
         source, target = repository / name, context / name
@@ -75,20 +75,20 @@ def copy_inputs(spec: ImageSpec, repository: Path, context: Path) -> None:
             shutil.copy2(source, target)
         else:
             raise KubeToolError(f"the image {spec.name} needs {name}, which does not exist")
-    # The image's user is not its owner, and a checkout may be closed to others.
+    # The image's user does not own the files, and a checkout may be closed to other users.
     for path in context.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def content_hash(context: Path) -> str:
-    """Twelve hexadecimal digits over all paths and contents below a folder.
+    """Return twelve hexadecimal digits over all paths and contents below a folder.
 
-    Times and owners do not count: a fresh checkout gives the same tag.
+    Times and owners are not hashed, so a new checkout gives an equal tag.
     """
     digest = hashlib.sha256()
     for path in sorted(path for path in context.rglob("*") if path.is_file()):
         data = path.read_bytes()
-        # Lengths keep neighbouring fields apart: moving a byte between two files must show.
+        # Lengths separate the fields: a byte that moves between two files must change the hash.
         digest.update(f"{path.relative_to(context).as_posix()}\0{len(data)}\0".encode())
         digest.update(data)
     return digest.hexdigest()[:HASH_DIGITS]

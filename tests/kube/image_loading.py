@@ -1,4 +1,4 @@
-"""Brings images into the nodes of the bare cluster."""
+"""Loader of images into the nodes of the bare cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.kube.paths import Paths
 
 __all__ = ["load_archives", "load_images", "surplus"]
 
-#: With more versions of an image than this, a node drops those nobody needs.
+#: Maximum versions of an image on a node. Of more versions, the unused ones are removed.
 KEEP_ON_NODE = 10
 
 
@@ -33,7 +33,7 @@ def load_archives(paths: Paths, nodes: Sequence[Node], archives: Iterable[Path])
 def load_images(
     paths: Paths, nodes: Sequence[Node], layout: Layout, references: Sequence[str]
 ) -> None:
-    """Bring images of the cache to every node that lacks them, sending only missing blobs."""
+    """Copy images of the cache to every node that lacks them. Only missing blobs are sent."""
     for node in nodes:
         ctr = containerd.ctr(paths, node)
         have = run([*ctr, "images", "list", "--quiet"]).split()
@@ -72,13 +72,13 @@ def _import(ctr: Sequence[str], layout: Layout, reference: str, present: set[str
 def surplus(
     listing: str, used: set[str], cached: Collection[str], repositories: Collection[str]
 ) -> list[str]:
-    """The names a node can drop, of images that neither the cache nor a container needs.
+    """Return the names of images that neither the cache nor a container needs.
 
     Args:
-        listing: what ``ctr images list`` prints.
-        used: names of images containers run from.
+        listing: output of ``ctr images list``.
+        used: names of the images of running containers.
         cached: names of images in the cache.
-        repositories: the images to look at; others are never touched.
+        repositories: repositories of the images to check; other images always stay.
     """
     rows = [line.split() for line in listing.splitlines()[1:] if line.strip()]
     digests = {row[0]: row[2] for row in rows}

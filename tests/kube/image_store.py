@@ -1,7 +1,7 @@
-"""An OCI image layout (image-spec 1.0) in the cache: blobs are kept once, whatever the image.
+"""An OCI image layout (image-spec 1.0) in the cache. Images share their blobs.
 
-Loading a node sends only the blobs it lacks, so a code change moves kilobytes although the image
-is hundreds of megabytes.
+A node gets only the blobs that it lacks. So a code change sends kilobytes of an image of hundreds
+of megabytes.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from tests.kube.files import replace
 __all__ = ["Layout", "prune_index"]
 
 REFERENCE = "org.opencontainers.image.ref.name"
-#: The annotation containerd's import reads the image's full name from.
+#: Annotation with the image's full name, which the import of containerd reads.
 CONTAINERD_NAME = "io.containerd.image.name"
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One layout folder, holding every version of every image."""
+    """A layout folder with all versions of all images."""
 
     folder: Path
 
     def blob(self, digest: str) -> Path:
-        """The file of a blob, e.g. of ``sha256:…``."""
+        """Return the file of a blob, e.g. of ``sha256:…``."""
         algorithm, _, value = digest.partition(":")
         return self.folder / "blobs" / algorithm / value
 
     def index(self) -> dict[str, Any]:
-        """The layout's index; empty when nothing was stored yet."""
+        """Return the layout's index; empty when nothing was stored yet."""
         try:
             return dict(json.loads((self.folder / "index.json").read_text(encoding="utf-8")))
         except FileNotFoundError:
             return {"schemaVersion": 2, "manifests": []}
 
     def references(self) -> list[str]:
-        """Every image name in the layout, oldest first."""
+        """Return every image name in the layout, oldest first."""
         return [m["annotations"][REFERENCE] for m in self.index()["manifests"]]
 
     def descriptor(self, reference: str) -> dict[str, Any]:
-        """The index entry of an image.
+        """Return the index entry of an image.
 
         Raises:
-            KubeToolError: it was not built, or was pruned.
+            KubeToolError: the image was not built, or was pruned.
         """
         for manifest in self.index()["manifests"]:
             if manifest["annotations"][REFERENCE] == reference:
@@ -58,18 +58,18 @@ class Layout:
         raise KubeToolError(f"{reference} is not in the cache; run: python3 -m tests.kube images")
 
     def blobs_of(self, descriptor: Mapping[str, Any]) -> list[str]:
-        """The digests an image consists of: manifest, config, layers."""
+        """Return the digests of an image's parts: manifest, config, layers."""
         manifest = json.loads(self.blob(descriptor["digest"]).read_text(encoding="utf-8"))
         parts = [manifest["config"], *manifest["layers"]]
         return [descriptor["digest"], *(part["digest"] for part in parts)]
 
     def write_archive(self, reference: str, present: Collection[str], output: IO[bytes]) -> int:
-        """Write an oci-archive that leaves out the blobs the receiver has already.
+        """Write an oci-archive without the blobs that the receiver has.
 
         Args:
             reference: the image.
             present: digests to leave out.
-            output: where the tar stream goes.
+            output: file for the tar stream.
 
         Returns:
             The number of bytes of blobs written.
@@ -82,7 +82,7 @@ class Layout:
             _add(tar, "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
             _add(tar, "index.json", json.dumps(index).encode())
             for digest in dict.fromkeys(self.blobs_of(descriptor)):
-                # The manifest is what the import starts from, so it is always sent.
+                # The import starts with the manifest, so the manifest is always sent.
                 if digest in present and digest != descriptor["digest"]:
                     continue
                 path = self.blob(digest)
@@ -91,10 +91,10 @@ class Layout:
         return written
 
     def prune(self, repository: str, keep: int) -> list[str]:
-        """Forget all but the newest versions of an image, and blobs nobody needs any more.
+        """Remove all but the newest versions of an image, and the blobs that are not used any more.
 
         Returns:
-            The names that were forgotten.
+            The names of the removed images.
         """
         index, forgotten = prune_index(self.index(), repository, keep)
         if not forgotten:
@@ -110,7 +110,7 @@ class Layout:
 def prune_index(
     index: Mapping[str, Any], repository: str, keep: int
 ) -> tuple[dict[str, Any], list[str]]:
-    """An index without the oldest versions of one image, and the names left out."""
+    """Return an index without the oldest versions of one image, and the names of those."""
     names: Sequence[str] = [m["annotations"][REFERENCE] for m in index["manifests"]]
     versions = [name for name in names if name.rpartition(":")[0] == repository]
     forgotten = versions[: max(0, len(versions) - keep)]

@@ -1,7 +1,8 @@
-"""Builds our images with Docker where its daemon answers, else with buildah.
+"""Builder of our images: with Docker if its daemon answers, and with buildah if not.
 
-Both read the same Dockerfiles. Without Docker the base is a Debian root file system made by
-mmdebstrap once, and finished images go to an OCI layout in the cache (``image_store``).
+Docker and buildah read the same Dockerfiles. Without Docker, the base is a Debian root file system
+that mmdebstrap makes once, and finished images are stored in an OCI layout in the cache
+(``image_store``).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["ImageBuilder", "buildah_command", "docker_command"]
 SUITE = "trixie"
 BASE_IMAGE = f"localhost/sluice-base:{SUITE}"
 KEEP_VERSIONS = 3
-#: Where systems keep the certificates that they trust: Debian, Fedora, Alpine and macOS, openSUSE.
+#: Files with the trusted certificates of Debian, of Fedora, of Alpine and macOS, and of openSUSE.
 BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -39,7 +40,7 @@ BUNDLES = (
 def docker_command(
     spec: ImageSpec, reference: str, context: Path, bundle: Path | None
 ) -> list[str]:
-    """The ``docker build`` of an image from its public base."""
+    """Return the ``docker build`` command for an image on its public base."""
     return [
         *("docker", "build", "--quiet", "--tag", reference),
         *_secret(bundle),
@@ -50,9 +51,9 @@ def docker_command(
 def buildah_command(
     storage: Sequence[str], spec: ImageSpec, reference: str, context: Path, bundle: Path | None
 ) -> list[str]:
-    """The ``buildah bud`` of an image from our own base.
+    """Return the ``buildah bud`` command for an image on our own base.
 
-    Isolation ``chroot`` and the host's network work where containers may not be nested.
+    Isolation ``chroot`` and the host's network also work where nested containers are not allowed.
     """
     return [
         *("buildah", *storage, "bud", "--quiet", "--layers"),
@@ -68,7 +69,8 @@ def _secret(bundle: Path | None) -> list[str]:
 
 
 def _bundle() -> Path | None:
-    """The certificates this machine trusts, which a network that inspects TLS adds its own to."""
+    """Return the file with the certificates that this machine trusts. On a network that inspects
+    TLS, it has the certificate of that network too."""
     given = os.environ.get("SSL_CERT_FILE")
     paths = map(Path, [given] if given else BUNDLES)
     return next((path for path in paths if path.is_file()), None)
@@ -76,7 +78,7 @@ def _bundle() -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class ImageBuilder:
-    """Builds into the cache and remembers the newest tags."""
+    """Builder of images in the cache, with a record of the newest tags."""
 
     paths: Paths
     use_docker: bool
@@ -110,7 +112,7 @@ class ImageBuilder:
         return self.recorded()
 
     def recorded(self) -> dict[str, str]:
-        """Image → full name of the version built last."""
+        """Return image → full name of the version built last."""
         try:
             text = self.paths.images_json.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -142,16 +144,17 @@ class ImageBuilder:
         storage = self._storage()
         self._ensure_base(storage)
         run(buildah_command(storage, spec, reference, context, _bundle()))
-        # Uncompressed blobs are named by what they hold, so skopeo copies only new ones.
+        # An uncompressed blob is named by its content, so skopeo copies only new blobs.
         source = f"containers-storage:[overlay@{storage[1]}+{storage[3]}]{reference}"
         target = f"oci:{self.layout.folder}:{reference}"
         run(["skopeo", "copy", "--quiet", "--dest-oci-accept-uncompressed-layers", source, target])
         for old in self.layout.prune(spec.repository, KEEP_VERSIONS):
-            # Taking the name away also removes the steps only this version was built from.
+            # The removal of the name also removes the build steps that only this version used.
             succeeds(["buildah", *storage, "rmi", old])
 
     def _storage(self) -> list[str]:
-        """Our own image storage: the machine's stays as it is, and the cache stays in one place."""
+        """Return the options for our own image storage, so that the machine's storage stays
+        unchanged."""
         root, run_root = self.paths.images / "storage", self.paths.images / "storage-run"
         return ["--root", str(root), "--runroot", str(run_root)]
 

@@ -1,8 +1,8 @@
-"""The cluster where Docker runs: kind, with the same face as the bare one.
+"""The cluster on machines with Docker: kind, with the interface of the bare cluster.
 
-This part is exercised on machines that have Docker; elsewhere only its configuration and command
-lines are tested. What differs from the bare cluster: claims of the default class bind when their
-first pod starts, there is no class ``sluice-sized``, and the tools image comes from its registry.
+Machines without Docker test only its configuration and its command lines. It differs from the bare
+cluster: claims of the default class bind when their first pod starts, there is no class
+``sluice-sized``, and the tools image is pulled from its registry.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAME = "sluice"
 TOOLS_IMAGE = "busybox:1.37"
 POLICY_FOLDER = "/etc/kubernetes/sluice-audit-policy"
 LOG_FOLDER = "/var/log/sluice-audit"
-#: Node ports forwarded from the host, for Docker machines whose containers it can not reach.
+#: Node ports that the host forwards, for systems on which the host cannot reach containers.
 NODE_PORTS: Sequence[tuple[int, str]] = (
     (30080, "TCP"),
     (31935, "TCP"),
@@ -45,7 +45,8 @@ NODE_PORTS: Sequence[tuple[int, str]] = (
 def audit_patches() -> list[dict[str, object]]:
     """kubeadm patches that switch the audit log on, one per version of kubeadm's configuration.
 
-    kind applies the one whose version fits; flags are a map in the older and a list in the newer.
+    kind applies the patch of the right version. Flags are a map in the older version and a list in
+    the newer one.
     """
     flags = {
         "audit-policy-file": f"{POLICY_FOLDER}/audit-policy.json",
@@ -81,7 +82,8 @@ def audit_patches() -> list[dict[str, object]]:
 
 
 def cluster_config(count: int, policy_folder: Path, log_folder: Path) -> dict[str, object]:
-    """kind's configuration: networks, node ports, audit log; workers from the second node on."""
+    """Return kind's configuration: networks, node ports, audit log. The second node and later ones
+    are workers."""
     control_plane: dict[str, object] = {
         "role": "control-plane",
         "extraPortMappings": [
@@ -103,7 +105,7 @@ def cluster_config(count: int, policy_folder: Path, log_folder: Path) -> dict[st
 
 
 def load_command(kind: str, what: str, subject: str) -> list[str]:
-    """``kind load docker-image`` or ``kind load image-archive``."""
+    """Return the command ``kind load docker-image`` or ``kind load image-archive``."""
     return [kind, "load", what, subject, "--name", NAME]
 
 
@@ -114,11 +116,11 @@ class KindCluster:
     paths: Paths
 
     def exists(self) -> bool:
-        """Whether ``up`` made the cluster (whatever became of its containers since)."""
+        """Return whether ``up`` made the cluster. Its containers may have stopped since."""
         return (self.paths.state / "kind.json").exists()
 
     def prepare(self, stop: threading.Event | None = None) -> None:
-        """Build kind, kubectl and helm where the PATH has none that fits.
+        """Build those of kind, kubectl and helm of which the PATH has no suitable version.
 
         Raises:
             KubeToolError: no usable Go, or a build that failed.
@@ -130,7 +132,7 @@ class KindCluster:
 
         Raises:
             KubeToolError: Docker does not answer, kind failed, or the cluster that exists has
-                fewer nodes than asked for (kind can not add any).
+                fewer nodes than requested (kind cannot add nodes).
         """
         self.prepare()
         kind, kubectl = self._tool("kind"), self._tool("kubectl")
@@ -160,7 +162,7 @@ class KindCluster:
         shutil.rmtree(self.paths.state, ignore_errors=True)
 
     def status(self) -> tuple[bool, list[str]]:
-        """kind's nodes as Kubernetes sees them."""
+        """Return kind's nodes as Kubernetes sees them."""
         if not self.exists():
             return False, ["no cluster; run: python3 -m tests.kube up"]
         kubectl = [self._tool("kubectl"), "--kubeconfig", str(self.paths.kubeconfig)]
@@ -174,7 +176,7 @@ class KindCluster:
         return healthy, [*lines, f"cluster: {'healthy' if healthy else 'NOT HEALTHY'}"]
 
     def environment(self) -> dict[str, str]:
-        """The same names as the bare cluster's."""
+        """Return facts about the cluster, under the names that the bare cluster uses."""
         if not self.exists():
             raise KubeToolError("no cluster; run: python3 -m tests.kube up")
         return {
@@ -195,7 +197,7 @@ class KindCluster:
             run(load_command(self._tool("kind"), "image-archive", str(archive)))
 
     def load_images(self, references: Sequence[str]) -> None:
-        """Bring images from the Docker daemon to every node; kind skips what is there."""
+        """Copy images from the Docker daemon to every node. kind skips images that a node has."""
         for reference in references:
             with step(f"loading {reference}"):
                 run(load_command(self._tool("kind"), "docker-image", reference))
@@ -211,9 +213,9 @@ class KindCluster:
         say(f"{name} is stopped ({mode})")
 
     def start_node(self, name: str) -> None:
-        """Undo whatever ``stop_node`` did and wait until the node is Ready."""
+        """Undo ``stop_node``, in every mode, and wait until the node is Ready."""
         run(["docker", "start", name])
-        # Connecting what is connected is an error, and just what was wanted.
+        # Docker reports an error if the node is still connected, which is the desired state.
         succeeds(["docker", "network", "connect", "kind", name])
         run(["docker", "exec", name, "systemctl", "start", "containerd", "kubelet"])
         words = [self._tool("kubectl"), "--kubeconfig", str(self.paths.kubeconfig)]
@@ -221,7 +223,7 @@ class KindCluster:
 
     def _nodes(self) -> list[str]:
         names = run([self._tool("kind"), "get", "nodes", "--name", NAME]).split()
-        # Control plane first, as callers expect of the first node.
+        # The control plane comes first, because callers expect it on the first node.
         return sorted(names, key=lambda name: ("control-plane" not in name, name))
 
     def _public_host(self) -> str:

@@ -1,4 +1,4 @@
-"""Kubeconfig files with everything inlined, so that one file can be handed around."""
+"""Kubeconfig files with inlined certificates, so that one file is enough."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["build", "write"]
 
 
 def build(server: str, ca: bytes, certificate: bytes, key: bytes) -> dict[str, object]:
-    """A kubeconfig for one client certificate (PEM in, base64 inside)."""
+    """Return a kubeconfig for one client certificate (PEM in, base64 inside)."""
 
     def encoded(data: bytes) -> str:
         return base64.b64encode(data).decode("ascii")
@@ -43,11 +43,12 @@ def build(server: str, ca: bytes, certificate: bytes, key: bytes) -> dict[str, o
 
 
 def write(path: Path, authority: Authority, client: str, server: str) -> Path:
-    """Write the kubeconfig of a client certificate; JSON is YAML, and readable by its owner only.
+    """Write the kubeconfig of a client certificate as JSON, which is valid YAML. Only the owner can
+    read the file.
 
     Args:
         path: the file to write.
-        authority: where the certificates lie.
+        authority: folder of the certificates.
         client: the certificate's file name without ending.
         server: the API server's URL.
     """

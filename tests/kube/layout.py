@@ -1,7 +1,7 @@
-"""The cluster's fixed facts: names, addresses, ports. Pure data, no I/O.
+"""The constants of the cluster: names, addresses, ports. No I/O.
 
-All nodes hang on one bridge of the host, so they reach each other without the host forwarding
-anything; each has its own slice of the pod network.
+All nodes are connected to one bridge of the host, so the host forwards no packets between them.
+Each node has its own range of the pod network.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DNS_ADDRESS = "10.96.0.10"
 CLUSTER_DOMAIN = "cluster.local"
 API_PORT = 6443
 MAX_NODES = 2
-#: A /23 of pod addresses per node leaves room for 250 pods and those still going away.
+#: A /23 of pod addresses per node is enough for 250 pods and the terminating ones.
 MAX_PODS = 250
 
 
@@ -53,17 +53,17 @@ class Node:
 
     @property
     def netns(self) -> str:
-        """The network namespace, and the host's end of the cable into it."""
+        """Name of the network namespace, and of the host's end of the cable (veth pair) into it."""
         return f"sluice-{self.name}"
 
     @property
     def address(self) -> str:
-        """Where kubelet, node ports (and, on the first node, the API server) answer."""
+        """Address of kubelet, of the node ports and, on the first node, of the API server."""
         return f"10.88.0.{self.index + 1}"
 
     @property
     def pod_cidr(self) -> str:
-        """The pod addresses given out on this node."""
+        """Range of the addresses of this node's pods."""
         return f"10.244.{(self.index - 1) * 2}.0/23"
 
     @property
@@ -73,15 +73,15 @@ class Node:
 
     @property
     def is_first(self) -> bool:
-        """Whether this node carries the control plane."""
+        """True if this node carries the control plane."""
         return self.index == 1
 
 
 def nodes(count: int) -> Sequence[Node]:
-    """The first ``count`` nodes.
+    """Return the first ``count`` nodes.
 
     Raises:
-        KubeToolError: more than the tool was made for.
+        KubeToolError: more nodes than the tool supports.
     """
     if not 1 <= count <= MAX_NODES:
         raise KubeToolError(f"--nodes must be 1 to {MAX_NODES}, not {count}")
@@ -89,10 +89,10 @@ def nodes(count: int) -> Sequence[Node]:
 
 
 def node_named(name: str) -> Node:
-    """The node of that name.
+    """Return the node of that name.
 
     Raises:
-        KubeToolError: no such node.
+        KubeToolError: no node has this name.
     """
     for node in nodes(MAX_NODES):
         if node.name == name:

@@ -1,4 +1,4 @@
-"""One run at a time: file locks for what two invocations must not do at once."""
+"""File locks for actions that two runs of the tool must not do at the same time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["exclusive"]
 
 @contextmanager
 def exclusive(path: Path, purpose: str) -> Iterator[None]:
-    """Hold the lock file ``path``; says so when another run holds it, and waits for it.
+    """Hold the lock file ``path``. If another run holds it, print a message and wait.
 
-    The kernel drops the lock with the process, so a killed run never leaves it behind.
+    The kernel releases the lock when the process ends, so a killed run leaves no lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as handle:

@@ -1,4 +1,4 @@
-"""Unmounts what kubelet, containerd and the provisioner mounted below one folder."""
+"""Functions to unmount the mounts of kubelet, containerd and the provisioner below a folder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["below", "unmount_below"]
 
 
 def below(mountinfo: str, folder: Path) -> list[Path]:
-    """Mount points in ``/proc/self/mountinfo`` at or under a folder, deepest and latest first."""
+    """Return the mount points in ``mountinfo`` at or under a folder, deepest and latest first."""
     found: list[Path] = []
     for line in mountinfo.splitlines():
-        # proc(5): the fifth field is the mount point, with blanks and the like in octal.
+        # proc(5): the fifth field is the mount point, with white space escaped in octal.
         point = Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), line.split()[4]))
         if point.is_relative_to(folder):
             found.append(point)
@@ -23,10 +23,11 @@ def below(mountinfo: str, folder: Path) -> list[Path]:
 
 
 def unmount_below(folder: Path) -> None:
-    """Unmount everything at or under a folder. What is busy is detached and ends with its user.
+    """Unmount everything at or under a folder. A busy mount is detached, and ends with its last
+    user.
 
     Raises:
-        KubeToolError: even detaching failed.
+        KubeToolError: a mount could not be detached.
     """
     for point in below(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), folder):
         if not succeeds(["umount", point]):

@@ -1,7 +1,7 @@
-"""Network namespaces as nodes: one bridge on the host, one cable per node.
+"""Network namespaces as nodes: one bridge on the host, and one cable (veth pair) per node.
 
-Forwarding, masquerading and kube-proxy's rules all live inside the nodes' namespaces; the host
-gets one bridge and a few routes, and its firewall and forwarding stay as they are.
+The rules for forwarding, for masquerading and of kube-proxy are in the namespaces of the nodes. The
+host gets one bridge and a few routes. Its firewall and its forwarding stay unchanged.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ NETNS_FOLDER = Path("/run/netns")
 
 
 def enter(node: Node) -> list[str]:
-    """The words to put before a command so that it runs in the node's network namespace.
+    """Return the prefix of a command that runs in the node's network namespace.
 
-    ``nsenter`` replaces itself with the command, so the pid is the command's own, and unlike
-    ``ip netns exec`` it leaves the mount namespace alone, where kubelet's mounts must be seen.
+    ``nsenter`` replaces itself with the command, so its pid is the pid of the command. Unlike ``ip
+    netns exec`` it keeps the mount namespace, in which kubelet's mounts must be visible.
     """
     return ["nsenter", f"--net={NETNS_FOLDER / node.netns}", "--"]
 
 
 def exists(node: Node) -> bool:
-    """Whether the node's namespace and its cable are there."""
+    """Return whether the node's namespace and its cable exist."""
     return (NETNS_FOLDER / node.netns).exists() and _link_exists(node.netns)
 
 
 def create(node: Node) -> None:
-    """Make bridge, namespace, cable and addresses; what is there already stays."""
+    """Make the missing ones of bridge, namespace, cable and addresses."""
     if not _link_exists(BRIDGE):
         run(["ip", "link", "add", BRIDGE, "type", "bridge"])
     run(["ip", "address", "replace", f"{HOST_ADDRESS}/24", "dev", BRIDGE])
@@ -63,7 +63,7 @@ def _inside_commands(node: Node) -> Sequence[Sequence[str]]:
         ["ip", "link", "set", "eth0", "up"],
         ["ip", "route", "add", "default", "via", HOST_ADDRESS],
         ["sysctl", "-qw", "net.ipv4.ip_forward=1"],
-        # Pods keep their own address towards pods, nodes and the host, which know the way back.
+        # Packets to pods, nodes and the host keep the pod's address: these have a route back.
         ["iptables", "-w", "-t", "nat", "-N", "SLUICE-MASQ"],
         ["iptables", "-w", "-t", "nat", "-A", "SLUICE-MASQ", "-d", POD_NETWORK, "-j", "RETURN"],
         ["iptables", "-w", "-t", "nat", "-A", "SLUICE-MASQ", "-d", NODE_NETWORK, "-j", "RETURN"],
@@ -72,14 +72,15 @@ def _inside_commands(node: Node) -> Sequence[Sequence[str]]:
             *("iptables", "-w", "-t", "nat", "-A", "POSTROUTING"),
             *("-s", POD_NETWORK, "-o", "eth0", "-j", "SLUICE-MASQ"),
         ],
-        # A Service that kube-proxy has no rule for yet is refused. If its packets were let out,
-        # connection tracking would hold on to that way, and every retry for two minutes follow.
+        # Refuse a Service for which kube-proxy has no rule yet. If the packets left the node,
+        # connection tracking would keep that route for every retry within two minutes.
         ["iptables", "-w", "-A", "FORWARD", "-d", SERVICE_NETWORK, "-j", "REJECT"],
     ]
 
 
 def set_routes(all_nodes: Sequence[Node]) -> None:
-    """Teach the host and every node the way to all pods; services are reached by the first."""
+    """Set the routes of the host and of every node to all pods, and to Services through the first
+    node."""
     run(["ip", "route", "replace", POD_NETWORK, "via", all_nodes[0].address])
     run(["ip", "route", "replace", SERVICE_NETWORK, "via", all_nodes[0].address])
     for node in all_nodes[1:]:
@@ -92,7 +93,7 @@ def set_routes(all_nodes: Sequence[Node]) -> None:
 
 
 def set_link(node: Node, *, up: bool) -> None:
-    """Plug the node's cable in or pull it."""
+    """Connect or disconnect the node's cable."""
     run(["ip", "link", "set", node.netns, "up" if up else "down"])
 
 

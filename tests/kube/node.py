@@ -22,14 +22,14 @@ __all__ = ["daemons", "kubelet_config", "names", "proxy_config"]
 
 
 def names(node: Node) -> list[str]:
-    """The node's daemons, in starting order."""
+    """Return the node's daemons, in starting order."""
     return [f"{part}-{node.name}" for part in ("containerd", "kubelet", "kube-proxy")]
 
 
 def kubelet_config(
     paths: Paths, authority: Authority, node: Node, *, cgroup_v1: bool
 ) -> dict[str, object]:
-    """The node's KubeletConfiguration."""
+    """Return the node's KubeletConfiguration."""
     config: dict[str, object] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -54,7 +54,7 @@ def kubelet_config(
         "maxPods": MAX_PODS,
         "serializeImagePulls": False,
         "registryPullQPS": 0,
-        # The node shares the machine's disk: how full that is says nothing about the cluster.
+        # The node uses the machine's disk, whose fill level is no fault of the cluster.
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "evictionHard": {
@@ -65,13 +65,13 @@ def kubelet_config(
         },
     }
     if cgroup_v1:
-        # Kubernetes 1.35 refuses cgroup v1 unless it is told not to.
+        # Kubernetes 1.35 refuses cgroup v1 without this setting.
         config["failCgroupV1"] = False
     return config
 
 
 def proxy_config(kubeconfig_path: str) -> dict[str, object]:
-    """The node's KubeProxyConfiguration."""
+    """Return the node's KubeProxyConfiguration."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
@@ -79,9 +79,9 @@ def proxy_config(kubeconfig_path: str) -> dict[str, object]:
         "clientConnection": {"kubeconfig": kubeconfig_path},
         "clusterCIDR": POD_NETWORK,
         "oomScoreAdj": 0,
-        # Connection tracking limits belong to the machine, not to a namespace.
+        # The limits of connection tracking are those of the machine, not of a namespace.
         "conntrack": {"maxPerCore": 0, "min": 0},
-        # Changes of endpoints take effect at once instead of up to a second later.
+        # Apply changes of endpoints at once, and not up to a second later.
         "iptables": {"minSyncPeriod": "100ms"},
     }
 
@@ -89,7 +89,8 @@ def proxy_config(kubeconfig_path: str) -> dict[str, object]:
 def daemons(
     paths: Paths, binaries: Binaries, authority: Authority, node: Node, server: str
 ) -> list[Daemon]:
-    """containerd, kubelet and kube-proxy of a node. Writes the configuration they refer to."""
+    """Write the configuration of containerd, kubelet and kube-proxy of a node; return their
+    daemons."""
     home = paths.node(node.name)
     write_if_changed(home / "resolv.conf", f"nameserver {DNS_ADDRESS}\n")
     kubelet_client = kubeconfig.write(

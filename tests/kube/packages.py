@@ -1,5 +1,5 @@
-"""The Debian packages that the tests and the bare cluster need: installs them where it may, else
-names them. The demo on Docker needs none of them, on whatever system."""
+"""The Debian packages that the tests and the bare cluster need. The tool installs them on Debian as
+root, and lists them otherwise. The demo on Docker needs none of them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = ["BARE", "TESTS", "ensure", "missing", "needed"]
 
 _GSTREAMER = f"/usr/lib/{platform.machine()}-linux-gnu/gstreamer-1.0"
 
-#: Package → what shows that it is there: a program on the PATH, or a file.
-#: Tests use these on the host, whichever way the cluster runs.
+#: Package → proof of its installation: a program on the PATH, or a file.
+#: Tests use these packages on the host, with every provider.
 TESTS = {
     "chromium": "chromium",
     "ffmpeg": "ffmpeg",
@@ -31,9 +31,9 @@ TESTS = {
     "srt-tools": "srt-live-transmit",
     "libnginx-mod-rtmp": "/usr/lib/nginx/modules/ngx_rtmp_module.so",
 }
-#: Debian's Python comes without what `python3 -m venv` needs.
+#: Debian's Python does not contain the modules that `python3 -m venv` needs.
 VENV = "python3-venv"
-#: These make the cluster and the images where there is no Docker.
+#: Needed for the cluster and the images on a machine without Docker.
 BARE = {
     "buildah": "buildah",
     "busybox-static": "/bin/busybox",
@@ -62,7 +62,7 @@ def needed(provider: str, *, tests: bool) -> dict[str, str]:
 
 
 def missing(packages: Mapping[str, str]) -> list[str]:
-    """The packages out of these whose program or file is not on this machine."""
+    """Return those of the packages whose program or file is not on this machine."""
     # Another user's PATH may lack the folders of system programs.
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     return [
@@ -73,14 +73,14 @@ def missing(packages: Mapping[str, str]) -> list[str]:
 
 
 def ensure(wanted: Mapping[str, str], *, check_only: bool = False) -> None:
-    """Install what is missing.
+    """Install the missing packages.
 
     Args:
         wanted: package → its program or file.
-        check_only: only say what is missing.
+        check_only: raise for missing packages, and install none.
 
     Raises:
-        KubeToolError: something is missing and may or can not be installed from here.
+        KubeToolError: a package is missing and cannot be installed from here.
     """
     packages = missing(wanted)
     if find_spec("ensurepip") is None:
@@ -98,7 +98,7 @@ def ensure(wanted: Mapping[str, str], *, check_only: bool = False) -> None:
         raise KubeToolError(f"missing: {', '.join(packages)}; as root: {command}")
     with step(f"installing {', '.join(packages)}"), _no_services():
         if not _apt(["install", "--no-install-recommends", *packages]):
-            # The lists may never have been fetched, or be older than the archive.
+            # The package lists may be missing, or older than the archive.
             _apt(["update"])
             if not _apt(["install", "--no-install-recommends", *packages]):
                 raise KubeToolError(f"apt-get could not install them; try by hand: {command}")
@@ -106,7 +106,7 @@ def ensure(wanted: Mapping[str, str], *, check_only: bool = False) -> None:
 
 @contextmanager
 def _no_services() -> Iterator[None]:
-    """Nothing that is installed starts by itself: invoke-rc.d asks this file (policy-rc.d(8))."""
+    """Prevent the start of installed services: invoke-rc.d runs this file (policy-rc.d(8))."""
     policy = Path("/usr/sbin/policy-rc.d")
     if policy.exists():
         yield

@@ -1,7 +1,7 @@
-"""Where the tool keeps things: a cache that may always be deleted, and the cluster's state.
+"""The folders of the tool: a cache that may always be deleted, and the cluster's state.
 
-Both come from the environment (``SLUICE_CACHE``, ``SLUICE_STATE``), so that a machine can put
-them on the disk it likes; neither is ever inside the checkout.
+The variables ``SLUICE_CACHE`` and ``SLUICE_STATE`` set their paths. Neither folder is ever inside
+the checkout.
 """
 
 from __future__ import annotations
@@ -13,61 +13,62 @@ from pathlib import Path
 
 __all__ = ["REPOSITORY", "Paths"]
 
-#: The checkout this package lies in (``<repository>/tests/kube/paths.py``).
+#: The checkout that contains this package (``<repository>/tests/kube/paths.py``).
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The two folders everything else is derived from."""
+    """The two folders, and the paths in them."""
 
     cache: Path
-    """Binaries, base images, image archives: keyed by version or content, safe to delete."""
+    """Folder of binaries, base images and image archives, by version or content. It is safe to
+    delete."""
     state: Path
-    """The running cluster: certificates, data, logs, pid files."""
+    """Folder of the running cluster: certificates, data, logs, pid files."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Paths:
         """Read ``SLUICE_CACHE`` and ``SLUICE_STATE``, with the documented defaults."""
         cache = environment.get("SLUICE_CACHE") or "~/.cache/sluice"
-        # The bare cluster needs root anyway; kind's few files fit into the user's own folder.
+        # The bare cluster needs root. The few files of kind are in the user's own folder.
         default = "/var/lib/sluice-kube" if os.geteuid() == 0 else "~/.local/state/sluice-kube"
         state = environment.get("SLUICE_STATE") or default
         return cls(Path(cache).expanduser().absolute(), Path(state).expanduser().absolute())
 
     @property
     def binaries(self) -> Path:
-        """One folder per recipe and version below this one."""
+        """Folder with one folder per recipe and version."""
         return self.cache / "bin"
 
     @property
     def images(self) -> Path:
-        """Base images and archives."""
+        """Folder of base images and archives."""
         return self.cache / "images"
 
     @property
     def images_json(self) -> Path:
-        """The record of the tags built last, see ``image_store``."""
+        """File with the tags built last, see ``image_store``."""
         return self.cache / "images.json"
 
     @property
     def pki(self) -> Path:
-        """Certificates and keys of the cluster."""
+        """Folder of the cluster's certificates and keys."""
         return self.state / "pki"
 
     @property
     def logs(self) -> Path:
-        """One log file per process."""
+        """Folder with one log file per process."""
         return self.state / "logs"
 
     @property
     def pids(self) -> Path:
-        """One pid file per process, see ``processes``."""
+        """Folder with one pid file per process, see ``processes``."""
         return self.state / "pids"
 
     @property
     def config(self) -> Path:
-        """Generated configuration of the components."""
+        """Folder of the generated configuration of the components."""
         return self.state / "config"
 
     @property
@@ -86,5 +87,5 @@ class Paths:
         return self.state / "volumes"
 
     def node(self, name: str) -> Path:
-        """What belongs to one node: containerd's root, kubelet's root."""
+        """Return the folder of one node, with the roots of containerd and kubelet."""
         return self.state / "nodes" / name

@@ -1,7 +1,7 @@
-"""Daemons that outlive the command which started them, and are stopped by their recorded pid.
+"""Daemons that outlive the command that started them, and are stopped by their recorded pid.
 
-A pid alone can be given to somebody else, so the record holds the kernel's start time of the
-process and the boot it belongs to; anything that does not match is simply not ours any more.
+The kernel may give the pid to another process later. So the record also has the start time of the
+process and the id of the boot. A process that does not match the record is not ours.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ LOG_LIMIT_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A process to keep: its name is that of its pid file and its log."""
+    """A process to keep running. Its pid file and its log have its name."""
 
     name: str
     argv: Sequence[str]
     environment: Mapping[str, str] | None = None
-    """Added to the tool's own environment."""
+    """Variables in addition to the tool's own environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a pid file holds."""
+    """The content of a pid file."""
 
     pid: int
     start_ticks: int
-    """Field 22 of ``/proc/PID/stat``: clock ticks since boot, fixed for a process's life."""
+    """Start time in clock ticks since boot: field 22 of ``/proc/PID/stat``."""
     boot_id: str
 
     def alive(self) -> bool:
-        """Whether this very process still runs (a zombie does not)."""
+        """Return whether the recorded process still runs. A zombie does not run."""
         return self.boot_id == _boot_id() and _start_ticks(self.pid) == self.start_ticks
 
 
 def parse_stat(text: str) -> tuple[str, int]:
-    """State letter and start time (ticks) out of ``/proc/PID/stat``.
+    """Return the state letter and the start time (ticks) from ``/proc/PID/stat``.
 
-    The second field is the program's name in parentheses and may itself contain spaces and
-    parentheses, so counting starts behind the last one (proc(5)).
+    The second field is the program's name in parentheses, which may contain spaces and parentheses.
+    So the third field begins after the last closing parenthesis (proc(5)).
     """
     fields = text[text.rindex(")") + 1 :].split()
     return fields[0], int(fields[19])
@@ -72,29 +72,29 @@ def _start_ticks(pid: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """Starts and stops daemons, with their pid files and logs in two folders."""
+    """The daemons of a cluster, with their pid files and logs in two folders."""
 
     pids: Path
     logs: Path
 
     def record(self, name: str) -> Record | None:
-        """The record of a daemon, if it was started and not stopped since."""
+        """Return the record of a daemon that was started and not stopped; None without one."""
         try:
             return Record(**json.loads((self.pids / f"{name}.json").read_text(encoding="utf-8")))
         except (FileNotFoundError, json.JSONDecodeError, TypeError):
             return None
 
     def running(self, name: str) -> bool:
-        """Whether the daemon of that name is alive."""
+        """Return whether the daemon of that name is alive."""
         record = self.record(name)
         return record is not None and record.alive()
 
     def names(self) -> list[str]:
-        """Every daemon with a pid file."""
+        """Return every daemon with a pid file."""
         return sorted(path.stem for path in self.pids.glob("*.json"))
 
     def ensure(self, daemon: Daemon) -> bool:
-        """Start the daemon unless it runs; returns whether it had to be started."""
+        """Start the daemon unless it runs; return whether it was started."""
         if self.running(daemon.name):
             return False
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -111,14 +111,15 @@ class Supervisor:
                 env={**os.environ, **(daemon.environment or {})},
                 start_new_session=True,
             )
-        # The process outlives this one on purpose; without this, Popen's destructor complains.
+        # The daemon must outlive this process. Without this line, Popen's destructor warns.
         process.returncode = 0
         record = Record(process.pid, _start_ticks(process.pid) or 0, _boot_id())
         replace(self.pids / f"{daemon.name}.json", json.dumps(asdict(record)))
         return True
 
     def stop(self, name: str, *, grace_seconds: float = 10.0, force: bool = False) -> None:
-        """End a daemon and forget it. Asks first, unless ``force``; kills after the grace."""
+        """End a daemon and remove its record. Send SIGTERM, and SIGKILL after ``grace_seconds``;
+        with ``force``, send SIGKILL at once."""
         record = self.record(name)
         if record is not None and record.alive():
             kill_pids([record.pid], signal.SIGKILL if force else signal.SIGTERM)
@@ -128,11 +129,11 @@ class Supervisor:
         (self.pids / f"{name}.json").unlink(missing_ok=True)
 
     def log(self, name: str) -> Path:
-        """The daemon's log file."""
+        """Return the daemon's log file."""
         return self.logs / f"{name}.log"
 
     def log_tail(self, name: str, lines: int = 15) -> str:
-        """The last lines a daemon wrote, for error messages."""
+        """Return the last lines a daemon wrote, for error messages."""
         try:
             text = self.log(name).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
@@ -141,17 +142,17 @@ class Supervisor:
 
 
 def kill_pids(pids: Iterable[int], number: signal.Signals) -> None:
-    """Signal processes; one that is gone already is what was wanted."""
+    """Send a signal to processes. A process that has ended already is no error."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def wait_gone(records: Sequence[Record], seconds: float) -> bool:
-    """Wait until none of the processes lives; False when the time ran out first."""
+    """Wait until all processes have ended; return False after ``seconds``."""
     deadline = time.monotonic() + seconds
     while any(record.alive() for record in records):
-        # Children of this very process would stay zombies until somebody collects them.
+        # A child of this process stays a zombie until this process waits for it.
         for record in records:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(record.pid, os.WNOHANG)

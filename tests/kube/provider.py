@@ -1,4 +1,4 @@
-"""Chooses between kind and the bare tool, and gives both the same face."""
+"""The choice between kind and the bare cluster, and the interface of both."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ DOCKER_SECONDS = 10.0
 
 
 class Cluster(Protocol):
-    """What the command line and the tests ask of a cluster, whoever runs it."""
+    """The interface of a cluster for the command line and the tests."""
 
     def prepare(self, stop: threading.Event | None = None) -> None:
-        """Build the programs that ``up`` needs and that are not there yet."""
+        """Build the missing programs that ``up`` needs."""
 
     def up(self, count: int) -> None:
         """Bring the cluster up with at least ``count`` nodes."""
 
     def down(self) -> None:
-        """Remove the cluster; harmless when there is none."""
+        """Remove the cluster. Without a cluster, do nothing."""
 
     def status(self) -> tuple[bool, list[str]]:
-        """Whether the cluster is healthy, and lines about its parts."""
+        """Return whether the cluster is healthy, and lines about its parts."""
 
     def environment(self) -> Mapping[str, str]:
-        """What tests want to know, as shell variables."""
+        """Return facts about the cluster for tests, as shell variables."""
 
     def load_archives(self, archives: Sequence[Path]) -> None:
         """Bring image archives to every node."""
 
     def load_images(self, references: Sequence[str]) -> None:
-        """Bring images built by ``images`` to every node."""
+        """Copy images built by ``images`` to every node."""
 
     def stop_node(self, name: str, mode: str) -> None:
         """Make a node fail: ``processes``, ``network`` or ``power``."""
 
     def start_node(self, name: str) -> None:
-        """Bring a node back."""
+        """Start a stopped node again."""
 
 
 def docker_answers() -> bool:
-    """Whether a Docker daemon is there and lets us in."""
+    """Return whether a Docker daemon runs and accepts our requests."""
     return succeeds(["docker", "info"], timeout=DOCKER_SECONDS)
 
 
 def choose(requested: str, running: str | None, *, docker: bool) -> str:
-    """The provider to use.
+    """Return the provider to use.
 
     Args:
         requested: ``auto``, ``bare`` or ``kind``.
-        running: the provider of the cluster that exists, if one does.
+        running: the provider of the existing cluster, if there is one.
         docker: whether a Docker daemon answers.
 
     Raises:
@@ -78,7 +78,7 @@ def choose(requested: str, running: str | None, *, docker: bool) -> str:
 
 
 def open_cluster(paths: Paths, requested: str = "auto") -> Cluster:
-    """The cluster that exists, or the one ``up`` would make.
+    """Return the existing cluster, or the one that ``up`` would make.
 
     Raises:
         KubeToolError: another provider's cluster exists already.
@@ -90,7 +90,7 @@ def open_cluster(paths: Paths, requested: str = "auto") -> Cluster:
 
 
 def running_provider(paths: Paths) -> str | None:
-    """The provider whose cluster exists, going by what ``up`` wrote down."""
+    """Return the provider of the existing cluster, from the file that ``up`` wrote."""
     if BareCluster(paths).node_count():
         return "bare"
     return "kind" if KindCluster(paths).exists() else None

@@ -1,4 +1,4 @@
-"""Where people reach the node ports of a kind cluster, on each system that Docker runs on."""
+"""The address of the node ports of a kind cluster, for each system that Docker runs on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ LOCAL = "127.0.0.1"
 def public_host(system: str, release: str, docker: str, node_address: str) -> str:
     """Return the address that an encoder on this machine dials.
 
-    The node's own address where Docker's containers are processes of this very system. Elsewhere
-    they are in a virtual machine, and kind forwards the node ports from this machine. Under WSL2
-    Windows forwards them on from its own 127.0.0.1, where OBS runs. Pods can dial neither of both,
-    so that what runs in the cluster uses the gateway's Service.
+    It is the node's own address if Docker's containers run directly on this system. On other
+    systems they run in a virtual machine, and kind forwards the node ports from this machine. Under
+    WSL2, Windows forwards them from its own 127.0.0.1, where OBS runs. Pods cannot dial these two
+    addresses, so publishers in the cluster use the gateway's Service.
 
     Args:
         system: ``platform.system()``.
         release: ``platform.release()``.
-        docker: the operating system that ``docker info`` names.
+        docker: the operating system in the output of ``docker info``.
         node_address: the address of the node's container.
     """
     in_a_machine = "Docker Desktop" in docker or "microsoft" in release.lower()

@@ -1,4 +1,4 @@
-"""Tiny images without any tool: a docker-archive written with ``tarfile``.
+"""Tiny images, built without an image tool: docker-archives written with ``tarfile``.
 
 The pause image holds every pod's sandbox open; the tools image is busybox, for tests that need
 a shell, ``nslookup``, ``wget`` or a web server.
@@ -26,7 +26,7 @@ __all__ = ["PAUSE_SOURCE", "TOOLS_IMAGE", "archives", "write_archive"]
 TOOLS_IMAGE = "localhost/sluice-tools:1"
 BUSYBOX = Path("/bin/busybox")
 
-#: Reaps what pods with a shared process namespace leave behind, and ends when asked.
+#: Reaps the zombies of pods with a shared process namespace, and ends at SIGINT or SIGTERM.
 PAUSE_SOURCE = """\
 #include <signal.h>
 #include <sys/wait.h>
@@ -43,7 +43,7 @@ int main(void) {
 
 
 def _layer(files: Mapping[str, bytes], links: Mapping[str, str]) -> bytes:
-    """A layer of executables and symbolic links; the same input gives the same bytes."""
+    """Return a layer of executables and symbolic links; the same input gives the same bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for folder in ("bin", "tmp"):
@@ -73,7 +73,7 @@ def write_archive(
     """Write a one-layer image for this machine's processor as a docker-archive.
 
     Args:
-        path: the archive to write; it appears complete or not at all.
+        path: the archive to write; a rename makes it visible as a whole.
         reference: the image's name with its tag.
         files: path in the image → content of an executable.
         links: path in the image → target of a symbolic link.
@@ -115,12 +115,12 @@ def write_archive(
 
 
 def archives(paths: Paths) -> list[Path]:
-    """What every node is given before its first pod."""
+    """Return the archives that every node gets before its first pod."""
     return [pause_archive(paths), tools_archive(paths)]
 
 
 def pause_archive(paths: Paths) -> Path:
-    """The pause image, compiled once into the cache."""
+    """Return the archive of the pause image, which is compiled once into the cache."""
     archive = paths.images / "pause-1.tar"
     if not archive.exists():
         with tempfile.TemporaryDirectory() as folder:
@@ -134,7 +134,7 @@ def pause_archive(paths: Paths) -> Path:
 
 
 def tools_archive(paths: Paths) -> Path:
-    """The tools image: the machine's static busybox under all its names."""
+    """Return the archive of the tools image: the machine's static busybox under all its names."""
     archive = paths.images / "tools-1.tar"
     if not archive.exists():
         if not BUSYBOX.exists():

@@ -1,5 +1,5 @@
-"""Proves a running cluster with kubectl alone, the way a user would: storage, Services, names,
-Pod Security, an audit log. Prints what it measured."""
+"""Test of a running cluster with kubectl, as a user sees it: storage, Services, names, Pod
+Security, audit log. It prints the measured times."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.kube.errors import KubeToolError
 __all__ = ["SelfTest", "manifests"]
 
 NAMESPACE = "sluice-selftest"
-#: Forwarded from the host by kind's configuration, where nodes have no address of their own.
+#: Node port that kind's configuration forwards from the host.
 FORWARDED_PORT = 30080
 TIMEOUT = "60s"
 
 
 def _restricted(name: str, image: str, command: list[str]) -> dict[str, Any]:
-    """A container as Pod Security ``restricted`` wants it."""
+    """Return a container that Pod Security ``restricted`` accepts."""
     return {
         "name": name,
         "image": image,
@@ -39,11 +39,11 @@ def _restricted(name: str, image: str, command: list[str]) -> dict[str, Any]:
 
 
 def manifests(image: str, node_port: int | None = None) -> list[dict[str, Any]]:
-    """A namespace, a claim, a web server that writes to it, and its Service.
+    """Return a namespace, a claim, a web server that writes to it, and its Service.
 
     Args:
-        image: one with busybox's programs.
-        node_port: the Service's node port; the cluster chooses when absent.
+        image: an image with busybox's programs.
+        node_port: the Service's node port; absent: the cluster chooses one.
     """
     port = {"port": 80, "targetPort": 8080, **({"nodePort": node_port} if node_port else {})}
     labels = {"app": "web"}
@@ -99,7 +99,8 @@ def manifests(image: str, node_port: int | None = None) -> list[dict[str, Any]]:
 
 
 class SelfTest:
-    """One run against a cluster's environment (see ``Cluster.environment``)."""
+    """A run of the test against a cluster, given by its environment (see
+    ``Cluster.environment``)."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -139,7 +140,7 @@ class SelfTest:
         inside = [*self._namespaced, "exec", "web", "--"]
         started = time.monotonic()
         url = f"http://site.{NAMESPACE}.svc.cluster.local/"
-        # kube-proxy learns of a ready pod a moment after kubectl does.
+        # kube-proxy gets the ready pod a moment later than kubectl.
         fetch = [*inside, "timeout", "2", "wget", "-q", "-O", "-", url]
         while not succeeds(fetch):
             _expect(time.monotonic() - started < 10, f"no answer from {url} within 10 s")

@@ -1,4 +1,4 @@
-"""Pieces of work that do not need each other, at the same time."""
+"""Independent tasks that run at the same time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tests.kube.errors import KubeToolError
 __all__ = ["side_by_side"]
 
 Work = Callable[[threading.Event], object]
-"""It looks at the event now and then, and ends early once that is set."""
+"""A task. It must poll the event, and end early when the event is set."""
 
 
 def side_by_side(works: Mapping[str, Work]) -> None:
-    """Do all of it; once one has failed, the others are told to stop.
+    """Run all tasks. When one fails, stop the others.
 
     Raises:
-        KubeToolError: what went wrong first.
+        KubeToolError: the first failure.
     """
     stop = threading.Event()
     failures: list[Exception] = []

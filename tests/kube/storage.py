@@ -1,9 +1,9 @@
-"""The default StorageClass: hostPath volumes made when a claim asks, removed when it goes.
+"""The default StorageClass: a hostPath volume is made for each claim, and removed with the claim.
 
-A small process watches claims and volumes. All nodes see the same disk, so a volume follows its
-pod to any node and every access mode works; the size asked for is not enforced, except in the
-class ``sluice-sized``, where the volume is a memory file system of exactly that size, to try out
-what happens when storage is full.
+A small process watches claims and volumes. All nodes use the disk of the machine, so a volume can
+be mounted on any node, and every access mode works. The requested size is enforced only in the
+class ``sluice-sized``: there the volume is a file system in memory of exactly that size, for tests
+with a full storage.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DECIMAL = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
 
 
 def quantity_bytes(text: str) -> int:
-    """A Kubernetes quantity of storage in bytes, e.g. ``1Gi`` or ``500M``."""
+    """Return a Kubernetes quantity of storage in bytes, e.g. ``1Gi`` or ``500M``."""
     for suffix, factor in (_BINARY | _DECIMAL).items():
         if text.endswith(suffix):
             return int(Decimal(text.removesuffix(suffix)) * factor)
@@ -46,7 +46,7 @@ def quantity_bytes(text: str) -> int:
 
 
 def classes() -> dict[str, dict[str, object]]:
-    """API path → StorageClass."""
+    """Return API path → StorageClass."""
 
     def storage_class(name: str, *, default: bool) -> dict[str, object]:
         annotation = {"storageclass.kubernetes.io/is-default-class": str(default).lower()}
@@ -56,7 +56,7 @@ def classes() -> dict[str, dict[str, object]]:
             "metadata": {"name": name, "annotations": annotation},
             "provisioner": PROVISIONER,
             "reclaimPolicy": "Delete",
-            # A claim binds by itself, before any pod uses it.
+            # A claim is bound before a pod uses it.
             "volumeBindingMode": "Immediate",
         }
 
@@ -74,7 +74,7 @@ def publish(api: Api) -> None:
 
 
 def daemon(paths: Paths) -> Daemon:
-    """The provisioner as a process: this very package, run by this very Python."""
+    """Return the provisioner as a daemon: this package, run by the present Python."""
     return Daemon(
         "provisioner",
         [sys.executable, "-m", "tests.kube", "provisioner"],
@@ -87,7 +87,7 @@ def daemon(paths: Paths) -> Daemon:
 
 
 def wants_volume(claim: Mapping[str, Any]) -> bool:
-    """Whether a claim waits for a volume of ours."""
+    """Return whether a claim waits for a volume of ours."""
     spec, status = claim["spec"], claim.get("status", {})
     return (
         spec.get("storageClassName") in (DEFAULT_CLASS, SIZED_CLASS)
@@ -98,7 +98,7 @@ def wants_volume(claim: Mapping[str, Any]) -> bool:
 
 
 def volume_for(claim: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The PersistentVolume for a claim, reserved for it."""
+    """Return the PersistentVolume for a claim, reserved for it."""
     metadata, spec = claim["metadata"], claim["spec"]
     name = f"pvc-{metadata['uid']}"
     return {
@@ -127,7 +127,8 @@ def volume_for(claim: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def to_be_removed(volume: Mapping[str, Any]) -> bool:
-    """Whether a volume of ours has lost its claim and may go with its data."""
+    """Return whether the claim of our volume is gone, so that the volume and its data can be
+    removed."""
     annotations = volume["metadata"].get("annotations", {})
     return (
         annotations.get("pv.kubernetes.io/provisioned-by") == PROVISIONER
@@ -138,14 +139,14 @@ def to_be_removed(volume: Mapping[str, Any]) -> bool:
 
 
 class Provisioner:
-    """Brings volumes in line with claims, for ever."""
+    """The provisioner: it makes and removes volumes according to the claims."""
 
     def __init__(self, api: Api, folder: Path) -> None:
         self._api = api
         self._folder = folder
 
     def run(self) -> None:
-        """Watch claims in this thread and volumes in another one; never returns."""
+        """Watch claims in this thread and volumes in another one. Never return."""
         volumes = threading.Thread(
             target=self._watch, args=(VOLUMES, self.on_volume), daemon=True, name="volumes"
         )
@@ -159,12 +160,13 @@ class Provisioner:
                     if event["type"] in ("ADDED", "MODIFIED"):
                         handle(event["object"])
             except (ApiError, KubeToolError, OSError) as error:
-                # The next list starts from the truth, so whatever went wrong is tried again.
+                # The next list has all objects, so failed work is repeated then.
                 say(f"{path}: {error}")
                 time.sleep(RETRY_SECONDS)
 
     def on_claim(self, claim: Mapping[str, Any]) -> None:
-        """Make the directory and the volume a claim waits for; doing it twice is harmless."""
+        """Make the directory and the volume for a claim that waits. Repeated calls change
+        nothing."""
         if not wants_volume(claim):
             return
         volume = volume_for(claim, self._folder)
@@ -174,7 +176,7 @@ class Provisioner:
             if claim["spec"]["storageClassName"] == SIZED_CLASS:
                 size = quantity_bytes(claim["spec"]["resources"]["requests"]["storage"])
                 run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0777", "tmpfs", path])
-            # hostPath ignores fsGroup, so everybody may write.
+            # hostPath ignores fsGroup, so all users get the right to write.
             path.chmod(0o777)
         try:
             self._api.request("POST", VOLUMES, volume)
@@ -206,7 +208,7 @@ class Provisioner:
                 content_type="application/merge-patch+json",
             )
         except ApiError as error:
-            # The controller finishes the claim in any case, only later.
+            # Without this, the controller still binds the claim, but later.
             say(f"{metadata['name']}: {error}")
 
     def on_volume(self, volume: Mapping[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""helm, kubectl and kind: from the PATH where their version fits, else built into the cache."""
+"""helm, kubectl and kind: from the PATH if the version is suitable, and built into the cache if
+not."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ _ASK = {
 
 
 def fits(tool: str, answer: str) -> bool:
-    """Whether a tool that says this of its version can be used."""
+    """Return whether a tool can be used, by the output of its version command."""
     text = answer
     if tool == "kubectl":
         try:
@@ -46,7 +47,7 @@ def fits(tool: str, answer: str) -> bool:
 
 
 def on_path(tool: str) -> str | None:
-    """The path of an installed tool whose version fits."""
+    """Return the path of an installed tool whose version fits."""
     found = shutil.which(tool)
     if found is None:
         return None
@@ -58,13 +59,13 @@ def on_path(tool: str) -> str | None:
 
 
 def wanted(paths: Paths, names: Sequence[str]) -> list[str]:
-    """Those of these tools that have to be built first."""
+    """Return the tools that must be built first."""
     missing = {binary for _, binary in binaries.Binaries(paths).missing([*_RECIPE.values()])}
     return [name for name in names if name in missing and on_path(name) is None]
 
 
 def ensure(paths: Paths, names: Sequence[str], stop: threading.Event | None = None) -> None:
-    """Build those of these tools that are neither in the cache nor on the PATH.
+    """Build the tools that are neither in the cache nor on the PATH.
 
     Raises:
         KubeToolError: no Go, or a build that failed.
@@ -75,7 +76,7 @@ def ensure(paths: Paths, names: Sequence[str], stop: threading.Event | None = No
 
 
 def locate(paths: Paths, name: str) -> str:
-    """The path of a tool, which is built when it has to be.
+    """Return the path of a tool. Build the tool if it is missing.
 
     Raises:
         KubeToolError: no Go, or a build that failed.

@@ -1,1 +1,1 @@
-"""What the media, cluster and bench tests share: kubectl, publishers, frame comparison."""
+"""Tools that tests share: kubectl, publishers, targets, rigs, frame comparison."""

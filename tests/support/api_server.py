@@ -1,8 +1,8 @@
-"""Requests to the API server over one connection that is kept, whatever the kubeconfig says.
+"""Requests to the API server over one connection that stays open, with any kubeconfig.
 
-kubectl is a process of 60 MB that reads its caches and shakes hands anew each time; tests look at
-objects thousands of times. ``kubectl proxy`` logs in once, by whatever means the kubeconfig names
-(certificate, token, a cloud's plugin), and hands plain HTTP on over a Unix socket.
+Each call of kubectl is a process of 60 MB that reads its caches and makes a new TLS connection, and
+tests read objects thousands of times. ``kubectl proxy`` logs in once, by the means that the
+kubeconfig names (certificate, token, a cloud's plugin), and forwards plain HTTP from a Unix socket.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Object = dict[str, Any]
 START_SECONDS = 60
 REQUEST_SECONDS = 60
 _UNTIL_STDIN_ENDS = '"$@" & proxy=$!; read -r _; kill $proxy; wait $proxy'
-"""For sh: a command that ends with the process that started it, however that one ends."""
+"""Script for sh: a command that ends when the process that started it ends, even by SIGKILL."""
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 
 class RefusalError(Exception):
-    """The API server said no; the text is its sentence, ``status`` the HTTP status."""
+    """A refusal of the API server, with its message; ``status`` is the HTTP status."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -44,7 +44,7 @@ class RefusalError(Exception):
 
 @dataclass(slots=True, frozen=True)
 class Resource:
-    """Where the objects of a kind are."""
+    """The API path of a kind."""
 
     kind: str
     api_version: str
@@ -70,7 +70,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class ApiServer:
-    """Objects in and out as dicts. May be used by several threads, which then take turns."""
+    """A client of the API server: objects in and out as dicts. Several threads may share it."""
 
     def __init__(self, binary: str, kubeconfig: str) -> None:
         self._command = (binary, f"--kubeconfig={kubeconfig}", "proxy")
@@ -116,10 +116,10 @@ class ApiServer:
         accept: str = "application/json",
         query: Mapping[str, str] | None = None,
     ) -> Object:
-        """One request; asked again once when a kept connection turns out to be closed.
+        """Send a request. Repeat it once when the connection was closed in the meantime.
 
         Raises:
-            RefusalError: the API server said no, or is not there (status 502).
+            RefusalError: the API server refuses, or does not answer (status 502).
         """
         url = f"{path}?{urlencode(query)}" if query else path
         payload = None if body is None else json.dumps(body)
@@ -135,10 +135,10 @@ class ApiServer:
         return dict(answer)
 
     def text(self, path: str) -> str:
-        """Return what a GET gives as it is.
+        """Return the body of a GET as text.
 
         Raises:
-            RefusalError: the API server said no, or is not there (status 502).
+            RefusalError: the API server refuses, or does not answer (status 502).
         """
         with self._turn:
             status, body = self._exchange("GET", path, None, {})
@@ -163,10 +163,11 @@ class ApiServer:
         raise AssertionError("unreachable")
 
     def resource(self, name: str) -> Resource:
-        """By what kubectl takes: ``pods``, ``pod``, ``Pod``, ``po``, ``crd``, …
+        """Return the resource by a name that kubectl accepts: ``pods``, ``pod``, ``Pod``, ``po``,
+        ``crd``, …
 
         Raises:
-            RefusalError: the API server knows no such kind.
+            RefusalError: the API server does not serve this kind.
         """
         if name.lower() not in self._resources:
             self._discover()
@@ -195,7 +196,8 @@ class ApiServer:
 
 @cache
 def api_server(binary: str, kubeconfig: str) -> ApiServer:
-    """The one of this process, from its first use to the end of the process."""
+    """Return the client of this process, which lives from its first use to the end of the
+    process."""
     started = ApiServer(binary, kubeconfig).start()
     atexit.register(started.close)
     return started

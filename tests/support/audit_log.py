@@ -1,7 +1,7 @@
-"""What somebody asked of the API server from a moment on, out of its audit log.
+"""Reader of the API server's audit log: the requests from a moment on.
 
-The API server renames a log that is full and begins another, which a test must not lose: a file is
-known by its inode, not by its name.
+The API server renames a full log and begins another. A test must read both, so a file is identified
+by its inode and not by its name.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class AuditLog:
     """The audit log from a moment on."""
 
     def __init__(self, path: Path) -> None:
-        """``path`` is the file that is being written."""
+        """Begin at the end of ``path``, the file that is being written."""
         self._path = path
         self.restart()
 
     def restart(self) -> None:
-        """Forgets what was until now."""
+        """Skip all requests up to now."""
         now = self._path.stat()
         self._inode, self._start = now.st_ino, now.st_size
 
     def writes(self, namespace: str) -> list[Write]:
-        """The operator's writes in a namespace but those of its Lease, oldest first."""
+        """Return the operator's writes in a namespace, without those of its Lease, oldest first."""
         found = []
         for entry in self._entries():
             where = entry.get("objectRef", {})
@@ -72,8 +72,8 @@ class AuditLog:
                         yield json.loads(line)
 
     def _files(self) -> list[tuple[Path, int]]:
-        """The file that was current at the start, where it then ended, and all since then."""
-        # Full ones are called audit-<time>.log, so that their names are in order.
+        """Return the files since the start, each with the offset at which to begin."""
+        # Full files are named audit-<time>.log, so they sort by time.
         files = [*sorted(self._path.parent.glob(f"{self._path.stem}-*.log")), self._path]
         inodes = [file.stat().st_ino for file in files]
         assert self._inode in inodes, "the audit log was renewed too often"

@@ -1,4 +1,4 @@
-"""A TCP port that drops every SYN: what dials it gets no answer at all."""
+"""A TCP port that drops every SYN, so that a client gets no answer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 __all__ = ["black_hole"]
 
 _WAITING = 4
-"""More than a listener with a backlog of 0 takes: Linux drops the SYNs that come after them."""
+"""Number of connections that fill a listener with a backlog of 0. Linux drops all later SYNs."""
 
 
 @contextlib.contextmanager
 def black_hole(host: str, port: int = 0) -> Iterator[int]:
-    """The port, for as long as the context lasts."""
+    """Yield the port, which drops SYNs while the context lasts."""
     with contextlib.ExitStack() as sockets:
         listener = sockets.enter_context(socket.socket())
         listener.bind((host, port))

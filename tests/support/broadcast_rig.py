@@ -1,4 +1,4 @@
-"""A real gateway and a real hub, each a process of its own, and what a reader of it gets."""
+"""A real gateway and a real hub, each in its own process, and readers of the hub."""
 
 from __future__ import annotations
 
@@ -145,7 +145,8 @@ class BroadcastRig:
     async def until(
         self, fits: Callable[[IngestStatus], bool], seconds: float = 30
     ) -> IngestStatus:
-        """A hub that does not listen yet is waited for."""
+        """Wait until the status fits, and return it. Also wait for a hub that does not listen
+        yet."""
         async with asyncio.timeout(seconds):
             while True:
                 with suppress(aiohttp.ClientConnectorError):
@@ -182,7 +183,7 @@ class BroadcastRig:
                 await asyncio.gather(task, return_exceptions=True)
 
     async def publish(self, *command: str, seconds: float = 60) -> tuple[int, str]:
-        """Runs an encoder to its end; its code and what it said."""
+        """Run an encoder to its end; return its exit code and its output."""
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -211,7 +212,8 @@ async def _is_ready(session: aiohttp.ClientSession, port: int) -> bool:
 async def broadcast_rig(
     folder: Path, other_hubs: Sequence[int] = ()
 ) -> AsyncIterator[BroadcastRig]:
-    """All streams have the rig's own hub, but for ``s0`` and so on when there are other ones."""
+    """Yield a running rig. Its hub serves all streams, except ``s0``, ``s1``, … if there are other
+    hubs."""
     rig = BroadcastRig(folder, other_hubs)
     try:
         await rig.start()

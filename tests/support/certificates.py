@@ -1,4 +1,4 @@
-"""Certificates for 127.0.0.1, in folders that are swapped as the kubelet swaps them."""
+"""Certificates for 127.0.0.1, in folders that are replaced in the way of the kubelet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["MountedSecret"]
 
 
 class MountedSecret:
-    """A Secret volume: ``..data`` is a symbolic link to the folder of the present version."""
+    """A Secret volume. ``..data`` is a symbolic link to the folder of the present version."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -35,7 +35,8 @@ class MountedSecret:
         link.replace(self.folder / "..data")
 
     def renew(self, name: str) -> bytes:
-        """A new pair for 127.0.0.1; ``name`` is the issuer's. Returns the certificate."""
+        """Replace the key pair for 127.0.0.1; return the certificate. ``name`` is the issuer's
+        name."""
         certificate, key = _pair(name)
         self.replace(certificate, key)
         return certificate

@@ -19,7 +19,7 @@ from tests.support.namespaces import RESTRICTED, own_namespace
 ABSENT = {"image": {"repository": "localhost/sluice-absent", "tag": "1", "pullPolicy": "Never"}}
 
 OTHER_MEDIA_PORT = "whip.service.nodePorts.media=31987"
-"""Beside the installed release, which has the default."""
+"""Another port than the default, which the installed release uses."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -54,12 +54,12 @@ class Release:
         self.helm("upgrade", "--install", self.name, str(CHART), namespace, f"--values={file}")
 
     def pods(self, component: str) -> list[str]:
-        """The names of a component's pods."""
+        """Return the names of a component's pods."""
         labels = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
         return [pod["metadata"]["name"] for pod in self.kubectl.list("pods", "-l", labels)]
 
     def generations(self) -> dict[str, int]:
-        """Each object that counts its changes -> how often its spec was changed."""
+        """Return object -> generation, for the objects that have one."""
         kinds = "deployments,services,networkpolicies,roles,rolebindings,serviceaccounts"
         found = self.kubectl.list(kinds, "-l", f"app.kubernetes.io/instance={self.name}")
         assert len(found) >= 9
@@ -69,7 +69,7 @@ class Release:
         }
 
     def resource_versions(self) -> dict[str, str]:
-        """The same for whatever nobody but Helm writes to."""
+        """Return object -> resource version, for the objects that only Helm writes."""
         kinds = "services,networkpolicies,roles,rolebindings,serviceaccounts"
         found = self.kubectl.list(kinds, "-l", f"app.kubernetes.io/instance={self.name}")
         return {

@@ -1,7 +1,7 @@
-"""Clips that FFmpeg made once, and what decoding them gave, for all workers and later runs.
+"""Clips that FFmpeg made once, and the results of their decoding, for all workers and later runs.
 
-Kept in the cache that may always be deleted, under the command that made them and FFmpeg's
-version; tests get copies, so that none can spoil another's.
+They are in the cache that may always be deleted. The key is the command and FFmpeg's version. Tests
+get copies, so that no test can change the clip of another.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["encode", "remember"]
 
 
 def encode(arguments: Sequence[str], path: Path, *, seconds: float = 300) -> None:
-    """``ffmpeg ARGUMENTS PATH``, or a copy of what that gave before.
+    """Run ``ffmpeg ARGUMENTS PATH``, or copy the file of an earlier run.
 
     Args:
-        arguments: must name no file, so that they alone say what comes out.
+        arguments: must name no file, so that they alone determine the result.
         path: the file to make; its ending chooses the container.
-        seconds: FFmpeg's time.
+        seconds: timeout of FFmpeg.
     """
     with _kept(json.dumps([*arguments, path.suffix]), path.suffix) as kept:
         if not kept.exists():
@@ -40,7 +40,7 @@ def encode(arguments: Sequence[str], path: Path, *, seconds: float = 300) -> Non
 
 
 def remember(path: Path, what: str, work: Callable[[], list[str]]) -> list[str]:
-    """What ``work`` says of this file's content, from before if it was asked before."""
+    """Return the result of ``work`` for this file's content, from the cache if it is there."""
     with path.open("rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
     with _kept(json.dumps([content, what]), ".json") as kept:
@@ -53,7 +53,7 @@ def remember(path: Path, what: str, work: Callable[[], list[str]]) -> list[str]:
 
 @contextmanager
 def _kept(key: str, suffix: str) -> Iterator[Path]:
-    """The file of that key; nobody else looks for it meanwhile."""
+    """Yield the file of that key under a lock."""
     folder = Paths.from_environment().cache / "clips"
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(f"{_ffmpeg_version()}\n{key}".encode()).hexdigest()[:24]

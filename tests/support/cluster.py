@@ -1,4 +1,4 @@
-"""The cluster that `make install` left, and what tests on it have in common."""
+"""The cluster of `make install`, and functions that its tests share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SYSTEM_NAMESPACE = "sluice-system"
 
 CLIP_SECONDS = 300
-"""As long as a test may take: an encoder never runs out of it, however slow the machine is."""
+"""Length of a clip: the maximum duration of a test, so that an encoder never reaches its end."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -25,7 +25,7 @@ class Cluster:
     kubectl: Kubectl
     node_ip: str
     audit_log: Path | None
-    """The API server's audit log, where the cluster is our own."""
+    """The API server's audit log; None on a cluster that is not ours."""
 
     @property
     def system(self) -> Kubectl:
@@ -45,7 +45,7 @@ def find_cluster() -> Cluster:
 
 
 def publish_url(kubectl: Kubectl, stream: str, key: str = "rtmpUrl") -> str:
-    """What a producer pastes, once the stream is ready: a URL out of its Secret."""
+    """Wait until the stream is ready; return the URL that a producer pastes, from its Secret."""
     kubectl.wait_condition("livestream", stream, "Ready", seconds=120)
     found = kubectl.wait(
         "secret", f"{stream}-ingest", lambda s: key in s.get("data", {}), why=f"has a {key}"
@@ -54,7 +54,7 @@ def publish_url(kubectl: Kubectl, stream: str, key: str = "rtmpUrl") -> str:
 
 
 def refused_for(kube: Kubectl, name: str, reason: str) -> None:
-    """Waits until the stream's status says that a publisher was refused, and why."""
+    """Wait until the stream's status has the refusal of a publisher with this reason."""
     kube.wait(
         "livestream",
         name,

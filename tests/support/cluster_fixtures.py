@@ -15,13 +15,13 @@ from tests.support.namespaces import RESTRICTED, own_namespace
 
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
-    """The running cluster; fails with what to do when there is none."""
+    """Return the running cluster. Without one, fail with the remedy."""
     return find_cluster()
 
 
 @pytest.fixture(scope="session")
 def sluice(cluster: Cluster) -> Cluster:
-    """The cluster, with Sluice's own pods ready."""
+    """Return the cluster, with Sluice's own pods ready."""
     for deployment in ("sluice-operator", "sluice-gateway", "sluice-whip"):
         cluster.system("rollout", "status", f"deployment/{deployment}", "--timeout=120s")
     return cluster
@@ -29,7 +29,8 @@ def sluice(cluster: Cluster) -> Cluster:
 
 @pytest.fixture
 def breakable_system(sluice: Cluster, request: pytest.FixtureRequest) -> Kubectl:
-    """kubectl in Sluice's own namespace, for those who stop or kill what all tests share."""
+    """Return kubectl in Sluice's own namespace, for tests that stop or kill pods that all tests
+    share."""
     marks = ("alone", "own_operator")
     if not any(request.node.get_closest_marker(mark) for mark in marks):
         pytest.fail(f"a test that breaks Sluice's own pods must be marked as one of {marks}")
@@ -38,7 +39,7 @@ def breakable_system(sluice: Cluster, request: pytest.FixtureRequest) -> Kubectl
 
 @pytest.fixture
 def kube(sluice: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
-    """kubectl in a namespace of the test's own, in which only restricted pods may run."""
+    """Yield kubectl in a new namespace for the test, in which only restricted pods may run."""
     with own_namespace(sluice.kubectl, "t", RESTRICTED) as kubectl:
         failed_before = request.session.testsfailed
         yield kubectl
@@ -47,7 +48,7 @@ def kube(sluice: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
 
 
 def _tell_all(kubectl: Kubectl) -> None:
-    """After a failure: what the namespace looked like."""
+    """Print the objects and logs of the namespace after a failure."""
     kinds = "livestreams,recordings,restreams,mediastores,pods,jobs,deployments"
     print(kubectl("get", kinds, check=False))
     print(kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)[-4000:])
@@ -64,5 +65,5 @@ def _tell_all(kubectl: Kubectl) -> None:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Moving picture and tone, each frame different."""
+    """Return a clip with video and a tone, whose frames all differ."""
     return make_clip(tmp_path_factory.mktemp("clips") / "a.flv", seconds=CLIP_SECONDS)

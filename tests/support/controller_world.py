@@ -1,4 +1,4 @@
-"""Everything a gatherer works with, over a fake API server and without a network."""
+"""The environment of a controller, with a fake API server and without a network."""
 
 from __future__ import annotations
 
@@ -144,19 +144,19 @@ class World:
         self.wakeups = Wakeups(self.cache, self.queue, self.observer, self.context.targets)
 
     def put(self, obj: Mapping[str, Any]) -> dict[str, Any]:
-        """Somebody makes or changes an object, and the watch tells."""
+        """Create or change an object as another client does; the watch reports it."""
         stored = self.api.put(obj)
         if stored["kind"] in WATCHED:
             self.cache.update(stored)
         return stored
 
     def change(self, obj: Mapping[str, Any], **parts: Any) -> dict[str, Any]:
-        """The same with parts of the object replaced; metadata is merged."""
+        """Put the object with ``parts`` replaced; metadata is merged."""
         meta = {**obj["metadata"], **parts.pop("metadata", {})}
         return self.put({**obj, **parts, "metadata": meta})
 
     async def woken(self) -> set[Key]:
-        """The keys that wait to be looked at; they count as looked at afterwards."""
+        """Return the queued keys, and remove them from the queue."""
         found = set()
         while len(self.queue):
             key = await self.queue.get()

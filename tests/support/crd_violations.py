@@ -19,7 +19,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def violations(schema: Mapping[str, Any], value: Any, where: str) -> list[str]:
-    """Everything about ``value`` that the API server would refuse or silently drop."""
+    """Return the parts of ``value`` that the API server would refuse or silently drop."""
     if schema.get("x-kubernetes-int-or-string"):
         return [] if isinstance(value, int | str) else [f"{where}: neither integer nor string"]
     kind: str = schema["type"]

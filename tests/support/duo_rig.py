@@ -1,5 +1,5 @@
-"""A gateway and a hub with two legs, an encoder on each, faults for them, and a reader that notes
-when each unit came."""
+"""A gateway and a hub with two legs, an encoder on each, faults for them, and a reader that stores
+the time of each unit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BACKUP_KEY = "canary-backup-key"
 
 
 class Timed:
-    """Records of one reader, each with the monotonic second at which it came."""
+    """Records of one reader, each with the monotonic second of its arrival."""
 
     def __init__(self) -> None:
         self.records: list[tuple[float, Record]] = []
@@ -39,7 +39,7 @@ class Timed:
 
 
 class DuoRig(BroadcastRig):
-    """``changes`` are those of the ingest configuration."""
+    """A rig with two legs. ``changes`` are changes to the ingest configuration."""
 
     def __init__(self, folder: Path, **changes: object) -> None:
         super().__init__(folder)
@@ -96,8 +96,8 @@ async def duo_rig(folder: Path, **changes: object) -> AsyncIterator[DuoRig]:
 
 @contextmanager
 def connection_dropped(pid: int, port: int) -> Iterator[None]:
-    """Packets of the TCP connection of ``pid`` to ``port`` are thrown away, both ways. Only in a
-    network namespace of one's own."""
+    """Drop the packets of the TCP connection of ``pid`` to ``port``, in both directions. This works
+    only in a separate network namespace."""
     source = _local_port(pid, port)
     ways = (
         ("--sport", str(source), "--dport", str(port)),
@@ -114,7 +114,7 @@ def connection_dropped(pid: int, port: int) -> Iterator[None]:
 
 
 def _local_port(pid: int, port: int) -> int:
-    """The local port of the process's connection to ``port``."""
+    """Return the local port of the process's connection to ``port``."""
     links = (str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
     inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:

@@ -1,7 +1,7 @@
-"""A clock that tests own, and an API server small enough to be read.
+"""A clock that tests control, and a small fake API server.
 
-`FakeApi` keeps what the engine's promises rest on: resource versions, uids and their
-preconditions, field ownership by server-side apply, finalizers. Lists are atomic in it.
+`FakeApi` implements the rules that the engine depends on: resource versions, uids and their
+preconditions, field ownership by server-side apply, finalizers. Its lists are atomic.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class FakeClock:
             timer.cancel()
 
     async def advance(self, seconds: float) -> None:
-        """Lets time pass, and everything that waited for it run."""
+        """Let time pass, and run everything that waited for it."""
         await settle()
         end = self._elapsed + seconds
         while self._timers and self._timers[0].due <= end:
@@ -80,7 +80,7 @@ class FakeClock:
 
 
 async def settle() -> None:
-    """Lets every task run that can."""
+    """Run every task that is ready."""
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -89,10 +89,10 @@ class FakeApi:
     def __init__(self) -> None:
         self.objects: dict[Id, Obj] = {}
         self.requests: list[tuple[str, str, str]] = []
-        """(verb, kind, name) of everything that was asked."""
+        """(verb, kind, name) of each request."""
         self.fail: Callable[[str, str, str], ApiError | None] = lambda verb, kind, name: None
         self.before: Callable[[str, str, str], None] = lambda verb, kind, name: None
-        """Called before each request: where somebody else does something at the worst moment."""
+        """Callback before each request, for a change by another client at the worst moment."""
         self.plurals = {"livestreams", "recordings", "restreams", "mediastores"}
         self._versions = itertools.count(100)
         self._uids = itertools.count(1)
@@ -103,7 +103,7 @@ class FakeApi:
         return [r for r in self.requests if r[0] not in ("get", "list")]
 
     def put(self, obj: Mapping[str, Any]) -> Obj:
-        """Somebody else makes or replaces an object."""
+        """Create or replace an object as another client."""
         stored = deepcopy(dict(obj))
         meta = stored["metadata"]
         meta.setdefault("namespace", "ns")
@@ -114,7 +114,7 @@ class FakeApi:
         return self._store(stored)
 
     def set_value(self, kind: str, name: str, path: str, value: Any) -> Obj:
-        """Somebody else sets a field: its ownership leaves our managedFields entry."""
+        """Set a field as another client: our managedFields entry loses the field."""
         obj = self.objects[kind, "ns", name]
         node, fields = obj, _entry(obj)
         *parents, leaf = path.split(".")
@@ -233,7 +233,7 @@ class FakeApi:
     def _store(self, obj: Obj) -> Obj:
         former = self.objects.get(_id(obj))
         if former is not None and former is not obj and _same(former, obj):
-            return former  # what changes nothing makes no new version
+            return former  # a write without a change makes no new version
         obj["metadata"]["resourceVersion"] = str(next(self._versions))
         self.objects[_id(obj)] = obj
         return obj
@@ -287,7 +287,7 @@ def _entry(obj: Obj) -> Obj | None:
 
 
 def _field(obj: Obj, path: str) -> str:
-    """As a field selector writes it."""
+    """Return the value at a path in the notation of field selectors."""
     found: Any = obj
     for name in path.split("."):
         found = found[name]

@@ -1,6 +1,6 @@
-"""The hub that gateways, recorders and pushers are tested against: legs in, a timeline out.
+"""A fake hub for tests of gateways, recorders and pushers: legs in, a timeline out.
 
-Its two sides do not know each other: what legs bring does not go out. A test uses one of them.
+The two sides are not connected: media of legs is not sent to readers. A test uses one side.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ __all__ = ["SESSION_STARTED_AT", "TOKEN", "FakeHub", "FakeLeg", "running_hub"]
 
 
 class FakeHub(LegSide, ReaderSide):
-    """A server on 127.0.0.1. A stop keeps what it was told; it starts again on its former port."""
+    """A server on 127.0.0.1. It keeps its settings when it is stopped, and starts again on its
+    former port."""
 
     def __init__(self, name: str = "hub", *, port: int = 0) -> None:
         LegSide.__init__(self, name)
         ReaderSide.__init__(self)
         self.port = port
-        """0 until the first start: any free one."""
+        """Port; 0 before the first start: any free port."""
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        """The address without a path."""
+        """URL without a path."""
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
@@ -44,7 +45,7 @@ class FakeHub(LegSide, ReaderSide):
         self.port = int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
-        """End as a killed process does: every leg is reset."""
+        """Stop like a killed process: reset every leg."""
         self.abort_legs()
         if self._runner is not None:
             await self._runner.cleanup()

@@ -1,4 +1,4 @@
-"""The input side of a fake hub: it takes legs in as it is told."""
+"""The input side of a fake hub: it accepts legs as the test configures it."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class FakeLeg:
     request: web.Request
     units: list[AccessUnit] = field(default_factory=list)
     notices: int = 0
-    """How often the gateway has said that a picture comes."""
+    """Number of the gateway's notices that a video frame follows."""
     acked_dts: int | None = None
     told_dts: int = 0
-    """Source DTS that went out last, as the gateway was told."""
+    """Last output source DTS that was reported to the gateway."""
     end: LegEnd | None = None
     ended: str = ""
-    """How the body ended: "eof" or "broken"."""
+    """End of the body: "eof" or "broken"."""
 
     @property
     def pictures(self) -> list[int]:
-        """DTS in ms of the pictures, in their order."""
+        """DTS of the video frames in ms, in order of arrival."""
         return [u.dts // 90 for u in self.units if u.track == 0]
 
 
 class LegSide:
-    """Speaks the leg protocol. What it does is decided by its attributes, at any moment."""
+    """A server of the leg protocol. Tests change its attributes at any time."""
 
     def __init__(self, name: str = "hub") -> None:
         self.name = name
@@ -49,9 +49,9 @@ class LegSide:
         self.frozen = False
         self.reads = True
         self.acknowledges: Callable[[FakeLeg], int | None] = lambda leg: None
-        """Source DTS up to which nothing is needed any more."""
+        """Function that returns the source DTS to acknowledge."""
         self.put_out: Callable[[FakeLeg], int] = lambda leg: 0
-        """Source DTS of what went out last."""
+        """Function that returns the source DTS of the last output."""
         self.changes: dict[str, object] = {}
         """Changes to its acknowledgements."""
         self.ack_seconds = 0.05

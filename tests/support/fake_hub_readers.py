@@ -1,7 +1,7 @@
 """The output side of a fake hub: a script of records, on a clock.
 
-Units leave at their own pace times ``speed``; ``from=``, ``since=`` and ``session=`` are honoured
-as the contract says. The test decides when the source falls silent, comes back and ends.
+Units are sent in real time multiplied by ``speed``. ``from=``, ``since=`` and ``session=`` work as
+in the contract. The test decides when the source stalls, returns and ends.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SESSION_STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class ReaderSide:
-    """A log of records; every reader gets them from where it asks."""
+    """A log of records. Each reader gets the records from the position that it requests."""
 
     def __init__(self) -> None:
         self.stream_uid = "stream-1"
@@ -42,7 +42,7 @@ class ReaderSide:
         """The bearer token of readers."""
         self.log: list[Record] = []
         self.scripts: list[list[Record]] | None = None
-        """When set, each connection gets the next one instead of the log, and is then closed."""
+        """If set, each connection gets the next script and not the log, and is then closed."""
         self.session = False
         self.delivering = False
         self.acks: list[TimelineAck] = []
@@ -50,7 +50,7 @@ class ReaderSide:
         self._format_at = 0
 
     async def has_reader(self) -> None:
-        """Waits until somebody reads."""
+        """Wait until a reader is connected."""
         while not self.requests:
             await asyncio.sleep(0.02)
 
@@ -60,7 +60,7 @@ class ReaderSide:
         timeline: str,
         session_started_at: datetime = SESSION_STARTED_AT,
     ) -> None:
-        """A session begins, or its tracks change."""
+        """Begin a session, or change its tracks."""
         self.timeline, self.session, self.delivering = timeline, True, True
         self._format_at = len(self.log)
         self.log.append(
@@ -83,7 +83,7 @@ class ReaderSide:
     async def play(
         self, units: Sequence[AccessUnit], *, speed: float = 1.0, shift: int = 0
     ) -> None:
-        """Sends units at their own pace; ``shift`` is added to their times."""
+        """Send units in real time; ``shift`` is added to their times."""
         began, first = time.monotonic(), units[0].dts
         self.delivering = True
         for unit in units:
@@ -152,7 +152,8 @@ class ReaderSide:
                 await asyncio.sleep(0.02)
 
     def _start(self, request: web.Request) -> tuple[int | None, list[Record]]:
-        """None: nothing is held of the session that is asked for."""
+        """Return the start in the log and the first records; None if the requested session is not
+        held."""
         wanted = request.query.get("from")
         if wanted is not None and wanted.rpartition(":")[0] == self.timeline:
             dts = int(wanted.rpartition(":")[2])

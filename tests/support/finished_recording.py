@@ -1,4 +1,4 @@
-"""A Recording whose recorder has finished, for tests of what is gathered about it."""
+"""A Recording whose recorder has finished, for tests of the facts that are gathered about it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.controller_world import (
 
 
 class Recorded:
-    """A Recording whose recorder has finished, and the store pod that knows more."""
+    """A Recording whose recorder has finished, and the store pod with its result."""
 
     def __init__(self) -> None:
         self.world = World()
@@ -58,7 +58,7 @@ class Recorded:
     def ended(
         self, *, state: str = "Ready", file: Any = None, damage: Any = None, **spec: Any
     ) -> dict[str, Any]:
-        """The Recording, its files made."""
+        """Return the Recording after its files are complete."""
         files = [{"index": 1, "state": state, **(file or {})}]
         status = {
             "phase": "Completed",

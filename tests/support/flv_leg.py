@@ -1,4 +1,4 @@
-"""RTMP messages in, the framed records of a leg out: what the gateway does, without a network."""
+"""RTMP messages in, the framed records of a leg out, as in the gateway but without a network."""
 
 from __future__ import annotations
 

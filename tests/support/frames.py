@@ -41,7 +41,7 @@ def make_clip(
     video: bool = True,
     heavy: bool = False,
 ) -> Path:
-    """A 320x180 clip at 25 frames/s in FLV whose every frame looks different.
+    """Make a 320x180 clip at 25 frames/s in FLV, in which all frames differ.
 
     ``label`` gives two clips different pictures; ``heavy`` is about 5 Mbit/s instead of 0.5."""
     if path.exists():
@@ -68,12 +68,12 @@ def make_clip(
 
 @cache
 def _source_hashes(path: Path, stream: str) -> list[str]:
-    """The same, once per source: sources do not change."""
+    """Return the frame hashes of a source, computed once, because sources do not change."""
     return clip_store.remember(path, f"frames of {stream}", lambda: frame_hashes(path, stream))
 
 
 def frame_hashes(path: Path, stream: str = "v:0") -> list[str]:
-    """MD5 of each decoded frame of that stream, in presentation order."""
+    """Return MD5 of each decoded frame of that stream, in presentation order."""
     done = subprocess.run(
         [
             *("ffmpeg", "-v", "error", "-i", str(path), "-map", f"0:{stream}"),
@@ -88,7 +88,7 @@ def frame_hashes(path: Path, stream: str = "v:0") -> list[str]:
 
 
 def runs(recording: Path, sources: dict[str, Path], stream: str = "v:0") -> list[Run]:
-    """The recording as runs of source frames."""
+    """Return the recording as runs of source frames."""
     known: dict[str, tuple[str, int]] = {}
     for name, source in sources.items():
         for number, digest in enumerate(_source_hashes(source, stream)):
@@ -104,7 +104,7 @@ def runs(recording: Path, sources: dict[str, Path], stream: str = "v:0") -> list
 
 
 def decode_errors(path: Path) -> str:
-    """What a full decode complains about; empty when nothing."""
+    """Return the errors of a full decode; empty without errors."""
     done = subprocess.run(
         ["ffmpeg", "-v", "error", "-i", str(path), "-f", "null", "-"],
         capture_output=True,
@@ -115,7 +115,7 @@ def decode_errors(path: Path) -> str:
 
 
 def probe(path: Path) -> dict[str, Any]:
-    """ffprobe's format and streams."""
+    """Return ffprobe's format and streams."""
     done = subprocess.run(
         ["ffprobe", "-v", "error", "-show_format", "-show_streams", "-of", "json", str(path)],
         capture_output=True,

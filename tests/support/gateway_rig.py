@@ -1,4 +1,4 @@
-"""A gateway on real sockets of 127.0.0.1, a hub that does as it is told, and a small publisher."""
+"""A gateway on real sockets of 127.0.0.1, a fake hub, and a small publisher."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 class RtmpPublisher:
-    """Publishes made-up pictures and sound over a real socket."""
+    """A publisher of synthetic video and audio over a real socket."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class RtmpPublisher:
         self.events: list[ClientEvent] = []
         self.closed = asyncio.Event()
         self.pictures: list[int] = []
-        """Times of the pictures sent, ms."""
+        """Times of the sent video frames in ms."""
         self._next = 0
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
@@ -90,7 +90,7 @@ class RtmpPublisher:
         return self.events[-1]
 
     def play(self, pictures: int, *, size: int = 0) -> None:
-        """Sends so many pictures (an IDR every GOP) and the sound between them."""
+        """Send this many video frames (an IDR every GOP) and the audio between them."""
         for _ in range(pictures):
             ms = self._next * PICTURE_MS
             body = s.IDR if self._next % GOP == 0 else s.PICTURE
@@ -102,7 +102,7 @@ class RtmpPublisher:
             self._next += 1
 
     async def play_slowly(self, size: int, seconds: float) -> None:
-        """Sends one key picture of so many bytes as a slow uplink does."""
+        """Send one keyframe of ``size`` bytes within ``seconds``, as over a slow uplink."""
         ms = self._next * PICTURE_MS
         body = s.IDR + s.sample(b"\x0c" + b"\x5a" * size)
         data = media_message(self.session, MessageType.VIDEO, ms, s.avc(body))
@@ -114,7 +114,7 @@ class RtmpPublisher:
         self._next += 1
 
     async def flood(self, data: bytes, stuck_seconds: float = 0.3) -> None:
-        """Sends past our own buffers what the other side takes of it, whatever that is."""
+        """Send as much of ``data`` as the other side accepts, without our own buffers."""
         left = memoryview(data)
         own = self._writer.get_extra_info("socket").fileno()
         with socket.socket(fileno=os.dup(own)) as wire:
@@ -148,7 +148,7 @@ class Rig:
                 "hold_new_seconds": 1.5,
                 "hold_accepted_seconds": 4,
                 "unknown_stream_seconds": 0.1,
-                # Acknowledgements come every 0.05 s; a busy machine may stand still for 0.6 s.
+                # Acknowledgements arrive every 0.05 s; a busy machine may pause for 0.6 s.
                 "leg_silence_seconds": 1.5,
                 "leg_answer_seconds": 1.5,
                 **settings,
@@ -157,7 +157,7 @@ class Rig:
         self.registry = CollectorRegistry()
         self.hub = FakeHub()
         self.missing = 0
-        """How many look-ups find no Service."""
+        """Number of lookups that find no Service."""
         self.asked: list[tuple[str, str]] = []
         self.gateway: Gateway
 

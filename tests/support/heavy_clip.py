@@ -9,7 +9,7 @@ BITS = "6M"
 
 
 def make_heavy_clip(path: Path, seconds: int = 30) -> Path:
-    """320x180 at 25 pictures a second and 6 Mb/s, with sound."""
+    """Make a clip of 320x180 at 25 frames/s and 6 Mb/s, with audio."""
     picture = f"testsrc2=size=320x180:rate=25:duration={seconds},noise=alls=60:allf=t"
     command = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", picture]
     command += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}"]

@@ -1,4 +1,4 @@
-"""The real Helm, for tests: renders the chart and says what it refuses."""
+"""The real Helm, for tests: it renders the chart, or returns its refusal."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ Object = dict[str, Any]
 S = TypeVar("S", bound=BaseSettings)
 
 _rendered: dict[tuple[tuple[Path, ...], str], subprocess.CompletedProcess[str]] = {}
-"""What Helm said to these values; the chart does not change while tests run."""
+"""Helm's results by values. The chart does not change while tests run."""
 
 
 @cache
 def helm_binary() -> str:
-    """``$SLUICE_HELM``, the one the cluster tool built, or the one on PATH.
+    """Return the path of Helm: ``$SLUICE_HELM``, the cluster tool's, or the one on the PATH.
 
-    Fails the test, with what to do, when there is none.
+    Without Helm, fail the test with the remedy.
     """
     if given := os.environ.get("SLUICE_HELM"):
         return given
@@ -67,7 +67,7 @@ class Helm:
 
     environment: Mapping[str, str]
     folder: Path
-    """For values files and Helm's own state."""
+    """Folder for values files and Helm's own state."""
 
     def __call__(self, *args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -79,14 +79,14 @@ class Helm:
         )
 
     def template(self, *files: Path, values: Mapping[str, Any] | None = None) -> list[Object]:
-        """The objects of a release; fails when Helm does."""
+        """Return the objects of a release. Fail if Helm fails."""
         done = self._template(files, values or {})
         assert done.returncode == 0, done.stderr
         # libyaml: the definitions alone are half a second in pure Python.
         return [d for d in yaml.load_all(done.stdout, yaml.CSafeLoader) if d]
 
     def refusal(self, values: Mapping[str, Any]) -> str:
-        """What Helm says when it must not accept ``values``."""
+        """Return Helm's error for ``values``, which it must refuse."""
         done = self._template((), values)
         assert done.returncode != 0, f"Helm accepted {values}"
         return done.stderr
@@ -105,7 +105,7 @@ class Helm:
 
 
 def pod_specs(objects: list[Object]) -> Iterator[tuple[str, Object]]:
-    """(name, pod spec) of everything that makes pods."""
+    """Yield (name, pod spec) of each object that makes pods."""
     for document in objects:
         template = document.get("spec", {}).get("template")
         if document["kind"] != "CustomResourceDefinition" and template:
@@ -126,7 +126,7 @@ def environment(objects: list[Object], deployment: str) -> dict[str, Any]:
 def read_settings(
     model: type[S], environment: Mapping[str, str | None], monkeypatch: pytest.MonkeyPatch
 ) -> S:
-    """The settings as the pod reads them."""
+    """Return the settings that the pod reads."""
     for name, value in environment.items():
         filled = {"SLUICE_MEMORY_LIMIT_BYTES": str(1 << 30)}.get(name, "a-pod-uid")
         monkeypatch.setenv(name, filled if value is None else value)

@@ -101,7 +101,7 @@ class Rig:
 
     @asynccontextmanager
     async def reading(self, **query: str) -> AsyncIterator[RawReader]:
-        """A reader that reads all the time."""
+        """Yield a reader that reads until the end of the context."""
         async with self.client.get(
             f"{self.url}/v1/timeline",
             params=query,
@@ -118,7 +118,7 @@ class Rig:
 
 
 class LegClient:
-    """The gateway's side of a leg, and an encoder in one."""
+    """The gateway's side of a leg, with an encoder."""
 
     def __init__(self, first: int = 0) -> None:
         self.status = 0
@@ -130,7 +130,7 @@ class LegClient:
 
     @asynccontextmanager
     async def connected(self, url: str, key: str, hello: LegHello) -> AsyncIterator[LegClient]:
-        """Open the leg at the hub of this URL; or be refused, with a status and a reason."""
+        """Open the leg at the hub of this URL. The hub may refuse it with a status and a reason."""
         headers = {HELLO_HEADER: hello.to_json(), "Authorization": f"Bearer {key}"}
         try:
             sock, begun = await open_upgraded(
@@ -188,7 +188,7 @@ class LegClient:
         self._queue.put_nowait(data)
 
     def send(self, pictures: int, size: int = 200) -> None:
-        """The next pictures with their audio, at once; each carries its number."""
+        """Send the next video frames with their audio at once. Each frame contains its number."""
         for number in range(self.number, self.number + pictures):
             dts = number * 3_600
             for unit in (
@@ -199,7 +199,7 @@ class LegClient:
         self.number += pictures
 
     async def play(self, seconds: float, size: int = 200) -> None:
-        """The same in real time."""
+        """Send video and audio in real time."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         for index in range(round(seconds / PICTURE_SECONDS)):

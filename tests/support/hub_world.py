@@ -1,4 +1,4 @@
-"""A hub, its publishers and its readers, without a network and with a clock of their own."""
+"""A hub, its publishers and its readers, without a network and with a virtual clock."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def config(**changes: object) -> IngestConfig:
 
 
 class World:
-    """Time passes only by :meth:`pass_time`, in steps of the real hub's tick."""
+    """A hub and its clock. Time passes only in :meth:`pass_time`, in steps of the real hub's
+    tick."""
 
     def __init__(self, **changes: object) -> None:
         self.monotonic = 1_000.0
@@ -90,7 +91,7 @@ class World:
 
 @dataclass
 class Publisher:
-    """An encoder: pictures every 40 ms with a keyframe each second, audio every 21.3 ms."""
+    """An encoder: video frames every 40 ms with a keyframe each second, audio every 21.3 ms."""
 
     world: World
     leg: Leg
@@ -99,18 +100,18 @@ class Publisher:
     frame: int = 3_600
     gop: int = 25
     reorder: int = 0
-    """Pictures between decoding and display (B-frames)."""
+    """Number of frames between decoding and display (B-frames)."""
     open_gop: bool = False
-    """Two pictures behind each keyframe are shown before it, and refer to the group before."""
+    """True: two frames after each keyframe are shown before it, and refer to the former GOP."""
     audio_delay: float = 0.0
     """Seconds until the first audio frame."""
     first_picture: int = 0
     label: str = ""
-    """Prefix of its payloads; publishers with equal labels send the same bitstream."""
+    """Prefix of its payloads. Publishers with equal labels send equal bitstreams."""
     still: bool = False
-    """Each group of pictures is coded like the one before."""
+    """True: each GOP has the coding of the GOP before."""
     made_at: dict[bytes, float] = field(default_factory=dict)
-    """Payload of a picture -> monotonic second at which it was made."""
+    """Payload of a video frame -> monotonic second at which it was made."""
     sent: list[AccessUnit] = field(default_factory=list)
     _position: int = 0
     _audio_frames: int = 0
@@ -120,14 +121,14 @@ class Publisher:
         self.world.hub.take_formats(self.leg, self.formats)
 
     def send(self, seconds: float, *, arriving: bool = True) -> None:
-        """Sends this much media in real time. ``arriving`` False: it is lost on its way."""
+        """Send ``seconds`` of media in real time. ``arriving=False``: it is lost on its way."""
         for unit in self.units(seconds):
             if arriving:
                 self.sent.append(unit)
                 self.world.hub.take_unit(self.leg, unit, self.world.now)
 
     def burst(self, units: list[AccessUnit]) -> None:
-        """Sends units at once."""
+        """Send units at once."""
         for unit in units:
             self.sent.append(unit)
             self.leg.bytes_arrived(len(unit.payload), self.world.now)
@@ -137,7 +138,7 @@ class Publisher:
         self.world.hub.end_leg(self.leg, None, self.world.now)
 
     def units(self, seconds: float, *, in_real_time: bool = True) -> Iterator[AccessUnit]:
-        """The next units; the world's clock goes along."""
+        """Yield the next units; advance the world's clock with them."""
         world = self.world
         started, begin = world.monotonic, self._position
         end = begin + round(seconds * 90_000)
@@ -181,7 +182,8 @@ class Publisher:
         return AccessUnit(track, dts + shift, pts + shift, flags, self.world.now.utc_us, payload)
 
     def _delay(self, number: int) -> int:
-        """I P B B: an anchor picture is shown after the two that refer to it."""
+        """Return the time between decoding and display. In I P B B, an anchor is shown after the
+        two frames that refer to it."""
         if self.open_gop:
             return 3 * self.frame if number % 3 == 0 else 0
         if not self.reorder:
@@ -193,7 +195,7 @@ class Publisher:
 
 
 class VirtualReader:
-    """Reads like the HTTP endpoint does, and keeps what it got."""
+    """A reader that reads like the HTTP endpoint, and keeps its records."""
 
     def __init__(self, world: World, reader: Reader) -> None:
         self.world = world
@@ -202,7 +204,7 @@ class VirtualReader:
         self._decoder = TimelineDecoder()
 
     def catch_up(self) -> list[Record]:
-        """Reads to the head; returns what is new."""
+        """Read to the head; return the new records."""
         fresh: list[Record] = []
         reader, hub = self.reader, self.world.hub
         if reader.timeline is None:
@@ -252,7 +254,7 @@ class VirtualReader:
 
 
 def acked(world: World, reader: str, dts: int) -> None:
-    """A reader holds everything of the session that is on up to ``dts``."""
+    """Acknowledge all media of the present session up to ``dts``, as the reader."""
     timeline = world.hub.output.timeline
     assert timeline is not None
     world.hub.readers.acknowledge(TimelineAck(reader=reader, timeline=timeline.id, dts=dts))

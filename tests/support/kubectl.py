@@ -1,7 +1,7 @@
 """A thin, synchronous kubectl for tests: objects in and out as dicts, waiting with a reason.
 
-What a user would type goes through kubectl itself (calls, ``apply``, ``delete``); looks at objects
-go straight to the API server, because a wait is hundreds of them.
+Commands of users run kubectl itself (calls, ``apply``, ``delete``). Reads are sent directly to the
+API server, because a wait makes hundreds of reads.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _POLL_SECONDS = 0.2
 
 
 class KubectlError(AssertionError):
-    """kubectl or the API server said no; the text is the reason."""
+    """A refusal of kubectl or the API server; the text is the reason."""
 
 
 def condition(obj: Mapping[str, Any], type_: str) -> dict[str, Any]:
-    """The condition of that type, or an empty dict."""
+    """Return the condition of that type, or an empty dict."""
     for entry in obj.get("status", {}).get("conditions", []):
         if entry["type"] == type_:
             return dict(entry)
@@ -45,7 +45,7 @@ class Kubectl:
     namespace: str = "default"
 
     def __call__(self, *args: str, stdin: str | None = None, check: bool = True) -> str:
-        """Runs kubectl in this namespace and returns what it printed."""
+        """Run kubectl in this namespace; return its output."""
         done = subprocess.run(
             [
                 self.binary,
@@ -73,8 +73,8 @@ class Kubectl:
         return api_server(self.binary, self.kubeconfig)
 
     def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> None:
-        """Makes one object; unlike ``apply``, without a process. A field that the schema does
-        not know is an error."""
+        """Create one object; unlike ``apply``, without a process. A field that is not in the schema
+        is an error."""
         query = {"fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {})
         kind = obj["kind"]
         try:
@@ -84,7 +84,7 @@ class Kubectl:
             raise KubectlError(f"create {kind}: {error}") from error
 
     def get(self, kind: str, name: str) -> Object:
-        """The object; raises KubectlError when it is not there."""
+        """Return the object. Raises KubectlError if it does not exist."""
         try:
             return _shown(self._request("GET", kind, name))
         except RefusalError as error:
@@ -99,7 +99,7 @@ class Kubectl:
             raise KubectlError(f"get {kind} {name}: {error}") from error
 
     def list(self, kinds: str, *selectors: str) -> list[Object]:
-        """All objects of these kinds (``pods,services``) that ``"-l", LABELS`` and
+        """Return all objects of these kinds (``pods,services``) that ``"-l", LABELS`` and
         ``--field-selector=FIELDS`` select."""
         query = _query(selectors)
         found: list[Object] = []
@@ -109,20 +109,21 @@ class Kubectl:
                 listed = self.api.request("GET", resource.path(self.namespace), query=query)
             except RefusalError as error:
                 raise KubectlError(f"get {kind}: {error}") from error
-            # Of a list's items, the API server leaves out what is the same for all.
+            # The API server omits apiVersion and kind in the items of a list.
             same = {"apiVersion": resource.api_version, "kind": resource.kind}
             found += [_shown(same | item) for item in listed["items"]]
         return found
 
     def patch(self, kind: str, name: str, body: Mapping[str, Any]) -> None:
-        """A JSON merge patch."""
+        """Send a JSON merge patch."""
         try:
             self._request("PATCH", kind, name, body, content_type="application/merge-patch+json")
         except RefusalError as error:
             raise KubectlError(f"patch {kind} {name}: {error}") from error
 
     def apply_on_server(self, obj: Mapping[str, Any]) -> None:
-        """Server-side apply of one object: what an earlier one had and this one has not goes."""
+        """Apply one object on the server side. Fields of the former apply that are missing now are
+        removed."""
         kind, name = obj["kind"], obj["metadata"]["name"]
         query = {"fieldManager": "tests", "force": "true", "fieldValidation": "Strict"}
         content_type = "application/apply-patch+yaml"
@@ -147,10 +148,10 @@ class Kubectl:
         why: str,
         seconds: float = 90,
     ) -> Object:
-        """Waits until ``until(object)`` is true; the object as it then was. An object that has
-        no status yet is shown with an empty one.
+        """Wait until ``until(object)`` is true; return that object. An object without a status gets
+        an empty one.
 
-        Fails with ``why`` and the last status otherwise."""
+        After ``seconds``, fail with ``why`` and the last status."""
         deadline = time.monotonic() + seconds
         last: Object = {}
         while time.monotonic() < deadline:
@@ -187,7 +188,7 @@ class Kubectl:
 
 
 def _query(selectors: Sequence[str]) -> dict[str, str]:
-    """kubectl's arguments as the API server wants them."""
+    """Return the query for the API server, from kubectl's arguments."""
     query = {}
     left = iter(selectors)
     for word in left:
@@ -203,6 +204,6 @@ def _query(selectors: Sequence[str]) -> dict[str, str]:
 
 
 def _shown(obj: Object) -> Object:
-    """As kubectl shows it: without who set which field when."""
+    """Return the object as kubectl shows it: without managedFields."""
     obj["metadata"].pop("managedFields", None)
     return obj

@@ -1,4 +1,4 @@
-"""Many LiveStreams applied at once: how long they take, and how often the operator writes."""
+"""Many LiveStreams applied at once: the time until they are Ready, and the operator's writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.objects import livestream
 __all__ = ["WRITES_LIMIT", "ManyStreams", "apply_many"]
 
 WRITES_LIMIT = 15
-"""API writes of the operator for each LiveStream; 5 children and 2 statuses are the minimum."""
+"""Maximum API writes of the operator per LiveStream. The minimum is 5 children and 2 statuses."""
 _SMALL = {"requests": {"cpu": "1m", "memory": "8Mi"}}
 
 

@@ -1,7 +1,6 @@
 """Real clips for the media tests: encoded by FFmpeg, read as access units, compared by frames.
 
-The FLV reading here is the tests' own and as small as it can be, so that these tests do not share
-a mistake with the code that they prove.
+The tests have their own small FLV reader, so that they do not share a mistake with the tested code.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def make_clip(
     gop: int = 50,
     x264: str = "bframes=2",
 ) -> Clip:
-    """Encodes a test picture (25 fps, B-frames) and a tone; None leaves the track out."""
+    """Encode a test picture (25 fps, B-frames) and a tone; None leaves the track out."""
     command = []
     codecs = []
     if video:
@@ -89,8 +88,8 @@ def _unit(track: int, dts_ms: int, pts_ms: int, key: bool, payload: bytes) -> Ac
 
 
 def frame_hashes(path: Path, stream: str = "v:0", *options: str) -> list[str]:
-    """A hash of each decoded frame in order; fails on any decoding error. With the options "-c" and
-    "copy": of each coded frame."""
+    """Return a hash of each decoded frame, in order; with the options "-c" and "copy", of each
+    coded frame. Fail on any decoding error."""
     done = subprocess.run(
         ["ffmpeg", "-v", "error", "-i", str(path), "-map", f"0:{stream}", *options, *_AS_HASHES],
         capture_output=True,

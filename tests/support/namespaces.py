@@ -1,4 +1,4 @@
-"""A namespace that goes with the test, and its pods with it."""
+"""A namespace that is deleted after the test, with its pods."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 def own_namespace(
     kubectl: Kubectl, prefix: str, labels: Mapping[str, str] | None = None
 ) -> Iterator[Kubectl]:
-    """kubectl in a fresh namespace, which is told to go afterwards."""
+    """Yield kubectl in a new namespace; delete the namespace afterwards."""
     name = f"{prefix}-{secrets.token_hex(4)}"
     metadata = {"name": name, "labels": dict(labels or {})}
     kubectl.create({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
@@ -29,8 +29,8 @@ def own_namespace(
 
 
 def _end(kubectl: Kubectl) -> None:
-    """Does not wait. Nothing new starts in a namespace that ends; what runs has one second, so
-    that it takes no CPU from the tests that follow."""
+    """Delete the namespace without waiting. Nothing new starts in it. Running pods get one second
+    to end, so that they take no CPU from later tests."""
     api = kubectl.api
     api.request("DELETE", api.resource("namespace").path("", kubectl.namespace))
     pods = api.resource("pods").path(kubectl.namespace)

@@ -1,4 +1,4 @@
-"""What the machine's network can do."""
+"""Capabilities of the machine's network."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ BOTH_LOOPBACKS = [
     pytest.param("127.0.0.1", marks=needs_ipv6),
     pytest.param("::1", marks=needs_ipv6),
 ]
-"""How to reach a port that is bound to ``::``."""
+"""Loopback addresses, as parameters of tests that dial a port bound to ``::``."""

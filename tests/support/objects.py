@@ -26,8 +26,8 @@ def livestream(name: str, *, title: str | None = None, **spec: Any) -> dict[str,
 
 
 def pulled(name: str, *uris: str | tuple[str, str], **spec: Any) -> dict[str, Any]:
-    """A LiveStream that pulls; a source is a URI, or (Secret, key). ``pull`` in ``spec`` holds the
-    other fields of spec.source.pull."""
+    """Return a LiveStream that pulls. A source is a URI, or (Secret, key). ``pull`` in ``spec`` has
+    the other fields of spec.source.pull."""
     sources = [
         {"uri": uri} if isinstance(uri, str) else {"uriSecretRef": secret_key(*uri)} for uri in uris
     ]
@@ -40,7 +40,7 @@ def secret_key(name: str, key: str) -> dict[str, str]:
 
 
 def recording(name: str, stream: str, **spec: Any) -> dict[str, Any]:
-    """A Recording that is kept however short it is, unless ``spec`` names ``minimumSeconds``."""
+    """Return a Recording with ``minimumSeconds`` 0, unless ``spec`` sets it."""
     return _object("Recording", name, {"streamRef": {"name": stream}, "minimumSeconds": 0, **spec})
 
 

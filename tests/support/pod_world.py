@@ -1,4 +1,4 @@
-"""An observer, media pods on local ports, and what the one told of the others."""
+"""An observer, media pods on local ports, and the reports of the observer about these pods."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def make_status(uid: str = "pod-1", **more: Any) -> IngestStatus:
 
 
 class LocalHttp(DirectHttp):
-    """Pods by name at local ports instead of by address at 9100."""
+    """Requests to pods by name, at local ports instead of port 9100."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class LocalHttp(DirectHttp):
 
 
 class World:
-    """An observer with everything around it, and what it told."""
+    """An observer with its environment and its reports."""
 
     def __init__(self, http: LocalHttp) -> None:
         self.http = http

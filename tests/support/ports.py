@@ -1,8 +1,8 @@
 """Ports for servers that are started later, or never, or again.
 
-A port that the kernel chose (``bind`` to 0) and that was closed again may be the next one that it
-gives to somebody else: to a test in another worker, or as the local port of any connection. These
-are outside of the range the kernel chooses from, and each process has a block of its own.
+After a test has closed a port that the kernel chose (``bind`` to 0), the kernel may give that port
+to a test in another worker, or to any connection. The ports of this module are outside of the
+kernel's range, and each process has its own block.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import TextIO
 __all__ = ["free_port", "free_udp_port", "wait_listening"]
 
 FIRST_PORT, LAST_PORT = 20_000, 29_999
-"""Above what is well known; below the NodePorts of a cluster and the kernel's own choice."""
+"""Range above the well-known ports, and below the NodePorts of a cluster and the kernel's range."""
 BLOCK_PORTS = 100
 LISTEN_SECONDS = 60.0
 
 
 def free_port(host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port at which nobody listens, and which nobody else is given before 99 others were."""
+    """Return a free port. It is returned again only after 99 other ports."""
     _, ports = _block()
     for _ in range(BLOCK_PORTS):
         port = next(ports)
@@ -46,7 +46,7 @@ def free_udp_port(host: str = "127.0.0.1") -> int:
 
 
 def wait_listening(host: str, port: int, running: Callable[[], bool] = lambda: True) -> None:
-    """Waits until the port can be dialled. Fails after a minute, and as soon as its server is not
+    """Wait until the port can be dialled. Fail after a minute, or when its server is not
     ``running`` any more."""
     deadline = time.monotonic() + LISTEN_SECONDS
     while time.monotonic() < deadline and running():
@@ -65,7 +65,8 @@ def _family(host: str) -> socket.AddressFamily:
 
 @cache
 def _block() -> tuple[TextIO, Iterator[int]]:
-    """The lock, to be held as long as the process lives, and the block's ports in turn."""
+    """Return the lock, which must be held until the process ends, and the endless cycle of the
+    block's ports."""
     folder = Path(tempfile.gettempdir()) / f"sluice-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     blocks = list(range(FIRST_PORT, LAST_PORT + 1, BLOCK_PORTS))

@@ -1,4 +1,4 @@
-"""A publisher as an encoder is one: FFmpeg, in real time, over RTMP, RTMPS or SRT."""
+"""A publisher like an encoder: FFmpeg, in real time, over RTMP, RTMPS or SRT."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ _SRT_ANSWER_SECONDS = 0.7
 
 
 class Publisher:
-    """Publishes a clip without re-encoding, so that its frames can be told apart downstream.
+    """A publisher of a clip. It does not encode again, so that each frame can be identified in a
+    recording.
 
-    ``kill()`` is a crashed encoder, ``freeze()`` a pulled cable, ``stop()`` a producer's click."""
+    ``kill()`` simulates a crashed encoder, ``freeze()`` a pulled cable, and ``stop()`` a producer
+    who ends the broadcast."""
 
     def __init__(
         self, clip: Path, url: str, *, start_seconds: float = 0, loop: bool = False
@@ -42,7 +44,7 @@ class Publisher:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         self._start(args)
         if url.startswith("srt:"):
-            # A hub that answers after 80 ms has its publisher called back: encoders try again.
+            # If the hub answers after more than 80 ms, publishers must try again, as encoders do.
             for _ in range(_SRT_TRIES - 1):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(_SRT_ANSWER_SECONDS)
@@ -63,7 +65,7 @@ class Publisher:
         return self._process.pid
 
     def stop(self) -> None:
-        """As a producer ends a broadcast: the encoder says goodbye."""
+        """End the broadcast in an orderly way."""
         if self.running:
             self._process.send_signal(signal.SIGINT)
             try:
@@ -72,20 +74,21 @@ class Publisher:
                 self.kill()
 
     def kill(self) -> None:
-        """As an encoder crashes: the kernel closes its socket."""
+        """Kill the encoder. The kernel closes its socket."""
         if self.running:
             self._process.kill()
         self._process.wait(10)
 
     def freeze(self) -> None:
-        """As a network goes silent: the socket stays open, nothing comes."""
+        """Stop the encoder's process, as if the network were silent. The socket stays open without
+        data."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
     def wait_refused(self, seconds: float = 40) -> str:
-        """Waits until the encoder gave up; what it said."""
+        """Wait until the encoder gives up; return its output."""
         self._process.wait(seconds)
         return self.said()
 
@@ -107,7 +110,7 @@ class Publisher:
 
 
 def wait_gateway(url: str) -> None:
-    """Waits until the gateway of an RTMP URL can be dialled: FFmpeg does not call again."""
+    """Wait until the gateway of an RTMP URL can be dialled, because FFmpeg does not retry."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     wait_listening(parts.hostname, parts.port or 1935)
@@ -143,8 +146,8 @@ class HttpSource:
 
 @contextlib.contextmanager
 def live_http_source(clip: Path, host: str, port: int) -> Iterator[str]:
-    """The URL of a camera that goes on whether somebody watches or not: MPEG-TS in real time over
-    HTTP. Who comes (again) gets what is on now, and never what was."""
+    """Yield the URL of a camera that runs with and without clients: MPEG-TS in real time over HTTP.
+    A client that connects (again) gets the present media and never former media."""
     viewers: set[queue.SimpleQueue[bytes]] = set()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -162,7 +165,7 @@ def live_http_source(clip: Path, host: str, port: int) -> Iterator[str]:
                 viewers.discard(mine)
 
         def log_message(self, *args: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
     args = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip), "-c", "copy"]
     args += ["-f", "mpegts", "-flush_packets", "1", "pipe:1"]

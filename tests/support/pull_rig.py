@@ -73,7 +73,7 @@ def make_source_clip(
     video: str = "libx264",
     b_frames: int = 2,
 ) -> Path:
-    """A small picture and a tone; the container is that of the name."""
+    """Make a small clip with video and a tone; the file name chooses the container."""
     codec = ["-c:v", video, "-g", str(gop), "-b:v", "300k"]
     if video == "libx264":
         codec += ["-preset", "ultrafast", "-bf", str(b_frames)]
@@ -88,7 +88,7 @@ def make_source_clip(
 
 @dataclass(slots=True)
 class RigLeg:
-    """Reads the transport stream, and delivers as the hub says."""
+    """A leg that reads the transport stream, and delivers when the hub accepts it."""
 
     index: int
     standby: bool
@@ -96,7 +96,7 @@ class RigLeg:
     demuxer: TsDemuxer = field(default_factory=TsDemuxer)
     units: list[AccessUnit] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
-    """When each picture came, monotonic seconds."""
+    """Arrival of each video frame, in monotonic seconds."""
     first_picture_at: float | None = None
     taken_over_at: float | None = None
     closed: tuple[str, str] | None = None
@@ -141,7 +141,7 @@ class RigLeg:
 
 
 class PullRig:
-    """A pull that runs, with all it said."""
+    """A running pull, with everything that it reported."""
 
     def __init__(self) -> None:
         self.legs: list[RigLeg] = []
@@ -181,7 +181,7 @@ class PullRig:
         return value or 0.0
 
     async def until(self, true: Callable[[], bool], timeout: float = 40) -> float:
-        """Waits; returns the seconds since the pull began."""
+        """Wait until ``true`` holds; return the seconds since the pull began."""
         end = time.monotonic() + timeout
         while not true():
             assert time.monotonic() < end, self.statuses[-3:]
@@ -225,7 +225,7 @@ class PullRig:
 def playing(
     clip: Path, *output: str, seconds: float | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """FFmpeg as a source: plays the clip in real time to ``output``."""
+    """Run FFmpeg as a source, which plays the clip in real time to ``output``."""
     length = ["-t", str(seconds)] if seconds is not None else []
     command = ["ffmpeg", "-v", "error", "-re", *length, "-i", str(clip), "-c", "copy", *output]
     process = subprocess.Popen(
@@ -290,7 +290,7 @@ class RtspSource:
                 return
 
     async def _play(self, writer: asyncio.StreamWriter) -> None:
-        """At about the clip's own speed: its bytes over 60 s."""
+        """Send the clip within 60 s, about its own speed."""
         step = 7 * 188
         pause = 60 * step / len(self._packets)
         for number, at in enumerate(range(0, len(self._packets), step)):

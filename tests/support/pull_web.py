@@ -14,16 +14,16 @@ __all__ = ["WebSource"]
 
 
 class WebSource:
-    """``media`` by path; ``redirects`` by path. Every request is noted."""
+    """A web server with ``media`` and ``redirects`` by path. It stores every request."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """``folder``: its files are media as well, as they are when they are asked for."""
+        """Make the server. The present files of ``folder`` are media too."""
         self._folder = folder
         self.media: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
         self.login: tuple[str, str] | None = None
         self.stall_after_seconds: float | None = None
-        """Media is sent at the speed of a clip of 60 s, and stops after so many of them."""
+        """Seconds after which media stops. Media is sent at the speed of a clip of 60 s."""
         self.requests: list[str] = []
         self.port = 0
 

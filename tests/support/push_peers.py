@@ -1,4 +1,4 @@
-"""What stands between a pusher and its target, or is one: TLS, a slow line, SRT listeners."""
+"""Targets of pushers, and relays in front of them: TLS, a slow line, SRT listeners."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ __all__ = [
 
 HOST = "127.0.0.1"
 _BEFORE_MEDIA_BYTES = 6_144
-"""RTMP's handshake is 3073 bytes; commands, metadata and headers take a few hundred more."""
+"""Bytes before the media. RTMP's handshake is 3073 bytes; commands, metadata and headers are a few
+hundred more."""
 _NGINX_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 _NGINX = """
 load_module {module};
@@ -59,24 +60,24 @@ rtmp {{ server {{
 
 @dataclass(slots=True, frozen=True)
 class Nginx:
-    """An nginx-rtmp: takes each key once at a time, says no to a second publisher."""
+    """An nginx-rtmp server. It refuses a second publisher with the same key."""
 
     host: str
     port: int
     folder: Path
 
     def uri(self, application: str = "live") -> str:
-        """``live``, or ``kept``, which writes files."""
+        """Return the URI of an application: ``live``, or ``kept``, which writes files."""
         return f"rtmp://{self.host}:{self.port}/{application}"
 
     def kept(self, key: str) -> list[Path]:
-        """One file for each publication with that key to ``kept``, oldest first."""
+        """Return the files of the publications with that key to ``kept``, oldest first."""
         return sorted(self.folder.glob(f"{key}-*.flv"), key=lambda file: file.stat().st_mtime)
 
 
 @contextmanager
 def nginx_rtmp(folder: Path, host: str = HOST) -> Iterator[Nginx]:
-    """Debian's; skips the test where it is not installed."""
+    """Yield Debian's nginx-rtmp; skip the test if it is not installed."""
     if not _NGINX_MODULE.exists():
         pytest.skip("libnginx-mod-rtmp is not installed")
     folder.mkdir(exist_ok=True)
@@ -104,7 +105,7 @@ class Authority:
         self.pem = self._sign(self._name, self._key, None, days=1).decode()
 
     def server(self, *, address: str = HOST, days: int = 1) -> ssl.SSLContext:
-        """A server's side for that address; ``days`` below 0: expired."""
+        """Return a server's side for that address; ``days`` below 0: expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
         self._made += 1
@@ -144,14 +145,14 @@ class Authority:
 
 @dataclass
 class Line:
-    """A way to a target that a test can make slow, or cut."""
+    """A connection to a target that a test can slow down or cut."""
 
     host: str = HOST
     port: int = 0
     bytes_per_second: float = 1e9
     connections: int = 0
     media_at: float | None = None
-    """Since the epoch: when more bytes than a handshake and headers have come."""
+    """Time of the first media, in seconds since the epoch."""
 
     def __post_init__(self) -> None:
         self._writers: list[asyncio.StreamWriter] = []
@@ -159,13 +160,13 @@ class Line:
         self._kept: list[asyncio.StreamWriter] = []
 
     def forget(self) -> None:
-        """Cuts the callers off; what is behind the line hears nothing of it until a reset."""
+        """Disconnect the callers. The target gets no close until a reset."""
         self._kept += self._writers
         for writer in self._callers:
             writer.transport.abort()
 
     def reset(self) -> None:
-        """As a router that forgot its connections."""
+        """Reset the connections, like a router that lost its state."""
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
@@ -176,7 +177,7 @@ class Line:
         count = 0
         free_at = 0.0
         with contextlib.suppress(ConnectionError):
-            # Where the line is slow, little is read: the rest waits at the sender's side.
+            # A slow line reads little at a time, so that the rest waits at the sender.
             while data := await reader.read(
                 max(1, min(16_384, int(self.bytes_per_second / 2))) if slow else 16_384
             ):
@@ -186,7 +187,7 @@ class Line:
                 writer.write(data)
                 await writer.drain()
                 if slow and self.bytes_per_second < 1e8:
-                    # By the clock: a sleep that takes longer does not make the line slower.
+                    # Use the clock, so that a sleep that is too long does not slow the line down.
                     free_at = max(free_at, time.monotonic() - 1) + len(data) / self.bytes_per_second
                     await asyncio.sleep(free_at - time.monotonic())
         if writer not in self._kept:
@@ -201,8 +202,8 @@ async def line_to(
     *,
     receive_bytes: int | None = None,
 ) -> AsyncIterator[Line]:
-    """A relay before a port of the same host; with ``tls`` it is the server's side of TLS.
-    ``receive_bytes``: of the kernel's buffer on this side, so that little hides in it."""
+    """Yield a relay in front of a port of the same host. With ``tls`` the relay terminates TLS.
+    ``receive_bytes`` is the size of the kernel's receive buffer, which should hold little."""
     line = Line(host)
     listener = socket.socket()
     if receive_bytes is not None:
@@ -233,7 +234,8 @@ async def line_to(
 
 
 class SlowDatagrams(asyncio.DatagramProtocol):
-    """A relay of one caller's datagrams, with a queue, as an uplink has. The way back is fast."""
+    """A relay of one caller's datagrams with a queue, like an uplink. The reverse direction is
+    fast."""
 
     def __init__(self, port: int, bytes_per_second: float, queue_seconds: float = 0.2) -> None:
         self._there = (HOST, port)
@@ -266,7 +268,7 @@ class SlowDatagrams(asyncio.DatagramProtocol):
 async def slow_datagrams_to(
     port: int, bytes_per_second: float
 ) -> AsyncIterator[tuple[SlowDatagrams, int]]:
-    """The relay and its port."""
+    """Yield a slow relay of datagrams, and its port."""
     loop = asyncio.get_running_loop()
     transport, relay = await loop.create_datagram_endpoint(
         lambda: SlowDatagrams(port, bytes_per_second), local_addr=(HOST, 0)
@@ -279,13 +281,13 @@ async def slow_datagrams_to(
 
 @asynccontextmanager
 async def tls_in_front(port: int, tls: ssl.SSLContext) -> AsyncIterator[str]:
-    """The authority (``host:port``) of a TLS terminator before a plain server."""
+    """Yield the authority (``host:port``) of a TLS terminator before a plain server."""
     async with line_to(port, tls) as line:
         yield f"{HOST}:{line.port}"
 
 
 class SrtTarget:
-    """An SRT listener that keeps what one caller sends; a killed one can be started again."""
+    """An SRT listener that stores the media of one caller. It can be started again after a kill."""
 
     def __init__(self, command: list[str], port: int, file: Path, *, to_stdout: bool) -> None:
         self._command = command
@@ -313,7 +315,7 @@ class SrtTarget:
             self._process.wait(10)
 
     def end(self) -> None:
-        """Lets it write what it has."""
+        """End the listener after it has written its data."""
         self.signal(signal.SIGINT)
         assert self._process is not None
         self._process.wait(10)
@@ -323,7 +325,7 @@ class SrtTarget:
 def srt_target(
     kind: str, port: int, file: Path, options: str = "", *, start: bool = True
 ) -> Iterator[SrtTarget]:
-    """``kind``: ``srt-live-transmit`` or ``ffmpeg``."""
+    """Return an SRT target. ``kind``: ``srt-live-transmit`` or ``ffmpeg``."""
     url = f"srt://{HOST}:{port}?mode=listener{options}"
     command = ["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "mpegts", "-i", url]
     command += ["-c", "copy", "-f", "mpegts", str(file)]

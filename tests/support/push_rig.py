@@ -45,17 +45,17 @@ FIRST_DTS = 900_000
 
 
 def class_of(status: PusherStatus) -> str | None:
-    """The class of the last error."""
+    """Return the class of the last error."""
     return status.last_error.class_ if status.last_error is not None else None
 
 
 async def finish(target: RtmpTarget) -> None:
-    """Waits until the publisher has gone and the file is whole."""
+    """Wait until the publisher has disconnected and the file is complete."""
     await asyncio.to_thread(target.finish)
 
 
 class Broadcast:
-    """A clip played in real time on a hub, with the interruptions that a test wants."""
+    """A clip played in real time on a hub, with the interruptions of the test."""
 
     def __init__(self, hub: FakeHub, clip: Clip) -> None:
         self.hub = hub
@@ -68,7 +68,7 @@ class Broadcast:
         self._player: asyncio.Task[None] | None = None
 
     def go_on_air(self) -> None:
-        """A session begins, or goes on after an interruption."""
+        """Begin a session, or continue it after an interruption."""
         if not self.hub.session:
             self._sessions += 1
             self._begun_at = len(self.hub.log)
@@ -87,11 +87,11 @@ class Broadcast:
 
     @property
     def pictures(self) -> int:
-        """Pictures that were sent so far, over all sessions."""
+        """Number of video frames sent in all sessions."""
         return sum(isinstance(r, AccessUnit) and r.track == 0 for r in self.hub.log)
 
     async def played(self) -> None:
-        """Returns when the clip is over."""
+        """Wait until the clip is over."""
         if self._player is not None:
             await self._player
 
@@ -103,7 +103,8 @@ class Broadcast:
 
 @contextmanager
 def listening(target: RtmpTarget) -> Iterator[RtmpTarget]:
-    """The target, once it listens. Trying by a connection would be its only one."""
+    """Yield the target once it listens. The check makes no connection, because the target accepts
+    only one."""
     port = int(target.url.split(":")[2].partition("/")[0])
     entry = re.compile(rf":{port:04X} 00000000:0000 0A ")
     with target:
@@ -116,7 +117,7 @@ def listening(target: RtmpTarget) -> Iterator[RtmpTarget]:
 
 @asynccontextmanager
 async def broadcast(clip: Clip, *, live: bool = True) -> AsyncIterator[Broadcast]:
-    """A hub with the clip on air (``live``), or ready to go."""
+    """Yield a hub with the clip on air (``live``), or ready to go."""
     made = Broadcast(FakeHub(), clip)
     async with made.hub.listening():
         if live:
@@ -126,7 +127,7 @@ async def broadcast(clip: Clip, *, live: bool = True) -> AsyncIterator[Broadcast
 
 
 class PushRig:
-    """One pusher with its files; what it shows, and every state it went through."""
+    """A pusher with its files, its status, and all of its states so far."""
 
     def __init__(self, folder: Path, hub_port: int) -> None:
         self.folder = folder
@@ -145,7 +146,7 @@ class PushRig:
         ca: str | None = None,
         **fields: Any,
     ) -> None:
-        """Writes the configuration; ``uri=None``: the URI is in the Secret."""
+        """Write the configuration; ``uri=None``: the URI is in the Secret."""
         self._generation += 1
         for name in ("streamkey", "hub"):
             (self.keys / name).mkdir(parents=True, exist_ok=True)
@@ -177,7 +178,7 @@ class PushRig:
         fresh.replace(self.folder / "config.json")
 
     def put_uri(self, uri: str) -> None:
-        """Into the Secret."""
+        """Write the URI into the Secret."""
         (self.keys / "target").mkdir(parents=True, exist_ok=True)
         (self.keys / "target" / "uri").write_text(uri)
 
@@ -208,7 +209,7 @@ class PushRig:
         return self.board.status
 
     async def until(self, what: Callable[[PusherStatus], bool], seconds: float = 15) -> float:
-        """Waits until the status is so; returns the seconds it took."""
+        """Wait until ``what`` is true for the status; return the seconds until then."""
         begin = time.monotonic()
         while not what(self.status):
             left = begin + seconds - time.monotonic()
@@ -230,7 +231,8 @@ class PushRig:
 async def running_push(
     folder: Path, source: Broadcast, uri: str | None, key: str | None = "key", **fields: Any
 ) -> AsyncIterator[PushRig]:
-    """``resolver`` among the fields is the pusher's; the others are its configuration's."""
+    """Yield a running pusher. The field ``resolver`` is for the pusher; the others are for its
+    configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     rig = PushRig(folder, source.hub.port)
     rig.resolver = fields.pop("resolver", system_resolver)

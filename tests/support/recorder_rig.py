@@ -1,4 +1,4 @@
-"""A recorder as a process of its own, on folders of the test, and a store to finish its work."""
+"""A recorder in its own process, on folders of the test, and a store that finishes its files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SUPERVISED = ("-m", "sluice_media", "record")
 
 
 def samples(exposition: str) -> dict[str, float]:
-    """What ``/metrics`` says, by name and labels."""
+    """Return the values of ``/metrics`` by name and labels."""
     lines = (line.rsplit(" ", 1) for line in exposition.splitlines() if line[:1] != "#")
     return {name: float(value) for name, value in lines}
 
@@ -44,7 +44,7 @@ class RecorderRig:
     process: asyncio.subprocess.Process | None = None
     token: str = TOKEN
     store: Path | None = None
-    """Another one than its own."""
+    """Folder of another store; None: its own."""
 
     @property
     def store_dir(self) -> Path:
@@ -79,7 +79,7 @@ class RecorderRig:
 
     @staticmethod
     def kill_process(pid: int) -> None:
-        """SIGKILL, unless it has gone already."""
+        """Send SIGKILL, unless the process has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
@@ -121,11 +121,11 @@ class RecorderRig:
             raise AssertionError(f"never came: last status {last}") from None
 
     async def recorded(self, seconds: float) -> RecorderStatus:
-        """Waits until so much was recorded."""
+        """Wait until ``seconds`` are recorded."""
         return await self.until(lambda status: status.recording_duration > seconds)
 
     async def finished(self, seconds: float = 90) -> StoredResult:
-        """Lets the store's worker make the files; returns the result when it is final."""
+        """Let the store's worker make the files; return the final result."""
         storage = open_volume(self.store_dir)
         finisher = Finisher(
             storage,
@@ -147,7 +147,7 @@ class RecorderRig:
             task.cancel()
 
     def playlists(self, index: int = 1) -> list[Path]:
-        """Those of all attempts, oldest first."""
+        """Return the playlists of all attempts, oldest first."""
         found = (self.store_dir / self.config.prefix).glob(f"*/{index:03d}.m3u8")
         return sorted(found, key=lambda path: path.stat().st_mtime_ns)
 

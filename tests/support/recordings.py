@@ -1,4 +1,4 @@
-"""Getting at a Recording's files the way the documentation tells a user to."""
+"""Download of a Recording's files, as in the documentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["download"]
 
 
 def download(kubectl: Kubectl, recording: str, folder: Path) -> list[Path]:
-    """Fetches all files of the Recording, in order, out of the store's pod."""
+    """Fetch all files of the Recording, in order, from the store's pod."""
     status = kubectl.status("recording", recording)
     uid = kubectl.get("recording", recording)["metadata"]["uid"]
     store = status.get("storeName", "default")

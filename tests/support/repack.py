@@ -1,4 +1,4 @@
-"""Transport streams as other multiplexers write them: the same pictures, cut otherwise.
+"""Transport streams in the way of other multiplexers: equal video in other PES packets.
 
 In: a stream with one access unit in each PES packet of video, as FFmpeg writes it. Out: the same
 elementary stream with other PES packets. A packet's time is that of the first access unit which
@@ -24,7 +24,7 @@ _DELIMITER = re.compile(rb"\x00?\x00\x00\x01(?:\x09|\x46\x01).")
 
 @dataclass(slots=True, frozen=True)
 class Piece:
-    """A PES packet's payload and times; ``pts`` None: it says none."""
+    """A PES packet's payload and times; ``pts`` None: no PTS."""
 
     payload: bytes
     pts: int | None
@@ -35,7 +35,7 @@ Style = Callable[[Sequence[Piece]], Iterable[Piece]]
 
 
 def pieces_of(stream: bytes, pid: int = VIDEO_PID) -> list[Piece]:
-    """The PES packets of one PID, whole ones only."""
+    """Return the complete PES packets of one PID."""
     packets: list[bytearray] = []
     for packet in _packets(stream):
         if _pid(packet) != pid or not packet[3] & 0x10:
@@ -61,15 +61,15 @@ def repack(
     aligned: bool = False,
     pid: int = VIDEO_PID,
 ) -> bytes:
-    """``bounded``: the packets say their length where it fits; ``aligned``: they claim to begin
-    where units begin."""
+    """Return the stream with other PES packets. ``bounded``: packets have their length if it fits.
+    ``aligned``: packets have the data alignment indicator."""
     made = [
         _pes(piece, bounded=bounded, aligned=aligned) for piece in style(pieces_of(stream, pid))
     ]
     packetizer = Packetizer(pid)
     parts = [b"".join(packetizer.packets(pes)) for pes in made]
     others = [packet for packet in _packets(stream) if _pid(packet) != pid]
-    # Tables first; the rest in the old proportion.
+    # The tables come first; the other packets keep their proportion.
     out, place = list(others[:3]), 3
     for number, part in enumerate(parts, 1):
         out.append(part)
@@ -106,7 +106,7 @@ def as_it_is(units: Sequence[Piece]) -> Iterable[Piece]:
 
 
 def time_on_every(n: int, offset: int = 0) -> Style:
-    """Only every n-th packet says a time."""
+    """Return a style in which only every n-th packet has a time."""
 
     def style(units: Sequence[Piece]) -> Iterator[Piece]:
         for number, unit in enumerate(units):
@@ -117,7 +117,7 @@ def time_on_every(n: int, offset: int = 0) -> Style:
 
 
 def several(n: int) -> Style:
-    """So many units in a packet."""
+    """Return a style with ``n`` units in a packet."""
 
     def style(units: Sequence[Piece]) -> Iterator[Piece]:
         for at in range(0, len(units), n):
@@ -128,7 +128,7 @@ def several(n: int) -> Style:
 
 
 def chunks(size: int) -> Style:
-    """Packets of so many bytes, which begin anywhere."""
+    """Return a style with packets of ``size`` bytes, which begin anywhere."""
 
     def style(units: Sequence[Piece]) -> Iterator[Piece]:
         whole = b"".join(unit.payload for unit in units)
@@ -145,7 +145,7 @@ def chunks(size: int) -> Style:
 
 
 def one_nal(units: Sequence[Piece]) -> Iterator[Piece]:
-    """A packet for each NAL unit; the first one of a unit has the time."""
+    """Yield a packet for each NAL unit. The first packet of an access unit has the time."""
     for unit in units:
         cuts = [m.start() for m in re.finditer(rb"\x00\x00\x01", unit.payload)]
         cuts = [at - (at > 0 and unit.payload[at - 1] == 0) for at in cuts]
@@ -156,7 +156,7 @@ def one_nal(units: Sequence[Piece]) -> Iterator[Piece]:
 
 
 def without_delimiters(style: Style) -> Style:
-    """The same without access unit delimiters."""
+    """Return the style without access unit delimiters."""
 
     def stripped(units: Sequence[Piece]) -> Iterable[Piece]:
         return style([Piece(_DELIMITER.sub(b"", u.payload, count=1), u.pts, u.dts) for u in units])

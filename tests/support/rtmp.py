@@ -1,4 +1,4 @@
-"""What tests that speak RTMP as a publisher share."""
+"""Functions for tests that publish over RTMP."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ __all__ = ["media_message"]
 
 
 def media_message(session: ClientSession, type_id: int, timestamp_ms: int, payload: bytes) -> bytes:
-    """An audio, video or data message in one piece; ``type_id`` is a MessageType."""
+    """Return an audio, video or data message in one piece; ``type_id`` is a MessageType."""
     return b"".join(session.media_buffers(type_id, timestamp_ms, payload))

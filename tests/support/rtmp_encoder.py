@@ -1,4 +1,4 @@
-"""An RTMP encoder whose habits a test chooses; what it sends comes out of FLV files."""
+"""An RTMP encoder with the quirks that a test chooses. Its media is read from FLV files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def flv_tags(path: Path) -> list[FlvTag]:
 
 
 def later(tags: Iterable[FlvTag], milliseconds: int) -> list[FlvTag]:
-    """The tags with their clock moved on, modulo 2^32."""
+    """Return the tags with later timestamps, modulo 2^32."""
     return [
         replace(tag, timestamp_ms=(tag.timestamp_ms + milliseconds) & 0xFFFFFFFF) for tag in tags
     ]
@@ -37,7 +37,7 @@ async def send_tags(
     chunk_bytes: int = 4_096,
     speed: float = 4,
 ) -> None:
-    """Publishes in the order of OBS's commands, ``speed`` times as fast as it plays."""
+    """Publish in the order of OBS's commands, ``speed`` times as fast as it plays."""
     session = ClientSession(
         app=app, tc_url=f"rtmp://{host}:{port}/{app}", stream_key=key, chunk_bytes=chunk_bytes
     )

@@ -50,12 +50,12 @@ def key_reader(access: str = ACCESS_KEY, secret: str = SECRET_KEY) -> dict[str, 
 @dataclass(slots=True)
 class S3Server:
     folder: Path
-    """Buckets are folders in it."""
+    """Folder of the server; its buckets are folders in it."""
     port: int
     log: Path
 
     def s3(self, port: int | None = None, **changes: object) -> BucketLocation:
-        """How a MediaStore is told of it, or of a proxy before it."""
+        """Return the location for a MediaStore: this server, or a proxy in front of it."""
         return BucketLocation.model_validate(
             {
                 "endpoint": f"http://127.0.0.1:{port or self.port}",
@@ -70,7 +70,7 @@ class S3Server:
 
     @property
     def objects(self) -> Path:
-        """The folder of everything below the prefix."""
+        """Folder of all objects below the prefix."""
         return self.folder / BUCKET / PREFIX
 
     def empty(self) -> None:
@@ -82,8 +82,8 @@ class S3Server:
 def s3_server(
     folder: Path, *, certificate: tuple[Path, Path] | None = None, port: int = 0
 ) -> Iterator[S3Server]:
-    """A server while the context lasts. ``certificate``: files of a certificate and its key, for
-    TLS."""
+    """Yield a server while the context lasts. ``certificate``: files of a certificate and its key,
+    for TLS."""
     paths = Paths.from_environment()
     build(paths, ["versitygw"])
     data = folder / "s3"
@@ -107,8 +107,8 @@ def s3_server(
 
 @contextlib.contextmanager
 def moto_server(folder: Path) -> Iterator[S3Server]:
-    """Another server with the same bucket, by other people: moto, which keeps all in memory and
-    looks at no signature. It runs in an environment of its own."""
+    """Yield another S3 implementation with an equal bucket: moto, which keeps objects in memory and
+    checks no signature. It runs in its own Python environment."""
     tests = Path(__file__).parents[1]
     found = subprocess.run(
         [sys.executable, str(tests / "environment.py"), str(tests / "requirements-moto.lock")],

@@ -1,4 +1,4 @@
-"""Stands between an S3 client and its server, and breaks things on request.
+"""Proxy between an S3 client and its server, which injects faults on request.
 
 In a test: ``async with s3_proxy(upstream) as proxy: proxy.fault = Fault("SlowDown")``. As a
 process, e.g. in a pod: ``python -m tests.support.s3_proxy LISTEN UPSTREAM CONTROL`` (each
@@ -6,8 +6,8 @@ process, e.g. in a pod: ``python -m tests.support.s3_proxy LISTEN UPSTREAM CONTR
 /fault`` ends it and ``GET /requests`` says how often it struck. It needs nothing but the standard
 library.
 
-One request per connection; what a client signed (method, path, host, x-amz headers, body) is passed
-on as it came, so signatures hold.
+One request per connection. The signed parts (method, path, host, x-amz headers, body) are forwarded
+unchanged, so signatures stay valid.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ _BLOCK_BYTES = 64 << 10
 
 @dataclass(slots=True)
 class Fault:
-    """What goes wrong, and with which requests."""
+    """A fault, and the requests that it applies to."""
 
     kind: Kind
     methods: tuple[str, ...] = ()
-    """None: all."""
+    """HTTP methods; empty: all methods."""
     key: str = ""
     """Part of the request's path or query."""
     times: int | None = None
-    """How often; None: until it is taken away."""
+    """Number of requests that fail; None: until the fault is removed."""
     bytes_per_second: int = 8_000
-    """With Throttle; 8000 are 64 kbit/s."""
+    """Speed for Throttle; 8000 are 64 kbit/s."""
     struck: int = 0
 
     def hits(self, method: str, path: str) -> bool:
@@ -99,16 +99,16 @@ class _Head:
 class S3Proxy:
     host: str
     port: int
-    """Where the server is."""
+    """Port of the server."""
     fault: Fault | None = None
     listens_at: int = 0
     latency_seconds: float = 0.0
-    """So long each request waits before it is passed on, beside all others."""
+    """Seconds that each request waits before it is forwarded."""
     requests: dict[str, int] = field(default_factory=dict)
-    """Method -> number of requests that came."""
+    """Method -> number of received requests."""
 
     async def serve(self, client: asyncio.StreamReader, answer: asyncio.StreamWriter) -> None:
-        """One connection; it ends with its request."""
+        """Serve one connection, which ends after its request."""
         try:
             await self._serve(client, answer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -152,7 +152,7 @@ class S3Proxy:
         client: asyncio.StreamReader,
         answer: asyncio.StreamWriter,
     ) -> bool:
-        """Deals with faults that never get as far as the server."""
+        """Answer a request whose fault keeps it from the server."""
         if fault.kind == "Stall":
             await client.read()
             return True
@@ -197,7 +197,7 @@ async def _relay(
     fault: Fault | None,
     corruption: str,
 ) -> None:
-    """Passes so many bytes on, or everything; slowly or damaged if that is the fault."""
+    """Forward ``length`` bytes, or everything; slowly or damaged if that is the fault."""
     left = length
     first = True
     while left is None or left > 0:
@@ -224,7 +224,7 @@ async def _relay(
 async def s3_proxy(
     upstream: int, *, host: str = "127.0.0.1", bind: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[S3Proxy]:
-    """A proxy before the server at ``host:upstream``, while the context lasts."""
+    """Yield a proxy in front of the server at ``host:upstream``, while the context lasts."""
     proxy = S3Proxy(host, upstream)
     tasks: set[asyncio.Task[None]] = set()
 

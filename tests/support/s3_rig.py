@@ -1,4 +1,4 @@
-"""A store's pod on a bucket: its folders, its configuration, and a recording left for it."""
+"""A store's pod on a bucket: its folders, its configuration, and a recording to finish."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["BucketPod", "leave_recording"]
 
 
 class BucketPod(StorePod):
-    """Like :class:`StorePod`, with ``s3`` instead of a claim."""
+    """A :class:`StorePod` with ``s3`` instead of a claim."""
 
     def __init__(
         self, folder: Path, s3: BucketLocation, *, authority: str = "", **config: object
@@ -64,6 +64,6 @@ class BucketPod(StorePod):
 async def leave_recording(
     server: S3Server, storage: ObjectStore, clip: Clip, *, done: bool = True
 ) -> None:
-    """One attempt's chunks, journal and head, as a recorder put them."""
+    """Put the chunks, the journal and the head of one attempt, like a recorder."""
     entry = record(server.objects / PREFIX / "a", clip, clip.units)
     await leave(storage, {"a": entry}, done=done)

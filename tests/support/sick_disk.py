@@ -1,9 +1,9 @@
-"""A disk that fails when it is told to: a block device of the kernel with a real ext4 on it.
+"""A disk that fails on request: a block device of the kernel with a real ext4 on it.
 
-It is a loop device over an image without blocks, on a file system in memory that is too small for
-it. *Run out*, new blocks have no place any more, as on a thin volume: ext4 has room and takes a
-write into memory, and only when that is brought to the disk there is an error, once, and the bytes
-are gone. *Cut off*, what is beyond the first part gives input/output errors.
+It is a loop device over a sparse image, on a file system in memory that is too small for the image.
+After `run_out`, new blocks cannot be stored, as on a thin volume: ext4 has free space and accepts a
+write into memory, the later write to the disk fails once, and the bytes are lost. After `cut_off`,
+all blocks beyond the first part give input/output errors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["CannotMountError", "SickDisk", "fill", "sick_disk", "small_disk"]
 DISK_BYTES = 512 << 20
 BACKING_BYTES = 64 << 20
 HEALTHY_BYTES = 48 << 20
-"""What of it never fails: the tables of the file system."""
+"""Size of the first part, which never fails: the tables of the file system."""
 # linux/loop.h
 _LOOP_SET_STATUS64, _LOOP_GET_STATUS64 = 0x4C04, 0x4C05
 _PAGE_BYTES = 4096
@@ -30,28 +30,28 @@ _INFO_BYTES, _SIZE_LIMIT_AT = 232, 32
 
 
 class CannotMountError(RuntimeError):
-    """The text says why not."""
+    """The disk cannot be mounted; the text is the cause."""
 
 
 @dataclass(slots=True)
 class SickDisk:
     folder: Path
-    """Where it is mounted."""
+    """Mount point."""
     device: str
 
     backing: Path
     ballast: Path | None = None
 
     def run_out(self) -> None:
-        """From now on new blocks cannot be written."""
+        """Make all writes of new blocks fail from now on."""
         self.ballast = fill(self.backing)
 
     def cut_off(self) -> None:
-        """From now on what is put into new files of the uppermost folder fails."""
+        """Make writes to new files of the top folder fail from now on."""
         self._limit(HEALTHY_BYTES)
 
     def write_back(self) -> None:
-        """Lets the kernel write what it still holds in memory, if it can."""
+        """Let the kernel write the data in its memory to the disk, if it can."""
         _run("sync", "--file-system", str(self.folder))
 
     def recover(self) -> None:
@@ -61,7 +61,7 @@ class SickDisk:
         self._limit(0)
 
     def mount_again(self) -> None:
-        """So that everything is read from the disk, and nothing from memory."""
+        """Mount again, so that all data is read from the disk and not from memory."""
         _run("umount", str(self.folder))
         _run("mount", "-o", "discard", self.device, str(self.folder))
 
@@ -76,7 +76,8 @@ class SickDisk:
 
 
 def fill(folder: Path) -> Path:
-    """A file that takes all space; again: also what was freed meanwhile."""
+    """Return a file that takes all free space. A second call takes the space that was freed in
+    between."""
     ballast = folder / "ballast"
     piece = os.statvfs(folder).f_bfree * os.statvfs(folder).f_frsize
     with ballast.open("ab") as file:
@@ -94,7 +95,7 @@ def fill(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
-    """A file system of so many bytes in memory, mounted at ``folder``. Raises
+    """Yield a file system of ``size_bytes`` in memory, mounted at ``folder``. Raises
     CannotMountError."""
     folder.mkdir(parents=True, exist_ok=True)
     _run("mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder))
@@ -106,7 +107,7 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def sick_disk(folder: Path) -> Iterator[SickDisk]:
-    """An ext4 mounted at ``folder``, in good health. Raises CannotMountError."""
+    """Yield an ext4 without faults, mounted at ``folder``. Raises CannotMountError."""
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         backing = stack.enter_context(
@@ -115,7 +116,7 @@ def sick_disk(folder: Path) -> Iterator[SickDisk]:
         image = backing / "image"
         with image.open("wb") as file:
             file.truncate(DISK_BYTES)
-        # Without a journal: else ext4 makes itself read-only for good at the first error.
+        # Without a journal, because ext4 with one becomes read-only at the first error.
         options = ("-m", "0", "-O", "^has_journal", "-E", "lazy_itable_init=0")
         _run("mkfs.ext4", "-q", *options, str(image))
         device = _run("losetup", "--find", "--show", str(image)).strip()

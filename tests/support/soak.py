@@ -1,6 +1,6 @@
-"""A real hub and two legs with made-up media that come, go, stall and lose media.
+"""A real hub and two legs with synthetic media, which connect, disconnect, stall and lose media.
 
-The clocks of the legs pass 2^33 on the way; the figures are the hub's alone.
+The clocks of the legs pass 2^33 during the run. The figures are those of the hub alone.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["Report", "soak"]
 
 SAMPLE_SECONDS = 5.0
 PICTURE_BYTES = 28_000
-"""6 Mb/s with the audio."""
+"""Size of a video frame: 6 Mb/s with the audio."""
 FAULT_EVERY_SECONDS = 12.0
-"""On each leg, on average."""
+"""Mean time between faults on each leg."""
 HOLE_SECONDS = 0.5
 GOP = 50
 FRAME = 3_600
@@ -40,7 +40,7 @@ BEFORE_WRAP = (1 << 33) - 15 * 90_000
 
 @dataclass
 class Encoder:
-    """One leg's side: pictures every 40 ms, as long as nothing is wrong with it."""
+    """The encoder of one leg: video frames every 40 ms, except during a fault."""
 
     rig: DuoRig
     key: str
@@ -87,7 +87,7 @@ class Encoder:
             await asyncio.sleep(max(0.0, started + (index + 1) * 0.04 - time.monotonic()))
 
     def _break_down(self, now: float) -> bool:
-        """Rolls the dice. True: the encoder goes away."""
+        """Start a fault at random; return True if the encoder must disconnect."""
         if now < self.fault_until or self.dice.random() > 0.04 / self.fault_every_seconds:
             if now >= self.fault_until:
                 self.fault = ""
@@ -129,7 +129,7 @@ class Report:
 
     @property
     def memory_spread(self) -> float:
-        """Largest distance from the mean, as a share of it."""
+        """Return the largest deviation from the mean, as a fraction of the mean."""
         mean = sum(self.memory_mib) / len(self.memory_mib)
         return max(abs(sample - mean) for sample in self.memory_mib) / mean
 
@@ -164,7 +164,7 @@ async def soak(
 
 
 async def _read(rig: DuoRig, report: Report, deadline: float) -> None:
-    """Reads to the deadline; what does not hold of the units is an error."""
+    """Read until the deadline; report every broken promise about the units as an error."""
     last: dict[int, AccessUnit] = {}
     gaps: set[int] = set()
     async with rig.timed_reading() as timed:
@@ -189,7 +189,7 @@ async def _read(rig: DuoRig, report: Report, deadline: float) -> None:
 
 
 def _hole(before: AccessUnit, after: AccessUnit) -> list[str]:
-    """Content, by the time at which it was made, that is neither in media time nor in a gap."""
+    """Return an error if content is missing (by the time at which it was made) without a gap."""
     made = [int.from_bytes(unit.payload[5:13], "big") for unit in (before, after)]
     missing = (made[1] - made[0]) / 1e6 - (after.dts - before.dts) / 90_000
     return [f"a hole of {missing:.2f} s without a gap"] if missing > HOLE_SECONDS else []

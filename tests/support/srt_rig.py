@@ -1,5 +1,4 @@
-"""An SRT listener for the tests, and the peers that real publishers are: FFmpeg and
-srt-live-transmit."""
+"""An SRT listener for the tests, and real publishers: FFmpeg and srt-live-transmit."""
 
 from __future__ import annotations
 
@@ -41,13 +40,14 @@ class Peer:
         self.process = process
 
     async def ended(self, seconds: float = 30) -> str:
-        """What it had to say."""
+        """Wait until the process ends; return its output."""
         async with asyncio.timeout(seconds):
             words, more = await self.process.communicate()
         return (words + more).decode()
 
     async def says(self, words: str, seconds: float = 40) -> None:
-        """Waits until it has said so; some peers do not end by themselves after that."""
+        """Wait until the output contains ``words``. Some peers do not end by themselves after
+        that."""
         assert self.process.stderr is not None
         said = b""
         async with asyncio.timeout(seconds):
@@ -58,7 +58,8 @@ class Peer:
 
 
 class Rig:
-    """``demo/open`` takes anything, ``demo/secret`` demands a passphrase."""
+    """An SRT listener. ``demo/open`` accepts every caller; ``demo/secret`` requires a
+    passphrase."""
 
     def __init__(self) -> None:
         self.lookups: list[str] = []
@@ -97,7 +98,7 @@ class Rig:
         latency_ms: int = 120,
         host: str = "127.0.0.1",
     ) -> AsyncIterator[SrtCaller]:
-        """Our own caller."""
+        """Yield a connection of our own SRT caller."""
         target = SrtTarget(
             host,
             self.listener.port,
@@ -112,8 +113,8 @@ class Rig:
     async def ffmpeg(
         self, source: Path, stream_id: str, options: str = "", *, rate: float = 1
     ) -> AsyncIterator[Peer]:
-        """FFmpeg publishing a clip as it is, ``rate`` times as fast as it plays. Without ``linger``
-        it forgets what it has not sent when its input ends."""
+        """Start FFmpeg, which publishes a clip without encoding, at ``rate`` times its speed.
+        Without ``linger`` it drops its unsent data at the end of its input."""
         url = f"srt://127.0.0.1:{self.listener.port}?streamid={stream_id}&pkt_size=1316&linger=2"
         async with _process(
             *("ffmpeg", "-hide_banner", "-v", "error", "-readrate", str(rate), "-i", str(source)),
@@ -125,8 +126,8 @@ class Rig:
     async def live_transmit(
         self, source: Path, stream_id: str, options: str = "", seconds: float = 1
     ) -> AsyncIterator[Peer]:
-        """srt-live-transmit with the clip's bytes, evenly over so many seconds, once it was
-        accepted: what it reads before it is connected, it drops."""
+        """Run srt-live-transmit and, once it is accepted, feed it the clip's bytes evenly over
+        ``seconds``. It drops the bytes that it reads before it is connected."""
         url = f"srt://127.0.0.1:{self.listener.port}?mode=caller&streamid={stream_id}{options}"
         command = ("srt-live-transmit", "-a", "no", "-q", "-chunk", "1316", "file://con", url)
         former = set(self.listener.connections)
@@ -186,7 +187,7 @@ async def read_until_end(connection: SrtConnection, seconds: float = 30) -> byte
 
 
 def make_ts(path: Path, *, seconds: float = 1.2, bits: str = "2M", color: bool = False) -> Path:
-    """H.264 with B-frames and AAC."""
+    """Make a transport stream with H.264 with B-frames, and AAC."""
     source = "smptebars" if color else "testsrc2"
     command = ["-f", "lavfi", "-i", f"{source}=size=640x360:rate=25"]
     command += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"]

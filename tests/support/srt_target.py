@@ -1,4 +1,4 @@
-"""An SRT target: FFmpeg that listens, takes one caller and keeps what it sends."""
+"""An SRT target: FFmpeg, which listens, accepts one caller and stores its media."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ __all__ = ["SrtTarget", "free_udp_port"]
 
 
 class SrtTarget:
-    """Writes what a caller sends to ``file``, a transport stream; ends when the caller does."""
+    """A listener that writes the media of one caller to ``file``, a transport stream. It ends with
+    the caller."""
 
     def __init__(self, host: str, port: int, file: Path, *, passphrase: str = "") -> None:
         self.url = f"srt://{host}:{port}"
@@ -24,7 +25,7 @@ class SrtTarget:
         self._process: subprocess.Popen[bytes] | None = None
 
     def finish(self) -> None:
-        """Waits until the caller has gone and the file is whole."""
+        """Wait until the caller has disconnected and the file is complete."""
         assert self._process is not None
         try:
             self._process.wait(20)

@@ -1,4 +1,4 @@
-"""A store pod in this process, and a recording left in its folder."""
+"""A store pod in this process, and a recording in its folder."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def record(
     units: Sequence[AccessUnit],
     first_formats: Sequence[TrackFormat] | None = None,
 ) -> FileEntry:
-    """What one attempt makes of these units. ``first_formats``: the tracks that are known at the
-    beginning; with the first unit of another track all of the clip's are."""
+    """Record these units as one attempt. ``first_formats`` are the tracks that are known at the
+    beginning. The first unit of another track makes all tracks of the clip known."""
     folder.mkdir(parents=True)
     known = track_infos(first_formats or clip.formats)
     file = PlannedFile(1, "t1", clip.units[0].dts, START, START, known)
@@ -88,8 +88,8 @@ async def leave(storage: ObjectStore, attempts: dict[str, FileEntry], *, done: b
 
 
 def quiet_port() -> int:
-    """A free port below those that the kernel gives to outgoing connections: the store has many of
-    these before it listens."""
+    """Return a free port below the kernel's range for outgoing connections, because the store makes
+    many of these before it listens."""
     while True:
         port = random.randrange(20_000, 32_000)
         with contextlib.suppress(OSError), socket.socket() as sock:

@@ -1,4 +1,4 @@
-"""A store's role as a process of its own."""
+"""The store role in its own process."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StoreProcess:
         self.process.kill()
 
     async def stopped_finaliser(self) -> int:
-        """The pid of the FFmpeg at work, stopped in its tracks."""
+        """Stop (SIGSTOP) the FFmpeg that is making a file; return its pid."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         async with asyncio.timeout(60):
             while True:
@@ -71,7 +71,7 @@ class StoreProcess:
                 await asyncio.sleep(0.05)
 
     async def done(self) -> None:
-        """The MP4 is there, and what it was made of is gone."""
+        """Wait until the result is Done and the record of the finished files exists."""
         await self.until(lambda result: result.state == "Done", 30)
         async with asyncio.timeout(20):
             while not (self._pod.store_dir / keys.finalized_key(UID)).exists():

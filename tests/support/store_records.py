@@ -1,4 +1,4 @@
-"""Builders of what recorders leave in a store."""
+"""Builders of the objects that recorders put into a store."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def leave(
     attempt: str = "attempt1",
     uid: str = UID,
 ) -> None:
-    """Puts what one attempt of a recorder leaves; its chunks are no media."""
+    """Put the objects of one attempt of a recorder. Its chunks contain no media."""
     prefix = f"recordings/{uid}"
     head = RecordingHead(
         uid=uid,

@@ -1,4 +1,4 @@
-"""An RTMP target as a platform is one: FFmpeg that listens, accepts anything and keeps it."""
+"""An RTMP target like a platform: FFmpeg, which listens, accepts everything and stores it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ __all__ = ["RtmpTarget", "address_towards", "free_port"]
 
 
 def address_towards(peer: str) -> str:
-    """This machine's address as that peer sees it."""
+    """Return the address of this machine that the peer can dial."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((peer, 9))
         return str(probe.getsockname()[0])
 
 
 class RtmpTarget:
-    """Writes what one publisher sends to ``file``; a killed one can be started again."""
+    """A listener that writes the media of one publisher to ``file``. It can be started again after
+    a kill."""
 
     def __init__(self, host: str, port: int, file: Path) -> None:
         self.url = f"rtmp://{host}:{port}/live"
@@ -31,7 +32,7 @@ class RtmpTarget:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        """Listens again, into a file of its own: ``a.flv``, ``a.1.flv``, …"""
+        """Listen, with a new file for each start: ``a.flv``, ``a.1.flv``, …"""
         if self.file.exists():
             stem, number = self.file.stem.partition(".")[::2]
             self.file = self.file.with_name(f"{stem}.{int(number or 0) + 1}.flv")
@@ -58,7 +59,7 @@ class RtmpTarget:
             self._process = None
 
     def finish(self) -> None:
-        """Waits until the publisher has gone and the file is whole."""
+        """Wait until the publisher has disconnected and the file is complete."""
         assert self._process is not None
         try:
             self._process.wait(20)

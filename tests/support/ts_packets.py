@@ -1,4 +1,4 @@
-"""Transport stream packets, read back with a parser of the tests' own."""
+"""Transport stream packets, read with the tests' own parser."""
 
 from __future__ import annotations
 

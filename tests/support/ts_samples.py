@@ -1,4 +1,4 @@
-"""Streams for the demultiplexer's tests: ours, and those of multiplexers unlike ours."""
+"""Streams for tests of the demultiplexer, from our multiplexer and in the way of others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VIDEO_1080 = TrackFormat(0, TrackKind.VIDEO, Codec.H264, s.AVCC_1080, 1920, 1080
 HEVC = TrackFormat(0, TrackKind.VIDEO, Codec.HEVC, s.hvcc(), 640, 362)
 AUDIO = TrackFormat(1, TrackKind.AUDIO, Codec.AAC, s.ASC_48000_STEREO, 0, 0, 48_000, 2)
 AUDIO_44100 = TrackFormat(1, TrackKind.AUDIO, Codec.AAC, s.ASC_44100_STEREO, 0, 0, 44_100, 2)
-# NAL units that end as NAL units do, not in zeros.
+# These NAL units do not end in zeros, as the standard demands.
 IDR = s.sample(b"\x65\x88\x84" + b"\x5a" * 40)
 PICTURE = s.sample(b"\x41\x9a\x24" + b"\x5a" * 20)
 KEY, CUT = UnitFlags.RANDOM_ACCESS, UnitFlags.DISCONTINUITY
@@ -37,7 +37,7 @@ def sound(dts: int, payload: bytes = s.SOUND, track: int = 1) -> AccessUnit:
 
 
 def broadcast(pictures: int = 50, first: int = 900_000) -> list[AccessUnit]:
-    """Pictures at 25 fps, one key picture a second, and 48 kHz audio."""
+    """Return video at 25 fps with a keyframe each second, and 48 kHz audio."""
     units = [picture(first + i * FRAME, key=i % 25 == 0) for i in range(pictures)]
     units += [sound(first + i * 1_920) for i in range(pictures * FRAME // 1_920)]
     return sorted(units, key=lambda unit: unit.dts)
@@ -50,7 +50,7 @@ def mux(units: Iterable[AccessUnit], *formats: TrackFormat) -> bytes:
 def read(
     stream: bytes, sizes: Sequence[int] = (), demuxer: TsDemuxer | None = None
 ) -> list[DemuxEvent]:
-    """Feeds pieces of the given sizes, then the rest, then the end."""
+    """Feed pieces of the given sizes, then the rest, then the end."""
     demuxer = demuxer or TsDemuxer()
     events: list[DemuxEvent] = []
     for size in sizes:
@@ -89,7 +89,7 @@ def section_packet(pid: int, section: bytes, counter: int = 0) -> bytes:
 
 
 def program(*streams: tuple[int, int, bytes], pmt_pid: int = 0x1000) -> bytes:
-    """PAT and PMT with streams of (type, PID, descriptors)."""
+    """Return PAT and PMT with streams of (type, PID, descriptors)."""
     body = b"".join(
         bytes((kind,))
         + (0xE000 | pid).to_bytes(2, "big")
@@ -104,7 +104,7 @@ def program(*streams: tuple[int, int, bytes], pmt_pid: int = 0x1000) -> bytes:
 
 
 def ts_of_pes(pid: int, *pes: bytes) -> bytes:
-    """PES packets as they are, in packets of a multiplexer that sets nothing but what it must."""
+    """Return transport stream packets with these PES packets, without optional fields."""
     packetizer = Packetizer(pid)
     return b"".join(b"".join(packetizer.packets(packet)) for packet in pes)
 

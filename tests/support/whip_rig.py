@@ -1,4 +1,4 @@
-"""The WHIP role with a hub that keeps what it gets, and its two publishers: aiortc and Chromium."""
+"""The WHIP role with a hub that stores its media, and two publishers: aiortc and Chromium."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BACKUP_KEY = "canary-key-backup-77"
 
 @dataclass
 class FakePublication:
-    """What a hub got of one publisher."""
+    """The media that a hub received from one publisher."""
 
     leg: str = "primary"
     formats: list[Sequence[TrackFormat]] = field(default_factory=list)
@@ -70,11 +70,11 @@ class FakePublication:
         return [unit for unit in self.units if unit.track == number]
 
     async def has(self, video: int, seconds: float = 40) -> None:
-        """Waits for so many pictures."""
+        """Wait until ``video`` frames have arrived."""
         await until(lambda: len(self.track(0)) >= video, seconds)
 
     def write_ts(self, path: Path) -> Path:
-        """Everything as a transport stream."""
+        """Write all media as a transport stream; return the path."""
         (formats,) = self.formats
         muxer = TsMuxer(formats)
         path.write_bytes(b"".join(muxer.write(unit) for unit in self.units))
@@ -88,7 +88,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def decode_errors(path: Path) -> str:
-    """What FFmpeg has to complain of when it decodes all of it; empty: nothing."""
+    """Return FFmpeg's errors when it decodes the whole file; empty without errors."""
     argv = ["ffmpeg", "-v", "error", "-xerror", "-i", str(path), "-f", "null", "-"]
     result = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     return result.stderr or ("" if result.returncode == 0 else f"exit code {result.returncode}")
@@ -102,7 +102,7 @@ def is_running(pid: int) -> bool:
 
 
 class Rig:
-    """Takes ``KEY`` for ``demo/cam``."""
+    """A running WHIP role, which accepts ``KEY`` for ``demo/cam``."""
 
     def __init__(self) -> None:
         self.publications: list[FakePublication] = []
@@ -121,7 +121,7 @@ class Rig:
         return self.registry.get_sample_value(f"sluice_whip_{name}") or 0
 
     def figure_of(self, name: str) -> dict[str, float]:
-        """Of a metric with one label: its values by that label."""
+        """Return the values of a metric with one label, by that label."""
         return {
             next(iter(sample.labels.values())): sample.value
             for metric in self.registry.collect()
@@ -166,8 +166,8 @@ async def aiortc_publisher(
     path: str = "/whip/demo/cam",
     on_post: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[tuple[RTCPeerConnection, str]]:
-    """A publisher that is connected; yields its connection and its session's URL. ``on_post`` is
-    called when the offer is about to be sent."""
+    """Connect a publisher; yield its connection and the URL of its session. ``on_post`` is called
+    before the offer is sent."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     try:
         connection.addTransceiver(AudioStreamTrack(), direction="sendonly")
@@ -215,7 +215,7 @@ class Browser:
         await self.until("document.getElementById('start')?.disabled === false")
 
     async def run(self, script: str) -> Any:
-        """Value of an expression; a promise is awaited."""
+        """Return the value of an expression, or the awaited value of a promise."""
         result = await self.call(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
@@ -248,7 +248,8 @@ class Browser:
 
 @asynccontextmanager
 async def running_browser(trusted_origin: str = "") -> AsyncIterator[Browser]:
-    """``trusted_origin`` may use the camera although it is plain HTTP and not this machine."""
+    """Yield a browser. ``trusted_origin`` may use the camera although it is plain HTTP on another
+    host."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             "chromium",

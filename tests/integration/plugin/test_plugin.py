@@ -39,7 +39,7 @@ def test_a_stream_that_is_off_air_is_recorded_once_it_is_on(shell: Shell) -> Non
     shell.stream(live=False)
     out, err = shell.run("record", "start", "show", "--name", "rec")
     assert out == "rec\n"
-    assert "not on air; the recording begins when it is" in err
+    assert "not on air; the recording begins when it goes on air" in err
 
 
 def test_an_unknown_stream_is_said_so_and_nothing_is_made(shell: Shell) -> None:
