@@ -46,10 +46,11 @@ def hold_ticks(
 ) -> tuple[dict[str, Any], float | None]:
     """Return the status to write, and the seconds until held values must be compared again.
 
-    If only ticking values differ from the stored ones, the stored ones are kept for ten seconds of
-    ``clock``, the field with their time. If only times differ, the stored times are kept without
-    limit, or until ``observedAt`` is older by ``refresh_seconds``. Only a later answer can be newer
-    by that much, so no pass is scheduled for it.
+    ``clock`` is the field with the time of the ticking values. If only ticking values differ from
+    the stored ones, the stored ones are kept until ``clock`` has advanced by ten seconds. If only
+    times differ, the stored times are kept without limit, or until ``observedAt`` has advanced by
+    ``refresh_seconds``. Only a later answer advances ``observedAt``, so no pass is scheduled for
+    it.
     """
     before = {key: value for key, value in stored.items() if key != "conditions"}
     if _still(status) != _still(before) or _clocks(status) != _clocks(before):

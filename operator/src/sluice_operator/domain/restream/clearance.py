@@ -1,16 +1,16 @@
-"""The rule "one target, one Restream": which pusher may dial the target that several name.
+"""The rule "one target, one Restream": if several pushers name a target, only one may dial it.
 
 Two publishers with one key disconnect each other, on most platforms again and again. Only pushers
 know their targets (URIs and keys are in Secrets that the operator does not read). A pusher reports
 a keyed digest of its target, and dials nothing until the operator has cleared that digest.
 
 * The older Restream (creation time, then name) has the target; the others are duplicates of it.
-* A Restream is cleared once no other pusher is connected to the target, or may still connect by a
-  clearance whose withdrawal it has not read. So a target may have no publisher for a moment, but
-  never has two.
+* A Restream is cleared when no other pusher is connected to the target or may still connect. A
+  pusher whose clearance was withdrawn may still connect until it has read the withdrawal. So a
+  target may have no publisher for a moment, but never has two.
 * The clearance stays in the pusher's configuration, so the pusher needs no operator to dial again.
-  A withdrawn clearance stays there too, until the pusher has read the withdrawal. So an operator
-  that has just started finds in the configurations which pushers may be connected to which target.
+  A withdrawn clearance stays there too, until the pusher has read the withdrawal. So after its
+  start, the operator reads in the configurations which pushers may be connected to a target.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def is_cleared(config_map: Raw | None) -> bool:
 
 
 def may_be_connected(config_map: Raw | None, status: PusherStatus) -> bool:
-    """Return whether a pusher that answers is connected, or may be before it has read its
-    ConfigMap."""
+    """Return whether a pusher that answers may be connected. A pusher that has not read its present
+    ConfigMap yet may still dial by the former one."""
     config = stored_config(PusherConfig, config_map)
     behind = config is not None and status.config_hash != config.hash
     return behind or status.connected or status.state is not PushState.IDLE
