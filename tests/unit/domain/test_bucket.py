@@ -81,6 +81,7 @@ def test_missing_keys_are_named_with_their_secret() -> None:
         ("AlmostExceeded", 19, "False/AlmostExceeded"),
         ("Exceeded", 20, "False/Exceeded"),
         ("Unknown", 0, "Unknown/NotMeasured"),
+        ("AWordOfANewerStore", 0, "Unknown/NotMeasured"),
     ],
 )
 def test_its_free_space_is_a_condition(headroom: str, used: int, want: str) -> None:

@@ -9,6 +9,7 @@ from sluice_operator.domain.owner import Stored
 from sluice_operator.domain.quantities import bytes_text
 
 _TYPE = "StorageHeadroom"
+_MEASURED = frozenset(HeadroomState) - {HeadroomState.UNKNOWN}
 
 
 def is_full(status: StoreStatus | None) -> bool:
@@ -19,7 +20,7 @@ def is_full(status: StoreStatus | None) -> bool:
 def headroom_condition(status: StoreStatus | None, what: str) -> Condition:
     """Return the condition. ``what`` names the store in its message; ``status`` is None when the
     store pod does not answer."""
-    if status is None or status.headroom == HeadroomState.UNKNOWN:
+    if status is None or status.headroom not in _MEASURED:  # also a word of a newer store
         message = f"The used space of {what} has not been measured yet."
         return Condition(_TYPE, "Unknown", HeadroomReason.NOT_MEASURED, message)
     if status.headroom == HeadroomState.ENOUGH:
