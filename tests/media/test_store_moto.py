@@ -60,4 +60,8 @@ async def test_an_upload_that_nobody_completes_is_found_and_ended(
     writing.cancel()
     await asyncio.wait((writing,))
     cleaner = UploadCleaner(server.s3(), tmp_path, key_reader().get)
-    assert [await cleaner.abort("recordings/u"), await cleaner.abort("")] == [1, 0]
+    found = 0
+    async with asyncio.timeout(30):
+        while not found:  # while the last part is still on its way, moto may answer with a 500
+            found = await cleaner.abort("recordings/u")
+    assert [found, await cleaner.abort("")] == [1, 0]
