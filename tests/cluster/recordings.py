@@ -78,7 +78,7 @@ def wait_chunk(kube: Kubectl, recording: str, store: str = "default") -> str:
     """Wait until a claim-backed store has a chunk of the Recording; return the Recording's uid."""
     uid = str(kube.get("recording", recording)["metadata"]["uid"])
     deadline = time.monotonic() + 90
-    while ".ts" not in objects_in_store(kube, store, uid):
+    while ".ts" not in objects_in_store(kube, store, uid, check=False):
         assert time.monotonic() < deadline, f"{recording}: no chunk in the store"
         time.sleep(1)
     return uid
@@ -87,12 +87,15 @@ def wait_chunk(kube: Kubectl, recording: str, store: str = "default") -> str:
 def wait_file(kube: Kubectl, uid: str, store: str = "default") -> None:
     """Wait until the store has made an MP4 by itself."""
     deadline = time.monotonic() + CLOSING_SECONDS
-    while ".mp4" not in objects_in_store(kube, store, uid):
+    while ".mp4" not in objects_in_store(kube, store, uid, check=False):
         assert time.monotonic() < deadline, "the store makes the MP4 by itself"
         time.sleep(1)
 
 
-def objects_in_store(kube: Kubectl, store: str, uid: str) -> str:
-    """Return the listing below the Recording's prefix, in a claim-backed store."""
+def objects_in_store(kube: Kubectl, store: str, uid: str, *, check: bool = True) -> str:
+    """Return the listing below the Recording's prefix, in a claim-backed store.
+
+    ``check`` False: return nothing while the store's container does not run yet."""
     folder = f"/var/lib/sluice/store/recordings/{uid}"
-    return kube("exec", f"deploy/{store}-store", "--", "sh", "-c", f"ls -R {folder} 2>/dev/null; :")
+    command = ("sh", "-c", f"ls -R {folder} 2>/dev/null; :")
+    return kube("exec", f"deploy/{store}-store", "--", *command, check=check)

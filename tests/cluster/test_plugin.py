@@ -93,7 +93,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(kube: Kubectl, sluice_command
     kube.apply(livestream("show"))
     code, out, err = sluice_command("record", "start", "show", "--name", "later")
     assert (code, out) == (0, "later\n"), err
-    assert "the recording begins when it is" in err
+    assert "the recording begins when it goes on air" in err
     code, _, err = sluice_command("record", "start", "show", "--name", "later")
     assert (code, "already exists" in err) == (1, True), err
     code, _, err = sluice_command("stream", "ls", "--as", "nobody-at-all")
