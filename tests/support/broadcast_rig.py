@@ -15,7 +15,8 @@ import aiohttp
 
 from sluice_media.contract import IngestStatus, TimelineFormat
 from sluice_media.formats.units import AccessUnit
-from sluice_media.timeline.framing import Record, TimelineDecoder
+from sluice_media.timeline.connection import ClosedError, connect
+from sluice_media.timeline.framing import Record
 from tests.support.certificates import MountedSecret
 from tests.support.hub_world import config
 from tests.support.ports import free_port
@@ -162,25 +163,21 @@ class BroadcastRig:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Received]:
         received = Received()
-        url = f"http://127.0.0.1:{self.hub_port}/v1/timeline"
-        headers = {"Authorization": f"Bearer {HUB_TOKEN}"}
-        timeout = aiohttp.ClientTimeout(total=None)
+        url = f"http://127.0.0.1:{self.hub_port}"
+        timeline = await connect(url, {}, {"Authorization": f"Bearer {HUB_TOKEN}"})
 
-        async def read(answer: aiohttp.ClientResponse) -> None:
-            decoder = TimelineDecoder()
-            async for data in answer.content.iter_any():
-                received.records += decoder.feed(data)
+        async def read() -> None:
+            with suppress(ClosedError):
+                while True:
+                    await timeline.receive(received.records)
 
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url, headers=headers) as answer,
-        ):
-            task = asyncio.create_task(read(answer))
-            try:
-                yield received
-            finally:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        task = asyncio.create_task(read())
+        try:
+            yield received
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            timeline.close()
 
     async def publish(self, *command: str, seconds: float = 60) -> tuple[int, str]:
         """Run an encoder to its end; return its exit code and its output."""
