@@ -1,8 +1,9 @@
 """HTTP server of a pod's ports, hardened against malformed requests and silent connections.
 
 aiohttp logs a malformed request with a traceback that quotes the request, possibly with a bearer
-token. It also never closes a connection whose request stays incomplete. This module corrects both
-for all ports.
+token. It logs a traceback when a client disconnects before it has its answer, as the operator does
+when it restarts. It also never closes a connection whose request stays incomplete. This module
+corrects all three for all ports.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from sluice_media.net.listening import listen_on
@@ -25,17 +26,19 @@ _BODY_BUFFER_BYTES = 64 << 10
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class _WithoutGarbage(logging.Filter):
-    """Filter that drops log records about malformed requests, because their bytes may hold a token.
-    The peer has received status 400."""
+class _WithoutFaultsOfPeers(logging.Filter):
+    """Filter that drops log records about the peer's faults.
+
+    A malformed request has received status 400; its bytes may hold a token. A peer that has
+    disconnected needs no answer."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, HttpProcessingError)
+        return not isinstance(error, HttpProcessingError | ClientConnectionResetError)
 
 
 _logger = logging.getLogger(__name__)
-_logger.addFilter(_WithoutGarbage())
+_logger.addFilter(_WithoutFaultsOfPeers())
 
 
 @asynccontextmanager
