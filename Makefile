@@ -59,11 +59,10 @@ test-media: ## run integration and media tests: real sockets, processes and FFmp
 	@$(pytest) tests/media -m alone $(PYTEST_ARGS)
 
 .PHONY: test-cluster
-test-cluster: ## run cluster tests after `make install`; tests that disturb others run alone
-	@$(pytest) tests/cluster -m "not alone and not own_operator" $(side_by_side) $(or $(WORKERS),6) $(PYTEST_ARGS)
+test-cluster: ## run cluster tests after `make install`; those with an operator of their own come last
+	@$(pytest) tests/cluster -m "not own_operator" $(side_by_side) $(or $(WORKERS),6) $(PYTEST_ARGS)
 	@$(bin)/python -m tests.cluster.without_operator \
 	  $(pytest) tests/cluster -m own_operator $(side_by_side) $(or $(WORKERS),6) $(PYTEST_ARGS)
-	@$(pytest) tests/cluster -m alone $(PYTEST_ARGS)
 
 .PHONY: test-packages
 test-packages:

@@ -1,8 +1,73 @@
-"""A real cluster with Sluice installed, as `make install` leaves it, and a namespace a test."""
+"""A real cluster with Sluice as `make install` leaves it, and a namespace for each test."""
 
 from __future__ import annotations
 
-from tests.support.chart_release import release
-from tests.support.cluster_fixtures import breakable_system, clip, cluster, kube, sluice
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-__all__ = ["breakable_system", "clip", "cluster", "kube", "release", "sluice"]
+import pytest
+
+from tests.cluster.operator_process import (
+    HostOperator,
+    installed_operator_paused,
+    installed_settings,
+)
+from tests.support.chart_release import release
+from tests.support.cluster import Cluster
+from tests.support.cluster_fixtures import clip, cluster, kube, sluice
+from tests.support.kubectl import Kubectl
+
+__all__ = [
+    "breakable_gateway",
+    "clip",
+    "cluster",
+    "host_operator",
+    "kube",
+    "release",
+    "sluice",
+    "steady_gateway",
+]
+
+_GATEWAY_LOCK = Path(tempfile.gettempdir()) / "sluice-tests-gateway.lock"
+
+
+@pytest.fixture
+def host_operator(sluice: Cluster, kube: Kubectl, tmp_path: Path) -> Iterator[HostOperator]:
+    """Yield an operator for the test's namespace, with the settings of the installed one.
+
+    It can be stopped and killed without harm to other tests."""
+    env = installed_settings(sluice.system)
+    operator = HostOperator(kube, tmp_path / "operator.log", env=env)
+    with installed_operator_paused(sluice.system):
+        operator.start()
+        try:
+            yield operator
+        finally:
+            operator.stop()
+            print(operator.log()[-6000:])
+
+
+@pytest.fixture
+def steady_gateway() -> Iterator[None]:
+    """Keep the tests that kill the gateway away until this test has ended."""
+    with _gateway_locked(fcntl.LOCK_SH):
+        yield
+
+
+@pytest.fixture
+def breakable_gateway(sluice: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
+    """Yield kubectl in the namespace of the gateway, which no other test uses now."""
+    if request.node.get_closest_marker("own_operator") is None:
+        pytest.fail("tests that publish run beside this one: mark it own_operator")
+    with _gateway_locked(fcntl.LOCK_EX):
+        yield sluice.system
+
+
+@contextmanager
+def _gateway_locked(mode: int) -> Iterator[None]:
+    with _GATEWAY_LOCK.open("a") as lock:
+        fcntl.flock(lock, mode)
+        yield

@@ -23,7 +23,7 @@ from tests.kube.layout import POD_NETWORK, SERVICE_NETWORK
 from tests.support.kubectl import Kubectl
 from tests.support.ports import free_port
 
-__all__ = ["HostOperator", "installed_operator_paused"]
+__all__ = ["HostOperator", "installed_operator_paused", "installed_settings"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OPERATOR = "app.kubernetes.io/component=operator"
@@ -100,6 +100,21 @@ class HostOperator:
 
     def log(self) -> str:
         return self.log_path.read_text()
+
+
+def installed_settings(system: Kubectl) -> dict[str, str]:
+    """Return the settings of the installed operator, for an operator process outside the cluster.
+
+    It works in another namespace, and reads the status of pods through the API server."""
+    deployment = system.get("deployment", "sluice-operator")
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    settings = {e["name"]: str(e["value"]) for e in container["env"] if "value" in e}
+    for name in ("SLUICE_NAMESPACE", "SLUICE_LEASE_NAME", "SLUICE_WATCH_NAMESPACES"):
+        settings.pop(name, None)
+    return settings | {
+        "SLUICE_GATEWAY_NAMESPACE": system.namespace,
+        "SLUICE_OBSERVE_MODE": "proxy",
+    }
 
 
 @contextmanager

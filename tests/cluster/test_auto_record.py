@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.operator_process import installed_operator_paused
+from tests.cluster.operator_process import HostOperator
 from tests.cluster.recordings import (
     FRAMES_PER_SECOND,
     finished,
@@ -111,20 +111,22 @@ def test_a_recording_that_was_deleted_or_stopped_does_not_come_back(
         assert [o["metadata"]["name"] for o in automatic(kube, "quiet")] == [name]
 
 
-@pytest.mark.alone
-@pytest.mark.timeout(600)
+@pytest.mark.own_operator
+@pytest.mark.usefixtures("steady_gateway")
+@pytest.mark.long
 def test_sessions_that_no_operator_saw_are_recorded_all_the_same(
-    kube: Kubectl, breakable_system: Kubectl, clip: Path, tmp_path: Path
+    kube: Kubectl, host_operator: HostOperator, clip: Path, tmp_path: Path
 ) -> None:
     kube.apply(livestream("away", autoRecord=True))
     url = publish_url(kube, "away")
-    with installed_operator_paused(breakable_system):
-        with Publisher(clip, url):
-            wait_ring(kube, "away", lambda held: held >= 8, why="receives 8 s")
-        wait_ring(kube, "away", lambda held: held == 0, why="ends the session")
-        with Publisher(clip, url, start_seconds=60):
-            wait_ring(kube, "away", lambda held: held >= 8, why="receives 8 s")
-        assert automatic(kube, "away") == []
+    host_operator.stop()
+    with Publisher(clip, url):
+        wait_ring(kube, "away", lambda held: held >= 8, why="receives 8 s")
+    wait_ring(kube, "away", lambda held: held == 0, why="ends the session")
+    with Publisher(clip, url, start_seconds=60):
+        wait_ring(kube, "away", lambda held: held >= 8, why="receives 8 s")
+    assert automatic(kube, "away") == []
+    host_operator.start()
     made = wait_automatic(kube, "away", 2, seconds=90)
     assert len(made) == 2
     for obj, first_frame in zip(made, (0, 60 * FRAMES_PER_SECOND), strict=True):
@@ -137,20 +139,22 @@ def test_sessions_that_no_operator_saw_are_recorded_all_the_same(
         assert run.last - run.first >= 6 * FRAMES_PER_SECOND
 
 
-@pytest.mark.alone
-@pytest.mark.timeout(600)
+@pytest.mark.own_operator
+@pytest.mark.usefixtures("steady_gateway")
+@pytest.mark.long
 def test_a_recording_deleted_while_no_operator_was_there_does_not_come_back(
-    kube: Kubectl, breakable_system: Kubectl, clip: Path
+    kube: Kubectl, host_operator: HostOperator, clip: Path
 ) -> None:
     kube.apply(livestream("gone", autoRecord=True))
     with Publisher(clip, publish_url(kube, "gone"), loop=True):
         [made] = wait_automatic(kube, "gone", 1)
         name = made["metadata"]["name"]
         kube.wait("recording", name, lambda o: o["status"].get("recording"), why="records")
-        with installed_operator_paused(breakable_system):
-            kube("delete", "recording", name, "--wait=false")
-            # The finalizer holds it: nobody is there to take it off.
-            assert kube.find("recording", name) is not None
+        host_operator.stop()
+        kube("delete", "recording", name, "--wait=false")
+        # The finalizer holds it: nobody is there to take it off.
+        assert kube.find("recording", name) is not None
+        host_operator.start()
         kube("wait", "--for=delete", f"recording/{name}", "--timeout=120s")
         time.sleep(10)
         assert automatic(kube, "gone") == []

@@ -176,16 +176,18 @@ def test_a_killed_ingest_pod_costs_no_frame_and_the_encoder_stays_connected(
     assert run.first == 0
 
 
-@pytest.mark.alone
+@pytest.mark.own_operator
+@pytest.mark.usefixtures("host_operator")
+@pytest.mark.timeout(600)
 def test_a_killed_gateway_costs_the_encoders_reconnect_and_nothing_else(
-    kube: Kubectl, breakable_system: Kubectl, clip: Path, tmp_path: Path
+    kube: Kubectl, breakable_gateway: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
     kube.apply(livestream("steady", resumeWindowSeconds=60), recording("steady", "steady"))
     url = publish_url(kube, "steady")
     with Publisher(clip, url) as first:
         session = on_air(kube, "steady", "Primary")["startedAt"]
         before = has_recorded(kube, "steady")
-        breakable_system("delete", "pod", "-l", GATEWAY, "--force", "--grace-period=0")
+        breakable_gateway("delete", "pod", "-l", GATEWAY, "--force", "--grace-period=0")
         first.wait_refused(40)
         wait_gateway(url)
     with Publisher(clip, url, start_seconds=60):

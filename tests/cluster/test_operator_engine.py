@@ -7,7 +7,7 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tests.cluster.operator_process import (
     HostOperator,
     installed_operator_paused,
 )
+from tests.cluster.waiting import eventually
 from tests.support.audit_log import AuditLog
 from tests.support.cluster import REPOSITORY, SYSTEM_NAMESPACE, Cluster
 from tests.support.kubectl import Kubectl, condition
@@ -95,15 +96,6 @@ def have_settled(kube: Kubectl, *names: str) -> None:
             seconds=30,
         )
     time.sleep(2)
-
-
-def eventually(true: Callable[[], object], why: str, seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if true():
-            return
-        time.sleep(0.2)
-    raise AssertionError(why)
 
 
 def test_a_users_secret_under_a_childs_name_is_never_touched(served: Kubectl) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import atexit
 import http.client
 import json
+import math
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ Object = dict[str, Any]
 
 START_SECONDS = 60
 REQUEST_SECONDS = 60
+_WATCH_SECONDS = 5
 _UNTIL_STDIN_ENDS = '"$@" & proxy=$!; read -r _; kill $proxy; wait $proxy'
 """Script for sh: a command that ends when the process that started it ends, even by SIGKILL."""
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
@@ -161,6 +163,46 @@ class ApiServer:
                 if attempt == 2 or method != "GET":
                     raise RefusalError(502, f"no answer from the API server: {error!r}") from error
         raise AssertionError("unreachable")
+
+    def states(
+        self, resource: Resource, namespace: str, name: str, seconds: float
+    ) -> Iterator[Object | None]:
+        """Yield the object as it is now, and then after each change, for ``seconds``.
+
+        None: the object does not exist. The present state comes again every few seconds, because
+        the caller's condition may depend on other things too. Raises RefusalError."""
+        path = resource.path(namespace)
+        query = {"fieldSelector": f"metadata.name={name}"}
+        same = {"apiVersion": resource.api_version, "kind": resource.kind}
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            listed = self.request("GET", path, query=query)
+            yield next((same | item for item in listed["items"]), None)
+            watch = {
+                **query,
+                "watch": "true",
+                "resourceVersion": listed["metadata"]["resourceVersion"],
+                "timeoutSeconds": str(math.ceil(min(left, _WATCH_SECONDS))),
+            }
+            for event in self._events(path, watch):
+                if event["type"] == "ERROR":  # the version is too old: list again
+                    break
+                yield None if event["type"] == "DELETED" else event["object"]
+
+    def _events(self, path: str, query: Mapping[str, str]) -> Iterator[Object]:
+        """Yield the events of a watch until it ends. It uses a connection of its own."""
+        connection = _UnixConnection(self._folder / "socket")
+        try:
+            connection.request("GET", f"{path}?{urlencode(query)}")
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise RefusalError(response.status, response.read().decode("utf-8", "replace"))
+            for line in response:
+                yield json.loads(line)
+        except (http.client.HTTPException, OSError):
+            time.sleep(0.2)  # the API server is away: the next list says so
+        finally:
+            connection.close()
 
     def resource(self, name: str) -> Resource:
         """Return the resource by a name that kubectl accepts: ``pods``, ``pod``, ``Pod``, ``po``,

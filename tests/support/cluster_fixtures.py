@@ -28,16 +28,6 @@ def sluice(cluster: Cluster) -> Cluster:
 
 
 @pytest.fixture
-def breakable_system(sluice: Cluster, request: pytest.FixtureRequest) -> Kubectl:
-    """Return kubectl in Sluice's own namespace, for tests that stop or kill pods that all tests
-    share."""
-    marks = ("alone", "own_operator")
-    if not any(request.node.get_closest_marker(mark) for mark in marks):
-        pytest.fail(f"a test that breaks Sluice's own pods must be marked as one of {marks}")
-    return sluice.system
-
-
-@pytest.fixture
 def kube(sluice: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
     """Yield kubectl in a new namespace for the test, in which only restricted pods may run."""
     with own_namespace(sluice.kubectl, "t", RESTRICTED) as kubectl:

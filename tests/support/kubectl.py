@@ -1,14 +1,13 @@
 """A thin, synchronous kubectl for tests: objects in and out as dicts, waiting with a reason.
 
 Commands of users run kubectl itself (calls, ``apply``, ``delete``). Reads are sent directly to the
-API server, because a wait makes hundreds of reads.
+API server: a process for each of thousands of reads would take most of the time.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,9 +20,6 @@ from tests.support.api_server import ApiServer, RefusalError, api_server
 __all__ = ["Kubectl", "KubectlError", "condition"]
 
 Object = dict[str, Any]
-
-
-_POLL_SECONDS = 0.2
 
 
 class KubectlError(AssertionError):
@@ -152,13 +148,14 @@ class Kubectl:
         an empty one.
 
         After ``seconds``, fail with ``why`` and the last status."""
-        deadline = time.monotonic() + seconds
         last: Object = {}
-        while time.monotonic() < deadline:
-            last = self.find(kind, name) or {}
-            if last and until(last | {"status": last.get("status", {})}):
-                return last
-            time.sleep(_POLL_SECONDS)
+        try:
+            for state in self.api.states(self.api.resource(kind), self.namespace, name, seconds):
+                last = _shown(state) if state else {}
+                if last and until(last | {"status": last.get("status", {})}):
+                    return last
+        except RefusalError as error:
+            raise KubectlError(f"watch {kind} {name}: {error}") from error
         status = json.dumps(last.get("status", last), indent=1)
         raise AssertionError(f"{kind}/{name}: {why}: not within {seconds:.0f} s; status: {status}")
 
