@@ -32,7 +32,7 @@ from tests.support.network import needs_ipv6
 from tests.support.srt_rig import KEY, OTHER_KEY, PASSPHRASE, Rig, make_ts, read_until_end
 
 # Live transport drops what comes too late: a machine that is busy elsewhere loses pictures.
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 OPEN, SECRET = f"demo/open?{KEY}", f"demo/secret?{KEY}"
 

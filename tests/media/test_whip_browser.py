@@ -11,7 +11,7 @@ from sluice_media.publishing.publication import HubUnavailable, PublishEnd
 from tests.support.whip_rig import Browser, Rig, decode_errors, running_browser, until
 
 # A browser, two encoders and two decoders at once.
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.timed
 
 SCALE_DOWN = """(() => {
   const video = whipConnection.getSenders().find((sender) => sender.track.kind === "video");
