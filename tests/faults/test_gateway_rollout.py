@@ -21,7 +21,7 @@ from tests.support.whip_rig import running_browser
 
 __all__ = ["release"]
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 LONG_ENOUGH_SECONDS = 30
 """kube-proxy tidies conntrack within seconds; a publisher that is cut is gone after five."""

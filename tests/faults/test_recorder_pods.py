@@ -21,7 +21,7 @@ from tests.support.objects import livestream, pulled, recording
 from tests.support.publish import Publisher, live_http_source
 from tests.support.target import address_towards, free_port
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(1_800)]
+pytestmark = pytest.mark.timeout(1_800)
 
 FRAMES_PER_SECOND = 25
 

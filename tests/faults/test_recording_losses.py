@@ -16,7 +16,7 @@ from tests.support.frames import decode_errors, probe, runs
 from tests.support.kubectl import Kubectl
 from tests.support.publish import Publisher
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(1_800)]
+pytestmark = pytest.mark.timeout(1_800)
 
 
 @pytest.mark.parametrize("loss_seconds", [1, 5, 9, 11, 60])

@@ -12,7 +12,7 @@ from tests.faults.pods import STORE
 from tests.faults.recordings import finish, on_record, one_run
 from tests.support.kubectl import Kubectl, condition
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(1_800)]
+pytestmark = pytest.mark.timeout(1_800)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from tests.support.publish import Publisher
 from tests.support.push_peers import Authority, Nginx, nginx_rtmp
 from tests.support.target import RtmpTarget, address_towards, free_port
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 TOLD_SECONDS = 15.0
 """Promised: 5, and 10 for a target that is there but takes nothing."""

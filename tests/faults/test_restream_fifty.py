@@ -18,7 +18,7 @@ from tests.support.publish import Publisher
 from tests.support.push_peers import nginx_rtmp
 from tests.support.target import address_towards
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 COUNT = 50
 
