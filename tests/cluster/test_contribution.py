@@ -121,31 +121,6 @@ def test_srt_with_a_passphrase_is_recorded_and_wrong_ones_are_refused(
     assert len(run) > 75
 
 
-def test_rtmps_is_taken_and_a_protocol_that_is_not_listed_is_refused(
-    kube: Kubectl, clip: Path
-) -> None:
-    kube.apply(livestream("sealed", source={"push": {"protocols": ["RTMPS"]}}))
-    url = publish_url(kube, "sealed", "rtmpsUrl")
-    plain = publish_url_of_another(kube, "open").replace("/open?", "/sealed?")
-    plain = f"{plain.rpartition('?')[0]}?{url.rpartition('?')[2]}"
-    with Publisher(clip, plain) as refused:
-        assert "ProtocolNotAllowed" in refused.wait_refused()
-    refused_for(kube, "sealed", "ProtocolNotAllowed")
-    with Publisher(clip, url):
-        kube.wait_condition("livestream", "sealed", "Live")
-        kube.wait(
-            "livestream",
-            "sealed",
-            lambda o: o["status"]["sessions"][0]["protocol"] == "RTMPS",
-            why="says how it came in",
-        )
-
-
-def publish_url_of_another(kube: Kubectl, name: str) -> str:
-    kube.apply(livestream(name))
-    return publish_url(kube, name)
-
-
 def test_a_killed_ingest_pod_costs_no_frame_and_the_encoder_stays_connected(
     kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:

@@ -7,50 +7,57 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.cluster import SYSTEM_NAMESPACE, Cluster, publish_url, refused_for
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, restream, secret
 from tests.support.publish import Publisher
 
 
-def test_wrong_key_unknown_stream_and_second_publisher_are_refused(
+@pytest.mark.long
+def test_a_stream_takes_one_publisher_with_its_key_over_a_listed_protocol(
     kube: Kubectl, clip: Path
 ) -> None:
-    kube.apply(livestream("door"))
-    kube.wait_condition("livestream", "door", "Ready")
-    url = publish_url(kube, "door")
+    """All others are refused with the reason. A new key cuts the publisher of its stream only."""
+    kube.apply(livestream("door"), livestream("sealed", source={"push": {"protocols": ["RTMPS"]}}))
+    url, sealed_url = publish_url(kube, "door"), publish_url(kube, "sealed", "rtmpsUrl")
     server = url.rpartition("/")[0]
     with Publisher(clip, f"{server}/door?wrong") as wrong:
         assert "BadKey" in wrong.wait_refused()
     refused_for(kube, "door", "BadKey")
     with Publisher(clip, f"{server}/nobody?wrong") as unknown:
         assert "UnknownStream" in unknown.wait_refused()
-    with Publisher(clip, url) as first:
-        kube.wait_condition("livestream", "door", "Live")
+    with Publisher(clip, f"{server}/sealed?{sealed_url.rpartition('?')[2]}") as plain:
+        assert "ProtocolNotAllowed" in plain.wait_refused()
+    refused_for(kube, "sealed", "ProtocolNotAllowed")
+
+    with Publisher(clip, url) as first, Publisher(clip, sealed_url) as neighbour:
+        for name in ("door", "sealed"):
+            kube.wait_condition("livestream", name, "Live")
+        kube.wait(
+            "livestream",
+            "sealed",
+            lambda o: o["status"]["sessions"][0]["protocol"] == "RTMPS",
+            why="says how it came in",
+        )
         with Publisher(clip, url) as second:
             assert "Busy" in second.wait_refused()
         refused_for(kube, "door", "Busy")
         assert first.running
         assert kube.status("livestream", "door")["live"] is True
 
-
-def test_a_rotated_key_cuts_the_old_publisher_and_only_that(kube: Kubectl, clip: Path) -> None:
-    kube.apply(livestream("one"), livestream("two"))
-    urls = {name: publish_url(kube, name) for name in ("one", "two")}
-    with Publisher(clip, urls["one"]) as cut, Publisher(clip, urls["two"]) as untouched:
-        for name in urls:
-            kube.wait_condition("livestream", name, "Live")
-        kube("annotate", "livestream", "one", "sluice.video/rotate-key=now")
-        cut.wait_refused()
-        assert untouched.running
+        kube("annotate", "livestream", "door", "sluice.video/rotate-key=now")
+        first.wait_refused()
+        assert neighbour.running
     kube.wait(
         "secret",
-        "one-ingest",
-        lambda s: base64.b64decode(s["data"]["rtmpUrl"]).decode() != urls["one"],
+        "door-ingest",
+        lambda s: base64.b64decode(s["data"]["rtmpUrl"]).decode() != url,
         why="has a new URL",
     )
-    with Publisher(clip, publish_url(kube, "one")):
-        kube.wait_condition("livestream", "one", "Live")
+    with Publisher(clip, publish_url(kube, "door")):
+        kube.wait_condition("livestream", "door", "Live")
 
 
 def test_a_key_appears_nowhere_but_in_its_secret(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.recordings import finished, objects_in_store, wait_chunk, wait_file
+from tests.cluster.recordings import (
+    finished,
+    has_recorded,
+    objects_in_store,
+    wait_chunk,
+    wait_file,
+)
 from tests.support.cluster import CLIP_SECONDS, Cluster, publish_url
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl, condition
@@ -22,10 +27,14 @@ CLAIM = {"persistentVolumeClaim": {"template": {"size": "2Gi"}}}
 # --------------------------------------------------------------------------- how it begins
 
 
-def test_a_stream_that_is_not_live_fails_a_strict_recording(kube: Kubectl, clip: Path) -> None:
+@pytest.mark.long
+def test_a_strict_recording_fails_off_air_and_one_stopped_after_a_moment_is_discarded(
+    kube: Kubectl, clip: Path
+) -> None:
+    strict = recording("strict", "dark", startWhenLive=False, minimumSeconds=120)
     kube.apply(livestream("dark"))
     url = publish_url(kube, "dark")
-    kube.apply(recording("strict", "dark", startWhenLive=False))
+    kube.apply(strict)
     failed = kube.wait(
         "recording", "strict", lambda o: o["status"].get("phase") == "Failed", why="fails"
     )
@@ -37,8 +46,16 @@ def test_a_stream_that_is_not_live_fails_a_strict_recording(kube: Kubectl, clip:
     kube("delete", "recording", "strict", "--timeout=30s")
     with Publisher(clip, url):
         kube.wait_condition("livestream", "dark", "Live", seconds=30)
-        kube.apply(recording("strict", "dark", startWhenLive=False))
+        kube.apply(strict)
         kube.wait("recording", "strict", lambda o: o["status"].get("recording"), why="records")
+
+        kube.patch("recording", "strict", {"spec": {"desiredState": "Stopped"}})
+        done = kube.wait_condition("recording", "strict", "Succeeded", seconds=60)
+        assert done["status"]["phase"] == "Discarded"
+        assert condition(done, "Succeeded")["reason"] == "TooShort"
+        kube.patch("recording", "strict", {"spec": {"desiredState": "Recording"}})
+        kube.wait_condition("recording", "strict", "StopLatched")
+        assert kube.status("recording", "strict")["phase"] == "Discarded"
 
 
 # --------------------------------------------------------------------------- how it ends
@@ -88,10 +105,18 @@ def test_a_store_at_its_limit_ends_the_recording_with_a_whole_file_and_refuses_t
 
 
 @pytest.mark.long
-def test_retention_takes_the_file_and_its_entry_stays(kube: Kubectl, clip: Path) -> None:
-    kube.apply(livestream("brief"), recording("brief", "brief", maxDurationSeconds=4))
+def test_retention_takes_the_file_and_leaves_its_entry_and_delete_takes_both(
+    kube: Kubectl, clip: Path
+) -> None:
+    """Two finished recordings of one stream: one expires, one has the deletion policy Delete."""
+    kube.apply(
+        livestream("brief"),
+        recording("brief", "brief", maxDurationSeconds=4),
+        recording("tidy", "brief", maxDurationSeconds=4, deletionPolicy="Delete"),
+    )
     with Publisher(clip, publish_url(kube, "brief")):
         done = finished(kube, "brief", "MaxDurationReached")
+        tidy = finished(kube, "tidy", "MaxDurationReached")
     assert "expiresAt" not in done["status"]["files"][0]
     kube.patch("recording", "brief", {"spec": {"retention": {"seconds": 15}}})
     told = kube.wait(
@@ -112,46 +137,58 @@ def test_retention_takes_the_file_and_its_entry_stays(kube: Kubectl, clip: Path)
     assert expired["status"]["sizeBytes"] == 0
     assert ".mp4" not in objects_in_store(kube, "default", expired["metadata"]["uid"])
 
-
-# --------------------------------------------------------------------------- until it is gone
-
-
-def test_with_delete_a_finished_recording_takes_its_files_along(kube: Kubectl, clip: Path) -> None:
-    kube.apply(
-        livestream("tidy"),
-        recording("tidy", "tidy", maxDurationSeconds=4, deletionPolicy="Delete"),
-    )
-    with Publisher(clip, publish_url(kube, "tidy")):
-        done = finished(kube, "tidy", "MaxDurationReached")
-    uid = done["metadata"]["uid"]
-    assert done["metadata"]["finalizers"] == ["sluice.video/recording"]
-    assert ".mp4" in objects_in_store(kube, "default", uid)
+    uid = tidy["metadata"]["uid"]
+    assert tidy["metadata"]["finalizers"] == ["sluice.video/recording"]
+    assert ".mp4" in objects_in_store(kube, "default", uid), "the other one had no retention"
     kube("delete", "recording", "tidy", "--timeout=90s")
     left = objects_in_store(kube, "default", uid)
     assert ".mp4" not in left
     assert ".ts" not in left
 
 
-def test_with_delete_a_running_recording_ends_and_goes_with_everything(
-    kube: Kubectl, clip: Path
+# --------------------------------------------------------------------------- until it is gone
+
+
+@pytest.mark.long
+def test_what_is_deleted_on_air_becomes_a_file_unless_the_policy_is_delete(
+    kube: Kubectl, clip: Path, tmp_path: Path
 ) -> None:
-    kube.apply(livestream("undo"), recording("undo", "undo", deletionPolicy="Delete"))
-    with Publisher(clip, publish_url(kube, "undo")):
-        uid = wait_chunk(kube, "undo")
+    """Three recordings of one stream: two are deleted themselves, the stream of the third one.
+
+    The stream leaves no child."""
+    kube.apply(
+        livestream("match"),
+        recording("undo", "match", deletionPolicy="Delete"),
+        recording("keep", "match"),
+        recording("half", "match"),
+    )
+    with Publisher(clip, publish_url(kube, "match")):
+        undo = wait_chunk(kube, "undo")
         kube("delete", "recording", "undo", "--timeout=120s")
-        assert ".ts" not in objects_in_store(kube, "default", uid)
+        assert ".ts" not in objects_in_store(kube, "default", undo)
         # Its recorder is done by then; the garbage collector deletes the Job when it comes to it.
         kube("wait", "--for=delete", "job/undo-record", "--timeout=120s")
 
-
-def test_with_retain_a_running_recording_that_is_deleted_becomes_a_file(
-    kube: Kubectl, clip: Path
-) -> None:
-    kube.apply(livestream("keep"), recording("keep", "keep"))
-    with Publisher(clip, publish_url(kube, "keep")):
-        uid = wait_chunk(kube, "keep")
+        keep = wait_chunk(kube, "keep")
         kube("delete", "recording", "keep", "--timeout=90s")
-    wait_file(kube, uid)
+
+        has_recorded(kube, "half")
+        kube.delete("livestream", "match", "--wait=true")
+        kube.wait_condition("recording", "half", "Succeeded", seconds=120)
+    wait_file(kube, keep)
+    deadline = time.monotonic() + 60
+    while left := children_of(kube, "match"):
+        assert time.monotonic() < deadline, left
+        time.sleep(1)
+    [file] = download(kube, "half", tmp_path)
+    assert decode_errors(file) == ""
+    assert len(runs(file, {"A": clip})) == 1
+
+
+def children_of(kube: Kubectl, stream: str) -> list[str]:
+    found = kube.list("pods,services,secrets,deployments,configmaps")
+    names = [str(o["metadata"]["name"]) for o in found]
+    return [name for name in names if name.startswith(stream)]
 
 
 @pytest.mark.long
@@ -185,20 +222,3 @@ def test_a_namespace_with_recordings_can_be_deleted(sluice: Cluster, clip: Path)
             kube("patch", "recording", "last", "--type=merge", "-p", release, check=False)
         time.sleep(1)
     sluice.kubectl("wait", "--for=delete", f"namespace/{name}", "--timeout=120s")
-
-
-def test_the_store_hands_files_out_to_people_in_its_pod(
-    kube: Kubectl, clip: Path, tmp_path: Path
-) -> None:
-    kube.apply(livestream("fetch"), recording("fetch", "fetch", maxDurationSeconds=4))
-    with Publisher(clip, publish_url(kube, "fetch")):
-        done = finished(kube, "fetch", "MaxDurationReached")
-    [file] = done["status"]["files"]
-    command = ["exec", "deploy/default-store", "--", "python", "-m", "sluice_media", "store"]
-    target = tmp_path / "fetched.mp4"
-    base = [kube.binary, f"--kubeconfig={kube.kubeconfig}", "-n", kube.namespace]
-    with target.open("wb") as out:
-        arguments = [*base, *command, "cat", done["metadata"]["uid"], file["name"]]
-        subprocess.run(arguments, stdout=out, check=True, timeout=120)
-    assert target.stat().st_size == file["sizeBytes"]
-    assert decode_errors(target) == ""
