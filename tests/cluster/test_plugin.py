@@ -45,10 +45,12 @@ def sluice_command(kube: Kubectl, tmp_path: Path) -> Sluice:
     return call
 
 
-def test_a_recording_from_start_to_file(
+@pytest.mark.long
+def test_a_recording_from_start_to_file_and_what_cannot_be_done_is_said(
     kube: Kubectl, sluice_command: Sluice, clip: Path, tmp_path: Path
 ) -> None:
     kube.apply(livestream("show", title="The show"))
+    what_cannot_be_done_is_said(kube, sluice_command)
     url = publish_url(kube, "show")
 
     code, out, err = sluice_command("stream", "url", "show")
@@ -87,10 +89,10 @@ def test_a_recording_from_start_to_file(
     assert (code, "is there already" in err) == (0, True)
 
 
-def test_what_cannot_be_done_is_said_in_a_sentence(kube: Kubectl, sluice_command: Sluice) -> None:
+def what_cannot_be_done_is_said(kube: Kubectl, sluice_command: Sluice) -> None:
+    """The stream is there and not on air; the plugin reads the words of the real kubectl."""
     code, _, err = sluice_command("record", "start", "nobody")
     assert (code, "There is no LiveStream nobody here" in err) == (1, True), err
-    kube.apply(livestream("show"))
     code, out, err = sluice_command("record", "start", "show", "--name", "later")
     assert (code, out) == (0, "later\n"), err
     assert "the recording begins when it goes on air" in err
@@ -100,3 +102,4 @@ def test_what_cannot_be_done_is_said_in_a_sentence(kube: Kubectl, sluice_command
     assert (code, "You have no permission for this" in err) == (1, True), err
     spec = json.loads(kube("get", "recording", "later", "-o", "json"))["spec"]
     assert spec["streamRef"] == {"name": "show"}
+    kube("delete", "recording", "later", "--timeout=90s")

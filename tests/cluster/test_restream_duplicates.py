@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -69,7 +68,9 @@ def test_of_two_with_the_same_target_only_the_older_one_ever_dials(
 
 
 @pytest.mark.long
-def test_another_key_is_another_target(kube: Kubectl, clip: Path) -> None:
+def test_another_key_is_another_target_and_deleted_restreams_leave_nothing(
+    kube: Kubectl, clip: Path
+) -> None:
     make_sink(kube, "one")
     make_sink(kube, "two")
     kube.apply(livestream("show"), secret("where", uri="rtmp://192.0.2.1/none"))
@@ -102,6 +103,24 @@ def test_another_key_is_another_target(kube: Kubectl, clip: Path) -> None:
         )
         assert kube.status("restream", "first")["reconnects"] == 0, "its neighbour saw nothing"
 
+        kube("delete", "restream", "first", "second")
+        kube.wait(
+            "livestream",
+            "show",
+            lambda o: o["status"].get("restreams") == {"total": 0, "live": 0},
+            why="has no restream",
+        )
+        assert condition(kube.get("livestream", "show"), "Live")["status"] == "True"
+        deadline = time.monotonic() + 90
+        while left := everything_of_pushers(kube):
+            assert time.monotonic() < deadline, left
+            time.sleep(1)
+
+
+def everything_of_pushers(kube: Kubectl) -> list[str]:
+    kinds = "pods,deployments,replicasets,configmaps,secrets"
+    return [f"{o['kind']}/{o['metadata']['name']}" for o in kube.list(kinds, "-l", PUSHERS)]
+
 
 def point_at(kube: Kubectl, sink: str) -> None:
     """Has the Secret `where` name this stream as the target, with its key."""
@@ -129,32 +148,3 @@ def test_a_killed_pusher_pushes_again(kube: Kubectl, clip: Path) -> None:
         # It restarts with what was cleared before; the platform's resume window was enough.
         kube.wait_condition("livestream", "sink", "Live", seconds=30)
         assert kube.status("livestream", "sink")["startedAt"] == session
-
-
-@pytest.mark.long
-def test_what_is_deleted_leaves_nothing(kube: Kubectl, clip: Path) -> None:
-    names = [f"out-{number}" for number in range(3)]
-    for name in names:
-        make_sink(kube, f"s{name}")
-    kube.apply(livestream("show"), *(restream(n, "show", **into(f"s{n}")) for n in names))
-    with Publisher(clip, publish_url(kube, "show"), loop=True):
-        for name in names:
-            wait_state(kube, name, "Live", 150)
-        kube("delete", "restream", *names)
-        kube.wait(
-            "livestream",
-            "show",
-            lambda o: o["status"].get("restreams") == {"total": 0, "live": 0},
-            why="has no restream",
-        )
-        assert condition(kube.get("livestream", "show"), "Live")["status"] == "True"
-        deadline = time.monotonic() + 90
-        while left := everything_of_pushers(kube):
-            assert time.monotonic() < deadline, left
-            time.sleep(1)
-
-
-def everything_of_pushers(kube: Kubectl) -> list[str]:
-    kinds = "pods,deployments,replicasets,configmaps,secrets"
-    items = json.loads(kube("get", kinds, "-l", PUSHERS, "-o", "json"))["items"]
-    return [f"{item['kind']}/{item['metadata']['name']}" for item in items]
