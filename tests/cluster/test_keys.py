@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.api_server import RefusalError
 from tests.support.cluster import SYSTEM_NAMESPACE, Cluster, publish_url, refused_for
 from tests.support.kubectl import Kubectl, condition
 from tests.support.objects import livestream, recording, restream, secret
@@ -133,8 +135,10 @@ def places_with(canaries: tuple[str, ...], kube: Kubectl, sluice: Cluster) -> li
     texts["objects"] = kube("get", kinds, "-o", "json")
     for namespace in (kube, sluice.system):
         for pod in namespace.list("pods"):
-            name = pod["metadata"]["name"]
-            texts[f"log {name}"] = namespace("logs", name, "--all-containers", check=False)
+            name, spec = pod["metadata"]["name"], pod["spec"]
+            for container in (*spec.get("initContainers", ()), *spec["containers"]):
+                path = f"{name}/log?container={container['name']}"
+                texts[f"log {path}"] = answer_of(namespace, path)
             texts[f"proc {name}"] = namespace(
                 "exec",
                 name,
@@ -145,11 +149,18 @@ def places_with(canaries: tuple[str, ...], kube: Kubectl, sluice: Cluster) -> li
                 check=False,
             )
             port = {"operator": 8080}.get(name.split("-")[1], 9100)
-            path = f"/api/v1/namespaces/{namespace.namespace}/pods/{name}:{port}/proxy/metrics"
-            texts[f"metrics {name}"] = namespace("get", "--raw", path, check=False)
+            texts[f"metrics {name}"] = answer_of(namespace, f"{name}:{port}/proxy/metrics")
     if sluice.audit_log is not None and sluice.audit_log.exists():
         texts["audit log"] = sluice.audit_log.read_text(errors="replace")
     assert json.loads(texts["objects"])["items"]
-    processes = [text for place, text in texts.items() if place.startswith("proc ")]
-    assert any("sluice_media" in text for text in processes), "nothing was looked at"
+    for kind, known in (("log", '"event"'), ("proc", "sluice_media"), ("metrics", "sluice_")):
+        seen = [text for place, text in texts.items() if place.startswith(f"{kind} ")]
+        assert any(known in text for text in seen), f"no {kind} was looked at"
     return [place for place, text in texts.items() for canary in canaries if canary in text]
+
+
+def answer_of(kube: Kubectl, path: str) -> str:
+    """The answer to a GET below the pods of the namespace; empty where a pod does not answer."""
+    with contextlib.suppress(RefusalError):
+        return kube.api.text(f"{kube.api.resource('pods').path(kube.namespace)}/{path}")
+    return ""
