@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,37 +20,26 @@ from tests.support.kubectl import Kubectl, KubectlError
 from tests.support.namespaces import own_namespace
 
 CRDS = sorted((REPOSITORY / "crds").glob("*.yaml"))
+SERVER_SIDE = ("apply", "--server-side", "--force-conflicts")
+NO_PODS = {
+    "apiVersion": "v1",
+    "kind": "ResourceQuota",
+    "metadata": {"name": "no-pods"},
+    "spec": {"hard": {"pods": "0"}},
+}
 
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[Kubectl]:
     """kubectl in a namespace of these tests, with the definitions of this checkout installed."""
     kubectl = cluster.kubectl
+    kubectl(*SERVER_SIDE, "--field-manager=helm", *(f"--filename={path}" for path in CRDS))
     for path in CRDS:
-        kubectl(
-            "apply", "--server-side", "--force-conflicts", "--field-manager=helm", "-f", str(path)
-        )
-        name = path.stem
-        wait_established(kubectl, name)
+        kubectl.wait_condition("crd", path.stem, "Established", seconds=30)
     with own_namespace(kubectl, "crds") as inside:
         # The installed operator works on these objects too. Nobody looks at their pods.
-        inside("create", "quota", "no-pods", "--hard=pods=0")
+        inside.create(NO_PODS)
         yield inside
-
-
-def wait_established(kubectl: Kubectl, name: str) -> None:
-    """Wait until the API server serves a definition. `kubectl wait` gives up at once while the
-    definition has no list of conditions yet."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
-        except KubectlError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-        else:
-            return
 
 
 def manifest(kind: str, name: str, spec: Any) -> dict[str, Any]:
@@ -83,7 +71,7 @@ def refusal_of_change(api: Kubectl, obj: dict[str, Any]) -> str:
 
 def test_the_definitions_are_taken_by_the_api_server_and_structural(api: Kubectl) -> None:
     files = [f"--filename={path}" for path in CRDS]
-    taken = api("apply", "--server-side", "--force-conflicts", "--dry-run=server", *files)
+    taken = api(*SERVER_SIDE, "--dry-run=server", *files)
     assert taken.count("serverside-applied") == len(CRDS) == 4
     for path in CRDS:
         found = api.get("crd", path.stem)["status"]["conditions"]
@@ -181,17 +169,21 @@ def test_what_no_operator_has_looked_at_does_not_read_as_current(api: Kubectl) -
         crd["metadata"]["name"] = f"{names['plural']}.{group}"
         crd["spec"]["group"] = group
         names |= {"categories": [], "shortNames": []}
-    created = {crd["metadata"]["name"]: crd["spec"]["names"]["kind"] for crd in definitions}
-    assert set(created.values()) == set(specs)
+    created = [crd["metadata"]["name"] for crd in definitions]
+    kinds = [crd["spec"]["names"]["kind"] for crd in definitions]
+    assert set(kinds) == set(specs)
+    later = {"apiVersion": f"{group}/v1alpha1", "status": {"observedGeneration": 1}}
+    objects = [manifest(kind, "fresh", specs[kind]) | later for kind in kinds]
     api("create", "-f", "-", stdin=yaml.safe_dump_all(definitions))
     try:
-        for name, kind in created.items():
-            wait_established(api, name)
-            obj = manifest(kind, "fresh", specs[kind]) | {"apiVersion": f"{group}/v1alpha1"}
-            api("create", "-f", "-", stdin=json.dumps(obj | {"status": {"observedGeneration": 1}}))
-            fresh = json.loads(api("get", name, "fresh", "-o", "json"))
-            assert fresh["metadata"]["generation"] == 1
-            assert fresh["status"] == {"observedGeneration": -1}, kind
+        for name in created:
+            api.wait_condition("crd", name, "Established", seconds=30)
+        api("create", "-f", "-", stdin=yaml.safe_dump_all(objects))
+        found = json.loads(api("get", *(f"{name}/fresh" for name in created), "-o", "json"))
+        assert sorted(fresh["kind"] for fresh in found["items"]) == sorted(kinds)
+        for fresh in found["items"]:
+            assert fresh["metadata"]["generation"] == 1, fresh["kind"]
+            assert fresh["status"] == {"observedGeneration": -1}, fresh["kind"]
     finally:
         api("delete", "crd", *created, "--timeout=60s")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,18 @@ def cluster() -> Cluster:
 @pytest.fixture(scope="session")
 def sluice(cluster: Cluster) -> Cluster:
     """Return the cluster, with Sluice's own pods ready."""
-    for deployment in ("sluice-operator", "sluice-gateway", "sluice-whip"):
-        cluster.system("rollout", "status", f"deployment/{deployment}", "--timeout=120s")
+    for name in ("sluice-operator", "sluice-gateway", "sluice-whip"):
+        cluster.system.wait(
+            "deployment", name, _is_rolled_out, why="has its pods ready", seconds=120
+        )
     return cluster
+
+
+def _is_rolled_out(deployment: dict[str, Any]) -> bool:
+    status, wanted = deployment["status"], deployment["spec"]["replicas"]
+    names = ("replicas", "updatedReplicas", "availableReplicas")
+    is_current = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+    return is_current and all(status.get(name, 0) == wanted for name in names)
 
 
 @pytest.fixture
