@@ -52,10 +52,12 @@ async def test_a_recorder_that_is_killed_again_and_again_for_a_minute(
         await rig.start(supervised=True)
         hub.begin(minute.formats, "t1")
         playing = asyncio.create_task(hub.play(minute.units, speed=4))
-        for kill in range(1, 6):
-            await rig.recorded(10 * kill)
-            for worker in rig.children():
-                RecorderRig.kill_process(worker)
+        killed = set()
+        for seconds in (2, 10, 20, 30, 40, 50):
+            await rig.recorded(seconds)
+            (worker,) = rig.children()
+            RecorderRig.kill_process(worker)
+            killed.add(worker)
         await playing
         await rig.recorded(59.5)
         await stop(rig)
@@ -63,6 +65,7 @@ async def test_a_recorder_that_is_killed_again_and_again_for_a_minute(
         played = frame_hashes(rig.playlists()[-1])
         result = await rig.finished()
     (file,) = result.files
+    assert len(killed) == 6, "the supervisor started another worker each time"
     assert len(journals) > 3
     assert file.gaps == []
     assert frame_hashes(rig.mp4()) == sent_hashes(minute)
