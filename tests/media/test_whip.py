@@ -61,15 +61,6 @@ async def test_what_a_peer_sends_arrives_as_a_stream_that_decodes(rig: Rig, tmp_
     await all_gone(rig, pids)
 
 
-async def test_delete_ends_everything(rig: Rig) -> None:
-    async with aiortc_publisher(rig.url) as (_, location):
-        await rig.publication.has(video=10)
-        pids = rig.service.transcoder_pids
-        async with aiohttp.ClientSession() as http, http.delete(location) as answer:
-            assert answer.status == 200
-        await all_gone(rig, pids)
-
-
 async def test_a_peer_that_vanishes_without_a_word_is_noticed(rig: Rig) -> None:
     async with aiortc_publisher(rig.url) as (connection, _):
         await rig.publication.has(video=10)
@@ -144,22 +135,21 @@ async def test_a_transcoder_that_stands_still_costs_pictures_not_memory(rig: Rig
         await rig.publication.has(video=before + 10)
 
 
-async def test_the_hub_ends_a_running_session(rig: Rig) -> None:
-    async with aiortc_publisher(rig.url):
-        await rig.publication.has(video=10)
-        pids = rig.service.transcoder_pids
-        rig.publication.ended.set_result(PublishEnd("Disabled", "switched off"))
-        await all_gone(rig, pids)
-
-
-async def test_sessions_come_and_go_and_nothing_grows(rig: Rig) -> None:
+async def test_sessions_that_end_in_any_way_leave_nothing_and_nothing_grows(rig: Rig) -> None:
     files = Path("/proc/self/fd")
     counts = []
-    sessions = 4
-    for _ in range(sessions):
-        async with aiortc_publisher(rig.url):
-            await rig.publication.has(video=3)
+    ends = ("the peer", "a DELETE", "the hub", "the peer")
+    for end in ends:
+        async with aiortc_publisher(rig.url) as (_, location):
+            await rig.publication.has(video=3 if end == "the peer" else 10)
             pids = rig.service.transcoder_pids
+            if end == "a DELETE":
+                async with aiohttp.ClientSession() as http, http.delete(location) as answer:
+                    assert answer.status == 200
+                await all_gone(rig, pids)
+            elif end == "the hub":
+                rig.publication.ended.set_result(PublishEnd("Disabled", "switched off"))
+                await all_gone(rig, pids)
         await all_gone(rig, pids)
         await asyncio.sleep(0.1)
         counts.append(
@@ -168,7 +158,7 @@ async def test_sessions_come_and_go_and_nothing_grows(rig: Rig) -> None:
     grown = [last - first for first, last in zip(counts[0], counts[-1], strict=True)]
     # asyncio's pool has a thread more when two were wanted at once; a leak is one a session.
     assert grown[0] <= 1
-    assert grown[1] < sessions - 1
+    assert grown[1] < len(ends) - 1
     assert grown[2] <= 0
 
 
