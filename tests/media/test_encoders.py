@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from sluice_media.formats.flv import FlvMuxer, FlvTag, TagType, metadata_payload
 from sluice_media.formats.mpegts.demux import TsDemuxer
@@ -22,6 +23,9 @@ from tests.support.media_clips import Clip, make_clip
 from tests.support.rtmp import media_message
 from tests.support.rtmp_encoder import flv_tags, later, send_tags
 
+# The processes of one rig serve all tests: their start costs more than most of the tests.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 STREAM_KEY = f"news?{KEY}"
 
 
@@ -30,10 +34,17 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     return make_clip(tmp_path_factory.mktemp("encoders") / "clip.flv", seconds=4, gop=25)
 
 
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[BroadcastRig]:
-    async with broadcast_rig(tmp_path) as rig:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[BroadcastRig]:
+    async with broadcast_rig(tmp_path_factory.mktemp("rig")) as rig:
         yield rig
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def rig(running: BroadcastRig) -> BroadcastRig:
+    """The rig of all tests, after the session of the former test."""
+    await running.until(lambda status: not (status.on_air or status.interrupted))
+    return running
 
 
 def sent(clip: Clip, track: int) -> list[bytes]:
@@ -92,10 +103,12 @@ async def test_gstreamer(rig: BroadcastRig, clip: Clip, sink: str) -> None:
 
 async def test_ffmpeg_over_tls(rig: BroadcastRig, clip: Clip) -> None:
     source = ("-readrate", "4", "-i", str(clip.path), "-c", "copy", "-f", "flv")
+    accepted = "sluice_gateway_publishes_accepted_total"
+    before = (await rig.gateway_metrics()).get(accepted, 0)
     async with rig.reading() as received:
         assert await rig.publish("ffmpeg", "-v", "error", *source, rig.rtmps_url) == (0, "")
         await has_all_of(received, clip)
-        assert (await rig.gateway_metrics())["sluice_gateway_publishes_accepted_total"] == 1
+        assert (await rig.gateway_metrics())[accepted] == before + 1
     assert KEY not in rig.logs()
 
 

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from sluice_media.publishing.publication import HubUnavailable, PublishEnd
 from tests.support.whip_rig import Browser, Rig, decode_errors, running_browser, until
 
-# A browser, two encoders and two decoders at once.
-pytestmark = pytest.mark.timed
+# A browser, two encoders and two decoders at once. One browser opens the page of each test.
+pytestmark = [pytest.mark.timed, pytest.mark.asyncio(loop_scope="module")]
 
 SCALE_DOWN = """(() => {
   const video = whipConnection.getSenders().find((sender) => sender.track.kind === "video");
@@ -21,17 +22,23 @@ SCALE_DOWN = """(() => {
 })()"""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    async with running_browser() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def rig() -> AsyncIterator[Rig]:
     async with Rig().running() as rig:
         yield rig
 
 
-@pytest.fixture
-async def browser(rig: Rig) -> AsyncIterator[Browser]:
-    async with running_browser() as browser:
-        await browser.open(f"{rig.url}/live/demo/cam")
-        yield browser
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium: Browser, rig: Rig) -> AsyncIterator[Browser]:
+    await chromium.open(f"{rig.url}/live/demo/cam")
+    yield chromium
+    await chromium.call("Page.navigate", url="about:blank")
 
 
 async def test_a_browser_goes_live_and_its_size_never_changes(
