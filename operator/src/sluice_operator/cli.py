@@ -1,10 +1,12 @@
-"""The command line of the operator: ``run``, ``crds DIR`` and ``version``."""
+"""The command line of the operator: ``run``, ``crds DIR`` and ``version``; the form of its logs."""
 
 from __future__ import annotations
 
+import logging
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import structlog
 import typer
@@ -18,13 +20,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_PROCESSORS: tuple[structlog.typing.Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+    structlog.processors.format_exc_info,
+)
+"""Processors of every log line, before it is rendered."""
+
 
 @app.command()
 def run() -> None:
     """Run the operator. Settings come from SLUICE_* variables, the cluster from KUBECONFIG."""
     from sluice_operator.app import run as run_operator
     from sluice_operator.settings import Settings
-    from sluice_operator.telemetry.logs import configure_logging
 
     try:
         settings = Settings()
@@ -33,7 +43,7 @@ def run() -> None:
             where = "_".join(str(part) for part in problem["loc"]).upper()
             typer.echo(f"SLUICE_{where}: {problem['msg']}", err=True)
         raise typer.Exit(2) from None
-    configure_logging(settings.log_level, settings.log_format)
+    _configure_logging(settings.log_level, settings.log_format)
     log = structlog.get_logger(__name__)
     try:
         uvloop.run(run_operator(settings))
@@ -64,6 +74,39 @@ def show_version() -> None:
         typer.echo(version("sluice-operator"))
     except PackageNotFoundError:
         typer.echo("not installed")
+
+
+def _configure_logging(level: str, style: Literal["auto", "json", "text"]) -> None:
+    """Configure structlog and the standard library's logging for the whole process.
+
+    Logs go to standard output: JSON objects in a pod, coloured lines on a terminal. A log line must
+    not contain a key, so it contains names of objects and never their content.
+    """
+    text = style == "text" or (style == "auto" and sys.stdout.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        if text
+        else structlog.processors.JSONRenderer()
+    )
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*_PROCESSORS, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_PROCESSORS,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), handlers=[handler], force=True)
+    # kopf logs each event of each object; the client logs each request with its headers.
+    for chatty in ("kopf", "aiohttp", "kubernetes", "client", "asyncio"):
+        logging.getLogger(chatty).setLevel(max(number, logging.WARNING))
+    logging.getLogger("kopf.objects").setLevel(logging.ERROR)
 
 
 def _leaves(group: BaseException) -> list[BaseException]:

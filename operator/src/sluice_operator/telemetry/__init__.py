@@ -1,1 +1,1 @@
-"""Logs, metrics and probes of the operator."""
+"""Metrics and probes of the operator."""
