@@ -115,7 +115,7 @@ def test_upgrading_the_gateway_cuts_no_publisher(
         release.kubectl("rollout", "status", f"deployment/{gateway}", "--timeout=120s")
         assert len(release.pods("gateway")) == 2, "the old one stays for its publisher"
         time.sleep(3)
-        assert publisher.running, publisher.said()
+        assert publisher.running, publisher.output()
         status = kube.status("livestream", "match")
         assert status["live"]
         assert len(status["sessions"]) == 1

@@ -88,7 +88,7 @@ async def test_srt_and_whip_publishers_stay_while_their_pods_are_replaced(
                 await asyncio.to_thread(kube.wait_condition, "livestream", name, "Live")
             old = [replace_pods(release, values, part) for part in ("gateway", "whip")]
             await asyncio.sleep(LONG_ENOUGH_SECONDS)
-            assert publisher.running, publisher.said()
+            assert publisher.running, publisher.output()
             for name in ("match", "web"):
                 status = kube.status("livestream", name)
                 assert status["live"], name

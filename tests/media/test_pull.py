@@ -128,8 +128,8 @@ async def test_dead_then_stalling_then_good(clip: Path) -> None:
             async with rig.pulling(settings(dead, web.url("/stalls.ts"), good)):
                 took = await rig.until(rig.on_air(2), 60)
     print(f"on air from the third after {took:.2f} s")
-    assert rig.says("Uri 0", "refuses connections")()
-    assert rig.says("Uri 1", "fell silent")()
+    assert rig.reports("Uri 0", "refuses connections")()
+    assert rig.reports("Uri 1", "fell silent")()
     # 8 s on an idle machine; the one that stalls had 5 of them.
     assert took < 30
 
@@ -240,7 +240,7 @@ async def test_video_that_cannot_be_carried_is_named(tmp_path: Path) -> None:
     web.media["/old.ts"] = clip.read_bytes()
     rig = PullRig()
     async with web.serving(), rig.pulling(settings(web.url("/old.ts"))):
-        await rig.until(rig.says("neither H.264 nor HEVC"))
+        await rig.until(rig.reports("neither H.264 nor HEVC"))
     assert not rig.legs
 
 
@@ -348,5 +348,5 @@ async def test_a_denied_address_is_named_with_its_rule() -> None:
         rig = PullRig()
         guard = AddressGuard(denied=["10.96.0.0/12"])
         async with rig.pulling(settings(uri, guard=guard)):
-            await rig.until(rig.says("not allowed", words))
+            await rig.until(rig.reports("not allowed", words))
         assert rig.tries("NotAllowed") >= 1

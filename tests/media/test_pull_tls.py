@@ -153,8 +153,8 @@ async def test_an_authority_counts_for_the_source_that_names_it_alone(certificat
         rig = PullRig()
         uris = (f"rtsps://{NAME}:{port}/a", "rtmp://127.0.0.1:1/app/key")
         async with rig.pulling(settings(*uris, authorities={1: authority_of(certificate)}), here):
-            await rig.until(rig.says("Uri 0", "certificate", "not valid"))
-            await rig.until(rig.says("Uri 1", "rtmps://, https:// and rtsps:// alone"))
+            await rig.until(rig.reports("Uri 0", "certificate", "not valid"))
+            await rig.until(rig.reports("Uri 1", "rtmps://, https:// and rtsps:// alone"))
         assert plain.requests == []
 
 
@@ -172,7 +172,7 @@ async def test_a_named_authority_replaces_the_public_ones(certificate: Path) -> 
             (SecretStr("no certificate"), ("PEM form",)),
         ):
             async with rig.pulling(settings(uri, authorities={0: authority}), here):
-                await rig.until(rig.says(*words))
+                await rig.until(rig.reports(*words))
         assert plain.requests == []
 
 
@@ -190,5 +190,5 @@ async def test_a_certificate_of_another_name_or_issuer_is_refused(
             rig.tls = trusting(certificate)
         name = "other.example" if trusted else NAME
         async with rig.pulling(settings(f"{scheme}://{name}:{port}/app/key"), here):
-            await rig.until(rig.says("certificate", "not valid"))
+            await rig.until(rig.reports("certificate", "not valid"))
         assert plain.requests == []

@@ -73,7 +73,7 @@ async def test_a_redirect_to_what_is_denied_is_refused(location: str, words: str
         web.redirects["/live"] = location.format(port=web.port)
         rig = PullRig()
         async with rig.pulling(settings(web.url("/live"))):
-            await rig.until(rig.says(words))
+            await rig.until(rig.reports(words))
     assert set(web.requests) == {"/live"}
 
 
@@ -82,7 +82,7 @@ async def test_a_redirect_in_a_circle_ends() -> None:
     web.redirects["/a"] = "/a"
     rig = PullRig()
     async with web.serving(), rig.pulling(settings(web.url("/a"))):
-        await rig.until(rig.says("circle"))
+        await rig.until(rig.reports("circle"))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ async def test_a_name_that_changes_its_address_is_refused_the_second_time(hls: P
         web.redirects["/live"] = web.redirects["/live"].format(web.port)
         rig = PullRig()
         async with rig.pulling(settings(web.url("/live", host="cam.example")), resolve):
-            await rig.until(rig.says("metadata"))
+            await rig.until(rig.reports("metadata"))
     assert asked[:2] == ["cam.example.", "other.example."]
     assert set(web.requests) == {"/live"}
 
@@ -154,7 +154,7 @@ async def test_a_refusal_is_told_in_words(status: int, words: str) -> None:
     async with RtspSource(b"", status=status).serving() as source:
         rig = PullRig()
         async with rig.pulling(settings(f"rtsp://127.0.0.1:{source.port}/x")):
-            await rig.until(rig.says(words))
+            await rig.until(rig.reports(words))
 
 
 async def test_an_rtsp_redirect_is_refused_with_a_sentence() -> None:
@@ -164,7 +164,7 @@ async def test_an_rtsp_redirect_is_refused_with_a_sentence() -> None:
         async with RtspSource(b"", redirect=target).serving() as source:
             rig = PullRig()
             async with rig.pulling(settings(f"rtsp://127.0.0.1:{source.port}/x")):
-                await rig.until(rig.says("redirects to another place"))
+                await rig.until(rig.reports("redirects to another place"))
     assert outside.requests == []
 
 
@@ -176,12 +176,12 @@ async def test_web_refusals_and_names_that_do_not_resolve() -> None:
     async with web.serving():
         rig = PullRig()
         async with rig.pulling(settings(web.url("/gone"))):
-            await rig.until(rig.says("no such stream (404)"))
+            await rig.until(rig.reports("no such stream (404)"))
         for scheme in ("http", "rtmp", "srt", "rtsp"):
             rig = PullRig()
             uri = f"{scheme}://no.example:9999/app/key"
             async with rig.pulling(settings(uri), resolve):
-                await rig.until(rig.says("does not resolve"))
+                await rig.until(rig.reports("does not resolve"))
 
 
 @pytest.mark.parametrize("scheme", ["https", "rtmps", "rtsps"])
@@ -191,7 +191,7 @@ async def test_a_source_without_tls_fails_with_its_reason(scheme: str) -> None:
         rig = PullRig()
         uri = f"{scheme}://127.0.0.1:{web.port}/app/key"
         async with rig.pulling(settings(uri)):
-            await rig.until(rig.says("TLS"))
+            await rig.until(rig.reports("TLS"))
 
 
 async def test_the_proxy_serves_its_own_child_only() -> None:

@@ -95,9 +95,9 @@ async def test_a_refusal_says_why(rig: Rig) -> None:
 
 async def test_foreign_peers_understand_a_refusal(rig: Rig, clip: Path) -> None:
     async with rig.ffmpeg(clip, "demo/open?wrong") as encoder:
-        await encoder.says("REJECT reported")
+        await encoder.wait_for_output("REJECT reported")
     async with rig.live_transmit(clip, "demo/open?wrong") as encoder:
-        await encoder.says("REJECT reported")
+        await encoder.wait_for_output("REJECT reported")
     assert rig.listener.rejections[RejectCode.UNAUTHORIZED] == 2
 
 

@@ -189,12 +189,12 @@ class BroadcastRig:
         )
         try:
             async with asyncio.timeout(seconds):
-                said, _ = await process.communicate()
+                output, _ = await process.communicate()
         finally:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        return process.returncode or 0, said.decode("utf-8", "replace")
+        return process.returncode or 0, output.decode("utf-8", "replace")
 
 
 async def _is_ready(session: aiohttp.ClientSession, port: int) -> bool:

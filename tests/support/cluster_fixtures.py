@@ -44,10 +44,10 @@ def kube(sluice: Cluster, request: pytest.FixtureRequest) -> Iterator[Kubectl]:
         failed_before = request.session.testsfailed
         yield kubectl
         if request.session.testsfailed > failed_before:
-            _tell_all(kubectl)
+            _print_state(kubectl)
 
 
-def _tell_all(kubectl: Kubectl) -> None:
+def _print_state(kubectl: Kubectl) -> None:
     """Print the objects and logs of the namespace after a failure."""
     kinds = "livestreams,recordings,restreams,mediastores,pods,jobs,deployments"
     print(kubectl("get", kinds, check=False))
@@ -59,8 +59,8 @@ def _tell_all(kubectl: Kubectl) -> None:
     print(system("get", "pods", check=False))
     print("--- operator\n", system("logs", "deploy/sluice-operator", "--tail=60", check=False))
     gateway = system("logs", "deploy/sluice-gateway", "--since=5m", check=False)
-    ours = [line for line in gateway.splitlines() if kubectl.namespace in line]
-    print("--- gateway", *ours[-60:], sep="\n")
+    lines = [line for line in gateway.splitlines() if kubectl.namespace in line]
+    print("--- gateway", *lines[-60:], sep="\n")
 
 
 @pytest.fixture(scope="session")

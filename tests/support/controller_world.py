@@ -93,12 +93,12 @@ class FakeHttp:
 
     def __init__(self) -> None:
         self.answers: dict[tuple[str, str], tuple[int, bytes]] = {}
-        self.asked: list[tuple[str, str, str, int, str | None]] = []
+        self.requests: list[tuple[str, str, str, int, str | None]] = []
 
     @asynccontextmanager
     async def open(self, request: PodRequest) -> AsyncIterator[Any]:
-        shown = request.token.get_secret_value() if request.token else None
-        self.asked.append((request.method, request.pod.ip, request.path, request.port, shown))
+        token = request.token.get_secret_value() if request.token else None
+        self.requests.append((request.method, request.pod.ip, request.path, request.port, token))
         path = request.path.partition("?")[0]
         status, raw = self.answers.get((request.method, path), (404, b""))
 

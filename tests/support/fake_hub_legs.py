@@ -27,7 +27,7 @@ class FakeLeg:
     notices: int = 0
     """Number of the gateway's notices that a video frame follows."""
     acked_dts: int | None = None
-    told_dts: int = 0
+    reported_dts: int = 0
     """Last output source DTS that was reported to the gateway."""
     end: LegEnd | None = None
     ended: str = ""
@@ -50,7 +50,7 @@ class LegSide:
         self.reads = True
         self.acknowledges: Callable[[FakeLeg], int | None] = lambda leg: None
         """Function that returns the source DTS to acknowledge."""
-        self.put_out: Callable[[FakeLeg], int] = lambda leg: 0
+        self.last_output_dts: Callable[[FakeLeg], int] = lambda leg: 0
         """Function that returns the source DTS of the last output."""
         self.changes: dict[str, object] = {}
         """Changes to its acknowledgements."""
@@ -93,7 +93,7 @@ class LegSide:
 
     def _ack(self, leg: FakeLeg) -> LegAck:
         leg.acked_dts = self.acknowledges(leg)
-        put_out = self.put_out(leg)
+        last_output_dts = self.last_output_dts(leg)
         ack = LegAck(
             stream_uid="uid",
             timeline=f"timeline-of-{self.name}",
@@ -101,10 +101,10 @@ class LegSide:
             leg="primary",
             out_offset=OUT_OFFSET,
             acked_dts=leg.acked_dts,
-            last_out_dts=put_out + OUT_OFFSET,
+            last_out_dts=last_output_dts + OUT_OFFSET,
             last_out_utc=datetime.now(UTC),
         )
-        leg.told_dts = put_out
+        leg.reported_dts = last_output_dts
         return ack.model_copy(update=self.changes)
 
     async def _read(self, leg: FakeLeg, reader: asyncio.StreamReader) -> None:

@@ -132,8 +132,8 @@ class ReaderSide:
     async def _send(self, output: UpgradedOutput, at: int, head: list[Record]) -> None:
         for record in head:
             await output.write(encode(record))
-        beat_at = 0.0
-        words: tuple[bool, bool] | None = None
+        heartbeat_at = 0.0
+        sent: tuple[bool, bool] | None = None
         while True:
             batch = self.log[at : at + 200]
             ends = [n for n, r in enumerate(batch, 1) if isinstance(r, TimelineEnd)]
@@ -143,11 +143,11 @@ class ReaderSide:
                 await output.write(b"".join(map(encode, batch)))
             if ends:
                 return
-            now_words = (self.session, self.delivering)
-            if time.monotonic() - beat_at >= 0.5 or words != now_words:
-                beat_at, words = time.monotonic(), now_words
-                beat = TimelineHeartbeat(session=self.session, delivering=self.delivering)
-                await output.write(encode(beat))
+            state = (self.session, self.delivering)
+            if time.monotonic() - heartbeat_at >= 0.5 or sent != state:
+                heartbeat_at, sent = time.monotonic(), state
+                heartbeat = TimelineHeartbeat(session=self.session, delivering=self.delivering)
+                await output.write(encode(heartbeat))
             if not batch:
                 await asyncio.sleep(0.02)
 

@@ -43,7 +43,7 @@ class Recorded:
         self.world.http.answers["GET", self.path] = (200, result.to_json().encode())
         self.world.http.answers["PUT", self.path] = (200, b"{}")
 
-    def recorder_says(self, phase: RecorderPhase, index: int = 1, older_files: int = 0) -> None:
+    def recorder_reports(self, phase: RecorderPhase, index: int = 1, older_files: int = 0) -> None:
         file = RecordedFile(index=index, name="f", state="Recording", started_at=NOW)
         status = RecorderStatus(
             pod_uid="r",
@@ -69,7 +69,7 @@ class Recorded:
         spec = {**self.recording["spec"], **spec}
         return self.world.change(self.recording, spec=spec, status=status)
 
-    def store_says(self, version: int) -> None:
+    def store_reports(self, version: int) -> None:
         status = StoreStatus(
             pod_uid="s", version=version, observed_at=NOW, changed={self.uid: version}
         )

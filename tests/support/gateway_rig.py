@@ -158,11 +158,11 @@ class Rig:
         self.hub = FakeHub()
         self.missing = 0
         """Number of lookups that find no Service."""
-        self.asked: list[tuple[str, str]] = []
+        self.lookups: list[tuple[str, str]] = []
         self.gateway: Gateway
 
     async def locate(self, namespace: str, stream: str) -> str:
-        self.asked.append((namespace, stream))
+        self.lookups.append((namespace, stream))
         if self.missing:
             self.missing -= 1
             raise StreamNotFound

@@ -81,8 +81,8 @@ class World:
 
     def read(self, role: str = "recorder", name: str = "r", **request: object) -> VirtualReader:
         whole = role == "recorder"
-        asked = Request(whole=whole, recorder=whole, **request)  # type: ignore[arg-type]
-        reader = Reader(name, role, asked, self.now)
+        timeline_request = Request(whole=whole, recorder=whole, **request)  # type: ignore[arg-type]
+        reader = Reader(name, role, timeline_request, self.now)
         self.hub.readers.attach(reader)
         virtual = VirtualReader(self, reader)
         self._readers.append(virtual)

@@ -77,7 +77,7 @@ class World:
         self.answers: list[PodStatus] = []
         self.liveness = 0
         self.token: SecretStr | None = TOKEN
-        self.asked_fresh = 0
+        self.fresh_token_reads = 0
         self.owners = {"owner"}
         self.observer = StatusObserver(
             http,
@@ -93,7 +93,7 @@ class World:
 
     async def _token(self, owner: Key, fresh: bool) -> SecretStr | None:
         assert owner == OWNER
-        self.asked_fresh += fresh
+        self.fresh_token_reads += fresh
         return self.token
 
     def _answer(self, owner: Key, former: PodStatus | None, status: PodStatus) -> None:
@@ -112,9 +112,9 @@ def polls() -> list[str]:
     return [name for name in names if name.startswith("poll-")]
 
 
-async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
-        while not true():
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -90,9 +90,9 @@ class Publisher:
     def wait_refused(self, seconds: float = 40) -> str:
         """Wait until the encoder gives up; return its output."""
         self._process.wait(seconds)
-        return self.said()
+        return self.output()
 
-    def said(self) -> str:
+    def output(self) -> str:
         self._stderr.seek(0)
         return self._stderr.read().decode("utf-8", "replace")
 
@@ -152,17 +152,17 @@ def live_http_source(clip: Path, host: str, port: int) -> Iterator[str]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            mine: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-            viewers.add(mine)
+            received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+            viewers.add(received)
             try:
                 self.send_response(200)
                 self.send_header("Content-Type", "video/mp2t")
                 self.end_headers()
                 with contextlib.suppress(OSError):
-                    while data := mine.get():
+                    while data := received.get():
                         self.wfile.write(data)
             finally:
-                viewers.discard(mine)
+                viewers.discard(received)
 
         def log_message(self, *args: object) -> None:
             """Log nothing."""
@@ -170,7 +170,7 @@ def live_http_source(clip: Path, host: str, port: int) -> Iterator[str]:
     args = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip), "-c", "copy"]
     args += ["-f", "mpegts", "-flush_packets", "1", "pipe:1"]
 
-    def show(camera: subprocess.Popen[bytes]) -> None:
+    def distribute(camera: subprocess.Popen[bytes]) -> None:
         assert camera.stdout is not None
         data = b"first"
         while data:
@@ -184,7 +184,7 @@ def live_http_source(clip: Path, host: str, port: int) -> Iterator[str]:
     ):
         threads = [
             threading.Thread(target=server.serve_forever, daemon=True),
-            threading.Thread(target=show, args=(camera,), daemon=True),
+            threading.Thread(target=distribute, args=(camera,), daemon=True),
         ]
         for thread in threads:
             thread.start()

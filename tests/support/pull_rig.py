@@ -168,9 +168,9 @@ class PullRig:
             self.statuses and self.status.uri_index == index and self.status.delivers
         )
 
-    def says(self, *words: str) -> Callable[[], bool]:
+    def reports(self, *texts: str) -> Callable[[], bool]:
         return lambda: any(
-            all(word in (status.message or "") for word in words) for status in self.statuses
+            all(text in (status.message or "") for text in texts) for status in self.statuses
         )
 
     def configure(self, changed: PullSettings | None) -> None:
@@ -180,10 +180,10 @@ class PullRig:
         value = self.registry.get_sample_value("sluice_pull_tries_total", {"outcome": outcome})
         return value or 0.0
 
-    async def until(self, true: Callable[[], bool], timeout: float = 40) -> float:
-        """Wait until ``true`` holds; return the seconds since the pull began."""
+    async def until(self, condition: Callable[[], bool], timeout: float = 40) -> float:
+        """Wait until ``condition`` holds; return the seconds since the pull began."""
         end = time.monotonic() + timeout
-        while not true():
+        while not condition():
             assert time.monotonic() < end, self.statuses[-3:]
             assert self._task is not None
             if self._task.done():
@@ -259,10 +259,12 @@ class RtspSource:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await self._talk(reader, writer)
+            await self._answer_requests(reader, writer)
         writer.close()
 
-    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer_requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.requests.append(head)

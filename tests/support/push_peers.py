@@ -101,15 +101,15 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        self._made = 0
+        self._certificates = 0
         self.pem = self._sign(self._name, self._key, None, days=1).decode()
 
     def server(self, *, address: str = HOST, days: int = 1) -> ssl.SSLContext:
         """Return a server's side for that address; ``days`` below 0: expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
-        self._made += 1
-        file = self._folder / f"server{self._made}.pem"
+        self._certificates += 1
+        file = self._folder / f"server{self._certificates}.pem"
         file.write_bytes(
             self._sign(name, key, address, days=days)
             + key.private_bytes(
@@ -213,16 +213,16 @@ async def line_to(
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line.connections += 1
         try:
-            there, back = await asyncio.open_connection(host, port)
+            target_reader, target_writer = await asyncio.open_connection(host, port)
         except OSError:
             writer.transport.abort()
             return
-        line._writers += [writer, back]
+        line._writers += [writer, target_writer]
         line._callers.append(writer)
         with contextlib.suppress(ConnectionError):
             async with asyncio.TaskGroup() as group:
-                group.create_task(line.carry(reader, back, slow=True))
-                group.create_task(line.carry(there, writer, slow=False))
+                group.create_task(line.carry(reader, target_writer, slow=True))
+                group.create_task(line.carry(target_reader, writer, slow=False))
 
     server = await asyncio.start_server(relay, sock=listener, ssl=tls, limit=4_096)
     line.port = server.sockets[0].getsockname()[1]
@@ -238,7 +238,7 @@ class SlowDatagrams(asyncio.DatagramProtocol):
     fast."""
 
     def __init__(self, port: int, bytes_per_second: float, queue_seconds: float = 0.2) -> None:
-        self._there = (HOST, port)
+        self._target = (HOST, port)
         self.bytes_per_second = bytes_per_second
         self._queue_seconds = queue_seconds
         self._caller: tuple[str, int] | None = None
@@ -250,7 +250,7 @@ class SlowDatagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         assert self._transport is not None
-        if addr == self._there:
+        if addr == self._target:
             if self._caller is not None:
                 self._transport.sendto(data, self._caller)
             return
@@ -261,7 +261,7 @@ class SlowDatagrams(asyncio.DatagramProtocol):
             return  # the queue is full
         self._free_at += len(data) / self.bytes_per_second
         loop = asyncio.get_running_loop()
-        loop.call_later(self._free_at - now, self._transport.sendto, data, self._there)
+        loop.call_later(self._free_at - now, self._transport.sendto, data, self._target)
 
 
 @asynccontextmanager

@@ -11,16 +11,16 @@ from sluice_media.protocols.rtmp import (
 
 
 def run(
-    ours: ClientSession, server: ServerSession, step: int = 1 << 20
+    client: ClientSession, server: ServerSession, step: int = 1 << 20
 ) -> tuple[list[ClientEvent], list[ServerEvent]]:
     """Carry bytes both ways until both sides have nothing to send."""
     of_client: list[ClientEvent] = []
     of_server: list[ServerEvent] = []
     while True:
-        up, down = ours.take_output(), server.take_output()
+        up, down = client.take_output(), server.take_output()
         if not up and not down:
             return of_client, of_server
         for start in range(0, len(up), step):
             of_server += server.feed(up[start : start + step])
         for start in range(0, len(down), step):
-            of_client += ours.feed(down[start : start + step])
+            of_client += client.feed(down[start : start + step])

@@ -169,12 +169,12 @@ class S3Proxy:
         if fault.kind not in _ANSWERS:
             return False
         await client.readexactly(length)
-        status, words = _ANSWERS[fault.kind]
+        status, phrase = _ANSWERS[fault.kind]
         body = f"<Error><Code>{fault.kind}</Code><Message>on request</Message></Error>".encode()
         if head.method == "HEAD":
             body = b""
         answer.write(
-            f"HTTP/1.1 {status} {words}\r\nContent-Type: application/xml\r\n"
+            f"HTTP/1.1 {status} {phrase}\r\nContent-Type: application/xml\r\n"
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
             + body
         )
@@ -249,22 +249,22 @@ async def _control(
 ) -> None:
     head = await _read_head(reader)
     body = await reader.readexactly(int(head.get("content-length") or 0))
-    status, said = 200, "{}"
+    status, answer = 200, "{}"
     match head.method, head.path:
         case "PUT", "/fault":
             try:
                 proxy.fault = Fault(**json.loads(body))
             except (TypeError, ValueError) as error:
-                status, said = 422, json.dumps({"error": str(error)})
+                status, answer = 422, json.dumps({"error": str(error)})
         case "DELETE", "/fault":
             proxy.fault = None
         case "GET", "/requests":
             struck = proxy.fault.struck if proxy.fault else 0
-            said = json.dumps({"requests": proxy.requests, "struck": struck})
+            answer = json.dumps({"requests": proxy.requests, "struck": struck})
         case _:
             status = 404
-    writer.write(f"HTTP/1.1 {status} .\r\nContent-Length: {len(said)}\r\n".encode())
-    writer.write(f"Connection: close\r\n\r\n{said}".encode())
+    writer.write(f"HTTP/1.1 {status} .\r\nContent-Length: {len(answer)}\r\n".encode())
+    writer.write(f"Connection: close\r\n\r\n{answer}".encode())
     await writer.drain()
     writer.close()
 

@@ -42,19 +42,19 @@ class Peer:
     async def ended(self, seconds: float = 30) -> str:
         """Wait until the process ends; return its output."""
         async with asyncio.timeout(seconds):
-            words, more = await self.process.communicate()
-        return (words + more).decode()
+            stdout, stderr = await self.process.communicate()
+        return (stdout + stderr).decode()
 
-    async def says(self, words: str, seconds: float = 40) -> None:
-        """Wait until the output contains ``words``. Some peers do not end by themselves after
+    async def wait_for_output(self, text: str, seconds: float = 40) -> None:
+        """Wait until the output contains ``text``. Some peers do not end by themselves after
         that."""
         assert self.process.stderr is not None
-        said = b""
+        output = b""
         async with asyncio.timeout(seconds):
-            while words.encode() not in said:
-                more = await self.process.stderr.read(4_096)
-                assert more, said
-                said += more
+            while text.encode() not in output:
+                data = await self.process.stderr.read(4_096)
+                assert data, output
+                output += data
 
 
 class Rig:

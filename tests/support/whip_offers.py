@@ -58,8 +58,8 @@ _ASYMMETRY = "level-asymmetry-allowed=1;packetization-mode={};profile-level-id={
 def _h264(*formats: str, first: int = 102) -> dict[int, str]:
     """Return formats by payload type, from texts ``profile-level-id packetization-mode``."""
     made = {}
-    for number, words in enumerate(formats):
-        profile, mode = words.split()
+    for number, parameters in enumerate(formats):
+        profile, mode = parameters.split()
         made[first + 2 * number] = "H264 " + _ASYMMETRY.format(mode, profile)
     return made
 
@@ -88,8 +88,8 @@ def offer_of(formats: dict[int, str]) -> str:
     head, _, video = OFFER.partition("m=video 9 UDP/TLS/RTP/SAVPF 102 103")
     lines = [line for line in video.split("\r\n")[1:] if not line.endswith(":102 nack pli")]
     lines = [line for line in lines if not line.startswith(("a=rtpmap", "a=fmtp"))][:-1]
-    for number, words in formats.items():
-        name, _, parameters = words.partition(" ")
+    for number, encoding in formats.items():
+        name, _, parameters = encoding.partition(" ")
         lines.append(f"a=rtpmap:{number} {name}/90000")
         lines += [f"a=rtcp-fb:{number} nack", f"a=rtcp-fb:{number} nack pli"]
         if parameters:
@@ -98,10 +98,10 @@ def offer_of(formats: dict[int, str]) -> str:
     return head + "\r\n".join([f"m=video 9 UDP/TLS/RTP/SAVPF {numbers}", *lines, ""])
 
 
-def without(words: str, instead: str = "") -> str:
+def without(text: str, replacement: str = "") -> str:
     """Return the offer with a text replaced. The offer must hold the text."""
-    assert words in OFFER
-    return OFFER.replace(words, instead)
+    assert text in OFFER
+    return OFFER.replace(text, replacement)
 
 
 async def make_offer(codec: str = "video/H264") -> str:

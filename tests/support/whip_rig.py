@@ -227,8 +227,8 @@ class Browser:
             while not await self.run(f"Boolean({condition})"):
                 await asyncio.sleep(0.05)
 
-    async def shows(self, words: str, seconds: float = 40) -> None:
-        await self.until(f"document.body?.innerText.includes({json.dumps(words)})", seconds)
+    async def shows(self, text: str, seconds: float = 40) -> None:
+        await self.until(f"document.body?.innerText.includes({json.dumps(text)})", seconds)
 
     async def go_live(self, key: str = KEY) -> None:
         await self.run(f"document.getElementById('key').value = {json.dumps(key)}")

@@ -249,8 +249,8 @@ async def test_files_that_a_recorder_no_longer_lists_are_asked_of_the_store(
 ) -> None:
     """Its status has room for the newest; who was away meanwhile has the others from the store."""
     recorded = Recorded()
-    recorded.recorder_says(RecorderPhase.RECORDING, index=41, older_files=40)
+    recorded.recorder_reports(RecorderPhase.RECORDING, index=41, older_files=40)
     files = [{"index": index, "state": "Ready"} for index in known]
     begun = recorded.world.change(recorded.recording, status={"files": files})
     await recorded.controller.gather(begun)
-    assert len(recorded.world.http.asked) == asks
+    assert len(recorded.world.http.requests) == asks

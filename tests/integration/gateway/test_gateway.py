@@ -47,7 +47,7 @@ async def test_the_right_key_is_accepted_and_media_reaches_the_hub(
 ) -> None:
     async with rig.publisher(key, app=app) as publisher:
         await publisher.accepted()
-        assert rig.asked == [("namespace", "stream")]
+        assert rig.lookups == [("namespace", "stream")]
         publisher.play(12)
         await until(lambda: rig.hub.legs[0].pictures == publisher.pictures)
         leg = rig.hub.legs[0]
@@ -110,14 +110,14 @@ async def test_a_path_that_names_no_stream_is_refused_without_asking_anybody(rig
         answer = await publisher.answer()
     assert isinstance(answer, PublishRejected)
     assert answer.description.startswith("BadKey: ")
-    assert rig.asked == []
+    assert rig.lookups == []
 
 
 async def test_a_name_that_is_missing_twice_is_an_unknown_stream(rig: Rig) -> None:
     rig.missing = 2
     async with rig.publisher() as publisher:
         assert await publisher.answer() == rejected("UnknownStream", "there is no such stream")
-    assert len(rig.asked) == 2
+    assert len(rig.lookups) == 2
 
 
 async def test_a_name_that_is_missing_once_is_asked_again(rig: Rig) -> None:
@@ -291,7 +291,7 @@ async def test_what_a_publisher_sent_last_still_reaches_the_next_hub(rig: Rig) -
 async def test_an_eager_encoder_loses_nothing_it_sent_before_it_was_accepted(rig: Rig) -> None:
     await rig.hub.stop()
     async with rig.publisher() as publisher:
-        await until(lambda: rig.asked)
+        await until(lambda: rig.lookups)
         publisher.session._state = type(publisher.session._state).ACCEPTED
         publisher._send(media_message(publisher.session, MessageType.VIDEO, 0, s.avc_config()))
         publisher.play(8)

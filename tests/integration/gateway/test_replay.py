@@ -42,13 +42,13 @@ async def silence(rig: Rig) -> FakeLeg:
 
 async def test_a_hub_that_was_only_silent_is_not_sent_the_whole_minute_again() -> None:
     async with Rig().running() as rig, rig.publisher() as publisher:
-        rig.hub.put_out = lambda leg: max(rig.hub.legs[0].pictures, default=0) * 90
+        rig.hub.last_output_dts = lambda leg: max(rig.hub.legs[0].pictures, default=0) * 90
         await publisher.accepted()
         publisher.play(KEPT_PICTURES)
         await until(lambda: rig.hub.legs[0].pictures == publisher.pictures)
         first = rig.hub.legs[0]
         last_dts = first.pictures[-1] * 90
-        await until(lambda: first.told_dts == last_dts)
+        await until(lambda: first.reported_dts == last_dts)
         second = await silence(rig)
         publisher.play(3)
         await until(lambda: second.pictures and second.pictures[-1] == publisher.pictures[-1])
@@ -63,7 +63,7 @@ async def test_a_successor_at_the_same_address_is_sent_everything(
     change: dict[str, object],
 ) -> None:
     async with Rig().running() as rig, rig.publisher() as publisher:
-        rig.hub.put_out = lambda leg: KEPT_PICTURES * PICTURE_MS * 90
+        rig.hub.last_output_dts = lambda leg: KEPT_PICTURES * PICTURE_MS * 90
         await publisher.accepted()
         publisher.play(KEPT_PICTURES)
         await until(lambda: rig.hub.legs[0].pictures == publisher.pictures)

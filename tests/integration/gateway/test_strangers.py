@@ -56,7 +56,7 @@ async def test_before_the_hubs_answer_a_connection_holds_one_mebibyte_at_most(
     async with Rig(hold_new_seconds=30).running() as rig, AsyncExitStack() as stack:
         rig.hub.refuse = (503, Refusal(reason="Draining", message="wait"))
         strangers = [await stack.enter_async_context(rig.publisher()) for _ in range(CONNECTIONS)]
-        await until(lambda: len(rig.asked) >= CONNECTIONS)
+        await until(lambda: len(rig.lookups) >= CONNECTIONS)
         tracemalloc.start()
         try:
             for stranger in strangers:

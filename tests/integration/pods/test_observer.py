@@ -217,7 +217,7 @@ async def test_a_refused_token_is_read_again(world: World, pods: Any) -> None:
     await pods(make_status())
     world.token = SecretStr("an-old-token")
     world.observer.see(make_pod())
-    await until(lambda: world.asked_fresh)
+    await until(lambda: world.fresh_token_reads)
     world.token = TOKEN
     await until(lambda: world.answers)
     assert world.results("http_401") >= 1

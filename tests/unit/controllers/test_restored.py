@@ -56,7 +56,7 @@ class Rebuilt(Recorded):
         return found.former.uid if found.former else None, self.asked_seconds is not None
 
     def asked(self) -> list[str]:
-        return [path for _, _, path, _, _ in self.world.http.asked]
+        return [path for _, _, path, _, _ in self.world.http.requests]
 
 
 async def test_a_recording_without_a_status_is_looked_for_by_its_name() -> None:
@@ -140,7 +140,7 @@ async def test_a_deletion_is_told_and_until_then_the_name_is_not_looked_for() ->
     world.http.answers[NAMED] = (404, b"")
     await world.clock.advance(5)
     assert not rebuilt.deletions.is_pending(REC)
-    assert [m for m, *_ in world.http.asked].count("PUT") == 2
+    assert [m for m, *_ in world.http.requests].count("PUT") == 2
     assert await rebuilt.observed() == (None, False)
     running.cancel()
     await asyncio.wait([running])
