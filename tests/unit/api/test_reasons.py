@@ -8,6 +8,7 @@ from itertools import chain
 
 import pytest
 
+from sluice_media.contract import StorageReason
 from sluice_operator.api.v1alpha1 import reasons
 from sluice_operator.api.v1alpha1.reasons import (
     BackupLiveReason,
@@ -66,6 +67,8 @@ first of them is the one that all its rows together must list completely."""
 KINDS = sorted({kind for kind, _ in ROWS})
 NOT_REASONS = {"True", "False", "Unknown", "Ready", "Reconciling", "Stalled", "Succeeded"}
 """Words of these tables that are statuses and types of conditions."""
+NOT_REPORTED = {StorageReason.INVALID_KEY, StorageReason.NOT_FOUND}
+"""Reasons that the tables leave out: only a faulty store, or a fault of ours, causes them."""
 EVENTS = "\nEvents without a condition:\n"
 WORD = re.compile(r"`([A-Z][A-Za-z]+)`")
 
@@ -112,6 +115,12 @@ def test_the_documentation_lists_every_reason(enum: type[StrEnum]) -> None:
 def test_every_enum_of_reasons_is_compared() -> None:
     enums = {found for found in vars(reasons).values() if isinstance(found, type)} - {StrEnum}
     assert enums == {enums[0] for enums in ROWS.values()} | {EventReason}
+
+
+def test_the_reasons_of_a_storage_are_those_of_the_conditions() -> None:
+    reported = values((StorageReason,)) - NOT_REPORTED
+    assert reported <= values((StalledReason,))
+    assert reported == values((StorageReachableReason,)) - {StorageReachableReason.REACHABLE}
 
 
 def test_the_documentation_lists_the_events_without_a_condition() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.contract import RecordedFile
+from sluice_media.contract import RecordedFile, StorageReason
 from sluice_media.record.chunks import ClosedChunk
 from sluice_media.record.space import SpaceEstimate, reserve_bytes
 from sluice_media.recording import keys
@@ -33,7 +33,7 @@ class DiskSpace(ObjectStore):
 
     async def get(self, key: str) -> bytes:
         if self.ill:
-            raise StorageError("Unreachable", "the store cannot be reached")
+            raise StorageError(StorageReason.UNREACHABLE, "the store cannot be reached")
         return await super().get(key)
 
 

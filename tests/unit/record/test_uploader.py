@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.contract import TrackInfo
+from sluice_media.contract import StorageReason, TrackInfo
 from sluice_media.record import uploader as module
 from sluice_media.record.carrier import UPLOADS_AHEAD, UPLOADS_AT_ONCE
 from sluice_media.record.chunks import ClosedChunk
@@ -141,7 +141,7 @@ async def test_a_store_that_refuses_is_waited_for_and_nothing_is_lost(
     tmp_path: Path, storage: SickTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_RETRY_MAX_SECONDS", 0.02)
-    storage.ill = StorageError("NoSpace", "no space is left in the store")
+    storage.ill = StorageError(StorageReason.NO_SPACE, "no space is left in the store")
     async with running(storage, spool_limit_bytes=700) as (uploader, durable):
         uploader.put(chunk(tmp_path, 1), chunk(tmp_path, 2))
         await asyncio.sleep(0.1)
@@ -181,7 +181,7 @@ class DistantTarget(SickTarget):
             # The later ones arrive first.
             await asyncio.sleep(0.05 - int(path.stem[-2:]) * 0.001)
             if path == self.stuck:
-                raise StorageError("SlowDown", "the store asks to slow down")
+                raise StorageError(StorageReason.SLOW_DOWN, "the store asks to slow down")
             await super().put_file(key, path, size_bytes, sha256)
             self.names.append(path.name)
         finally:
@@ -292,7 +292,7 @@ async def test_the_playlist_names_only_what_is_in_the_store(
     async with running(storage) as (uploader, _):
         uploader.put(chunk(tmp_path, 1))
         await uploader.drained()
-        storage.ill = StorageError("Unreachable", "the store cannot be reached")
+        storage.ill = StorageError(StorageReason.UNREACHABLE, "the store cannot be reached")
         uploader.put(chunk(tmp_path, 2))
         await asyncio.sleep(0.05)
         text = (await storage.get(playlist_key("recordings/r", "a", 1))).decode()

@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from sluice_media.contract import StorageReason
 from sluice_media.recording.merge import MergedChunk
 from sluice_media.storage.errors import MissingObjectError, StorageError
 from sluice_media.storage.object_store import ObjectStore
@@ -93,7 +94,7 @@ async def test_no_more_is_held_than_may_be(monkeypatch: pytest.MonkeyPatch) -> N
 async def test_what_the_store_cannot_give_now_is_asked_for_again() -> None:
     bucket = Bucket()
     chunks = source(bucket, 3)
-    slow = StorageError("SlowDown", "slow down")
+    slow = StorageError(StorageReason.SLOW_DOWN, "slow down")
     bucket.faults[key_of(2)] = [slow, slow, b"\x00" * SIZE, slow]
     assert await taken(chunks) == [1, 2, 3]
 
@@ -101,7 +102,7 @@ async def test_what_the_store_cannot_give_now_is_asked_for_again() -> None:
 async def test_a_store_that_stays_away_is_said_in_the_end_and_nothing_runs_on() -> None:
     bucket = Bucket()
     chunks = source(bucket, 9)
-    bucket.faults[key_of(2)] = [StorageError("Unreachable", "gone")] * 99
+    bucket.faults[key_of(2)] = [StorageError(StorageReason.UNREACHABLE, "gone")] * 99
     with pytest.raises(StorageError, match="gone"):
         await taken(chunks)
     assert bucket.under_way == 0
@@ -111,7 +112,7 @@ async def test_a_store_that_stays_away_is_said_in_the_end_and_nothing_runs_on() 
 async def test_a_claim_that_fails_is_not_waited_for_so_long(tmp_path: Path) -> None:
     bucket = Bucket(root=tmp_path)
     chunks = source(bucket, 1)
-    bucket.faults[key_of(1)] = [StorageError("InputOutputError", "sick disk")] * 2
+    bucket.faults[key_of(1)] = [StorageError(StorageReason.INPUT_OUTPUT_ERROR, "sick disk")] * 2
     with pytest.raises(StorageError, match="sick disk"):
         await taken(chunks)
 

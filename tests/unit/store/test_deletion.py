@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice_media.contract import RecordedFile
+from sluice_media.contract import RecordedFile, StorageReason
 from sluice_media.recording import keys
 from sluice_media.storage.errors import StorageError
 from sluice_media.storage.object_store import ObjectStore, open_volume
@@ -103,7 +103,7 @@ async def test_a_store_that_refuses_is_asked_again(
         nonlocal fails
         if fails:
             fails -= 1
-            raise StorageError("SlowDown", "the store asks to slow down")
+            raise StorageError(StorageReason.SLOW_DOWN, "the store asks to slow down")
         await delete(self, *names)
 
     await leave(storage, file_entry(chunk(1, {0: span(0, 9)})))

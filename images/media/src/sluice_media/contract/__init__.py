@@ -76,6 +76,7 @@ from sluice_media.contract.reasons import (
     RecordingEndReason,
     ResultState,
     SessionEndReason,
+    StorageReason,
     TargetErrorClass,
     TimelineRefusal,
 )
@@ -196,6 +197,7 @@ __all__ = [
     "Seconds",
     "Session",
     "SessionEndReason",
+    "StorageReason",
     "StoreConfig",
     "StoreStatus",
     "StoredRecording",

@@ -120,6 +120,29 @@ class IncompleteReason(StrEnum):
     MANIFEST_DAMAGED = "ManifestDamaged"
 
 
+class StorageReason(StrEnum):
+    """Reason for which the storage of recordings refuses a request or fails."""
+
+    ACCESS_DENIED = "AccessDenied"
+    INCOMPLETE = "Incomplete"
+    """The storage holds or returns other bytes than were written."""
+    INPUT_OUTPUT_ERROR = "InputOutputError"
+    INVALID_KEY = "InvalidKey"
+    """The key of an object leads outside the volume. Our own keys never do."""
+    NOT_FOUND = "NotFound"
+    """An object that is read does not exist."""
+    NO_SPACE = "NoSpace"
+    NO_SUCH_BUCKET = "NoSuchBucket"
+    READ_ONLY = "ReadOnly"
+    SLOW_DOWN = "SlowDown"
+    STORE_FAILED = "StoreFailed"
+    """Any other failure."""
+    TIMEOUT = "Timeout"
+    TLS = "Tls"
+    UNREACHABLE = "Unreachable"
+    WRONG_REGION = "WrongRegion"
+
+
 class HeadroomState(StrEnum):
     """Free space of a store, compared with its limit or volume."""
 

@@ -235,8 +235,8 @@ class RecorderStatus(PodStatus):
     store_error: str | None = None
     """Cause for which chunks cannot be stored now; None while they can."""
     store_error_reason: str | None = None
-    """Reason word of ``store_error``: AccessDenied, NoSuchBucket, Unreachable, NoSpace, … It begins
-    with ``Spool`` when the recorder's own disk fails."""
+    """Reason of ``store_error``: a :class:`StorageReason`. When the recorder's own disk fails, the
+    reason begins with ``Spool``."""
 
 
 class TargetError(Model):
@@ -326,7 +326,7 @@ class StoreStatus(PodStatus):
     message: str | None = None
     """Sentence for the user: why the store is not writable."""
     reason: str | None = None
-    """Reason word of ``message``."""
+    """Reason of ``message``: a :class:`StorageReason`."""
     used_bytes: int = 0
     """Size of everything below the prefix, counted in the store itself."""
     available_bytes: int | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from sluice_media.contract import RecorderConfig
+from sluice_media.contract import RecorderConfig, StorageReason
 from sluice_media.record.fence import FENCE_SECONDS, Fence, Verdict
 from sluice_media.record.space import SpaceEstimate
 from sluice_media.record.uploader import Present, Uploader
@@ -103,7 +103,7 @@ class Upkeep:
             async with asyncio.timeout(FIRST_LOOK_SECONDS):
                 await self._space.refresh()
         except TimeoutError:
-            _log.warning("usage_not_readable", reason="Timeout")
+            _log.warning("usage_not_readable", reason=StorageReason.TIMEOUT)
 
     async def keep_space(self) -> None:
         looks = 0

@@ -22,7 +22,13 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from sluice_media.contract import HUB_TOKEN_FILE, RecorderConfig, RecorderPhase, RecorderStatus
+from sluice_media.contract import (
+    HUB_TOKEN_FILE,
+    RecorderConfig,
+    RecorderPhase,
+    RecorderStatus,
+    StorageReason,
+)
 from sluice_media.pod.config_files import ConfigWatch
 from sluice_media.pod.logs import configure_logging
 from sluice_media.pod.settings import PodSettings
@@ -162,9 +168,9 @@ class _Worker:
         try:
             if not (await asyncio.wait((asking,), timeout=_STORE_SECONDS))[0]:
                 if known:
-                    raise StorageError("Timeout", "the store did not answer in time")
+                    raise StorageError(StorageReason.TIMEOUT, "the store did not answer in time")
                 message = "the store has not returned yet what was recorded before"
-                self._board.update(store_error=message, store_error_reason="Timeout")
+                self._board.update(store_error=message, store_error_reason=StorageReason.TIMEOUT)
             recovered = await asking
         except StorageError as error:
             if not known:

@@ -23,6 +23,7 @@ from sluice_media.contract import (
     S3_SECRET_KEY_FILE,
     S3_SESSION_TOKEN_FILE,
     BucketLocation,
+    StorageReason,
 )
 from sluice_media.storage.errors import StorageError
 
@@ -52,7 +53,9 @@ def bucket_url(s3: BucketLocation) -> str:
     endpoint = s3.endpoint or f"https://s3.{s3.region}.amazonaws.com"
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise StorageError("Unreachable", "the endpoint of the store is not an http or https URL")
+        raise StorageError(
+            StorageReason.UNREACHABLE, "the endpoint of the store is not an http or https URL"
+        )
     if s3.path_style:
         return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}/{s3.bucket}"
     return f"{parts.scheme}://{s3.bucket}.{parts.netloc}{parts.path.rstrip('/')}"
@@ -62,7 +65,9 @@ def credentials(key: KeyReader) -> S3Credential:
     """Read the credentials from the key files. Raises StorageError while one is missing."""
     access, secret = key(S3_ACCESS_KEY_FILE), key(S3_SECRET_KEY_FILE)
     if access is None or secret is None:
-        raise StorageError("AccessDenied", "the store's credentials are missing or not usable")
+        raise StorageError(
+            StorageReason.ACCESS_DENIED, "the store's credentials are missing or not usable"
+        )
     session = key(S3_SESSION_TOKEN_FILE)
     return {
         "access_key_id": access.get_secret_value(),
@@ -97,7 +102,9 @@ def s3_store(s3: BucketLocation, key: KeyReader) -> S3Store:
     if s3.has_ca:
         authority = key(S3_CA_FILE)
         if authority is None:
-            raise StorageError("Tls", "the certificate of the store's authority is missing")
+            raise StorageError(
+                StorageReason.TLS, "the certificate of the store's authority is missing"
+            )
         client["root_certificate"] = authority.get_secret_value()
     try:
         with _without_public_authorities() if s3.has_ca else nullcontext():
@@ -110,10 +117,11 @@ def s3_store(s3: BucketLocation, key: KeyReader) -> S3Store:
                 credential_provider=(lambda: credentials(key)) if s3.has_credentials else None,
             )
     except Exception as error:
-        reason = "Tls" if s3.has_ca and "ertificate" in str(error) else "StoreFailed"
+        bad_authority = s3.has_ca and "ertificate" in str(error)
+        reason = StorageReason.TLS if bad_authority else StorageReason.STORE_FAILED
         sentence = (
             "the certificate authority of the store is not a PEM certificate"
-            if reason == "Tls"
+            if bad_authority
             else "the configuration of the store cannot be used"
         )
         raise StorageError(reason, sentence) from None

@@ -14,13 +14,13 @@ import re
 
 from obstore import exceptions
 
+from sluice_media.contract import StorageReason
+
 
 class StorageError(RuntimeError):
-    """The storage refused or failed. ``reason`` is one word (AccessDenied, NoSuchBucket,
-    Unreachable, SlowDown, NoSpace, Tls, Timeout, Incomplete, WrongRegion, ReadOnly,
-    InputOutputError, StoreFailed); the text is a message without any secret."""
+    """The storage refused or failed. The text is a message without any secret."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: StorageReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -29,18 +29,34 @@ class MissingObjectError(StorageError):
     """The object does not exist."""
 
     def __init__(self) -> None:
-        super().__init__("NotFound", "there is no such object")
+        super().__init__(StorageReason.NOT_FOUND, "there is no such object")
 
 
-_DENIED = ("AccessDenied", "the store denies access: the credentials lack the permission")
-_REFUSED = ("AccessDenied", "the store does not accept the credentials")
-_NO_SPACE = ("NoSpace", "no space is left in the store")
-_SLOW_DOWN = ("SlowDown", "the store asks to slow down")
-_ALTERED = ("Incomplete", "the store received other bytes than were sent")
-_WRONG_REGION = ("WrongRegion", "the bucket is in another region than the one that is configured")
+_DENIED = (
+    StorageReason.ACCESS_DENIED,
+    "the store denies access: the credentials lack the permission",
+)
+_REFUSED = (StorageReason.ACCESS_DENIED, "the store does not accept the credentials")
+_FORBIDDEN = (
+    StorageReason.ACCESS_DENIED,
+    "the store may not be written or read: access denied",
+)
+_NO_SPACE = (StorageReason.NO_SPACE, "no space is left in the store")
+_QUOTA_USED_UP = (StorageReason.NO_SPACE, "the quota of the bucket is used up")
+_SLOW_DOWN = (StorageReason.SLOW_DOWN, "the store asks to slow down")
+_ALTERED = (StorageReason.INCOMPLETE, "the store received other bytes than were sent")
+_WRONG_REGION = (
+    StorageReason.WRONG_REGION,
+    "the bucket is in another region than the one that is configured",
+)
+_NO_ANSWER = (StorageReason.TIMEOUT, "the store did not answer in time")
+_DISK_GONE = (StorageReason.INPUT_OUTPUT_ERROR, "the disk of the store is not there any more")
+_BAD_CERTIFICATE = (StorageReason.TLS, "the certificate of the store cannot be verified")
+_NO_ROUTE = (StorageReason.UNREACHABLE, "there is no route to the store")
+_BROKEN = (StorageReason.UNREACHABLE, "the connection to the store broke")
 
 _BY_CODE = {
-    "NoSuchBucket": ("NoSuchBucket", "the bucket does not exist"),
+    "NoSuchBucket": (StorageReason.NO_SUCH_BUCKET, "the bucket does not exist"),
     "AccessDenied": _DENIED,
     "AllAccessDisabled": _DENIED,
     "AccountProblem": _DENIED,
@@ -48,9 +64,9 @@ _BY_CODE = {
     "XAdminUserNotFound": _REFUSED,  # versitygw, with status 404
     "SignatureDoesNotMatch": _REFUSED,
     "InvalidToken": _REFUSED,
-    "ExpiredToken": ("AccessDenied", "the credentials of the store have expired"),
+    "ExpiredToken": (StorageReason.ACCESS_DENIED, "the credentials of the store have expired"),
     "RequestTimeTooSkewed": (
-        "AccessDenied",
+        StorageReason.ACCESS_DENIED,
         "the store refuses requests because its clock and this node's differ by too much",
     ),
     "SlowDown": _SLOW_DOWN,
@@ -59,16 +75,16 @@ _BY_CODE = {
     "SlowDownWrite": _SLOW_DOWN,  # MinIO
     "TooManyRequests": _SLOW_DOWN,
     "RequestLimitExceeded": _SLOW_DOWN,
-    "QuotaExceeded": ("NoSpace", "the quota of the bucket is used up"),  # Ceph
-    "XMinioAdminBucketQuotaExceeded": ("NoSpace", "the quota of the bucket is used up"),
+    "QuotaExceeded": _QUOTA_USED_UP,  # Ceph
+    "XMinioAdminBucketQuotaExceeded": _QUOTA_USED_UP,
     "XMinioStorageFull": _NO_SPACE,
     "InsufficientStorage": _NO_SPACE,
     "BadDigest": _ALTERED,
     "InvalidDigest": _ALTERED,
     "XAmzContentSHA256Mismatch": _ALTERED,
     "XAmzContentChecksumMismatch": _ALTERED,
-    "IncompleteBody": ("Incomplete", "the store received fewer bytes than were sent"),
-    "RequestTimeout": ("Timeout", "the store did not get all bytes in time"),
+    "IncompleteBody": (StorageReason.INCOMPLETE, "the store received fewer bytes than were sent"),
+    "RequestTimeout": (StorageReason.TIMEOUT, "the store did not get all bytes in time"),
     "AuthorizationHeaderMalformed": _WRONG_REGION,
     "PermanentRedirect": _WRONG_REGION,
     "IllegalLocationConstraintException": _WRONG_REGION,
@@ -77,40 +93,47 @@ _BY_STATUS = {
     "401": _REFUSED,
     "403": _DENIED,
     "301": _WRONG_REGION,
-    "408": ("Timeout", "the store did not answer in time"),
+    "408": _NO_ANSWER,
     "429": _SLOW_DOWN,
     "503": _SLOW_DOWN,
-    "504": ("Timeout", "the store did not answer in time"),
+    "504": _NO_ANSWER,
     "507": _NO_SPACE,
 }
 _BY_ERRNO = {
     errno.ENOSPC: _NO_SPACE,
-    errno.EDQUOT: ("NoSpace", "the disk quota of the store is used up"),
-    errno.EROFS: ("ReadOnly", "the store is mounted read-only"),
-    errno.EACCES: ("AccessDenied", "the store may not be written or read: access denied"),
-    errno.EPERM: ("AccessDenied", "the store may not be written or read: access denied"),
-    errno.EIO: ("InputOutputError", "the disk of the store reports an input/output error"),
-    errno.EUCLEAN: ("InputOutputError", "the file system of the store is damaged"),
-    errno.ENXIO: ("InputOutputError", "the disk of the store is not there any more"),
-    errno.ENODEV: ("InputOutputError", "the disk of the store is not there any more"),
-    errno.ESTALE: ("InputOutputError", "the file system of the store is not there any more"),
+    errno.EDQUOT: (StorageReason.NO_SPACE, "the disk quota of the store is used up"),
+    errno.EROFS: (StorageReason.READ_ONLY, "the store is mounted read-only"),
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EIO: (
+        StorageReason.INPUT_OUTPUT_ERROR,
+        "the disk of the store reports an input/output error",
+    ),
+    errno.EUCLEAN: (StorageReason.INPUT_OUTPUT_ERROR, "the file system of the store is damaged"),
+    errno.ENXIO: _DISK_GONE,
+    errno.ENODEV: _DISK_GONE,
+    errno.ESTALE: (
+        StorageReason.INPUT_OUTPUT_ERROR,
+        "the file system of the store is not there any more",
+    ),
 }
-_NETWORK = (
-    ("kind: Timeout", "Timeout", "the store did not answer in time"),
-    ("TimedOut", "Timeout", "the store did not answer in time"),
-    ("invalid peer certificate", "Tls", "the certificate of the store cannot be verified"),
-    ("InvalidCertificate", "Tls", "the certificate of the store cannot be verified"),
-    ("AlertReceived", "Tls", "the store broke the TLS handshake off"),
-    ("InvalidMessage", "Tls", "the store does not speak TLS at this port"),
-    ("kind: InvalidData", "Tls", "the TLS handshake with the store failed"),
-    ("dns error", "Unreachable", "the name of the store does not resolve"),
-    ("ConnectionRefused", "Unreachable", "the store refuses connections"),
-    ("NetworkUnreachable", "Unreachable", "there is no route to the store"),
-    ("HostUnreachable", "Unreachable", "there is no route to the store"),
-    ("error sending request", "Unreachable", "the connection to the store broke"),
-    ("error decoding response body", "Unreachable", "the connection to the store broke"),
-    ("HTTP error", "Unreachable", "the connection to the store broke"),
-)
+_BY_NETWORK_ERROR = {
+    "kind: Timeout": _NO_ANSWER,
+    "TimedOut": _NO_ANSWER,
+    "invalid peer certificate": _BAD_CERTIFICATE,
+    "InvalidCertificate": _BAD_CERTIFICATE,
+    "AlertReceived": (StorageReason.TLS, "the store broke the TLS handshake off"),
+    "InvalidMessage": (StorageReason.TLS, "the store does not speak TLS at this port"),
+    "kind: InvalidData": (StorageReason.TLS, "the TLS handshake with the store failed"),
+    "dns error": (StorageReason.UNREACHABLE, "the name of the store does not resolve"),
+    "ConnectionRefused": (StorageReason.UNREACHABLE, "the store refuses connections"),
+    "NetworkUnreachable": _NO_ROUTE,
+    "HostUnreachable": _NO_ROUTE,
+    "error sending request": _BROKEN,
+    "error decoding response body": _BROKEN,
+    "HTTP error": _BROKEN,
+}
+"""Text in an error of obstore -> reason and message; the first text that is found counts."""
 _OS_ERROR = re.compile(r"os error (\d+)\b|Os \{\s*code: (\d+),")
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE = re.compile(r"<Code>\s*([A-Za-z0-9]{1,80})\s*</Code>")
@@ -132,12 +155,14 @@ def explain(error: Exception) -> StorageError:
         known = _BY_STATUS.get(status[1])
         if known is not None:
             return StorageError(*known)
-        return StorageError("StoreFailed", f"the store answers with error {status[1]}")
+        return StorageError(StorageReason.STORE_FAILED, f"the store answers with error {status[1]}")
     if isinstance(error, exceptions.UnauthenticatedError):
-        return StorageError("AccessDenied", "the store's credentials are missing or not usable")
-    for sign, reason, sentence in _NETWORK:
+        return StorageError(
+            StorageReason.ACCESS_DENIED, "the store's credentials are missing or not usable"
+        )
+    for sign, known in _BY_NETWORK_ERROR.items():
         if sign in text:
-            return StorageError(reason, sentence)
+            return StorageError(*known)
     os_error = _OS_ERROR.search(text)
     number = int(os_error[1] or os_error[2]) if os_error is not None else 0
     if number in _BY_ERRNO:
@@ -145,5 +170,7 @@ def explain(error: Exception) -> StorageError:
     if isinstance(error, exceptions.PermissionDeniedError):
         return StorageError(*_DENIED)
     if isinstance(error, OSError) and error.errno is not None:
-        return StorageError("StoreFailed", f"the store failed: {os.strerror(error.errno)}")
-    return StorageError("StoreFailed", f"the store failed: {type(error).__name__}")
+        return StorageError(
+            StorageReason.STORE_FAILED, f"the store failed: {os.strerror(error.errno)}"
+        )
+    return StorageError(StorageReason.STORE_FAILED, f"the store failed: {type(error).__name__}")

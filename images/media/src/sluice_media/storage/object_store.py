@@ -29,7 +29,7 @@ from obstore.store import LocalStore
 from obstore.store import ObjectStore as ObstoreStore
 from pydantic import SecretStr
 
-from sluice_media.contract import BucketLocation
+from sluice_media.contract import BucketLocation, StorageReason
 from sluice_media.storage import local_file
 from sluice_media.storage.adaptive_timeout import AdaptiveTimeout
 from sluice_media.storage.bucket import s3_store
@@ -158,7 +158,8 @@ class ObjectStore:
                 await asyncio.wait((put,), timeout=max(0.0, left - time.monotonic()))
                 if not put.done() and time.monotonic() >= left:
                     self._timeout.ran_out()
-                    raise StorageError("Timeout", "the store did not accept more bytes in time")
+                    message = "the store did not accept more bytes in time"
+                    raise StorageError(StorageReason.TIMEOUT, message)
         finally:
             if not put.done():
                 put.cancel()
@@ -220,7 +221,8 @@ class ObjectStore:
         async for block in self.stream(key):
             held.update(block)
         if held.digest() != sha256():
-            raise StorageError("Incomplete", "the store holds other bytes than were sent")
+            message = "the store holds other bytes than were sent"
+            raise StorageError(StorageReason.INCOMPLETE, message)
         if not self._has_read_back:
             self._has_read_back = True
             _log.info("etags_are_no_digests", why="each such object is read back")
@@ -231,11 +233,11 @@ class ObjectStore:
             found = await self.size(key)
         except MissingObjectError:
             raise StorageError(
-                "Incomplete", "the store lost an object that it had stored"
+                StorageReason.INCOMPLETE, "the store lost an object that it had stored"
             ) from None
         if found != size_bytes:
             raise StorageError(
-                "Incomplete", f"the store holds {found} bytes of a file of {size_bytes}"
+                StorageReason.INCOMPLETE, f"the store holds {found} bytes of a file of {size_bytes}"
             )
 
     # ------------------------------------------------------------------ out
@@ -268,7 +270,8 @@ class ObjectStore:
             end - start, obstore.get_range_async(self._store, key, start=start, end=end)
         )
         if len(part) != end - start:
-            raise StorageError("Incomplete", "the store returned fewer bytes than were requested")
+            message = "the store returned fewer bytes than were requested"
+            raise StorageError(StorageReason.INCOMPLETE, message)
         return memoryview(part)
 
     async def list(self, prefix: str = "") -> AsyncIterator[Entry]:
@@ -346,7 +349,7 @@ class ObjectStore:
                 result = await _call(operation)
         except TimeoutError:
             self._timeout.ran_out()
-            raise StorageError("Timeout", "the store did not answer in time") from None
+            raise StorageError(StorageReason.TIMEOUT, "the store did not answer in time") from None
         self._timeout.succeeded(size_bytes, time.monotonic() - began)
         return result
 

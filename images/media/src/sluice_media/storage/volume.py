@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sluice_media.contract import StorageReason
 from sluice_media.storage import local_file
 from sluice_media.storage.errors import StorageError, explain
 
@@ -54,7 +55,9 @@ class Volume:
 
     async def _run(self, key: str, blocks: Iterator[bytes | memoryview]) -> None:
         if not {"", ".", ".."}.isdisjoint(key.split("/")):
-            raise StorageError("InvalidKey", "the key of an object leads outside the store")
+            raise StorageError(
+                StorageReason.INVALID_KEY, "the key of an object leads outside the store"
+            )
         abandoned = threading.Event()
         loop = asyncio.get_running_loop()
         try:
@@ -84,10 +87,10 @@ def _put(
             found = os.fstat(number).st_size
             if found != size:
                 raise StorageError(
-                    "Incomplete", f"the store holds {found} bytes of a file of {size}"
+                    StorageReason.INCOMPLETE, f"the store holds {found} bytes of a file of {size}"
                 )
             if is_abandoned():
-                raise StorageError("Timeout", "the store did not answer in time")
+                raise StorageError(StorageReason.TIMEOUT, "the store did not answer in time")
             staged.rename(place)
             local_file.flush(place.parent)
     except BaseException:

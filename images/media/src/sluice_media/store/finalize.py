@@ -24,7 +24,7 @@ from pathlib import Path
 
 import structlog
 
-from sluice_media.contract import FileState, RecordedFile
+from sluice_media.contract import FileState, RecordedFile, StorageReason
 from sluice_media.ffmpeg.argv import Mp4Spec, mp4_argv
 from sluice_media.ffmpeg.probe import probe
 from sluice_media.ffmpeg.process import Child, ChildError, start_child
@@ -178,7 +178,7 @@ async def _has_room(storage: ObjectStore, job: FinalizeJob, scratch: Path) -> bo
     _log.info("scratch_space", needed_bytes=needed, available_bytes=available)
     if available < needed and is_claim:
         raise StorageError(
-            "NoSpace",
+            StorageReason.NO_SPACE,
             f"the MP4 needs {_mib(needed)} MiB of free space, and {available >> 20} MiB are free: "
             f"{_mib(needed - available)} MiB are missing",
         )

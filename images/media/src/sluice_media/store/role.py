@@ -15,6 +15,7 @@ from sluice_media.contract import (
     HUB_TOKEN_FILE,
     STORE_TOKEN_FILE,
     ConfigErrorReason,
+    StorageReason,
     StoreConfig,
     StoreStatus,
 )
@@ -175,9 +176,13 @@ class StoreRole:
         try:
             await storage.put(key, payload)
             if await storage.get(key) != payload:
-                raise StorageError("Incomplete", "the store returned other bytes than were written")
+                raise StorageError(
+                    StorageReason.INCOMPLETE, "the store returned other bytes than were written"
+                )
             if key not in [entry.key async for entry in storage.list(PROBES)]:
-                raise StorageError("StoreFailed", "the store does not list what was written")
+                raise StorageError(
+                    StorageReason.STORE_FAILED, "the store does not list what was written"
+                )
             await storage.delete(key)
         except StorageError as error:
             self._note_not_writable(error)

@@ -24,7 +24,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from sluice_media.contract import S3_CA_FILE, BucketLocation
+from sluice_media.contract import S3_CA_FILE, BucketLocation, StorageReason
 from sluice_media.net.trust import InvalidAuthorityError, client_context
 from sluice_media.storage.bucket import KeyReader, bucket_url, credentials
 from sluice_media.storage.errors import StorageError
@@ -163,11 +163,12 @@ class UploadCleaner:
                 body = await answer.content.read(_MAX_BODY_BYTES)
                 status = answer.status
         except (aiohttp.ClientError, OSError, TimeoutError):
-            raise StorageError("Unreachable", "the store cannot be reached") from None
+            raise StorageError(StorageReason.UNREACHABLE, "the store cannot be reached") from None
         if status == 404 and method == "DELETE":
             return ""
         if status >= 300:
-            reason = "AccessDenied" if status in (401, 403) else "StoreFailed"
+            denied = status in (401, 403)
+            reason = StorageReason.ACCESS_DENIED if denied else StorageReason.STORE_FAILED
             raise StorageError(reason, f"the store refuses to list unfinished uploads: {status}")
         return body.decode("utf-8", "replace")
 
@@ -178,7 +179,7 @@ class UploadCleaner:
             context = client_context(authority.get_secret_value() if authority else None)
         except InvalidAuthorityError:
             message = "the certificate authority of the store is not a PEM certificate"
-            raise StorageError("Tls", message) from None
+            raise StorageError(StorageReason.TLS, message) from None
         connector = aiohttp.TCPConnector(ssl=context)
         async with aiohttp.ClientSession(timeout=_TIMEOUT, connector=connector) as session:
             yield session
