@@ -17,24 +17,25 @@ from sluice_media.recording.keys import chunk_key
 from sluice_media.recording.merge import MergedChunk, MergedFile, merge
 from sluice_media.storage.errors import MissingObjectError
 from sluice_media.storage.object_store import ObjectStore
+from sluice_media.store.catalog import RecordingView
 from sluice_media.store.chunk_source import ChunkId, Loss
 from sluice_media.store.spans import Span, joined
 
 
 async def _find_missing(
-    storage: ObjectStore, prefix: str, file: MergedFile, there: Mapping[ChunkId, int]
+    storage: ObjectStore, view: RecordingView, file: MergedFile
 ) -> dict[ChunkId, Loss]:
     """Return the chunks of a file that the store does not have, or has with another size.
 
-    ``there`` is a listing of the store, which may be older than the journals. Raises
+    ``view`` has a listing of the store, which may be older than its journals. Raises
     StorageError."""
     lost: dict[ChunkId, Loss] = {}
     for chunk in file.chunks:
         size = chunk.entry.size_bytes
-        if there.get(chunk.id) == size:
+        if view.chunks.get(chunk.id) == size:
             continue
         try:
-            found = await storage.size(chunk_key(prefix, *chunk.id))
+            found = await storage.size(chunk_key(view.prefix, *chunk.id))
         except MissingObjectError:
             lost[chunk.id] = Loss.MISSING
         else:
@@ -44,19 +45,14 @@ async def _find_missing(
 
 
 async def find_rest(
-    storage: ObjectStore,
-    prefix: str,
-    file: MergedFile,
-    journals: Sequence[Journal],
-    there: Mapping[ChunkId, int],
-    lost: dict[ChunkId, Loss],
+    storage: ObjectStore, view: RecordingView, file: MergedFile, lost: dict[ChunkId, Loss]
 ) -> MergedFile:
     """Return the file of the chunks that are there, and add the others to ``lost``.
 
     Raises StorageError."""
     while True:
-        rest = without(file, journals, lost)
-        missing = await _find_missing(storage, prefix, rest, there)
+        rest = without(file, view.journals, lost)
+        missing = await _find_missing(storage, view, rest)
         if not missing:
             return rest
         lost.update(missing)

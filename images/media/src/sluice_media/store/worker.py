@@ -283,9 +283,7 @@ class Finisher:
         rest = file
         try:
             while True:
-                rest = await find_rest(
-                    self._storage, view.prefix, file, view.journals, view.chunks, lost
-                )
+                rest = await find_rest(self._storage, view, file, lost)
                 # Without a gap, other attempts hold the same units.
                 felt = lost if len(rest.gaps) > len(file.gaps) else {}
                 if view.journal_faults:
