@@ -7,6 +7,9 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from sluice_media.contract import RecorderPhase
+from sluice_media.record.chunks import ChunkCutter
+from sluice_media.record.machine import RecorderMachine
+from sluice_media.record.uploader import Uploader
 
 
 class RecordMetrics:
@@ -36,8 +39,15 @@ class RecordMetrics:
         for phase in RecorderPhase:
             self._phase.labels(phase.value).set(phase is present)
 
-    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Set the function of a gauge. The latest attempt's function replaces the former one."""
+    def follow(self, machine: RecorderMachine, cutter: ChunkCutter, uploader: Uploader) -> None:
+        """Read the gauges from this attempt instead of the former one."""
+        gauge = self._gauge
+        gauge("duration_seconds", "Media time in all files.", lambda: machine.duration_seconds)
+        gauge("pending_bytes", "Bytes of closed chunks not stored.", lambda: uploader.pending_bytes)
+        gauge("pending_chunks", "Closed chunks not stored.", lambda: uploader.pending_chunks)
+        gauge("unusable_units", "Units that were no media.", lambda: cutter.unusable_units)
+
+    def _gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         if name not in self._gauges:
             self._gauges[name] = Gauge(f"sluice_record_{name}", text, registry=self.registry)
         self._gauges[name].set_function(value)

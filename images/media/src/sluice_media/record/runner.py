@@ -141,19 +141,11 @@ class Recorder:
             uploader=self._uploader,
             store_is_away=recovered.store_is_away,
         )
-        self._add_gauges()
+        self._metrics.follow(self._machine, self._cutter, self._uploader)
         self._durable_dts: dict[str, dict[int, int]] = {}
         self._finished = asyncio.Event()
         self._last_state: object = None
         self._reader: TimelineReader | None = None
-
-    def _add_gauges(self) -> None:
-        gauge = self._metrics.gauge
-        machine, uploader, cutter = self._machine, self._uploader, self._cutter
-        gauge("duration_seconds", "Media time in all files.", lambda: machine.duration_seconds)
-        gauge("pending_bytes", "Bytes of closed chunks not stored.", lambda: uploader.pending_bytes)
-        gauge("pending_chunks", "Closed chunks not stored.", lambda: uploader.pending_chunks)
-        gauge("unusable_units", "Units that were no media.", lambda: cutter.unusable_units)
 
     async def run(self, terminate: asyncio.Event) -> Outcome:
         """Record until the Recording is over, ``terminate`` is set, or the attempt fails."""
