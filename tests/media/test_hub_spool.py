@@ -20,6 +20,7 @@ from sluice_media.contract import (
     TimelineHeartbeat,
 )
 from sluice_media.hub.spool.disk import Piece, SpoolDisk
+from sluice_media.hub.spool.policy import recordable
 from tests.media.test_hub_legs import until
 from tests.media.test_hub_role import HUB_TOKEN, Pod
 from tests.support.flv_leg import FlvLeg
@@ -230,5 +231,5 @@ async def test_a_session_goes_on_in_the_next_process_with_what_its_gateway_sends
         assert early.pictures == late.pictures == list(range(100))
         assert not early.of(TimelineGap)
         assert not late.of(TimelineGap)
-        [offered] = rig.hub.output.recordable(rig.config)
+        [offered] = recordable(rig.hub.output.timelines, rig.config)
         assert offered.on

@@ -8,6 +8,7 @@ from sluice_media.contract import RecordableSession, TimelineAck
 from sluice_media.formats.units import AccessUnit
 from sluice_media.hub.output.readers import Reader
 from sluice_media.hub.output.timeline import Request
+from sluice_media.hub.spool.policy import recordable
 from sluice_media.hub.spool.spooler import Spooler
 from sluice_media.timeline.framing import Record, TimelineDecoder
 from tests.support.hub_world import Publisher, World
@@ -51,7 +52,7 @@ class SpoolWorld(World):
 
     @property
     def recordable(self) -> list[RecordableSession]:
-        return self.hub.output.recordable(self.hub.config)
+        return recordable(self.hub.output.timelines, self.hub.config)
 
 
 class SpoolReader:

@@ -8,6 +8,7 @@ from sluice_media.hub.clock import Moment
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.legs.leg import LegName
 from sluice_media.hub.output.failovers import source_kind
+from sluice_media.hub.spool.policy import recordable
 
 TICKING = frozenset({"readers"})
 """Fields that change often. A change of these alone publishes no new status version."""
@@ -37,7 +38,7 @@ def hub_status(hub: Hub, now: Moment) -> dict[str, Any]:
         "epoch": timeline.epoch if timeline else 0,
         "session": output.sessions.latest,
         "past_sessions": list(output.sessions.past),
-        "recordable": output.recordable(hub.config),
+        "recordable": recordable(output.timelines, hub.config),
         "media": output.meter.report(now, hub.active.left_out if hub.active else ""),
         "last_rejection": hub.last_rejection,
         "no_random_access": hub.no_random_access,

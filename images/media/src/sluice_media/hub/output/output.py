@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 
-from sluice_media.contract import IngestConfig, LegAck, RecordableSession
+from sluice_media.contract import IngestConfig, LegAck
 from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.hub.clock import Moment, us_of
 from sluice_media.hub.legs.alignment import OutputTrace, aligned_offset
@@ -28,7 +28,7 @@ from sluice_media.hub.output.session import LiveSession, SessionLog, SessionStar
 from sluice_media.hub.output.splicer import FIRST_DTS, Splicer
 from sluice_media.hub.output.timeline import OutputTimeline, Request
 from sluice_media.hub.spool.plan import PIN_SECONDS, SpoolPlan
-from sluice_media.hub.spool.policy import recordable, same_moment
+from sluice_media.hub.spool.policy import same_moment
 from sluice_media.hub.spool.session import SpooledSession
 
 MEMORY_BYTES = MAX_BYTES
@@ -54,7 +54,6 @@ class Output:
         self.format_changes = FormatChanges()
         self.gaps = 0
         self.units = 0
-
         self._past_pins_broken = 0
         self.ended_timelines = EndedTimelines()
         self.spool_plan = SpoolPlan()
@@ -128,10 +127,6 @@ class Output:
             if same_moment(timeline.started_us, started_us) and timeline.holds_content():
                 return timeline
         return None
-
-    def recordable(self, config: IngestConfig) -> list[RecordableSession]:
-        """Return the sessions for which ``autoRecord`` needs a Recording, oldest first."""
-        return recordable(self.timelines, config)
 
     def restore(self, sessions: list[SpooledSession], config: IngestConfig, now: Moment) -> None:
         """Restore the sessions that an earlier process of this pod left on disk."""
