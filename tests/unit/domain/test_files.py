@@ -33,6 +33,14 @@ def test_a_recorder_that_repeats_itself_does_not_unfinish_a_file() -> None:
     assert again == ready
 
 
+def test_an_unknown_state_of_a_newer_store_is_listed_but_does_not_unfinish_a_file() -> None:
+    finalizing = merged_files([], [recorded_file(1, "Finalizing", 60)], [])
+    (file,) = merged_files(finalizing, [], [recorded_file(1, "Archived", 60)])
+    assert file["state"] == "Archived"
+    ready = merged_files([], [], [recorded_file(1, "Ready", 60, size_bytes=7)])
+    assert merged_files(ready, [], [recorded_file(1, "Archived", 60)]) == ready
+
+
 def test_a_file_that_failed_may_be_ready_after_all() -> None:
     failed = merged_files([], [], [recorded_file(1, "Failed", message="disk full")])
     (file,) = merged_files(failed, [], [recorded_file(1, "Ready", 60)])

@@ -166,6 +166,18 @@ def a_file_could_be_made_after_all() -> Row:
     )
 
 
+def a_newer_store_uses_words_that_are_not_known() -> Row:
+    case = done("Stopped").stored("Archiving", recorded_file(state="Archived", seconds=60))
+    return Row(case, "Finalizing", False, "Unknown/Finalizing", {"fileCount": 1})
+
+
+def a_newer_store_is_done_with_a_file_in_an_unknown_state() -> Row:
+    case = done("Stopped").stored("Archiving", recorded_file(state="Archived", seconds=60))
+    case.decide()
+    case.stored("Done", recorded_file(state="Archived", seconds=60))
+    return Row(case, "Completed", False, "True/Stopped", {"recordingDuration": 60.0})
+
+
 def the_recorder_ended_while_nobody_listened() -> Row:
     case = running().operator_restarted()
     case.stored("Done", recorded_file(state="Ready", seconds=90), end_reason="Stopped")
@@ -207,6 +219,8 @@ ROWS = [
     the_stream_is_deleted_before_anything_was_there,
     a_file_could_not_be_made,
     a_file_could_be_made_after_all,
+    a_newer_store_uses_words_that_are_not_known,
+    a_newer_store_is_done_with_a_file_in_an_unknown_state,
     the_recorder_ended_while_nobody_listened,
     the_recorder_is_away_for_a_moment,
     the_recorder_is_away_for_long,

@@ -3,13 +3,23 @@ one."""
 
 from __future__ import annotations
 
+import re
+from enum import StrEnum
+
 from sluice_media.contract import FileState, LegReason, RecordedFile, ResultState, StoredResult
+from sluice_media.contract import reasons as contract_reasons
 from sluice_media.formats.errors import MediaError, UnsupportedCodec
 
 
 def test_the_reasons_of_the_formats_are_those_of_a_leg() -> None:
     assert MediaError.reason == LegReason.BAD_MEDIA
     assert UnsupportedCodec.reason == LegReason.UNSUPPORTED_CODEC
+
+
+def test_a_status_has_room_for_every_word() -> None:
+    enums = [found for found in vars(contract_reasons).values() if isinstance(found, type)]
+    words = [word for enum in enums if issubclass(enum, StrEnum) for word in enum]
+    assert [word for word in words if not re.fullmatch("[A-Za-z]{1,32}", word)] == []
 
 
 def test_an_enumeration_is_its_word_on_the_wire() -> None:

@@ -2,6 +2,9 @@
 
 They are for writing and comparing. The fields of the wire models stay ``str``: a pod or an operator
 of a newer version may send a word that is not listed here, and the reader must not fail on it.
+
+A word consists of at most 32 letters. The operator writes words of pods into statuses, also words
+that it does not know, and the API server refuses a status with a longer word.
 """
 
 from __future__ import annotations
