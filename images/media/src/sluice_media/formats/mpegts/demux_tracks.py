@@ -116,7 +116,7 @@ class AudioTrack:
             self._searching = False
             # The PTS is that of the first frame that begins in the packet (2.4.3.7).
             starts_here = at >= carried
-            self._frame(data, at, end, given if starts_here else None, utc_us, events)
+            self._frame(data[at:end], given if starts_here else None, utc_us, events)
             if starts_here:
                 given = None
             at = end
@@ -130,17 +130,11 @@ class AudioTrack:
             return False
         return _config(packet, at) == self._config
 
-    def _frame(
-        self,
-        data: bytes,
-        at: int,
-        end: int,
-        given: int | None,
-        utc_us: int,
-        events: list[_Event],
-    ) -> None:
+    def _frame(self, frame: bytes, given: int | None, utc_us: int, events: list[_Event]) -> None:
+        """Append the events of a whole frame with its header. ``given``: its unwrapped PTS, if the
+        packet states it."""
         try:
-            config = _config_of(data, at)
+            config = _config_of(frame)
             if config != self._config:
                 events.append(self._configure(config))
         except CodecError:
@@ -154,7 +148,7 @@ class AudioTrack:
             return
         flags = UnitFlags.DISCONTINUITY if self.damaged else UnitFlags.NONE
         self.damaged = False
-        payload = bytes(data[at + _header_bytes(data, at) : end])
+        payload = frame[_header_bytes(frame, 0) :]
         events.append(AccessUnit(self._track, dts, dts, flags, utc_us, payload))
 
     def _configure(self, config: bytes) -> TrackFormat:
@@ -196,14 +190,14 @@ def _header_bytes(data: bytes | bytearray, at: int) -> int:
     return ADTS_HEADER_BYTES + crc
 
 
-def _config_of(data: bytes | bytearray, at: int) -> bytes:
-    """Return the AudioSpecificConfig of the header at ``at``.
+def _config_of(frame: bytes) -> bytes:
+    """Return the AudioSpecificConfig of a frame's header.
 
     Raises CodecError for a frame with several raw data blocks, which only a decoder can separate.
     """
-    if data[at + 6] & 3:
+    if frame[6] & 3:
         raise CodecError("an ADTS frame has several raw data blocks")
-    return _config(data, at)
+    return _config(frame, 0)
 
 
 def _config(data: bytes | bytearray, at: int) -> bytes:
