@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +26,30 @@ from tests.support.store_records import PREFIX, START, UID, chunk, file_entry, l
 @pytest.fixture
 def storage(tmp_path: Path) -> ObjectStore:
     return open_volume(tmp_path / "store")
+
+
+@dataclass(slots=True)
+class EndlessFinalizer:
+    """A finaliser that runs until it is cancelled."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, storage: ObjectStore, job: FinalizeJob, scratch: Path) -> RecordedFile:
+        self.begun.set()
+        try:
+            await asyncio.sleep(600)
+        finally:
+            self.ended.set()
+        raise AssertionError
+
+
+@pytest.fixture(autouse=True)
+def finalizer(monkeypatch: pytest.MonkeyPatch) -> EndlessFinalizer:
+    """Replace FFmpeg: the store begins to make the file before its deletion, or does not."""
+    made = EndlessFinalizer()
+    monkeypatch.setattr(worker, "finalize", made)
+    return made
 
 
 @asynccontextmanager
@@ -54,7 +79,9 @@ async def store(storage: ObjectStore, tmp_path: Path) -> AsyncIterator[tuple[Del
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
 
 
 async def left(storage: ObjectStore) -> list[str]:
@@ -115,25 +142,14 @@ async def test_a_store_that_refuses_is_asked_again(
 
 
 async def test_the_file_that_is_being_made_is_given_up(
-    storage: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    storage: ObjectStore, tmp_path: Path, finalizer: EndlessFinalizer
 ) -> None:
-    begun, ended = asyncio.Event(), asyncio.Event()
-
-    async def endless(storage: ObjectStore, job: FinalizeJob, scratch: Path) -> RecordedFile:
-        begun.set()
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.set()
-        raise AssertionError
-
-    monkeypatch.setattr(worker, "finalize", endless)
     await leave(storage, file_entry(chunk(1, {0: span(0, 9)})))
     async with store(storage, tmp_path) as (deleter, finisher):
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(finalizer.begun.wait(), 20)
         await deleter.request(UID, PREFIX)
         await until_deleted(storage)
-        assert ended.is_set()
+        assert finalizer.ended.is_set()
         finisher.wake(UID)
         await asyncio.sleep(0.1)
         assert await left(storage) == []
