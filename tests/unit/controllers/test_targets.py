@@ -238,6 +238,32 @@ async def test_who_may_dial_a_target_by_its_configuration_has_it_whether_it_was_
     assert await world.rivals("b") == (), "who has it asks nobody"
 
 
+@pytest.mark.parametrize("how", ["deleted", "created again"])
+async def test_a_clearance_of_a_lost_token_may_be_for_any_target(how: str) -> None:
+    """The operator has just started, and cannot ask the pusher: its token was the hub's."""
+    world = Pushers()
+    world.add("a")
+    world.objects["b"] = world.put(make_restream("b", "other"))
+    world.pods["b"] = world.put(make_pod(world.objects["b"], "b-pod"))
+    world.put(make_livestream("other"))
+    world.put(
+        make_token_secret("other-hub", world.cache.find(Key("LiveStream", "ns", "other")), TOKEN)
+    )
+    configured(world, "a", clearedTarget=target_clearance(DIGEST, "former token of the hub"))
+    show = world.cache.find(SHOW)
+    assert show is not None
+    if how == "deleted":
+        world.cache.remove(show["metadata"]["uid"])
+    else:
+        world.change(show, metadata={"creationTimestamp": "2026-03-01T13:00:00Z"})
+        hub_token(world)
+    world.says("b", DIGEST)
+    [seen] = await world.rivals("b")
+    assert (seen.name, seen.wants, seen.busy) == ("a", False, True)
+    world.cache.remove(world.pods["a"]["metadata"]["uid"])
+    assert await world.rivals("b") == ()
+
+
 async def test_a_pod_whose_restream_had_gone_when_the_operator_started_may_be_connected() -> None:
     world = Pushers()
     hub_token(world)

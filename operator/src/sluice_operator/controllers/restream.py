@@ -23,6 +23,7 @@ from sluice_operator.domain.restream.clearance import (
     is_undecided,
     may_be_connected,
     may_run,
+    names_targets,
     stored_clearance,
 )
 from sluice_operator.domain.restream.decide import decide
@@ -136,7 +137,8 @@ class RestreamController:
     ) -> list[Rival]:
         """Return the Restreams whose configuration clears this target or did clear it.
 
-        Their pushers report another target, or have not answered since this operator started."""
+        Their pushers report another target, or have not answered since this operator started. A
+        clearance that cannot be compared with the target may be for it."""
         context, namespace = self._context, obj["metadata"]["namespace"]
         found = []
         for uid in self._holders.holders((namespace, digest)):
@@ -150,7 +152,10 @@ class RestreamController:
             # Another worker may have decided about this Restream during the reads above.
             decided = [self._decided[uid]] if uid in self._decided else []
             self._holders.note(other, [*decided, *config_maps], token, _digest(answered))
-            if token is not None and any(holds(found, digest, token) for found in config_maps):
+            if answered is None and not _is_readable(config_maps, stream, token):
+                if any(map(self._may_run, context.pods(other))):
+                    found.append(_possible_holder(other))
+            elif token is not None and any(holds(found, digest, token) for found in config_maps):
                 rival = await self._rival(uid_of(other), other)
                 found.append(replace(rival, wants=rival.wants and answered is None, busy=True))
         return found
@@ -201,6 +206,26 @@ class RestreamController:
         namespace = obj["metadata"]["namespace"]
         stored = await self._context.lookup.find(CONFIG_MAPS, namespace, _config_name(obj))
         return [found for found in (self._decided.get(uid_of(obj)), stored) if found is not None]
+
+
+def _is_readable(
+    config_maps: Sequence[Manifest], stream: Manifest | None, token: str | None
+) -> bool:
+    """Return whether the clearances in these configurations can be compared with a target.
+
+    They cannot when the hub's token is gone or is younger than they are: the LiveStream was
+    deleted, or was created again."""
+    if not any(map(names_targets, config_maps)):
+        return True
+    if token is None or stream is None:
+        return False
+    written = [found["metadata"].get("creationTimestamp", "") for found in config_maps]
+    return all(at >= stream["metadata"]["creationTimestamp"] for at in written if at)
+
+
+def _possible_holder(restream: Manifest) -> Rival:
+    owner = Owner.of(restream)
+    return Rival(name=owner.name, created_at=owner.created_at, wants=False, busy=True)
 
 
 def _digest(sample: Sample[PusherStatus] | None) -> str:

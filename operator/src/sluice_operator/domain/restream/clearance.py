@@ -136,6 +136,12 @@ def holds(config_map: Raw | None, target_digest: str, hub_token: str) -> bool:
     return clearance == stored.cleared_target or clearance in stored.withdrawn_targets
 
 
+def names_targets(config_map: Raw | None) -> bool:
+    """Return whether a ConfigMap has a clearance, present or withdrawn."""
+    stored = stored_clearance(config_map)
+    return bool(stored.cleared_target or stored.withdrawn_targets)
+
+
 def is_cleared(config_map: Raw | None) -> bool:
     """Return whether a pusher that mounts this ConfigMap may dial its target."""
     return stored_clearance(config_map).cleared_target != ""
