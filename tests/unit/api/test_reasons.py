@@ -8,7 +8,7 @@ from itertools import chain
 
 import pytest
 
-from sluice_media.contract import StorageReason
+from sluice_media.contract import SpoolReason, StorageReason
 from sluice_operator.api.v1alpha1 import reasons
 from sluice_operator.api.v1alpha1.reasons import (
     BackupLiveReason,
@@ -120,7 +120,8 @@ def test_every_enum_of_reasons_is_compared() -> None:
 def test_the_reasons_of_a_storage_are_those_of_the_conditions() -> None:
     reported = values((StorageReason,)) - NOT_REPORTED
     assert reported <= values((StalledReason,))
-    assert reported == values((StorageReachableReason,)) - {StorageReachableReason.REACHABLE}
+    of_recorders = reported | values((SpoolReason,))
+    assert of_recorders == values((StorageReachableReason,)) - {StorageReachableReason.REACHABLE}
 
 
 def test_the_documentation_lists_the_events_without_a_condition() -> None:

@@ -146,6 +146,16 @@ class StorageReason(StrEnum):
     WRONG_REGION = "WrongRegion"
 
 
+class SpoolReason(StrEnum):
+    """Reason for which the recorder's own disk, on which chunks wait for their upload, fails."""
+
+    NO_SPACE = "SpoolNoSpace"
+    INPUT_OUTPUT_ERROR = "SpoolInputOutputError"
+    READ_ONLY = "SpoolReadOnly"
+    FAILED = "SpoolFailed"
+    """Any other failure."""
+
+
 class HeadroomState(StrEnum):
     """Free space of a store, compared with its limit or volume."""
 

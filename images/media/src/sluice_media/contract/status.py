@@ -235,8 +235,8 @@ class RecorderStatus(PodStatus):
     store_error: str | None = None
     """Cause for which chunks cannot be stored now; None while they can."""
     store_error_reason: str | None = None
-    """Reason of ``store_error``: a :class:`StorageReason`. When the recorder's own disk fails, the
-    reason begins with ``Spool``."""
+    """Reason of ``store_error``: a :class:`StorageReason`, or a :class:`SpoolReason` when the
+    recorder's own disk fails."""
 
 
 class TargetError(Model):

@@ -9,21 +9,26 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sluice_media.contract import SpoolReason
+
 PROBE_SECONDS = 1.0
 PROBE_BYTES = 1 << 20
 _FAULTS = {
-    errno.ENOSPC: ("SpoolNoSpace", "the recorder's own disk is full"),
-    errno.EDQUOT: ("SpoolNoSpace", "the quota of the recorder's own disk is used up"),
-    errno.EIO: ("SpoolInputOutputError", "the recorder's own disk reports an input/output error"),
-    errno.EROFS: ("SpoolReadOnly", "the recorder's own disk is mounted read-only"),
+    errno.ENOSPC: (SpoolReason.NO_SPACE, "the recorder's own disk is full"),
+    errno.EDQUOT: (SpoolReason.NO_SPACE, "the quota of the recorder's own disk is used up"),
+    errno.EIO: (
+        SpoolReason.INPUT_OUTPUT_ERROR,
+        "the recorder's own disk reports an input/output error",
+    ),
+    errno.EROFS: (SpoolReason.READ_ONLY, "the recorder's own disk is mounted read-only"),
 }
 
 
 @dataclass(slots=True, frozen=True)
 class SpoolFault:
-    """A fault of the spool's disk: a reason in one word, and a message for the status."""
+    """A fault of the spool's disk: a reason, and a message for the status."""
 
-    reason: str
+    reason: SpoolReason
     message: str
 
     def __str__(self) -> str:
@@ -35,7 +40,7 @@ class SpoolFault:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         number = error.errno if isinstance(error, OSError) else None
-        unknown = ("SpoolFailed", "the recorder's own disk cannot be written")
+        unknown = (SpoolReason.FAILED, "the recorder's own disk cannot be written")
         return cls(*_FAULTS.get(number or 0, unknown))
 
 

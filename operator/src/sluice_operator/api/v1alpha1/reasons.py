@@ -233,6 +233,10 @@ class StorageReachableReason(StrEnum):
     INPUT_OUTPUT_ERROR = "InputOutputError"
     INCOMPLETE = "Incomplete"
     STORE_FAILED = "StoreFailed"
+    SPOOL_NO_SPACE = "SpoolNoSpace"
+    SPOOL_INPUT_OUTPUT_ERROR = "SpoolInputOutputError"
+    SPOOL_READ_ONLY = "SpoolReadOnly"
+    SPOOL_FAILED = "SpoolFailed"
 
 
 class CompleteReason(StrEnum):
