@@ -125,6 +125,7 @@ verify: verify-generated ## check generated files, ruff, mypy strict, import rul
 	@$(bin)/python -m tests.verify.rooms --check
 	@python3 -m tests.verify.imports
 	@helm=$$($(kube) binaries --only helm) && $$helm lint --strict charts/sluice
+	@git log -30 --format=%s 2>/dev/null | awk 'length > 72 { print "hint: a subject of over 72 characters: " $$0 }'
 
 .PHONY: rooms
 rooms: ## draw docs/rooms.svg, the picture of the packages, from the imports
