@@ -1,38 +1,43 @@
-"""Writing after the other side has reset the connection, on the pods' loop and on asyncio's."""
+"""Writes to connections that are closed already, on the event loop of the pods."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from collections.abc import Callable, Coroutine
+from typing import cast
 
 import pytest
 import uvloop
+from aiohttp import web
 
-from sluice_media.net.writing import write
+from sluice_media.hub.http.reader_output import UpgradedOutput
+from sluice_media.net.upgrade import Upgraded
+from sluice_media.publishing.leg import PREAMBLE, LegBody
 
-RESETS = struct.pack("ii", 1, 0)
-"""SO_LINGER of no time: closing is a reset."""
 
-
-async def write_after_a_reset() -> None:
-    def reset(_: asyncio.StreamReader, there: asyncio.StreamWriter) -> None:
-        there.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETS)
-        there.transport.abort()
-
-    server = await asyncio.start_server(reset, "127.0.0.1", 0)
+async def closed_connection() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Return a connection whose transport is closed."""
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     async with server:
-        port = server.sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        with pytest.raises(ConnectionResetError):
-            await reader.read(1)
-        with pytest.raises(ConnectionResetError):
-            write(writer, b"more")
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+    writer.transport.abort()
+    await asyncio.sleep(0.01)
+    return reader, writer
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_what_is_written_after_a_reset_is_a_reset(
-    run: Callable[[Coroutine[None, None, None]], None],
-) -> None:
-    run(write_after_a_reset())
+def test_a_reader_that_was_cut_is_a_broken_connection() -> None:
+    async def write() -> None:
+        reader, writer = await closed_connection()
+        response = cast(web.StreamResponse, None)
+        await UpgradedOutput(Upgraded(response, reader, writer)).write(b"record")
+
+    with pytest.raises(ConnectionResetError):
+        uvloop.run(write())
+
+
+def test_a_leg_whose_hub_has_gone_is_a_broken_connection() -> None:
+    async def send() -> None:
+        _, writer = await closed_connection()
+        await LegBody(PREAMBLE).send(writer)
+
+    with pytest.raises(ConnectionResetError):
+        uvloop.run(send())

@@ -28,6 +28,7 @@ from sluice_media.contract import (
     Refusal,
 )
 from sluice_media.net.upgrade import UpgradeRefused, open_upgraded, takes_more
+from sluice_media.net.writing import write
 from sluice_media.timeline.leg_framing import LEG_PROTOCOL, encode_formats
 
 PREAMBLE = encode_formats(())
@@ -112,10 +113,11 @@ class LegBody:
             self._transport = writer.transport
         while True:
             while self._records:
-                writer.write(self._take())
+                write(writer, self._take())
                 await writer.drain()
             if self.finished:
-                writer.write_eof()
+                if not writer.is_closing():
+                    writer.write_eof()
                 return
             self._more.clear()
             await self._more.wait()

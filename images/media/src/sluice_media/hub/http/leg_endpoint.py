@@ -27,6 +27,7 @@ from sluice_media.hub.legs.admission import LegRefusedError
 from sluice_media.hub.legs.leg import Leg, LegName
 from sluice_media.hub.metrics import HubMetrics
 from sluice_media.net.upgrade import Upgraded, accept_upgrade, takes_more, wants_upgrade
+from sluice_media.net.writing import write
 from sluice_media.timeline.leg_framing import LEG_PROTOCOL, LegMediaRejected
 
 ACK_SECONDS = 0.2
@@ -301,7 +302,7 @@ async def _close(upgraded: Upgraded, end: LegEnd | None) -> None:
     with contextlib.suppress(TimeoutError, OSError):
         async with asyncio.timeout(CLOSE_SECONDS):
             if end is not None:
-                writer.write(end.to_json().encode() + b"\n")
+                write(writer, end.to_json().encode() + b"\n")
                 writer.write_eof()
                 while await reader.read(READ_BYTES):
                     pass

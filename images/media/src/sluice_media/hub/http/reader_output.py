@@ -8,6 +8,7 @@ from typing import Protocol
 from aiohttp import web
 
 from sluice_media.net.upgrade import Upgraded, takes_more
+from sluice_media.net.writing import write
 
 _CLOSE_SECONDS = 1.0
 
@@ -54,7 +55,7 @@ class UpgradedOutput:
         self._transport.write(data)
 
     async def write(self, data: bytes) -> None:
-        self._transport.write(data)
+        write(self._upgraded.writer, data)
         await self._upgraded.writer.drain()
 
     def cut(self) -> None:
