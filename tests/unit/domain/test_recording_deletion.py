@@ -106,6 +106,21 @@ def test_chunks_that_wait_for_a_store_that_is_away_are_not_given_up() -> None:
     assert not case.decide().finalizer
 
 
+def test_a_recorder_with_waiting_chunks_that_stops_answering_has_a_minute() -> None:
+    file = recorded_file(seconds=60)
+    case = running().recorder(RECORDING, file, pending_bytes=9).deleted()
+    closing = case.decide()
+    assert closing.requeue_after_seconds == pytest.approx(55), "nothing else starts the next pass"
+    given_up = case.later(56).recorder(RECORDING, file, pending_bytes=9, age=56).decide()
+    assert len(given_up.store_calls) == 1
+
+
+def test_a_recorder_with_waiting_chunks_that_answers_is_looked_at_again() -> None:
+    case = running().deleted()
+    case.later(300).recorder(RECORDING, recorded_file(seconds=60), pending_bytes=9)
+    assert case.decide().requeue_after_seconds == pytest.approx(5)
+
+
 def test_a_store_that_never_answers_is_given_up_with_a_warning() -> None:
     case = running().deleted()
     assert case.later(600).decide().store_calls != ()

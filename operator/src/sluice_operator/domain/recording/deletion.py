@@ -32,6 +32,8 @@ _GIVE_UP_SECONDS = 55.0
 DELETION_DEADLINE_SECONDS = 600.0
 """Time until a deletion that does not succeed is reported, and between two reports."""
 _LOOK_AGAIN_SECONDS = 2.0
+_ANSWER_AGAIN_SECONDS = 5.0
+"""Pause before the answer of a recorder is looked at again that holds chunks for a sick store."""
 _REMEMBERED_WITHIN_SECONDS = 60.0
 _REMEMBER_AGAIN_SECONDS = 0.5
 _REPLACED = frozenset({"Ready", "Reconciling", "Stalled"})
@@ -86,7 +88,9 @@ def decide_deleted(facts: RecordingFacts, progress: Progress) -> Decision:
         return released
     left = _patience(facts, progress) - age
     if not over and left > 0:
-        return _closing(facts, kept, left)
+        # A recorder that does not answer any more loses the longer patience.
+        next_look = max(_GIVE_UP_SECONDS - age, _ANSWER_AGAIN_SECONDS)
+        return _closing(facts, kept, min(left, next_look))
     empties = facts.spec.deletion_policy == "Delete"
     if empties and (not over or holds_objects(facts.stored, progress)):
         return _emptied(deletion)
