@@ -55,7 +55,7 @@ test-media: ## run integration and media tests: real sockets, processes and FFmp
 	@$(kube) binaries --only versitygw > /dev/null
 	@$(kube) binaries --only helm > /dev/null
 	@python3 tests/environment.py tests/requirements-moto.lock > /dev/null
-	@$(pytest) tests/integration tests/media -m "not timed" $(side_by_side) $(or $(WORKERS),6) $(PYTEST_ARGS)
+	@$(pytest) tests/integration tests/media -m "not timed" $(side_by_side) $(or $(WORKERS),8) $(PYTEST_ARGS)
 	@$(pytest) tests/media -m timed $(side_by_side) 3 $(PYTEST_ARGS)
 
 .PHONY: test-cluster
