@@ -104,9 +104,9 @@ class Broadcast:
 @contextmanager
 def listening(target: RtmpTarget) -> Iterator[RtmpTarget]:
     """Yield the target once it listens. The check makes no connection, because the target accepts
-    only one."""
+    only one. A pusher that tries again may be connected already, and then nothing listens."""
     port = int(target.url.split(":")[2].partition("/")[0])
-    entry = re.compile(rf":{port:04X} 00000000:0000 0A ")
+    entry = re.compile(rf":{port:04X} (00000000:0000 0A|[0-9A-F]{{8}}:[0-9A-F]{{4}} 0[1-8]) ")
     with target:
         deadline = time.monotonic() + 10
         while not entry.search(Path("/proc/net/tcp").read_text()):
