@@ -14,6 +14,7 @@ from tests.cluster.operator_process import (
     HostOperator,
     installed_operator_paused,
     installed_settings,
+    running,
 )
 from tests.support.chart_release import release
 from tests.support.cluster import Cluster
@@ -41,13 +42,8 @@ def host_operator(sluice: Cluster, kube: Kubectl, tmp_path: Path) -> Iterator[Ho
     It can be stopped and killed without harm to other tests."""
     env = installed_settings(sluice.system)
     operator = HostOperator(kube, tmp_path / "operator.log", env=env)
-    with installed_operator_paused(sluice.system):
-        operator.start()
-        try:
-            yield operator
-        finally:
-            operator.stop()
-            print(operator.log()[-6000:])
+    with installed_operator_paused(sluice.system), running(operator):
+        yield operator
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from tests.kube.layout import POD_NETWORK, SERVICE_NETWORK
 from tests.support.kubectl import Kubectl
 from tests.support.ports import free_port
 
-__all__ = ["HostOperator", "installed_operator_paused", "installed_settings"]
+__all__ = ["HostOperator", "installed_operator_paused", "installed_settings", "running"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OPERATOR = "app.kubernetes.io/component=operator"
@@ -100,6 +100,17 @@ class HostOperator:
 
     def log(self) -> str:
         return self.log_path.read_text()
+
+
+@contextmanager
+def running(operator: HostOperator) -> Iterator[HostOperator]:
+    """Start the operator; stop it afterwards, and print the end of its log."""
+    operator.start()
+    try:
+        yield operator
+    finally:
+        operator.stop()
+        print(operator.log()[-6000:])
 
 
 def installed_settings(system: Kubectl) -> dict[str, str]:

@@ -8,7 +8,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from tests.cluster.operator_process import (
     HostOperator,
     installed_operator_paused,
+    running,
 )
 from tests.cluster.waiting import eventually
 from tests.support.audit_log import AuditLog
@@ -61,16 +61,6 @@ def operator(kube: Kubectl, tmp_path: Path) -> Iterator[HostOperator]:
     """An operator of the test's own, to be stopped and killed."""
     with running(HostOperator(kube, tmp_path / "operator.log")) as made:
         yield made
-
-
-@contextmanager
-def running(operator: HostOperator) -> Iterator[HostOperator]:
-    operator.start()
-    try:
-        yield operator
-    finally:
-        operator.stop()
-        print(operator.log()[-6000:])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.operator_process import HostOperator, installed_operator_paused
+from tests.cluster.operator_process import HostOperator, installed_operator_paused, running
 from tests.support.cluster import Cluster
 from tests.support.kubectl import Kubectl, condition
 from tests.support.namespaces import own_namespace
@@ -32,13 +32,11 @@ def _alone(sluice: Cluster) -> Iterator[None]:
 def impatient_operator(sluice: Cluster, folder: Path, **env: str) -> Iterator[Kubectl]:
     """A namespace with an operator of its own."""
     env |= {"SLUICE_POD_TROUBLE_SECONDS": PATIENCE_SECONDS}
-    with own_namespace(sluice.kubectl, "eng") as kube:
-        operator = HostOperator(kube, folder / "operator.log", env=env)
-        operator.start()
-        try:
-            yield kube
-        finally:
-            operator.stop()
+    with (
+        own_namespace(sluice.kubectl, "eng") as kube,
+        running(HostOperator(kube, folder / "operator.log", env=env)),
+    ):
+        yield kube
 
 
 def stalled(kube: Kubectl, name: str) -> str:
