@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.operator_process import HostOperator, installed_operator_paused, running
+from tests.cluster.operator_process import (
+    HostOperator,
+    installed_operator_paused,
+    installed_settings,
+    running,
+)
 from tests.support.cluster import Cluster
 from tests.support.kubectl import Kubectl, condition
 from tests.support.namespaces import own_namespace
@@ -59,15 +64,9 @@ def test_an_image_that_cannot_be_pulled_is_said(sluice: Cluster, tmp_path: Path)
 
 
 def test_a_pod_that_no_node_takes_is_said_and_healed(sluice: Cluster, tmp_path: Path) -> None:
-    image = installed_media_image(sluice)
+    image = installed_settings(sluice.system)["SLUICE_MEDIA_IMAGE"]
     with impatient_operator(sluice, tmp_path, SLUICE_MEDIA_IMAGE=image) as kube:
         kube.apply(livestream("big", workload={"resources": {"requests": {"memory": "4Ti"}}}))
         assert "memory" in stalled(kube, "big")
         kube.patch("livestream", "big", {"spec": {"workload": None}})
         kube.wait_condition("livestream", "big", "Ready", seconds=120)
-
-
-def installed_media_image(sluice: Cluster) -> str:
-    deployment = sluice.system.get("deployment", "sluice-operator")
-    [container] = deployment["spec"]["template"]["spec"]["containers"]
-    return str(next(e["value"] for e in container["env"] if e["name"] == "SLUICE_MEDIA_IMAGE"))

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from sluice_media.contract import target_clearance
 from sluice_operator.controllers.targets import TargetKey
 from sluice_operator.domain.names import KIND_LABEL, UID_LABEL
-from sluice_operator.domain.restream.clearance import stored_clearance
+from sluice_operator.domain.restream.clearance import clearances
 from sluice_operator.engine.cache import Cache, Manifest, uid_of
 from sluice_operator.pods.endpoints import POD_INDEX
 
@@ -54,7 +54,7 @@ class HolderIndex:
             return frozenset()
         if digest:
             self._remember(uid, digest)
-        held = _clearances(config_maps)
+        held = frozenset[str]().union(*map(clearances, config_maps))
         found: dict[str, str] = {}
         if token is not None and held:
             found = {target_clearance(d, token): d for d in self._digests.get(uid, ())}
@@ -136,14 +136,3 @@ class OrphanPods:
         known.pop(uid_of(pod), None)
         if not known:
             self._pods.pop(namespace, None)
-
-
-def _clearances(config_maps: Iterable[Manifest]) -> set[str]:
-    """Return the clearances in the configurations, the present and the withdrawn ones."""
-    found: set[str] = set()
-    for config_map in config_maps:
-        clearance = stored_clearance(config_map)
-        found.update(clearance.withdrawn_targets)
-        if clearance.cleared_target:
-            found.add(clearance.cleared_target)
-    return found

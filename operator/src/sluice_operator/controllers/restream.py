@@ -18,12 +18,12 @@ from sluice_operator.domain.observed import ObservedRestream, Rival, Sample
 from sluice_operator.domain.owner import Owner
 from sluice_operator.domain.pod_view import PodView, pod_view
 from sluice_operator.domain.restream.clearance import (
+    clearances,
     holds,
     is_cleared,
     is_undecided,
     may_be_connected,
     may_run,
-    names_targets,
     stored_clearance,
 )
 from sluice_operator.domain.restream.decide import decide
@@ -215,7 +215,7 @@ def _is_readable(
 
     They cannot when the hub's token is gone or is younger than they are: the LiveStream was
     deleted, or was created again."""
-    if not any(map(names_targets, config_maps)):
+    if not any(map(clearances, config_maps)):
         return True
     if token is None or stream is None:
         return False

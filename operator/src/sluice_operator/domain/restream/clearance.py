@@ -131,15 +131,13 @@ def is_undecided(
 def holds(config_map: Raw | None, target_digest: str, hub_token: str) -> bool:
     """Return whether a pusher that mounts this ConfigMap, or has not read it yet, may dial the
     target."""
-    stored = stored_clearance(config_map)
-    clearance = target_clearance(target_digest, hub_token)
-    return clearance == stored.cleared_target or clearance in stored.withdrawn_targets
+    return target_clearance(target_digest, hub_token) in clearances(config_map)
 
 
-def names_targets(config_map: Raw | None) -> bool:
-    """Return whether a ConfigMap has a clearance, present or withdrawn."""
+def clearances(config_map: Raw | None) -> frozenset[str]:
+    """Return the clearances in a ConfigMap, the present and the withdrawn ones."""
     stored = stored_clearance(config_map)
-    return bool(stored.cleared_target or stored.withdrawn_targets)
+    return frozenset(filter(None, (stored.cleared_target, *stored.withdrawn_targets)))
 
 
 def is_cleared(config_map: Raw | None) -> bool:
