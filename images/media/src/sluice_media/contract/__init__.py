@@ -8,6 +8,7 @@ Ports and paths
     :data:`HUB_PORT`     legs in (``POST /v1/legs``) and timeline out (``GET /v1/timeline``)
     :data:`STATUS_PORT`  ``GET /v1/status`` (long poll), ``/metrics``, ``/healthz``, ``/readyz``
     :data:`STORE_PORT`   the store's ``/v1/recordings``
+    :data:`PLAY_PORT`    playlists and segments, for the edge
 
 Files in a pod
     :data:`CONFIG_FILE`  the role's configuration (a ConfigMap), watched
@@ -18,12 +19,16 @@ from sluice_media.contract.base import (
     CONFIG_ANNOTATION,
     CONFIG_DIR,
     CONFIG_FILE,
+    EDGE_TOKEN_FILE,
     HELLO_HEADER,
     HUB_PORT,
     HUB_TOKEN_FILE,
     INGEST_BACKUP_TOKEN_FILE,
     INGEST_TOKEN_FILE,
     KEYS_DIR,
+    PLAY_PORT,
+    PLAYBACK_KEY_FILE,
+    PLAYBACK_PREVIOUS_KEY_FILE,
     PULL_CA_DIR,
     PULL_DIR,
     RTMP_PORT,
@@ -54,6 +59,7 @@ from sluice_media.contract.config import (
     BucketLocation,
     DesiredState,
     IngestConfig,
+    PlayConfig,
     PodConfig,
     PullConfig,
     PusherConfig,
@@ -89,6 +95,7 @@ from sluice_media.contract.status import (
     GivenUp,
     IngestStatus,
     Media,
+    PlayStatus,
     PodStatus,
     PullStatus,
     PusherStatus,
@@ -117,6 +124,7 @@ from sluice_media.contract.wire import (
     TimelineFormat,
     TimelineGap,
     TimelineHeartbeat,
+    TimelineSegment,
     TrackInfo,
 )
 
@@ -124,6 +132,7 @@ __all__ = [
     "CONFIG_ANNOTATION",
     "CONFIG_DIR",
     "CONFIG_FILE",
+    "EDGE_TOKEN_FILE",
     "HELLO_HEADER",
     "HUB_PORT",
     "HUB_TOKEN_FILE",
@@ -131,6 +140,9 @@ __all__ = [
     "INGEST_TOKEN_FILE",
     "KEYS_DIR",
     "MAX_LISTED_GAPS",
+    "PLAYBACK_KEY_FILE",
+    "PLAYBACK_PREVIOUS_KEY_FILE",
+    "PLAY_PORT",
     "PULL_CA_DIR",
     "PULL_DIR",
     "RTMPS_PORT",
@@ -176,6 +188,8 @@ __all__ = [
     "LegStretch",
     "Media",
     "Model",
+    "PlayConfig",
+    "PlayStatus",
     "PodConfig",
     "PodStatus",
     "PullConfig",
@@ -214,6 +228,7 @@ __all__ = [
     "TimelineGap",
     "TimelineHeartbeat",
     "TimelineRefusal",
+    "TimelineSegment",
     "TrackInfo",
     "target_clearance",
 ]

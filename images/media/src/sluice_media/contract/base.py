@@ -10,6 +10,7 @@ from pydantic.alias_generators import to_camel
 HUB_PORT = 9000
 STATUS_PORT = 9100
 STORE_PORT = 9200
+PLAY_PORT = 9300
 RTMP_PORT = 1935
 RTMPS_PORT = 1936
 SRT_PORT = 9710
@@ -33,6 +34,12 @@ PULL_CA_DIR = "pullca"
 """Folder below KEYS_DIR. ``pullca/<index>`` holds PEM certificates that verify that source."""
 HUB_TOKEN_FILE = "hub/token"
 """Path below KEYS_DIR of the bearer token for the timeline and ``/v1/status``."""
+EDGE_TOKEN_FILE = "edge/token"
+"""Path below KEYS_DIR of the bearer token with which the edge reads from a play pod."""
+PLAYBACK_KEY_FILE = "playback/key"
+"""Path below KEYS_DIR of the key that signs playback URLs."""
+PLAYBACK_PREVIOUS_KEY_FILE = "playback/previousKey"
+"""Path below KEYS_DIR of the former key. URLs that it signed stay valid while it is there."""
 STORE_TOKEN_FILE = "store/token"
 """Path below KEYS_DIR of the bearer token for a store's ``/v1/recordings``. The store uses
 HUB_TOKEN_FILE when this file is missing."""

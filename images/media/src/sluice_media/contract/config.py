@@ -99,6 +99,8 @@ class IngestConfig(PodConfig):
     differ."""
     spool_limit_bytes: int = 4 << 30
     """Maximum size of the spool on the pod's disk. Beyond it the oldest content is deleted."""
+    segment_seconds: int = 2
+    """Wanted duration of a segment. A session keeps the value with which it began."""
     drain: bool = False
     """True when the pod is about to be replaced: the hub refuses new legs with 503."""
 
@@ -218,6 +220,35 @@ class PusherConfig(PodConfig):
     """Counter of the changes of ``duplicate_of``, ``cleared_target`` and ``withdrawn_targets``.
     Every change therefore gives the configuration a new hash, even when an earlier clearance
     returns. A status with that hash proves that the pusher has read the change."""
+
+
+class PlayConfig(PodConfig):
+    """Configuration of the play pods of one LiveStream."""
+
+    stream: StreamRef
+    siblings: str = ""
+    """DNS name of the headless Service of all play pods of the stream, fully qualified, with a
+    trailing dot. Empty when there is one pod."""
+    dvr_seconds: int = 0
+    """Time that viewers can rewind; 0 for the live window only."""
+    hls: bool = True
+    hls_end_list: bool = True
+    """True to end the playlists with EXT-X-ENDLIST when the session ends."""
+    dash: bool = True
+    dash_end_list: bool = True
+    """True to make the MPD static when the session ends."""
+    hls_mpegts: bool = False
+    hls_mpegts_end_list: bool = False
+    signed: bool = False
+    """True when viewers need a signed URL."""
+    screenshot_seconds: int = 10
+    """Time between two screenshots."""
+    keep_last_screenshot: bool = False
+    """True to serve the last screenshot while the stream is off air."""
+    projection: Literal["Regular", "VR360", "VR180", "VR360TB"] = "Regular"
+    edge_url: str = ""
+    """URL of the stream at the edge inside the cluster, without a slash at its end. Empty when the
+    chart has no edge."""
 
 
 class StoreConfig(PodConfig):

@@ -163,6 +163,31 @@ class TimelineAnchor(Model):
     utc: datetime
 
 
+class TimelineSegment(Model):
+    """Record ``segment``: a segment begins. The unit with this DTS on the reference track follows.
+
+    On every other track, the segment begins with the first unit after this record whose DTS is not
+    below ``dts``. The record has everything that must be equal wherever the segment is written."""
+
+    run: str
+    """Id of the run: one clock of one source. It changes when the timeline continues inexactly."""
+    number: int
+    """Number of the segment in the session, from 0."""
+    dts: int
+    pts: int
+    """PTS of the first unit, which is a random access point, 90 kHz."""
+    shift: int = 0
+    """Ticks from the DTS of a picture to its decode time in CMAF. With it, the decode time of a
+    keyframe is its PTS. It is constant within a run and format."""
+    format_number: int = 0
+    """Number of format changes in the session before this segment."""
+    target_seconds: int
+    """Maximum duration of a segment in whole seconds. It may grow, and never shrinks."""
+    anchor_dts: int
+    """DTS whose wall clock time is ``anchor_utc``."""
+    anchor_utc: datetime
+
+
 class TimelineGap(Model):
     """Record ``gap``: media is missing between the unit before and the unit after."""
 
