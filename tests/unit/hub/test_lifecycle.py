@@ -66,13 +66,13 @@ def test_row_3_the_first_keyframe_puts_it_on_air_and_older_audio_is_dropped() ->
     assert session.protocol == "RTMP"
 
 
-def test_the_reply_begins_with_format_and_anchor() -> None:
+def test_the_reply_begins_with_format_anchor_and_segment() -> None:
     world = World()
     reader = world.read()
     publisher = world.publish()
     publisher.send(1)
-    kinds = [type(record).__name__ for record in reader.records[:3]]
-    assert kinds == ["TimelineFormat", "TimelineAnchor", "AccessUnit"]
+    kinds = [type(record).__name__ for record in reader.records[:4]]
+    assert kinds == ["TimelineFormat", "TimelineAnchor", "TimelineSegment", "AccessUnit"]
     assert reader.formats[0].stream_uid == "stream-uid"
     assert reader.formats[0].title == "A stream"
     assert reader.formats[0].epoch == 1
@@ -363,7 +363,13 @@ def test_a_change_of_picture_size_is_a_format_record_before_its_first_unit() -> 
     publisher.send(2)
     reader.catch_up()
     kinds = [type(r).__name__ for r in reader.records if type(r).__name__ != "AccessUnit"]
-    assert kinds == ["TimelineFormat", "TimelineAnchor", "TimelineFormat"]
+    assert kinds == [
+        "TimelineFormat",
+        "TimelineAnchor",
+        "TimelineSegment",
+        "TimelineFormat",
+        "TimelineSegment",
+    ]
     place = reader.records.index(reader.formats[1])
-    assert reader.records[place + 1] in [u for u in reader.units if u.is_random_access]
+    assert reader.records[place + 2] in [u for u in reader.units if u.is_random_access]
     assert reader.formats[1].tracks[0].width == 1920

@@ -39,12 +39,14 @@ def test_from_gives_every_unit_behind_the_position_and_what_was_said_in_between(
     world.publish().send(1)
     back = world.read("pusher", timeline=timeline, dts=position)
     back.catch_up()
-    kinds = [type(record).__name__ for record in back.records[:5]]
+    kinds = [type(record).__name__ for record in back.records[:7]]
     assert kinds == [
         "TimelineFormat",
         "TimelineAnchor",
+        "TimelineSegment",
         "TimelineGap",
         "TimelineAnchor",
+        "TimelineSegment",
         "AccessUnit",
     ]
     wanted = [unit.payload for unit in reader.units if unit.dts > position]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sluice_media.contract import RingPin
 from sluice_media.formats.units import TICKS_PER_SECOND
 from sluice_media.hub.clock import datetime_of
+from sluice_media.hub.output.grid import Grid
 from sluice_media.hub.output.readers import Reader, Readers
 from sluice_media.hub.output.replay_need import TAIL_SECONDS, ReplayNeed, replay_need
 from sluice_media.hub.output.ring import Ring
@@ -117,13 +118,16 @@ def test_a_timeline_of_which_only_the_disk_has_something_is_kept() -> None:
         title="",
         started_us=0,
         last_dts=900_000,
+        grid=Grid(2),
         ring=Ring(first=5, trimmed_dts=900_000),
     )
     readers = Readers()
     asked = Request(timeline="t", session_us=0)
     reader = Reader("viewer", "viewer", asked, World().now, timeline=timeline, seq=2)
     readers.attach(reader)
-    assert replay_need(timeline, config(), readers) == ReplayNeed(None, recorded=False)
+    assert replay_need(timeline, config(), readers) == ReplayNeed(
+        None, recorded=False, grid_dts=900_000
+    )
 
 
 def test_before_a_session_only_who_may_record_makes_it_needed() -> None:

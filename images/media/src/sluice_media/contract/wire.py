@@ -22,6 +22,8 @@ class LegStretch(Model):
     """Wall clock time of the content at ``next_dts``."""
     gap_seconds: float
     """Wall time that is missing between this stretch and the next; 0 for none."""
+    next_run: str = ""
+    """Id of the run that begins at ``next_dts``, see :class:`TimelineSegment`."""
 
     def moved(self, ticks: int) -> LegStretch:
         """Return the stretch for source times that are later by ``ticks``."""
@@ -32,6 +34,47 @@ class LegStretch(Model):
                 "next_dts": self.next_dts + ticks,
             }
         )
+
+
+class TimelineSegment(Model):
+    """Record ``segment``: a segment begins. The unit with this DTS on the reference track follows.
+
+    On every other track, the segment begins with the first unit after this record whose DTS is not
+    below ``dts``. The record has everything that must be equal wherever the segment is written."""
+
+    run: str
+    """Id of the run: one clock of one source. It changes when the timeline continues inexactly."""
+    number: int
+    """Number of the segment in the session, from 0."""
+    dts: int
+    pts: int
+    """PTS of the first unit, which is a random access point, 90 kHz."""
+    shift: int = 0
+    """Ticks from the DTS of a picture to its decode time in CMAF. With it, the decode time of a
+    keyframe is its PTS. It is constant within a run and format."""
+    format_number: int = 0
+    """Number of format changes in the session before this segment."""
+    target_seconds: int
+    """Maximum duration of a segment in whole seconds. It may grow, and never shrinks."""
+    anchor_dts: int
+    """DTS whose wall clock time is ``anchor_utc``."""
+    anchor_utc: datetime
+
+
+class LegGrid(Model):
+    """The numbering of segments, for the hub that continues a session."""
+
+    segment_seconds: int
+    """Wanted duration of the session's segments."""
+    segment: TimelineSegment
+    """The segment in force at ``place_dts``, in output times."""
+    place_dts: int
+    """Output DTS at or before which the gateway begins when it sends media again. The later
+    segments follow from ``segment`` and these units. When the gateway begins later, units are
+    missing."""
+    newest_number: int
+    """Number of the newest segment."""
+    newest_format_number: int
 
 
 class LegAck(Model):
@@ -64,6 +107,8 @@ class LegAck(Model):
     """Last DTS on the output timeline, 90 kHz."""
     last_out_utc: datetime | None = None
     session_started_at: datetime | None = None
+    grid: LegGrid | None = None
+    """None before the session's first segment."""
 
     def source_dts(self, out_dts: int) -> int:
         """Return the source DTS that went out at ``out_dts``."""
@@ -161,31 +206,6 @@ class TimelineAnchor(Model):
 
     dts: int
     utc: datetime
-
-
-class TimelineSegment(Model):
-    """Record ``segment``: a segment begins. The unit with this DTS on the reference track follows.
-
-    On every other track, the segment begins with the first unit after this record whose DTS is not
-    below ``dts``. The record has everything that must be equal wherever the segment is written."""
-
-    run: str
-    """Id of the run: one clock of one source. It changes when the timeline continues inexactly."""
-    number: int
-    """Number of the segment in the session, from 0."""
-    dts: int
-    pts: int
-    """PTS of the first unit, which is a random access point, 90 kHz."""
-    shift: int = 0
-    """Ticks from the DTS of a picture to its decode time in CMAF. With it, the decode time of a
-    keyframe is its PTS. It is constant within a run and format."""
-    format_number: int = 0
-    """Number of format changes in the session before this segment."""
-    target_seconds: int
-    """Maximum duration of a segment in whole seconds. It may grow, and never shrinks."""
-    anchor_dts: int
-    """DTS whose wall clock time is ``anchor_utc``."""
-    anchor_utc: datetime
 
 
 class TimelineGap(Model):

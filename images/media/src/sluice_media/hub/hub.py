@@ -117,6 +117,7 @@ class Hub:
             last_out_dts=timeline.last_dts,
             last_out_utc=datetime_of(timeline.last_us),
             session_started_at=datetime_of(timeline.started_us),
+            grid=timeline.leg_grid(need.grid_dts),
         )
         if not is_on_air:
             acked_dts = None if leg.held_dts is None else leg.held_dts - shift

@@ -6,8 +6,8 @@ A reply to ``GET /v1/timeline`` is a sequence of records::
     length  4 bytes  length of the body, big endian
     body             of a unit: UNIT_HEAD and the payload; of others: JSON of the contract's model
 
-Only the beginning has a fixed order: ``format``, then ``anchor``, then units. Without a session the
-reply has only heartbeats.
+Only the beginning has a fixed order: ``format``, then ``anchor``, then ``segment``, then units.
+Without a session the reply has only heartbeats.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sluice_media.contract import (
     TimelineFormat,
     TimelineGap,
     TimelineHeartbeat,
+    TimelineSegment,
     TrackInfo,
 )
 from sluice_media.formats.units import AccessUnit, Codec, TrackFormat, TrackKind, UnitFlags
@@ -54,6 +55,7 @@ class RecordType(IntEnum):
     ANCHOR = 4
     HEARTBEAT = 5
     END = 6
+    SEGMENT = 7
 
 
 _UNIT = int(RecordType.UNIT)
@@ -62,7 +64,13 @@ _FLAGS = {number: UnitFlags(number) for number in range(4)}
 constructor."""
 
 Record = (
-    AccessUnit | TimelineFormat | TimelineGap | TimelineAnchor | TimelineHeartbeat | TimelineEnd
+    AccessUnit
+    | TimelineFormat
+    | TimelineGap
+    | TimelineAnchor
+    | TimelineHeartbeat
+    | TimelineEnd
+    | TimelineSegment
 )
 
 _MODELS: dict[RecordType, type[Model]] = {
@@ -71,6 +79,7 @@ _MODELS: dict[RecordType, type[Model]] = {
     RecordType.ANCHOR: TimelineAnchor,
     RecordType.HEARTBEAT: TimelineHeartbeat,
     RecordType.END: TimelineEnd,
+    RecordType.SEGMENT: TimelineSegment,
 }
 _TYPES = {model: record_type for record_type, model in _MODELS.items()}
 

@@ -22,7 +22,7 @@ import aiohttp
 import structlog
 from pydantic import SecretStr
 
-from sluice_media.contract import TimelineAck, TimelineEnd, TimelineFormat
+from sluice_media.contract import TimelineAck, TimelineEnd, TimelineFormat, TimelineSegment
 from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit
 from sluice_media.net.upgrade import UpgradeRefused
 from sluice_media.timeline.connection import ClosedError, TimelineConnection, connect
@@ -99,7 +99,7 @@ class TimelineReader:
         url: Callable[[], str],
         token: Callable[[], SecretStr | None],
         reader: str,
-        role: Literal["recorder", "pusher"],
+        role: Literal["recorder", "pusher", "player"],
         since: datetime | None = None,
         session_started_at: datetime | None = None,
         start: Position | None = None,
@@ -117,6 +117,10 @@ class TimelineReader:
         self._tick = tick
         self._timeline = start.timeline if start else None
         self._taken: dict[int, int] = dict(start.dts_by_track) if start else {}
+        self._segment: TimelineSegment | None = None
+        """The newest segment of which a unit was taken."""
+        self._begun: TimelineSegment | None = None
+        """The segment of the last record, until a unit of it is taken."""
         self._taken_us: int | None = None
         """Time at which the newest taken unit reached Sluice, in microseconds."""
         self._held_before: dict[int, int] = {}
@@ -224,6 +228,8 @@ class TimelineReader:
             query["from"] = f"{position.timeline}:{position.dts}"
             if self._taken_us is not None:
                 query["held_until"] = str(self._taken_us)
+            if self._segment is not None:
+                query["segment"] = f"{self._segment.number}:{self._segment.format_number}"
         elif self._session_started_at is not None:
             query["session"] = self._session_started_at.isoformat()
         elif self._since is not None:
@@ -247,6 +253,12 @@ class TimelineReader:
                 return False
             self._taken[record.track] = record.dts
             self._taken_us = record.utc_us
+            if self._begun is not None:
+                self._segment, self._begun = self._begun, None
+        elif isinstance(record, TimelineSegment):
+            if self._segment is not None and record.number <= self._segment.number:
+                return False
+            self._begun = record
         elif isinstance(record, TimelineFormat) and record.timeline != self._timeline:
             self._timeline = record.timeline
             self._forget()
@@ -261,6 +273,7 @@ class TimelineReader:
         self._taken.clear()
         self._taken_us = None
         self._held_before.clear()
+        self._segment = self._begun = None
 
 
 async def _ticked(

@@ -60,6 +60,8 @@ class _Track:
     overlaps: bool = False
     """True after a jump to a time before the track's last unit. Units up to that unit are left
     out."""
+    sent: int | None = None
+    """Last DTS that was returned; None before the first unit."""
     ahead: int = 0
     """Ticks that are subtracted from the source's DTS of pictures, so that DTS is not after PTS."""
 
@@ -98,10 +100,17 @@ class SourceClock:
         composition = unit.pts - unit.dts
         if composition < -track.ahead and composition >= -_LONGEST_AHEAD:
             track.ahead = -composition
-        if dts == unit.dts and not track.ahead:
-            return unit
         pts = dts + composition
-        return AccessUnit(unit.track, dts - track.ahead, pts, unit.flags, unit.utc_us, unit.payload)
+        dts -= track.ahead
+        if track.sent is not None and dts <= track.sent:
+            # DTS must grow where a unit is seen first. A unit that is sent again to another hub
+            # then has the same time there, wherever the other hub begins.
+            dts = track.sent + 1
+            pts = max(pts, dts)
+        track.sent = dts
+        if dts == unit.dts and pts == unit.pts:
+            return unit
+        return AccessUnit(unit.track, dts, pts, unit.flags, unit.utc_us, unit.payload)
 
     def place(self, number: int, dts: int, came_at: float, *, lead: int | None) -> int | None:
         """Return the steady DTS of the next unit of a track, as :meth:`take` does."""
@@ -145,6 +154,8 @@ class SourceClock:
                 for other in others:
                     other.shift += dts - latest
                     other.last += dts - latest
+                    if other.sent is not None:
+                        other.sent += dts - latest
             else:
                 shift = latest - dts
         track = self._tracks[number] = _Track(shift, dts + shift, came_at)

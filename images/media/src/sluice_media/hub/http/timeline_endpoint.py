@@ -27,7 +27,8 @@ from sluice_media.hub.http.delivery import Delivery
 from sluice_media.hub.http.reader_output import ReaderOutput, UpgradedOutput, body_output
 from sluice_media.hub.hub import Hub
 from sluice_media.hub.metrics import HubMetrics
-from sluice_media.hub.output.readers import RECORDER, Reader
+from sluice_media.hub.output.grid import Numbers
+from sluice_media.hub.output.readers import PLAYER, RECORDER, Reader
 from sluice_media.hub.output.timeline import Request
 from sluice_media.hub.output.ts_view import TsView
 from sluice_media.hub.spool.spooler import Spooler
@@ -167,7 +168,7 @@ class TimelineEndpoint:
 def _identity(request: web.Request) -> tuple[str, str]:
     name = request.query.get("reader", "")[:MAX_NAME] or f"anonymous {request.remote}"
     role = request.query.get("role", "viewer")
-    return name, role if role in (RECORDER, "pusher") else "viewer"
+    return name, role if role in (RECORDER, "pusher", PLAYER) else "viewer"
 
 
 def _request(request: web.Request) -> Request:
@@ -175,6 +176,7 @@ def _request(request: web.Request) -> Request:
 
     Raises HTTPBadRequest for a position that cannot be parsed."""
     recorder = request.query.get("role") == RECORDER
+    whole = recorder or request.query.get("role") == PLAYER
     since = request.query.get("since")
     session = request.query.get("session")
     start = request.query.get("from")
@@ -182,9 +184,7 @@ def _request(request: web.Request) -> Request:
         since_us = _moment(since) if since else None
         session_us = _moment(session) if session else None
         if not start:
-            return Request(
-                since_us=since_us, whole=recorder, recorder=recorder, session_us=session_us
-            )
+            return Request(since_us=since_us, whole=whole, recorder=recorder, session_us=session_us)
         timeline, _, dts = start.rpartition(":")
         if not timeline:
             raise ValueError("a position is <timeline>:<dts>")
@@ -194,11 +194,20 @@ def _request(request: web.Request) -> Request:
             dts=int(dts),
             held_until_us=_moment(held_until) if held_until else None,
             since_us=since_us,
-            whole=recorder,
+            whole=whole,
             recorder=recorder,
+            numbers=_numbers(request.query.get("segment")),
         )
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"the position cannot be parsed: {error}") from None
+
+
+def _numbers(text: str | None) -> Numbers | None:
+    """Parse ``<segment number>:<format number>``. Raises ValueError."""
+    if not text:
+        return None
+    segment, _, format_number = text.partition(":")
+    return Numbers(int(segment), int(format_number))
 
 
 def _moment(text: str) -> int:

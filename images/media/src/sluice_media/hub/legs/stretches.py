@@ -80,7 +80,14 @@ class Stretches:
         self.borders.clear()
 
     def changed(
-        self, until_dts: int, offset: int, next_dts: int, next_us: int, gap_seconds: float
+        self,
+        until_dts: int,
+        offset: int,
+        next_dts: int,
+        next_us: int,
+        *,
+        gap_seconds: float,
+        next_run: str,
     ) -> None:
         """Note that ``offset`` applied up to ``until_dts`` and another one applies from
         ``next_dts`` on, see :class:`LegStretch`."""
@@ -92,6 +99,7 @@ class Stretches:
                 next_dts=next_dts,
                 next_utc=datetime_of(next_us),
                 gap_seconds=gap_seconds,
+                next_run=next_run,
             )
         )
 

@@ -15,6 +15,7 @@ from typing import TypeGuard
 from sluice_media.contract import IngestConfig, LegAck
 from sluice_media.hub.clock import Moment, us_of
 from sluice_media.hub.legs.leg import Leg
+from sluice_media.hub.output.grid import Numbers, numbers_of
 from sluice_media.hub.output.session import SessionLog
 from sluice_media.hub.output.timeline import Request
 
@@ -44,6 +45,8 @@ class KnownPosition:
     known_at: Moment
     last_us: int | None
     """Arrival time of its last unit, microseconds UTC; None when it is not known."""
+    numbers: Numbers | None
+    """The highest segment and format numbers that are known; None when nobody knows one."""
 
 
 def is_map(resume: LegAck | None) -> TypeGuard[LegAck]:
@@ -76,7 +79,13 @@ class Adoption:
         if known is not None and known.dts > dts:
             dts, last_us = known.dts, known.last_us
         self._requested[timeline] = KnownPosition(
-            timeline=timeline, dts=dts, epoch=1, started_us=None, known_at=at, last_us=last_us
+            timeline=timeline,
+            dts=dts,
+            epoch=1,
+            started_us=None,
+            known_at=at,
+            last_us=last_us,
+            numbers=_highest(request.numbers, known.numbers if known else None),
         )
 
     def tick(self, now: Moment) -> None:
@@ -136,8 +145,12 @@ class Adoption:
             if now.monotonic - requested.known_at.monotonic <= _validity_seconds(config)
         ]
         if standby is not None:
-            same = [position.dts for position in fresh if position.timeline == standby.timeline]
-            return replace(standby, dts=max([standby.dts, *same]))
+            same = [position for position in fresh if position.timeline == standby.timeline]
+            return replace(
+                standby,
+                dts=max([standby.dts, *(position.dts for position in same)]),
+                numbers=_highest(standby.numbers, *(position.numbers for position in same)),
+            )
         return max(fresh, key=lambda position: position.known_at.monotonic, default=None)
 
     def _standby_position(
@@ -157,6 +170,7 @@ class Adoption:
             started_us=started_us,
             known_at=leg.connected_at,
             last_us=us_of(resume.last_out_utc) if resume.last_out_utc else None,
+            numbers=numbers_of(resume),
         )
 
     def _is_ours(self, resume: LegAck, config: IngestConfig, now: Moment) -> bool:
@@ -180,6 +194,13 @@ class Adoption:
     def _age(self, now: Moment) -> float:
         """Return the seconds since this hub's first tick."""
         return now.monotonic - self._first_tick if self._first_tick is not None else 0.0
+
+
+def _highest(*numbers: Numbers | None) -> Numbers | None:
+    known = [each for each in numbers if each is not None]
+    if not known:
+        return None
+    return Numbers(max(each.segment for each in known), max(each.format for each in known))
 
 
 def _validity_seconds(config: IngestConfig) -> float:

@@ -21,6 +21,7 @@ from sluice_media.hub.output.adoption import (
 )
 from sluice_media.hub.output.ended_timelines import EndedTimelines
 from sluice_media.hub.output.failovers import Failovers, FormatChanges
+from sluice_media.hub.output.grid import Grid, resumed_grid
 from sluice_media.hub.output.media_info import MediaMeter, describe
 from sluice_media.hub.output.readers import Readers
 from sluice_media.hub.output.ring import MAX_BYTES
@@ -165,7 +166,14 @@ class Output:
             elif place is None and until is not None and until >= entry.dts:
                 leg.stretches.begin(None)  # its video and audio do not share a clock
             elif place is None and until is not None:
-                leg.stretches.changed(until, before, entry.dts, leg.content_us(entry), gap)
+                leg.stretches.changed(
+                    until,
+                    before,
+                    entry.dts,
+                    leg.content_us(entry),
+                    gap_seconds=gap,
+                    next_run=self.timeline.grid.run,
+                )
         elif resume is not None and self.adoption.can_adopt(resume, config, now):
             self._adopt(leg, resume, entry, config, now)
         elif position := self.adoption.position(leg, config, now):
@@ -176,7 +184,7 @@ class Output:
             self._new_splicer()
             start = self.splicer.enter(entry)
             fresh = SessionStart(secrets.token_hex(8), 1, entry.utc_us, start)
-            timeline = self._open(leg, fresh, config, now)
+            timeline = self._open(leg, fresh, config, now, Grid(config.segment_seconds))
             timeline.append_anchor(start, entry.utc_us)
         leg.resume = None
         self.adoption.clear()
@@ -201,7 +209,7 @@ class Output:
         out = self.splicer.map(unit)
         if out is None:
             return
-        timeline.append_unit(out)
+        timeline.append_unit(out, is_reference=out.track == leg.reference)
         if self.traced and out.track == leg.reference:
             self._trace.add(out)
         if self.failovers.note_unit(session.last_media, now):
@@ -272,6 +280,7 @@ class Output:
         self._set_formats(timeline, leg, now)
         if not missing:
             return 0.0
+        timeline.grid.interrupt()
         made_us = leg.content_us(entry)
         wall_seconds = (made_us - stopped_us) / 1_000_000
         if wall_seconds >= SHORTEST_GAP_SECONDS:
@@ -291,6 +300,7 @@ class Output:
                 self.gaps += 1
                 timeline.append_gap(start, stretch.gap_seconds)
             timeline.append_anchor(start, us_of(stretch.next_utc))
+            timeline.grid.interrupt(stretch.next_run)
             self.splicer.interrupted()
 
     def _adopt(
@@ -304,7 +314,8 @@ class Output:
         started = resume.session_started_at
         started_us = us_of(started) if started else entry.utc_us
         adopted = SessionStart(resume.timeline, resume.epoch + 1, started_us, start)
-        timeline = self._open(leg, adopted, config, now, revived)
+        grid = resumed_grid(resume, config.segment_seconds, start, is_whole=not missing)
+        timeline = self._open(leg, adopted, config, now, grid, revived)
         if revived is not None and not missing:
             return  # the disk has all earlier records
         ahead = missing or start - resume.last_out_dts
@@ -334,7 +345,8 @@ class Output:
         if started_us is None:
             started_us = entry.utc_us - (start - FIRST_DTS) * 1_000_000 // TICKS_PER_SECOND
         adopted = SessionStart(position.timeline, position.epoch + 1, started_us, start)
-        timeline = self._open(leg, adopted, config, now, revived)
+        grid = Grid.inexact(config.segment_seconds, position.numbers, floor=position.dts)
+        timeline = self._open(leg, adopted, config, now, grid, revived)
         made_us = leg.content_us(entry)
         waited = now.monotonic - position.known_at.monotonic
         missing = (made_us - position.last_us) / 1_000_000 if position.last_us else waited
@@ -349,6 +361,7 @@ class Output:
         start: SessionStart,
         config: IngestConfig,
         now: Moment,
+        grid: Grid,
         revived: OutputTimeline | None = None,
     ) -> OutputTimeline:
         """Begin a session and return its timeline. ``revived`` is the timeline as restored from
@@ -362,10 +375,11 @@ class Output:
                 title=config.title,
                 started_us=start.started_us,
                 last_dts=start.dts,
+                grid=grid,
             )
         else:
             timeline = revived
-            timeline.revive(start.epoch, config.title)
+            timeline.revive(start.epoch, config.title, grid)
         self.sessions.current = LiveSession(
             timeline.id, timeline.started_us, now, leg.hello.protocol
         )

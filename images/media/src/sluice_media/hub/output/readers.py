@@ -26,6 +26,7 @@ LINGER_SECONDS = 30.0
 MAX_TIMELINES = 16
 """Maximum number of timelines for which a recorder's acknowledgements are kept."""
 RECORDER = "recorder"
+PLAYER = "player"
 
 
 @dataclass(slots=True, eq=False)

@@ -28,6 +28,8 @@ class ReplayNeed:
     """Output DTS up to which content may be dropped; None: none may."""
     recorded: bool
     """True when a recorder needs the timeline, now or later."""
+    grid_dts: int
+    """Output DTS at or before which the gateway begins when it sends media to the next hub."""
 
 
 def replay_need(timeline: OutputTimeline, config: IngestConfig, readers: Readers) -> ReplayNeed:
@@ -38,15 +40,22 @@ def replay_need(timeline: OutputTimeline, config: IngestConfig, readers: Readers
     slowest reader are enough."""
     demand = demand_while_on(timeline, config, readers)
     present = readers.has_recorders(timeline.started_us)
+    tail_dts = _before_tail(timeline, readers)
+    oldest = timeline.ring.oldest
+    # Without a tail, all content is younger than the tail.
+    begin_dts = tail_dts or (oldest.dts if oldest else timeline.last_dts)
     if not demand.any and not present:
-        return ReplayNeed(_before_tail(timeline, readers), recorded=False)
+        return ReplayNeed(tail_dts, recorded=False, grid_dts=begin_dts)
     free = [_free_dts(need, timeline) for need in demand.needs]
     if present:
         free.append(readers.acked_dts(timeline.id, timeline.started_us))
     if demand.awaits_recording:
         free.append(None)
     known = [dts for dts in free if dts is not None]
-    return ReplayNeed(min(known) if len(known) == len(free) else None, recorded=True)
+    free_dts = min(known) if len(known) == len(free) else None
+    # Older content may be sent again too, but the gateway may have dropped it.
+    grid_dts = begin_dts if free_dts is None else max(free_dts, begin_dts)
+    return ReplayNeed(free_dts, recorded=True, grid_dts=grid_dts)
 
 
 def _before_tail(timeline: OutputTimeline, readers: Readers) -> int | None:

@@ -6,16 +6,20 @@ new reader a place in it with the records at the head of its reply.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from sluice_media.contract import (
+    LegGrid,
     TimelineAnchor,
     TimelineEnd,
     TimelineFormat,
     TimelineGap,
+    TimelineSegment,
 )
-from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit, TrackFormat
+from sluice_media.formats.units import TICKS_PER_SECOND, AccessUnit, TrackFormat, TrackKind
 from sluice_media.hub.clock import datetime_of
+from sluice_media.hub.output.grid import Grid, Numbers
 from sluice_media.hub.output.ring import KEEP_SECONDS, Entry, Ring
 from sluice_media.hub.spool.session import Place, SpooledSession, end_dts, gap_to
 from sluice_media.timeline.framing import Record, encode, encode_unit, track_infos
@@ -45,6 +49,8 @@ class Request:
     """True: from the oldest content (a recorder). False: from the newest random access point."""
     recorder: bool = False
     """True for recorders, which also get old content from disk."""
+    numbers: Numbers | None = None
+    """Newest segment and format number that the reader has; None when it does not count them."""
     session_us: int | None = None
     """Start of the session that is requested from its beginning; None: any session."""
 
@@ -55,7 +61,8 @@ class Start:
 
     seq: int
     head: bytes
-    """Records before the one at ``seq``: format, anchor and, if content is missing, gap."""
+    """Records before the one at ``seq``: format, anchor, segment and, if content is missing, a
+    gap."""
     place: Place | None = None
     """Place of the record and of its head in the spool; None when the record is in the ring."""
 
@@ -71,6 +78,8 @@ class OutputTimeline:
     started_us: int
     last_dts: int
     """DTS of the last unit that went out; before the first one, the start of the timeline."""
+    grid: Grid
+    """The numbering of its segments."""
     ring: Ring = field(default_factory=Ring)
     ended: bool = False
     auto: bool = False
@@ -80,9 +89,13 @@ class OutputTimeline:
     spooled: SpooledSession | None = None
     """Its content on disk; None when it is not spooled."""
     formats: tuple[TrackFormat, ...] = ()
+    _video_tracks: set[int] = field(default_factory=set)
     _last_us: int = 0
     _format_records: list[tuple[int, bytes]] = field(default_factory=list)
     _anchor_records: list[tuple[int, bytes]] = field(default_factory=list)
+    _segment_records: list[tuple[int, bytes]] = field(default_factory=list)
+    _segments: list[TimelineSegment] = field(default_factory=list)
+    """The segments of ``_segment_records``."""
     _track_ends: dict[int, int] = field(default_factory=dict)
     """DTS of the last unit, by track."""
 
@@ -103,6 +116,7 @@ class OutputTimeline:
             title=spooled.title,
             started_us=spooled.started_us,
             last_dts=last_dts,
+            grid=Grid(0),  # an ended session has no more segments; revive() gets another grid
             ring=Ring(first=progress.next_seq - progress.ended, trimmed_dts=last_dts),
             ended=progress.ended,
             auto=spooled.auto,
@@ -122,9 +136,9 @@ class OutputTimeline:
         """Arrival time of the last unit, microseconds UTC."""
         return self._last_us
 
-    def revive(self, epoch: int, title: str) -> None:
+    def revive(self, epoch: int, title: str, grid: Grid) -> None:
         """Continue a restored timeline in this process."""
-        self.epoch, self.title = epoch, title
+        self.epoch, self.title, self.grid = epoch, title, grid
         if self.spooled is not None:
             self.spooled.epoch, self.spooled.title = epoch, title
 
@@ -136,7 +150,10 @@ class OutputTimeline:
 
     def append_formats(self, formats: tuple[TrackFormat, ...]) -> None:
         """Append a format record."""
+        if self.formats:
+            self.grid.change_formats()
         self.formats = formats
+        self._video_tracks = {f.track for f in formats if f.kind is TrackKind.VIDEO}
         record = TimelineFormat(
             timeline=self.id,
             epoch=self.epoch,
@@ -153,9 +170,32 @@ class OutputTimeline:
 
     def append_anchor(self, dts: int, utc_us: int) -> None:
         """Append an anchor: the wall clock of the unit at ``dts``, which follows."""
+        self.grid.anchor(dts, utc_us)
         self._remember(self._anchor_records, TimelineAnchor(dts=dts, utc=datetime_of(utc_us)))
 
-    def append_unit(self, unit: AccessUnit) -> None:
+    def leg_grid(self, place_dts: int) -> LegGrid | None:
+        """Return the grid for a hub that continues with media from ``place_dts`` on, or from before
+        it; None before the first segment."""
+        newest = self.grid.last
+        if newest is None:
+            return None
+        segments = self._segments or [newest]
+        at = bisect_right(segments, place_dts, key=lambda segment: segment.dts)
+        return LegGrid(
+            segment_seconds=self.grid.segment_seconds,
+            segment=segments[max(0, at - 1)],
+            place_dts=max(place_dts, segments[0].dts),
+            newest_number=newest.number,
+            newest_format_number=newest.format_number,
+        )
+
+    def append_unit(self, unit: AccessUnit, *, is_reference: bool) -> None:
+        """Append a unit, and before it the record of the segment that it begins."""
+        if is_reference:
+            for segment in self.grid.place(unit, is_video=unit.track in self._video_tracks):
+                self._remember(self._segment_records, segment)
+                self._segments.append(segment)
+                del self._segments[: len(self._segments) - len(self._segment_records)]
         self.last_dts, self._last_us = unit.dts, unit.utc_us
         self._track_ends[unit.track] = unit.dts
         self.ring.append(
@@ -288,9 +328,10 @@ class OutputTimeline:
         return oldest.dts > dts + _NEAR
 
     def head(self, seq: int) -> bytes:
-        """Return the format and anchor in force at ``seq``: empty at the beginning of the timeline,
-        where the first ones follow."""
-        return _in_force(self._format_records, seq) + _in_force(self._anchor_records, seq)
+        """Return the format, anchor and segment in force at ``seq``: empty at the beginning of the
+        timeline, where the first ones follow."""
+        heads = (self._format_records, self._anchor_records, self._segment_records)
+        return b"".join(_in_force(records, seq) for records in heads)
 
     def _remember(self, records: list[tuple[int, bytes]], record: Record) -> None:
         data = encode(record)
