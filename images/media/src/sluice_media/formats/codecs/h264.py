@@ -8,6 +8,7 @@ can start at a unit. Clause numbers in this module are those of Rec. ITU-T H.264
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sluice_media.formats.codecs.bits import BitReader
 from sluice_media.formats.codecs.errors import CodecError
@@ -21,6 +22,11 @@ NAL_PPS = 8
 NAL_ACCESS_UNIT_DELIMITER = 9
 
 _EXTENDED_SAR = 255
+_SAMPLE_ASPECTS = (
+    (0, 0), (1, 1), (12, 11), (10, 11), (16, 11), (40, 33), (24, 11), (20, 11), (32, 11),
+    (80, 33), (18, 11), (15, 11), (64, 33), (160, 99), (4, 3), (3, 2), (2, 1),
+)  # fmt: skip
+"""Width and height of a sample by aspect_ratio_idc (table E-1)."""
 _MAX_SPS_BYTES = 4_096
 _MAX_MACROBLOCKS_PER_SIDE = 2_048
 """Maximum size: 32768 luma samples, twice the limit of the highest level (A.3.1)."""
@@ -28,6 +34,16 @@ _PROFILES_WITH_CHROMA_FORMAT = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 1
 _PROFILES_WITH_CHROMA_FORMAT |= {244}
 _MAX_REF_FRAMES_IN_CYCLE = 255
 _MAX_COUNTER_BITS = 16
+
+
+class Display(NamedTuple):
+    """Facts of the VUI for the display of a picture; None for a value that is not declared."""
+
+    sample_aspect: tuple[int, int] | None = None
+    """Width and height of a luma sample, in the same unit."""
+    colour: tuple[int, int, int] | None = None
+    """Code points of primaries, transfer function and matrix (Rec. ITU-T H.273)."""
+    is_full_range: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,6 +61,7 @@ class SpsInfo:
     """Size of pic_order_cnt_lsb in slice headers, in bits; 0 when slice headers do not have it."""
     separate_planes: bool = field(default=False, compare=False)
     may_have_fields: bool = field(default=False, compare=False)
+    display: Display = field(default=Display(), compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -147,14 +164,16 @@ def parse_sps(nal: bytes) -> SpsInfo:
     height = height_map_units * 16 * field_factor - crop_height
     if width <= 0 or height <= 0:
         raise CodecError("the H.264 cropping leaves no picture")
+    display, frame_rate = _vui(bits)
     return SpsInfo(
         width,
         height,
-        _vui_frame_rate(bits),
+        frame_rate,
         frame_number_bits,
         order_count_bits,
         separate_planes,
         may_have_fields=not frame_mbs_only,
+        display=display,
     )
 
 
@@ -235,35 +254,49 @@ def _cropping(bits: BitReader, chroma_array_type: int, field_factor: int) -> tup
     return (left + right) * unit_x, (top + bottom) * unit_y
 
 
-def _vui_frame_rate(bits: BitReader) -> float | None:
-    """Return the frames per second from the VUI parameters (E.1.1).
+def _vui(bits: BitReader) -> tuple[Display, float | None]:
+    """Return the facts for the display, and the frames per second, from the VUI parameters (E.1.1).
 
-    Some encoders cut their VUI short. Then only the frame rate is unknown.
+    Some encoders cut their VUI short. Then only the facts behind the cut are unknown.
     """
+    display = Display()
     try:
         if not bits.flag():
-            return None
+            return display, None
+        display = vui_display(bits)
         skip_vui_before_timing(bits)
         if not bits.flag():
-            return None
+            return display, None
         units_in_tick, time_scale = bits.u(32), bits.u(32)
     except CodecError:
-        return None
+        return display, None
     if not units_in_tick or not time_scale:
-        return None
-    return time_scale / (2 * units_in_tick)  # a tick is a field (E.2.1)
+        return display, None
+    return display, time_scale / (2 * units_in_tick)  # a tick is a field (E.2.1)
+
+
+def vui_display(bits: BitReader) -> Display:
+    """Read the start of the VUI, which is the same in H.264 (E.1.1) and HEVC (E.2.1)."""
+    aspect = None
+    if bits.flag():
+        number = bits.u(8)
+        if number == _EXTENDED_SAR:
+            aspect = bits.u(16), bits.u(16)
+        elif number < len(_SAMPLE_ASPECTS):
+            aspect = _SAMPLE_ASPECTS[number]
+    if bits.flag():
+        bits.skip(1)  # overscan_appropriate_flag
+    colour, is_full_range = None, False
+    if bits.flag():
+        bits.skip(3)  # video_format
+        is_full_range = bits.flag()
+        if bits.flag():
+            colour = bits.u(8), bits.u(8), bits.u(8)
+    return Display(aspect if aspect and all(aspect) else None, colour, is_full_range)
 
 
 def skip_vui_before_timing(bits: BitReader) -> None:
-    """Skip the head of the VUI, which is the same in H.264 (E.1.1) and HEVC (E.2.1)."""
-    if bits.flag() and bits.u(8) == _EXTENDED_SAR:
-        bits.skip(32)  # sar_width, sar_height
-    if bits.flag():
-        bits.skip(1)  # overscan_appropriate_flag
-    if bits.flag():
-        bits.skip(4)  # video_format, video_full_range_flag
-        if bits.flag():
-            bits.skip(24)  # colour_primaries, transfer_characteristics, matrix_coefficients
+    """Skip the fields of the VUI between :func:`vui_display` and the timing or the next field."""
     if bits.flag():
         bits.ue()  # chroma_sample_loc_type_top_field
         bits.ue()  # chroma_sample_loc_type_bottom_field

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sluice_media.formats.codecs.bits import BitReader
 from sluice_media.formats.codecs.errors import CodecError
-from sluice_media.formats.codecs.h264 import skip_vui_before_timing
+from sluice_media.formats.codecs.h264 import Display, skip_vui_before_timing, vui_display
 from sluice_media.formats.codecs.nal import has_recovery_point, iter_nal_units, unescape
 
 NAL_FIRST_IRAP = 16
@@ -46,6 +46,7 @@ class SpsInfo:
     order_count_bits: int = field(default=0, compare=False)
     """Size of slice_pic_order_cnt_lsb in slice headers, in bits; 0 when it could not be read."""
     separate_planes: bool = field(default=False, compare=False)
+    display: Display = field(default=Display(), compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -142,8 +143,8 @@ def parse_sps(nal: bytes) -> SpsInfo:
     if width <= 0 or height <= 0:
         raise CodecError("the HEVC conformance window leaves no picture")
     order_count_bits = _order_count_bits(bits)
-    frame_rate = _frame_rate(bits, max_sub_layers_minus1, order_count_bits)
-    return SpsInfo(width, height, frame_rate, order_count_bits, separate_planes)
+    display, frame_rate = _vui(bits, max_sub_layers_minus1, order_count_bits)
+    return SpsInfo(width, height, frame_rate, order_count_bits, separate_planes, display)
 
 
 def _order_count_bits(bits: BitReader) -> int:
@@ -195,15 +196,20 @@ def _skip_profile_tier_level(bits: BitReader, max_sub_layers_minus1: int) -> Non
         bits.skip((88 if profile_present else 0) + (8 if level_present else 0))
 
 
-def _frame_rate(bits: BitReader, max_sub_layers_minus1: int, order_count_bits: int) -> float | None:
-    """Return the pictures per second from the VUI at the end of the parameter set.
+def _vui(
+    bits: BitReader, max_sub_layers_minus1: int, order_count_bits: int
+) -> tuple[Display, float | None]:
+    """Return the facts for the display, and the pictures per second, from the VUI at the end of
+    the parameter set.
 
-    When a field before it cannot be read, only the frame rate is unknown.
+    When a field cannot be read, only the facts behind it are unknown.
     """
+    display = Display()
     try:
         _skip_to_vui(bits, max_sub_layers_minus1, order_count_bits)
         if not bits.flag():
-            return None
+            return display, None
+        display = vui_display(bits)
         skip_vui_before_timing(bits)
         bits.skip(1)  # neutral_chroma_indication_flag
         field_seq = bits.flag()
@@ -212,13 +218,13 @@ def _frame_rate(bits: BitReader, max_sub_layers_minus1: int, order_count_bits: i
             for _ in range(4):
                 bits.ue()
         if not bits.flag():
-            return None
+            return display, None
         units_in_tick, time_scale = bits.u(32), bits.u(32)
     except CodecError:
-        return None
+        return display, None
     if not units_in_tick or not time_scale:
-        return None
-    return time_scale / (units_in_tick * (2 if field_seq else 1))
+        return display, None
+    return display, time_scale / (units_in_tick * (2 if field_seq else 1))
 
 
 def _skip_to_vui(bits: BitReader, max_sub_layers_minus1: int, order_count_bits: int) -> None:
