@@ -88,6 +88,15 @@ def _store_command(arguments: Sequence[str]) -> NoReturn:
     os._exit(code)
 
 
+def play() -> int:
+    """Serve one stream to the edge."""
+    from sluice_media.play.role import serve
+    from sluice_media.pod.settings import PodSettings
+
+    settings = PodSettings()
+    return _run("play", settings, serve(settings))
+
+
 def whip() -> int:
     """Accept browsers over WebRTC (WHIP) and forward their media to the hubs."""
     from sluice_media.whip.role import serve
@@ -97,7 +106,7 @@ def whip() -> int:
     return _run("whip", settings, serve(settings))
 
 
-_ROLES: tuple[Callable[[], int], ...] = (gateway, ingest, record, push, store, whip)
+_ROLES: tuple[Callable[[], int], ...] = (gateway, ingest, record, push, store, play, whip)
 
 
 def _run(role: str, settings: Any, serving: Coroutine[Any, Any, None]) -> int:

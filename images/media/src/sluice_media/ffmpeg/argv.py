@@ -27,6 +27,7 @@ _CLOCK_JUMP_SECONDS = 12 * 3600
 """Step of one track above which FFmpeg assumes another clock for all tracks. With its default of 10
 s, audio that paused for 12 s came back 12 s too early. Gaps are removed before FFmpeg reads the
 media, so that the only large step left is the wrap of 2^33 ticks, 26.5 h."""
+SCREENSHOT_WIDTH = 1_080
 _PROBE_MARGIN_BYTES = 1 << 20
 _PROBE_MARGIN_US = 2_000_000
 _FRAGMENTED = "+frag_keyframe+delay_moov+default_base_moof"
@@ -96,6 +97,18 @@ def mp4_argv(spec: Mp4Spec) -> list[str]:
     output = ffmpeg.output(*tracks, place, **options).global_args(
         *_GLOBAL, "-dts_delta_threshold", str(_CLOCK_JUMP_SECONDS)
     )
+    return [str(argument) for argument in ffmpeg.compile(output)]
+
+
+def screenshot_argv() -> list[str]:
+    """Return the argument list that decodes the first picture of an MP4 on standard input to a JPEG
+    on standard output, at most SCREENSHOT_WIDTH pixels wide."""
+    picture = ffmpeg.input("pipe:0", format="mp4", threads=1).video.filter(
+        "scale", w=f"min({SCREENSHOT_WIDTH},iw)", h=-2
+    )
+    output = ffmpeg.output(
+        picture, "pipe:1", format="image2pipe", vcodec="mjpeg", vframes=1, **{"q:v": 4}
+    ).global_args(*_GLOBAL)
     return [str(argument) for argument in ffmpeg.compile(output)]
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import groupby
-from xml.etree import ElementTree as ET  # noqa: N817  its usual name
+from xml.etree import ElementTree as ET
 
 from sluice_media.formats.cmaf import codec_string
 from sluice_media.formats.cmaf.video_facts import video_facts

@@ -110,6 +110,14 @@ class SegmentTable:
             count += 1
         return self._drop(count)
 
+    def drop_until(self, number: int) -> list[Segment]:
+        """Remove and return the segments below ``number``; the newest one always stays."""
+        count = 0
+        while count + 1 < len(self.segments) and self.segments[count].number < number:
+            count += 1
+        self.version += bool(count)
+        return self._drop(count)
+
     def get(self, number: int) -> Segment | None:
         return self._by_number.get(number)
 

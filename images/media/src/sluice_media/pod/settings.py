@@ -11,7 +11,7 @@ from sluice_media import contract
 
 
 class PodSettings(BaseSettings):
-    """Settings of the roles ingest, record, push and store."""
+    """Settings of the roles ingest, record, push, store and play."""
 
     model_config = SettingsConfigDict(
         env_prefix="SLUICE_", populate_by_name=True, extra="ignore", frozen=True
@@ -28,6 +28,7 @@ class PodSettings(BaseSettings):
     hub_port: int = contract.HUB_PORT
     status_port: int = contract.STATUS_PORT
     store_port: int = contract.STORE_PORT
+    play_port: int = contract.PLAY_PORT
     log_level: str = "INFO"
     log_format: str = "json"
     """``json`` or ``text``."""

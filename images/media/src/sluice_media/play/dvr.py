@@ -1,0 +1,167 @@
+"""The bytes of a session's segments: the newest in memory, all closed ones on disk with DVR.
+
+In: closed segments, and requests for their bytes. Out: the bytes. A disk that is full or broken
+makes the window shorter; it never stops the broadcast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+
+import structlog
+
+from sluice_media.formats.units import TICKS_PER_SECOND
+from sluice_media.play.disk import SegmentDisk
+from sluice_media.play.segment import Segment
+from sluice_media.play.segment_file import StoredSegment, body, encode_head
+from sluice_media.play.table import SegmentTable
+
+MEMORY_SECONDS = 30
+"""Media time for which segments stay in memory. Nearly all requests are for these."""
+UNSAVED_BYTES = 128 << 20
+"""Maximum size of older segments that the disk has not taken."""
+_LOG_SECONDS = 60.0
+_FREED_SEGMENTS = 5
+"""Number of the oldest segments that make room on a full disk."""
+
+_log = structlog.get_logger(__name__)
+
+
+class SegmentGoneError(Exception):
+    """The bytes are not there any more."""
+
+
+class Dvr:
+    """The bytes of one session. ``disk`` is None without DVR: everything is in memory then."""
+
+    def __init__(self, table: SegmentTable, disk: SegmentDisk | None) -> None:
+        self._table = table
+        self._disk = disk
+        self._data_at: dict[int, int] = {}
+        """Offset of the first part in the file, by number of the stored segment."""
+        self._unsaved: list[Segment] = []
+        """Closed segments that the disk does not have, oldest first."""
+        self._wake = asyncio.Event()
+        self._logged_at = float("-inf")
+
+    def restore(self, stored: StoredSegment) -> None:
+        """Note a segment of the table that is on disk."""
+        self._data_at[stored.segment.number] = stored.data_at
+
+    def add(self, segment: Segment) -> None:
+        """Take a closed segment."""
+        if self._disk is not None and segment.number not in self._data_at:
+            self._unsaved.append(segment)
+            self._wake.set()
+
+    def drop(self, segments: list[Segment]) -> None:
+        """Delete the bytes of segments that left the table."""
+        numbers = {segment.number for segment in segments}
+        self._unsaved = [segment for segment in self._unsaved if segment.number not in numbers]
+        stored = [number for number in numbers if self._data_at.pop(number, None) is not None]
+        if self._disk is not None and stored:
+            self._disk.delete(self._table.session, stored)
+
+    async def run(self) -> None:
+        """Write segments to the disk, without end."""
+        while self._disk is not None:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._unsaved:
+                segment = self._unsaved[0]
+                try:
+                    await self._save(self._disk, segment)
+                except OSError as error:
+                    if time.monotonic() - self._logged_at >= _LOG_SECONDS:
+                        self._logged_at = time.monotonic()
+                        _log.error(
+                            "segment_not_stored",
+                            error=error.strerror,
+                            consequence="viewers cannot rewind as far as configured",
+                        )
+                    break
+                if segment in self._unsaved:
+                    self._unsaved.remove(segment)
+            self.release()
+
+    def release(self) -> None:
+        """Drop bytes from memory that the disk has, and segments that it does not take."""
+        if self._disk is None or not self._table.segments:
+            return
+        limit = self._table.segments[-1].start - MEMORY_SECONDS * TICKS_PER_SECOND
+        for segment in self._table.segments:
+            if segment.start > limit:
+                break
+            if segment.number in self._data_at:
+                for track in segment.tracks.values():
+                    for part in track.parts:
+                        part.data = None
+        old = [segment for segment in self._unsaved if segment.start <= limit]
+        if sum(track.size for s in old for track in s.tracks.values()) > UNSAVED_BYTES:
+            self.drop(self._table.drop_until(old[0].number))
+
+    async def part(self, segment: Segment, track: int, index: int) -> bytes:
+        """Return the bytes of a part. Raises SegmentGoneError."""
+        part = segment.tracks[track].parts[index]
+        if part.data is not None:
+            return part.data
+        before = sum(each.size for each in segment.tracks[track].parts[:index])
+        return await self._read(segment, self._offset(segment, track) + before, part.size)
+
+    async def track(self, segment: Segment, track: int) -> bytes:
+        """Return the bytes of a track's closed segment. Raises SegmentGoneError."""
+        parts = segment.tracks[track].parts
+        data = [part.data for part in parts if part.data is not None]
+        if len(data) == len(parts):
+            return b"".join(data)
+        return await self._read(segment, self._offset(segment, track), segment.tracks[track].size)
+
+    async def file(self, segment: Segment) -> bytes:
+        """Return a closed segment in the form for another pod. Raises SegmentGoneError."""
+        if self._disk is not None and segment.number in self._data_at:
+            return await self._read(segment, -self._data_at[segment.number], None)
+        return b"".join(self._encoded(segment))
+
+    def _offset(self, segment: Segment, track: int) -> int:
+        """Return the offset of a track's first part behind the head of the file."""
+        before = [number for number in segment.tracks if number != track]
+        order = list(segment.tracks)
+        return sum(segment.tracks[n].size for n in before if order.index(n) < order.index(track))
+
+    async def _read(self, segment: Segment, offset: int, size: int | None) -> bytes:
+        data_at = self._data_at.get(segment.number)
+        if self._disk is None or data_at is None:
+            raise SegmentGoneError
+        session = self._table.session
+        try:
+            return await asyncio.to_thread(
+                self._disk.read, session, segment.number, data_at + offset, size
+            )
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError):
+                _log.warning("segment_not_read", number=segment.number, error=error.strerror)
+            raise SegmentGoneError from error
+
+    async def _save(self, disk: SegmentDisk, segment: Segment) -> None:
+        data = self._encoded(segment)
+        while True:
+            try:
+                await asyncio.to_thread(disk.write, self._table.session, segment.number, data)
+                break
+            except OSError as error:
+                oldest = sorted(self._data_at)[:_FREED_SEGMENTS]
+                if error.errno != errno.ENOSPC or not oldest:
+                    raise
+                self.drop(self._table.drop_until(oldest[-1] + 1))
+        if self._table.get(segment.number) is segment:
+            self._data_at[segment.number] = len(data[0])
+        else:
+            disk.delete(self._table.session, [segment.number])
+
+    def _encoded(self, segment: Segment) -> list[bytes]:
+        table = self._table
+        formats = table.formats[segment.format_number]
+        head = encode_head(table.session, table.started_us, segment, formats)
+        return [head, *body(segment)]
