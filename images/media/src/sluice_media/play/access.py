@@ -52,7 +52,9 @@ def judge(token: str, namespace: str, stream: str, keys: Sequence[str], now: flo
     expiry = int(match[1]) if match else 0
     is_signed = False
     for key in keys:
-        is_signed |= hmac.compare_digest(sign(namespace, stream, key, expiry), token)
+        is_signed |= hmac.compare_digest(
+            sign(namespace, stream, key, expiry).encode(), token.encode()
+        )
     if match is None or not is_signed:
         return Decision(Verdict.DENY, MAX_AGE_SECONDS)
     if now >= expiry:

@@ -98,9 +98,12 @@ class Dvr:
                 for track in segment.tracks.values():
                     for part in track.parts:
                         part.data = None
-        old = [segment for segment in self._unsaved if segment.start <= limit]
-        if sum(track.size for s in old for track in s.tracks.values()) > UNSAVED_BYTES:
-            self.drop(self._table.drop_until(old[0].number))
+        unsaved_bytes = 0
+        for segment in reversed([s for s in self._unsaved if s.start <= limit]):
+            unsaved_bytes += sum(track.size for track in segment.tracks.values())
+            if unsaved_bytes > UNSAVED_BYTES:
+                self.drop(self._table.drop_until(segment.number + 1))
+                break
 
     async def part(self, segment: Segment, track: int, index: int) -> bytes:
         """Return the bytes of a part. Raises SegmentGoneError."""
