@@ -27,6 +27,7 @@ TESTS = {
     "gstreamer1.0-plugins-bad": f"{_GSTREAMER}/libgstrtmp2.so",
     "gstreamer1.0-plugins-good": f"{_GSTREAMER}/libgstflv.so",
     "gstreamer1.0-tools": "gst-launch-1.0",
+    "libnginx-mod-http-lua": "/usr/lib/nginx/modules/ngx_http_lua_module.so",
     "nginx": "nginx",
     "srt-tools": "srt-live-transmit",
     "libnginx-mod-rtmp": "/usr/lib/nginx/modules/ngx_rtmp_module.so",

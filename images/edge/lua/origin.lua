@@ -1,0 +1,84 @@
+--- Requests to the play pods of a stream.
+-- In:  a route, a path below the stream, and a function that asks one address.
+-- Out: the first usable answer of any peer; or nil and a reason (see `dns.lua`), or "unreachable" when
+--      no peer is left.
+-- A failure of one peer is invisible: the next one is asked. 503 with "Retry-After: 0" means that the
+-- object does not exist yet, and is repeated at the same peer.
+local dns = require "dns"
+local http = require "http"
+local keys = require "keys"
+local metrics = require "metrics"
+local peers = require "peers"
+local settings = require "settings"
+
+local M = {}
+
+--- Longest time for an object that does not exist yet.
+local HELD_SECONDS = 6
+
+--- Ask one address by cosocket; the body is in the answer.
+local function by_socket(address, route, path)
+  return http.get(address, settings.play_port, "/" .. path, keys.bearer(route.stream))
+end
+
+--- Fill nginx's cache from one address. The answer has no body; that one is on the disk.
+function M.into_cache(address, route, path)
+  local answer = ngx.location.capture("/_sluice/object", {
+    method = ngx.HTTP_HEAD,
+    vars = {
+      edge_path = "/" .. path, edge_stream = route.stream, edge_peer = address,
+      edge_auth = keys.bearer(route.stream),
+    },
+  })
+  local headers = {}
+  for name, value in pairs(answer.header) do headers[name:lower()] = value end
+  -- `edge.failed` makes a 502 of a refused connection, a timeout and a lost connection.
+  if answer.status == 502 then return nil, "no answer" end
+  return {status = answer.status, headers = headers, body = ""}
+end
+
+--- Decide about an answer: "done", "held", or the reason why another peer must be asked, and whether
+-- the peer is bad.
+local function judge(answer, failure)
+  if not answer then return failure, true end
+  local status = answer.status
+  if status < 500 and status ~= 401 then return "done" end
+  if status == 503 and answer.headers["retry-after"] == "0" then return "held" end
+  if status == 503 then return "not ready", true end
+  if status == 502 or status == 504 then return "status", true end
+  -- 401 and 500: another peer may know better, but this one is alive.
+  return status == 401 and "unauthorized" or "status", false
+end
+
+function M.fetch(route, path, ask)
+  if not keys.loaded() then return nil, "no key" end
+  local list, why = dns.resolve(route.host)
+  if not list then return nil, why end
+  local tried, deadline = {}, ngx.now() + HELD_SECONDS
+  local last
+  local address = peers.choose(list, route.spread, tried)
+  while address do
+    metrics.origin_request()
+    local answer, failure = (ask or by_socket)(address, route, path)
+    local verdict, is_bad = judge(answer, failure)
+    if verdict == "done" then return answer end
+    if verdict == "held" then
+      last = answer
+      -- The rest of the time must suffice for one more answer (0.9 s).
+      if ngx.now() > deadline - 0.9 then return answer end
+      -- An origin that does not wait itself must not be asked in a tight loop.
+      ngx.sleep(0.02)
+    else
+      metrics.origin_error(verdict)
+      if is_bad then peers.failed(address, route.stream, verdict) end
+      tried[address] = true
+      last = last or answer
+      if ngx.now() > deadline then break end
+    end
+    address = peers.choose(list, route.spread, tried)
+  end
+  if last and last.status == 401 then return nil, "unauthorized" end
+  return nil, "unreachable"
+end
+
+return M
