@@ -1,4 +1,4 @@
 -- Rules for `luacheck images/edge/lua`: nginx's Lua module is LuaJIT with the global `ngx`.
 std = "luajit"
-read_globals = {"ngx"}
+globals = {"ngx"}
 max_line_length = 105

@@ -39,6 +39,11 @@ done
 user=
 if [ "$(id -u)" = 0 ]; then user="user root;"; fi
 
+# A worker may open no more files than the hard limit.
+files=$((SLUICE_CONNECTIONS * 2 + 1024))
+most=$(ulimit -H -n)
+if [ "$most" != unlimited ] && [ "$most" -lt "$files" ]; then files=$most; fi
+
 mkdir -p "$EDGE_DIR/temp" "$EDGE_DIR/cache"
 sed -e '/^#/d' \
     -e "s|@USER@|$user|" \
@@ -48,7 +53,7 @@ sed -e '/^#/d' \
     -e "s|@METRICS_LISTEN@|$SLUICE_METRICS_LISTEN|g" \
     -e "s|@WORKERS@|$SLUICE_WORKERS|g" \
     -e "s|@CONNECTIONS@|$SLUICE_CONNECTIONS|g" \
-    -e "s|@FILES@|$((SLUICE_CONNECTIONS * 2 + 1024))|g" \
+    -e "s|@FILES@|$files|g" \
     -e "s|@CACHE_MAX@|$SLUICE_CACHE_MAX|g" \
     -e "s|@PLAYER_DIR@|$SLUICE_PLAYER_DIR|g" \
     -e "s|@TRUSTED_PROXIES@|$proxies|g" \

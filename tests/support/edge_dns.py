@@ -69,13 +69,20 @@ class Dns:
         ]
         if self.alias and records:
             target = b"\x05other" + b"\xc0\x0c"
-            records.insert(0, struct.pack("!HHHIH", 0xC00C, TYPE_CNAME, 1, 60, len(target)) + target)
+            records.insert(
+                0, struct.pack("!HHHIH", 0xC00C, TYPE_CNAME, 1, 60, len(target)) + target
+            )
         flags = 0x8180 | (0 if addresses is not None else NXDOMAIN)
         body = b"".join(records)
         if self.truncate:
             flags |= 0x0200
             body = body[:20]
-        return question[:2] + struct.pack("!HHHHH", flags, 1, len(records), 0, 0) + question[12:] + body
+        return (
+            question[:2]
+            + struct.pack("!HHHHH", flags, 1, len(records), 0, 0)
+            + question[12:]
+            + body
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -1,7 +1,7 @@
 """A play pod for tests of the edge: a process that keeps the contract between edge and play.
 
 Its media is made from the clock, so two of these with one epoch have the same bytes at any time.
-`/control/...` is for tests: `counts` returns the number of requests by path, `set` changes a setting.
+`/control/...` is for tests: `counts` returns the requests by path, `set` changes a setting.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Origin:
         self.part_bytes: int = options.part_bytes
         self.max_age: float = options.max_age
         self.counts: Counter[str] = Counter()
-        #: Changed by tests: ready 0/1, broken 0/1 (500 to everything), frozen_part: never made.
+        #: Changed by tests: ready 0/1; broken 1: 500 to everything; last: no part after this one.
         self.settings: dict[str, int] = {"ready": 1, "broken": 0, "last": -1}
 
     @property
@@ -138,17 +138,15 @@ class Origin:
             if wanted > self.finished + 2 * self.parts:
                 return web.Response(status=400)
             await self.wait_for(wanted)
-        return web.Response(
-            text=self.playlist_text(), content_type=PLAYLIST_TYPE, headers=NO_STORE
-        )
+        return web.Response(text=self.playlist_text(), content_type=PLAYLIST_TYPE, headers=NO_STORE)
 
     def playlist_text(self) -> str:
         number, part = divmod(self.finished, self.parts)
         lines = ["#EXTM3U", "#EXT-X-VERSION:9", f"#EXT-X-PART-INF:PART-TARGET={self.part_seconds}"]
         for shown in range(max(0, number - SHOWN_SEGMENTS), number + 1):
-            for at in range(self.parts if shown < number else part):
-                if shown > number - 3:
-                    lines.append(f'#EXT-X-PART:DURATION=0.5,URI="video/{shown}.{at}.m4s"')
+            count = 0 if shown < number - 2 else self.parts if shown < number else part
+            names = [f"video/{shown}.{at}.m4s" for at in range(count)]
+            lines += [f'#EXT-X-PART:DURATION=0.5,URI="{name}"' for name in names]
             if shown < number:
                 lines += ["#EXTINF:2.0,", f"video/{shown}.m4s"]
         lines.append(f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="video/{number}.{part}.m4s"')

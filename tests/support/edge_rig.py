@@ -157,7 +157,7 @@ class Edge:
         return request(("127.0.0.1", self.metrics_port), path)
 
     def raw(self, payload: bytes) -> bytes:
-        """Send these bytes, and return the answer's first 64 KiB until the end of the connection."""
+        """Send these bytes, and return the answer until the connection's end, at most 64 KiB."""
         with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
             connection.sendall(payload)
             found = b""
@@ -283,6 +283,4 @@ def make_rig(
         )
         stack.callback(process.stop)
         process.start()
-        yield Rig(
-            process, dns, origins, stream, epoch, part_seconds, parts, key_file, stack
-        )
+        yield Rig(process, dns, origins, stream, epoch, part_seconds, parts, key_file, stack)

@@ -1,4 +1,4 @@
-"""Many viewers at once, for tests of the edge: plain connections, so that 200 of them cost little."""
+"""Many viewers at once, for tests of the edge, over plain connections."""
 
 from __future__ import annotations
 

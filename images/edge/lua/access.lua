@@ -4,6 +4,7 @@
 -- The play pod decides. A verdict is kept per worker for the time that the pod names (at most 30 s). It
 -- is asked again by a timer before that time ends, so that viewers do not wait for it.
 local flight = require "flight"
+local log = require "log"
 local lrucache = require "resty.lrucache"
 local origin = require "origin"
 local semaphore = require "ngx.semaphore"
@@ -66,7 +67,7 @@ local function look_up(route)
   return flight.run("access " .. key_of(route), in_turn, route)
 end
 
-local function renew(_, route, entry)
+local function renew(route, entry)
   -- The entry is replaced when the pod answers. If not, the next try comes after 2 seconds.
   if not look_up(route) then entry.renew = ngx.now() + 2 end
 end
@@ -76,7 +77,7 @@ function M.check(route)
   if entry and now < entry.till then
     if now > entry.renew then
       entry.renew = entry.till + GRACE_SECONDS
-      ngx.timer.at(0, renew, route, entry)
+      log.later(0, renew, route, entry)
     end
   else
     local fresh, reason = look_up(route)

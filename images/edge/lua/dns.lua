@@ -95,7 +95,7 @@ local function ask(name)
   return store(name, query(name))
 end
 
-local function refresh(_, name)
+local function refresh(name)
   flight.run("dns " .. name, ask, name)
 end
 
@@ -115,7 +115,7 @@ function M.resolve(name)
     if now < entry.till then return entry.list, "away" end
     if entry.list and now < entry.till + REFRESH_SECONDS then
       if not entry.busy then
-        entry.busy = ngx.timer.at(0, refresh, name)
+        entry.busy = log.later(0, refresh, name)
       end
       return entry.list
     end

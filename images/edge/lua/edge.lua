@@ -181,6 +181,10 @@ end
 --- Headers of what nginx's cache serves.
 function M.object_headers()
   local status, header = ngx.status, ngx.header
+  if ngx.is_subrequest then
+    header["Sluice-Cache"] = ngx.var.upstream_cache_status
+    return
+  end
   if status ~= 200 and status ~= 206 and status ~= 304 then return end
   local path = ngx.var.edge_path:sub(2)
   local route = {path = path, extension = path:match("%.(%w+)$")}

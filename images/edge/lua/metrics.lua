@@ -3,6 +3,7 @@
 -- Out: `page()`: the text format, over all workers.
 -- A worker adds its counts to shared memory once a second, only while there are any. The series of a
 -- stream end 5 minutes after its last request, and a limit bounds the number of streams.
+local log = require "log"
 local settings = require "settings"
 
 local M = {}
@@ -61,7 +62,7 @@ local function flush()
 end
 
 local function arm()
-  if not armed then armed = ngx.timer.at(FLUSH_SECONDS, flush) end
+  if not armed then armed = log.later(FLUSH_SECONDS, flush) end
 end
 
 --- Publish the gauges again soon.

@@ -102,7 +102,8 @@ function M.object(route)
   local answer, reason, was_shared = flight.run(route.key, fill, route)
   if not answer then return nil, nil, reason end
   if answer.status == 200 then
-    count(was_shared)
+    local was_there = answer.headers["sluice-cache"] == "HIT"
+    metrics.cache(was_there and "hit" or was_shared and "shared" or "miss")
     return "cached"
   end
   if answer.status == 204 and answer.headers["sluice-growing"] then return "growing" end

@@ -18,10 +18,12 @@ local HELD_SECONDS = 6
 
 --- Ask one address by cosocket; the body is in the answer.
 local function by_socket(address, route, path)
+  metrics.origin_request()
   return http.get(address, settings.play_port, "/" .. path, keys.bearer(route.stream))
 end
 
---- Fill nginx's cache from one address. The answer has no body; that one is on the disk.
+--- Fill nginx's cache from one address, unless another worker has done it. The answer has no body:
+-- that one is on the disk.
 function M.into_cache(address, route, path)
   local answer = ngx.location.capture("/_sluice/object", {
     method = ngx.HTTP_HEAD,
@@ -32,6 +34,7 @@ function M.into_cache(address, route, path)
   })
   local headers = {}
   for name, value in pairs(answer.header) do headers[name:lower()] = value end
+  if headers["sluice-cache"] ~= "HIT" then metrics.origin_request() end
   -- `edge.failed` makes a 502 of a refused connection, a timeout and a lost connection.
   if answer.status == 502 then return nil, "no answer" end
   return {status = answer.status, headers = headers, body = ""}
@@ -58,7 +61,6 @@ function M.fetch(route, path, ask)
   local last
   local address = peers.choose(list, route.spread, tried)
   while address do
-    metrics.origin_request()
     local answer, failure = (ask or by_socket)(address, route, path)
     local verdict, is_bad = judge(answer, failure)
     if verdict == "done" then return answer end

@@ -28,7 +28,7 @@ local probe_due
 local function arm(at)
   if armed_for and armed_for <= at then return end
   armed_for = at
-  ngx.timer.at(math.max(0, at - ngx.now()), function() probe_due(at) end)
+  log.later(math.max(0, at - ngx.now()), probe_due, at)
 end
 
 local function probe(address, entry)

@@ -127,9 +127,7 @@ def test_a_picture_comes_from_memory_during_its_age(rig: Rig) -> None:
 
 @pytest.mark.parametrize("rest", ["index.m3u8", "index.mpd", PLAYLIST])
 @pytest.mark.parametrize("accepted", ["gzip", "br, gzip;q=0.5", "*", "GZIP", "deflate, *;q=0.1"])
-def test_a_playlist_is_compressed_for_those_who_take_it(
-    rig: Rig, rest: str, accepted: str
-) -> None:
+def test_a_playlist_is_compressed_for_those_who_take_it(rig: Rig, rest: str, accepted: str) -> None:
     answer = rig.get(rest, {"Accept-Encoding": accepted})
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.headers["vary"] == "Accept-Encoding"
@@ -137,7 +135,9 @@ def test_a_playlist_is_compressed_for_those_who_take_it(
     assert gzip.decompress(answer.body)[:5] in (b"#EXTM", b"<MPD/")
 
 
-@pytest.mark.parametrize("accepted", [None, "identity", "gzip;q=0", "br", "*;q=0", "gzip; q=0.0, *"])
+@pytest.mark.parametrize(
+    "accepted", [None, "identity", "gzip;q=0", "br", "*;q=0", "gzip; q=0.0, *"]
+)
 def test_a_playlist_is_not_compressed_for_others(rig: Rig, accepted: str | None) -> None:
     headers = {"Accept-Encoding": accepted} if accepted else {"Accept-Encoding": ""}
     answer = rig.get("index.m3u8", headers)

@@ -47,7 +47,9 @@ async def test_200_waiters_for_a_playlist_make_one_request_per_worker(rig: Rig) 
 
 
 @pytest.mark.parametrize("path", [f"{SESSION}/video/2.m4s", f"{SESSION}/video/init.1.mp4"])
-async def test_200_viewers_of_a_new_segment_make_one_request_per_worker(rig: Rig, path: str) -> None:
+async def test_200_viewers_of_a_new_segment_make_one_request_per_worker(
+    rig: Rig, path: str
+) -> None:
     answers = await ask_at_once(rig.edge.port, [rig.path(path)] * VIEWERS)
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1

@@ -1,0 +1,3 @@
+module sluice/edgeload
+
+go 1.21
