@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
-import itertools
 import json
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +23,7 @@ from sluice_media.publishing.publication import Publication, PublishEnd, Publish
 from sluice_media.whip.server import running_whip
 from sluice_media.whip.service import WhipService
 from sluice_media.whip.settings import WhipSettings
+from tests.support.browser import Page, running_chromium, until
 
 __all__ = [
     "BACKUP_KEY",
@@ -79,12 +76,6 @@ class FakePublication:
         muxer = TsMuxer(formats)
         path.write_bytes(b"".join(muxer.write(unit) for unit in self.units))
         return path
-
-
-async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def decode_errors(path: Path) -> str:
@@ -190,94 +181,28 @@ async def aiortc_publisher(
         await connection.close()
 
 
-class Browser:
-    """A page in headless Chromium, driven through its debugging protocol."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, pid: int) -> None:
-        self._socket = socket
-        self._numbers = itertools.count(1)
-        self.pid = pid
-
-    async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        number = next(self._numbers)
-        await self._socket.send_json({"id": number, "method": method, "params": parameters})
-        async with asyncio.timeout(60):
-            while True:
-                message = await self._socket.receive_json()
-                if message.get("id") == number:
-                    assert "error" not in message, message
-                    result: dict[str, Any] = message["result"]
-                    return result
+class Browser(Page):
+    """The page that goes live, in headless Chromium."""
 
     async def open(self, url: str) -> None:
-        await self.call("Page.enable")
-        await self.call("Page.navigate", url=url)
+        await self.navigate(url)
         await self.until("document.getElementById('start')?.disabled === false")
-
-    async def run(self, script: str) -> Any:
-        """Return the value of an expression, or the awaited value of a promise."""
-        result = await self.call(
-            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
-        )
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    async def until(self, condition: str, seconds: float = 40) -> None:
-        async with asyncio.timeout(seconds):
-            while not await self.run(f"Boolean({condition})"):
-                await asyncio.sleep(0.05)
-
-    async def shows(self, text: str, seconds: float = 40) -> None:
-        await self.until(f"document.body?.innerText.includes({json.dumps(text)})", seconds)
 
     async def go_live(self, key: str = KEY) -> None:
         await self.run(f"document.getElementById('key').value = {json.dumps(key)}")
         await self.run("document.getElementById('start').click()")
-
-    async def screenshot(self, path: Path, width: int, height: int) -> None:
-        await self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        shot = await self.call("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(shot["data"]))
 
 
 @asynccontextmanager
 async def running_browser(trusted_origin: str = "") -> AsyncIterator[Browser]:
     """Yield a browser. ``trusted_origin`` may use the camera although it is plain HTTP on another
     host."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = await asyncio.create_subprocess_exec(
-            "chromium",
-            *["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
-            *["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-            "--autoplay-policy=no-user-gesture-required",
-            "--use-fake-device-for-media-stream",
-            "--use-fake-ui-for-media-stream",
-            "--allow-loopback-in-peer-connection",
-            "--disable-features=WebRtcHideLocalIpsWithMdns",
-            f"--unsafely-treat-insecure-origin-as-secure={trusted_origin}",
-            "--remote-debugging-port=0",
-            f"--user-data-dir={profile}",
-            "about:blank",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            port_file = Path(profile) / "DevToolsActivePort"
-            await until(lambda: port_file.exists() and "\n" in port_file.read_text(), 30)
-            port = port_file.read_text().splitlines()[0]
-            async with aiohttp.ClientSession() as http:
-                async with http.get(f"http://127.0.0.1:{port}/json/list") as listing:
-                    pages = [page for page in await listing.json() if page["type"] == "page"]
-                url = pages[0]["webSocketDebuggerUrl"]
-                async with http.ws_connect(url, max_msg_size=0) as socket:
-                    yield Browser(socket, process.pid)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+    options = (
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        "--allow-loopback-in-peer-connection",
+        "--disable-features=WebRtcHideLocalIpsWithMdns",
+        f"--unsafely-treat-insecure-origin-as-secure={trusted_origin}",
+    )
+    async with running_chromium(Browser, *options) as browser:
+        yield browser
