@@ -86,7 +86,7 @@ kubeconfig: ## print the path of the local cluster's kubeconfig
 	@$(kube) kubeconfig
 
 .PHONY: images
-images: ## build both images (unchanged images are not built again)
+images: ## build all images (unchanged images are not built again)
 	@$(kube) images
 
 .PHONY: load

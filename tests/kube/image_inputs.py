@@ -56,6 +56,19 @@ IMAGES: Mapping[str, ImageSpec] = {
             "images/media/Dockerfile",
             ["images/media/requirements.lock", _MEDIA],
         ),
+        ImageSpec(
+            "edge",
+            "images/edge/Dockerfile",
+            [
+                "images/edge/player/package.json",
+                "images/edge/player/package-lock.json",
+                "images/edge/player/build.mjs",
+                "images/edge/player/src",
+                "images/edge/entrypoint.sh",
+                "images/edge/nginx.conf",
+                "images/edge/lua",
+            ],
+        ),
     )
 }
 

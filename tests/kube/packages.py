@@ -29,6 +29,8 @@ TESTS = {
     "gstreamer1.0-tools": "gst-launch-1.0",
     "libnginx-mod-http-lua": "/usr/lib/nginx/modules/ngx_http_lua_module.so",
     "nginx": "nginx",
+    "nodejs": "node",
+    "npm": "npm",
     "srt-tools": "srt-live-transmit",
     "libnginx-mod-rtmp": "/usr/lib/nginx/modules/ngx_rtmp_module.so",
 }
