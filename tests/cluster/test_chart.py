@@ -36,6 +36,7 @@ def test_the_api_server_accepts_every_shape(release: Release) -> None:
             ports = ("rtmp", "rtmps", "srt")
             own += [f"--set=gateway.service.nodePorts.{port}=0" for port in ports]
             own += ["--set=whip.service.nodePorts.http=0", f"--set={OTHER_MEDIA_PORT}"]
+            own.append("--set=edge.service.nodePorts.http=0")
         options = (f"--namespace={release.name}", f"--values={file}", *own)
         rendered = release.folder / file.name
         rendered.write_text(
@@ -144,9 +145,11 @@ def test_the_installed_operator_reads_secrets_by_name_only(sluice: Cluster) -> N
     assert not _may(kubectl, "sluice-operator", "create", "pods/exec")
     assert not _may(kubectl, "sluice-operator", "delete", "recordings.sluice.video")
     assert not _may(kubectl, "sluice-operator", "create", "clusterrolebindings")
-    for who in ("sluice-gateway", "sluice-whip"):
+    for who in ("sluice-gateway", "sluice-whip", "sluice-edge"):
         assert not _may(kubectl, who, "get", "pods")
-    assert _may(kubectl, "sluice-operator", "get", "services/sluice-whip", f"-n{SYSTEM_NAMESPACE}")
+    for service in ("sluice-whip", "sluice-edge"):
+        found = f"services/{service}"
+        assert _may(kubectl, "sluice-operator", "get", found, f"-n{SYSTEM_NAMESPACE}")
 
 
 def test_edit_may_make_streams_and_view_may_look(sluice: Cluster) -> None:

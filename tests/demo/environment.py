@@ -25,7 +25,7 @@ class Environment:
     public_host: str | None
     """Address of a node, for a gateway of type NodePort; None: the load balancer says it."""
     images: dict[str, str]
-    """``operator`` and ``media`` -> image reference"""
+    """``operator``, ``media`` and ``edge`` -> image reference"""
 
 
 def run_tool(*args: str, capture: bool = True) -> str:
@@ -66,7 +66,7 @@ def existing(*, push: bool) -> Environment:
     if push and not registry:
         raise DemoError(
             "set REGISTRY to where your cluster pulls images from, e.g. REGISTRY=example.org/me; "
-            "the demo pushes both images there with your Docker login"
+            "the demo pushes the images there with your Docker login"
         )
     # Of kubectl any version will do that the user has for this cluster.
     tools = {"kubectl": shutil.which("kubectl"), "Helm 4": on_path("helm")}

@@ -19,6 +19,7 @@ GATEWAY_NAME = f"sluice-gateway.{SYSTEM_NAMESPACE}.svc.cluster.local"
 CERTIFICATE = "sluice-gateway-tls"
 NODE_PORTS = {"rtmp": 31935, "rtmps": 31936, "srt": 31890}
 WHIP_NODE_PORTS = {"http": 31980, "media": 31189}
+EDGE_NODE_PORTS = {"http": 31981}
 
 
 def install(env: Environment) -> None:
@@ -40,6 +41,7 @@ def install(env: Environment) -> None:
             "rtmps": {"enabled": True, "secretName": CERTIFICATE},
         }
         values["whip"] |= {"service": {"nodePorts": WHIP_NODE_PORTS}}
+        values["edge"] = values.get("edge", {}) | {"service": {"nodePorts": EDGE_NODE_PORTS}}
         values["network"] |= {"clusterRanges": [POD_NETWORK, SERVICE_NETWORK]}
     command = [env.helm, "upgrade", "--install", "sluice", str(REPOSITORY / "charts" / "sluice")]
     command += ["--kubeconfig", env.kubectl.kubeconfig, "--namespace", SYSTEM_NAMESPACE]

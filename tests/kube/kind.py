@@ -38,6 +38,7 @@ NODE_PORTS: Sequence[tuple[int, str]] = (
     (31936, "TCP"),
     (31890, "UDP"),
     (31980, "TCP"),
+    (31981, "TCP"),
     (31189, "UDP"),
 )
 

@@ -47,6 +47,7 @@ class Release:
             "crds": {"enabled": False},
             "operator": ABSENT,
             "media": ABSENT,
+            "edge": ABSENT,
             "gateway": {"service": {"type": "ClusterIP"}},
         }
         file.write_text(yaml.safe_dump(own | (values or {})), encoding="utf-8")

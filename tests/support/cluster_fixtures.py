@@ -23,7 +23,7 @@ def cluster() -> Cluster:
 @pytest.fixture(scope="session")
 def sluice(cluster: Cluster) -> Cluster:
     """Return the cluster, with Sluice's own pods ready."""
-    for name in ("sluice-operator", "sluice-gateway", "sluice-whip"):
+    for name in ("sluice-operator", "sluice-gateway", "sluice-whip", "sluice-edge"):
         cluster.system.wait(
             "deployment", name, _is_rolled_out, why="has its pods ready", seconds=120
         )

@@ -134,6 +134,21 @@ class Settings(BaseSettings):
     whip_public_url: str = ""
     """Prefix of WHIP URLs, used instead of host and port; empty: ``http://HOST:PORT``."""
 
+    # --- the edge, from which viewers get playlists and segments
+    edge_key_secret: str = ""
+    """Name of the Secret with the edge's key, in the operator's namespace. The operator creates it.
+    Empty: there is no edge, and nothing can be played."""
+    edge_service: str = ""
+    """Name of the edge's Service, in the same namespace as the gateway's."""
+    edge_service_port: int = Field(default=80, ge=1, le=65_535)
+    """Port of the edge's Service inside the cluster."""
+    edge_public_url: str = ""
+    """Prefix of viewers' URLs, used instead of host and port; empty: ``http://HOST:PORT``."""
+    edge_public_host: str = ""
+    """Host that viewers dial; empty: the address of the load balancer."""
+    edge_public_port: _Port = None
+    """Port that viewers dial; None: as for RTMP."""
+
     # --- addresses that streams may dial: sources that are pulled, targets of restreams
     network_denied_ranges: _Ranges = DENIED_RANGES
     """Ranges that no stream may dial."""

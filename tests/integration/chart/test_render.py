@@ -61,7 +61,7 @@ def test_selectors_find_the_pods_they_are_for(helm: Helm) -> None:
         if document["kind"] == "Deployment":
             labels = spec["template"]["metadata"]["labels"]
             assert spec["selector"]["matchLabels"].items() <= labels.items()
-    names = ("sluice-gateway", "sluice-whip", "sluice-operator")
+    names = ("sluice-gateway", "sluice-whip", "sluice-edge", "sluice-operator")
     labels = {
         name: one(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"]
         for name in names
@@ -71,6 +71,7 @@ def test_selectors_find_the_pods_they_are_for(helm: Helm) -> None:
         ("sluice-gateway-srt", "sluice-gateway"),
         ("sluice-whip", "sluice-whip"),
         ("sluice-whip-media", "sluice-whip"),
+        ("sluice-edge", "sluice-edge"),
     ):
         selector = one(objects, "Service", service)["spec"]["selector"]
         assert [n for n in names if selector.items() <= labels[n].items()] == [pods]
@@ -165,6 +166,10 @@ def test_the_operator_understands_its_environment(
     assert domain.store_scratch_bytes == 16 << 30
     assert domain.store_priority_class == "background"
     assert settings.gateway_srt_service == "broadcast-gateway-srt"
+    assert settings.edge_key_secret == settings.edge_service == "broadcast-edge"
+    assert (settings.edge_service_port, settings.edge_public_port) == (8000, 8888)
+    assert settings.edge_public_url == "https://watch.example.org"
+    assert settings.edge_public_host == "192.0.2.13"
     assert (domain.gateway_public_host, domain.whip_public_host) == ("192.0.2.10", "192.0.2.11")
     assert domain.gateway_public_srt_host == "srt.example.org"
     assert domain.gateway_public_ports == PublicPorts(rtmp=1936, srt=9999)

@@ -60,6 +60,22 @@ REFUSED = [
         "whip.publicHost is empty: with whip.service.type=NodePort, give the host name",
     ),
     ({"whip": {"publicUrl": "live.example.org"}}, "at '/whip/publicUrl'"),
+    ({"edge": {"publicUrl": "https://live.example.org/tv"}}, "at '/edge/publicUrl'"),
+    ({"edge": {"cache": {"size": "1G"}}}, "at '/edge/cache/size'"),
+    ({"edge": {"ingress": {"host": "https://tv.example"}}}, "at '/edge/ingress/host'"),
+    ({"edge": {"ingress": {"enabled": True}}}, "edge.ingress.host is empty"),
+    (
+        {"edge": {"httpRoute": {"enabled": True}, "publicUrl": "https://tv.example"}},
+        "edge.httpRoute.parentRefs is empty",
+    ),
+    (
+        {"edge": {"httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}}},
+        "edge.publicUrl is empty: with edge.httpRoute.enabled, give the begin of the URLs",
+    ),
+    (
+        {"edge": {"service": {"type": "NodePort"}}},
+        "edge.publicHost is empty: with edge.service.type=NodePort, give the host name",
+    ),
     ({"network": {"allowedRanges": ["192.168.20.1"]}}, "at '/network/allowedRanges/0'"),
     ({"operator": {"podTroubleSeconds": 1}}, "at '/operator/podTroubleSeconds': minimum"),
     ({"media": {"resources": {"hub": {}}}}, "additional properties 'hub' not allowed"),

@@ -30,8 +30,9 @@ def test_every_pod_is_restricted(helm: Helm, file: Path) -> None:
         assert pod["runAsUser"] == pod["runAsGroup"] == MEDIA_IDENTITY, name
         assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & spec.keys(), name
-        # The gateway's certificate is the one thing that is mounted.
-        kinds = {"emptyDir", "secret"} if name.endswith("-gateway") else {"emptyDir"}
+        # The gateway's certificate and the edge's key are the only things that are mounted.
+        mounts = name.endswith(("-gateway", "-edge"))
+        kinds = {"emptyDir", "secret"} if mounts else {"emptyDir"}
         assert all(volume.keys() - {"name"} <= kinds for volume in spec["volumes"]), name
         for container in spec["containers"]:
             assert container["securityContext"] == {
@@ -44,7 +45,7 @@ def test_every_pod_is_restricted(helm: Helm, file: Path) -> None:
             assert not any("hostPort" in port for port in container["ports"]), name
 
 
-@pytest.mark.parametrize("deployment", ["sluice-gateway", "sluice-whip"])
+@pytest.mark.parametrize("deployment", ["sluice-gateway", "sluice-whip", "sluice-edge"])
 def test_who_faces_the_public_has_no_way_to_the_api(helm: Helm, deployment: str) -> None:
     objects = helm.template(values={"gateway": {"publicHost": "h"}})
     [spec] = [spec for name, spec in pod_specs(objects) if name == deployment]
@@ -93,14 +94,16 @@ def test_the_operator_never_deletes_what_it_must_not(helm: Helm) -> None:
 
 @EVERY_VALUES_FILE
 def test_the_operator_may_delete_what_it_deletes_and_nothing_else(helm: Helm, file: Path) -> None:
-    """The children of a recorder that has done its work; by the proxy, a store's recordings."""
+    """The children of a recorder that has done its work, and those of a removed playback; by the
+    proxy, a store's recordings."""
     deletes = {
         resource
         for rule in operator_rules(helm.template(file))
         if "delete" in rule["verbs"]
         for resource in rule["resources"]
     }
-    assert deletes - {"pods/proxy"} == {"jobs", "configmaps", "secrets", "poddisruptionbudgets"}
+    recorder, playback = {"jobs", "configmaps", "secrets"}, {"deployments", "services"}
+    assert deletes - {"pods/proxy"} == recorder | playback | {"poddisruptionbudgets"}
 
 
 def test_in_its_own_namespace_the_operator_reads_services_by_name_and_events(helm: Helm) -> None:
@@ -113,10 +116,11 @@ def test_in_its_own_namespace_the_operator_reads_services_by_name_and_events(hel
         names: list[str] = rule["resourceNames"]
         return names
 
-    gateway = ["sluice-gateway", "sluice-gateway-srt"]
-    assert services({"gateway": {"publicHost": "h"}}) == [*gateway, "sluice-whip"]
-    assert services({"whip": {"enabled": False}}) == gateway
-    assert services({"gateway": {"srt": {"enabled": False}}}) == ["sluice-gateway"]
+    gateway, edge = ["sluice-gateway", "sluice-gateway-srt"], ["sluice-edge"]
+    assert services({"gateway": {"publicHost": "h"}}) == [*gateway, "sluice-whip", *edge]
+    assert services({"whip": {"enabled": False}}) == gateway + edge
+    assert services({"gateway": {"srt": {"enabled": False}}}) == ["sluice-gateway", *edge]
+    assert services({"edge": {"enabled": False}}) == gateway
 
 
 def test_the_operator_keeps_pods_on_air_where_they_are(helm: Helm) -> None:

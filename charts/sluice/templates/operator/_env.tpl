@@ -85,6 +85,26 @@
   value: {{ . | quote }}
 {{- end }}
 {{- end }}
+{{- if .Values.edge.enabled }}
+- name: SLUICE_EDGE_KEY_SECRET
+  value: {{ include "sluice.edge.keySecret" . | quote }}
+- name: SLUICE_EDGE_SERVICE
+  value: {{ include "sluice.edge.fullname" . | quote }}
+- name: SLUICE_EDGE_SERVICE_PORT
+  value: {{ .Values.edge.service.ports.http | quote }}
+{{- with include "sluice.edge.publicUrl" . }}
+- name: SLUICE_EDGE_PUBLIC_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- with include "sluice.edge.publicHost" . }}
+- name: SLUICE_EDGE_PUBLIC_HOST
+  value: {{ . | quote }}
+{{- end }}
+{{- with include "sluice.publicPort" (dict "values" .Values.edge "type" (include "sluice.edge.type" .) "name" "http") }}
+- name: SLUICE_EDGE_PUBLIC_PORT
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
 - name: SLUICE_NETWORK_DENIED_RANGES
   value: {{ join "," .Values.network.deniedRanges | quote }}
 {{- with .Values.network.clusterRanges }}
