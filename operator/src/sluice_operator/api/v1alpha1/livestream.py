@@ -18,6 +18,7 @@ from sluice_operator.api.v1alpha1.common import (
     rules,
 )
 from sluice_operator.api.v1alpha1.conditions import Conditions
+from sluice_operator.api.v1alpha1.playback import Playback, PlaybackStatus
 from sluice_operator.api.v1alpha1.recording import RecordingOptions
 from sluice_operator.api.v1alpha1.source import Failover, Push, Source
 
@@ -66,12 +67,20 @@ class LiveStreamSpec(ApiModel):
     recording_template: RecordingTemplate | None = None
     """Options of the Recordings that autoRecord creates. Absent: all defaults. A change applies to
     the next session."""
+    playback: Playback | None = None
+    """Playback of the stream by browsers and other players. Absent: the stream cannot be watched,
+    and has no play pods. Removing it also deletes the Secret with the signing keys."""
+    client_user_id: Annotated[int, Field(ge=0, le=9_007_199_254_740_991)] | None = None
+    """Number for your own use, e.g. of a user. Sluice stores it and never uses it."""
+    client_entity_data: Annotated[str, Field(max_length=4_096)] | None = None
+    """Text for your own use. Sluice stores it and never uses it."""
     workload: Workload | None = None
     """Resources, nodes and priority of the pods of this stream."""
     update_policy: Literal["WhenIdle", "Immediate"] = "WhenIdle"
     """Time at which a changed pod (new version, other resources, another Secret) replaces the
     running pod. WhenIdle: when the stream is off air; until then the condition UpdatePending is
-    true. Immediate: at once, which interrupts the stream."""
+    true. Immediate: at once, which interrupts the stream. Two or more play pods are always replaced
+    at once, one after the other, because viewers do not notice it."""
 
 
 class IngestAddresses(ApiModel):
@@ -268,6 +277,8 @@ class LiveStreamStatus(ApiModel):
     """Properties of the media on air. Absent off air."""
     last_rejection: LastRejection | None = None
     """The last publisher that was refused, and the reason."""
+    playback: PlaybackStatus | None = None
+    """Addresses for viewers, and the state of the play pods. Absent without spec.playback."""
     restreams: RestreamCount | None = None
     """Number of Restreams, and how many of them send to their target."""
     sessions: (
@@ -280,8 +291,9 @@ class LiveStreamStatus(ApiModel):
     """The last ten sessions, newest first."""
     conditions: Conditions | None = None
     """Ready: set up as specified; a stream that waits for media is ready. Live: on air, from any
-    source. BackupLive: the backup publisher sends media. Recording: being recorded. UpdatePending:
-    a changed pod waits until the stream is off air. Reconciling and Stalled are present only while
+    source. BackupLive: the backup publisher sends media. PlaybackReady: players can play the
+    session on air; present only with spec.playback. Recording: being recorded. UpdatePending: a
+    changed pod waits until the stream is off air. Reconciling and Stalled are present only while
     true."""
 
 
@@ -322,6 +334,13 @@ class LiveStream(Resource):
                 "string",
                 '.status.conditions[?(@.type=="Live")].reason',
                 "Reason of the condition Live.",
+                priority=1,
+            ),
+            Column(
+                "Playback",
+                "string",
+                '.status.conditions[?(@.type=="PlaybackReady")].status',
+                "Players can play the session on air.",
                 priority=1,
             ),
         ),

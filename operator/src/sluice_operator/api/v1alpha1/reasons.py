@@ -150,6 +150,26 @@ class StreamRecordingReason(StrEnum):
     NOT_RECORDING = "NotRecording"
 
 
+class PlaybackReadyReason(StrEnum):
+    """Reasons of PlaybackReady: first those of True, then those of False, then that of Unknown."""
+
+    SERVING = "Serving"
+    KEYFRAME_INTERVAL = "KeyframeInterval"
+    """Playback works, but keyframes are more than 4 s apart. It is advice, so it is a reason of
+    True: players play such a stream, only later."""
+    NOT_ON_AIR = "NotOnAir"
+    STARTING = "Starting"
+    """The play pods are starting, or have no complete segment of the session yet."""
+    NO_CAPACITY = "NoCapacity"
+    """No node has room for a play pod, or a quota refuses it."""
+    POD_FAILING = "PodFailing"
+    """The play pods cannot be made, cannot start, or reject their configuration."""
+    EDGE_DISABLED = "EdgeDisabled"
+    EDGE_ADDRESS_PENDING = "EdgeAddressPending"
+    EDGE_NOT_ANSWERING = "EdgeNotAnswering"
+    STALE = "Stale"
+
+
 class NoRandomAccessReason(StrEnum):
     """The reason of NoRandomAccess."""
 
