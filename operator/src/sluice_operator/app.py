@@ -18,6 +18,7 @@ import structlog
 
 from sluice_operator.controllers.context import Context
 from sluice_operator.controllers.deletion_notices import DeletionNotices
+from sluice_operator.controllers.edge_key import edge_key
 from sluice_operator.controllers.indices import INDICES, slim_object
 from sluice_operator.controllers.livestream import LiveStreamController
 from sluice_operator.controllers.mediastore import MediaStoreController
@@ -189,6 +190,7 @@ class _Assembly:
                 self._service(settings.gateway_service),
                 self._service(settings.whip_service),
                 gateway_srt=self._service(settings.gateway_srt_service),
+                edge=self._service(settings.edge_service),
                 events=ServiceEvents(api, self._clock),
             ),
             RecordingController(context, stores, deletions),
@@ -258,13 +260,15 @@ class _Operator:
                 await self._work(components)
 
     async def _prepare(self, api: KubeClient, components: _Components) -> bool:
-        """Read the cluster's ranges, wait for our kinds, and fill the cache.
+        """Read the cluster's ranges and the edge's key, wait for our kinds, and fill the cache.
 
-        Return False when a signal stops the process first. Raises RangesUnknownError."""
+        Return False when a signal stops the process first. Raises RangesUnknownError or
+        EdgeKeyMissingError."""
         while not self._stop.is_set():
             try:
                 if components.ranges is not None:
                     await components.ranges.find()
+                await self._read_edge_key(api, components.context)
                 missing = await missing_crds(api, self._watched, GROUP)
                 if not missing:
                     await list_everything(api, components.cache, self._watched)
@@ -278,6 +282,11 @@ class _Operator:
             except TimeoutError:
                 continue
         return False
+
+    async def _read_edge_key(self, api: KubeClient, context: Context) -> None:
+        settings = self._settings
+        if settings.edge_key_secret and context.edge_key is None:
+            context.edge_key = await edge_key(api, settings.namespace, settings.edge_key_secret)
 
     async def _work(self, components: _Components) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -19,6 +19,7 @@ from sluice_operator.domain.observed import (
     DefaultBucket,
     DefaultStore,
     DomainSettings,
+    EdgeSettings,
     PublicPorts,
 )
 from sluice_operator.domain.quantities import bytes_of
@@ -260,6 +261,19 @@ class Settings(BaseSettings):
             store_scratch_bytes=bytes_of(self.store_scratch),
             store_priority_class=self.store_priority_class,
             log_level=self.media_log_level,
+            edge=self._edge(),
+        )
+
+    def _edge(self) -> EdgeSettings | None:
+        if not self.edge_key_secret or not self.edge_service:
+            return None
+        namespace = self.gateway_namespace or self.namespace
+        return EdgeSettings(
+            host=f"{self.edge_service}.{namespace}.svc.{self.cluster_domain}",
+            port=self.edge_service_port,
+            public_url=self.edge_public_url,
+            public_host=self.edge_public_host,
+            public_port=self.edge_public_port,
         )
 
     def _default_bucket(self) -> DefaultBucket | None:

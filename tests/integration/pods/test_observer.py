@@ -88,7 +88,7 @@ async def test_heartbeats_keep_an_unchanged_word_fresh(world: World, pods: Any) 
     world.observer.see(make_pod())
     await until(lambda: world.answers)
     await asyncio.sleep(1.2)
-    last = world.samples.last("owner")
+    last = world.samples.last("owner", PodStatus)
     assert last is not None
     assert last[1] < 0.3
     assert len(world.answers) == 1
@@ -118,7 +118,7 @@ async def test_silence_is_told_and_so_is_the_return(world: World) -> None:
         frozen.set()
         world.observer.see(make_pod())
         await until(lambda: world.liveness == 2)  # heard, then silent
-        last = world.samples.last("owner")
+        last = world.samples.last("owner", PodStatus)
         assert last is not None
         assert last[1] > 0.4
         frozen.clear()
@@ -130,7 +130,7 @@ async def test_the_answer_of_another_pod_is_discarded(world: World, pods: Any) -
     await pods(make_status(uid="somebody-else"))
     world.observer.see(make_pod())
     await until(lambda: world.results("other_pod"))
-    assert world.samples.last("owner") is None
+    assert world.samples.last("owner", PodStatus) is None
     assert world.answers == []
 
 
@@ -172,7 +172,7 @@ async def test_a_vanished_pod_is_not_asked_any_more(world: World, pods: Any) -> 
     await asyncio.sleep(0.05)
     assert polls() == []
     # Its last word is kept, and ages; whoever relies on it is told when it is stale.
-    assert world.samples.last("owner") is not None
+    assert world.samples.last("owner", PodStatus) is not None
     told = world.liveness
     await until(lambda: world.liveness > told)
 
@@ -196,7 +196,7 @@ async def test_an_object_that_is_gone_takes_its_polls_and_words_along(
     world.observer.see(make_pod())
     await until(lambda: world.answers)
     world.observer.forget("owner")
-    assert world.samples.last("owner") is None
+    assert world.samples.last("owner", PodStatus) is None
 
 
 async def test_a_word_of_an_older_pod_never_replaces_a_newer_ones(world: World, pods: Any) -> None:
@@ -208,7 +208,7 @@ async def test_a_word_of_an_older_pod_never_replaces_a_newer_ones(world: World, 
     await until(lambda: world.answers)
     world.observer.see(make_pod("pod-1"))
     await until(lambda: len(world.answers) == 2)
-    last = world.samples.last("owner")
+    last = world.samples.last("owner", PodStatus)
     assert last is not None
     assert last[0].pod_uid == "pod-2"
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from sluice_media.contract import PodStatus
 from sluice_operator.controllers.targets import TargetIndex
-from sluice_operator.domain.names import CHILDREN, STATUS_SECRET, child_name
+from sluice_operator.domain.names import CHILDREN, ROLE, ROLE_LABEL, STATUS_SECRET, child_name
 from sluice_operator.domain.observed import Conflict, DomainSettings, Sample
 from sluice_operator.domain.pod_view import PodView, pod_view
 from sluice_operator.engine.cache import Cache, Manifest, uid_of
@@ -70,6 +70,8 @@ class Context:
     """Monotonic time in seconds at which the polling of pods began."""
     targets: TargetIndex = field(default_factory=TargetIndex)
     """Targets of the pushers."""
+    edge_key: SecretStr | None = None
+    """Key of the edge, from which the tokens of all streams are derived; None without an edge."""
     rounds: FirstRound | None = None
     """Progress of the first polls; None: every pod was polled."""
 
@@ -104,18 +106,27 @@ class Context:
                 conflicts.append(_conflict(obj, owner))
         return found, tuple(conflicts)
 
-    def pods(self, owner: Manifest) -> tuple[PodView, ...]:
-        """Return the pods of an object, oldest first."""
+    def pods(self, owner: Manifest, role: str | None = None) -> tuple[PodView, ...]:
+        """Return the pods of an object, oldest first. Default: the pods with the role of its kind.
+
+        A LiveStream has pods of two roles."""
         found = self.cache.select(POD_INDEX, uid_of(owner))
-        namespace = owner["metadata"]["namespace"]
-        return tuple(pod_view(pod) for pod in found if pod["metadata"]["namespace"] == namespace)
+        namespace, wanted = owner["metadata"]["namespace"], role or ROLE[owner["kind"]]
+        return tuple(
+            pod_view(pod)
+            for pod in found
+            if pod["metadata"]["namespace"] == namespace
+            and pod["metadata"]["labels"].get(ROLE_LABEL) == wanted
+        )
 
     def sample(self, owner: Manifest, model: type[S]) -> Sample[S] | None:
         """Return the last status of the object's pod, with its age."""
-        last = self.samples.last(uid_of(owner))
-        if last is None or not isinstance(last[0], model):
-            return None
-        return Sample(status=last[0], age_seconds=last[1])
+        return next(iter(self.each_sample(owner, model)), None)
+
+    def each_sample(self, owner: Manifest, model: type[S]) -> tuple[Sample[S], ...]:
+        """Return the last status of each of the object's pods of one role, with its age."""
+        found = self.samples.each(uid_of(owner), model)
+        return tuple(Sample(status=status, age_seconds=age) for status, age in found)
 
     def referred(self, kind: str, owner: Manifest, name: str) -> Manifest | None:
         """Return an object of ours in the namespace of the owner, if it exists."""

@@ -1,4 +1,4 @@
-"""Controller of LiveStream: gathers children, pod, Recordings, Restreams and public Services."""
+"""Controller of LiveStream: gathers children, pods, Recordings, Restreams and public Services."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from sluice_media.contract import IngestStatus
 from sluice_operator.controllers.context import Context, fresh_token, secret_value
 from sluice_operator.controllers.indices import FOLLOWER_INDEX, SESSION_INDEX
+from sluice_operator.controllers.playback import PlaybackGatherer
 from sluice_operator.controllers.service_events import ServiceEvents, ServiceRef
 from sluice_operator.domain.decision import Decision
 from sluice_operator.domain.livestream.auto_recording import possible_names
@@ -48,21 +49,25 @@ class LiveStreamController:
         whip: ServiceRef | None,
         *,
         gateway_srt: ServiceRef | None = None,
+        edge: ServiceRef | None = None,
         events: ServiceEvents | None = None,
     ) -> None:
-        """``gateway``, ``gateway_srt`` and ``whip`` are the Services that publishers dial; None if
-        there is none. ``events`` returns the reason when one of them has no address."""
+        """``gateway``, ``gateway_srt`` and ``whip`` are the Services that publishers dial, and
+        ``edge`` is the Service that viewers dial; None if there is none. ``events`` returns the
+        reason when one of them has no address."""
         self._context = context
         self._gateway = gateway
         self._gateway_srt = gateway_srt
         self._whip = whip
         self._events = events
+        self._playback = PlaybackGatherer(context, edge, self._service)
 
     async def gather(self, obj: Manifest) -> ObservedLiveStream:
         """Collect the facts of a LiveStream. Raises ApiError."""
         context, meta = self._context, obj["metadata"]
         ingest_secret = await self._ingest_secret(obj)
-        children, conflicts = await context.children(obj, self._budget(obj))
+        more = (*self._budget(obj), *self._playback.children(obj))
+        children, conflicts = await context.children(obj, more)
         stream = (meta["namespace"], meta["name"])
         return ObservedLiveStream(
             raw=obj,
@@ -81,6 +86,7 @@ class LiveStreamController:
             sample=context.sample(obj, IngestStatus),
             recordings=self._recordings(obj),
             restreams=tuple(context.cache.select(FOLLOWER_INDEX, stream, "Restream")),
+            playback=await self._playback.gather(obj),
             recording_names=self._recording_names(obj),
         )
 
@@ -160,7 +166,7 @@ class LiveStreamController:
 
 
 def public_service(service: Mapping[str, Any]) -> PublicService:
-    """Return the facts about a Service (v1) that the addresses for publishers depend on."""
+    """Return the facts about a Service (v1) that public addresses depend on."""
     spec = service["spec"]
     addresses = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
     return PublicService(

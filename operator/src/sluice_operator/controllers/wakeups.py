@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sluice_media.contract import IngestStatus, PodStatus, PusherStatus, StoreStatus
+from sluice_media.contract import (
+    IngestStatus,
+    PlayStatus,
+    PodStatus,
+    PusherStatus,
+    StoreStatus,
+)
 from sluice_operator.controllers.indices import (
     FOLLOWER_INDEX,
     RESTORED_INDEX,
@@ -19,6 +25,7 @@ from sluice_operator.controllers.indices import (
 )
 from sluice_operator.controllers.targets import TargetIndex
 from sluice_operator.domain.livestream.decide import renews_age
+from sluice_operator.domain.livestream.playback.status import renews_window
 from sluice_operator.domain.names import KIND_LABEL, NAME_LABEL, UID_LABEL
 from sluice_operator.engine.cache import Cache, Manifest, key_of, uid_of
 from sluice_operator.engine.children import controller_of
@@ -67,6 +74,10 @@ class Wakeups:
             # An ingest status has no counters that tick. Only `observedAt` may be due.
             stream = self._cache.find(owner)
             if stream is None or not renews_age(stream, status):
+                return
+        if ticked and isinstance(status, PlayStatus):
+            stream = self._cache.find(owner)
+            if stream is None or not renews_window(stream, status):
                 return
         self._queue.add(owner, Lane.TICK if ticked else Lane.CHANGE)
         if isinstance(status, StoreStatus):

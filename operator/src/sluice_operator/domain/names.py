@@ -11,7 +11,7 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "sluice"
 """Value of MANAGED_BY_LABEL on every child and on every pod."""
 ROLE_LABEL = f"{GROUP}/role"
-"""On pods and children: ingest, record, push or store."""
+"""On pods and children: ingest, play, record, push or store."""
 KIND_LABEL = f"{GROUP}/kind"
 NAME_LABEL = f"{GROUP}/name"
 UID_LABEL = f"{GROUP}/uid"
@@ -29,9 +29,12 @@ TEMPLATE_ANNOTATION = f"{GROUP}/template"
 """On pod templates, and so on pods: digest of the template."""
 ROTATE_ANNOTATION = f"{GROUP}/rotate-key"
 """On a LiveStream: a new value requests new publishing keys."""
+ROTATE_PLAYBACK_ANNOTATION = f"{GROUP}/rotate-playback-key"
+"""On a LiveStream: a new value requests a new key for signed playback URLs."""
 ROTATED_ANNOTATION = f"{GROUP}/rotated-key"
-"""On the ingest Secret: the last value of ROTATE_ANNOTATION that was carried out. It is written in
-one request with the new token, so that a crash cannot rotate twice."""
+"""On the ingest Secret and on the playback Secret: the last value of ROTATE_ANNOTATION or
+ROTATE_PLAYBACK_ANNOTATION that was carried out. It is written in one request with the new key, so
+that a crash cannot rotate twice."""
 RESTART_ANNOTATION = f"{GROUP}/restart"
 """On a pulled LiveStream: a new value has sources that were given up tried again. On a Restream: a
 new value makes its pusher connect again, with its present Secrets. On a Recording: it begins,
@@ -45,8 +48,11 @@ STREAM_LABEL = f"{GROUP}/stream"
 AUTOMATIC_LABEL = f"{GROUP}/automatic"
 """On a Recording that autoRecord made: name of the LiveStream, and ``true``."""
 
+PLAY_ROLE = "play"
+"""Role of the play pods, which are pods of a LiveStream beside the ingest pod."""
 ROLE = {"LiveStream": "ingest", "Recording": "record", "Restream": "push", "MediaStore": "store"}
-"""Kind -> role of its pods, which is also the suffix of its children's names."""
+"""Kind -> role of its pods, which is also the suffix of its children's names. A LiveStream also has
+pods of PLAY_ROLE."""
 
 HUB_SECRET_SUFFIX = "hub"
 
@@ -77,6 +83,19 @@ CHILDREN: dict[str, tuple[tuple[str, str, str], ...]] = {
 }
 """Kind -> every child that it can own, as (apiVersion, kind, suffix). gather() reads these
 children."""
+
+EDGE_SECRET_SUFFIX = "edge"
+PLAYBACK_SECRET_SUFFIX = "playback"
+PLAY_CHILDREN: tuple[tuple[str, str, str], ...] = (
+    ("v1", "Secret", EDGE_SECRET_SUFFIX),
+    ("v1", "Secret", PLAYBACK_SECRET_SUFFIX),
+    ("v1", "ConfigMap", PLAY_ROLE),
+    ("v1", "Service", PLAY_ROLE),
+    ("apps/v1", "Deployment", PLAY_ROLE),
+)
+"""Further children of a LiveStream with playback, in the same format. They are deleted in this
+order when playback is removed: the Deployment is watched, so it shows until the end that the others
+may exist."""
 
 STATUS_SECRET = {
     "LiveStream": "hub",

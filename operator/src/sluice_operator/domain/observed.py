@@ -8,7 +8,8 @@ Guarantees of the gatherer
     * ``children`` holds the raw children that exist *and* are controlled by ``raw``'s uid, keyed
       by (kind, name); Secrets are in it without ``data``. `names.CHILDREN` has their names.
     * ``conflicts`` holds the objects with a child's name that our uid does not control.
-    * ``pods`` are the pods with our `names.UID_LABEL`, as `pod_view.pod_view` makes them.
+    * ``pods`` are the pods with our `names.UID_LABEL` and the role of the kind, as
+      `pod_view.pod_view` makes them. The play pods of a LiveStream are in ``playback``.
     * ``sample`` is the last answer of the newest pod that has answered for this uid since the
       operator started, even when that pod is gone. ``age_seconds`` is the time since its last
       answer or heartbeat. The object is queued when a pod has been silent for 6 s.
@@ -31,6 +32,7 @@ from typing import Generic, TypeVar
 
 from sluice_media.contract import (
     IngestStatus,
+    PlayStatus,
     PodStatus,
     PusherStatus,
     RecorderStatus,
@@ -82,10 +84,12 @@ class DefaultStore:
 def _default_resources() -> dict[str, dict[str, dict[str, str]]]:
     """Return resources by role. The requests cover the resident memory measured on air at 6 Mb/s:
     ingest 111 MiB with a full ring of 60 s (60 MiB idle), recorder 82 MiB, pusher 67 MiB, store
-    62 MiB and its FFmpeg 58 MiB."""
+    62 MiB and its FFmpeg 58 MiB. Those of play are its budget, 100 MiB and its newest segments, and
+    the FFmpeg of a screenshot."""
     return {
         "ingest": {"requests": {"cpu": "20m", "memory": "128Mi"}, "limits": {"memory": "768Mi"}},
         "record": {"requests": {"cpu": "20m", "memory": "96Mi"}, "limits": {"memory": "384Mi"}},
+        "play": {"requests": {"cpu": "20m", "memory": "160Mi"}, "limits": {"memory": "512Mi"}},
         "push": {"requests": {"cpu": "20m", "memory": "80Mi"}, "limits": {"memory": "256Mi"}},
         "store": {"requests": {"cpu": "20m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
     }
@@ -99,6 +103,22 @@ class PublicPorts:
     rtmps: int | None = None
     srt: int | None = None
     whip: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class EdgeSettings:
+    """Settings of the edge, from which viewers get playlists and segments."""
+
+    host: str
+    """DNS name of its Service inside the cluster, fully qualified, without a trailing dot."""
+    port: int = 80
+    """Port of its Service inside the cluster."""
+    public_url: str = ""
+    """Prefix of viewers' URLs; empty: ``http://HOST:PORT``."""
+    public_host: str = ""
+    """Host that viewers dial; empty: the address of the load balancer."""
+    public_port: int | None = None
+    """Port that viewers dial; None: as in `PublicPorts`."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -144,6 +164,8 @@ class DomainSettings:
     """PriorityClass of the store pods; empty: the cluster's default."""
     log_level: str = "INFO"
     """Log level of the media pods."""
+    edge: EdgeSettings | None = None
+    """None when the installation has no edge, so that nothing can be played."""
 
 
 # --------------------------------------------------------------------------- parts
@@ -170,12 +192,14 @@ class ServicePort:
 
 @dataclass(slots=True, frozen=True)
 class PublicService:
-    """The fields of a Service of the gateway or of WHIP that publishers' addresses follow from."""
+    """The fields of a Service of the gateway, of WHIP or of the edge that public addresses follow
+    from."""
 
     type: str
     """NodePort, LoadBalancer or ClusterIP."""
     ports: Mapping[str, ServicePort] = field(default_factory=dict)
-    """Ports by name: ``rtmp`` and ``rtmps``, or ``srt``, of the gateway; ``http`` of WHIP."""
+    """Ports by name: ``rtmp`` and ``rtmps``, or ``srt``, of the gateway; ``http`` of WHIP and
+    of the edge."""
     load_balancer_host: str | None = None
     """First IP or host name of ``status.loadBalancer.ingress``."""
     name: str = ""
@@ -192,6 +216,20 @@ class IngestSecret:
     """The primary publisher's key; None when the Secret lacks it."""
     backup_token: str | None = field(default=None, repr=False)
     """The backup publisher's key."""
+    rotation: str | None = None
+    """Value of its annotation `names.ROTATED_ANNOTATION`."""
+    version: str = ""
+    """The resource version that was read."""
+
+
+@dataclass(slots=True, frozen=True)
+class PlaybackSecret:
+    """The content of the existing Secret ``<name>-playback``, read live in each pass."""
+
+    key: str | None = field(repr=False)
+    """The key that signs URLs; None when the Secret lacks it."""
+    previous_key: str | None = field(default=None, repr=False)
+    """The former key, whose URLs are still valid."""
     rotation: str | None = None
     """Value of its annotation `names.ROTATED_ANNOTATION`."""
     version: str = ""
@@ -224,6 +262,24 @@ class Rival:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class ObservedPlayback:
+    """The facts about the playback of a LiveStream."""
+
+    fresh_key: str = field(repr=False)
+    """256 bits in hex, made for each pass; used only when a signing key is needed."""
+    secret: PlaybackSecret | None = None
+    """None: the Secret does not exist."""
+    edge: PublicService | None = None
+    """The Service of the edge; None when it does not exist."""
+    edge_token: str | None = field(default=None, repr=False)
+    """Token with which the edge reads from the play pods of this stream; None without an edge."""
+    pods: tuple[PodView, ...] = ()
+    """The play pods."""
+    samples: tuple[Sample[PlayStatus], ...] = ()
+    """The last answer of each play pod that exists and has answered."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class ObservedLiveStream:
     """A LiveStream with everything that its decision depends on."""
 
@@ -253,6 +309,8 @@ class ObservedLiveStream:
     autoRecord made for recordable sessions."""
     restreams: tuple[Raw, ...] = ()
     """Restreams of the namespace whose streamRef names this stream."""
+    playback: ObservedPlayback | None = None
+    """None when the spec has no playback."""
     recording_names: frozenset[str] = frozenset()
     """Names of other Recordings, among the names that a new automatic Recording could get."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sluice_operator.domain.decision import Condition, Decision
-from sluice_operator.domain.names import ROLE, child_name
+from sluice_operator.domain.names import PLAY_ROLE, ROLE, child_name
 from sluice_operator.domain.pod_view import Raw
 from sluice_operator.domain.times import parse_time
 
@@ -24,6 +24,8 @@ class Owner:
     created_at: datetime
     deleted_at: datetime | None
     annotations: Raw
+    role: str
+    """Role of its pods: ingest, play, record, push or store."""
 
     @classmethod
     def of(cls, raw: Raw) -> Owner:
@@ -40,12 +42,12 @@ class Owner:
             created_at=created,
             deleted_at=parse_time(metadata.get("deletionTimestamp")),
             annotations=metadata.get("annotations") or {},
+            role=ROLE[raw["kind"]],
         )
 
-    @property
-    def role(self) -> str:
-        """Role of its pods: ingest, record, push or store."""
-        return ROLE[self.kind]
+    def of_play_pods(self) -> Owner:
+        """Return the same LiveStream as the owner of its play pods and their children."""
+        return replace(self, role=PLAY_ROLE)
 
     @property
     def workload_name(self) -> str:

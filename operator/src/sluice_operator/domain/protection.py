@@ -22,8 +22,8 @@ from sluice_operator.domain.pod_view import PodView, Raw
 BUDGET = ("policy/v1", "PodDisruptionBudget")
 
 
-def budget(owner: Owner) -> Child:
-    """Return the budget that lets no pod of the owner be evicted.
+def budget(owner: Owner, *, may_be_unavailable: int = 0) -> Child:
+    """Return the budget that lets no pod of the owner be evicted, or one of several at a time.
 
     A pod that is not ready carries no media, so it may be evicted. If a quota or a policy refuses
     the budget, the stream continues without it."""
@@ -33,7 +33,7 @@ def budget(owner: Owner) -> Child:
         "kind": kind,
         "metadata": metadata(owner, owner.workload_name),
         "spec": {
-            "maxUnavailable": 0,
+            "maxUnavailable": may_be_unavailable,
             "selector": {"matchLabels": selector(owner)},
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
@@ -46,9 +46,10 @@ def budget_deletion(existing: Raw) -> Deletion:
     return Deletion(api_version, kind, existing["metadata"]["name"], existing["metadata"]["uid"])
 
 
-def find_foreign_budget(conflicts: Sequence[Conflict]) -> Conflict | None:
-    """Return the foreign object that has the name of our budget."""
-    return next((conflict for conflict in conflicts if conflict.kind == BUDGET[1]), None)
+def find_foreign_budget(owner: Owner, conflicts: Sequence[Conflict]) -> Conflict | None:
+    """Return the foreign object that has the name of the owner's budget."""
+    key = BUDGET[1], owner.workload_name
+    return next((found for found in conflicts if (found.kind, found.name) == key), None)
 
 
 def less_protected(

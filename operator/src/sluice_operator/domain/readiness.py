@@ -167,10 +167,8 @@ def pod_readiness(
         kept = _kept(stored)
         if kept is not None:
             return kept
-    trouble = (
-        _pod_trouble(what, pods, trouble_seconds, now)
-        or _creation_trouble(what, pods, workload, trouble_seconds, now)
-        or _still_crashing(stored, what, pods)
+    trouble = pod_trouble(what, pods, workload, trouble_seconds, now) or _still_crashing(
+        stored, what, pods
     )
     if trouble is not None:
         return trouble
@@ -207,6 +205,20 @@ def _kept(stored: Stored) -> Readiness | None:
         condition.message,
         stalled=stored.is_true("Stalled"),
         reconciling=going_on.message if going_on else "",
+    )
+
+
+def pod_trouble(
+    what: str,
+    pods: Sequence[PodView],
+    workload: Raw | None,
+    trouble_seconds: float,
+    now: datetime,
+) -> Readiness | None:
+    """Return the cause for which a pod does not run; Reconciling until it has lasted for
+    ``trouble_seconds``, then Stalled. None when there is no known cause."""
+    return _pod_trouble(what, pods, trouble_seconds, now) or _creation_trouble(
+        what, pods, workload, trouble_seconds, now
     )
 
 

@@ -40,6 +40,10 @@ class Rollout:
     rolling: bool = False
     """Pods of another template are being replaced: they need no new configuration."""
 
+    def beside(self, other: Rollout) -> Rollout:
+        """Return the state of both together, for the condition."""
+        return Rollout(pending=self.pending or other.pending, rolling=self.rolling or other.rolling)
+
     def condition(self) -> Condition:
         if self.pending:
             return Condition(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sluice_media.contract import (
     IngestStatus,
+    PlayStatus,
     PodStatus,
     PusherStatus,
     RecorderStatus,
@@ -21,6 +22,7 @@ POD_INDEX = "pod-of"
 """Cache index: uid of an object -> its pods."""
 STATUS_MODELS: Mapping[str, type[PodStatus]] = {
     "ingest": IngestStatus,
+    "play": PlayStatus,
     "record": RecorderStatus,
     "push": PusherStatus,
     "store": StoreStatus,

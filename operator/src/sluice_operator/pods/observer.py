@@ -20,6 +20,7 @@ from pydantic import SecretStr, ValidationError
 from sluice_media.contract import (
     STATUS_PORT,
     IngestStatus,
+    PlayStatus,
     PodStatus,
     PusherStatus,
     PushState,
@@ -93,8 +94,8 @@ class StatusObserver:
 
     ``token_of(owner, fresh)`` reads the bearer token; it raises ApiError.
     ``on_answer(owner, former, status)`` is called when the version of a status changed, and for
-    every answer while a duration grows or a stream is on air. ``on_liveness(owner)`` is called when
-    a pod stops or starts answering."""
+    every answer while a duration grows, a stream is on air or a play pod serves.
+    ``on_liveness(owner)`` is called when a pod stops or starts answering."""
 
     def __init__(
         self,
@@ -174,6 +175,7 @@ class StatusObserver:
         if poll is None:
             return
         self._first_round.discard(pod_uid)
+        self._samples.lose(poll.endpoint.owner_uid, pod_uid)
         pods = self._by_owner[poll.endpoint.owner_uid]
         del pods[pod_uid]
         if not pods:
@@ -330,5 +332,12 @@ def _ticks(status: PodStatus) -> bool:
 
 
 def _ages(status: PodStatus) -> bool:
-    """Return whether the object's status shows the age of the answer."""
-    return isinstance(status, IngestStatus) and status.on_air
+    """Return whether the object's status shows the age of the answer, or a value of an unchanged
+    status."""
+    match status:
+        case IngestStatus():
+            return status.on_air
+        case PlayStatus():
+            return status.is_serving
+        case _:
+            return False

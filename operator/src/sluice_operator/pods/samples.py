@@ -1,11 +1,14 @@
-"""The last status of each object's media pod, with the time since its last sign of life."""
+"""The last status of each object's media pods, with the time since the last sign of life."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
-from sluice_media.contract import PodStatus
+from sluice_media.contract import PlayStatus, PodStatus
 from sluice_operator.engine.clock import Clock
+
+S = TypeVar("S", bound=PodStatus)
 
 
 @dataclass(slots=True)
@@ -21,11 +24,15 @@ class _LastAnswer:
 
 
 class Samples:
-    """Last answers by the uid of the object. They outlive the pod, but not the object."""
+    """Last answers by the uid of the object.
+
+    A role with one pod has one answer: the one of its newest pod. It outlives the pod, but not the
+    object. Play pods have an answer each, which ends with the pod."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._answers: dict[str, _LastAnswer] = {}
+        self._answers: dict[str, dict[str, _LastAnswer]] = {}
+        """uid of the object -> role, or uid of a play pod -> answer."""
 
     def answered(
         self, owner_uid: str, pod_uid: str, pod_created: str, status: PodStatus
@@ -33,25 +40,38 @@ class Samples:
         """Store an answer and return the former one.
 
         The answer of an older pod never replaces the answer of a newer pod."""
-        former = self._answers.get(owner_uid)
+        answers = self._answers.setdefault(owner_uid, {})
+        slot = pod_uid if isinstance(status, PlayStatus) else status.role
+        former = answers.get(slot)
         if former is not None and former.pod_created > pod_created:
             return former.status
         now = self._clock.monotonic()
-        self._answers[owner_uid] = _LastAnswer(pod_uid, pod_created, status, now)
+        answers[slot] = _LastAnswer(pod_uid, pod_created, status, now)
         return former.status if former is not None else None
 
     def heartbeat(self, owner_uid: str, pod_uid: str) -> None:
         """Note a heartbeat of the pod: its last answer is still valid."""
-        answer = self._answers.get(owner_uid)
-        if answer is not None and answer.pod_uid == pod_uid:
-            answer.alive_at = self._clock.monotonic()
+        for answer in self._answers.get(owner_uid, {}).values():
+            if answer.pod_uid == pod_uid:
+                answer.alive_at = self._clock.monotonic()
 
-    def last(self, owner_uid: str) -> tuple[PodStatus, float] | None:
-        """Return the last answer and the seconds since the last sign of life; None without any."""
-        answer = self._answers.get(owner_uid)
-        if answer is None:
-            return None
-        return answer.status, self._clock.monotonic() - answer.alive_at
+    def each(self, owner_uid: str, model: type[S]) -> list[tuple[S, float]]:
+        """Return the last answers of this kind, each with the seconds since the pod's last sign of
+        life."""
+        now = self._clock.monotonic()
+        return [
+            (answer.status, now - answer.alive_at)
+            for answer in self._answers.get(owner_uid, {}).values()
+            if isinstance(answer.status, model)
+        ]
+
+    def last(self, owner_uid: str, model: type[S]) -> tuple[S, float] | None:
+        """Return the last answer of the role's single pod; None without any."""
+        return next(iter(self.each(owner_uid, model)), None)
+
+    def lose(self, owner_uid: str, pod_uid: str) -> None:
+        """Forget the answer of a play pod that is gone."""
+        self._answers.get(owner_uid, {}).pop(pod_uid, None)
 
     def forget(self, owner_uid: str) -> None:
         """Forget the answers of an object's pods."""

@@ -201,7 +201,7 @@ class StoreClient:
         return StoredResult.model_validate_json(await self._request("GET", endpoint, uid, query))
 
     def _changed(self, store: Manifest, recording_uid: str) -> int:
-        status, _ = self._samples.last(uid_of(store)) or (None, 0.0)
+        status, _ = self._samples.last(uid_of(store), StoreStatus) or (None, 0.0)
         return status.changed.get(recording_uid, 0) if isinstance(status, StoreStatus) else 0
 
     def _pod(self, store: Manifest) -> PodEndpoint | None:

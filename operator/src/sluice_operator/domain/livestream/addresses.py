@@ -91,15 +91,24 @@ class _Listener:
 def _add(found: Addresses, listener: _Listener, public_host: str, public_port: int | None) -> None:
     """Add the base of one protocol's URLs, or the cause of its absence."""
     service, scheme = listener.service, listener.scheme
-    host = public_host or (service.load_balancer_host if service is not None else None)
-    port = public_port or _port(service, scheme)
-    if host and port:
-        found.bases[listener.protocol] = f"{scheme}://{_literal(host)}:{port}"
+    authority = public_authority(service, scheme, public_host, public_port)
+    if authority is not None:
+        found.bases[listener.protocol] = f"{scheme}://{authority}"
     elif service is not None and scheme in service.ports:
-        found.pending[listener.protocol] = _why_pending(service)
+        found.pending[listener.protocol] = why_pending(service)
 
 
-def _why_pending(service: PublicService) -> str:
+def public_authority(
+    service: PublicService | None, port_name: str, public_host: str, public_port: int | None
+) -> str | None:
+    """Return ``HOST:PORT`` as it is dialled from outside; None when there is no address yet."""
+    host = public_host or (service.load_balancer_host if service is not None else None)
+    port = public_port or _port(service, port_name)
+    return f"{_literal(host)}:{port}" if host and port else None
+
+
+def why_pending(service: PublicService) -> str:
+    """Return a sentence about the cause for which the Service has no address."""
     if service.type != "LoadBalancer":
         return f"Service {service.name} ({service.type}) has no public host or port."
     message = f"Service {service.name} waits for its load balancer"

@@ -51,7 +51,7 @@ def plan_ingest(facts: LiveStreamFacts) -> IngestPlan:
 def livestream_children(facts: LiveStreamFacts, plan: IngestPlan) -> tuple[Child, ...]:
     observed, owner = facts.observed, facts.owner
     hub_token = token_secret(owner, HUB_SECRET_SUFFIX, observed.fresh_hub_token)
-    needs_budget = facts.busy and find_foreign_budget(observed.conflicts) is None
+    needs_budget = facts.busy and find_foreign_budget(owner, observed.conflicts) is None
     sessions = new_sessions(facts.spec, facts.hub, facts.recorded)
     return (
         *_ingest_secret(facts, plan.keys),

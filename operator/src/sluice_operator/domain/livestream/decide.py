@@ -1,4 +1,4 @@
-"""LiveStream: its ingest pod, its automatic Recordings, and its status."""
+"""LiveStream: its ingest pod, its play pods, its automatic Recordings, and its status."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sluice_operator.domain.decision import Child, Decision, Deletion, PodConfig
 from sluice_operator.domain.livestream.broadcast import SourceKind, on_air
 from sluice_operator.domain.livestream.children import IngestPlan, livestream_children, plan_ingest
 from sluice_operator.domain.livestream.facts import LiveStreamFacts
+from sluice_operator.domain.livestream.playback.decide import decide_playback
 from sluice_operator.domain.livestream.status import (
     conditions_of,
     event_types,
@@ -52,7 +53,8 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
     plan = plan_ingest(facts)
     broadcast = on_air(observed, facts.stored, SourceKind.of(facts.spec), now)
     conflict = conflict_readiness(facts.owner, _conflicts(facts))
-    readiness = conflict or livestream_readiness(facts)
+    playback = decide_playback(facts, conflict)
+    readiness = conflict or playback.conflict or livestream_readiness(facts)
     protection = pod_protection(observed.pods, facts.hub, busy=facts.busy)
     children: tuple[Child, ...] = ()
     config_hashes: tuple[PodConfigHash, ...] = ()
@@ -61,24 +63,29 @@ def decide(observed: ObservedLiveStream, now: datetime) -> Decision:
         config_hashes = _config_hashes(facts, plan)
     refresh = _LIVE_AGE_SECONDS if broadcast.measured_on_air else None
     status, held = hold_ticks(
-        status_of(facts, broadcast), facts.stored.status, RECORDING_OBSERVED_AT, refresh
+        status_of(facts, broadcast, playback.view),
+        facts.stored.status,
+        RECORDING_OBSERVED_AT,
+        refresh,
     )
-    conditions = conditions_of(facts, readiness, broadcast, plan.rollout)
+    rollout = plan.rollout.beside(playback.rollout)
+    conditions = conditions_of(facts, readiness, broadcast, playback.view, rollout)
     return Decision(
         status=status,
         conditions=conditions,
-        children=children,
-        pod_config_hashes=config_hashes,
-        deletions=_budget_deletions(facts),
-        pod_annotations=protection,
-        notices=less_protected(protection, find_foreign_budget(observed.conflicts)),
+        children=(*children, *playback.children),
+        pod_config_hashes=(*config_hashes, *playback.config_hashes),
+        deletions=(*_budget_deletions(facts), *playback.deletions),
+        pod_annotations=(*protection, *playback.annotations),
+        notices=less_protected(protection, find_foreign_budget(facts.owner, observed.conflicts)),
         requeue_after_seconds=soonest(
             held,
             readiness.look_again_seconds,
             broadcast.look_again_seconds,
+            playback.view.look_again_seconds if playback.view is not None else None,
             seconds_to_stale(observed.sample, observed.operator_uptime_seconds),
         ),
-        event_reasons=events_for(facts.stored, conditions, event_types(broadcast)),
+        event_reasons=events_for(facts.stored, conditions, event_types(broadcast, playback.view)),
     )
 
 
@@ -89,11 +96,12 @@ def renews_age(raw: Raw, status: IngestStatus) -> bool:
 
 
 def _conflicts(facts: LiveStreamFacts) -> tuple[Conflict, ...]:
-    """Return the conflicts that keep the stream from working.
+    """Return the conflicts that keep the stream from being received.
 
     A pulled stream has no keys, so a foreign Secret of that name is no conflict. A foreign budget
     is none either: without its own budget the stream is only less protected."""
     unused = {(BUDGET[1], facts.owner.workload_name)}
+    unused |= {(conflict.kind, conflict.name) for conflict in facts.play_conflicts}
     if facts.spec.source.push is None:
         unused.add(("Secret", child_name(facts.owner.name, "ingest")))
     return tuple(c for c in facts.observed.conflicts if (c.kind, c.name) not in unused)

@@ -11,9 +11,11 @@ from sluice_operator.domain.livestream.addresses import Addresses, publish_addre
 from sluice_operator.domain.livestream.auto_recording import RecordedSessions, recorded_sessions
 from sluice_operator.domain.livestream.giving_up import given_up
 from sluice_operator.domain.livestream.sessions import session_is_on
-from sluice_operator.domain.observed import ObservedLiveStream
+from sluice_operator.domain.names import PLAY_CHILDREN, PLAY_ROLE, child_name
+from sluice_operator.domain.observed import Conflict, ObservedLiveStream
 from sluice_operator.domain.owner import Owner, Stored
 from sluice_operator.domain.pod_view import Raw
+from sluice_operator.domain.protection import BUDGET
 from sluice_operator.domain.samples import fresh
 from sluice_operator.domain.specs import read_spec
 
@@ -59,6 +61,13 @@ class LiveStreamFacts:
     @property
     def deployment(self) -> Raw | None:
         return self.observed.children.get(("Deployment", self.owner.workload_name))
+
+    @property
+    def play_conflicts(self) -> tuple[Conflict, ...]:
+        """The foreign objects that have the name of a child for playback."""
+        children = {(kind, suffix) for _, kind, suffix in PLAY_CHILDREN} | {(BUDGET[1], PLAY_ROLE)}
+        names = {(kind, child_name(self.owner.name, suffix)) for kind, suffix in children}
+        return tuple(c for c in self.observed.conflicts if (c.kind, c.name) in names)
 
     @property
     def busy(self) -> bool:

@@ -10,6 +10,7 @@ from sluice_operator.domain.decision import Condition
 from sluice_operator.domain.livestream.broadcast import Broadcast
 from sluice_operator.domain.livestream.facts import LiveStreamFacts
 from sluice_operator.domain.livestream.giving_up import with_given_up
+from sluice_operator.domain.livestream.playback.status import PLAYBACK_READY, PlaybackView
 from sluice_operator.domain.manifests.ingest import users_secrets
 from sluice_operator.domain.names import child_name
 from sluice_operator.domain.pod_view import Raw
@@ -43,7 +44,9 @@ def _oldest_recording(recordings: tuple[Raw, ...]) -> _OldestRecording | None:
     return _OldestRecording(oldest["metadata"]["name"], duration, status.get("observedAt"))
 
 
-def status_of(facts: LiveStreamFacts, broadcast: Broadcast) -> dict[str, Any]:
+def status_of(
+    facts: LiveStreamFacts, broadcast: Broadcast, playback: PlaybackView | None
+) -> dict[str, Any]:
     observed = facts.observed
     oldest = _oldest_recording(observed.recordings)
     live_restreams = sum(bool((r.get("status") or {}).get("live")) for r in observed.restreams)
@@ -57,6 +60,7 @@ def status_of(facts: LiveStreamFacts, broadcast: Broadcast) -> dict[str, Any]:
         "recordingName": oldest.name if oldest else None,
         **facts.recorded.fields(),
         "ingest": _ingest(facts) if facts.spec.source.push is not None else None,
+        "playback": playback.fields if playback is not None else None,
         "restreams": {"total": len(observed.restreams), "live": live_restreams},
     }
     return {key: value for key, value in status.items() if value is not None}
@@ -113,7 +117,11 @@ def _address_readiness(facts: LiveStreamFacts) -> Readiness:
 
 
 def conditions_of(
-    facts: LiveStreamFacts, readiness: Readiness, broadcast: Broadcast, rollout: Rollout
+    facts: LiveStreamFacts,
+    readiness: Readiness,
+    broadcast: Broadcast,
+    playback: PlaybackView | None,
+    rollout: Rollout,
 ) -> tuple[Condition, ...]:
     oldest = _oldest_recording(facts.observed.recordings)
     if oldest is None:
@@ -124,16 +132,18 @@ def conditions_of(
         message = f"Recording {oldest.name} is running."
         recording = Condition("Recording", "True", StreamRecordingReason.RECORDING, message)
     first, *rest = readiness.conditions()
-    return (first, *broadcast.conditions, recording, rollout.condition(), *rest)
+    played = (playback.condition,) if playback is not None else ()
+    return (first, *broadcast.conditions, *played, recording, rollout.condition(), *rest)
 
 
-def event_types(broadcast: Broadcast) -> dict[str, str]:
+def event_types(broadcast: Broadcast, playback: PlaybackView | None) -> dict[str, str]:
     live = broadcast.conditions[0]
     unknown = "Warning" if live.status == "Unknown" else "Normal"
     return {
         "Live": "Warning" if live.reason == LiveReason.INACTIVITY_TIMEOUT else unknown,
         "BackupLive": unknown,
         "NoRandomAccess": "Warning",
+        PLAYBACK_READY: playback.event_type if playback is not None else "Normal",
         "Recording": "Normal",
         "Stalled": "Warning",
         "UpdatePending": "Normal",

@@ -16,6 +16,7 @@ from sluice_media.contract import (
 )
 from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
+from sluice_operator.api.v1alpha1.playback import Playback
 from sluice_operator.api.v1alpha1.source import Pull
 from sluice_operator.domain.livestream.auto_recording import RecordedSessions
 from sluice_operator.domain.livestream.giving_up import restart_token
@@ -66,6 +67,7 @@ def ingest_config(
         auto_recorded_until=recorded.until,
         auto_recorded=list(recorded.later),
         spool_limit_bytes=_spool_limit(spec, settings),
+        segment_seconds=(spec.playback or Playback()).segment_seconds,
         drain=drain,
     )
 

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from sluice_media.contract import HUB_TOKEN_FILE, INGEST_BACKUP_TOKEN_FILE, INGEST_TOKEN_FILE
+from sluice_media.contract import (
+    EDGE_TOKEN_FILE,
+    HUB_TOKEN_FILE,
+    INGEST_BACKUP_TOKEN_FILE,
+    INGEST_TOKEN_FILE,
+    PLAYBACK_KEY_FILE,
+    PLAYBACK_PREVIOUS_KEY_FILE,
+)
 from sluice_operator.api.v1alpha1.common import SecretKeyRef
 from sluice_operator.domain.manifests.pod import KeyMount
-from sluice_operator.domain.manifests.secret import BACKUP_TOKEN_KEY, TOKEN_KEY
-from sluice_operator.domain.names import STATUS_SECRET, child_name
+from sluice_operator.domain.manifests.secret import (
+    BACKUP_TOKEN_KEY,
+    PREVIOUS_SIGNING_KEY,
+    SIGNING_KEY,
+    TOKEN_KEY,
+)
+from sluice_operator.domain.names import (
+    EDGE_SECRET_SUFFIX,
+    PLAYBACK_SECRET_SUFFIX,
+    STATUS_SECRET,
+    child_name,
+)
 from sluice_operator.domain.owner import Owner
 
 
@@ -27,6 +44,21 @@ def publisher_keys(owner: Owner) -> tuple[KeyMount, KeyMount]:
     return (
         _mount(INGEST_TOKEN_FILE, secret, TOKEN_KEY),
         _mount(INGEST_BACKUP_TOKEN_FILE, secret, BACKUP_TOKEN_KEY),
+    )
+
+
+def edge_key(owner: Owner) -> KeyMount:
+    """Return the token with which the edge reads from the play pods."""
+    return _mount(EDGE_TOKEN_FILE, child_name(owner.name, EDGE_SECRET_SUFFIX), TOKEN_KEY)
+
+
+def playback_keys(owner: Owner) -> tuple[KeyMount, KeyMount]:
+    """Return the keys of signed URLs. They are optional: there may be no former key, and a user may
+    be about to replace the Secret."""
+    secret = child_name(owner.name, PLAYBACK_SECRET_SUFFIX)
+    return (
+        _mount(PLAYBACK_KEY_FILE, secret, SIGNING_KEY, optional=True),
+        _mount(PLAYBACK_PREVIOUS_KEY_FILE, secret, PREVIOUS_SIGNING_KEY, optional=True),
     )
 
 

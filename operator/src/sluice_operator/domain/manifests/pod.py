@@ -35,6 +35,9 @@ _MEBIBYTE = 1 << 20
 _SPOOL_MARGIN_BYTES = 64 * _MEBIBYTE
 _UNREACHABLE_SECONDS = 30
 """Time until a pod on an unreachable node is replaced (default of Kubernetes: 300)."""
+_SEEN_SECONDS = 10
+"""Time for which a new pod of several must be ready before an old one ends. CoreDNS keeps a name
+for 5 s, and clients look it up again every few seconds."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -72,6 +75,8 @@ class PodShape:
     workload: Workload | None = field(default=None)
     own_resources: bool = False
     """``workload.resources`` applies to this pod."""
+    spread: bool = False
+    """The pods of the workload prefer different nodes."""
 
 
 def deployment(
@@ -81,6 +86,28 @@ def deployment(
 
     ``Recreate`` would leave no pod when the template changes after the loss of a node, because the
     lost pod stays Terminating."""
+    return _deployment(owner, template, replicas, paused=paused, surge=0, unavailable=1)
+
+
+def overlapping_deployment(
+    owner: Owner, template: dict[str, Any], *, replicas: int, paused: bool
+) -> dict[str, Any]:
+    """Return a Deployment whose pods are replaced one after the other: a new pod must be ready
+    before an old one ends, so the number of ready pods never falls below ``replicas``."""
+    made = _deployment(owner, template, replicas, paused=paused, surge=1, unavailable=0)
+    made["spec"]["minReadySeconds"] = _SEEN_SECONDS
+    return made
+
+
+def _deployment(
+    owner: Owner,
+    template: dict[str, Any],
+    replicas: int,
+    *,
+    paused: bool,
+    surge: int,
+    unavailable: int,
+) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -96,7 +123,7 @@ def deployment(
             "selector": {"matchLabels": selector(owner)},
             "strategy": {
                 "type": "RollingUpdate",
-                "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
+                "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable},
             },
             "template": template,
         },
@@ -139,6 +166,8 @@ def pod_template(owner: Owner, settings: DomainSettings, shape: PodShape) -> dic
     priority = workload.priority_class_name or shape.priority_class
     if priority:
         spec["priorityClassName"] = priority
+    if shape.spread:
+        spec["topologySpreadConstraints"] = [_spread(owner)]
     canonical = json.dumps(spec, sort_keys=True, separators=(",", ":")).encode()
     digest = hashlib.sha256(canonical).hexdigest()[:16]
     return {
@@ -176,6 +205,18 @@ def _container(
         },
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": _mounts(shape),
+    }
+
+
+def _spread(owner: Owner) -> dict[str, Any]:
+    """Return the wish for different nodes. Only pods of the same template count: in a rollout, new
+    pods would avoid the nodes of the old ones."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector(owner)},
+        "matchLabelKeys": ["pod-template-hash"],
     }
 
 
