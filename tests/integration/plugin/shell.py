@@ -80,6 +80,9 @@ class Shell:
         found: dict[str, Any] = json.loads((self.cluster / "recordings.json").read_text())
         return found
 
+    def docs(self, page: str) -> str:
+        return (ROOT / "docs" / page).read_text("utf-8")
+
     def calls(self) -> list[list[str]]:
         return [json.loads(line) for line in (self.cluster / "calls").read_text().splitlines()]
 
