@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,26 @@ from sluice_operator.domain.livestream import decide as livestream
 from sluice_operator.domain.observed import (
     ObservedLiveStream,
     ObservedMediaStore,
+    ObservedPlayback,
     ObservedRecording,
     ObservedRestream,
 )
 from sluice_operator.domain.recording import decide as recording
 from sluice_operator.domain.restream import decide as restream
 from tests.unit.domain.builders import NOW, SETTINGS
+from tests.unit.domain.playback_cases import EDGE, LOAD_BALANCER
 
 GOLDEN = Path(__file__).parent / "golden"
-KINDS = ["livestream", "pulled", "recording", "automatic", "restream", "mediastore", "bucket"]
+KINDS = [
+    "livestream",
+    "pulled",
+    "played",
+    "recording",
+    "automatic",
+    "restream",
+    "mediastore",
+    "bucket",
+]
 
 
 def load(kind: str) -> Any:
@@ -46,6 +58,21 @@ def decided(kind: str) -> Decision:
                     fresh_token="11" * 16,
                     fresh_backup_token="44" * 16,
                     fresh_hub_token="22" * 16,
+                ),
+                NOW,
+            )
+        case "played":
+            playback = ObservedPlayback(
+                fresh_key="55" * 32, edge=LOAD_BALANCER, edge_token="66" * 32
+            )
+            return livestream.decide(
+                ObservedLiveStream(
+                    raw=raw,
+                    settings=replace(SETTINGS, edge=EDGE),
+                    fresh_token="11" * 16,
+                    fresh_backup_token="44" * 16,
+                    fresh_hub_token="22" * 16,
+                    playback=playback,
                 ),
                 NOW,
             )
