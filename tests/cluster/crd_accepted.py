@@ -53,6 +53,31 @@ VALID = [
         "LiveStream",
         {"source": {"push": {"srt": {"latencyMilliseconds": 20, "passphraseSecretRef": KEY}}}},
     ),
+    Valid("playback with all defaults", "LiveStream", {"playback": {}}),
+    Valid(
+        "playback with everything",
+        "LiveStream",
+        {
+            "clientUserId": 9_007_199_254_740_991,
+            "clientEntityData": "x" * 4096,
+            "playback": {
+                "replicas": 3,
+                "segmentSeconds": 6,
+                "dvrSeconds": 14_400,
+                "hls": {"enabled": False, "endList": False},
+                "dash": {"enabled": False, "endList": False},
+                "hlsMpegts": {"enabled": True, "endList": True},
+                "access": "Signed",
+                "screenshot": {"intervalSeconds": 3600, "keepLast": True},
+                "projection": "VR360TB",
+                "workload": {
+                    "resources": {"requests": {"cpu": 1}},
+                    "nodeSelector": {"disk": "fast"},
+                },
+            },
+        },
+    ),
+    Valid("the shortest DVR", "LiveStream", {"playback": {"dvrSeconds": 30}}),
     Valid("a name that begins with a digit", "Recording", STREAM, "2026-05-04-show"),
     Valid("an address", "Restream", STREAM | RTMP | {"uri": "rtmp://192.0.2.1:1935/live/x"}),
     Valid("an IPv6 address", "Restream", STREAM | RTMP | {"uri": "rtmp://[2001:db8::1]:1935/live"}),
@@ -120,6 +145,13 @@ VALID = [
 
 NO = {"enabled": False}
 CHANGES = [
+    Change(
+        "playback that is switched on",
+        "LiveStream",
+        {},
+        {"playback": {"access": "Signed", "replicas": 2}},
+    ),
+    Change("playback that is switched off", "LiveStream", {"playback": {}}, {}),
     Change("a stop", "Recording", STREAM, STREAM | {"desiredState": "Stopped"}),
     Change(
         "another stream",

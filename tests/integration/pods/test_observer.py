@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -15,6 +16,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from sluice_media.contract import (
+    IngestStatus,
+    PlayStatus,
     PodStatus,
     PusherStatus,
     PushState,
@@ -338,3 +341,33 @@ async def test_a_pod_that_does_not_wait_is_not_asked_in_a_rush(world: World) -> 
         world.observer.see(make_pod())
         await asyncio.sleep(0.8)
     assert asked == 2
+
+
+def play_status(uid: str, **facts: Any) -> PlayStatus:
+    return PlayStatus(pod_uid=uid, version=0, observed_at=datetime.now(UTC), **facts)
+
+
+async def test_each_play_pod_has_its_own_word_beside_the_hubs(world: World, pods: Any) -> None:
+    await pods(make_status(on_air=True))
+    world.observer.see(make_pod())
+    for uid in ("play-1", "play-2"):
+        await pods(play_status(uid, is_serving=uid == "play-1"), f"show-{uid}")
+        world.observer.see(make_pod(uid, role="play"))
+    await until(lambda: len(world.answers) == 3)
+    answers = {s.pod_uid: s.is_serving for s, _ in world.samples.each("owner", PlayStatus)}
+    assert answers == {"play-1": True, "play-2": False}
+    hub = world.samples.last("owner", IngestStatus)
+    assert hub is not None
+    assert hub[0].on_air
+    world.observer.lose("play-1")
+    assert [s.pod_uid for s, _ in world.samples.each("owner", PlayStatus)] == ["play-2"]
+    assert world.samples.last("owner", IngestStatus) is not None
+
+
+async def test_the_window_of_a_play_pod_is_reported_while_it_serves(
+    world: World, pods: Any
+) -> None:
+    await pods(play_status("play-1", is_serving=True), "show-play-1")
+    world.observer._times = replace(world.observer._times, wait_seconds=0.1)
+    world.observer.see(make_pod("play-1", role="play"))
+    await until(lambda: len(world.answers) >= 2)

@@ -27,6 +27,17 @@ def test_a_livestream_needs_nothing_but_its_name() -> None:
     assert spec.update_policy == "WhenIdle"
 
 
+def test_playback_needs_nothing_but_to_be_named() -> None:
+    assert LiveStreamSpec.model_validate({}).playback is None
+    playback = LiveStreamSpec.model_validate({"playback": {}}).playback
+    assert playback is not None
+    assert (playback.replicas, playback.segment_seconds, playback.dvr_seconds) == (1, 2, 0)
+    formats = [(f.enabled, f.end_list) for f in (playback.hls, playback.dash, playback.hls_mpegts)]
+    assert formats == [(True, True), (True, True), (False, False)]
+    assert (playback.access, playback.projection) == ("Public", "Regular")
+    assert (playback.screenshot.interval_seconds, playback.screenshot.keep_last) == (10, False)
+
+
 def test_a_recording_needs_nothing_but_its_stream() -> None:
     spec = RecordingSpec.model_validate({"streamRef": {"name": "a"}})
     assert spec.desired_state == "Recording"
@@ -52,6 +63,8 @@ def test_fields_of_a_newer_version_are_tolerated() -> None:
     ("model", "value"),
     [
         (LiveStreamSpec, {"resumeWindowSeconds": 1801}),
+        (LiveStreamSpec, {"playback": {"dvrSeconds": 14_401}}),
+        (LiveStreamSpec, {"playback": {"access": "Private"}}),
         (LiveStreamSpec, {"source": {"push": {"protocols": ["RIST"]}}}),
         (RecordingSpec, {}),
         (RestreamSpec, {"streamRef": {"name": "Not a name"}}),

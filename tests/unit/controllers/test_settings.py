@@ -88,3 +88,28 @@ def test_srt_and_rtmp_have_a_host_each(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_how_long_a_pod_may_be_in_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_POD_TROUBLE_SECONDS", "600")
     assert Settings().domain().pod_trouble_seconds == 600
+
+
+def test_without_a_key_there_is_no_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLUICE_EDGE_SERVICE", "sluice-edge")
+    assert Settings().domain().edge is None
+
+
+def test_the_edge_is_reached_by_the_name_of_its_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "NAMESPACE": "sluice-system",
+        "CLUSTER_DOMAIN": "cluster.example",
+        "EDGE_KEY_SECRET": "sluice-edge-key",
+        "EDGE_SERVICE": "sluice-edge",
+        "EDGE_SERVICE_PORT": "8080",
+        "EDGE_PUBLIC_URL": "https://tv.example",
+        "EDGE_PUBLIC_HOST": "tv.example",
+        "EDGE_PUBLIC_PORT": "443",
+        "EDGE_SERVICE_TYPE": "ClusterIP",
+    }.items():
+        monkeypatch.setenv(f"SLUICE_{name}", value)
+    edge = Settings().domain().edge
+    assert edge is not None
+    assert (edge.host, edge.port) == ("sluice-edge.sluice-system.svc.cluster.example", 8080)
+    assert (edge.public_url, edge.public_host) == ("https://tv.example", "tv.example")
+    assert edge.public_port == 443

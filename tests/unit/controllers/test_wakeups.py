@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sluice_media.contract import IngestStatus, RecorderStatus, StoreStatus
+from sluice_media.contract import IngestStatus, PlayStatus, RecorderStatus, StoreStatus
 from sluice_operator.engine.queue import Key, Lane
 from tests.support.controller_world import (
     NOW,
@@ -279,3 +279,35 @@ async def test_after_a_start_everything_is_looked_at() -> None:
     await world.woken()
     world.wakeups.enqueue_all()
     assert await world.woken() == {SHOW, REC}
+
+
+@pytest.mark.parametrize(
+    ("window", "serving", "want"),
+    [(103.0, True, set()), (110.0, True, {SHOW}), (300.0, False, set())],
+)
+async def test_an_answer_of_a_play_pod_without_news_counts_when_the_window_has_changed(
+    window: float, serving: bool, want: set[Key]
+) -> None:
+    world = World()
+    stream = make("LiveStream", "show", source={"push": {}}, playback={})
+    stream["status"] = {"playback": {"windowSeconds": 100.0}}
+    world.put(stream)
+    await world.woken()
+    former = PlayStatus(pod_uid="p", version=7, observed_at=NOW)
+    news = PlayStatus(
+        pod_uid="p", version=7, observed_at=NOW, is_serving=serving, window_seconds=window
+    )
+    world.wakeups.on_answer(SHOW, former, news)
+    assert await world.woken() == want
+    world.wakeups.on_answer(SHOW, former, news.model_copy(update={"version": 8}))
+    assert await world.woken() == {SHOW}
+
+
+async def test_the_stream_is_woken_by_its_play_pods() -> None:
+    world = World()
+    stream = world.put(make("LiveStream", "show", source={"push": {}}, playback={}))
+    await world.woken()
+    pod = make_pod(stream, "show-play-1")
+    pod["metadata"]["labels"]["sluice.video/role"] = "play"
+    world.put(pod)
+    assert await world.woken() == {SHOW}
