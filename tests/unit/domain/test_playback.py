@@ -77,6 +77,18 @@ def test_one_of_two_pods_is_enough() -> None:
     assert case.played["replicas"] == {"wanted": 2, "ready": 1}
 
 
+def test_a_new_pod_that_cannot_start_is_named_while_the_old_ones_serve() -> None:
+    case = playing(replicas=2)
+    case.play_pod("play-3", ready=False, waiting_reason="ImagePullBackOff", since=case.now)
+    case.later(121).decide()
+    assert case.ready_word == "True/Serving"
+    condition = case.condition("PlaybackReady")
+    assert condition is not None
+    assert condition.message == (
+        "Players can play the stream. The image of the play pod cannot be pulled: ImagePullBackOff"
+    )
+
+
 def test_the_edge_has_to_answer_one_of_them_only() -> None:
     case = playing(replicas=2)
     case.serves("play-2", edge_answers=False, edge_message="Timeout.").decide()

@@ -71,6 +71,11 @@ class Children:
             if plan.existing is None or not plan.create_only:
                 await self._carry_out(plan)
 
+    def forget(self, kind: str, namespace: str, name: str) -> None:
+        """Forget a child that was deleted. Otherwise a child of the same content that is wanted
+        again within seconds would be taken for the deleted one."""
+        self._lookup.forget(Key(kind, namespace, name))
+
     async def _plan(self, owner: Manifest, child: Child) -> _Plan:
         manifest = render_child(owner, child)
         resource, meta = resource_of(manifest), manifest["metadata"]

@@ -93,6 +93,10 @@ class Lookup:
             self._cache.remove(uid_of(cached))
         self._memory[key] = _Remembered(self._clock.monotonic(), None)
 
+    def forget(self, key: Key) -> None:
+        """Forget what was read or written under a name. The next lookup reads it again."""
+        self._memory.pop(key, None)
+
     def sweep(self) -> None:
         """Forget objects that were not read or written for 15 minutes."""
         oldest = self._clock.monotonic() - _FORGET_SECONDS

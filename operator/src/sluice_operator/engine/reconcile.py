@@ -171,6 +171,8 @@ class Reconciler:
                 await self._api.delete(resource, namespace, deletion.name, uid=deletion.uid)
             except NotFoundError:
                 continue
+            finally:
+                self._children.forget(deletion.kind, namespace, deletion.name)
             if deletion.reason:
                 self._events.record(obj, "Normal", deletion.reason, deletion.text)
 

@@ -6,7 +6,7 @@ of the present session, and has received them through the edge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sluice_media.contract import PlayStatus
@@ -60,6 +60,9 @@ def playback_view(facts: PlaybackFacts, conflict: Readiness | None) -> PlaybackV
     made."""
     trouble = conflict or _trouble(facts)
     condition = _condition(facts, trouble)
+    if facts.answers and trouble is not None and trouble.stalled:
+        # The pods that answer serve viewers, and another one cannot run.
+        condition = replace(condition, message=f"{condition.message} {trouble.message}")
     uptime = facts.operator_uptime_seconds
     waits_for_address = facts.settings.edge is not None and facts.address.base is None
     return PlaybackView(
@@ -204,8 +207,6 @@ def _false(reason: PlaybackReadyReason, message: str) -> Condition:
 
 
 def _trouble(facts: PlaybackFacts) -> Readiness | None:
-    if facts.answers:
-        return None
     return pod_trouble(
         "play pod",
         facts.observed.pods,
