@@ -108,6 +108,13 @@ def test_every_condition_of_the_tables_is_compared(kind: str) -> None:
     assert types == {word for page, word in ROWS if page == kind and word[0].isupper()}
 
 
+def test_the_course_of_playback_names_every_reason() -> None:
+    page = section("livestream", "Working with LiveStreams")
+    course = page.partition("| What happens | `PlaybackReady` |")[2]
+    table = course.partition("\n\n")[0]
+    assert named(table) == values((PlaybackReadyReason,))
+
+
 @pytest.mark.parametrize("enum", {enums[0]: None for enums in ROWS.values()})
 def test_the_documentation_lists_every_reason(enum: type[StrEnum]) -> None:
     rows = [cells(kind, word) for (kind, word), enums in ROWS.items() if enums[0] is enum]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from sluice_operator.app import _Operator
 from sluice_operator.controllers.edge_key import EdgeKeyMissingError, edge_key
 from sluice_operator.kube.errors import ForbiddenError
 from sluice_operator.kube.resources import SECRETS
-from tests.support.controller_world import b64
+from sluice_operator.settings import Settings
+from tests.support.controller_world import FakeHttp, b64
 from tests.support.engine_fakes import FakeApi
 
 
@@ -58,3 +60,21 @@ async def test_a_missing_right_is_an_error_of_the_api_server() -> None:
     api.fail = lambda verb, kind, name: ForbiddenError("no")
     with pytest.raises(ForbiddenError):
         await edge_key(api, "system", "edge-key")
+
+
+@pytest.mark.parametrize("secret", ["", "edge-key"])
+async def test_the_key_is_read_before_the_first_pass_and_only_with_an_edge(secret: str) -> None:
+    api = FakeApi()
+    settings = Settings(
+        media_image="media:1",
+        namespace="system",
+        network_cluster_ranges=("10.0.0.0/8",),
+        edge_key_secret=secret,
+        edge_service="edge",
+    )
+    operator = _Operator(settings)
+    parts = operator._assemble(api, api, FakeHttp())  # type: ignore[arg-type]
+    assert await operator._prepare(api, parts)  # type: ignore[arg-type]
+    assert api.writes() == ([("create", "Secret", "edge-key")] if secret else [])
+    assert (parts.context.edge_key is not None) == bool(secret)
+    assert (parts.context.settings.edge is not None) == bool(secret)

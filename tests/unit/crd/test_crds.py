@@ -65,6 +65,12 @@ def test_names_and_columns(model: Any) -> None:
     }[model.crd.kind]
 
 
+def test_playback_is_a_column_of_the_wide_table() -> None:
+    [version] = manifest("LiveStream")["spec"]["versions"]
+    wide = [c["name"] for c in version["additionalPrinterColumns"] if c.get("priority")]
+    assert wide == ["Reason", "Playback"]
+
+
 def test_short_names() -> None:
     assert {m.crd.kind: m.crd.short_name for m in KINDS} == {
         "LiveStream": "lvs",
