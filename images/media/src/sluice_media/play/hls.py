@@ -123,7 +123,8 @@ class MediaPlaylist:
         """Closed and missing segments without parts, oldest first."""
         self._recent: list[Segment] = []
         """The segments behind the entries."""
-        self._structure = -1
+        self._state = (-1, -1)
+        """Changes of the table and number of the newest segment, for the entries."""
         self._rewrites = -1
         self._old_text = ""
 
@@ -133,8 +134,11 @@ class MediaPlaylist:
         The table must be published.
         """
         table = self._table
-        if self._structure != table.structure:
-            self._read()
+        last = table.last(self._track)
+        newest = last[0] if last else -1
+        if self._state != (table.structure, newest):
+            self._state = (table.structure, newest)
+            self._read(newest)
         skipped = self._skippable() if skip else 0
         lines = self._header(skipped)
         if skipped:
@@ -147,17 +151,15 @@ class MediaPlaylist:
         tail = ["#EXT-X-ENDLIST"] if is_over else self._tail()
         return "\n".join(lines) + "\n" + old + recent + "".join(line + "\n" for line in tail)
 
-    def _read(self) -> None:
-        """Bring the entries up to date with the table."""
+    def _read(self, newest: int) -> None:
+        """Bring the entries up to date with the table, whose last segment with parts is
+        ``newest``."""
         table, entries = self._table, self._entries
-        self._structure = table.structure
         if self._rewrites != table.rewrites:
             self._rewrites = table.rewrites
             entries.clear()
         segments = table.segments
         is_changed = self._drop_old(segments[0].number if segments else None)
-        last = table.last(self._track)
-        newest = last[0] if last else -1
         if not (table.is_ended and self._end_list):
             newest -= SEGMENTS_WITH_PARTS
         before = table.get(entries[-1].number) if entries else None
