@@ -11,16 +11,17 @@ duration. Its parts are available before it is complete (@availabilityTimeComple
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import groupby
 from xml.etree import ElementTree as ET
 
 from sluice_media.formats.cmaf import codec_string
 from sluice_media.formats.cmaf.video_facts import video_facts
 from sluice_media.formats.units import TICKS_PER_SECOND, TrackFormat, TrackKind
 from sluice_media.play.cutter import PART_TICKS
-from sluice_media.play.segment import Period, Segment, track_name, utc_text
+from sluice_media.play.dash_timeline import Timeline
+from sluice_media.play.segment import Period, Segment, number_of, track_name, utc_text
 from sluice_media.play.table import SegmentTable
 
 LATENCY_MS = 2_000
@@ -48,47 +49,59 @@ class Manifest:
         self._end_list = end_list
         """True to make the MPD static when the session is over."""
         self._structure = -1
-        self._groups: list[tuple[Period, list[Segment]]] = []
-        self._known: dict[tuple[int, int], tuple[tuple[int, int, int], _Timeline]] = {}
-        """Timeline of the closed segments, by period and track, and the content it stands for."""
+        self._rewrites = -1
+        self._groups: list[_Group] = []
 
     def render(self) -> bytes:
         """Return the MPD. The table must be published."""
         table = self._table
         if self._structure != table.structure:
             self._structure = table.structure
-            self._groups = [
-                (period, list(segments))
-                for period, segments in groupby(table.segments, lambda s: s.period)
-                if period is not None
-            ]
+            self._read()
         is_static = table.is_ended and self._end_list
         origin_us = table.started_us // 1_000_000 * 1_000_000
         root = self._root(origin_us, is_static=is_static)
-        timelines: list[str] = []
-        used: set[tuple[int, int]] = set()
-        for period, segments in self._groups:
-            start_us = max(0, segments[0].wall_us(period.start) - origin_us)
+        texts: list[str] = []
+        for group in self._groups:
+            first, period = group.segments[0], group.period
+            start_us = max(0, first.wall_us(period.start) - origin_us)
             element = ET.Element("Period", id=f"p{period.number}", start=_duration(start_us))
-            for track_format in table.formats[segments[0].format_number]:
-                key = (period.number, track_format.track)
-                used.add(key)
-                timeline = self._timeline(key, segments, track_format.track)
-                if timeline.first is None:
+            for track_format in table.formats[first.format_number]:
+                track = track_format.track
+                timeline = group.timelines.setdefault(track, Timeline())
+                growing = self._growing(group, timeline, track)
+                number = growing.number if growing and timeline.first is None else timeline.first
+                if number is None:
                     continue
-                token = _TIMELINE.format(len(timelines))
-                timelines.append(timeline.text())
-                self._adaptation_set(
-                    element, segments[0], track_format, timeline.first, token, is_static
-                )
+                token = _TIMELINE.format(len(texts))
+                texts.append(timeline.text(self._estimated(growing, track)))
+                self._adaptation_set(element, group, track_format, number, token, is_static)
             if len(element):
                 root.append(element)
         ET.SubElement(root, "UTCTiming", schemeIdUri=_XSDATE, value="time")
-        self._known = {key: value for key, value in self._known.items() if key in used}
         text = ET.tostring(root, encoding="unicode")
-        for index, timeline_text in enumerate(timelines):
+        for index, timeline_text in enumerate(texts):
             text = text.replace(_TIMELINE.format(index), timeline_text, 1)
         return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'.encode()
+
+    def _read(self) -> None:
+        """Bring the groups up to date with the table."""
+        table, groups = self._table, self._groups
+        if self._rewrites != table.rewrites:
+            self._rewrites = table.rewrites
+            groups.clear()
+        oldest = table.segments[0].number
+        while groups and groups[0].segments[-1].number < oldest:
+            groups.pop(0)
+        if groups and groups[0].segments[0].number < oldest:
+            groups[0].drop_before(oldest)
+        newest = groups[-1].segments[-1].number if groups else -1
+        for segment in table.segments[bisect_right(table.segments, newest, key=number_of) :]:
+            if segment.period is None:
+                continue
+            if not groups or groups[-1].period != segment.period:
+                groups.append(_Group(segment.period))
+            groups[-1].segments.append(segment)
 
     def _root(self, origin_us: int, *, is_static: bool) -> ET.Element:
         table = self._table
@@ -106,7 +119,7 @@ class Manifest:
             root.set("mediaPresentationDuration", _duration(max(0, end_us - origin_us)))
         else:
             root.set("minimumUpdatePeriod", "PT1S")
-            root.set("timeShiftBufferDepth", f"PT{table.window_seconds}S")
+            root.set("timeShiftBufferDepth", f"PT{table.depth_seconds}S")
             root.set("suggestedPresentationDelay", _duration(LATENCY_MS * 1_000))
         root.set("minBufferTime", "PT1S")
         root.set("maxSegmentDuration", f"PT{table.target_seconds}S")
@@ -119,7 +132,7 @@ class Manifest:
     def _adaptation_set(
         self,
         period: ET.Element,
-        first: Segment,
+        group: _Group,
         track_format: TrackFormat,
         start_number: int,
         token: str,
@@ -140,8 +153,8 @@ class Manifest:
             adaptation_set,
             "SegmentTemplate",
             timescale=str(TICKS_PER_SECOND),
-            presentationTimeOffset=str(first.period.start if first.period else first.start),
-            initialization=f"{folder}/init.{first.format_number}.mp4",
+            presentationTimeOffset=str(group.period.start),
+            initialization=f"{folder}/init.{group.segments[0].format_number}.mp4",
             media=f"{folder}/$Number$.m4s",
             startNumber=str(start_number),
         )
@@ -161,29 +174,25 @@ class Manifest:
         )
         _describe(representation, track_format)
 
-    def _timeline(self, key: tuple[int, int], segments: Sequence[Segment], track: int) -> _Timeline:
-        """Return the timeline of a track in a period."""
-        end = len(segments)
-        while end and not segments[end - 1].tracks[track].is_closed:
-            end -= 1
-        state = (self._table.rewrites, segments[0].number, segments[end - 1].number if end else -1)
-        known = self._known.get(key)
-        if known is None or known[0] != state:
-            timeline = _Timeline()
-            for segment in segments[:end]:
-                found = segment.tracks[track]
-                if found.parts:
-                    timeline.add(segment.number, found.start, found.duration)
-            self._known[key] = known = (state, timeline)
-        growing = [s for s in segments[end:] if s.tracks[track].parts]
-        if not growing:
-            return known[1]
-        timeline = known[1].copy()
-        for segment in growing:
+    def _growing(self, group: _Group, timeline: Timeline, track: int) -> Segment | None:
+        """Move the segments that are complete into the timeline; return the one that grows."""
+        segments = group.segments
+        for segment in segments[bisect_left(segments, timeline.next, key=number_of) :]:
             found = segment.tracks[track]
-            whole = segment.duration if segment.is_published else self._guess()
-            timeline.add(segment.number, found.start, max(found.duration, whole))
-        return timeline
+            if not found.parts:
+                continue
+            if not found.is_closed:
+                return segment
+            timeline.add(segment.number, found.start, found.duration)
+        return None
+
+    def _estimated(self, segment: Segment | None, track: int) -> tuple[int, int] | None:
+        """Return start and probable duration of a segment that grows."""
+        if segment is None:
+            return None
+        found = segment.tracks[track]
+        whole = segment.duration if segment.is_published else self._guess()
+        return found.start, max(found.duration, whole)
 
     def _guess(self) -> int:
         """Return the probable duration of a segment that grows: that of the newest whole one."""
@@ -193,55 +202,22 @@ class Manifest:
         return self._table.target_seconds * TICKS_PER_SECOND // 2
 
 
-class _Timeline:
-    """SegmentTimeline: segments as runs of equal duration (5.3.9.6)."""
+class _Group:
+    """The segments of one period, and its timelines."""
 
-    __slots__ = ("_runs", "_text", "first")
+    __slots__ = ("period", "segments", "timelines")
 
-    def __init__(self) -> None:
-        self.first: int | None = None
-        """Number of the first segment; None while there is none."""
-        self._runs: list[tuple[int, int, int]] = []
-        """Start, duration and number of segments of each run."""
-        self._text: str | None = None
+    def __init__(self, period: Period) -> None:
+        self.period = period
+        self.segments: list[Segment] = []
+        self.timelines: dict[int, Timeline] = {}
+        """Timelines of the complete segments, by track."""
 
-    def copy(self) -> _Timeline:
-        twin = _Timeline()
-        twin.first = self.first
-        twin._runs = self._runs.copy()
-        return twin
-
-    def add(self, number: int, start: int, duration: int) -> None:
-        """Append a segment. A segment before it that is too long is shortened."""
-        if self.first is None:
-            self.first = number
-        self._text = None
-        if self._runs:
-            run_start, run_duration, count = self._runs[-1]
-            end = run_start + run_duration * count
-            if start == end and duration == run_duration:
-                self._runs[-1] = (run_start, run_duration, count + 1)
-                return
-            last_start = end - run_duration
-            if last_start < start < end:
-                self._runs.pop()
-                if count > 1:
-                    self._runs.append((run_start, run_duration, count - 1))
-                self._runs.append((last_start, start - last_start, 1))
-        self._runs.append((start, duration, 1))
-
-    def text(self) -> str:
-        """Return the S elements."""
-        if self._text is None:
-            parts = []
-            expected = None
-            for start, duration, count in self._runs:
-                time = f' t="{start}"' if start != expected else ""
-                repeat = f' r="{count - 1}"' if count > 1 else ""
-                parts.append(f'<S{time} d="{duration}"{repeat} />')
-                expected = start + duration * count
-            self._text = "".join(parts)
-        return self._text
+    def drop_before(self, number: int) -> None:
+        """Drop the segments before ``number``."""
+        del self.segments[: bisect_left(self.segments, number, key=number_of)]
+        for timeline in self.timelines.values():
+            timeline.drop_before(number)
 
 
 def _describe(representation: ET.Element, track_format: TrackFormat) -> None:

@@ -17,7 +17,7 @@ from sluice_media.formats.cmaf import codec_string
 from sluice_media.formats.cmaf.video_facts import video_facts
 from sluice_media.formats.units import TICKS_PER_SECOND, TrackFormat, TrackKind
 from sluice_media.play.cutter import PART_TICKS, reference_track
-from sluice_media.play.segment import Segment, TrackSegment, track_name, utc_text
+from sluice_media.play.segment import Segment, TrackSegment, number_of, track_name, utc_text
 from sluice_media.play.table import SegmentTable
 
 VERSION = 9
@@ -163,7 +163,7 @@ class MediaPlaylist:
         if not (table.is_ended and self._end_list):
             newest -= SEGMENTS_WITH_PARTS
         before = table.get(entries[-1].number) if entries else None
-        begin = bisect_right(segments, entries[-1].number, key=_number) if entries else 0
+        begin = bisect_right(segments, entries[-1].number, key=number_of) if entries else 0
         position = begin
         for position in range(begin, len(segments) + 1):
             if position == len(segments):
@@ -357,7 +357,3 @@ def missing(before: Segment, after: Segment, uri: Callable[[int], str]) -> list[
 def program_date_time(segment: Segment, media_time: int) -> str:
     """Return the line with the wall clock time of a media time in the segment (4.4.4.6)."""
     return f"#EXT-X-PROGRAM-DATE-TIME:{utc_text(segment.wall_us(media_time))}\n"
-
-
-def _number(segment: Segment) -> int:
-    return segment.number

@@ -152,3 +152,8 @@ class Segment:
     def _units(self) -> list[bool]:
         """Return, for each track, whether it has units or may still get them."""
         return [not track.is_empty for track in self.tracks.values()]
+
+
+def number_of(segment: Segment) -> int:
+    """Return the number of a segment, by which windows are sorted."""
+    return segment.number

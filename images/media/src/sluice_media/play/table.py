@@ -7,6 +7,7 @@ The table does not read a clock.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 
 from sluice_media.formats.units import TICKS_PER_SECOND, TrackFormat
@@ -19,7 +20,8 @@ from sluice_media.play.cutter import (
     TrackClosed,
     reference_track,
 )
-from sluice_media.play.segment import Part, Period, Segment, TrackSegment, utc_us
+from sluice_media.play.rates import RateWindow
+from sluice_media.play.segment import Part, Period, Segment, TrackSegment, number_of, utc_us
 
 MAX_HOLE = 1_000
 """Maximum number of missing segments in a window. Behind a larger hole, a new window begins."""
@@ -48,7 +50,7 @@ class SegmentTable:
         self.rewrites = 0
         """Number of changes of the window other than at its two ends."""
         self._by_number: dict[int, Segment] = {}
-        self._rates: dict[int, tuple[int, int] | None] = {}
+        self._rates: dict[int, RateWindow] = {}
         self._rates_at = -1
 
     def apply(self, event: Event) -> list[Segment]:
@@ -91,8 +93,7 @@ class SegmentTable:
         if known is not None:
             self.segments[self.segments.index(known)] = segment
         else:
-            self.segments.append(segment)
-            self.segments.sort(key=lambda s: s.number)
+            insort(self.segments, segment, key=number_of)
         self._by_number[segment.number] = segment
         self.rewrites += 1
         self._link(0)
@@ -102,9 +103,7 @@ class SegmentTable:
         """Remove and return the segments that are older than the window."""
         if not self.segments:
             return []
-        newest = self.segments[-1]
-        seconds = max(self.window_seconds, _MIN_WINDOW_TARGETS * newest.target_seconds)
-        oldest_start = newest.start - seconds * TICKS_PER_SECOND
+        oldest_start = self.segments[-1].start - self.depth_seconds * TICKS_PER_SECOND
         count = 0
         while count + 1 < len(self.segments) and self.segments[count + 1].start <= oldest_start:
             count += 1
@@ -146,6 +145,11 @@ class SegmentTable:
     def target_seconds(self) -> int:
         """Target duration: that of the newest segment, because it never shrinks."""
         return self.segments[-1].target_seconds
+
+    @property
+    def depth_seconds(self) -> int:
+        """Length of the window in seconds."""
+        return max(self.window_seconds, _MIN_WINDOW_TARGETS * self.target_seconds)
 
     @property
     def end(self) -> int:
@@ -201,31 +205,21 @@ class SegmentTable:
         return number > newest + _MAX_AHEAD
 
     def rate(self, track: int) -> tuple[int, int] | None:
-        """Return the peak and the average bit rate of a track in the window, in bit/s.
-
-        Both are rounded up to the next of ten steps per decade (1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5,
-        6.3, 8). So the values rarely change, and pods with the same window have the same values.
-        None before the first closed segment.
-        """
-        if self._rates_at != self.structure:
-            self._rates, self._rates_at = {}, self.structure
-        if track not in self._rates:
-            self._rates[track] = self._measured(track)
-        return self._rates[track]
-
-    def _measured(self, track: int) -> tuple[int, int] | None:
-        peak = total_bits = total_ticks = 0
-        for segment in self.segments:
+        """Return the peak and the average bit rate of a track in the window, in bit/s, rounded up
+        to steps; None before the first closed segment."""
+        if self._rates_at != self.rewrites:
+            self._rates, self._rates_at = {}, self.rewrites
+        window = self._rates.setdefault(track, RateWindow())
+        segments = self.segments
+        if segments:
+            window.drop_before(segments[0].number)
+        for segment in segments[bisect_left(segments, window.next, key=number_of) :]:
             found = segment.tracks.get(track)
-            if found is None or not found.is_closed or not (ticks := found.duration):
-                continue
-            bits = found.size * 8
-            peak = max(peak, bits * TICKS_PER_SECOND // ticks)
-            total_bits += bits
-            total_ticks += ticks
-        if not total_ticks:
-            return None
-        return _step_above(peak), _step_above(total_bits * TICKS_PER_SECOND // total_ticks)
+            if found is not None and not found.is_closed:
+                break
+            if found is not None:
+                window.add(segment.number, found.size, found.duration)
+        return window.rates()
 
     def _begin(self, event: SegmentBegun) -> list[Segment]:
         record = event.record
@@ -298,14 +292,3 @@ class SegmentTable:
     def _from(self, index: int) -> Iterator[Segment]:
         for position in range(index, len(self.segments)):
             yield self.segments[position]
-
-
-_STEPS = (100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1_000)
-
-
-def _step_above(value: int) -> int:
-    """Return the next step that is not below ``value``; at least 1000."""
-    decade = 1_000
-    while decade * 10 < value:
-        decade *= 10
-    return next(decade * step // 100 for step in _STEPS if decade * step // 100 >= value)
