@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,24 @@ def test_ffprobe_has_no_warning_and_reads_the_times_of_the_units(
         (late,) = {int(pts) - unit.pts for (pts, _), unit in zip(found, units, strict=True)}
         offsets = [u.pts - u.dts for u in units] if is_video else [0]
         assert late == offsets[0] - min(offsets)
+
+
+def test_gstreamer_reads_every_sample_with_its_time(clip: TsClip, tmp_path: Path) -> None:
+    table = table_of(records(clip.formats, clip.units))
+    for track_format in clip.formats:
+        output = tmp_path / "track.mp4"
+        output.write_bytes(track_file(table, clip, track_format.track))
+        pipeline = ["filesrc", f"location={output}", "!", "qtdemux", "!", "fakesink"]
+        command = ["gst-launch-1.0", "-v", *pipeline, "silent=false", "sync=false"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        assert "WARNING" not in done.stdout + done.stderr
+        chains = re.findall(r"\((\d+) bytes.*? pts: 0:00:([\d.]+), dur", done.stdout)
+        units = [u for u in clip.units if u.track == track_format.track]
+        assert [int(size) for size, _ in chains] == [len(u.payload) for u in units]
+        # As FFmpeg, it adds the largest negative composition offset to every PTS.
+        shown = [round(float(pts) * 90_000) for _, pts in chains]
+        late = [pts - unit.pts for pts, unit in zip(shown, units, strict=True)]
+        assert max(late) - min(late) <= 1
 
 
 def test_ts_segments_have_the_frames_of_the_cmaf_segments(clip: TsClip, tmp_path: Path) -> None:
