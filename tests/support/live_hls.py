@@ -35,8 +35,8 @@ KEPT_WITH_PARTS = 3
 class Parts:
     """A clip in the form of an init segment and its parts."""
 
-    init: bytes
-    parts: tuple[bytes, ...]
+    init: bytes = field(repr=False)
+    parts: tuple[bytes, ...] = field(repr=False)
 
     def segment(self, number: int) -> bytes:
         return b"".join(self.parts[number * PARTS_EACH : (number + 1) * PARTS_EACH])
@@ -77,6 +77,7 @@ class LiveHls:
     clip: Parts
     title: str = "Harbour camera"
     projection: str = "Regular"
+    codecs: str = "avc1.42c01e,mp4a.40.2"
     poster: bytes | None = None
     dvr_segments: int = 20
     session: str | None = None
@@ -167,7 +168,7 @@ class LiveHls:
         if self.session is None:
             raise web.HTTPNotFound
         lines = ["#EXTM3U", "#EXT-X-VERSION:9", "#EXT-X-INDEPENDENT-SEGMENTS"]
-        lines += ['#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e,mp4a.40.2"']
+        lines.append(f'#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="{self.codecs}"')
         return self._text([*lines, f"{self.session}/video.m3u8"])
 
     async def _playlist(self, request: web.Request) -> web.Response:

@@ -141,6 +141,8 @@ async def test_a_silent_source_is_waited_for(browser: Page, stream: LiveHls) -> 
     await plays(browser, A)
     seen = await stats(browser)
     assert (seen["loads"], seen["stalls"]) == (1, 1)
+    # The viewer did not rewind, so what was missed is left out.
+    await browser.until("sluice.stats().latencySeconds < 3")
 
 
 @pytest.mark.parametrize(
@@ -158,6 +160,17 @@ async def test_refusals_are_sentences(
     stream.refusal = status
     await browser.navigate(stream.url)
     await browser.shows(words)
+
+
+async def test_a_stream_that_the_browser_cannot_decode(browser: Page, stream: LiveHls) -> None:
+    stream.codecs = "dvh1.05.06,mp4a.40.2"
+    stream.begin(A, seconds=20)
+    await browser.navigate(stream.url)
+    await browser.shows("This browser cannot play this stream")
+    stream.end(endlist=False)
+    stream.codecs = "avc1.42c01e,mp4a.40.2"
+    stream.begin(B, seconds=20)
+    await plays(browser, B)
 
 
 async def test_a_link_that_expires_while_it_is_watched(browser: Page, stream: LiveHls) -> None:

@@ -11,6 +11,8 @@
  * @property {boolean} broken       The player cannot continue (a lost playlist, a fatal error).
  * @property {boolean} ended        The player has played the session to its end.
  * @property {number} stalledMs     Time without progress, although the viewer wants to watch.
+ * @property {boolean|null} ahead    The playlist has media that the player does not reach; null:
+ *                                   there is no playlist.
  */
 
 /**
@@ -20,7 +22,8 @@
  * @property {"offair"|"live"|"expired"|"denied"|"missing"|"unreachable"} poll  For `pollDelay`.
  */
 
-/** A player of the present session that stands still for longer is loaded again. */
+/** A player that stands still for longer, although there is media, is loaded again. A player that waits
+ * for its source is not: it would repeat the last seconds again and again. */
 export const RELOAD_AFTER_MS = 20_000;
 /** A shorter silence is not shown: nearly all of them are over before. */
 export const SHOW_WAITING_AFTER_MS = 3_000;
@@ -66,7 +69,7 @@ export function decide(facts) {
   if (!facts.loaded || facts.broken || facts.ended || other) {
     return { action: "load", screen: "waiting", poll: "live" };
   }
-  if (facts.stalledMs >= RELOAD_AFTER_MS) {
+  if (facts.stalledMs >= RELOAD_AFTER_MS && facts.ahead !== false) {
     return { action: "load", screen: "waiting", poll: "live" };
   }
   return { action: "keep", screen: runs ? "picture" : "waiting", poll: "live" };

@@ -53,6 +53,14 @@ const CONFIG = {
   fragLoadPolicy: policy(6_000, 20_000, 20, 2_000),
 };
 
+/** hls.js stays one second further back after each stall. Without another stall in this time, it returns
+ * to its former latency. */
+const FORGIVE_STALL_MS = 45_000;
+/** An older playlist means that the source is silent: then the stall was no fault of the network. */
+const SILENT_SECONDS = 1.2;
+/** With more media in front of it, a player that stands still has a fault. */
+const AHEAD_SECONDS = 4;
+
 const INCOMPATIBLE = new Set([
   Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR,
   Hls.ErrorDetails.BUFFER_ADD_CODEC_ERROR,
@@ -69,6 +77,8 @@ export class HlsEngine {
   #events;
   #session = null;
   #recoveries = [];
+  #latency = null;
+  #forgiving = 0;
 
   /**
    * @param {HTMLVideoElement} video
@@ -85,6 +95,7 @@ export class HlsEngine {
       this.#session = session;
       events.session(session);
     });
+    this.#hls.on(Hls.Events.LEVEL_UPDATED, () => (this.#latency ??= this.#hls.targetLatency));
     this.#hls.loadSource("index.m3u8");
     this.#hls.attachMedia(video);
   }
@@ -95,6 +106,7 @@ export class HlsEngine {
 
   #failed(data) {
     this.#events.error(data.details + (data.fatal ? "!" : ""));
+    if (data.details === Hls.ErrorDetails.BUFFER_STALLED_ERROR) this.#stalled();
     if (!data.fatal) return;
     if (INCOMPATIBLE.has(data.details)) {
       this.#events.unsupported();
@@ -114,6 +126,21 @@ export class HlsEngine {
     this.#events.broken();
   }
 
+  #stalled() {
+    clearTimeout(this.#forgiving);
+    const forgive = () => {
+      if (this.#latency !== null) this.#hls.targetLatency = this.#latency;
+    };
+    if ((this.#hls.latestLevelDetails?.age ?? 0) > SILENT_SECONDS) forgive();
+    else this.#forgiving = setTimeout(forgive, FORGIVE_STALL_MS);
+  }
+
+  /** The playlist has media that the player does not reach; null: there is no playlist. */
+  get ahead() {
+    const details = this.#hls.latestLevelDetails;
+    return details ? details.edge - this.#video.currentTime > AHEAD_SECONDS : null;
+  }
+
   /** Position of live playback; null before it is known. */
   get livePosition() {
     return this.#hls.liveSyncPosition ?? null;
@@ -131,6 +158,7 @@ export class HlsEngine {
   }
 
   destroy() {
+    clearTimeout(this.#forgiving);
     this.#hls.destroy();
   }
 }

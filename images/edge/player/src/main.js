@@ -132,6 +132,7 @@ function tick() {
     rest();
     screen.show("picture");
   }
+  if (!stands) player.follow();
   screen.dvr = (player.window?.seconds ?? 0) >= SHORTEST_DVR_SECONDS;
   const behind = player.behindSeconds;
   screen.behind = behind >= BEHIND_SECONDS ? behindText(behind) : "";

@@ -1,6 +1,10 @@
 /** Playback by the browser itself: Safari on macOS, iOS and tvOS reads LL-HLS. */
 
 const HLS_TYPE = "application/vnd.apple.mpegurl";
+/** With more media in front of it, a player that stands still has a fault. */
+const AHEAD_SECONDS = 8;
+/** Distance of live playback from the end of the seekable range. */
+const LIVE_SECONDS = 2;
 
 export class NativeEngine {
   name = "native";
@@ -42,7 +46,12 @@ export class NativeEngine {
 
   get livePosition() {
     const { seekable } = this.#video;
-    return seekable.length ? seekable.end(seekable.length - 1) - 2 : null;
+    return seekable.length ? seekable.end(seekable.length - 1) - LIVE_SECONDS : null;
+  }
+
+  get ahead() {
+    const { seekable, currentTime } = this.#video;
+    return seekable.length ? seekable.end(seekable.length - 1) - currentTime > AHEAD_SECONDS : null;
   }
 
   get latencySeconds() {

@@ -7,6 +7,9 @@ import { HlsEngine } from "./hls-engine.js";
 import { jump, windowOf } from "./live.js";
 import { NativeEngine } from "./native-engine.js";
 
+/** A smaller delay is made up by a higher speed: 3 s in half a minute. */
+const LATE_SECONDS = 3;
+
 /**
  * @typedef {object} PlayerEvents
  * @property {() => void} onPicture      The first picture of a load is visible.
@@ -30,6 +33,8 @@ export class Player {
 
   /** The viewer wants to watch: by autoplay or by a click, until a pause. */
   wanted;
+  /** The viewer watches live: there was no pause and no jump back. */
+  #follows = true;
 
   /**
    * @param {HTMLVideoElement} video
@@ -48,7 +53,8 @@ export class Player {
     video.addEventListener("timeupdate", () => !video.seeking && stats.resumed(now()));
     video.addEventListener("play", () => (this.wanted = true));
     video.addEventListener("pause", () => {
-      if (this.#engine && !video.ended) this.wanted = false;
+      if (!this.#engine || video.ended) return;
+      this.wanted = this.#follows = false;
     });
     video.addEventListener("ended", () => {
       this.#ended = true;
@@ -72,6 +78,7 @@ export class Player {
       broken: this.#broken,
       ended: this.#ended,
       stalledMs: this.#stalledMs(),
+      ahead: this.#engine?.ahead ?? null,
     };
   }
 
@@ -89,6 +96,7 @@ export class Player {
   /** @param {string|null} session  Session in `info.json`. */
   load(session) {
     this.stop();
+    this.#follows = true;
     this.#stats.loading(performance.now());
     this.#lastProgress = performance.now();
     const events = {
@@ -167,7 +175,18 @@ export class Player {
   /** @param {number} seconds */
   jump(seconds) {
     const edge = this.#engine?.livePosition ?? null;
-    this.#video.currentTime = jump(this.#video.currentTime, seconds, this.window, edge);
+    const position = jump(this.#video.currentTime, seconds, this.window, edge);
+    this.#follows = edge !== null && position >= edge;
+    this.#video.currentTime = position;
+  }
+
+  /**
+   * Return a viewer of live playback who is late after an interruption.
+   */
+  follow() {
+    const { seeking, paused } = this.#video;
+    if (!this.#follows || !this.#hasPicture || seeking || paused || this.#ended) return;
+    if (this.behindSeconds > LATE_SECONDS) this.seekToLive();
   }
 
   /**
@@ -186,6 +205,7 @@ export class Player {
 
   seekToLive() {
     const edge = this.#engine?.livePosition ?? null;
+    this.#follows = true;
     if (edge !== null && this.behindSeconds > 0.5) this.#video.currentTime = edge;
     this.play();
   }

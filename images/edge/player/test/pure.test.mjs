@@ -19,7 +19,7 @@ const on = (session, more = {}) => ({
   info: { title: "t", projection: "Regular", live: true, session, hls: true, poster: null, ...more },
 });
 const off = on(null, { live: false });
-const nothing = { session: null, loaded: false, broken: false, ended: false, stalledMs: 0 };
+const nothing = { session: null, loaded: false, broken: false, ended: false, stalledMs: 0, ahead: null };
 const playing = { ...nothing, session: A, loaded: true };
 
 function want(facts, action, screen) {
@@ -48,9 +48,13 @@ describe("the decision", () => {
   it("shows the end of a session without an end mark", () =>
     want({ ...playing, stalledMs: 5_000, answer: off }, "stop", "offair"));
   it("waits for a player that stands still, and loads it again at last", () => {
-    want({ ...playing, stalledMs: 5_000, answer: on(A) }, "keep", "waiting");
-    want({ ...playing, stalledMs: RELOAD_AFTER_MS, answer: on(A) }, "load", "waiting");
+    const stalled = { ...playing, stalledMs: RELOAD_AFTER_MS, answer: on(A) };
+    want({ ...stalled, stalledMs: 5_000, ahead: true }, "keep", "waiting");
+    want({ ...stalled, ahead: true }, "load", "waiting");
+    want({ ...stalled, ahead: null }, "load", "waiting");
   });
+  it("waits without end for a silent source, because a reload repeats the last seconds", () =>
+    want({ ...playing, stalledMs: 600_000, ahead: false, answer: on(A) }, "keep", "waiting"));
   it("never gives up a player because the server does not answer", () => {
     const answer = { kind: "unreachable" };
     want({ ...playing, stalledMs: 60_000, answer }, "keep", "waiting");
