@@ -213,6 +213,17 @@ async def test_nothing_breaks_the_content_policy(browser: Page, stream: LiveHls)
         await browser.call("Page.removeScriptToEvaluateOnNewDocument", **added)
 
 
+async def test_a_stream_without_video_has_words(
+    browser: Page, stream: LiveHls, tmp_path: Path
+) -> None:
+    stream.clip, stream.codecs = make_parts(tmp_path, size=None), "mp4a.40.2"
+    stream.begin(A, seconds=4)
+    await browser.navigate(stream.url)
+    await browser.shows("Sound only")
+    await browser.until("sluice.stats().currentTime > 3 && sluice.stats().screen === 'picture'")
+    assert (await stats(browser))["errors"] == {}
+
+
 async def test_a_360_picture_is_a_sphere_that_turns(browser: Page, stream: LiveHls) -> None:
     stream.projection = "VR360"
     stream.begin(A, seconds=30)

@@ -28,7 +28,7 @@ const player = new Player(video, new Stats(), options.autoplay, {
   onPicture() {
     loads = 0;
     rest();
-    screen.picture = true;
+    screen.setPicture(true, video.videoWidth === 0);
     screen.show("picture");
     hint();
   },
@@ -110,7 +110,7 @@ function act({ action, screen: name }) {
     screen.show(name);
     return;
   }
-  screen.picture = false;
+  screen.setPicture(false);
   unsupported = null;
   if (action === "load" && player.wanted) {
     loads += 1;

@@ -2,6 +2,8 @@
 
 import { SCREENS } from "./texts.js";
 
+const HINT_MS = 15_000;
+
 const element = (id) => document.getElementById(id);
 
 export class Screen {
@@ -17,11 +19,14 @@ export class Screen {
     return this.#stage.dataset.screen;
   }
 
+  /** The stream has no video. */
+  #audio = false;
+
   /**
    * @param {string} name  picture, waiting, loading, start, or a key of SCREENS.
    */
   show(name) {
-    const words = SCREENS[name];
+    const words = name === "picture" && this.#audio ? SCREENS.audio : SCREENS[name];
     const { dataset } = this.#stage;
     if (dataset.screen === name) return;
     dataset.screen = name;
@@ -31,8 +36,12 @@ export class Screen {
     element("screen-text").textContent = words?.text ?? "";
   }
 
-  /** @param {boolean} on  The media element shows a picture of the stream. */
-  set picture(on) {
+  /**
+   * @param {boolean} on      The media element plays the stream.
+   * @param {boolean} [audio] The stream has no video.
+   */
+  setPicture(on, audio = false) {
+    this.#audio = audio;
     this.#stage.dataset.picture = on ? "yes" : "no";
   }
 
@@ -73,9 +82,11 @@ export class Screen {
     image.src = this.#poster;
   }
 
-  /** @param {boolean} on */
+  /** @param {boolean} on  After some time, the hint comes and goes with the controls. */
   set unmuteHint(on) {
-    element("unmute").hidden = !on;
+    const button = element("unmute");
+    if (on && button.hidden) setTimeout(() => button.classList.add("seen"), HINT_MS);
+    button.hidden = !on;
   }
 
   /** @returns {HTMLCanvasElement} A canvas in the place of the video. */

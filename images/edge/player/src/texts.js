@@ -15,6 +15,7 @@ export const SCREENS = {
     head: "This page cannot play this stream",
     text: "The stream is not offered as HLS. Use its DASH address in another player.",
   },
+  audio: { head: "Sound only", text: "This stream has no video." },
   unsupported: {
     head: "This browser cannot play this stream",
     text: "It cannot decode the stream's video or sound. Try another browser.",

@@ -67,7 +67,7 @@ describe("the decision", () => {
   it("says so when there is no HLS", () =>
     want({ ...nothing, answer: on(A, { hls: false }) }, "stop", "nohls"));
   it("has words for every screen of words", () => {
-    for (const name of ["offair", "expired", "denied", "missing", "unreachable", "nohls"]) {
+    for (const name of ["offair", "expired", "denied", "missing", "unreachable", "nohls", "audio"]) {
       assert.match(SCREENS[name].text, /\.$/);
     }
   });
