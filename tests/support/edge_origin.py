@@ -44,9 +44,11 @@ class Origin:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.stream: str = options.stream
-        self.token = hmac.new(
-            options.edge_key.encode(), options.stream.encode(), hashlib.sha256
-        ).hexdigest()
+        self.bearers = {
+            "Bearer "
+            + hmac.new(options.edge_key.encode(), name.encode(), hashlib.sha256).hexdigest()
+            for name in [options.stream, *options.also.split(",")]
+        }
         self.signing_key: str = options.signing_key
         self.epoch: float = options.epoch
         self.part_seconds: float = options.part_seconds
@@ -54,8 +56,9 @@ class Origin:
         self.part_bytes: int = options.part_bytes
         self.max_age: float = options.max_age
         self.counts: Counter[str] = Counter()
-        #: Changed by tests: ready 0/1; broken 1: 500 to everything; last: no part after this one.
-        self.settings: dict[str, int] = {"ready": 1, "broken": 0, "last": -1}
+        #: Changed by tests. broken 1: 500 to everything. last: no part after this one. half: see
+        #: the method.
+        self.settings: dict[str, int] = {"ready": 1, "broken": 0, "last": -1, "half": 0}
 
     @property
     def finished(self) -> int:
@@ -77,12 +80,12 @@ class Origin:
     def part(self, name: str) -> bytes:
         return media_bytes(name, self.part_bytes)
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.path.removeprefix("/")
         if path.startswith("control/"):
             return self.control(path, request)
         self.counts[request.path_qs] += 1
-        if request.headers.get("Authorization") != f"Bearer {self.token}":
+        if request.headers.get("Authorization") not in self.bearers:
             return web.Response(status=401)
         if not self.settings["ready"]:
             return web.Response(status=503, headers={"Retry-After": "5"})
@@ -92,7 +95,23 @@ class Origin:
             return web.Response(text="ready\n")
         if path == "access":
             return self.access(request.query.get("token", ""))
-        return await self.media(path, request)
+        answer = await self.media(path, request)
+        if self.settings["half"] and path.endswith((".m4s", ".m3u8")) and answer.status == 200:
+            return await self.half(request, answer)
+        return answer
+
+    async def half(self, request: web.Request, answer: web.Response) -> web.StreamResponse:
+        """Send the first half of an answer, then close the connection (1) or stop (2)."""
+        assert isinstance(answer.body, bytes)
+        headers = {**answer.headers, "Content-Length": str(len(answer.body))}
+        stream = web.StreamResponse(headers=headers)
+        await stream.prepare(request)
+        await stream.write(answer.body[: len(answer.body) // 2])
+        if self.settings["half"] == 2:
+            await asyncio.sleep(10)
+        assert request.transport is not None
+        request.transport.abort()
+        return stream
 
     def control(self, path: str, request: web.Request) -> web.Response:
         if path == "control/set":
@@ -182,6 +201,7 @@ def main() -> None:
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--stream", required=True)
+    parser.add_argument("--also", default="", help="more streams, separated by commas")
     parser.add_argument("--edge-key", required=True)
     parser.add_argument("--signing-key", default="")
     parser.add_argument("--epoch", type=float, required=True)

@@ -2,14 +2,13 @@
 -- In:  counts of this worker.
 -- Out: `page()`: the text format, over all workers.
 -- A worker adds its counts to shared memory once a second, only while there are any. The series of a
--- stream end 5 minutes after its last request, and a limit bounds the number of streams.
+-- stream end some time after its last request (5 minutes), and a limit bounds the number of streams.
 local log = require "log"
 local settings = require "settings"
 
 local M = {}
 
 local FLUSH_SECONDS = 1
-local STREAM_SECONDS = 300
 local KINDS = {"playlist", "part", "segment", "init", "page", "screenshot"}
 local OTHER = "/"
 
@@ -17,7 +16,7 @@ local counts, streams = ngx.shared.edge_counts, ngx.shared.edge_streams
 local by_stream, global, armed = {}, {}, false
 local gauges = {}
 
---- Register a function that returns a worker's present value of a gauge.
+--- Register a function that returns the present value of a metric of this worker.
 function M.gauge(name, value)
   gauges[name] = value
 end
@@ -25,7 +24,7 @@ end
 --- Return the stream under which counts are kept; OTHER when too many streams have series.
 local function admitted(stream)
   if streams:get(stream) or #streams:get_keys(settings.metric_streams) < settings.metric_streams then
-    streams:set(stream, true, STREAM_SECONDS)
+    streams:set(stream, true, settings.metric_seconds)
     return stream
   end
   return OTHER
@@ -49,11 +48,11 @@ local function flush()
     for _, kind in ipairs(KINDS) do
       local values = kinds[kind]
       if values then
-        add("r " .. name .. " " .. kind, values[1], STREAM_SECONDS)
-        add("b " .. name .. " " .. kind, values[2], STREAM_SECONDS)
+        add("r " .. name .. " " .. kind, values[1], settings.metric_seconds)
+        add("b " .. name .. " " .. kind, values[2], settings.metric_seconds)
       else
-        counts:expire("r " .. name .. " " .. kind, STREAM_SECONDS)
-        counts:expire("b " .. name .. " " .. kind, STREAM_SECONDS)
+        counts:expire("r " .. name .. " " .. kind, settings.metric_seconds)
+        counts:expire("b " .. name .. " " .. kind, settings.metric_seconds)
       end
     end
   end
@@ -139,12 +138,12 @@ local function per_label(lines, keys, word, name, label, help)
   end
 end
 
-local function gauge(lines, keys, word, name, help)
+local function sum_of_workers(lines, keys, word, name, kind, help)
   local sum = 0
   for _, key in ipairs(keys) do
     if key:find("^w " .. word .. " ") then sum = sum + (counts:get(key) or 0) end
   end
-  series(lines, name, "gauge", help)
+  series(lines, name, kind, help)
   lines[#lines + 1] = ("%s %.0f"):format(name, sum)
 end
 
@@ -155,7 +154,7 @@ function M.page(viewers)
   local lines, keys = {}, counts:get_keys(0)
   table.sort(keys)
   per_stream(lines, keys, "r", "sluice_edge_requests_total",
-    "Answers to viewers of a stream, by kind. Ends 5 minutes after the last request. Empty labels: "
+    "Answers to viewers of a stream, by kind. Ends some minutes after the last request. Empty labels: "
       .. "streams beyond the limit of series.")
   per_stream(lines, keys, "b", "sluice_edge_bytes_total",
     "Bytes of the bodies sent to viewers of a stream, by kind.")
@@ -177,9 +176,11 @@ function M.page(viewers)
     "Failed requests to play pods, by reason.")
   per_label(lines, keys, "refused", "sluice_edge_refused_total", "status",
     "Requests refused by the edge without a stream's counters, by status.")
-  gauge(lines, keys, "waiting", "sluice_edge_waiting_requests",
+  sum_of_workers(lines, keys, "dns", "sluice_edge_dns_queries_total", "counter",
+    "DNS queries for the addresses of play pods.")
+  sum_of_workers(lines, keys, "waiting", "sluice_edge_waiting_requests", "gauge",
     "Requests that wait for the answer of another request now.")
-  gauge(lines, keys, "bad", "sluice_edge_bad_peers",
+  sum_of_workers(lines, keys, "bad", "sluice_edge_bad_peers", "gauge",
     "Play pods that got no requests from a worker because they failed, summed over the workers.")
   lines[#lines + 1] = ""
   return table.concat(lines, "\n")

@@ -48,6 +48,7 @@ function M.read()
   M.nameservers = nameservers()
   M.part_memory_bytes = number("SLUICE_PART_MEMORY_MB", 64) * 1048576
   M.dns_rate = number("SLUICE_DNS_RATE", 50)
+  M.metric_seconds = number("SLUICE_METRIC_SECONDS", 300)
   M.metric_streams = number("SLUICE_METRIC_STREAMS", 500)
 end
 

@@ -98,6 +98,18 @@ def test_a_pod_that_is_not_ready_is_left_to_its_sibling(pair: Rig) -> None:
     assert set(pair.origins[0].counts()) <= {"/ready"}
 
 
+@pytest.mark.parametrize("fault", ["closes the connection", "stops"])
+def test_the_end_of_a_pod_in_mid_answer_is_invisible(pair: Rig, fault: str) -> None:
+    pair.origins[0].set(half=1 if fault == "closes the connection" else 2)
+    answers = _ask_everything(pair, 0)
+    assert {status for status, _ in answers} == {200}
+    assert max(seconds for _, seconds in answers) < FAULT_SECONDS
+    for number in range(4):
+        expected = b"".join(media_bytes(f"video/{number}.{at}.m4s", 20_000) for at in range(4))
+        assert pair.get(f"{SESSION}/video/{number}.m4s").body == expected
+        assert pair.get(f"{SESSION}/video/{number}.0.m4s").body == expected[:20_000]
+
+
 def test_a_pod_with_an_error_is_left_to_its_sibling(pair: Rig) -> None:
     pair.origins[0].set(broken=1)
     answers = _ask_everything(pair, 0)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.edge_origin import SESSION
-from tests.support.edge_rig import Rig, make_rig
+from tests.support.edge_rig import Rig, dns_name, make_rig
 from tests.support.edge_viewers import ask_at_once
 
+OTHERS = [f"films/other{at}" for at in range(6)]
 LABELS = 'namespace="films",stream="show"'
 VIEWERS = f"sluice_edge_viewers{{{LABELS}}}"
 
@@ -18,7 +19,11 @@ VIEWERS = f"sluice_edge_viewers{{{LABELS}}}"
 @pytest.fixture
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("metrics")
-    with make_rig(folder, edge={"SLUICE_WORKERS": "2", "SLUICE_METRIC_STREAMS": "3"}) as made:
+    with make_rig(
+        folder,
+        edge={"SLUICE_WORKERS": "2", "SLUICE_METRIC_STREAMS": "3", "SLUICE_METRIC_SECONDS": "4"},
+        also=",".join(OTHERS),
+    ) as made:
         yield made
 
 
@@ -43,6 +48,32 @@ def test_requests_and_bytes_are_counted_by_kind(rig: Rig) -> None:
     assert metrics['sluice_edge_cache_total{result="miss"}'] >= 5
     assert metrics["sluice_edge_origin_requests_total"] == sum(rig.counts().values())
     assert metrics["sluice_edge_waiting_requests"] == 0
+
+
+def test_the_number_of_streams_with_series_is_bounded(rig: Rig) -> None:
+    for stream in OTHERS:
+        rig.dns.records[dns_name(stream)] = [rig.origins[0].host]
+        assert rig.edge.get(f"/{stream}/index.m3u8").status == 200
+    requests = {
+        name: value for name, value in rig.edge.metrics().items() if "requests_total{" in name
+    }
+    assert sum(requests.values()) == len(OTHERS)
+    # The others are counted together, without a name.
+    assert 3 <= len(requests) <= 4
+    assert 'sluice_edge_requests_total{namespace="",stream="",kind="playlist"}' in requests
+
+
+def test_the_series_of_a_stream_end_when_nobody_watches_it(rig: Rig) -> None:
+    name = f'sluice_edge_requests_total{{{LABELS},kind="playlist"}}'
+    for _ in range(6):
+        rig.get("index.m3u8")
+        time.sleep(1)
+    rig.get(f"{SESSION}/video/3.1.m4s")
+    time.sleep(2)
+    # Another kind keeps all series of the stream.
+    assert rig.edge.metrics()[name] == 6
+    time.sleep(3)
+    assert name not in rig.edge.metrics()
 
 
 async def test_viewers_are_distinct_clients_of_the_last_ten_seconds(rig: Rig) -> None:
