@@ -109,8 +109,8 @@ class Origin:
         await stream.write(answer.body[: len(answer.body) // 2])
         if self.settings["half"] == 2:
             await asyncio.sleep(10)
-        assert request.transport is not None
-        request.transport.abort()
+        if request.transport is not None:
+            request.transport.abort()
         return stream
 
     def control(self, path: str, request: web.Request) -> web.Response:

@@ -15,6 +15,8 @@ local M = {}
 
 --- Longest time for an object that does not exist yet.
 local HELD_SECONDS = 6
+--- Nearly the read timeout of nginx.conf: the clock of a worker moves in steps.
+local SILENCE_SECONDS = 1.4
 
 --- Ask one address by cosocket; the body is in the answer.
 local function by_socket(address, route, path)
@@ -22,9 +24,8 @@ local function by_socket(address, route, path)
   return http.get(address, settings.play_port, "/" .. path, keys.bearer(route.stream))
 end
 
---- Fill nginx's cache from one address, unless another worker has done it. The answer has no body:
--- that one is on the disk.
-function M.into_cache(address, route, path)
+--- Ask nginx's cache for an object, without its body. No address: only what is there already.
+local function from_cache(address, route, path)
   local answer = ngx.location.capture("/_sluice/object", {
     method = ngx.HTTP_HEAD,
     vars = {
@@ -34,16 +35,32 @@ function M.into_cache(address, route, path)
   })
   local headers = {}
   for name, value in pairs(answer.header) do headers[name:lower()] = value end
-  if headers["sluice-cache"] ~= "HIT" then metrics.origin_request() end
-  -- `edge.failed` makes a 502 of a refused connection, a timeout and a lost connection.
-  if answer.status == 502 then return nil, "no answer" end
-  return {status = answer.status, headers = headers, body = ""}
+  return answer.status, headers
+end
+
+--- Fill nginx's cache from one address, unless another worker has done it. The answer has no body:
+-- that one is on the disk.
+function M.into_cache(address, route, path)
+  local started = ngx.now()
+  local status, headers = from_cache(address, route, path)
+  if headers["sluice-cache"] ~= "HIT" then
+    metrics.origin_request()
+    -- `edge.failed` makes a 502 of a refused connection, a timeout and a lost connection.
+    if status == 502 then return nil, "no answer" end
+    -- An answer that ended too early has the status 200, but is not stored.
+    if status == 200 and from_cache("", route, path) ~= 200 then
+      return nil, ngx.now() - started < SILENCE_SECONDS and "truncated" or "timeout"
+    end
+  end
+  return {status = status, headers = headers, body = ""}
 end
 
 --- Decide about an answer: "done", "held", or the reason why another peer must be asked, and whether
 -- the peer is bad.
 local function judge(answer, failure)
-  if not answer then return failure, true end
+  -- A full disk looks like an answer that ends too early, so this alone makes no peer bad. A peer
+  -- that is gone fails its next request in another way.
+  if not answer then return failure, failure ~= "truncated" end
   local status = answer.status
   if status < 500 and status ~= 401 then return "done" end
   if status == 503 and answer.headers["retry-after"] == "0" then return "held" end
