@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from sluice_media.formats.cmaf import codec_string, init_segment
+from sluice_media.play import hls, ts_hls
+from sluice_media.play.dash import Manifest
 from sluice_media.play.mpegts import ts_segment
+from sluice_media.play.segment import track_name
 from sluice_media.play.table import SegmentTable
 from tests.support.frames import probe
 from tests.support.media_clips import frame_hashes
@@ -120,6 +123,32 @@ def test_ts_segments_play_one_after_the_other(clip: TsClip, tmp_path: Path) -> N
     for track_format in clip.formats:
         stream = stream_of(track_format.track)
         assert frame_hashes(joined, stream) == frame_hashes(clip.path, stream)
+
+
+@pytest.mark.parametrize("entry", ["index.m3u8", "mpegts.m3u8", "index.mpd"])
+def test_ffmpeg_plays_the_playlists(entry: str, tmp_path: Path) -> None:
+    clip = make_ts_clip(tmp_path / "source.ts")
+    table = table_of(records(clip.formats, clip.units))
+    folder = tmp_path / table.session
+    (folder / "ts").mkdir(parents=True)
+    for track_format in clip.formats:
+        name = track_name(track_format.track)
+        (folder / name).mkdir()
+        (folder / name / "init.0.mp4").write_bytes(init_segment(track_format))
+        playlist = hls.MediaPlaylist(table, track_format.track)
+        (folder / f"{name}.m3u8").write_text(playlist.render())
+    for segment in table.segments:
+        parts = {track: parts_of(segment, track) for track in segment.tracks}
+        for track, data in parts.items():
+            (folder / track_name(track) / f"{segment.number}.m4s").write_bytes(b"".join(data))
+        ts = ts_segment(clip.formats, parts, shift=segment.shift)
+        (folder / "ts" / f"{segment.number}.ts").write_bytes(ts)
+    (folder / "mpegts.m3u8").write_text(ts_hls.TsPlaylist(table).render())
+    (tmp_path / "index.m3u8").write_text(hls.multivariant(table))
+    (tmp_path / "mpegts.m3u8").write_text(ts_hls.multivariant(table))
+    (tmp_path / "index.mpd").write_bytes(Manifest(table).render())
+    for stream in ("v:0", "a:0"):
+        assert frame_hashes(tmp_path / entry, stream) == frame_hashes(clip.path, stream)
 
 
 def test_the_codec_string_names_the_codec_that_ffprobe_finds(clip: TsClip, tmp_path: Path) -> None:

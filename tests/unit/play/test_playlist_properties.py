@@ -66,7 +66,7 @@ def check(texts: list[str]) -> None:
             assert float(duration) <= hls.PART_TARGET
     for period in ET.fromstring(texts[-1]).iterfind("d:Period", NS):
         for timeline in period.iterfind(".//d:SegmentTimeline", NS):
-            runs = []
+            runs: list[tuple[int, int]] = []
             for s in timeline:
                 duration, count = int(s.attrib["d"]), int(s.attrib.get("r", 0)) + 1
                 start = int(s.attrib.get("t", runs[-1][1] if runs else 0))

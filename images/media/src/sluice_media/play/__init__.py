@@ -2,8 +2,10 @@
 
 Pure modules, without I/O and clocks::
 
-    cutter.py    records of the timeline -> parts and segments
-    table.py     the segments of a session: a window, lookups, rates
-    hls.py       table -> LL-HLS playlists        ts_hls.py   table -> HLS playlists with MPEG-TS
-    dash.py      table -> MPD                     mpegts.py   CMAF parts -> MPEG-TS segment
+    cutter.py   records of the timeline -> parts and segments
+    segment.py  a segment, its tracks and parts        segment_json.py  its form on disk
+    table.py    the window of a session's segments     rates.py         their bit rates
+    hls.py      table -> LL-HLS playlists              ts_hls.py        -> HLS with MPEG-TS
+    dash.py     table -> MPD                           dash_timeline.py -> its SegmentTimeline
+    mpegts.py   CMAF parts -> MPEG-TS segment
 """
