@@ -21,7 +21,9 @@ from sluice_media.formats.cmaf import (
     read_fragments,
 )
 from sluice_media.formats.cmaf.sample_entry import complete_hvcc
-from sluice_media.formats.codecs import CodecError
+from sluice_media.formats.codecs import CodecError, h264
+from sluice_media.formats.codecs.bits import BitReader
+from sluice_media.formats.codecs.h264 import Display, SpsInfo, vui_display
 from sluice_media.formats.units import Codec, TrackFormat, TrackKind
 from tests.support.ts_samples import AUDIO, AUDIO_44100, HEVC, VIDEO
 
@@ -176,6 +178,35 @@ def test_hvc1_declares_complete_parameter_sets(tmp_path: Path) -> None:
     data = init_segment(HEVC)
     assert record in data
     assert "moov/trak/mdia/minf/stbl/stsd/hvc1" in boxes(data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("bits", "want"),
+    [
+        ("0 0 0", Display()),
+        ("1 00001110 0 0", Display(sample_aspect=(4, 3))),
+        ("1 00010001 0 0", Display()),  # reserved
+        ("1 00000000 0 0", Display()),  # unspecified
+        (f"1 11111111 {64:016b} {45:016b} 1 0 0", Display(sample_aspect=(64, 45))),
+        (f"1 11111111 {0:016b} {45:016b} 0 0", Display()),
+        ("0 0 1 101 1 0", Display(is_full_range=True)),
+        ("0 1 1 1 101 0 1 00001001 00010000 00001001", Display(colour=(9, 16, 9))),
+    ],
+)
+def test_the_vui_declares_the_pixel_aspect_and_the_colour(bits: str, want: Display) -> None:
+    digits = bits.replace(" ", "").ljust(88, "0")
+    assert vui_display(BitReader(int(digits, 2).to_bytes(11, "big"))) == want
+
+
+def test_a_picture_with_oblong_samples_is_shown_wider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oblong = SpsInfo(640, 360, 25.0, display=Display((4, 3), (1, 1, 1)))
+    monkeypatch.setattr(h264, "parse_sps", lambda _: oblong)
+    data = init_segment(VIDEO)
+    assert boxes(data, tmp_path)["moov/trak/tkhd"].width == 853 << 16
+    assert b"pasp" + bytes.fromhex("00000004 00000003") in data
+    assert b"colrnclx" + bytes.fromhex("0001 0001 0001 00") in data
 
 
 @pytest.mark.parametrize(

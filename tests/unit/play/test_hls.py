@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 from sluice_media.contract import TimelineSegment
+from sluice_media.formats.cmaf.video_facts import VideoFacts
 from sluice_media.formats.units import AccessUnit, TrackFormat, UnitFlags
 from sluice_media.play import hls
 from sluice_media.play.cutter import SessionEnded
@@ -114,6 +115,18 @@ def test_4_4_4_9_no_part_is_longer_than_the_part_target(
             duration = re.match(r"DURATION=([\d.]+),URI=", value)
             assert duration is not None
             assert 0 < float(duration[1]) <= hls.PART_TARGET
+
+
+@pytest.mark.parametrize("fps", [15, 24, 25, 30_000 / 1_001, 30, 50, 60_000 / 1_001, 60])
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 44_100, 48_000])
+def test_4_4_3_7_parts_before_the_last_one_have_85_percent_of_the_target(
+    fps: float, rate: int
+) -> None:
+    table = table_of(records((VIDEO, AUDIO), broadcast(5, fps=fps, rate=rate)))
+    for segment in table.segments:
+        for track in segment.tracks.values():
+            for part in track.parts[:-1]:
+                assert 0.85 * 46_800 <= part.duration <= 46_800
 
 
 def test_4_4_4_9_parts_of_the_last_three_segments_only() -> None:
@@ -245,6 +258,16 @@ def test_4_4_6_2_a_variant_declares_rates_codecs_size_and_frame_rate() -> None:
     assert info.resolution == (640, 360)
     assert info.frame_rate == 25
     assert info.bandwidth >= info.average_bandwidth > 0
+
+
+@pytest.mark.parametrize(("transfer", "want"), [(1, "SDR"), (16, "PQ"), (18, "HLG")])
+def test_4_4_6_2_the_video_range_follows_from_the_transfer_function(
+    transfer: int, want: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = VideoFacts(640, 25.0, (1, 1), (9, transfer, 9), is_full_range=False)
+    monkeypatch.setattr(hls, "video_facts", lambda _: facts)
+    text = hls.multivariant(table_of(stream(9)))
+    assert f",VIDEO-RANGE={want}," in text
 
 
 def test_without_video_the_audio_is_the_variant() -> None:

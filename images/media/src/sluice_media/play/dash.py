@@ -178,8 +178,8 @@ class Manifest:
         """Move the segments that are complete into the timeline; return the one that grows."""
         segments = group.segments
         for segment in segments[bisect_left(segments, timeline.next, key=number_of) :]:
-            found = segment.tracks[track]
-            if not found.parts:
+            found = segment.tracks.get(track)
+            if found is None or not found.parts:
                 continue
             if not found.is_closed:
                 return segment

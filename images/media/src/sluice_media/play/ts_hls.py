@@ -43,7 +43,8 @@ class TsPlaylist:
         self._body = ""
 
     def render(self) -> str:
-        """Return the playlist. It has no segment while none is complete."""
+        """Return the playlist. The table must be published. There is no segment in the playlist
+        while another track than the reference track is not complete."""
         table = self._table
         segments = table.segments
         newest = next((s.number for s in reversed(segments) if s.is_closed), None)
