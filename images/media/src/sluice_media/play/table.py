@@ -7,8 +7,7 @@ The table does not read a clock.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterator
+from bisect import bisect_left
 
 from sluice_media.formats.units import TICKS_PER_SECOND, TrackFormat
 from sluice_media.play.cutter import (
@@ -90,13 +89,11 @@ class SegmentTable:
         self.version += 1
         self.structure += 1
         self.formats.setdefault(segment.format_number, formats)
-        if known is not None:
-            self.segments[self.segments.index(known)] = segment
-        else:
-            insort(self.segments, segment, key=number_of)
+        index = bisect_left(self.segments, segment.number, key=number_of)
+        self.segments[index : index + (known is not None)] = [segment]
         self._by_number[segment.number] = segment
         self.rewrites += 1
-        self._link(0)
+        self._link(index)
         return True
 
     def trim(self) -> list[Segment]:
@@ -280,15 +277,17 @@ class SegmentTable:
         return dropped
 
     def _link(self, index: int) -> None:
-        """Set the periods of the segments from ``index`` on."""
+        """Set the periods of the segment at ``index``, and of those behind it that change."""
         before = self.segments[index - 1] if index else None
-        for segment in self._from(index):
-            if before is not None and segment.continues(before):
-                segment.period = before.period
-            elif before is not None or segment.period is None:
-                segment.period = Period(segment.number, segment.start)
-            before = segment
-
-    def _from(self, index: int) -> Iterator[Segment]:
         for position in range(index, len(self.segments)):
-            yield self.segments[position]
+            segment = self.segments[position]
+            if before is not None and segment.continues(before):
+                period = before.period
+            elif before is not None or segment.period is None:
+                period = Period(segment.number, segment.start)
+            else:
+                period = segment.period
+            if position > index and period == segment.period:
+                break
+            segment.period = period
+            before = segment
