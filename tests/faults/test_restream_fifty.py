@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import time
@@ -14,6 +13,7 @@ import pytest
 from tests.support.cluster import Cluster, publish_url
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream, restream, secret, secret_key
+from tests.support.pod_process import process_of
 from tests.support.publish import Publisher
 from tests.support.push_peers import nginx_rtmp
 from tests.support.target import address_towards
@@ -28,17 +28,6 @@ def target(sluice: Cluster, tmp_path: Path) -> Iterator[str]:
     """An nginx-rtmp that takes every key; its application's URI."""
     with nginx_rtmp(tmp_path / "nginx", address_towards(sluice.node_ip)) as made:
         yield made.uri()
-
-
-def process_of(pod_uid: str) -> int:
-    """The process of that pod, on this machine."""
-    wanted = f"POD_UID={pod_uid}".encode()
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                if wanted in (folder / "environ").read_bytes().split(b"\0"):
-                    return int(folder.name)
-    raise AssertionError("the pod runs elsewhere")
 
 
 def cpu_seconds(pid: int) -> float:

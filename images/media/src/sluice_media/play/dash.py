@@ -120,9 +120,12 @@ class Manifest:
         else:
             root.set("minimumUpdatePeriod", "PT1S")
             root.set("timeShiftBufferDepth", f"PT{table.depth_seconds}S")
-            root.set("suggestedPresentationDelay", _duration(LATENCY_MS * 1_000))
+            # For players without low latency. Shaka begins here, measured from the end of the
+            # segment that grows, so a shorter delay is in the future for some of its viewers.
+            root.set("suggestedPresentationDelay", f"PT{table.target_seconds}S")
         root.set("minBufferTime", "PT1S")
-        root.set("maxSegmentDuration", f"PT{table.target_seconds}S")
+        longest = max((s.duration for s in table.segments if s.is_closed), default=0)
+        root.set("maxSegmentDuration", _duration(longest * 100 // 9))
         service = ET.SubElement(root, "ServiceDescription", id="0")
         latency = {"target": LATENCY_MS, "min": MIN_LATENCY_MS, "max": MAX_LATENCY_MS}
         ET.SubElement(service, "Latency", {name: str(ms) for name, ms in latency.items()})
