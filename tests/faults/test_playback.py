@@ -125,7 +125,7 @@ async def test_nothing_is_seen_of_a_killed_encoder_with_a_backup(kube: Kubectl) 
 
 async def test_a_frozen_encoder_freezes_the_picture_for_a_second(kube: Kubectl) -> None:
     async with watched(kube) as stream:
-        async with seen(stream, frozen_seconds=1.2):
+        async with seen(stream, stalls=1, frozen_seconds=1.2):
             os.kill(stream.primary.pid, signal.SIGSTOP)
         os.kill(stream.primary.pid, signal.SIGCONT)
 

@@ -162,6 +162,19 @@ def test_5_3_2_2_a_new_anchor_begins_a_period_at_its_wall_clock() -> None:
     assert min(numbered(periods[1], "audio")) == 3
 
 
+def test_a_new_period_is_there_only_when_all_its_tracks_are() -> None:
+    """Shaka ends with an error at a period in which a track of the others is missing."""
+    table = SegmentTable("5e55", int(STARTED.timestamp() * 1e6), 60)
+    manifest = Manifest(table)
+    seen: list[list[str]] = []
+    for event in cut(with_anchor(stream(16, ended=False), 3, 6)):
+        table.apply(event)
+        if table.is_published:
+            periods = ET.fromstring(manifest.render()).findall("d:Period", NS)
+            seen += [sorted(sets(period)) for period in periods]
+    assert all(kinds == ["audio", "video"] for kinds in seen)
+
+
 def test_5_3_2_2_presentation_times_are_the_wall_clock_of_the_segments() -> None:
     table = table_of(with_anchor(stream(16, ended=False), 3, 6.25))
     origin = STARTED.timestamp()

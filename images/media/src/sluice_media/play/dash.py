@@ -64,6 +64,9 @@ class Manifest:
         texts: list[str] = []
         for group in self._groups:
             first, period = group.segments[0], group.period
+            if group is not self._groups[0] and _waits_for_a_track(first):
+                # Players refuse a period in which a track is missing (shaka: error 4037).
+                break
             start_us = max(0, first.wall_us(period.start) - origin_us)
             element = ET.Element("Period", id=f"p{period.number}", start=_duration(start_us))
             for track_format in table.formats[first.format_number]:
@@ -244,6 +247,11 @@ def _describe(representation: ET.Element, track_format: TrackFormat) -> None:
         whole = rate.denominator == 1
         text = str(rate.numerator) if whole else f"{rate.numerator}/{rate.denominator}"
         representation.set("frameRate", text)
+
+
+def _waits_for_a_track(segment: Segment) -> bool:
+    """Return whether a track of the segment has no unit yet, and may still get one."""
+    return any(not track.parts and not track.is_closed for track in segment.tracks.values())
 
 
 def _end(segments: Sequence[Segment]) -> int:
