@@ -162,6 +162,26 @@ def test_5_3_2_2_a_new_anchor_begins_a_period_at_its_wall_clock() -> None:
     assert min(numbered(periods[1], "audio")) == 3
 
 
+def test_media_that_is_repeated_stays_in_its_period_and_overlaps_nothing() -> None:
+    """Another encoder goes on with pictures that were made up to 2 s earlier."""
+    found = with_anchor(stream(16, ended=False), 3, -1.9)
+    [period] = mpd(table_of(found)).findall("d:Period", NS)
+    assert len(entries(sets(period)["video"])) > 4
+
+
+def test_a_loss_after_repeated_media_begins_a_period_at_the_wall_clock_again() -> None:
+    found = with_anchor(with_anchor(stream(16, ended=False), 3, -1.9), 5, 1.9 + 6)
+    periods = mpd(table_of(found)).findall("d:Period", NS)
+    assert [p.attrib["id"] for p in periods] == ["p0", "p5"]
+    assert seconds(periods[1].attrib["start"]) == pytest.approx(0.5 + 10 + 6, abs=1e-6)
+
+
+def test_a_change_of_format_with_repeated_media_begins_no_period_in_the_past() -> None:
+    found = with_anchor(stream(16, ended=False), 3, -1.9, format_number=1)
+    periods = mpd(table_of(found)).findall("d:Period", NS)
+    assert [seconds(p.attrib["start"]) for p in periods] == [0.5, 6.5]
+
+
 def test_a_new_period_is_there_only_when_all_its_tracks_are() -> None:
     """Shaka ends with an error at a period in which a track of the others is missing."""
     table = SegmentTable("5e55", int(STARTED.timestamp() * 1e6), 60)

@@ -67,7 +67,7 @@ class Manifest:
             if group is not self._groups[0] and _waits_for_a_track(first):
                 # Players refuse a period in which a track is missing (shaka: error 4037).
                 break
-            start_us = max(0, first.wall_us(period.start) - origin_us)
+            start_us = max(0, period.wall_us(period.start) - origin_us)
             element = ET.Element("Period", id=f"p{period.number}", start=_duration(start_us))
             for track_format in table.formats[first.format_number]:
                 track = track_format.track
@@ -108,7 +108,8 @@ class Manifest:
 
     def _root(self, origin_us: int, *, is_static: bool) -> ET.Element:
         table = self._table
-        newest = table.segments[-1]
+        newest = table.segments[-1].period
+        assert newest is not None  # the table sets it
         end_us = newest.wall_us(_end(table.segments))
         root = ET.Element(
             "MPD",

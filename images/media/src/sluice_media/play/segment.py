@@ -82,12 +82,19 @@ class TrackSegment:
 
 @dataclass(slots=True, frozen=True)
 class Period:
-    """Consecutive segments with one format and one relation of media time to the wall clock."""
+    """Consecutive segments with one format and one relation of media time to presentation time."""
 
     number: int
     """Number of its first segment."""
     start: int
     """Media time at which it starts: the first segment's time in CMAF."""
+    offset: int
+    """Wall clock time of media time 0 in this period, in 1/9 of a microsecond. Later periods have
+    no lower one: when another source repeats media, presentation times go on and do not overlap."""
+
+    def wall_us(self, media_time: int) -> int:
+        """Return the wall clock time at which a media time is presented, microseconds UTC."""
+        return (self.offset + media_time * 100) // 9
 
 
 @dataclass(slots=True)
@@ -140,14 +147,19 @@ class Segment:
         """Return the wall clock time of a media time in CMAF, microseconds UTC."""
         return (self.offset + media_time * 100) // 9
 
-    def continues(self, before: Segment) -> bool:
-        """Return whether the segment is in the period of the segment ``before``."""
-        return (
+    def period_behind(self, before: Segment | None) -> Period:
+        """Return the period of the segment. ``before`` is the segment before it in the window."""
+        if before is None or before.period is None:
+            return self.period or Period(self.number, self.start, self.offset)
+        known = before.period
+        if (
             self.number == before.number + 1
             and self.format_number == before.format_number
-            and self.offset == before.offset
+            and self.offset <= known.offset
             and self._units() == before._units()
-        )
+        ):
+            return known
+        return Period(self.number, self.start, max(self.offset, known.offset))
 
     def _units(self) -> list[bool]:
         """Return, for each track, whether it has units or may still get them."""

@@ -62,6 +62,7 @@ class SegmentHead(Model):
     reference: int
     period_number: int
     period_start: int
+    period_offset: int
     formats: list[TrackInfo]
     tracks: list[TrackHead]
 
@@ -81,7 +82,7 @@ def encode_head(
     session: str, started_us: int, segment: Segment, formats: Sequence[TrackFormat]
 ) -> bytes:
     """Return the first line of a closed segment's file."""
-    period = segment.period or Period(segment.number, segment.start)
+    period = segment.period or segment.period_behind(None)
     head = SegmentHead(
         session=session,
         started_us=started_us,
@@ -97,6 +98,7 @@ def encode_head(
         reference=segment.reference,
         period_number=period.number,
         period_start=period.start,
+        period_offset=period.offset,
         formats=track_infos(formats),
         tracks=[
             TrackHead(
@@ -139,7 +141,7 @@ def decode_head(line: bytes) -> StoredSegment:
         anchor_us=head.anchor_us,
         reference=head.reference,
         tracks=tracks,
-        period=Period(head.period_number, head.period_start),
+        period=Period(head.period_number, head.period_start, head.period_offset),
     )
     return StoredSegment(head.session, head.started_us, segment, formats, len(line))
 

@@ -20,7 +20,7 @@ from sluice_media.play.cutter import (
     reference_track,
 )
 from sluice_media.play.rates import RateWindow
-from sluice_media.play.segment import Part, Period, Segment, TrackSegment, number_of, utc_us
+from sluice_media.play.segment import Part, Segment, TrackSegment, number_of, utc_us
 
 MAX_HOLE = 1_000
 """Maximum number of missing segments in a window. Behind a larger hole, a new window begins."""
@@ -281,12 +281,7 @@ class SegmentTable:
         before = self.segments[index - 1] if index else None
         for position in range(index, len(self.segments)):
             segment = self.segments[position]
-            if before is not None and segment.continues(before):
-                period = before.period
-            elif before is not None or segment.period is None:
-                period = Period(segment.number, segment.start)
-            else:
-                period = segment.period
+            period = segment.period_behind(before)
             if position > index and period == segment.period:
                 break
             segment.period = period
