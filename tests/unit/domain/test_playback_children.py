@@ -116,6 +116,7 @@ def test_the_pods_get_the_whole_spec() -> None:
         },
         "siblings": "a-play.show.svc.cluster.local.",
         "dvrSeconds": 3600,
+        "spoolLimitBytes": 3_660_788_531,
         "hls": True,
         "hlsEndList": False,
         "dash": True,
@@ -155,6 +156,24 @@ def test_the_pods_ask_for_disk_for_their_window(dvr: int, want: str) -> None:
     assert container["resources"]["requests"]["ephemeral-storage"] == want
     [spool] = [v for v in pod_spec(case)["volumes"] if v["name"] == "spool"]
     assert spool["emptyDir"] == {}, "a pod that exceeds a limit would be evicted on air"
+
+
+@pytest.mark.parametrize(
+    ("resources", "want_mebibytes"),
+    [
+        ({}, 204),
+        ({"requests": {"ephemeral-storage": "1064Mi"}}, 800),
+        ({"limits": {"ephemeral-storage": "164Mi"}}, 80),
+        ({"limits": {"ephemeral-storage": "1064Mi"}}, 204),
+        ({"requests": {"ephemeral-storage": "10Mi"}}, 0),
+    ],
+    ids=["the window's", "a user's", "a lower limit", "a higher limit", "hardly any"],
+)
+def test_the_window_stays_within_the_disk_that_the_pods_ask_for(
+    resources: dict[str, Any], want_mebibytes: int
+) -> None:
+    case = playing(dvrSeconds=154, workload={"resources": resources})
+    assert config(case)["spoolLimitBytes"] // (1 << 20) == want_mebibytes
 
 
 def test_the_placement_is_the_streams_unless_playback_has_its_own() -> None:

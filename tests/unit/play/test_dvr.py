@@ -47,9 +47,15 @@ def segment(number: int) -> Segment:
     )
 
 
-def filled(disk: SegmentDisk, count: int, window_seconds: int = 600) -> tuple[SegmentTable, Dvr]:
+def media_bytes(segments: Iterable[Segment]) -> int:
+    return sum(track.size for each in segments for track in each.tracks.values())
+
+
+def filled(
+    disk: SegmentDisk, count: int, window_seconds: int = 600, limit_bytes: int | None = None
+) -> tuple[SegmentTable, Dvr]:
     table = SegmentTable(SESSION, 0, window_seconds)
-    dvr = Dvr(table, disk)
+    dvr = Dvr(table, disk, limit_bytes)
     for number in range(count):
         each = segment(number)
         table.insert(each, FORMATS)
@@ -146,6 +152,65 @@ async def test_a_full_disk_makes_the_window_shorter_and_nothing_else(tmp_path: P
     numbers = [each.number for each in table.segments]
     assert numbers == list(range(numbers[0], 40))
     assert 5 <= len(numbers) <= 10 + MEMORY_SECONDS / 2
+    for each in table.segments:
+        assert await dvr.track(each, 0)
+
+
+async def test_a_limit_drops_the_oldest_segments_first(tmp_path: Path) -> None:
+    limit = media_bytes(segment(number) for number in range(20, 40))
+    table, dvr = filled(SegmentDisk(tmp_path), 40, limit_bytes=limit)
+    assert [each.number for each in table.segments] == list(range(20, 40))
+    await saved(dvr)
+    files = sorted(int(path.stem) for path in (tmp_path / SESSION).iterdir())
+    assert files == list(range(20, 40))
+    assert dvr.stored_bytes == media_bytes(table.segments) == limit
+    next_one = segment(40)
+    table.insert(next_one, FORMATS)
+    dvr.add(next_one)
+    await saved(dvr)
+    assert table.segments[0].number == 21
+    assert not (tmp_path / SESSION / "20.segment").exists()
+    for each in table.segments:
+        assert await dvr.track(each, 0)
+
+
+async def test_a_restarted_container_counts_its_segments_for_the_limit(tmp_path: Path) -> None:
+    disk = SegmentDisk(tmp_path)
+    _, before = filled(disk, 30)
+    await saved(before)
+    table = SegmentTable(SESSION, 0, 600)
+    dvr = Dvr(table, disk, media_bytes(segment(number) for number in range(11, 31)))
+    for stored in disk.load():
+        dvr.restore(stored)
+        table.insert(stored.segment, stored.formats)
+    assert dvr.stored_bytes == media_bytes(table.segments)
+    newest = segment(30)
+    table.insert(newest, FORMATS)
+    dvr.add(newest)
+    assert table.segments[0].number == 11
+    assert dvr.stored_bytes == media_bytes(table.segments[:-1])
+
+
+async def test_a_segment_older_than_a_window_at_its_limit_changes_nothing(tmp_path: Path) -> None:
+    """Another pod has a longer window: its disk is larger."""
+    limit = media_bytes(segment(number) for number in range(20, 40))
+    table, dvr = filled(SegmentDisk(tmp_path), 40, limit_bytes=limit)
+    await saved(dvr)
+    older = segment(19)
+    table.insert(older, FORMATS)
+    dvr.add(older)
+    await saved(dvr)
+    assert [each.number for each in table.segments] == list(range(20, 40))
+    assert len(list((tmp_path / SESSION).iterdir())) == 20
+
+
+async def test_a_limit_below_the_live_window_keeps_that_in_memory(tmp_path: Path) -> None:
+    limit = media_bytes([segment(38), segment(39)])
+    table, dvr = filled(SegmentDisk(tmp_path), 40, limit_bytes=limit)
+    await saved(dvr)
+    assert len(table.segments) == MEMORY_SECONDS / 2
+    assert dvr.stored_bytes <= limit
+    assert len(list((tmp_path / SESSION).iterdir())) == 2
     for each in table.segments:
         assert await dvr.track(each, 0)
 

@@ -231,6 +231,9 @@ class PlayConfig(PodConfig):
     trailing dot. Empty when there is one pod."""
     dvr_seconds: int = 0
     """Time that viewers can rewind; 0 for the live window only."""
+    spool_limit_bytes: int | None = None
+    """Maximum size of the window in SPOOL_DIR. Beyond it the oldest segments are dropped. None for
+    no limit."""
     hls: bool = True
     hls_end_list: bool = True
     """True to end the playlists with EXT-X-ENDLIST when the session ends."""

@@ -1,7 +1,8 @@
 """The bytes of a session's segments: the newest in memory, all closed ones on disk with DVR.
 
 In: closed segments, and requests for their bytes. Out: the bytes. A disk that is full or broken
-makes the window shorter; it never stops the broadcast.
+makes the window shorter; it never stops the broadcast. So does the limit for the disk: it applies
+to the finished segments of the window, so pods with equal windows drop equal segments.
 """
 
 from __future__ import annotations
@@ -34,33 +35,54 @@ class SegmentGoneError(Exception):
 
 
 class Dvr:
-    """The bytes of one session. ``disk`` is None without DVR: everything is in memory then."""
+    """The bytes of one session. ``disk`` is None without DVR: everything is in memory then.
 
-    def __init__(self, table: SegmentTable, disk: SegmentDisk | None) -> None:
+    ``limit_bytes`` is the maximum size of the media on disk; None for no limit. The heads of the
+    files, about a hundredth of it, do not count."""
+
+    def __init__(
+        self, table: SegmentTable, disk: SegmentDisk | None, limit_bytes: int | None = None
+    ) -> None:
         self._table = table
         self._disk = disk
+        self._limit_bytes = limit_bytes
+        self._sizes: dict[int, int] = {}
+        """Media bytes of the finished segments, by number."""
+        self._window_bytes = 0
+        """Sum of these sizes."""
+        self.stored_bytes = 0
+        """Media bytes on disk."""
         self._data_at: dict[int, int] = {}
         """Offset of the first part in the file, by number of the stored segment."""
         self._unsaved: list[Segment] = []
         """Closed segments that the disk does not have, oldest first."""
         self._wake = asyncio.Event()
         self._logged_at = float("-inf")
+        self._is_limited = False
+        """True when segments were dropped because of the limit."""
 
     def restore(self, stored: StoredSegment) -> None:
         """Note a segment of the table that is on disk."""
-        self._data_at[stored.segment.number] = stored.data_at
+        self._measure(stored.segment)
+        self._note(stored.segment.number, stored.data_at)
 
     def add(self, segment: Segment) -> None:
         """Take a closed segment."""
-        if self._disk is not None and segment.number not in self._data_at:
+        if self._disk is None:
+            return
+        self._measure(segment)
+        if segment.number not in self._data_at:
             self._unsaved.append(segment)
             self._wake.set()
+        self._shorten()
 
     def drop(self, segments: list[Segment]) -> None:
         """Delete the bytes of segments that left the table."""
         numbers = {segment.number for segment in segments}
         self._unsaved = [segment for segment in self._unsaved if segment.number not in numbers]
         stored = [number for number in numbers if self._data_at.pop(number, None) is not None]
+        self.stored_bytes -= sum(self._sizes[number] for number in stored)
+        self._window_bytes -= sum(self._sizes.pop(number, 0) for number in numbers)
         if self._disk is not None and stored:
             self._disk.delete(self._table.session, stored)
 
@@ -127,6 +149,33 @@ class Dvr:
             return await self._read(segment, -self._data_at[segment.number], None)
         return b"".join(self._encoded(segment))
 
+    def _measure(self, segment: Segment) -> None:
+        if segment.number not in self._sizes:
+            size = sum(track.size for track in segment.tracks.values())
+            self._sizes[segment.number] = size
+            self._window_bytes += size
+
+    def _note(self, number: int, data_at: int) -> None:
+        self._data_at[number] = data_at
+        self.stored_bytes += self._sizes[number]
+
+    def _shorten(self) -> None:
+        """Drop the oldest segments until the window is within the limit. Segments that are still in
+        memory stay: they need no disk."""
+        while self._limit_bytes is not None and self._window_bytes > self._limit_bytes:
+            oldest = self._table.segments[0]
+            if oldest.start > self._table.segments[-1].start - MEMORY_SECONDS * TICKS_PER_SECOND:
+                return
+            if not self._is_limited:
+                self._is_limited = True
+                _log.warning(
+                    "window_limited_by_disk",
+                    limit_bytes=self._limit_bytes,
+                    consequence="viewers cannot rewind as far as configured",
+                    action="request more ephemeral-storage in playback.workload.resources",
+                )
+            self.drop(self._table.drop_until(oldest.number + 1))
+
     def _offset(self, segment: Segment, track: int) -> int:
         """Return the offset of a track's first part behind the head of the file."""
         before = [number for number in segment.tracks if number != track]
@@ -148,6 +197,7 @@ class Dvr:
             raise SegmentGoneError from error
 
     async def _save(self, disk: SegmentDisk, segment: Segment) -> None:
+        self._check_limit(segment)
         data = self._encoded(segment)
         while True:
             try:
@@ -159,9 +209,15 @@ class Dvr:
                     raise
                 self.drop(self._table.drop_until(oldest[-1] + 1))
         if self._table.get(segment.number) is segment:
-            self._data_at[segment.number] = len(data[0])
+            self._note(segment.number, len(data[0]))
         else:
             disk.delete(self._table.session, [segment.number])
+
+    def _check_limit(self, segment: Segment) -> None:
+        """Raise OSError when the disk has no room for a segment within the limit."""
+        size = self._sizes.get(segment.number, 0)
+        if self._limit_bytes is not None and self.stored_bytes + size > self._limit_bytes:
+            raise OSError(errno.ENOSPC, "the limit of the pod's disk is reached")
 
     def _encoded(self, segment: Segment) -> list[bytes]:
         table = self._table

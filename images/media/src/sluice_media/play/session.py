@@ -40,7 +40,8 @@ class PlaySession:
     ) -> None:
         self._config = config
         self.table = SegmentTable(session, started_us, config.dvr_seconds or LIVE_WINDOW_SECONDS)
-        self.dvr = Dvr(self.table, disk if config.dvr_seconds else None)
+        disk_for_dvr = disk if config.dvr_seconds else None
+        self.dvr = Dvr(self.table, disk_for_dvr, config.spool_limit_bytes)
         self.has_caught_up = False
         """True when the content that other pods and the disk have is in the table."""
         self.is_gone = asyncio.Event()

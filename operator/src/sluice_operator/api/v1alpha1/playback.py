@@ -52,7 +52,8 @@ class PlayWorkload(Workload):
 
     resources: ContainerResources | None = None
     """CPU and memory of a play pod. Absent: the default of the installation. The request for
-    ephemeral-storage follows from dvrSeconds, unless it is set here."""
+    ephemeral-storage follows from dvrSeconds for a stream of 8 Mbit/s, unless it is set here. A
+    window that needs more disk space loses its oldest segments."""
     node_selector: (
         Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=16)] | None
     ) = None

@@ -9,7 +9,7 @@ from sluice_operator.api.v1alpha1 import LiveStreamSpec
 from sluice_operator.api.v1alpha1.common import Workload
 from sluice_operator.api.v1alpha1.playback import Playback
 from sluice_operator.domain.manifests.keys import edge_key, own_token, playback_keys
-from sluice_operator.domain.manifests.pod import PodShape, pod_template
+from sluice_operator.domain.manifests.pod import PodShape, pod_template, spool_room
 from sluice_operator.domain.manifests.service import hub_host, play_host
 from sluice_operator.domain.observed import DomainSettings
 from sluice_operator.domain.owner import Owner
@@ -43,6 +43,7 @@ def play_config(
         stream=stream,
         siblings=play_host(owner.name, owner.namespace, domain) if playback.replicas > 1 else "",
         dvr_seconds=playback.dvr_seconds,
+        spool_limit_bytes=spool_room(owner.role, settings, _shape(owner, spec, playback, settings)),
         hls=playback.hls.enabled,
         hls_end_list=playback.hls.end_list,
         dash=playback.dash.enabled,
@@ -62,11 +63,17 @@ def play_template(
 ) -> dict[str, Any]:
     """Return the template. It does not depend on the number of replicas, so that this number can be
     changed on air."""
+    return pod_template(owner, settings, _shape(owner, spec, playback, settings))
+
+
+def _shape(
+    owner: Owner, spec: LiveStreamSpec, playback: Playback, settings: DomainSettings
+) -> PodShape:
     keys = [own_token(owner), *playback_keys(owner)]
     if settings.edge is not None:
         keys.append(edge_key(owner))
     window_seconds = _LIVE_WINDOW_SECONDS + playback.dvr_seconds
-    shape = PodShape(
+    return PodShape(
         keys=keys,
         ports=(("play", PLAY_PORT),),
         spool_bytes=window_seconds * _WINDOW_BYTES_PER_SECOND,
@@ -77,7 +84,6 @@ def play_template(
         own_resources=True,
         spread=True,
     )
-    return pod_template(owner, settings, shape)
 
 
 def _workload(spec: LiveStreamSpec, playback: Playback) -> Workload:

@@ -246,6 +246,19 @@ def _resources(
     return found
 
 
+def spool_room(role: str, settings: DomainSettings, shape: PodShape) -> int:
+    """Return the size of the data that fits the disk space of a pod with this shape: its request
+    for ephemeral-storage, or its limit if that is lower."""
+    resources = _resources(role, settings, shape, shape.workload or Workload())
+    sizes = [values[_DISK] for values in resources.values() if _DISK in values]
+    return min(_room_in(bytes_of(str(size))) for size in sizes)
+
+
+def _room_in(volume_bytes: int) -> int:
+    """Return the ``limit_bytes`` for which :func:`_spool_volume` returns this size."""
+    return max(0, (volume_bytes - _SPOOL_MARGIN_BYTES) * 4 // 5)
+
+
 def _spool_volume(limit_bytes: int) -> str:
     """Return the volume size for a role that keeps at most ``limit_bytes`` there.
 
@@ -262,7 +275,7 @@ def spool_limit_in(workload: Raw | None) -> int | None:
     for volume in (template.get("spec") or {}).get("volumes") or ():
         size = (volume.get("emptyDir") or {}).get("sizeLimit")
         if volume["name"] == _SPOOL and size is not None:
-            return max(0, (bytes_of(str(size)) - _SPOOL_MARGIN_BYTES) * 4 // 5)
+            return _room_in(bytes_of(str(size)))
     return None
 
 
