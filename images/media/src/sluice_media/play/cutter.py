@@ -64,6 +64,8 @@ class PartClosed:
     is_independent: bool
     """True when decoding can start at the part."""
     data: bytes
+    arrived_us: int = 0
+    """Arrival of its last sample at Sluice, by the clock of the hub's node, microseconds UTC."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -212,7 +214,17 @@ class _Boundary:
 class _Track:
     """One track: the open segment, the units that are not in a part, and the next boundaries."""
 
-    __slots__ = ("_before", "_held", "_last_dts", "_open", "_part", "_samples", "number", "pending")
+    __slots__ = (
+        "_arrived_us",
+        "_before",
+        "_held",
+        "_last_dts",
+        "_open",
+        "_part",
+        "_samples",
+        "number",
+        "pending",
+    )
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -223,6 +235,8 @@ class _Track:
         """Newest unit of the open segment, whose duration is not known yet."""
         self._samples: list[Sample] = []
         """Units of the open part."""
+        self._arrived_us = 0
+        """Arrival of the newest of them."""
         self._before: int | None = None
         """Duration of the last sample in the open segment."""
         self._part = 0
@@ -291,6 +305,7 @@ class _Track:
             self._close_part(events)  # the unit is longer than those before it
             samples = self._samples
         samples.append(Sample(unit.dts, unit.pts, duration, unit.is_random_access, unit.payload))
+        self._arrived_us = unit.utc_us
         self._before = duration
         if unit.dts + 2 * duration - samples[0].dts > PART_TICKS:
             self._close_part(events)
@@ -313,6 +328,7 @@ class _Track:
                 duration=last.dts + last.duration - first.dts,
                 is_independent=first.is_sync or not is_video,
                 data=fragment(sequence, samples, is_video=is_video, shift=shift),
+                arrived_us=self._arrived_us,
             )
         )
         self._part += 1

@@ -84,6 +84,7 @@ class Player:
         board.tick = self._tick
         metrics.watch(
             window_seconds=lambda: self._session.window_seconds if self._session else 0.0,
+            window_disk_bytes=lambda: self._session.dvr.stored_bytes if self._session else 0.0,
             age_seconds=lambda: time.monotonic() - self._part_at if self._session else 0.0,
         )
 
@@ -175,7 +176,9 @@ class Player:
         if self._session is not None:
             await self._end()
         started_us = round(record.session_started_at.timestamp() * 1_000_000)
-        session = PlaySession(record.timeline, started_us, self._watch.config, self._disk)
+        session = PlaySession(
+            record.timeline, started_us, self._watch.config, self._disk, self._metrics
+        )
         self._session = session
         self._knows_stream = True
         self._edge = EdgeAnswer(False)

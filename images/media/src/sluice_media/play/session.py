@@ -6,6 +6,7 @@ Every text is rendered once for each change of the table. Requests for the futur
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -13,9 +14,10 @@ from typing import NamedTuple
 from sluice_media.contract import PlayConfig
 from sluice_media.formats.units import TICKS_PER_SECOND, TrackFormat
 from sluice_media.play import dash, hls, ts_hls
-from sluice_media.play.cutter import Cutter, SegmentBegun, TrackClosed
+from sluice_media.play.cutter import Cutter, PartClosed, SegmentBegun, TrackClosed
 from sluice_media.play.disk import SegmentDisk
 from sluice_media.play.dvr import Dvr
+from sluice_media.play.metrics import PlayMetrics
 from sluice_media.play.segment import Segment
 from sluice_media.play.segment_file import StoredSegment
 from sluice_media.play.table import SegmentTable
@@ -36,9 +38,17 @@ class PlaySession:
     """The table of one session, its bytes, and the requests that wait for it."""
 
     def __init__(
-        self, session: str, started_us: int, config: PlayConfig, disk: SegmentDisk
+        self,
+        session: str,
+        started_us: int,
+        config: PlayConfig,
+        disk: SegmentDisk,
+        metrics: PlayMetrics,
     ) -> None:
         self._config = config
+        self._metrics = metrics
+        self._taken_up_us = time.time_ns() // 1_000
+        """Time at which this pod began to read the session."""
         self.table = SegmentTable(session, started_us, config.dvr_seconds or LIVE_WINDOW_SECONDS)
         disk_for_dvr = disk if config.dvr_seconds else None
         self.dvr = Dvr(self.table, disk_for_dvr, config.spool_limit_bytes)
@@ -74,17 +84,35 @@ class PlaySession:
     def feed(self, records: Iterable[Record]) -> None:
         """Take records of the session, in order, and answer the requests that waited for them."""
         version = self.table.version
+        parts: list[PartClosed] = []
         for record in records:
             for event in self._cutter.feed(record):
                 self.dvr.drop(self.table.apply(event))
-                if isinstance(event, TrackClosed):
-                    segment = self.table.get(event.number)
-                    if segment is not None and segment.is_closed:
-                        self.dvr.add(segment)
+                if isinstance(event, PartClosed):
+                    parts.append(event)
+                elif isinstance(event, TrackClosed):
+                    self._close(event)
                 elif isinstance(event, SegmentBegun):
                     self.dvr.release()
         if self.table.version != version:
             self._notify()
+            self._count(parts)
+
+    def _close(self, event: TrackClosed) -> None:
+        segment = self.table.get(event.number)
+        if segment is None:
+            return
+        self._metrics.segment_closed(event.track, segment.tracks[event.track].size)
+        if segment.is_closed:
+            self.dvr.add(segment)
+
+    def _count(self, parts: list[PartClosed]) -> None:
+        now_us = time.time_ns() // 1_000
+        for part in parts:
+            # The hub sends its last minute to a pod that starts. That says nothing about delay.
+            is_new = part.arrived_us >= self._taken_up_us
+            delay_us = now_us - part.arrived_us if is_new else None
+            self._metrics.part_served(part.track, len(part.data), delay_us)
 
     def insert(self, segment: Segment, formats: tuple[TrackFormat, ...]) -> None:
         """Add a closed segment that another pod has."""
