@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sluice_media.play.edge_check import USER_AGENT
 from tests.support.edge_origin import SESSION
 from tests.support.edge_rig import Rig, dns_name, make_rig
 from tests.support.edge_viewers import ask_at_once
@@ -89,6 +90,17 @@ def test_the_page_and_its_information_make_no_viewer(rig: Rig) -> None:
     rig.get("")
     rig.get("info.json")
     assert VIEWERS not in rig.edge.metrics()
+
+
+def test_the_check_of_a_play_pod_makes_no_viewer(rig: Rig) -> None:
+    check = {"User-Agent": USER_AGENT}
+    for path in ("index.m3u8", f"{SESSION}/video.m3u8"):
+        assert rig.edge.get(rig.path(path), check).status == 200
+    metrics = rig.edge.metrics()
+    assert metrics[f'sluice_edge_requests_total{{{LABELS},kind="playlist"}}'] == 2
+    assert VIEWERS not in metrics
+    rig.edge.get(rig.path("index.m3u8"), {"User-Agent": f"{USER_AGENT}/2"})
+    assert rig.edge.metrics()[VIEWERS] == 1
 
 
 def test_names_that_do_not_exist_make_no_series(rig: Rig) -> None:

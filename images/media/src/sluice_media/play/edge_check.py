@@ -17,6 +17,8 @@ import aiohttp
 CHECK_SECONDS = 15.0
 """Time between two checks while the edge answers."""
 RETRY_SECONDS = 1.0
+USER_AGENT = "sluice-check"
+"""User-Agent of the check. The edge does not count it as a viewer."""
 _TIMEOUT = aiohttp.ClientTimeout(total=4.0)
 _MAX_BYTES = 64 << 10
 _TOKEN_SECONDS = 60
@@ -45,7 +47,7 @@ class EdgeCheck:
             async with self._http.get(
                 f"{self._signed(edge_url)}/index.m3u8",
                 timeout=_TIMEOUT,
-                headers={"User-Agent": "sluice-check"},
+                headers={"User-Agent": USER_AGENT},
                 allow_redirects=False,
             ) as response:
                 body = await response.content.read(_MAX_BYTES)
