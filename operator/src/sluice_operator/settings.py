@@ -104,8 +104,8 @@ class Settings(BaseSettings):
     """Names of Secrets in the namespaces of the streams."""
     cluster_domain: str = "cluster.local"
     media_resources: _Resources = Field(default_factory=dict)
-    """JSON: role (ingest, record, push, store) -> Kubernetes resource requirements. A role that is
-    missing here uses its default."""
+    """JSON: role (ingest, play, record, push, store) -> Kubernetes resource requirements. A role
+    that is missing here uses its default."""
     media_log_level: str = "INFO"
 
     # --- addresses that publishers dial

@@ -182,6 +182,8 @@ def test_the_operator_understands_its_environment(
     assert domain.pod_trouble_seconds == 600
     ingest = {"requests": {"cpu": "200m"}, "limits": {"memory": "2Gi"}}
     assert domain.resources["ingest"] == ingest
+    play = {"requests": {"ephemeral-storage": "20Gi"}, "limits": {"memory": "1Gi"}}
+    assert domain.resources["play"] == play
     assert "push" in domain.resources, "a role that is not named has its default"
 
 
