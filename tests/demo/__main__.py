@@ -48,7 +48,7 @@ def install() -> None:
 
 @app.command()
 def up(cluster: Which = Which.auto, folder: Path = Path()) -> None:
-    """A whole broadcast: published, live, recorded, restreamed, fetched and proven."""
+    """A whole broadcast: published, live, watched, recorded, restreamed, fetched and proven."""
     env = _bring_up(cluster)
     with step("installing the chart with Helm"):
         install_chart(env)

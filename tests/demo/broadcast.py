@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.demo.console import DemoError, say, step
 from tests.demo.environment import REPOSITORY, Environment
 from tests.demo.proof import decode_errors, probe
+from tests.demo.watch import CannotWatchError, Watched, until_served, watch
 from tests.support.kubectl import Kubectl
 from tests.support.recordings import download
 
@@ -17,6 +18,8 @@ __all__ = ["NAMESPACE", "remove", "run"]
 NAMESPACE = "sluice-demo"
 ENCODER = "encoder"
 RECORD_SECONDS = 14
+WATCH_SECONDS = 10
+"""Time for which the headless browser plays, while the stream is recorded."""
 EXAMPLES = REPOSITORY / "examples"
 
 
@@ -29,7 +32,7 @@ def run(env: Environment, folder: Path) -> None:
     kube.delete("recording", "sunday-service", "--wait=true")
     kube.delete("pod", ENCODER, "--wait=true")
     with step("applying a LiveStream, and another one as the platform to restream to"):
-        kube("apply", "-f", str(EXAMPLES / "livestream.yaml"))
+        kube("apply", "-f", str(EXAMPLES / "demo" / "livestream.yaml"))
         kube("apply", "-f", str(EXAMPLES / "demo" / "target.yaml"))
         for name in ("sunday-service", "demo-target"):
             kube.wait_condition("livestream", name, "Ready", seconds=120)
@@ -45,8 +48,15 @@ def run(env: Environment, folder: Path) -> None:
         )
         kube.wait_condition("restream", "to-demo-target", "Live", seconds=60)
         kube.wait_condition("livestream", "demo-target", "Live", seconds=60)
-    with step(f"letting it run for {RECORD_SECONDS} s"):
-        time.sleep(RECORD_SECONDS)
+    recorded_since = time.monotonic()
+    with step("waiting until browsers can play it"):
+        kube.wait_condition("livestream", "sunday-service", "PlaybackReady", seconds=90)
+        player = kube.status("livestream", "sunday-service")["playback"]["player"]
+        until_served(player)
+    picture = folder / "sunday-service.png"
+    watched = _watch(player, picture)
+    with step(f"letting it run for {RECORD_SECONDS} s in all"):
+        time.sleep(max(0.0, recorded_since + RECORD_SECONDS - time.monotonic()))
     say()
     for kind in ("livestreams", "recordings", "restreams"):
         say(kube("get", kind))
@@ -59,11 +69,25 @@ def run(env: Environment, folder: Path) -> None:
             _prove(kube, file)
     for file in files:
         _describe(kube, file)
-    _say_what_next(kube)
+    if isinstance(watched, Watched):
+        say(f"\n{picture}: the player page in a headless browser")
+        say(f"  {watched}, {watched.frames} frames")
+    else:
+        say(f"\nNo picture of the player page: {watched}.")
+    _say_what_next(kube, player)
 
 
 def remove(env: Environment) -> None:
     env.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=true")
+
+
+def _watch(player: str, picture: Path) -> Watched | CannotWatchError:
+    """Return what a headless browser saw, or the reason why this machine cannot watch."""
+    with step(f"watching it for {WATCH_SECONDS} s in a headless browser"):
+        try:
+            return watch(player, picture, WATCH_SECONDS)
+        except CannotWatchError as reason:
+            return reason
 
 
 def _prove(kube: Kubectl, file: Path) -> None:
@@ -85,12 +109,14 @@ def _describe(kube: Kubectl, file: Path) -> None:
     say(f"  title: {found['format']['tags'].get('title', '')}")
 
 
-def _say_what_next(kube: Kubectl) -> None:
+def _say_what_next(kube: Kubectl, player: str) -> None:
     data = kube.get("secret", "sunday-service-ingest")["data"]
     server = base64.b64decode(data["rtmpServer"]).decode()
     say(
         f"""
-The stream is still on air. Your own encoder instead: delete the encoder pod,
+The stream is still on air. Watch it in your browser, and rewind up to five minutes:
+    {player}
+Your own encoder instead: delete the encoder pod,
     kubectl -n {NAMESPACE} delete pod encoder
 and in OBS under Settings > Stream choose the service "Custom…" and paste
     Server      {server}

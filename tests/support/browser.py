@@ -82,12 +82,14 @@ class Page:
 
 
 @asynccontextmanager
-async def running_chromium(page: type[P], *options: str) -> AsyncIterator[P]:
+async def running_chromium(
+    page: type[P], *options: str, program: str = "chromium"
+) -> AsyncIterator[P]:
     """Yield the page of a new browser, with more options of its command line. It plays media with
     sound without a click."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
-            "chromium",
+            program,
             *["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
             *["--disable-background-networking", "--disable-component-update", "--disable-sync"],
             "--autoplay-policy=no-user-gesture-required",
