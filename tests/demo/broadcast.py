@@ -52,7 +52,7 @@ def run(env: Environment, folder: Path) -> None:
     with step("waiting until browsers can play it"):
         kube.wait_condition("livestream", "sunday-service", "PlaybackReady", seconds=90)
         player = kube.status("livestream", "sunday-service")["playback"]["player"]
-        until_served(player)
+        until_served(player, is_local=env.public_host is not None)
     picture = folder / "sunday-service.png"
     watched = _watch(player, picture)
     with step(f"letting it run for {RECORD_SECONDS} s in all"):

@@ -24,8 +24,10 @@ MACOS_BROWSERS = (
 WIDTH, HEIGHT = 1280, 720
 PICTURE_SECONDS = 30
 """Maximum time until the page shows a picture."""
-ADDRESS_SECONDS = 180
-"""Maximum time until this machine reaches the edge: a cloud's load balancer gets its name late."""
+CLOUD_ADDRESS_SECONDS = 180
+"""Maximum time until this machine reaches the edge behind a cloud's load balancer, whose name is
+known in the DNS some minutes after it was made."""
+LOCAL_ADDRESS_SECONDS = 20
 _H264 = "MediaSource.isTypeSupported('video/mp4; codecs=\"avc1.42E01E\"')"
 _PLAYS = "window.sluice && sluice.stats().screen === 'picture' && sluice.stats().frames > 0"
 
@@ -78,16 +80,18 @@ def find_browser(which: Callable[[str], str | None] = shutil.which) -> str:
     return found
 
 
-def until_served(url: str, seconds: float = ADDRESS_SECONDS) -> None:
+def until_served(url: str, *, is_local: bool) -> None:
     """Wait until a page can be read from this machine. Raises DemoError."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + (LOCAL_ADDRESS_SECONDS if is_local else CLOUD_ADDRESS_SECONDS)
+    advice = "an old local cluster may lack its port: `make cluster-down`, and try again"
+    hint = f"; {advice}" if is_local else ""
     while True:
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
         except OSError as error:
             if time.monotonic() >= deadline:
-                raise DemoError(f"{url} cannot be read from this machine: {error}") from error
+                raise DemoError(f"{url} cannot be read from this machine: {error}{hint}") from error
         time.sleep(0.5)
 
 

@@ -48,8 +48,12 @@ def test_the_summary_has_latency_and_stalls(stats: dict[str, object], want: str)
 
 def test_an_address_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
-        raise ConnectionRefusedError
+        raise ConnectionRefusedError("refused")
 
     monkeypatch.setattr("urllib.request.urlopen", refuse)
-    with pytest.raises(DemoError, match=r"http://127\.0\.0\.1:1/ cannot be read from this machine"):
-        until_served("http://127.0.0.1:1/", seconds=0)
+    monkeypatch.setattr("tests.demo.watch.LOCAL_ADDRESS_SECONDS", 0)
+    monkeypatch.setattr("tests.demo.watch.CLOUD_ADDRESS_SECONDS", 0)
+    with pytest.raises(DemoError, match=r"^http://a/ cannot be read from this machine: .*down`"):
+        until_served("http://a/", is_local=True)
+    with pytest.raises(DemoError, match=r"^http://a/ cannot be read from this machine: refused$"):
+        until_served("http://a/", is_local=False)
