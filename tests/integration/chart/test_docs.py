@@ -98,6 +98,39 @@ def test_pages_have_their_parts_in_order(kind: str) -> None:
     ]
 
 
+def test_every_field_of_playback_is_explained() -> None:
+    text = section((DOCS / "playback.md").read_text("utf-8"), "Spec, field by field")
+    table = set(first_cells(text))
+    fields = set(paths(schema("livestream")["spec"]["properties"]["playback"]))
+    assert table <= fields, "promised, but not in the schema"
+    leaves = {f for f in fields if not any(other.startswith(f"{f}.") for other in fields)}
+    assert {f for f in leaves if not f.startswith("workload.")} <= table
+
+
+def test_the_page_about_playback_has_its_parts_in_order() -> None:
+    titles = re.findall(r"^## (.*)$", (DOCS / "playback.md").read_text("utf-8"), re.MULTILINE)
+    assert titles == [
+        "Example",
+        "Spec, field by field",
+        "Working with playback",
+        "Status",
+        "Metrics",
+        "What happens when …",
+        "Debugging",
+    ]
+
+
+def test_every_metric_of_playback_is_explained() -> None:
+    table = first_cells(section((DOCS / "playback.md").read_text("utf-8"), "Metrics"))
+    edge = (REPOSITORY / "images/edge/lua/metrics.lua").read_text("utf-8")
+    play = (REPOSITORY / "images/media/src/sluice_media/play/metrics.py").read_text("utf-8")
+    counters = re.findall(r'Counter\(\s*"(\w+)"', play)
+    named = {f"{name}_total" for name in counters}
+    named |= set(re.findall(r'"(sluice_\w+)"', play)) - set(counters)
+    named |= set(re.findall(r'"(sluice_edge_[a-z_]+)"', edge))
+    assert sorted(table) == sorted(named)
+
+
 def test_the_readme_names_only_fields_that_exist() -> None:
     known = {
         f"{part}.{path}"

@@ -68,7 +68,7 @@ def test_a_signed_address_has_its_expiry_and_a_mac_over_path_and_expiry(
 
 
 def test_the_example_of_the_documentation_signs_the_same(shell: Shell) -> None:
-    page = shell.docs("livestream.md")
+    page = shell.docs("playback.md")
     code = page.partition("```python\n")[2].partition("```")[0]
     scope: dict[str, Any] = {}
     exec(code, scope)

@@ -109,7 +109,7 @@ def test_every_condition_of_the_tables_is_compared(kind: str) -> None:
 
 
 def test_the_course_of_playback_names_every_reason() -> None:
-    page = section("livestream", "Working with LiveStreams")
+    page = section("playback", "Status")
     course = page.partition("| What happens | `PlaybackReady` |")[2]
     table = course.partition("\n\n")[0]
     assert named(table) == values((PlaybackReadyReason,))
