@@ -38,6 +38,7 @@ _PART_MARGIN = 2_700
 _TIMELINE = "\N{OBJECT REPLACEMENT CHARACTER}{}\N{OBJECT REPLACEMENT CHARACTER}"
 """Text in the place of a timeline while the XML is written. A window of 4 h has 14,400 elements,
 which are integers only and change rarely."""
+_GUESSED_FROM = 5
 _MAX_DENOMINATOR = 1_001
 
 
@@ -202,11 +203,10 @@ class Manifest:
         return found.start, max(found.duration, whole)
 
     def _guess(self) -> int:
-        """Return the probable duration of a segment that grows: that of the newest whole one."""
-        for segment in reversed(self._table.segments):
-            if segment.is_published:
-                return segment.duration
-        return self._table.target_seconds * TICKS_PER_SECOND // 2
+        """Return the probable duration of a segment that grows: that of the longest of the last
+        whole ones. A segment before a gap or another source is short, and says nothing."""
+        published = [s.duration for s in self._table.segments[-_GUESSED_FROM:] if s.is_published]
+        return max(published, default=self._table.target_seconds * TICKS_PER_SECOND // 2)
 
 
 class _Group:
