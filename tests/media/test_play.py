@@ -152,8 +152,9 @@ async def test_after_the_end_players_reach_the_end_and_a_new_session_is_another_
             assert ended.rstrip().endswith("#EXT-X-ENDLIST")
             assert "PART:" not in ended
             assert "PRELOAD-HINT" not in ended
-        for name in ("index.m3u8", "index.mpd", "mpegts.m3u8", "screenshot.jpg"):
+        for name in ("index.m3u8", "mpegts.m3u8", "screenshot.jpg"):
             assert (await rig.get(pod, name))[0] == 404
+        assert 'type="static"' in await rig.text(pod, "index.mpd")
         async with published(rig, clip):
             assert await session_of(rig, pod) != session
             assert (await rig.get(pod, f"{session}/video.m3u8"))[0] == 200

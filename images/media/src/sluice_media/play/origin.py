@@ -13,6 +13,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable
+from email.utils import format_datetime
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -158,7 +159,12 @@ class Origin:
         return _playlist(session.ts_multivariant(with_durations=_with_durations(request)))
 
     async def _mpd(self, _: web.Request) -> web.Response:
-        session = await self._on_air() if self._config().dash else None
+        if not self._config().dash:
+            return _missing("DASH is switched off")
+        # The MPD has one URL for all sessions. Players that watched the last one read its end here.
+        ended = self._session(None)
+        is_ended = ended is not None and ended.table.is_ended and ended.table.is_published
+        session = ended if is_ended else await self._on_air()
         if session is None:
             return _missing("the stream is not on air")
         return _body(session.mpd(), MPD_TYPE, _NO_STORE)
@@ -169,11 +175,11 @@ class Origin:
         shot = await self._screenshots.get(interval, keeps_last=config.keep_last_screenshot)
         if shot is None:
             return _missing("the stream is not on air")
-        age = shot.age_seconds(time.time())
+        left = interval - shot.age_seconds(time.time())
         headers = {
-            "Cache-Control": f"max-age={max(1, round(interval - age))}",
+            "Cache-Control": f"max-age={max(1, round(left))}",
             "ETag": shot.etag,
-            "Age": str(int(age)),
+            "Last-Modified": format_datetime(shot.taken_utc, usegmt=True),
         }
         return _body(shot.data, "image/jpeg", headers)
 

@@ -40,7 +40,7 @@ from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost, TimelineReader
 
 TICKING = frozenset({"window_seconds", "keyframe_seconds", "screenshot_at"})
-GATHER_SECONDS = 0.04
+GATHER_SECONDS = 0.1
 """Length of the batches in which media is read. It is a part of every viewer's delay."""
 ENDED_SECONDS = 120.0
 """Time for which an ended session can be read. Players that are behind reach its end."""
@@ -48,6 +48,7 @@ HUB_LOST_SECONDS = 60.0
 """Time beyond the resume window after which a session without a hub has ended."""
 _SESSION_ID = re.compile(r"[0-9a-f]{8,64}")
 _KEYFRAME_WINDOW_SECONDS = 60
+_COPY_TRIES = 5
 _log = structlog.get_logger(__name__)
 
 
@@ -78,6 +79,8 @@ class Player:
         self._lost_since: float | None = None
         self._changed = asyncio.Event()
         self._edge = EdgeAnswer(False)
+        self._published: tuple[object, ...] = ()
+        """The values that the last status was made of."""
         self._part_at = time.monotonic()
         self.stopping = False
         self.screenshots = Screenshots(self._keyframe)
@@ -207,17 +210,32 @@ class Player:
         )
         segments = session.table.segments
         before = segments[-1].number if segments else 0
-        copied = await self._siblings.copy_to(session, config.siblings, before)
+        copied = await self._copy(session, before)
         self._metrics.copied_segments.inc(copied)
         if copied:
             _log.info("segments_copied", session=session.id, count=copied)
         session.has_caught_up = True
         self._publish()
 
+    async def _copy(self, session: PlaySession, before: int) -> int:
+        """Copy older segments from the siblings; return how many. A segment that is still open there
+        is waited for, because it would be missing between the copies and the own segments."""
+        copied, is_complete = 0, False
+        for _ in range(_COPY_TRIES):
+            count, is_complete = await self._siblings.copy_to(
+                session, self._watch.config.siblings, before
+            )
+            copied += count
+            if is_complete:
+                break
+            await asyncio.sleep(1)
+        return copied
+
     async def _end(self) -> None:
         session = self._session
         if session is None:
             return
+        session.end()
         if self._watch.config.keep_last_screenshot:
             await self.screenshots.keep()
         _log.info("session_ended", session=session.id)
@@ -294,6 +312,10 @@ class Player:
 
     def _publish(self) -> None:
         session = self._session
+        seen = (session, session is not None and session.is_live, self.ready, self._edge)
+        if seen == self._published:
+            return
+        self._published = seen
         self._board.update(
             session=session.id if session else None,
             session_started_at=session.started_at if session else None,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sluice_media.contract import PlayConfig
+from sluice_media.contract import PlayConfig, SessionEndReason, TimelineEnd
 from sluice_media.formats.units import TICKS_PER_SECOND, TrackFormat
 from sluice_media.play import dash, hls, ts_hls
 from sluice_media.play.cutter import Cutter, PartClosed, SegmentBegun, TrackClosed
@@ -113,6 +113,13 @@ class PlaySession:
             is_new = part.arrived_us >= self._taken_up_us
             delay_us = now_us - part.arrived_us if is_new else None
             self._metrics.part_served(part.track, len(part.data), delay_us)
+
+    def end(self) -> None:
+        """End the session, if its end record has not come: its hub is lost for good, or another
+        session has begun."""
+        if not self.table.is_ended:
+            reason = SessionEndReason.WINDOW_PASSED
+            self.feed([TimelineEnd(reason=reason, finished_at=self.started_at)])
 
     def insert(self, segment: Segment, formats: tuple[TrackFormat, ...]) -> None:
         """Add a closed segment that another pod has."""

@@ -116,11 +116,13 @@ class SiblingClient:
         self._pod_uid = pod_uid
         self._token = token
 
-    async def copy_to(self, session: PlaySession, host: str, before: int) -> int:
-        """Copy the segments with a lower number than ``before`` that the session lacks; return how
-        many. ``host`` is the name of the pods' Service; it may be empty. Pods that do not answer
-        are left out."""
-        copied = 0
+    async def copy_to(self, session: PlaySession, host: str, before: int) -> tuple[int, bool]:
+        """Copy the segments with a lower number than ``before`` that the session lacks.
+
+        Return their number, and whether all were there: a segment may still be open at the other
+        pod. ``host`` is the name of the pods' Service; it may be empty. Pods that do not answer are
+        left out."""
+        copied, is_complete = 0, True
         for url in await self._locate(host, self._port) if host else []:
             state = await self._state(url)
             if state is None or state.pod_uid == self._pod_uid or state.session != session.id:
@@ -131,7 +133,8 @@ class SiblingClient:
                     break
                 session.insert(stored.segment, stored.formats)
                 copied += 1
-        return copied
+            is_complete = is_complete and session.table.get(before - 1) is not None
+        return copied, is_complete
 
     async def _state(self, url: str) -> SiblingState | None:
         data = await self._get(f"{url}/sibling/session", _STATE_TIMEOUT)

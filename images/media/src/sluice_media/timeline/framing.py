@@ -159,8 +159,8 @@ class RecordCutter:
 class TimelineDecoder:
     """Decoder that cuts a byte stream into records, at any split of the stream.
 
-    It raises FramingError for an unknown type, a record above MAX_BODY_BYTES, and a body that does
-    not match its type.
+    It raises FramingError for a record above MAX_BODY_BYTES, and for a body that does not match its
+    type. Records of other types are skipped: a hub of a later version may send them.
     """
 
     def __init__(self) -> None:
@@ -181,22 +181,23 @@ class TimelineDecoder:
         buffer = self._cutter.buffer
         with closing(self._cutter.places()) as places:
             for type_, start, end in places:
-                records.append(_decode(type_, buffer, start, end))
+                record = _decode(type_, buffer, start, end)
+                if record is not None:
+                    records.append(record)
 
 
-def _decode(type_: int, buffer: bytearray, start: int, end: int) -> Record:
+def _decode(type_: int, buffer: bytearray, start: int, end: int) -> Record | None:
     if type_ == _UNIT:
         if end - start < UNIT_HEAD.size:
             raise FramingError("a unit is shorter than its own head")
         track, flags, dts, pts, utc_us = UNIT_HEAD.unpack_from(buffer, start)
         payload = bytes(memoryview(buffer)[start + UNIT_HEAD.size : end])
         return AccessUnit(track, dts, pts, _FLAGS.get(flags) or UnitFlags(flags), utc_us, payload)
+    model = _MODELS.get(type_)  # type: ignore[call-overload]
+    if model is None:
+        return None
     try:
-        model = _MODELS[RecordType(type_)]
-    except (ValueError, KeyError) as unknown:
-        raise FramingError(f"unknown record type {type_}") from unknown
-    try:
-        return model.model_validate_json(bytes(memoryview(buffer)[start:end]))  # type: ignore[return-value]
+        return model.model_validate_json(bytes(memoryview(buffer)[start:end]))  # type: ignore[no-any-return]
     except ValidationError as invalid:
         raise FramingError(f"a {RecordType(type_).name} record cannot be parsed") from invalid
 

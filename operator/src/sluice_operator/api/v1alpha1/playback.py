@@ -24,7 +24,8 @@ class Format(ApiModel):
     """true: the format is served."""
     end_list: bool = True
     """true: when the session ends, the playlist (DASH: the manifest) declares its end, so that
-    players stop. false: players wait for the next session."""
+    players stop. false: it stays as it is. For the next session, a player loads the first address
+    again."""
 
 
 class TsFormat(ApiModel):
@@ -33,8 +34,8 @@ class TsFormat(ApiModel):
     enabled: bool = False
     """true: the format is served. Its segments cost CPU only while they are requested."""
     end_list: bool = False
-    """true: when the session ends, the playlist declares its end, so that players stop. false:
-    players wait for the next session."""
+    """true: when the session ends, the playlist declares its end, so that players stop. false: it
+    stays as it is. For the next session, a player loads the first address again."""
 
 
 class Screenshot(ApiModel):
@@ -88,7 +89,8 @@ class Playback(ApiModel):
             ),
         ),
     ] = 0
-    """Time in seconds that viewers can rewind: 30 to 14400. 0: viewers cannot rewind."""
+    """Time in seconds that viewers can rewind: 30 to 14400. 0: only the last half minute is kept. A
+    change applies to the next session."""
     hls: Format = Format()
     """Low-latency HLS with fMP4 segments."""
     dash: Format = Format()

@@ -77,7 +77,7 @@ def _shape(
         keys=keys,
         ports=(("play", PLAY_PORT),),
         spool_bytes=window_seconds * _WINDOW_BYTES_PER_SECOND,
-        # The window follows dvrSeconds at once, and the template only when the pod is replaced.
+        # The window follows dvrSeconds with the next session, the template with the next pod.
         spool_capped=False,
         grace_seconds=_GRACE_SECONDS,
         workload=_workload(spec, playback),
