@@ -10,7 +10,11 @@
 //	    -bearer TOKEN -viewers 1000 -seconds 20
 //
 // With -parts=false a viewer reloads playlists only. -pids: processes whose CPU time is measured
-// (the nginx master and its workers). It needs only the standard library.
+// (the nginx master and its workers). Figures leave out the first seconds, in which viewers connect.
+//
+// With -mirror FOLDER the reference client writes each playlist and part into that folder, and the
+// viewers read them as soon as they are written. With a plain web server for that folder at -url,
+// this is the same load for static files. It needs only the standard library.
 package main
 
 import (
@@ -23,6 +27,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"sort"
 	"strconv"
@@ -35,7 +40,7 @@ import (
 var hint = regexp.MustCompile(`#EXT-X-PRELOAD-HINT:TYPE=PART,URI="([^"?]*?(\d+)\.(\d+)\.m4s)`)
 
 const (
-	warmUp      = 3 * time.Second
+	warmUp      = 5 * time.Second
 	answerLimit = 20 * time.Second
 	retryPause  = 300 * time.Millisecond
 )
@@ -118,6 +123,77 @@ func (r *record) fail(reason string) {
 type client struct {
 	address, header, prefix, playlist string
 	parts, isReference                bool
+	mirror                            *mirror
+}
+
+// mirror is a folder of static files, which grows with the stream.
+type mirror struct {
+	sync.Mutex
+	folder  string
+	segment string // path of the newest part
+	state   string // name of the newest state of the playlist
+	changed chan struct{}
+}
+
+// write stores a file. A reader sees all of it or nothing.
+func (m *mirror) write(path string, body []byte) error {
+	target := filepath.Join(m.folder, path)
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(target+".new", body, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(target+".new", target)
+}
+
+// announce wakes all viewers.
+func (m *mirror) announce(state, segment string) {
+	m.Lock()
+	defer m.Unlock()
+	m.state, m.segment = state, segment
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// next waits for new files; false at the end of the run.
+func (m *mirror) next(end time.Time) (state, segment string, ok bool) {
+	m.Lock()
+	changed := m.changed
+	m.Unlock()
+	select {
+	case <-changed:
+		m.Lock()
+		defer m.Unlock()
+		return m.state, m.segment, true
+	case <-time.After(time.Until(end)):
+		return "", "", false
+	}
+}
+
+// read plays static files until the end of the run.
+func (c client) read(r *record, end time.Time) {
+	conn, err := dial(c.address, c.header)
+	if err != nil {
+		r.fail(err.Error())
+		return
+	}
+	defer conn.socket.Close()
+	folder := c.playlist[:strings.LastIndexByte(c.playlist, '/')+1]
+	for {
+		state, part, ok := c.mirror.next(end)
+		if !ok {
+			return
+		}
+		for _, one := range [][2]string{{state, c.playlist}, {part, folder + part}} {
+			status, body, err := conn.get(c.prefix + one[1])
+			if err != nil || status != 200 {
+				r.fail(fmt.Sprintf("static file: status %d, %v", status, err))
+				return
+			}
+			r.arrived(c, one[0], len(body))
+		}
+	}
 }
 
 // play reloads and reads until the end of the run.
@@ -147,8 +223,14 @@ func (c client) play(r *record, end time.Time) {
 				return errors.New("no announced part")
 			}
 			next, number := string(found[2]), string(found[3])
+			state := "list " + segment + "." + part
 			if segment != "" && (next != segment || number != part) {
-				r.arrived(c, "list "+segment+"."+part, len(body))
+				r.arrived(c, state, len(body))
+			}
+			if c.isReference && c.mirror != nil {
+				if err := c.mirror.write(c.playlist, body); err != nil {
+					return err
+				}
 			}
 			former := path
 			path, segment, part = string(found[1]), next, number
@@ -164,6 +246,12 @@ func (c client) play(r *record, end time.Time) {
 				return fmt.Errorf("part status %d", status)
 			}
 			r.arrived(c, former, len(body))
+			if c.isReference && c.mirror != nil {
+				if err := c.mirror.write(folder+former, body); err != nil {
+					return err
+				}
+				c.mirror.announce(state, former)
+			}
 			return nil
 		}()
 		if err != nil {
@@ -245,6 +333,7 @@ func main() {
 	viewers := flag.Int("viewers", 100, "number of viewers")
 	seconds := flag.Float64("seconds", 15, "length of the run")
 	parts := flag.Bool("parts", true, "read the parts too")
+	folder := flag.String("mirror", "", "folder of static files for the viewers")
 	pids := flag.String("pids", "", "processes whose CPU time is measured, separated by commas")
 	flag.Parse()
 
@@ -254,29 +343,49 @@ func main() {
 		fmt.Fprintln(os.Stderr, "edge_load: -url and -reference must be http addresses")
 		os.Exit(64)
 	}
+	var files *mirror
+	if *folder != "" {
+		files = &mirror{folder: *folder, changed: make(chan struct{})}
+	}
 	r := &record{reference: map[string]time.Time{}, errors: map[string]int{}}
-	measured := strings.Split(*pids, ",")
-	begin, cpu, own := time.Now(), cpuSeconds(measured), cpuSeconds([]string{"self"})
+	begin := time.Now()
 	end := begin.Add(time.Duration(*seconds * float64(time.Second)))
 	var all sync.WaitGroup
 	start := func(c client) {
 		all.Add(1)
-		go func() { defer all.Done(); c.play(r, end) }()
+		go func() {
+			defer all.Done()
+			if c.mirror != nil && !c.isReference {
+				c.read(r, end)
+			} else {
+				c.play(r, end)
+			}
+		}()
 	}
 	start(client{origin.Host, "Host: play\r\nAuthorization: Bearer " + *bearer + "\r\n",
-		origin.Path + "/", *playlist, *parts, true})
+		origin.Path + "/", *playlist, *parts, true, files})
 	for number := 0; number < *viewers; number++ {
 		start(client{edge.Host, fmt.Sprintf("Host: x\r\nUser-Agent: viewer/%d\r\n", number),
-			edge.Path + "/", *playlist, *parts, false})
+			edge.Path + "/", *playlist, *parts, false, files})
 		time.Sleep(time.Second / 1000)
 	}
+	measured, self := strings.Split(*pids, ","), []string{"self"}
+	time.Sleep(time.Until(begin.Add(warmUp)))
+	from, cpu, own, answers, bytes := time.Now(), cpuSeconds(measured), cpuSeconds(self), 0, int64(0)
+	r.Lock()
+	answers, bytes = r.answers, r.bytes
+	r.Unlock()
+	time.Sleep(time.Until(end))
+	length := time.Since(from).Seconds()
+	cpu, own = cpuSeconds(measured)-cpu, cpuSeconds(self)-own
+	r.Lock()
+	answers, bytes = r.answers-answers, r.bytes-bytes
+	r.Unlock()
 	all.Wait()
-	length := time.Since(begin).Seconds()
-	used := cpuSeconds(measured) - cpu
 	json.NewEncoder(os.Stdout).Encode(map[string]any{
-		"viewers": *viewers, "seconds": length, "answers": r.answers, "bytes": r.bytes,
+		"viewers": *viewers, "seconds": length, "answers": answers, "bytes": bytes,
 		"errors": r.errors, "playlist_ms": quantiles(r, begin, true), "part_ms": quantiles(r, begin, false),
-		"edge_cpu_share": used / length, "edge_us_per_answer": used / float64(max(1, r.answers)) * 1e6,
-		"own_cpu_share": (cpuSeconds([]string{"self"}) - own) / length,
+		"edge_cpu_share": cpu / length, "edge_us_per_answer": cpu / float64(max(1, answers)) * 1e6,
+		"own_cpu_share": own / length,
 	})
 }
