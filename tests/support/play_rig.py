@@ -45,10 +45,16 @@ class PlayPod:
     port: int = field(default_factory=free_port)
     status_port: int = field(default_factory=free_port)
     process: asyncio.subprocess.Process | None = None
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
 
     async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal and wait for the end."""
@@ -66,6 +72,7 @@ class PlayRig(BroadcastRig):
     def __init__(self, folder: Path, *, pods: int = 1, **options: object) -> None:
         super().__init__(folder)
         self.pods = [PlayPod(f"play{n}", folder / f"play{n}") for n in range(pods)]
+        self.edge_token = EDGE_TOKEN
         self._options = options
         self.client: aiohttp.ClientSession
 
@@ -75,7 +82,7 @@ class PlayRig(BroadcastRig):
             (pod.folder / "keys" / "hub").mkdir(parents=True)
             (pod.folder / "keys" / "hub" / "token").write_text(HUB_TOKEN)
             (pod.folder / "keys" / "edge").mkdir()
-            (pod.folder / "keys" / "edge" / "token").write_text(EDGE_TOKEN)
+            (pod.folder / "keys" / "edge" / "token").write_text(self.edge_token)
             self.configure(pod)
             await self.run_pod(pod)
 
@@ -102,7 +109,7 @@ class PlayRig(BroadcastRig):
             **os.environ,
             "PYTHONPATH": str(ROOT / "images/media/src"),
             "POD_UID": pod.name,
-            "SLUICE_BIND": "127.0.0.1",
+            "SLUICE_BIND": pod.host,
             "SLUICE_CONFIG_FILE": str(pod.folder / "config.json"),
             "SLUICE_KEYS_DIR": str(pod.folder / "keys"),
             "SLUICE_SPOOL_DIR": str(pod.folder / "spool"),
@@ -123,7 +130,7 @@ class PlayRig(BroadcastRig):
 
     async def get(self, pod: PlayPod, path: str) -> tuple[int, bytes]:
         """Request a path as the edge does; return the status and the body."""
-        headers = {"Authorization": f"Bearer {EDGE_TOKEN}"}
+        headers = {"Authorization": f"Bearer {self.edge_token}"}
         async with self.client.get(f"{pod.url}/{path}", headers=headers) as answer:
             return answer.status, await answer.read()
 
@@ -144,7 +151,7 @@ class PlayRig(BroadcastRig):
                 await asyncio.sleep(0.1)
 
     async def play_status(self, pod: PlayPod) -> PlayStatus:
-        url = f"http://127.0.0.1:{pod.status_port}/v1/status"
+        url = f"http://{pod.host}:{pod.status_port}/v1/status"
         headers = {"Authorization": f"Bearer {HUB_TOKEN}"}
         async with self.client.get(url, headers=headers) as answer:
             return PlayStatus.model_validate_json(await answer.read())
