@@ -174,6 +174,10 @@ bench-restream: test-packages ## compare pushers with `ffmpeg -c copy`: CPU and 
 bench-recording: ## compare the recorder with `ffmpeg -c copy -f segment`: CPU for one stream
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench recording $(args)
 
+.PHONY: bench-playback
+bench-playback: test-packages ## measure playback: delay, load of the edge, play pods (args="latency load …")
+	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench playback $(args)
+
 .PHONY: bench-soak
 bench-soak: ## run 30 minutes of random leg faults: memory, descriptors, CPU (args="--minutes N")
 	@PYTHONPATH=images/media/src $(bin)/python -m tests.bench soak $(args)

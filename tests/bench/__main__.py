@@ -1,5 +1,6 @@
 """``python -m tests.bench [NAME …]``: runs benchmarks on the installed cluster;
-``python -m tests.bench failover|finalise|recording|restream|soak [OPTION …]``: one that needs none.
+``python -m tests.bench failover|finalise|playback|recording|restream|soak [OPTION …]``: one that
+needs none.
 
 Exit code 1 when a figure is beyond its limit."""
 
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import failover, finalise, latency, mass, recording, restream, soak
+from tests.bench import failover, finalise, latency, mass, playback, recording, restream, soak
 from tests.bench.figures import Figure
 from tests.demo.environment import local
 from tests.support.frames import make_clip
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Kubectl, Path], list[Figure]]] = {
 WITHOUT_CLUSTER: dict[str, Callable[[list[str]], int]] = {
     "failover": failover.main,
     "finalise": finalise.main,
+    "playback": playback.main,
     "recording": recording.main,
     "restream": restream.main,
     "soak": soak.main,
