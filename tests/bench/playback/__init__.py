@@ -28,7 +28,7 @@ Piece = Callable[[Report, Path, argparse.Namespace], Awaitable[None]]
 
 PIECES: dict[str, Piece] = {
     "latency": lambda report, folder, given: latency.measure(
-        report, folder, seconds=given.watch_seconds
+        *(report, folder), seconds=given.watch_seconds, joins=given.joins
     ),
     "load": lambda report, folder, given: load.measure(
         *(report, folder),
@@ -52,7 +52,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("pieces", nargs="*", metavar="PIECE", help=f"of {', '.join(PIECES)}")
     parser.add_argument("--rounds", type=int, default=3, help="of load, pod and nothing")
     parser.add_argument("--seconds", type=float, default=25.0, help="of each round")
-    parser.add_argument("--watch-seconds", type=float, default=60.0, help="of latency")
+    parser.add_argument(
+        "--watch-seconds", type=float, default=60.0, help="of the first join of latency"
+    )
+    parser.add_argument("--joins", type=int, default=5, help="of latency")
     parser.add_argument("--viewers", type=int, default=1000, help="of load")
     parser.add_argument("--workers", type=int, default=1, help="nginx workers of load")
     parser.add_argument("--dvr-seconds", type=int, default=0, help="of pod")

@@ -20,10 +20,12 @@ from tests.kube.paths import REPOSITORY
 __all__ = ["measure"]
 
 BITS = "6M"
-LIMIT_TRAFFIC_RATIO = 1.01
+LIMIT_BYTES_RATIO = 1.01
 """One frame more or less at the ends of a round."""
+LIMIT_PACKETS_RATIO = 1.03
+"""The kernel joins packets that wait. Two equal hubs, measured with ``--base HEAD``: 0.99."""
 LIMIT_CPU_RATIO = 1.1
-"""CPU time of two equal hubs differs by up to 5 %."""
+"""Two equal hubs: 0.97."""
 _SCRIPT = Path(__file__).with_name("bare_hub.py")
 
 
@@ -71,12 +73,12 @@ async def measure(report: Report, folder: Path, *, base: str, rounds: int, secon
             _hub(folder / "base", source, rounds, seconds),
         )
     for name, unit, limit in (
-        ("bytes", "bytes/s", LIMIT_TRAFFIC_RATIO),
-        ("packets", "packets/s", LIMIT_TRAFFIC_RATIO),
+        ("bytes", "bytes/s", LIMIT_BYTES_RATIO),
+        ("packets", "packets/s", LIMIT_PACKETS_RATIO),
         ("cpu", "% of a core", LIMIT_CPU_RATIO),
     ):
         now, before = (
-            statistics.median(found[name] for found in rounds_of) for rounds_of in (ours, theirs)
+            statistics.fmean(found[name] for found in rounds_of) for rounds_of in (ours, theirs)
         )
         report.figure(
             f"hub without play pods, {name}: {now:.2f} {unit}, with {base} {before:.2f}",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tests.bench.ingest import make_source, publishers, rss_mib
 from tests.bench.playback.processes import CpuMeter, LoadGenerator, Viewers
 from tests.bench.playback.report import Report
 from tests.support.edge_play_rig import edge_play_rig
+from tests.support.play_rig import PlayPod
 
 __all__ = ["measure"]
 
@@ -32,9 +34,11 @@ async def measure(
         with_viewers, without = [], []
         async with (
             edge_play_rig(folder / f"rig{megabits}", dvr_seconds=dvr_seconds) as rig,
-            publishers(source, [rig.url]),
+            AsyncExitStack() as stack,
         ):
             pod = rig.pods[0]
+            off_air = await _off_air(pod, seconds)
+            await stack.enter_async_context(publishers(source, [rig.url]))
             await rig.session(pod)
             await asyncio.sleep(SETTLE_SECONDS)
             generator = LoadGenerator(folder)
@@ -55,7 +59,10 @@ async def measure(
             rss_mb = rss_mib(pod.pid) * 1.048576
         window_mb = window * megabits / 8
         name = f"play pod at {megabits} Mb/s"
-        report.note(f"{name}: {statistics.median(without):.2f} % of a core without viewers")
+        report.note(
+            f"{name}: {statistics.median(without):.2f} % of a core without viewers, "
+            f"{off_air:.2f} % off air; RSS without its window {rss_mb - window_mb:.0f} MB"
+        )
         report.figure(
             f"{name}: CPU with {VIEWERS} viewers",
             *(statistics.median(with_viewers), "%"),
@@ -66,3 +73,11 @@ async def measure(
             *(rss_mb, "MB"),
             limit=round(LIMIT_RSS_MB + window_mb),
         )
+
+
+async def _off_air(pod: PlayPod, seconds: float) -> float:
+    """Return the CPU of a pod that has started and has no media, in per cent of a core."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    cpu = CpuMeter([pod.pid])
+    await asyncio.sleep(seconds)
+    return cpu.percent()

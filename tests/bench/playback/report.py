@@ -31,8 +31,8 @@ class Report:
         self, name: str, value: float, unit: str, *, limit: float, goal: float | None = None
     ) -> None:
         """Print a figure, which must not exceed its limit."""
-        wanted = f"limit {limit:g} {unit}" + ("" if goal is None else f", goal {goal:g} {unit}")
-        line = f"{name}: {value:.2f} {unit} ({wanted})"
+        wanted = f"limit {limit:g}" + ("" if goal is None else f", goal {goal:g}")
+        line = f"{name}: {value:.2f}{unit and f' {unit}'} ({wanted})"
         is_beyond = value > limit
         print(f"   {'BEYOND' if is_beyond else 'within'}  {line}", flush=True)
         if is_beyond:
