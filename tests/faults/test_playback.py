@@ -191,3 +191,14 @@ async def test_after_a_silent_source_both_players_have_their_former_delay(kube: 
             await asyncio.sleep(6)
             stream.primary = ClockPublisher(publish_url(kube, "show"))
         stream.primary.kill()
+
+
+async def test_both_players_play_on_after_a_change_of_the_pictures_size(kube: Kubectl) -> None:
+    async with watched(kube) as stream:
+        stream.backup.kill()
+        await asyncio.sleep(2)
+        stream.primary.kill()
+        async with seen(stream, stalls=10, frozen_seconds=6, late_seconds=2.0):
+            stream.primary = ClockPublisher(publish_url(kube, "show"), width=640)
+        assert await stream.viewers.run("document.getElementById('video').videoWidth") == 640
+        stream.primary.kill()

@@ -120,7 +120,7 @@ async def test_an_encoder_that_changes_its_parameter_sets_in_keyframes_alone_is_
     assert [f"{f.tracks[0].width}x{f.tracks[0].height}" for f in formats] == ["640x360", size]
     assert len(reader.units) == 100
     cut = reader.records.index(formats[1])
-    assert reader.records[cut + 1] is reader.units[50]
+    assert reader.records[cut + 2] is reader.units[50]  # behind the record of its segment
     # Each format is a file of its own, as readers that roll write it.
     for number, records in enumerate((reader.records[:cut], reader.records[cut:])):
         out = tmp_path / f"{number}.ts"

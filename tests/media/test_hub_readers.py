@@ -118,8 +118,15 @@ async def test_the_reader_client_rides_over_a_loss_in_one_sequence(rig: Rig) -> 
         await asyncio.sleep(0.6)
     await asyncio.wait_for(collecting, 20)
     assert numbers(got) == [*range(10), *range(100, 110)]
-    want = ["TimelineFormat", "TimelineAnchor", "TimelineGap", "TimelineAnchor", "TimelineEnd"]
-    assert kinds == want
+    assert kinds == [
+        "TimelineFormat",
+        "TimelineAnchor",
+        "TimelineSegment",
+        "TimelineGap",
+        "TimelineAnchor",
+        "TimelineSegment",
+        "TimelineEnd",
+    ]
     assert all(b.dts > a.dts for a, b in pairwise([u for u in got if u.track == 0]))
 
 

@@ -32,7 +32,8 @@ def clock_frame(moment: float) -> bytes:
 class ClockPublisher:
     """FFmpeg with B-frames, as OBS publishes, fed with frames in real time."""
 
-    def __init__(self, url: str, *, gop: int = 50) -> None:
+    def __init__(self, url: str, *, width: int = WIDTH) -> None:
+        """``width`` is that of the picture as it is sent."""
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         container = "mpegts" if url.startswith("srt:") else "flv"
         self._process = subprocess.Popen(
@@ -42,7 +43,8 @@ class ClockPublisher:
                 *("-r", str(FRAMES_PER_SECOND), "-i", "pipe:0"),
                 *("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"),
                 *("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-bf", "2"),
-                *("-g", str(gop), "-x264-params", "scenecut=0", "-b:v", "400k", "-threads", "1"),
+                *("-vf", f"scale={width}:-2"),
+                *("-g", "50", "-x264-params", "scenecut=0", "-b:v", "400k", "-threads", "1"),
                 *("-c:a", "aac", "-b:a", "64k", "-shortest", "-f", container, url),
             ],
             stdin=subprocess.PIPE,
