@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.conftest import SluiceCommand
 from tests.support.cluster import publish_url
 from tests.support.kubectl import Kubectl, condition
@@ -87,11 +89,11 @@ async def test_a_stream_is_watched_and_goes_on_without_one_of_its_pods(
                 why="is off air",
                 seconds=40,
             )
-            await viewers.until(
-                "document.getElementById('hls').contentDocument.body.innerText"
-                ".toLowerCase().includes('not on air')",
-                BROWSER_SECONDS,
-            )
+            shown = "document.getElementById('hls').contentDocument.body.innerText"
+            try:
+                await viewers.until(f"{shown}.includes('Not on air')", BROWSER_SECONDS)
+            except TimeoutError:
+                pytest.fail(f"{await viewers.run(shown)!r} {await viewers.hls()}")
     assert fetch(urls["hls"])[0] == 404
 
 

@@ -37,6 +37,8 @@ def test_a_session_is_playable_when_a_pod_got_it_through_the_edge() -> None:
     case.on_air(timeline=SESSION).decide()
     assert case.ready_word == "False/Starting"
     case.serves(edge_answers=False).decide()
+    assert case.ready_word == "False/Starting"
+    case.serves(edge_answers=False, edge_message="The edge cannot be reached.").decide()
     assert case.ready_word == "False/EdgeNotAnswering"
     case.serves().decide()
     assert case.ready_word == "True/Serving"
@@ -326,7 +328,10 @@ def test_off_air_there_is_no_window() -> None:
 
 @pytest.mark.parametrize(
     ("facts", "want"),
-    [({"edge_answers": False}, "Warning"), ({"is_serving": False}, "Normal")],
+    [
+        ({"edge_answers": False, "edge_message": "The edge cannot be reached."}, "Warning"),
+        ({"is_serving": False}, "Normal"),
+    ],
 )
 def test_a_change_makes_an_event(facts: dict[str, Any], want: str) -> None:
     decision = playing().serves(**facts).decide()

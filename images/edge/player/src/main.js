@@ -127,8 +127,11 @@ function act({ action, screen: name }) {
 function tick() {
   const { stalledMs, loaded, broken, ended } = player.facts;
   const stands = loaded && !broken && !ended && stalledMs >= SHOW_WAITING_AFTER_MS;
-  if (stands && due === Number.POSITIVE_INFINITY) lookAfter(0);
-  if (!stands && screen.name === "waiting" && player.hasPicture) {
+  // An end or an error is looked into until the screen shows it: the look that it asked for may have
+  // come while another one was under way.
+  const over = loaded && (broken || ended) && ["picture", "waiting"].includes(screen.name);
+  if ((stands || over) && !looking && due === Number.POSITIVE_INFINITY) lookAfter(0);
+  if (!stands && !over && screen.name === "waiting" && player.hasPicture) {
     rest();
     screen.show("picture");
   }

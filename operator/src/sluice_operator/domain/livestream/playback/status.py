@@ -184,8 +184,10 @@ def _on_air(facts: PlaybackFacts) -> Condition:
         )
     if not any(status.edge_answers for status in serving):
         cause = next((status.edge_message for status in serving if status.edge_message), None)
-        message = cause or "The edge has not returned the playlist of this session yet."
-        return _false(PlaybackReadyReason.EDGE_NOT_ANSWERING, message)
+        if cause is None:
+            message = "The play pods are asking the edge for the playlist of this session."
+            return _false(PlaybackReadyReason.STARTING, message)
+        return _false(PlaybackReadyReason.EDGE_NOT_ANSWERING, cause)
     if _keyframes_are_far_apart(facts, serving):
         return Condition(
             PLAYBACK_READY,
