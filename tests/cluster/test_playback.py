@@ -73,9 +73,9 @@ async def test_a_stream_is_watched_and_goes_on_without_one_of_its_pods(
             session = (await viewers.hls())["session"]
             pod = kube.list("pods", "-l", PLAY)[0]["metadata"]["name"]
             await asyncio.to_thread(kube, "delete", "pod", pod, "--grace-period=0", "--force")
-            shown = [(await viewers.hls())["frames"], (await viewers.shaka())["frames"]]
+            frames = [(await viewers.hls())["frames"], (await viewers.shaka())["frames"]]
             async with asyncio.timeout(BROWSER_SECONDS):
-                for player, before in zip((viewers.hls, viewers.shaka), shown, strict=True):
+                for player, before in zip((viewers.hls, viewers.shaka), frames, strict=True):
                     while (await player())["frames"] < before + 250:
                         await asyncio.sleep(0.5)
             assert (await viewers.hls())["session"] == session

@@ -218,8 +218,10 @@ class Player:
         self._publish()
 
     async def _copy(self, session: PlaySession, before: int) -> int:
-        """Copy older segments from the siblings; return how many. A segment that is still open there
-        is waited for, because it would be missing between the copies and the own segments."""
+        """Copy older segments from the siblings; return how many.
+
+        A segment that is still open there is waited for, because it would be missing between the
+        copies and the own segments."""
         copied, is_complete = 0, False
         for _ in range(_COPY_TRIES):
             count, is_complete = await self._siblings.copy_to(
