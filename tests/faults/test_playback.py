@@ -6,9 +6,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
+
+import pytest
 
 from tests.support.clock_picture import ClockPublisher
 from tests.support.cluster import Cluster, publish_url
@@ -202,3 +205,23 @@ async def test_both_players_play_on_after_a_change_of_the_pictures_size(kube: Ku
             stream.primary = ClockPublisher(publish_url(kube, "show"), width=640)
         assert await stream.viewers.run("document.getElementById('video').videoWidth") == 640
         stream.primary.kill()
+
+
+def gstreamer_frames(uri: str) -> int:
+    """Let GStreamer play 60 pictures of a stream; return how many it has decoded."""
+    sink = ("videoconvert", "!", "fakesink", "num-buffers=60", "silent=false", "sync=true")
+    done = subprocess.run(
+        ["gst-launch-1.0", "-v", "uridecodebin3", f"uri={uri}", "caps=video/x-raw", "!", *sink],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout[-2_000:] + done.stderr
+    return done.stdout.count("chain   ******")
+
+
+@pytest.mark.parametrize("name", ["hls", "dash", "hlsMpegts"])
+async def test_gstreamer_plays_every_format(kube: Kubectl, name: str) -> None:
+    async with watched(kube, replicas=1, hlsMpegts={"enabled": True}) as stream:
+        status = await stream.do(kube.status, "livestream", "show")
+        assert await stream.do(gstreamer_frames, status["playback"][name]) == 60

@@ -26,6 +26,7 @@ __all__ = ["KEY", "BroadcastRig", "Received", "broadcast_rig"]
 
 KEY = "canary-publish-key"
 HUB_TOKEN = "canary-hub-token"
+_STARTS = 3
 
 _GATEWAY = """
 import os, uvloop
@@ -65,12 +66,15 @@ class Received:
 class BroadcastRig:
     def __init__(self, folder: Path, other_hubs: Sequence[int] = ()) -> None:
         self._folder = folder
-        self.rtmp_port, self.hub_port = free_port(), free_port()
         self._other_hubs = other_hubs
-        self.rtmps_port, self.srt_port = free_port(), free_port()
-        self.hub_status_port, self.gateway_status_port = free_port(), free_port()
+        self._choose_ports()
         self.hub: asyncio.subprocess.Process
         self.gateway: asyncio.subprocess.Process
+
+    def _choose_ports(self) -> None:
+        self.rtmp_port, self.hub_port = free_port(), free_port()
+        self.rtmps_port, self.srt_port = free_port(), free_port()
+        self.hub_status_port, self.gateway_status_port = free_port(), free_port()
 
     @property
     def url(self) -> str:
@@ -104,12 +108,26 @@ class BroadcastRig:
         hub = config(resume_window_seconds=2, protocols=protocols)
         (self._folder / "config.json").write_text(hub.to_json())
         MountedSecret(self._folder / "tls").renew("gateway")
+        for _ in range(_STARTS):
+            if await self._started():
+                return
+            # Another process has taken a port between the choice and the start.
+            await BroadcastRig.stop(self)
+            self._choose_ports()
+        raise AssertionError(self.logs())
+
+    async def _started(self) -> bool:
+        """Start hub and gateway; return whether both run and are ready."""
         self.hub = await self._run("hub", self.hub_status_port, "-m", "sluice_media", "ingest")
         self.gateway = await self._run("gateway", self.gateway_status_port, "-c", _GATEWAY)
         async with asyncio.timeout(60), aiohttp.ClientSession() as session:
-            for port in (self.hub_status_port, self.gateway_status_port):
-                while not await _is_ready(session, port):
+            places = ((self.hub_status_port, "v1/status"), (self.gateway_status_port, "readyz"))
+            for port, path in places:
+                while not await _is_ready(session, port, path):
+                    if any(p.returncode is not None for p in (self.hub, self.gateway)):
+                        return False
                     await asyncio.sleep(0.05)
+        return all(p.returncode is None for p in (self.hub, self.gateway))
 
     async def stop(self) -> None:
         for process in (self.gateway, self.hub):
@@ -197,9 +215,10 @@ class BroadcastRig:
         return process.returncode or 0, output.decode("utf-8", "replace")
 
 
-async def _is_ready(session: aiohttp.ClientSession, port: int) -> bool:
+async def _is_ready(session: aiohttp.ClientSession, port: int, path: str) -> bool:
+    headers = {"Authorization": f"Bearer {HUB_TOKEN}"}
     try:
-        async with session.get(f"http://127.0.0.1:{port}/readyz") as answer:
+        async with session.get(f"http://127.0.0.1:{port}/{path}", headers=headers) as answer:
             return answer.status == 200
     except aiohttp.ClientError:
         return False
