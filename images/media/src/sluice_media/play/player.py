@@ -192,10 +192,9 @@ class Player:
     async def _serve(self, session: PlaySession) -> None:
         """Complete the session with old segments; then keep its window on disk until it is gone."""
         await self._catch_up(session)
-        writing = asyncio.create_task(session.dvr.run())
-        try:
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(session.dvr.run())
             await session.is_gone.wait()
-        finally:
             writing.cancel()
 
     async def _catch_up(self, session: PlaySession) -> None:
