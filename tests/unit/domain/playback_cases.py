@@ -99,7 +99,6 @@ class PlayCase(StreamCase):
             "session": SESSION,
             "is_serving": True,
             "window_seconds": 12.0,
-            "has_caught_up": True,
             "keyframe_seconds": 2.0,
             "edge_answers": True,
         }

@@ -297,20 +297,16 @@ class PlayStatus(PodStatus):
     role: Literal["play"] = "play"
     session: str | None = None
     """Id of the session whose playlists the pod serves; None off air."""
-    session_started_at: datetime | None = None
     is_serving: bool = False
     """True when the pod has playlists of the session: its first segment is complete."""
     window_seconds: float = 0.0
     """Media time between the oldest and the newest served segment."""
-    has_caught_up: bool = False
-    """True when the pod has the content of its siblings, or knows that there is none."""
     keyframe_seconds: float = 0.0
     """Longest distance of two keyframes in the last minute."""
     edge_answers: bool = False
     """True when the edge returned the multivariant playlist of this session to this pod."""
     edge_message: str | None = None
     """Sentence for the user: why the edge does not answer."""
-    screenshot_at: datetime | None = None
 
 
 class StoredResult(Model):

@@ -81,8 +81,7 @@ class SegmentDisk:
                 with path.open("rb") as file:
                     stored = decode_head(file.readline(MAX_HEAD_BYTES))
                     size = os.fstat(file.fileno()).st_size
-                tracks = stored.segment.tracks.values()
-                if size != stored.data_at + sum(track.size for track in tracks):
+                if size != stored.data_at + stored.segment.size:
                     raise SegmentFileError("the file is not complete")
             except (SegmentFileError, OSError) as error:
                 _log.warning("segment_file_unusable", file=path.name, error=str(error))

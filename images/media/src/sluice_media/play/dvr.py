@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
+from itertools import takewhile
 
 import structlog
 
@@ -122,7 +123,7 @@ class Dvr:
                         part.data = None
         unsaved_bytes = 0
         for segment in reversed([s for s in self._unsaved if s.start <= limit]):
-            unsaved_bytes += sum(track.size for track in segment.tracks.values())
+            unsaved_bytes += segment.size
             if unsaved_bytes > UNSAVED_BYTES:
                 self.drop(self._table.drop_until(segment.number + 1))
                 break
@@ -151,9 +152,8 @@ class Dvr:
 
     def _measure(self, segment: Segment) -> None:
         if segment.number not in self._sizes:
-            size = sum(track.size for track in segment.tracks.values())
-            self._sizes[segment.number] = size
-            self._window_bytes += size
+            self._sizes[segment.number] = segment.size
+            self._window_bytes += segment.size
 
     def _note(self, number: int, data_at: int) -> None:
         self._data_at[number] = data_at
@@ -178,9 +178,8 @@ class Dvr:
 
     def _offset(self, segment: Segment, track: int) -> int:
         """Return the offset of a track's first part behind the head of the file."""
-        before = [number for number in segment.tracks if number != track]
-        order = list(segment.tracks)
-        return sum(segment.tracks[n].size for n in before if order.index(n) < order.index(track))
+        before = takewhile(lambda number: number != track, segment.tracks)
+        return sum(segment.tracks[number].size for number in before)
 
     async def _read(self, segment: Segment, offset: int, size: int | None) -> bytes:
         data_at = self._data_at.get(segment.number)

@@ -8,7 +8,6 @@ the pod.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import re
 import time
@@ -27,7 +26,8 @@ from sluice_media.play.metrics import PlayMetrics
 from sluice_media.play.mpegts import ts_segment
 from sluice_media.play.screenshot import Screenshots
 from sluice_media.play.segment import track_number
-from sluice_media.play.session import PlaySession
+from sluice_media.play.session import SESSION_ID, PlaySession
+from sluice_media.pod.status_server import bearer_matches
 
 HOLD_SECONDS = 0.9
 """Maximum time for which a request waits for the future."""
@@ -35,7 +35,6 @@ PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 MPD_TYPE = "application/dash+xml"
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 _NO_STORE = {"Cache-Control": "no-store"}
-_SESSION = re.compile(r"[0-9a-f]{8,64}")
 _INIT = re.compile(r"init\.(\d{1,9})\.mp4")
 _SEGMENT = re.compile(r"(\d{1,10})\.m4s")
 _PART = re.compile(r"(\d{1,10})\.(\d{1,4})\.m4s")
@@ -76,11 +75,7 @@ class Origin:
 
     async def get(self, request: web.Request) -> web.Response:
         """Answer a GET."""
-        token = self._token()
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-        if token is None or not hmac.compare_digest(
-            given.encode(), token.get_secret_value().encode()
-        ):
+        if not bearer_matches(request, self._token()):
             return web.Response(status=401, text="only the edge reads from this port\n")
         names = request.path.removeprefix("/").split("/")
         try:
@@ -94,7 +89,7 @@ class Origin:
         if len(names) == 1:
             handler = self._fixed.get(names[0])
             return await handler(request) if handler else _missing("no such file")
-        if len(names) > 3 or not _SESSION.fullmatch(names[0]):
+        if len(names) > 3 or not SESSION_ID.fullmatch(names[0]):
             return _missing("no such file")
         session = self._session(names[0])
         if session is None:

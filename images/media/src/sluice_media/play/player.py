@@ -7,7 +7,6 @@ resume window and the time for a new hub have passed.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
 
@@ -31,7 +30,7 @@ from sluice_media.play.disk import SegmentDisk
 from sluice_media.play.edge_check import CHECK_SECONDS, RETRY_SECONDS, EdgeAnswer, EdgeCheck
 from sluice_media.play.metrics import PlayMetrics
 from sluice_media.play.screenshot import Keyframe, Screenshots
-from sluice_media.play.session import PlaySession
+from sluice_media.play.session import SESSION_ID, PlaySession
 from sluice_media.play.sibling import SiblingClient
 from sluice_media.pod.config_files import ConfigWatch
 from sluice_media.pod.settings import PodSettings
@@ -39,14 +38,13 @@ from sluice_media.pod.status_server import StatusBoard
 from sluice_media.timeline.framing import Record
 from sluice_media.timeline.reader import HubBack, HubLost, TimelineReader
 
-TICKING = frozenset({"window_seconds", "keyframe_seconds", "screenshot_at"})
+TICKING = frozenset({"window_seconds", "keyframe_seconds"})
 GATHER_SECONDS = 0.1
 """Length of the batches in which media is read. It is a part of every viewer's delay."""
 ENDED_SECONDS = 120.0
 """Time for which an ended session can be read. Players that are behind reach its end."""
 HUB_LOST_SECONDS = 60.0
 """Time beyond the resume window after which a session without a hub has ended."""
-_SESSION_ID = re.compile(r"[0-9a-f]{8,64}")
 _KEYFRAME_WINDOW_SECONDS = 60
 _COPY_TRIES = 5
 _log = structlog.get_logger(__name__)
@@ -174,7 +172,7 @@ class Player:
                 self._part_at = time.monotonic()
 
     async def _begin(self, record: TimelineFormat) -> None:
-        if not _SESSION_ID.fullmatch(record.timeline):
+        if not SESSION_ID.fullmatch(record.timeline):
             raise ValueError(f"the session id {record.timeline!r} is not hexadecimal")
         if self._session is not None:
             await self._end()
@@ -319,20 +317,16 @@ class Player:
         self._published = seen
         self._board.update(
             session=session.id if session else None,
-            session_started_at=session.started_at if session else None,
             is_serving=session is not None and session.is_live and self.ready,
-            has_caught_up=session is None or session.has_caught_up,
             edge_answers=self._edge.answers,
             edge_message=self._edge.message,
         )
 
     def _tick(self) -> None:
         session = self._session
-        shot = self.screenshots.newest
         self._board.update(
             window_seconds=round(session.window_seconds, 1) if session else 0.0,
             keyframe_seconds=_keyframe_seconds(session) if session else 0.0,
-            screenshot_at=shot.taken_utc if shot else None,
         )
 
 

@@ -124,6 +124,11 @@ class Segment:
         return self.dts + self.shift
 
     @property
+    def size(self) -> int:
+        """Bytes of all parts so far."""
+        return sum(track.size for track in self.tracks.values())
+
+    @property
     def is_closed(self) -> bool:
         """True when no track gets another unit."""
         return all(track.is_closed for track in self.tracks.values())

@@ -6,6 +6,7 @@ Every text is rendered once for each change of the table. Requests for the futur
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -23,6 +24,8 @@ from sluice_media.play.segment_file import StoredSegment
 from sluice_media.play.table import SegmentTable
 from sluice_media.timeline.framing import Record
 
+SESSION_ID = re.compile(r"[0-9a-f]{8,64}")
+"""Id of a session: it is a part of paths and URLs."""
 LIVE_WINDOW_SECONDS = 30
 """Window without DVR."""
 

@@ -20,6 +20,7 @@ from aiohttp import web
 from pydantic import SecretStr, ValidationError
 
 from sluice_media.contract import Model
+from sluice_media.net.authority import authority
 from sluice_media.play.dvr import SegmentGoneError
 from sluice_media.play.segment_file import SegmentFileError, StoredSegment, decode
 from sluice_media.play.session import PlaySession
@@ -92,7 +93,7 @@ async def find_urls(host: str, port: int) -> list[str]:
     except OSError:
         return []  # no pod is ready
     addresses = sorted({str(entry[4][0]) for entry in found})
-    return [f"http://{f'[{each}]' if ':' in each else each}:{port}" for each in addresses]
+    return [f"http://{authority(each, port)}" for each in addresses]
 
 
 Locate = Callable[[str, int], Awaitable[list[str]]]

@@ -106,7 +106,7 @@ class Grid:
             assert last is not None
             if unit.dts < last.dts:
                 return  # readers have the segments before the one that the grid continues with
-            # What was noted so far lies before the segment, whose record has the result.
+            # Gaps, formats and anchors so far precede this segment. Its record has their effect.
             self._resumed = self._must_begin = self._has_new_shift = False
             self._run, self._format_number = last.run, last.format_number
             self._anchor = (last.anchor_dts, us_of(last.anchor_utc))
