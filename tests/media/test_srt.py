@@ -9,10 +9,11 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from sluice_media.formats.mpegts import TsMuxer
@@ -29,6 +30,7 @@ from sluice_media.protocols.srt import (
 )
 from tests.support.media_clips import frame_hashes
 from tests.support.network import needs_ipv6
+from tests.support.push_peers import slow_datagrams_to
 from tests.support.srt_rig import KEY, OTHER_KEY, PASSPHRASE, Rig, make_ts, read_until_end
 
 # Live transport drops what comes too late: a machine that is busy elsewhere loses pictures.
@@ -318,6 +320,34 @@ async def test_a_caller_sends_a_burst_in_the_media_s_time_and_nothing_is_lost(
     assert 0.6 < seconds < 6, "in the media's time, not at once"
     assert (stats.send_losses, stats.send_dropped) == (0, 0)
     assert await reading == sent
+
+
+async def test_a_caller_goes_on_after_a_gap_that_took_all_unacknowledged_packets(rig: Rig) -> None:
+    """The server reports no loss when no later packet tells it of one."""
+    picture = (b"\x47\x01\x00\x10" + bytes(184)) * 28
+    last = picture.replace(b"\0" * 184, b"\1" * 184)
+    async with slow_datagrams_to(rig.listener.port, 1e9) as (way, port):
+        target = SrtTarget("127.0.0.1", port, SecretStr(OPEN), latency_ms=500)
+        async with connect(target) as caller:
+            connection = await rig.accept()
+            reading = asyncio.create_task(read_until_end(connection))
+
+            async def send(numbers: Iterable[int]) -> None:
+                for number in numbers:
+                    await caller.send(picture, number * 3_600)
+
+            await send(range(25))
+            way.is_broken = True
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(send(range(25, 100)), 1)
+            way.is_broken = False
+            async with asyncio.timeout(3):
+                await send(range(100, 110))
+            way.is_broken = True
+            await caller.send(last, 110 * 3_600)
+            way.is_broken = False
+            assert await caller.drain(3)
+        assert last in await reading, "it was sent again"
 
 
 async def test_a_caller_says_when_nobody_answers() -> None:

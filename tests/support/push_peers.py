@@ -240,6 +240,8 @@ class SlowDatagrams(asyncio.DatagramProtocol):
     def __init__(self, port: int, bytes_per_second: float, queue_seconds: float = 0.2) -> None:
         self._target = (HOST, port)
         self.bytes_per_second = bytes_per_second
+        self.is_broken = False
+        """True: every datagram to the target is lost."""
         self._queue_seconds = queue_seconds
         self._caller: tuple[str, int] | None = None
         self._free_at = 0.0
@@ -257,8 +259,8 @@ class SlowDatagrams(asyncio.DatagramProtocol):
         self._caller = addr
         now = time.monotonic()
         self._free_at = max(self._free_at, now)
-        if self._free_at - now > self._queue_seconds:
-            return  # the queue is full
+        if self.is_broken or self._free_at - now > self._queue_seconds:
+            return  # the line is dead, or its queue is full
         self._free_at += len(data) / self.bytes_per_second
         loop = asyncio.get_running_loop()
         loop.call_later(self._free_at - now, self._transport.sendto, data, self._target)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
@@ -37,12 +37,18 @@ that are later than the latency and acknowledges them nevertheless, so the sende
 Measured on a link with four fifths of the needed rate: two fifths of the packets were lost at the
 server, none was counted here. So the sender of the media must leave out whole groups of pictures
 when the link is too slow."""
-_ROOM_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 _SLICE_SECONDS = 0.050
 _SLICE_BYTES = 32 << 10
 """Limits of the media that is sent at once: one or two pictures, as encoders send them, and no
 more than a network queue holds. Each slice needs a timer, and timers are most of a push's cost."""
-_DRAIN_POLL_SECONDS = 0.02
+_PROBE_RTTS, _PROBE_SECONDS = 2.0, 0.1
+"""Time without an acknowledgement after which a probe is sent: round trips, and at least seconds.
+In live mode libsrt sends a lost packet again only when the server reports it, and a server misses
+a packet only when a later one arrives. After a gap in the network that took all unacknowledged
+packets, a sender that waits for acknowledgements would wait for ever."""
+_PROBE = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 7
+"""One message of null packets (ISO/IEC 13818-1, 2.4.3.3), which every receiver discards."""
 _CONNECT_POLL_SECONDS = 0.010
 _REJ_TIMEOUT = 16
 
@@ -95,12 +101,31 @@ class SrtCaller:
 
     async def _room(self) -> None:
         """Wait until the server has acknowledged enough or the connection has ended."""
-        while (stats := self.stats()) is not None:
+
+        def has_room(stats: SrtStats) -> bool:
             limit_ms = max(_ROOM_SHARE * stats.peer_delay_ms, _ROOM_RTTS * stats.rtt_ms + _ROOM_MS)
             if stats.send_buffer_ms <= limit_ms or not self.connected:
-                return
+                return True
             self.held_back_at = time.monotonic()
-            await asyncio.sleep(_ROOM_POLL_SECONDS)
+            return False
+
+        await self._acknowledged(has_room)
+
+    async def _acknowledged(self, is_enough: Callable[[SrtStats], bool]) -> SrtStats | None:
+        """Wait until ``is_enough``; send a probe when acknowledgements stand still.
+
+        Return the last counters, or None when the connection is gone.
+        """
+        waiting_bytes, since = -1, 0.0
+        while (stats := self.stats()) is not None and not is_enough(stats):
+            now = time.monotonic()
+            if stats.send_buffer_bytes != waiting_bytes:
+                waiting_bytes, since = stats.send_buffer_bytes, now
+            elif now - since >= max(_PROBE_RTTS * stats.rtt_ms / 1000, _PROBE_SECONDS):
+                with suppress(CallError):  # the next counters say that the connection is gone
+                    self._library.send(self._handle, _PROBE)
+            await asyncio.sleep(_POLL_SECONDS)
+        return stats
 
     async def _send(self, message: bytes) -> None:
         try:
@@ -124,14 +149,11 @@ class SrtCaller:
         """
         try:
             async with asyncio.timeout(timeout_seconds):
-                while True:
-                    stats = self.stats()
-                    if stats is None:
-                        return False
-                    if not stats.send_buffer_bytes:
-                        await asyncio.sleep(stats.peer_delay_ms / 1000 + stats.rtt_ms / 1000)
-                        return True
-                    await asyncio.sleep(_DRAIN_POLL_SECONDS)
+                stats = await self._acknowledged(lambda stats: not stats.send_buffer_bytes)
+                if stats is None:
+                    return False
+                await asyncio.sleep((stats.peer_delay_ms + stats.rtt_ms) / 1000)
+                return True
         except TimeoutError:
             return False
 
