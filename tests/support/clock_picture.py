@@ -6,7 +6,6 @@ import subprocess
 import tempfile
 import threading
 import time
-from types import TracebackType
 from typing import Self
 
 __all__ = ["ClockPublisher", "clock_frame"]
@@ -76,12 +75,7 @@ class ClockPublisher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.kill()
 
     def _feed(self) -> None:

@@ -7,7 +7,6 @@ import struct
 import threading
 import time
 from collections import Counter
-from types import TracebackType
 from typing import Self
 
 __all__ = ["Dns"]
@@ -88,12 +87,7 @@ class Dns:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
             end.sendto(b"", self._socket.getsockname())
         self._thread.join(5)
