@@ -12,7 +12,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import structlog
 from pydantic import SecretStr, ValidationError
@@ -26,7 +26,15 @@ _MAX_KEY_BYTES = 65_536
 C = TypeVar("C", bound=PodConfig)
 _log = structlog.get_logger(__name__)
 
-_Signature = tuple[tuple[str, int, int, int], ...]
+_FileSignature = tuple[str, int, int, int]
+_Signature = tuple[_FileSignature, ...]
+
+
+class _Key(NamedTuple):
+    """A key, and the file that it was read from."""
+
+    signature: _FileSignature | None
+    secret: SecretStr | None
 
 
 class ConfigError(ValueError):
@@ -45,19 +53,20 @@ class ConfigWatch(Generic[C]):
         self._model = model
         self._file = config_file
         self._keys_dir = keys_dir
+        self._keys: dict[str, _Key] = {}
         self.config: C = self._read()
         self._seen = self._signature()
 
     def key(self, name: str) -> SecretStr | None:
         """Return the key in the file ``name`` below the keys folder; None when the
         file is missing or empty."""
-        try:
-            with (self._keys_dir / name).open("rb") as file:
-                raw = file.read(_MAX_KEY_BYTES)
-        except OSError:
-            return None
-        text = raw.decode("utf-8", "replace").strip()
-        return SecretStr(text) if text else None
+        path = f"{self._keys_dir}/{name}"
+        # A server asks for its token at each request. The metadata says whether to read it again.
+        signature = _signature_of(path)
+        known = self._keys.get(name)
+        if known is None or known.signature != signature:
+            known = self._keys[name] = _Key(signature, _key_in(path) if signature else None)
+        return known.secret
 
     async def changes(self) -> AsyncIterator[C]:
         """Yield the configuration after each change of its file or of any key file."""
@@ -99,14 +108,26 @@ class ConfigWatch(Generic[C]):
         paths = [str(self._file)]
         for folder in _entries(str(self._keys_dir)):
             paths += _entries(folder)
-        found = []
-        for path in paths:
-            try:
-                stat = os.stat(path)  # noqa: PTH116
-            except OSError:
-                continue
-            found.append((path, stat.st_ino, stat.st_mtime_ns, stat.st_size))
-        return tuple(found)
+        return tuple(found for path in paths if (found := _signature_of(path)) is not None)
+
+
+def _signature_of(path: str) -> _FileSignature | None:
+    """Return what changes when a file is replaced; None without the file."""
+    try:
+        stat = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return path, stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _key_in(path: str) -> SecretStr | None:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            raw = file.read(_MAX_KEY_BYTES)
+    except OSError:
+        return None
+    text = raw.decode("utf-8", "replace").strip()
+    return SecretStr(text) if text else None
 
 
 def _entries(folder: str) -> list[str]:
